@@ -1,0 +1,63 @@
+"""Where things live: platformdirs, unless SCRIMP_HOME moves everything."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Paths", "make_private_dir", "paths"]
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The folders and files of one user's scrimp."""
+
+    config: Path
+    state: Path
+    cache: Path
+
+    @property
+    def profiles(self) -> Path:
+        """The user's own profiles, one TOML file each."""
+        return self.config / "profiles"
+
+    @property
+    def keys(self) -> Path:
+        """The key file (0600)."""
+        return self.config / "keys.toml"
+
+    @property
+    def ledger(self) -> Path:
+        """The SQLite ledger (0600)."""
+        return self.state / "scrimp.db"
+
+    @property
+    def routers(self) -> Path:
+        """Learned router versions, one folder each."""
+        return self.state / "routers"
+
+
+def paths(env: Mapping[str, str] | None = None) -> Paths:
+    """Return where things live for this environment (`os.environ` when None)."""
+    env = os.environ if env is None else env
+    home = env.get("SCRIMP_HOME")
+    if home:
+        root = Path(home).expanduser().absolute()
+        return Paths(config=root, state=root, cache=root / "cache")
+    import platformdirs
+
+    return Paths(
+        config=Path(platformdirs.user_config_dir("scrimp")),
+        state=Path(platformdirs.user_state_dir("scrimp")),
+        cache=Path(platformdirs.user_cache_dir("scrimp")),
+    )
+
+
+def make_private_dir(folder: Path) -> None:
+    """Make a folder, and its parents, readable by its owner only; an existing folder is left as it is."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
