@@ -1,0 +1,186 @@
+"""The command line: one lazy group, whose commands are imported when they are asked for, and the frame around them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from scrimp.profiles.errors import ExitCode, ScrimpError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["COMMANDS", "app", "command", "run"]
+
+COMMANDS: Final[dict[str, str]] = {
+    "ask": "ask",
+    "route": "route",
+    "log": "log",
+    "spend": "spend",
+    "rate": "rate",
+    "redo": "redo",
+    "models": "models",
+    "profile": "profile",
+    "keys": "keys",
+    "doctor": "doctor",
+    "completions": "completions",
+}
+"""Every command, in the order of the help page, and the module of this folder that holds it (as `app`)."""
+
+EPILOG: Final = """\b
+Examples:
+  scrimp ask "What is the capital of France?"
+  git diff | scrimp ask "Write a commit message"
+  scrimp route "Prove that 2 is prime"    which arm, and why; sends nothing
+  scrimp spend                            what it cost, what the caps leave
+"""
+
+
+class LazyGroup(TyperGroup):
+    """A group that imports a command's module only when the command is wanted."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the commands' names in the order of the help page."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, importing its module."""
+        del ctx
+        return command(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Refuse an unknown command, naming the nearest."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No command {args[0]!r}.{meant}")
+        return super().resolve_command(ctx, args)
+
+
+def command(name: str) -> Any:
+    """Return the built command of a name, or None when there is none of that name."""
+    if name not in COMMANDS:
+        return None
+    module = importlib.import_module(f".{COMMANDS[name]}", __package__)
+    built = typer.main.get_command(module.app)
+    built.name = name
+    return built
+
+
+app = typer.Typer(
+    name="scrimp",
+    cls=LazyGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog=EPILOG,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"scrimp {version('scrimp')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", envvar="SCRIMP_DEBUG", help="Show tracebacks of errors.")] = False,
+) -> None:
+    """Send each prompt to the cheapest model that will do the job, under caps that hold."""
+    del version
+    if debug:
+        os.environ["SCRIMP_DEBUG"] = "1"
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run a command line and return its exit code; errors are one line and a hint on stderr, never a traceback."""
+    if "_SCRIMP_COMPLETE" in os.environ:
+        from typer.completion import completion_init
+
+        completion_init()
+    try:
+        done = typer.main.get_command(app).main(list(argv), prog_name="scrimp", standalone_mode=False)
+        sys.stdout.flush()
+        return done if isinstance(done, int) else 0
+    except (KeyboardInterrupt, typer.Abort) as error:
+        _trace(error)
+        sys.stderr.write("\n")
+        return int(ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        return _closed_pipe()
+    except ScrimpError as error:
+        return _explain(error)
+    except Exception as error:  # noqa: BLE001 - the frame around everything
+        code = getattr(error, "exit_code", None)
+        if isinstance(code, int) and callable(show := getattr(error, "show", None)):
+            show()  # a usage error of the command-line parser
+            return code
+        return _unexpected(error)
+
+
+def _debugging() -> bool:
+    return bool(os.environ.get("SCRIMP_DEBUG"))
+
+
+def _trace(error: BaseException) -> None:
+    """Show a traceback, scrubbed of keys, if the user asked for it."""
+    if not _debugging():
+        return
+    import traceback
+
+    from scrimp.routing.sanitize import sanitize, scrub
+
+    from .session import secrets
+
+    text = scrub("".join(traceback.format_exception(error)), secrets())
+    sys.stderr.write(sanitize(text) + "\n")
+
+
+def _explain(error: ScrimpError) -> int:
+    from scrimp.routing.sanitize import sanitize
+
+    _trace(error)
+    sys.stderr.write(f"scrimp: {sanitize(error.message)}\n")
+    if error.hint:
+        sys.stderr.write(f"  {sanitize(error.hint)}\n")
+    return int(error.exit_code)
+
+
+def _unexpected(error: Exception) -> int:
+    if isinstance(error, OSError) and error.filename is None and error.errno in (32, 28):
+        if error.errno == 32:
+            return _closed_pipe()
+        sys.stderr.write("scrimp: the disk is full\n")
+        return int(ExitCode.UNEXPECTED)
+    _trace(error)
+    if not _debugging():
+        from scrimp.routing.sanitize import sanitize, scrub
+
+        from .session import secrets
+
+        what = scrub(f"{type(error).__name__}: {error}", secrets())
+        sys.stderr.write(f"scrimp: unexpected error: {sanitize(what)}\n  Run it again with --debug before the command to see where.\n")
+    return int(ExitCode.UNEXPECTED)
+
+
+def _closed_pipe() -> int:
+    """Leave quietly when the reader of our output has gone (`scrimp log | head -1`)."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    return int(ExitCode.CLOSED_PIPE)

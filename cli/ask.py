@@ -1,0 +1,122 @@
+"""`scrimp ask`: one prompt, one answer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from .options import (
+    ArmOption,
+    JsonOption,
+    LocalOnly,
+    MaxCost,
+    MinQuality,
+    Needs,
+    Offline,
+    PreferOption,
+    ProfileOption,
+    SeedOption,
+    WtpOption,
+)
+
+__all__ = ["app", "ask"]
+
+app = typer.Typer(rich_markup_mode=None)
+
+EPILOG = """\b
+Examples:
+  scrimp ask "What is the capital of France?"
+  git diff | scrimp ask "Write a commit message for this"
+  scrimp ask -f notes.txt --prefer best "What is missing here?"
+  scrimp ask -c "And in Danish?"             go on with the last conversation
+  scrimp ask --schema city.json "Largest city in Kenya" | jq .name
+  scrimp ask -n -x "Prove that 2 is prime"   decide and explain; send nothing
+"""
+
+
+@app.command(epilog=EPILOG)
+def ask(
+    prompt: Annotated[
+        Optional[list[str]], typer.Argument(metavar="[PROMPT]...", help="The prompt. `-` stands for standard input.")
+    ] = None,
+    system: Annotated[Optional[str], typer.Option("-s", "--system", metavar="TEXT", help="System prompt.")] = None,
+    file: Annotated[
+        Optional[list[Path]], typer.Option("-f", "--file", metavar="FILE", help="Text file to append to the prompt. Repeats.")
+    ] = None,
+    attachment: Annotated[
+        Optional[list[Path]],
+        typer.Option("-a", "--attachment", metavar="FILE", help="Image or PDF, for arms that take it. Repeats."),
+    ] = None,
+    arm: ArmOption = None,
+    profile: ProfileOption = None,
+    follow: Annotated[
+        bool, typer.Option("-c", "--continue", help="Go on with the last conversation.")
+    ] = False,
+    template: Annotated[
+        Optional[str],
+        typer.Option("-t", "--template", metavar="NAME|FILE", help="Template with {{variables}}; {{input}} is the prompt."),
+    ] = None,
+    variable: Annotated[
+        Optional[list[str]], typer.Option("-v", "--var", metavar="NAME=VALUE", help="A variable of the template. Repeats.")
+    ] = None,
+    schema: Annotated[
+        Optional[str],
+        typer.Option("--schema", metavar="FILE|JSON", help="JSON Schema that the answer must satisfy (else exit 7)."),
+    ] = None,
+    max_cost: MaxCost = None,
+    wtp: WtpOption = None,
+    prefer: PreferOption = None,
+    min_quality: MinQuality = None,
+    local_only: LocalOnly = False,
+    need: Needs = None,
+    explain: Annotated[bool, typer.Option("-x", "--explain", help="Show on stderr how the arm was chosen.")] = False,
+    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Decide only; send nothing.")] = False,
+    json: JsonOption = False,
+    no_stream: Annotated[bool, typer.Option("--no-stream", help="Print the answer when it is complete.")] = False,
+    no_log: Annotated[bool, typer.Option("--no-log", help="Keep no text or features of this request, only its money.")] = False,
+    offline: Offline = False,
+    tag: Annotated[Optional[str], typer.Option("--tag", metavar="TEXT", help="A label for `scrimp spend`.")] = None,
+    cap_override: Annotated[
+        Optional[str],
+        typer.Option("--cap-override", metavar="USD", help="Pay up to this for this one call whatever the caps say; needs --yes."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Confirm --cap-override.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No line of cost and choice on stderr.")] = False,
+    seed: SeedOption = None,
+) -> int:
+    """Answer a prompt with the cheapest arm that will do the job.
+
+    The answer goes to stdout, everything else to stderr. Text piped in, or in files (-f), is appended to the prompt.
+    """
+    from .asking import AskFlags, run_ask
+
+    flags = AskFlags(
+        words=tuple(prompt or ()),
+        system=system,
+        files=tuple(file or ()),
+        attachments=tuple(attachment or ()),
+        arm=arm,
+        profile=profile,
+        follow=follow,
+        template=template,
+        variables=tuple(variable or ()),
+        schema=schema,
+        max_cost=max_cost,
+        wtp=wtp,
+        prefer=prefer,
+        min_quality=min_quality,
+        on_this_machine=local_only or offline,
+        needs=tuple(need or ()),
+        dry_run=dry_run,
+        no_log=no_log,
+        tag=tag,
+        cap_override=cap_override,
+        confirmed=yes,
+        seed=seed,
+        quiet=quiet,
+    )
+    streamed = not (dry_run or json or no_stream) and sys.stdout.isatty()
+    return run_ask(flags, explain=explain, as_json=json, stream=streamed)

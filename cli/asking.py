@@ -1,0 +1,343 @@
+"""From the flags of `ask` (or the log's row of `redo`) to a request, its answer, and what is said about both."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scrimp.profiles.errors import CheckFailedError, ConfigError, ExitCode, UsageError
+from scrimp.profiles.money import format_usd
+from scrimp.profiles.paths import paths
+
+from . import session
+from .explain import decision_blocks, decision_line
+from .result import Result, emit, say, write_out
+from .stdin import read_stdin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrimp.profiles.load import Loaded
+    from scrimp.routing.ask import Answer, Ask
+    from scrimp.routing.ledger import Ledger
+    from scrimp.routing.prompt import Prompt
+
+__all__ = ["AskFlags", "answer_request", "run_ask"]
+
+
+@dataclass(frozen=True, slots=True)
+class AskFlags:
+    """The flags of `ask`, as given."""
+
+    words: tuple[str, ...] = ()
+    system: str | None = None
+    files: tuple[Path, ...] = ()
+    attachments: tuple[Path, ...] = ()
+    arm: str | None = None
+    profile: str | None = None
+    follow: bool = False
+    template: str | None = None
+    variables: tuple[str, ...] = ()
+    schema: str | None = None
+    max_cost: str | None = None
+    wtp: float | None = None
+    prefer: str | None = None
+    min_quality: float | None = None
+    on_this_machine: bool = False
+    needs: tuple[str, ...] = ()
+    dry_run: bool = False
+    no_log: bool = False
+    tag: str | None = None
+    cap_override: str | None = None
+    confirmed: bool = False
+    seed: int | None = None
+    quiet: bool = False
+
+
+def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> int:
+    """Ask, and print what came of it."""
+    from scrimp.routing.ask import Ask
+    from scrimp.routing.decide import Wishes
+
+    prompt = _prompt(flags)
+    loaded = session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp, min_quality=flags.min_quality)
+    override = session.parse_usd(flags.cap_override, "--cap-override")
+    if override is not None and not flags.confirmed:
+        raise UsageError(
+            f"--cap-override {format_usd(override)} spends past every cap for this one call",
+            hint="Add --yes if that is what you want; it is logged as such.",
+        )
+    ledger = session.ledger()
+    conversation = None
+    if flags.follow:
+        conversation, turns, system = _last_conversation(ledger)
+        prompt = replace(prompt, history=turns, system=prompt.system or system)
+    request = Ask(
+        prompt=prompt,
+        wishes=Wishes(
+            arm=flags.arm,
+            max_cost_nano=session.parse_usd(flags.max_cost, "--max-cost"),
+            on_this_machine=flags.on_this_machine,
+        ),
+        conversation_id=conversation,
+        tag=flags.tag,
+        keep="money" if flags.no_log else loaded.profile.log.keep,
+        cap_override_nano=override,
+    )
+    return answer_request(
+        loaded,
+        ledger,
+        request,
+        explain=explain,
+        as_json=as_json,
+        stream=stream,
+        dry_run=flags.dry_run,
+        quiet=flags.quiet,
+        seed=flags.seed,
+    )
+
+
+def answer_request(
+    loaded: Loaded,
+    ledger: Ledger,
+    request: Ask,
+    *,
+    explain: bool = False,
+    as_json: bool = False,
+    stream: bool = False,
+    dry_run: bool = False,
+    quiet: bool = False,
+    seed: int | None = None,
+) -> int:
+    """Decide, dispatch, print; return the exit code."""
+    import time
+
+    from scrimp.routing import budget
+    from scrimp.routing.ask import Asker
+
+    if not dry_run:
+        _warm()
+    budget.check_zone(ledger, loaded.profile)
+    budget.reap(ledger, now=time.time())
+    asker = Asker(
+        session.make_decider(loaded.profile),
+        ledger,
+        attempt=_attempt,
+        key=(lambda _arm: None) if dry_run else session.find_key,
+        say=say,
+        rng=session.make_rng(seed),
+    )
+    (context,) = asker.decider.contexts([request.prompt.text])
+    decision = asker.decide(request, context)
+    if explain:
+        emit_stderr(decision_blocks(decision))
+    if dry_run:
+        return emit(Result(data=decision.to_dict(), blocks=(decision_line(decision),)), as_json=as_json)
+    printer = _Printer() if stream else None
+    try:
+        answer = asker.run(request, decision, context, on_text=printer.show if printer else None)
+    finally:
+        if printer:
+            printer.end()
+    failed = _failed_check(request, answer)
+    if as_json:
+        emit(Result(data=answer.to_dict()), as_json=True)
+    elif printer is None:
+        write_out(_printable(answer.text))
+    for note in answer.notes:
+        say(note)
+    if not quiet:
+        sys.stderr.write(_summary(answer) + "\n")
+    _alert(ledger, loaded, asker)
+    if failed:
+        raise CheckFailedError(failed, hint="The answer is above, and in `scrimp log show last`.")
+    return int(ExitCode.OK)
+
+
+def _alert(ledger: Ledger, loaded: Loaded, asker: Any) -> None:
+    """Say once when a cap's window has reached 50, 80 or 100%."""
+    import time
+
+    from scrimp.routing import budget
+
+    now = time.time()
+    for line in budget.new_alerts(ledger, budget.applicable_caps(ledger, loaded.profile, None, now=now), now=now):
+        asker.say(line)
+
+
+def emit_stderr(blocks: tuple[Any, ...]) -> None:
+    """Print blocks to stderr, as `emit` prints them to stdout."""
+    from .result import draw, plain
+
+    if sys.stderr.isatty():
+        draw(blocks, stderr=True)
+    else:
+        sys.stderr.write("".join(plain(block) for block in blocks))
+        sys.stderr.flush()
+
+
+class _Printer:
+    """Prints an answer to a terminal as it comes in, unable to control it."""
+
+    def __init__(self) -> None:
+        from scrimp.routing.sanitize import Sanitizer
+
+        self._sanitizer = Sanitizer()
+        self._last = "\n"
+
+    def show(self, text: str) -> None:
+        """Print a piece."""
+        self._write(self._sanitizer.feed(text))
+
+    def end(self) -> None:
+        """Print what was held back, and end the line."""
+        self._write(self._sanitizer.flush())
+        if self._last != "\n":
+            write_out("\n")
+
+    def _write(self, text: str) -> None:
+        if text:
+            write_out(text)
+            self._last = text[-1]
+
+
+def _printable(text: str) -> str:
+    """Return an answer as it goes to stdout: as it is to a pipe, harmless to a terminal; ended by a newline."""
+    from scrimp.routing.sanitize import encodable, sanitize
+
+    text = sanitize(text) if sys.stdout.isatty() else encodable(text)
+    return text if text.endswith("\n") else text + "\n"
+
+
+def _warm() -> None:
+    """Import LiteLLM beside everything else that has to be done first."""
+    from scrimp.routing.dispatch import warm
+
+    threading.Thread(target=warm, name="warm", daemon=True).start()
+
+
+def _attempt(call: Any, on_text: Callable[[str], None] | None) -> Any:
+    from scrimp.routing.dispatch import attempt
+
+    return attempt(call, on_text)
+
+
+def _summary(answer: Answer) -> str:
+    """Return the line of cost and choice that follows each answer."""
+    taken = answer.decision.choice.option(answer.arm)
+    cost = format_usd(answer.cost_nano)
+    if answer.cost_nano is None:
+        cost = f"unknown (charged {format_usd(answer.charged_nano)})"
+    parts = [answer.arm, cost]
+    if answer.total_charged_nano != answer.charged_nano:
+        parts.append(f"{format_usd(answer.total_charged_nano)} with failed attempts")
+    if answer.saved_nano is not None and answer.saved_against is not None:
+        word = "saved" if answer.saved_nano >= 0 else "spent more:"
+        parts.append(f"{word} {format_usd(abs(answer.saved_nano))} against {answer.saved_against}")
+    parts.append(f"predicted quality {taken.quality:.0%} ({taken.basis})")
+    parts.append(f"{answer.latency_s:.1f} s")
+    return "[" + " · ".join(parts) + "]"
+
+
+def _failed_check(request: Ask, answer: Answer) -> str | None:
+    """Return how an answer misses the schema that was asked for, or None."""
+    schema = request.prompt.schema
+    if schema is None:
+        return None
+    try:
+        value = json.loads(answer.text)
+    except ValueError:
+        return "the answer is not JSON, which --schema asks for"
+    import jsonschema
+
+    error = jsonschema.validators.validator_for(schema)(schema).iter_errors(value)
+    first = next(iter(error), None)
+    if first is None:
+        return None
+    where = "/".join(str(part) for part in first.absolute_path) or "the top"
+    return f"the answer does not satisfy the schema, at {where}: {first.message}"
+
+
+def _prompt(flags: AskFlags) -> Prompt:
+    """Put the prompt together from arguments, standard input, files and template."""
+    from scrimp.routing.prompt import Prompt, clean_text, fill_template, load_attachment, load_schema
+
+    words = [word for word in flags.words if word != "-"]
+    explicit = len(words) != len(flags.words)
+    typed = clean_text(" ".join(words), what="the prompt")
+    piped = read_stdin(has_prompt=bool(words) or bool(flags.files), explicit=explicit)
+    parts = [typed] if typed else []
+    for path in flags.files:
+        try:
+            parts.append(clean_text(path.read_bytes(), what=str(path)))
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    if piped:
+        parts.append(piped)
+    text = "\n\n".join(part.strip("\n") for part in parts)
+    if flags.template is not None:
+        text = _fill(flags, text, fill_template)
+    elif flags.variables:
+        raise UsageError("-v gives a variable of a template: name the template with -t")
+    if not text.strip() and not flags.attachments:
+        raise UsageError(
+            "the prompt is empty", hint='Give it as an argument (scrimp ask "...") or on standard input.'
+        )
+    schema = None
+    if flags.schema is not None:
+        raw, what = flags.schema, "--schema"
+        if not raw.lstrip().startswith("{"):
+            what = f"schema {raw}"
+            try:
+                raw = Path(raw).read_text(encoding="utf-8")
+            except OSError as error:
+                raise UsageError(f"cannot read {what}: {error.strerror}") from None
+            except UnicodeDecodeError:
+                raise UsageError(f"{what} is not UTF-8") from None
+        schema = load_schema(raw, what=what)
+    return Prompt(
+        text=text,
+        system=None if flags.system is None else clean_text(flags.system, what="the system prompt"),
+        attachments=tuple(load_attachment(path) for path in flags.attachments),
+        schema=schema,
+        needs=frozenset(flags.needs),
+    )
+
+
+def _fill(flags: AskFlags, text: str, fill: Callable[..., str]) -> str:
+    """Fill the template that -t names: a file, or NAME in scrimp's own folder of templates."""
+    name = flags.template or ""
+    own = paths().config / "templates"
+    for path in (Path(name), own / name, own / f"{name}.txt", own / f"{name}.md"):
+        if path.is_file():
+            break
+    else:
+        known = sorted(each.stem for each in own.glob("*")) if own.is_dir() else []
+        raise UsageError(
+            f"no template {name!r}: neither a file nor in {own}",
+            hint=f"There are: {', '.join(known)}." if known else f"Put one in {own}/{name}.txt, with variables as {{{{name}}}}.",
+        )
+    variables = {"input": text} if text else {}
+    for pair in flags.variables:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"-v {pair}: expected NAME=VALUE")
+        variables[key] = value
+    try:
+        template = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read template {path}: {error}") from None
+    return fill(template, variables, what=f"template {name}")
+
+
+def _last_conversation(ledger: Ledger) -> tuple[str, tuple[Any, ...], str | None]:
+    """Return the last conversation's id, its turns and its system prompt."""
+    from scrimp.routing.history import last_conversation
+
+    return last_conversation(ledger)
+
+

@@ -1,0 +1,39 @@
+"""What the shell is offered while a command line is typed: names of arms and profiles. Never an error, never slow."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scrimp.profiles.schema import Profile
+
+__all__ = ["complete_arms", "complete_profiles"]
+
+
+def complete_profiles(incomplete: str) -> list[str]:
+    """Offer the profiles' names."""
+    from scrimp.profiles.load import list_profiles
+    from scrimp.profiles.paths import paths
+
+    try:
+        return [each.name for each in list_profiles(paths()) if each.name.startswith(incomplete)]
+    except Exception:  # noqa: BLE001 - a broken profile must not break the shell
+        return []
+
+
+def complete_arms(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
+    """Offer the arms of the profile that the command line names, or of the one that would be used."""
+    try:
+        profile = _profile(ctx.params.get("profile"))
+        return [(arm.name, arm.model) for arm in profile.arms if arm.name.startswith(incomplete)]
+    except Exception:  # noqa: BLE001 - a broken profile must not break the shell
+        return []
+
+
+def _profile(name: str | None) -> Profile:
+    from scrimp.profiles.load import load_profile
+    from scrimp.profiles.paths import paths
+
+    return load_profile(name, env=os.environ, cwd=Path.cwd(), paths=paths()).profile

@@ -1,0 +1,68 @@
+"""`scrimp completions`: scripts that complete commands, options, arms and profiles in a shell."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Optional
+
+import typer
+
+from scrimp.profiles.errors import UsageError
+
+from .result import Result, emit, say
+
+__all__ = ["COMPLETE_VAR", "FILES", "app", "script"]
+
+app = typer.Typer(
+    help="Complete commands, options, arms and profiles in your shell.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog="""\b
+Examples:
+  scrimp completions install           for the shell you are in
+  scrimp completions show fish > ~/.config/fish/completions/scrimp.fish
+""",
+)
+
+COMPLETE_VAR: Final = "_SCRIMP_COMPLETE"
+
+FILES: Final = {"bash": "scrimp.bash", "zsh": "_scrimp", "fish": "scrimp.fish", "powershell": "scrimp.ps1"}
+"""The shells, and what each one's script is called in completions/."""
+
+Shell = Annotated[Optional[str], typer.Argument(metavar="[bash|zsh|fish|powershell]", help="The shell; else the one you are in.")]
+
+
+def script(shell: str) -> str:
+    """Return a shell's completion script."""
+    from typer.completion import get_completion_script
+
+    return get_completion_script(prog_name="scrimp", complete_var=COMPLETE_VAR, shell=shell) + "\n"
+
+
+def _shell(name: str | None) -> str:
+    if name is None:
+        import shellingham
+
+        try:
+            name = shellingham.detect_shell()[0]
+        except shellingham.ShellDetectionFailure:
+            raise UsageError("cannot tell which shell this is", hint=f"Name one: {', '.join(FILES)}.") from None
+        name = "powershell" if name == "pwsh" else name
+    if name not in FILES:
+        raise UsageError(f"no completions for {name!r}", hint=f"There are: {', '.join(FILES)}.")
+    return name
+
+
+@app.command()
+def show(shell: Shell = None) -> int:
+    """Print a shell's script."""
+    return emit(Result(blocks=(script(_shell(shell)).rstrip("\n"),)))
+
+
+@app.command()
+def install(shell: Shell = None) -> int:
+    """Install the script where the shell looks for it (bash and zsh: with a line in your rc file)."""
+    from typer.completion import install as put
+
+    name, path = put(shell=_shell(shell), prog_name="scrimp", complete_var=COMPLETE_VAR)
+    say(f"installed for {name} in {path}; it works in new shells")
+    return 0

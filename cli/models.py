@@ -1,0 +1,104 @@
+"""`scrimp models`: a profile's arms, what they cost and what they can take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from scrimp.profiles.errors import UsageError
+
+from . import session
+from .complete import complete_arms
+from .options import JsonOption, ProfileOption
+from .result import Column, Result, Table, emit, say
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    epilog="""\b
+Examples:
+  scrimp models -p mixed
+  scrimp models resume small     let a suspended arm take calls again
+""",
+)
+
+
+@app.callback(invoke_without_command=True)
+def models(ctx: typer.Context, profile: ProfileOption = None, json: JsonOption = False) -> int:
+    """List a profile's arms: price, window, limits, capabilities, and whether their key is there."""
+    if ctx.invoked_subcommand is not None:
+        return 0
+    from scrimp.routing import budget
+
+    loaded = session.load(profile, quiet=json)
+    table = session.price_table()
+    keys = session.keys()
+    ledger = session.ledger_to_read()
+    stopped = {} if ledger is None else budget.suspensions(ledger, loaded.profile.name)
+    rows: list[dict[str, Any]] = []
+    for arm in loaded.profile.arms:
+        price, info = table.price(arm), table.model_info(arm)
+        rows.append(
+            {
+                "name": arm.name,
+                "model": arm.model,
+                "default": arm.name == loaded.profile.default_arm,
+                "tier": arm.tier,
+                "input_usd_per_mtok": None if price is None else price.input_usd_per_mtok,
+                "output_usd_per_mtok": None if price is None else price.output_usd_per_mtok,
+                "price_source": None if price is None else price.source,
+                "context_window": arm.context_window or info.max_input_tokens,
+                "output_limit": table.output_limit(arm),
+                "capabilities": sorted(info.capabilities | set(arm.tags)),
+                "key": keys.status(arm),
+                "deprecated_on": info.deprecation_date,
+                "successor": info.successor,
+                "suspended": stopped.get(arm.name),
+            }
+        )
+    block = Table(
+        (
+            Column("arm"), Column("model"), Column("tier"), Column("$/M in", "right"), Column("$/M out", "right"),
+            Column("window", "right"), Column("out limit", "right"), Column("takes"), Column("key"),
+        ),
+        [
+            (
+                row["name"] + (" *" if row["default"] else ""), row["model"], row["tier"] or "-",
+                _price(row["input_usd_per_mtok"]), _price(row["output_usd_per_mtok"]),
+                "unknown" if row["context_window"] is None else f"{row['context_window']:,}", f"{row['output_limit']:,}",
+                " ".join(row["capabilities"]) or "-", row["key"] + (" SUSPENDED" if row["suspended"] else ""),
+            )
+            for row in rows
+        ],
+    )  # fmt: skip
+    messages = [
+        f"{row['name']}: {row['model']} is gone on {row['deprecated_on']}" + (f"; its likely successor is {row['successor']}" if row["successor"] else "")
+        for row in rows
+        if row["deprecated_on"]
+    ]
+    messages += [f"{row['name']} is suspended: {row['suspended']}" for row in rows if row["suspended"]]
+    data = {"schema_version": 1, "profile": loaded.profile.name, "prices": table.source, "arms": rows}
+    lines = f"* the default arm. Prices: the profile's own, else {table.source}."
+    return emit(Result(data=data, blocks=(block, lines), messages=tuple(messages)), as_json=json)
+
+
+def _price(usd: float | None) -> str:
+    return "unknown" if usd is None else f"{usd:g}"
+
+
+@app.command()
+def resume(
+    arm: Annotated[str, typer.Argument(metavar="ARM", autocompletion=complete_arms)],
+    profile: ProfileOption = None,
+) -> int:
+    """Let an arm take calls again that was suspended because it charged above its enforced bound."""
+    from scrimp.routing import budget
+
+    loaded = session.load(profile, quiet=True)
+    ledger = session.ledger_to_read()
+    if ledger is None or not budget.clear_suspension(ledger, loaded.profile.name, arm):
+        raise UsageError(f"arm {arm!r} of profile {loaded.profile.name} is not suspended")
+    say(f"{arm} takes calls again")
+    return 0

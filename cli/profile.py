@@ -1,0 +1,144 @@
+"""`scrimp profile`: arms, caps and a policy under one name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from scrimp.profiles.errors import ConfigError, ExitCode, UsageError
+from scrimp.profiles.paths import paths
+
+from . import session
+from .complete import complete_profiles
+from .options import JsonOption
+from .result import Column, Result, Table, emit, say
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Arms, caps and a policy under one name.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    epilog="""\b
+Examples:
+  scrimp profile list
+  scrimp profile init work --from openai    a starter file that extends a built-in
+  scrimp profile show work --origin         every key, and what set it
+  scrimp profile check work                 keys, prices, models that are going away
+""",
+)
+
+Name = Annotated[Optional[str], typer.Argument(metavar="[NAME|FILE]", autocompletion=complete_profiles)]
+
+
+@app.command("list")
+def list_(json: JsonOption = False) -> int:
+    """List the profiles that -p takes; * is the one used when none is named."""
+    from scrimp.profiles.load import list_profiles
+
+    try:
+        current = session.load(None, quiet=True).profile.name
+    except (ConfigError, UsageError) as error:
+        current = ""
+        say(f"the profile that would be used cannot be loaded: {error.message}")
+    rows = [
+        {"name": each.name, "origin": each.origin, "path": str(each.path), "shadows": each.shadows, "current": each.name == current}
+        for each in list_profiles(paths())
+    ]
+    table = Table(
+        (Column("profile"), Column("from"), Column("file")),
+        [
+            (
+                row["name"] + (" *" if row["current"] else ""),
+                f"{row['origin']}, hides the built-in" if row["shadows"] else str(row["origin"]),
+                str(row["path"]),
+            )
+            for row in rows
+        ],
+    )
+    return emit(Result(data={"schema_version": 1, "profiles": rows}, blocks=(table,)), as_json=json)
+
+
+@app.command()
+def show(
+    name: Name = None,
+    origin: Annotated[bool, typer.Option("--origin", help="Say after each key what set it.")] = False,
+    json: JsonOption = False,
+) -> int:
+    """Show a profile as it takes effect: extended, overridden, with every default, as TOML."""
+    import msgspec
+
+    from scrimp.profiles.load import to_toml
+
+    loaded = session.load(name, quiet=json)
+    data: dict[str, Any] = {"schema_version": 1, "profile": msgspec.to_builtins(loaded.profile, enc_hook=str)}
+    data |= {"files": [str(path) for path in loaded.files], "chosen_by": loaded.chosen_by}
+    if origin:
+        data["origin"] = dict(loaded.origin)
+    text = to_toml(loaded.profile, loaded.origin if origin else None).rstrip("\n")
+    return emit(Result(data=data, blocks=(text,)), as_json=json)
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    template: Annotated[str, typer.Option("--from", metavar="PROFILE", help="What it extends.", autocompletion=complete_profiles)] = "mixed",
+) -> int:
+    """Write a starter profile that extends another; never over an existing file."""
+    from scrimp.profiles.load import init_profile
+
+    path = init_profile(name, template, paths())
+    return emit(Result(blocks=(str(path),), messages=(f"wrote it; `scrimp profile edit {name}` opens it, `-p {name}` uses it",)))
+
+
+@app.command()
+def check(name: Name = None, json: JsonOption = False) -> int:
+    """Check a profile: keys, prices, models that are gone or going. Exit 78 if an arm cannot be used."""
+    from scrimp.routing.audit import check_profile
+
+    loaded = session.load(name, quiet=json)
+    findings = check_profile(loaded, session.price_table(), session.keys(), today=datetime.now(UTC).date())
+    rows = [{"level": each.level, "where": each.where, "message": each.message, "fix": each.fix} for each in findings]
+    lines = [f"{each.level}: {each.where}: {each.message}" + (f"\n  {each.fix}" if each.fix else "") for each in findings]
+    failed = any(each.level == "error" for each in findings)
+    if not failed:
+        lines.append(f"{loaded.profile.name}: {len(loaded.profile.arms)} arms can be used")
+    data = {"schema_version": 1, "profile": loaded.profile.name, "ok": not failed, "findings": rows}
+    code = ExitCode.CONFIG if failed else ExitCode.OK
+    return emit(Result(data=data, blocks=tuple(lines), exit_code=code), as_json=json)
+
+
+@app.command()
+def path(name: Name = None) -> int:
+    """Print the file of a profile."""
+    return emit(Result(blocks=(str(session.load(name, quiet=True).files[0]),)))
+
+
+@app.command()
+def edit(name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_profiles)]) -> int:
+    """Open one of your profiles in $VISUAL or $EDITOR, and check it afterwards."""
+    import shlex
+
+    file = paths().profiles / f"{name}.toml"
+    if not file.exists():
+        raise UsageError(f"you have no profile {name!r}", hint=f"Make one with: scrimp profile init {name} --from openai")
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if not editor:
+        raise UsageError("neither VISUAL nor EDITOR is set", hint=f"The file is {file}")
+    if not sys.stdin.isatty():
+        say("standard input is not a terminal; the editor may not like it")
+    try:
+        done = subprocess.run([*shlex.split(editor), str(file)], check=False)
+    except OSError as error:
+        raise UsageError(f"cannot run {editor}: {error.strerror}") from None
+    if done.returncode:
+        raise UsageError(f"{editor} ended with {done.returncode}")
+    session.load(str(Path(file)), quiet=True)
+    say(f"{file} is in order")
+    return 0

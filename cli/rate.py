@@ -1,0 +1,65 @@
+"""`scrimp rate`: say how good an answer was; the router learns from it."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Optional
+
+import typer
+
+from scrimp.profiles.errors import UsageError
+
+from . import session
+from .options import JsonOption
+from .result import Result, emit
+
+__all__ = ["app", "rate"]
+
+app = typer.Typer(rich_markup_mode=None)
+
+WORDS = {"good": 1.0, "bad": 0.0}
+
+EPILOG = """\b
+Examples:
+  scrimp rate good            the last answer
+  scrimp rate last 0.5 --note "right, but too long"
+  scrimp rate 01k9x bad
+"""
+
+
+@app.command(epilog=EPILOG)
+def rate(
+    what: Annotated[list[str], typer.Argument(metavar="[ID|last] good|bad|0..1", help="Which answer, and how good it was.")],
+    note: Annotated[Optional[str], typer.Option("--note", help="Why.")] = None,
+    json: JsonOption = False,
+) -> int:
+    """Record how good an answer was: good, bad, or a number from 0 to 1."""
+    from scrimp.routing.history import add_label, find
+    from scrimp.routing.ledger import instant
+
+    if len(what) > 2:
+        raise UsageError("expected an id (or nothing, for the last answer) and a rating")
+    which, word = ("last", what[0]) if len(what) == 1 else what
+    reward = _reward(word)
+    ledger = session.ledger_to_read()
+    row = find(ledger, which)
+    assert ledger is not None  # noqa: S101 - find has raised
+    if row["status"] != "ok":
+        raise UsageError(f"request {row['id']} has no answer to rate: it is {row['status']}")
+    add_label(
+        ledger, request_id=row["id"], arm=row["arm"], reward=reward, source="rating", at=instant(time.time()), note=note
+    )
+    data = {"schema_version": 1, "id": row["id"], "arm": row["arm"], "reward": reward, "source": "rating"}
+    return emit(Result(data=data, messages=(f"rated {row['id']} ({row['arm']}): {reward:g}",)), as_json=json)
+
+
+def _reward(word: str) -> float:
+    if word in WORDS:
+        return WORDS[word]
+    try:
+        reward = float(word)
+    except ValueError:
+        reward = -1.0
+    if not 0.0 <= reward <= 1.0:
+        raise UsageError(f"a rating is good, bad, or a number from 0 to 1, not {word!r}")
+    return reward

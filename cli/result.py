@@ -1,0 +1,116 @@
+"""What a command returns, and the one renderer that prints it: for people on a terminal, plainly to a pipe, or as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from scrimp.profiles.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Column", "Result", "Table", "draw", "emit", "plain", "say", "write_out"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: its title, and on which side its cells stand."""
+
+    title: str
+    align: Literal["left", "right"] = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: tab-separated with a header line on a pipe, drawn on a terminal."""
+
+    columns: tuple[Column, ...]
+    rows: Sequence[Sequence[str]]
+    title: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command has to say.
+
+    Attributes
+    ----------
+    data
+        What `--json` prints; a dictionary carries `schema_version`.
+    blocks
+        What people read, in order: lines of text and tables.
+    messages
+        Lines for stderr.
+    """
+
+    data: Any = None
+    blocks: tuple[str | Table, ...] = ()
+    messages: tuple[str, ...] = field(default=())
+    exit_code: ExitCode = ExitCode.OK
+
+
+def say(line: str) -> None:
+    """Write a line to stderr, harmless to a terminal."""
+    from scrimp.routing.sanitize import sanitize
+
+    sys.stderr.write(f"scrimp: {sanitize(line)}\n")
+    sys.stderr.flush()
+
+
+def write_out(text: str) -> None:
+    """Write text to stdout as UTF-8, whatever the locale; what cannot be encoded becomes U+FFFD."""
+    sys.stdout.flush()
+    data = text.encode("utf-8", "replace")
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:
+        sys.stdout.write(data.decode("utf-8"))
+    else:
+        buffer.write(data)
+    sys.stdout.flush()
+
+
+def emit(result: Result, *, as_json: bool = False) -> int:
+    """Print a result and return the exit code."""
+    for message in result.messages:
+        say(message)
+    if as_json:
+        write_out(json.dumps(result.data, ensure_ascii=False, allow_nan=False) + "\n")
+    elif result.blocks:
+        if sys.stdout.isatty():
+            draw(result.blocks)
+        else:
+            write_out("".join(plain(block) for block in result.blocks))
+    return int(result.exit_code)
+
+
+def plain(block: str | Table) -> str:
+    """Return a block for a pipe: lines as they are, a table as tab-separated values under a header."""
+    if isinstance(block, str):
+        return block + "\n"
+    lines = ["\t".join(column.title for column in block.columns)]
+    lines += ["\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row) for row in block.rows]
+    return "\n".join(lines) + "\n"
+
+
+def draw(blocks: Sequence[str | Table], *, stderr: bool = False) -> None:
+    """Draw blocks on a terminal."""
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    from scrimp.routing.sanitize import sanitize
+
+    console = Console(highlight=False, soft_wrap=True, stderr=stderr)
+    for block in blocks:
+        if isinstance(block, str):
+            console.print(Text(sanitize(block)))
+            continue
+        table = RichTable(title=block.title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        for column in block.columns:
+            table.add_column(column.title, justify=column.align, overflow="fold")
+        for row in block.rows:
+            table.add_row(*(Text(sanitize(cell)) for cell in row))
+        console.print(table, soft_wrap=False)

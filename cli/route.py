@@ -1,0 +1,226 @@
+"""`scrimp route`: which arm would take a prompt, and why. Nothing is sent."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, UsageError
+
+from . import session
+from .explain import decision_blocks, decision_line
+from .options import (
+    ArmOption,
+    JsonOption,
+    LocalOnly,
+    MaxCost,
+    MinQuality,
+    Needs,
+    Offline,
+    PreferOption,
+    ProfileOption,
+    SeedOption,
+    WtpOption,
+)
+from .result import Result, emit, write_out
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator
+
+    from scrimp.routing.decide import Decider, Decision, Wishes
+    from scrimp.routing.ledger import Ledger
+
+__all__ = ["app", "route"]
+
+app = typer.Typer(rich_markup_mode=None)
+
+CHUNK = 256
+"""Prompts that are embedded together."""
+
+EPILOG = """\b
+Examples:
+  scrimp route "Prove that there are infinitely many primes"
+  scrimp route --wtp 0.5 --json "Translate: good morning" | jq .arm
+  scrimp route --lines prompts.txt            one decision a line, at embedding speed
+  scrimp route --jsonl - < rows.jsonl         rows with a "prompt" and, if they like, an "id"
+"""
+
+
+@app.command(epilog=EPILOG)
+def route(
+    prompt: Annotated[Optional[list[str]], typer.Argument(metavar="[PROMPT]...", help="The prompt; else standard input.")] = None,
+    arm: ArmOption = None,
+    profile: ProfileOption = None,
+    lines: Annotated[Optional[str], typer.Option("--lines", metavar="FILE|-", help="Decide every line of a file.")] = None,
+    jsonl: Annotated[Optional[str], typer.Option("--jsonl", metavar="FILE|-", help="Decide every row of a JSON Lines file.")] = None,
+    max_cost: MaxCost = None,
+    wtp: WtpOption = None,
+    prefer: PreferOption = None,
+    min_quality: MinQuality = None,
+    local_only: LocalOnly = False,
+    need: Needs = None,
+    offline: Offline = False,
+    exact: Annotated[bool, typer.Option("--exact-tokens", help="Also count the prompt with the arms' own public tokenisers.")] = False,
+    json: JsonOption = False,
+    seed: SeedOption = None,
+) -> int:
+    """Show which arm would take a prompt: quality, tokens, cost and utility of each, and where the choice would flip.
+
+    Deciding happens on this machine: no network, no key, nothing logged.
+    """
+    from scrimp.routing.decide import Wishes
+
+    loaded = session.load(profile, prefer=prefer, wtp=wtp, min_quality=min_quality)
+    decider = session.make_decider(loaded.profile)
+    wishes = Wishes(
+        arm=arm,
+        max_cost_nano=session.parse_usd(max_cost, "--max-cost"),
+        on_this_machine=local_only or offline,
+    )
+    ledger = session.ledger_to_read()
+    rng = session.make_rng(seed)
+    needs = frozenset(need or ())
+    if lines is not None or jsonl is not None:
+        if lines is not None and jsonl is not None:
+            raise UsageError("--lines and --jsonl are two forms of input: give one of them")
+        if prompt:
+            raise UsageError("give prompts in a file or as an argument, not both")
+        rows = _lines(lines) if lines is not None else _jsonl(jsonl or "-")
+        return _many(decider, ledger, rows, wishes, needs, rng, as_json=json)
+    decision = _one(decider, ledger, _text(prompt or []), wishes, needs, rng)
+    data = decision.to_dict()
+    blocks = decision_blocks(decision)
+    if exact:
+        counts = _exact(decider, _text(prompt or []))
+        data["exact_input_tokens"] = counts
+        blocks = (*blocks, "exact tokens of the prompt: " + ", ".join(f"{name} {n}" for name, n in counts.items()))
+    emit(Result(data=data, blocks=blocks), as_json=json)
+    if decision.arm is None:
+        by_cap = any(weighed.option.by_cap for weighed in decision.choice.weighed)
+        error = BudgetRefusedError if by_cap else ArmUnavailableError
+        raise error(f"no arm of profile {loaded.profile.name} can take this prompt", hint="The reasons stand beside each arm.")
+    return 0
+
+
+def _text(words: list[str]) -> str:
+    from scrimp.routing.prompt import clean_text
+
+    from .stdin import read_stdin
+
+    if words and words != ["-"]:
+        return clean_text(" ".join(words), what="the prompt")
+    text = read_stdin(has_prompt=False, explicit=words == ["-"]) or ""
+    if not text.strip():
+        raise UsageError("the prompt is empty", hint='Give it as an argument (scrimp route "...") or on standard input.')
+    return text
+
+
+def _one(
+    decider: Decider, ledger: Ledger | None, text: str, wishes: Wishes, needs: frozenset[str], rng: random.Random
+) -> Decision:
+    from scrimp.routing.ask import decide
+    from scrimp.routing.ledger import new_id
+    from scrimp.routing.prompt import Prompt
+
+    if not text.strip():
+        raise UsageError("the prompt is empty")
+    (context,) = decider.contexts([text])
+    return decide(
+        decider,
+        ledger,
+        Prompt(text, needs=needs),
+        wishes,
+        now=time.time(),
+        rng=rng,
+        decision_id=new_id(),
+        context=context,
+    )
+
+
+def _many(
+    decider: Decider,
+    ledger: Ledger | None,
+    rows: Iterator[tuple[str, str]],
+    wishes: Wishes,
+    needs: frozenset[str],
+    rng: random.Random,
+    *,
+    as_json: bool,
+) -> int:
+    """Decide row after row, embedding them in chunks; memory stays bounded."""
+    from scrimp.routing.ask import caps_left
+    from scrimp.routing.ledger import new_id
+    from scrimp.routing.prompt import Prompt
+
+    left, blocked = caps_left(ledger, decider.profile, now=time.time())
+    while chunk := list(islice(rows, CHUNK)):
+        predictions = decider.predict(decider.contexts([text for _, text in chunk]))
+        out = []
+        for row, (name, text) in enumerate(chunk):
+            decision = decider.decide(
+                Prompt(text, needs=needs),
+                predictions,
+                wishes,
+                decision_id=new_id(),
+                rng=rng,
+                row=row,
+                left_nano=left,
+                blocked=blocked,
+            )
+            if as_json:
+                out.append(jsonlib.dumps(decision.to_dict() | {"row_id": name}, ensure_ascii=False))
+            else:
+                out.append(f"{name}\t{decision.arm or '-'}\t{decision_line(decision)}")
+        write_out("\n".join(out) + "\n")
+    return 0
+
+
+def _open(name: str) -> Iterator[tuple[int, bytes]]:
+    if name == "-":
+        yield from enumerate(sys.stdin.buffer, 1)
+        return
+    import gzip
+
+    try:
+        with gzip.open(name) if name.endswith(".gz") else Path(name).open("rb") as file:
+            yield from enumerate(file, 1)
+    except (OSError, EOFError) as error:
+        raise UsageError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _lines(name: str) -> Iterator[tuple[str, str]]:
+    from scrimp.routing.prompt import clean_text
+
+    for number, raw in _open(name):
+        text = clean_text(raw, what=f"{name}, line {number},").strip("\r\n")
+        if text.strip():
+            yield str(number), text
+
+
+def _jsonl(name: str) -> Iterator[tuple[str, str]]:
+    from scrimp.routing.prompt import clean_text
+
+    for number, raw in _open(name):
+        if not raw.strip():
+            continue
+        where = f"{name}, line {number}"
+        try:
+            row: Any = jsonlib.loads(raw)
+        except ValueError as error:
+            raise DataError(f"{where}: not JSON: {error}") from None
+        if not isinstance(row, dict) or not isinstance(row.get("prompt"), str) or not row["prompt"].strip():
+            raise DataError(f'{where}: expected an object with a "prompt" that is text')
+        yield str(row.get("id", number)), clean_text(row["prompt"], what=f"{where}, prompt")
+
+
+def _exact(decider: Decider, text: str) -> dict[str, int | None]:
+    from scrimp.routing.tokens import exact_tokens
+
+    return {arm.name: exact_tokens(text, arm.model) for arm in decider.profile.arms}

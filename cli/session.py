@@ -1,0 +1,151 @@
+"""What a command works with: the profile, the prices, the router, the ledger and the keys of this invocation."""
+
+from __future__ import annotations
+
+import os
+import random
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scrimp.profiles.errors import AuthError, UsageError
+from scrimp.profiles.load import load_profile, override
+from scrimp.profiles.money import nano_from_usd
+from scrimp.profiles.paths import paths
+
+from .result import say
+
+if TYPE_CHECKING:
+    from scrimp.profiles.keys import Keys
+    from scrimp.profiles.load import Loaded
+    from scrimp.profiles.schema import Arm, Profile
+    from scrimp.routing.decide import Decider
+    from scrimp.routing.ledger import Ledger
+    from scrimp.routing.prices import PriceTable
+
+__all__ = [
+    "find_key",
+    "keys",
+    "ledger",
+    "ledger_to_read",
+    "load",
+    "make_decider",
+    "make_rng",
+    "parse_usd",
+    "price_table",
+    "secrets",
+]
+
+
+def load(
+    profile: str | None,
+    *,
+    prefer: str | None = None,
+    wtp: float | None = None,
+    min_quality: float | None = None,
+    quiet: bool = False,
+) -> Loaded:
+    """Load the profile to use, with flags laid over it; its notes go to stderr."""
+    loaded = load_profile(profile, env=os.environ, cwd=Path.cwd(), paths=paths())
+    if prefer is not None or wtp is not None or min_quality is not None:
+        loaded = override(loaded, prefer=prefer, wtp_usd=wtp, min_quality=min_quality)
+    if not quiet:
+        for note in loaded.notes:
+            say(note)
+    return loaded
+
+
+def price_table() -> PriceTable:
+    """Return the price table of the installed LiteLLM."""
+    from scrimp.routing.prices import PriceTable
+
+    return PriceTable.load()
+
+
+def make_decider(profile: Profile) -> Decider:
+    """Put together what decides for a profile. Nothing heavy is loaded before the first prompt."""
+    from scrimp.routing.decide import Decider
+    from scrimp.routing.embedding import Embedder
+    from scrimp.routing.predict import load_router
+
+    embedder = Embedder(profile.embedding.model, cache_dir=paths().cache)
+    router = load_router(None, paths().routers)
+    if router.note:
+        say(router.note)
+    return Decider(profile, price_table(), router, embedder)
+
+
+def ledger() -> Ledger:
+    """Open the ledger to write, making it on first use."""
+    from scrimp.routing.ledger import open_ledger
+
+    return open_ledger(paths().ledger)
+
+
+def ledger_to_read() -> Ledger | None:
+    """Open the ledger to read; None when there is none yet."""
+    from scrimp.routing.ledger import read_ledger
+
+    return read_ledger(paths().ledger)
+
+
+@cache
+def keys() -> Keys:
+    """Return the keys of this process's environment and user, read once."""
+    from scrimp.profiles.keys import Keys
+
+    return Keys(os.environ, paths())
+
+
+def find_key(arm: Arm) -> str | None:
+    """Return an arm's key, or None where it needs none.
+
+    Raises
+    ------
+    AuthError
+        If it needs one that is not set.
+    """
+    from scrimp.profiles.keys import key_names
+
+    key = keys().resolve(arm)
+    if key is not None:
+        return key.reveal()
+    if keys().status(arm) == "missing":
+        name = key_names(arm)[0]
+        raise AuthError(
+            f"no key for {arm.name}: {name} is not set",
+            hint=f"Store one with `scrimp keys set {name}`, or export {name}.",
+        )
+    return None
+
+
+def secrets() -> list[str]:
+    """Return every key that this process could know, to keep them out of what is printed."""
+    try:
+        return list(keys().secrets())
+    except Exception:  # noqa: BLE001 - used while reporting another error
+        return []
+
+
+def make_rng(seed: int | None) -> random.Random:
+    """Return the generator that exploration draws from."""
+    return random.Random(seed)  # noqa: S311 - exploration, not secrets
+
+
+def parse_usd(value: str | None, flag: str) -> int | None:
+    """Read an amount given on the command line, in USD, as nano-USD.
+
+    Raises
+    ------
+    UsageError
+        If it is not an amount, or is negative.
+    """
+    if value is None:
+        return None
+    try:
+        nano = nano_from_usd(value.strip().removeprefix("$"))
+    except ValueError:
+        raise UsageError(f"{flag}: expected an amount in USD such as 0.05, not {value!r}") from None
+    if nano < 0:
+        raise UsageError(f"{flag}: an amount cannot be negative")
+    return nano

@@ -1,0 +1,161 @@
+"""A project's own file, found in the working directory: it may narrow what a profile allows, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, get_args
+
+from .errors import ConfigError
+from .layers import File, is_path, read_toml
+from .schema import NAME_PATTERN, Caps, Keep, Log, Policy, build, did_you_mean, dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .layers import Source, Tree
+
+    Key = tuple[str, ...]
+
+__all__ = ["PROJECT_FILE", "find_project_file", "lay_project", "read_project"]
+
+PROJECT_FILE: Final = ".scrimp.toml"
+"""What a project's own file is called."""
+
+_PROJECT_KEYS: Final[dict[str, tuple[str, ...] | None]] = {
+    "profile": None,
+    "use": None,
+    "default_arm": None,
+    "policy": ("prefer", "wtp_usd", "min_quality", "explore"),
+    "caps": ("per_call_usd", "per_run_usd", "per_day_usd", "per_month_usd"),
+    "log": ("keep",),
+}
+"""Everything a project's own file may set."""
+
+
+def find_project_file(cwd: Path, env: Mapping[str, str]) -> Path | None:
+    """Return the project's own file, sought upwards from `cwd` to the repository's root, or the home folder."""
+    home = env.get("HOME")
+    cwd = cwd.absolute()
+    for folder in (cwd, *cwd.parents):
+        file = folder / PROJECT_FILE
+        if os.path.lexists(file):
+            return file
+        if (folder / ".git").exists() or (home and folder == Path(home)):
+            return None
+    return None
+
+
+def read_project(path: Path) -> File:
+    """Return a project's own file, with nothing in it but what such a file may set."""
+    table, source = read_toml(path, PROJECT_FILE, str(path))
+    for key, value in table.items():
+        if key not in _PROJECT_KEYS:
+            raise _forbidden(source, (key,), _PROJECT_KEYS)
+        inner = _PROJECT_KEYS[key]
+        if inner is None:
+            continue
+        if not isinstance(value, dict):
+            raise ConfigError(f"{source.at((key,))}: {key}: expected a table")
+        for name in value:
+            if name not in inner:
+                raise _forbidden(source, (key, name), inner)
+    name = table.get("profile")
+    if name is not None and not (isinstance(name, str) and NAME_PATTERN.fullmatch(name) and not is_path(name)):
+        raise ConfigError(
+            f"{source.at(('profile',))}: profile: expected the name of a profile",
+            hint="a project's own file may choose a profile by name, never by path",
+        )
+    use = table.get("use")
+    if use is not None and not (isinstance(use, list) and use and all(isinstance(arm, str) for arm in use)):
+        raise ConfigError(f"{source.at(('use',))}: use: expected a list of arms' names")
+    return File(path, PROJECT_FILE, table, source)
+
+
+def _forbidden(source: Source, path: Key, allowed: Iterable[str]) -> ConfigError:
+    return ConfigError(
+        f"{source.at(path)}: {dotted(path)}: a project's own file may not set this{did_you_mean(path[-1], allowed)}",
+        hint="it may set profile, use, default_arm, [policy], lower [caps] and a stricter log.keep; arms, keys, "
+        "addresses, prices, parameters and commands belong in a profile of your own",
+    )
+
+
+def lay_project(tree: Tree, project: File, *, about_this: bool, choosy: bool) -> list[str]:
+    """Lay a project's own file over a profile; it can only narrow what the profile allows.
+
+    Parameters
+    ----------
+    tree
+        The profile so far.
+    project
+        The project's own file.
+    about_this
+        Whether the file is about this profile, or names another one.
+    choosy
+        Whether the user asked for this profile by name: then arms that it does not have are left aside.
+
+    Returns
+    -------
+    list
+        Remarks for the user.
+
+    Raises
+    ------
+    ConfigError
+        If the file names an arm that is not there, raises a cap, or keeps more of the log.
+    """
+    table = {key: value for key, value in project.table.items() if key not in {"profile", "use"}}
+    notes: list[str] = []
+    arms = tree.table.get("arms", {})
+    named = [*project.table.get("use", []), *([table["default_arm"]] if "default_arm" in table else [])]
+    if not about_this or (choosy and not all(name in arms for name in named)):
+        table.pop("default_arm", None)
+        if named:
+            notes.append(f"{project.path}: its use and default_arm are about another profile, and left aside")
+    else:
+        _keep_arms(tree, project)
+    _check_caps(tree, table.get("caps", {}), project.source)
+    _check_keep(tree, table.get("log", {}), project.source)
+    build(Policy, table.get("policy", {}), project.source.at, ("policy",))
+    tree.lay(table, project.source)
+    return notes
+
+
+def _keep_arms(tree: Tree, project: File) -> None:
+    arms = list(tree.table.get("arms", {}))
+    use = project.table.get("use", arms)
+    for name in use:
+        if name not in arms:
+            raise ConfigError(
+                f"{project.source.at(('use',))}: use: no arm is called {name!r}{did_you_mean(name, arms)}",
+                hint=f"the arms of {tree.table['name']} are: {', '.join(arms)}",
+            )
+    for name in arms:
+        if name not in use:
+            tree.drop("arms", name)
+            if tree.table.get("default_arm") == name:
+                tree.drop("default_arm")
+
+
+def _check_caps(tree: Tree, caps: Mapping[str, object], source: Source) -> None:
+    below = build(Caps, tree.table.get("caps", {}), tree.at, ("caps",))
+    wanted = build(Caps, caps, source.at, ("caps",))
+    for key in caps:
+        limit, asked = getattr(below, key), getattr(wanted, key)
+        if limit is not None and asked > limit:
+            path = ("caps", key)
+            raise ConfigError(
+                f"{source.at(path)}: caps.{key}: a project's own file may only lower a cap: "
+                f"{asked} is above {limit} ({tree.at(path)})"
+            )
+
+
+def _check_keep(tree: Tree, log: Mapping[str, object], source: Source) -> None:
+    allowed = build(Log, tree.table.get("log", {}), tree.at, ("log",)).keep
+    asked = build(Log, {"keep": allowed, **log}, source.at, ("log",)).keep
+    strictness = get_args(Keep)
+    if strictness.index(asked) < strictness.index(allowed):
+        raise ConfigError(
+            f"{source.at(('log', 'keep'))}: log.keep: a project's own file may only keep less: "
+            f'"{asked}" keeps more than "{allowed}" ({tree.at(("log", "keep"))})'
+        )

@@ -1,0 +1,88 @@
+"""A profile as TOML again."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .schema import Profile
+
+    Key = tuple[str, ...]
+
+__all__ = ["to_toml"]
+
+
+def to_toml(profile: Profile, origin: Mapping[str, str] | None = None) -> str:
+    """Return a profile as TOML, complete, so that it says the same without what it extended.
+
+    Parameters
+    ----------
+    profile
+        The profile.
+    origin
+        Where each key comes from, as `Loaded.origin`; given, it stands behind each key as a comment.
+    """
+
+    def line(path: Key, key: str, value: object) -> str:
+        remark = (origin or {}).get(".".join(path))
+        return f"{_toml_key(key)} = {_toml(value)}" + (f"  # {remark}" if remark else "") + "\n"
+
+    text = [line((key,), key, getattr(profile, key)) for key in ("name", "default_arm")]
+    for name in ("caps", "policy", "log", "embedding"):
+        text.append(f"\n[{name}]\n")
+        text += [line((name, key), key, value) for key, value in _set_keys(getattr(profile, name), whole=True)]
+    for arm in profile.arms:
+        text.append("\n[[arms]]\n")
+        text += [line(("arms", arm.name, key), key, value) for key, value in _set_keys(arm, whole=False)]
+    for name, check in profile.checks.items():
+        text.append(f"\n[checks.{_toml_key(name)}]\n")
+        text += [line(("checks", name, key), key, value) for key, value in _set_keys(check, whole=True)]
+    return "".join(text)
+
+
+def _set_keys(table: msgspec.Struct, *, whole: bool) -> Iterator[tuple[str, object]]:
+    """Yield the keys of a table worth writing: all that have a value, or those that are not the default."""
+    for key in msgspec.structs.fields(table):
+        value = getattr(table, key.name)
+        if value is None or (not whole and not key.required and value == key.default):
+            continue
+        if value in ({}, ()) and not whole:
+            continue
+        if key.name == "prefer" and getattr(table, "wtp_usd", None) is not None:
+            continue
+        yield key.name, value
+
+
+def _toml(value: object) -> str:
+    """Return a value as TOML writes it, on one line."""
+    match value:
+        case bool():
+            text = "true" if value else "false"
+        case Decimal():
+            text = f"{value:f}"
+        case int() | float():
+            text = repr(value)
+        case str():
+            text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case msgspec.Struct():
+            text = _toml(dict(_set_keys(value, whole=False)))
+        case dict():
+            inside = ", ".join(f"{_toml_key(key)} = {_toml(item)}" for key, item in value.items())
+            text = f"{{ {inside} }}" if inside else "{}"
+        case list() | tuple():
+            text = f"[{', '.join(map(_toml, value))}]"
+        case _:
+            msg = f"no TOML for {type(value).__name__}"
+            raise TypeError(msg)
+    return text
+
+
+def _toml_key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)

@@ -1,0 +1,335 @@
+"""The ledger: one SQLite file, private from birth, that knows what was asked, what was tried and what it cost.
+
+Schema, full-text search and maintenance go through sqlite-utils; the transactions of the hot path are plain SQL under
+BEGIN IMMEDIATE, since a transaction that begins deferred loses updates when many processes write at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import sqlite3
+import time
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import TYPE_CHECKING, Any, Final
+
+from scrimp.profiles.errors import LedgerError
+from scrimp.profiles.paths import make_private_dir
+from .migrations import SCHEMA_VERSION, migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+__all__ = ["Ledger", "instant", "new_id", "open_ledger", "read_ledger"]
+
+BUSY_TIMEOUT_S: Final = 60.0
+"""How long a writer waits for its turn. Each turn takes under a millisecond, so this is thousands of writers."""
+
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id(now: float | None = None) -> str:
+    """Return a new id: 26 characters, sorting by time (ULID's layout, in lower case)."""
+    number = (int((time.time() if now is None else now) * 1000) << 80) | secrets.randbits(80)
+    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def instant(now: float) -> str:
+    """Spell a POSIX time as the ledger does: UTC, microseconds, sortable as text."""
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+class Ledger:
+    """An open ledger.
+
+    Parameters
+    ----------
+    conn
+        A connection in autocommit mode; transactions are begun explicitly.
+    path
+        The file, for messages.
+    """
+
+    def __init__(self, conn: sqlite3.Connection, path: Path) -> None:
+        self.conn = conn
+        self.path = path
+        self._zone: tzinfo | None = None
+
+    # -- plumbing ---------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.conn.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Run a block as one BEGIN IMMEDIATE transaction: committed at its end, rolled back on any error.
+
+        Raises
+        ------
+        LedgerError
+            If the ledger cannot be written (full disk, read-only folder, corruption): then nothing was changed.
+        """
+        try:
+            self.conn.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.conn
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self.conn.execute("ROLLBACK")
+                raise
+            self.conn.execute("COMMIT")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                if self.conn.in_transaction:
+                    self.conn.execute("ROLLBACK")
+            raise _explain(error, self.path) from error
+
+    def rows(self, sql: str, parameters: Sequence[object] | dict[str, object] = ()) -> list[dict[str, Any]]:
+        """Run a query and return its rows as dictionaries."""
+        try:
+            cursor = self.conn.execute(sql, parameters)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+        except sqlite3.Error as error:
+            raise _explain(error, self.path) from error
+
+    def insert(self, table: str, values: dict[str, object]) -> int:
+        """Insert one row inside the current transaction; return its rowid."""
+        columns = ", ".join(values)
+        marks = ", ".join("?" * len(values))
+        cursor = self.conn.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(values.values()))  # noqa: S608 - names are ours
+        return int(cursor.lastrowid or 0)
+
+    def update(self, table: str, key: tuple[str, object], values: dict[str, object]) -> None:
+        """Update one row inside the current transaction."""
+        assignments = ", ".join(f"{name} = ?" for name in values)
+        self.conn.execute(f"UPDATE {table} SET {assignments} WHERE {key[0]} = ?", (*values.values(), key[1]))  # noqa: S608 - names are ours
+
+    # -- time -------------------------------------------------------------------------------------------------------
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone of the ledger's days and months, fixed when it was made."""
+        if self._zone is None:
+            (name,) = self.conn.execute("SELECT value FROM meta WHERE key = 'zone'").fetchone()
+            self._zone = _zone(name)
+        return self._zone
+
+    @property
+    def zone_name(self) -> str:
+        """The zone's name: IANA's, or an offset such as +02:00."""
+        (name,) = self.conn.execute("SELECT value FROM meta WHERE key = 'zone'").fetchone()
+        return str(name)
+
+    def windows(self, now: float) -> tuple[str, str]:
+        """Return the day (YYYY-MM-DD) and the month (YYYY-MM) of an instant, in the ledger's zone."""
+        local = datetime.fromtimestamp(now, self.zone)
+        return local.strftime("%Y-%m-%d"), local.strftime("%Y-%m")
+
+    def rolls_over_at(self, window: str, now: float) -> str:
+        """Return when the current day or month ends, ISO 8601 with its offset.
+
+        Parameters
+        ----------
+        window
+            `day` or `month`.
+        now
+            POSIX time.
+        """
+        local = datetime.fromtimestamp(now, self.zone)
+        start = local.replace(hour=0, minute=0, second=0, microsecond=0)
+        if window == "day":
+            end = (start.replace(tzinfo=None) + timedelta(days=1)).replace(tzinfo=self.zone)
+        else:
+            end = (start.replace(day=1, tzinfo=None) + timedelta(days=32)).replace(day=1, tzinfo=self.zone)
+        return end.isoformat()
+
+
+def open_ledger(path: Path) -> Ledger:
+    """Open the ledger for reading and writing, making it if it is not there.
+
+    Raises
+    ------
+    LedgerError
+        If it is damaged, newer than this version, or cannot be written. A damaged ledger is never made anew: it holds
+        what was spent.
+    """
+    try:
+        if not path.exists():
+            _create(path)
+        if path.stat().st_size == 0:
+            raise _damaged(path, "it is empty")
+        conn = _connect(path)
+    except sqlite3.Error as error:
+        raise _explain(error, path) from error
+    except OSError as error:
+        raise _explain_os(error, path) from error
+    try:
+        (version,) = conn.execute("PRAGMA user_version").fetchone()
+        if version != SCHEMA_VERSION:
+            _bring_up(conn, path, version)
+        return Ledger(conn, path)
+    except sqlite3.Error as error:
+        conn.close()
+        raise _explain(error, path) from error
+    except BaseException:
+        conn.close()
+        raise
+
+
+def read_ledger(path: Path) -> Ledger | None:
+    """Open the ledger to read it, or return None when there is none yet (reading never makes one)."""
+    return open_ledger(path) if path.exists() else None
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    conn = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    try:
+        # A deleted prompt must not linger in free pages.
+        conn.execute("PRAGMA secure_delete = ON")
+        conn.execute("PRAGMA synchronous = FULL")
+        conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        conn.close()
+        raise
+    return conn
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the ledger's lock file (for making and migrating it; the hot path never takes it)."""
+    lock = path.with_name(path.name + ".lock")
+    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _create(path: Path) -> None:
+    """Make a ledger beside its place, complete and 0600 from birth, then link it there: it is never seen half made."""
+
+    make_private_dir(path.parent)
+    with _locked(path):
+        if path.exists():
+            return
+        unfinished = path.with_name(path.name + ".new")
+        for name in (unfinished, *(unfinished.with_name(unfinished.name + end) for end in ("-wal", "-shm", "-journal"))):
+            name.unlink(missing_ok=True)
+        os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        conn = sqlite3.connect(unfinished, isolation_level=None)
+        try:
+            migrate(conn)
+            now = instant(time.time())
+            conn.executemany(
+                "INSERT INTO meta (key, value) VALUES (?, ?)",
+                [("zone", _local_zone_name()), ("created_at", now), ("ledger_id", new_id())],
+            )
+            # WAL is remembered in the file. Its -wal and -shm take their mode from the database: 0600.
+            conn.execute("PRAGMA journal_mode = WAL").fetchone()
+        finally:
+            conn.close()
+        os.rename(unfinished, path)  # noqa: PTH104 - os and Path alike; the lock makes it exclusive
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _bring_up(conn: sqlite3.Connection, path: Path, version: int) -> None:
+    if version > SCHEMA_VERSION:
+        raise LedgerError(
+            f"{path} was written by a newer scrimp (schema {version}; this one knows up to {SCHEMA_VERSION})",
+            hint="Upgrade scrimp, or set SCRIMP_HOME to another folder to start a separate ledger.",
+        )
+    if version == 0:
+        raise _damaged(path, "it is a database, but not a scrimp ledger")
+
+    with _locked(path):
+        migrate(conn)
+
+
+def _local_zone_name() -> str:
+    """Name the machine's zone: IANA's name where it can be found, else today's offset."""
+    from pathlib import Path
+
+    candidates = [os.environ.get("TZ", "").lstrip(":")]
+    with contextlib.suppress(OSError):
+        candidates.append(str(Path("/etc/localtime").resolve()).partition("zoneinfo/")[2])
+    with contextlib.suppress(OSError):
+        candidates.append(Path("/etc/timezone").read_text(encoding="ascii").strip())
+    for name in candidates:
+        if name:
+            with contextlib.suppress(LedgerError):
+                _zone(name)
+                return name
+    offset = datetime.now().astimezone().strftime("%z")
+    return f"{offset[:3]}:{offset[3:]}"
+
+
+def _zone(name: str) -> tzinfo:
+    if name in ("UTC", "Etc/UTC"):
+        return UTC
+    if name[:1] in "+-" and len(name) == 6:
+        minutes = int(name[1:3]) * 60 + int(name[4:6])
+        return timezone(timedelta(minutes=-minutes if name[0] == "-" else minutes))
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError) as error:
+        raise LedgerError(
+            f"the ledger's time zone {name!r} is not known on this machine", hint="Install the tzdata package."
+        ) from error
+
+
+def _damaged(path: Path, what: str) -> LedgerError:
+    return LedgerError(
+        f"the ledger {path} cannot be read: {what}",
+        hint=(
+            "Nothing was sent, and the file was left as it is, since it holds what you spent. Put a backup in its place, or "
+            f"salvage it with: sqlite3 '{path}' .recover | sqlite3 salvaged.db"
+        ),
+    )
+
+
+def _explain(error: sqlite3.Error, path: Path) -> LedgerError:
+    """Say what a SQLite error means for the user."""
+    text = str(error)
+    if "not a database" in text or "malformed" in text or "no such table" in text:
+        return _damaged(path, text)
+    if "locked" in text or "busy" in text:
+        return LedgerError(
+            f"the ledger {path} was held by another program for over {BUSY_TIMEOUT_S:.0f} s",
+            hint="Close what holds it open (a database browser, a backup), then try again.",
+        )
+    if "readonly" in text or "read-only" in text or "unable to open" in text:
+        return LedgerError(
+            f"the ledger {path} cannot be written: {text}",
+            hint="What cannot be logged is not sent. Make the folder writable, or set SCRIMP_HOME to one that is.",
+        )
+    if "full" in text or "disk I/O" in text:
+        return LedgerError(
+            f"the ledger {path} cannot be written: {text}",
+            hint="What cannot be logged is not sent. Free some space on that disk, then try again.",
+        )
+    return LedgerError(f"the ledger {path} failed: {text}", hint="Run `scrimp doctor`.")
+
+
+def _explain_os(error: OSError, path: Path) -> LedgerError:
+    return LedgerError(
+        f"the ledger {path} cannot be made or opened: {error.strerror or error}",
+        hint="What cannot be logged is not sent. Make the folder writable, or set SCRIMP_HOME to one that is.",
+    )

@@ -1,0 +1,176 @@
+"""The ledger's schema, as numbered migrations that are only ever appended to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+__all__ = ["MIGRATIONS", "SCHEMA_VERSION", "migrate"]
+
+
+def _m1_ledger(conn: sqlite3.Connection) -> None:
+    """Requests (what was asked and why an arm was chosen), attempts (what happened), reservations (the money), labels."""
+    import sqlite_utils
+
+    db = sqlite_utils.Database(conn, execute_plugins=False)
+    db.table("meta").create({"key": str, "value": str}, pk="key", not_null={"value"})
+    db.table("prices").create(
+        {
+            "id": int,
+            "sha256": str,  # of `json`
+            "model": str,
+            "table_version": str,  # which edition of the price table, e.g. "litellm 1.109.1"
+            "table_sha256": str,
+            "json": str,
+            "first_seen_at": str,
+        },
+        pk="id",
+        not_null={"sha256", "model", "json", "first_seen_at"},
+    )
+    db.table("prices").create_index(["sha256", "table_sha256"], unique=True)
+    db.table("requests").create(
+        {
+            "n": int,  # an INTEGER PRIMARY KEY: the full-text index points at it, and VACUUM would renumber any other rowid
+            "id": str,
+            "created_at": str,
+            "command": str,
+            "profile": str,
+            "conversation_id": str,
+            "redo_of": str,
+            "system": str,
+            "prompt": str,
+            "answer": str,
+            "attachments": str,  # JSON: name, media_type, n_bytes, sha256
+            "schema": str,
+            "messages": str,  # JSON: what was sent, when it is more than system and prompt
+            "embedding": bytes,  # little-endian float32
+            "surface": str,  # JSON list
+            "embedder_id": str,
+            "router_version": str,
+            "decision": str,  # JSON: the whole trace
+            "arm": str,  # the arm that answered, or was chosen
+            "propensity": float,
+            "status": str,  # pending | ok | failed | interrupted
+            "error": str,
+            "tag": str,
+        },
+        pk="n",
+        not_null={"id", "created_at", "command", "profile", "status"},
+    )
+    db.table("requests").create_index(["id"], unique=True)
+    db.table("requests").create_index(["created_at"])
+    db.table("requests").create_index(["conversation_id", "created_at"])
+    db.table("requests").enable_fts(["prompt", "answer"], create_triggers=True)
+    db.table("reservations").create(
+        {
+            "id": int,
+            "request_id": str,
+            "run_id": str,
+            "profile": str,
+            "arm": str,
+            "source": str,  # ask | redo | probe | batch ...
+            "tag": str,
+            "at": str,
+            "day": str,
+            "month": str,
+            "status": str,  # reserved | settled | unverified | unknown | released
+            "reserved_nano": int,
+            "charged_nano": int,  # what counts against caps now
+            "price_id": int,
+            "breach": int,
+            "cap_override_nano": int,
+            "pid": int,
+            "process_started": str,
+            "boot_id": str,
+            "settled_at": str,
+            "note": str,
+        },
+        pk="id",
+        not_null={"request_id", "profile", "arm", "at", "day", "month", "status", "reserved_nano", "charged_nano"},
+        defaults={"breach": 0},
+    )
+    conn.execute("CREATE INDEX idx_reservations_open ON reservations(status) WHERE status IN ('reserved', 'unknown')")
+    db.table("reservations").create_index(["at"])
+    db.table("reservations").create_index(["request_id"])
+    db.table("attempts").create(
+        {
+            "id": int,  # the reservation's
+            "request_id": str,
+            "seq": int,
+            "kind": str,  # first | retry | fallback
+            "arm": str,
+            "requested_model": str,
+            "served_model": str,
+            "started_at": str,
+            "input_bound": int,
+            "output_limit": int,
+            "input_tokens": int,
+            "cached_tokens": int,
+            "cache_write_tokens": int,
+            "output_tokens": int,
+            "reasoning_tokens": int,
+            "usage_status": str,  # reported | missing | implausible
+            "usage": str,  # JSON: as the provider sent it
+            "cost_nano": int,
+            "latency_s": float,
+            "ttft_s": float,
+            "finish_reason": str,
+            "error_kind": str,
+            "error": str,
+        },
+        pk="id",
+        not_null={"request_id", "seq", "kind", "arm"},
+    )
+    db.table("attempts").create_index(["request_id"])
+    # Running sums per window, kept in the transaction that changes a reservation: a cap is checked in one look-up.
+    conn.execute(
+        "CREATE TABLE balances (key TEXT PRIMARY KEY, live_nano INTEGER NOT NULL, fixed_nano INTEGER NOT NULL) WITHOUT ROWID"
+    )
+    db.table("shared_caps").create({"scope": str, "limit_nano": int, "set_at": str}, pk="scope", not_null={"limit_nano"})
+    db.table("suspensions").create(
+        {"profile": str, "arm": str, "at": str, "reason": str}, pk=("profile", "arm"), not_null={"at", "reason"}
+    )
+    db.table("alerts").create({"key": str, "percent": int, "at": str}, pk=("key", "percent"))
+    db.table("labels").create(
+        {
+            "id": int,
+            "request_id": str,
+            "arm": str,
+            "reward": float,  # 0..1
+            "source": str,  # rating | redo | check | audit | import | probe
+            "weight": float,
+            "note": str,
+            "at": str,
+        },
+        pk="id",
+        not_null={"request_id", "arm", "reward", "source", "at"},
+        defaults={"weight": 1.0},
+    )
+    db.table("labels").create_index(["request_id"])
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_m1_ledger,)
+"""Migration n (counted from 1) takes a ledger from user_version n - 1 to n. Append; never edit one that was released."""
+
+SCHEMA_VERSION = len(MIGRATIONS)
+
+
+def migrate(conn: sqlite3.Connection) -> int:
+    """Bring a ledger to the current schema, each migration in a transaction of its own; return how many ran.
+
+    The caller holds the ledger's lock file, so that a dozen first runs at once do not race.
+    """
+    (version,) = conn.execute("PRAGMA user_version").fetchone()
+    for number in range(version + 1, SCHEMA_VERSION + 1):
+        conn.execute("BEGIN IMMEDIATE")
+        try:
+            MIGRATIONS[number - 1](conn)
+            conn.execute(f"PRAGMA user_version = {number:d}")
+        except BaseException:
+            conn.execute("ROLLBACK")
+            raise
+        conn.execute("COMMIT")
+    return int(SCHEMA_VERSION - version)

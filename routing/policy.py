@@ -1,0 +1,284 @@
+"""The policy: from what is predicted of each arm to a distribution over arms, and a draw from it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from scrimp.profiles.money import NANO
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Sequence
+
+__all__ = ["NEAR_TIE", "Choice", "Option", "Weighed", "choose", "utility"]
+
+NEAR_TIE: Final = 0.02
+"""Arms whose utility is within this share of wtp_usd of the best (two points of quality) are explored among."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One arm as the policy sees it.
+
+    Attributes
+    ----------
+    quality, quality_low, quality_high
+        Predicted P(right) in [0, 1], with an interval; `basis` says how far to believe it.
+    input_tokens, output_tokens_p50, output_tokens_p90
+        Predicted tokens.
+    input_bound, output_limit, bound_nano
+        What would be reserved: an upper bound on input tokens, the enforced output limit, and their cost in nano-USD.
+    cost_nano, cost_p90_nano
+        Predicted cost, nano-USD: of the median output, and of its 90th percentile.
+    infeasible
+        Why the arm cannot take this prompt, or None.
+    by_cap
+        The reason is money: a cap leaves too little.
+    limit_lowered
+        The output limit was lowered to fit a cap.
+    """
+
+    arm: str
+    model: str
+    quality: float
+    quality_low: float
+    quality_high: float
+    basis: str
+    input_tokens: int
+    output_tokens_p50: int
+    output_tokens_p90: int
+    input_bound: int
+    output_limit: int
+    cost_nano: int | None
+    cost_p90_nano: int | None
+    bound_nano: int | None
+    infeasible: str | None = None
+    by_cap: bool = False
+    limit_lowered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """An option with what the policy made of it.
+
+    Attributes
+    ----------
+    utility_usd
+        wtp_usd * quality - cost, in USD; None where the cost is not known.
+    probability
+        The policy's probability of taking it.
+    why
+        Why it was or was not taken, in words.
+    flip_cost_usd
+        The predicted cost at which the choice would change: for the taken arm, above which it would be dropped; for
+        another, below which it would be taken. None where no price would change it.
+    flip_wtp_usd
+        The willingness to pay at which this arm and the taken one are worth the same; None where there is none.
+    """
+
+    option: Option
+    utility_usd: float | None
+    probability: float
+    why: str
+    flip_cost_usd: float | None = None
+    flip_wtp_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the policy did.
+
+    Attributes
+    ----------
+    arm
+        The arm drawn, or None when no arm is feasible.
+    propensity
+        P(arm | context) at decision time; None where the choice was not a draw (an arm asked for by name, a guard's
+        fallback, a set of arms altered by a cap).
+    guard
+        Why the router was not trusted, or None.
+    """
+
+    arm: str | None
+    greedy: str | None
+    explored: bool
+    propensity: float | None
+    propensity_note: str | None
+    guard: str | None
+    weighed: tuple[Weighed, ...] = field(default=())
+
+    @property
+    def taken(self) -> Option:
+        """The option of the arm that was taken."""
+        return self.option(self.arm or "")
+
+    def option(self, arm: str) -> Option:
+        """Return an arm's option."""
+        return next(each.option for each in self.weighed if each.option.arm == arm)
+
+
+def utility(option: Option, wtp_usd: float) -> float | None:
+    """Return wtp_usd * quality - predicted cost, in USD; None where the cost is not known."""
+    return None if option.cost_nano is None else wtp_usd * option.quality - option.cost_nano / NANO
+
+
+def choose(
+    options: Sequence[Option],
+    *,
+    wtp_usd: float,
+    min_quality: float = 0.0,
+    explore: float = 0.0,
+    forced: str | None = None,
+    default_arm: str | None = None,
+    guard: str | None = None,
+    rng: random.Random,
+) -> Choice:
+    """Choose an arm.
+
+    Without `min_quality` the best arm is the one of greatest utility; with it, the cheapest whose predicted quality
+    reaches it (the best there is where none does). The greedy arm is taken with probability 1 - eps + eps/k, and each
+    of the other k - 1 near-tied arms with eps/k.
+
+    Parameters
+    ----------
+    options
+        Every arm of the profile, feasible or not, in the profile's order (which settles exact ties).
+    wtp_usd
+        USD that a right answer is worth, > 0.
+    explore
+        eps, in [0, 1].
+    forced
+        An arm asked for by name.
+    default_arm, guard
+        Where the router should not be trusted on this prompt (`guard` says why) the default arm is taken, if feasible.
+    rng
+        Draws; seeded by the caller.
+    """
+    feasible = [option for option in options if option.infeasible is None and option.cost_nano is not None]
+    note: str | None = None
+    if forced is not None:
+        candidates = [option for option in feasible if option.arm == forced]
+        note = "asked for by name"
+    else:
+        candidates = feasible
+    if not candidates:
+        return Choice(None, None, False, None, note, guard, _weigh(options, wtp_usd, {}, None, min_quality))
+    ranked = _rank(candidates, wtp_usd, min_quality)
+    greedy = ranked[0]
+    fallback = next((option for option in candidates if option.arm == default_arm), None)
+    if forced is None and guard is not None:
+        greedy = fallback or greedy
+        note = "the guard's fallback, not a draw"
+        probabilities = {greedy.arm: 1.0}
+    else:
+        near = _near(ranked, greedy, wtp_usd, min_quality) if forced is None else [greedy]
+        eps = explore if len(near) > 1 else 0.0
+        probabilities = {option.arm: eps / len(near) for option in near}
+        probabilities[greedy.arm] += 1.0 - eps
+    taken = _draw(probabilities, greedy.arm, rng)
+    if note is None and any(option.by_cap or option.limit_lowered for option in options):
+        note = "a cap altered the set of arms"
+    return Choice(
+        arm=taken,
+        greedy=greedy.arm,
+        explored=taken != greedy.arm,
+        propensity=None if note is not None else probabilities[taken],
+        propensity_note=note,
+        guard=guard,
+        weighed=_weigh(options, wtp_usd, probabilities, taken, min_quality),
+    )
+
+
+def _rank(options: list[Option], wtp_usd: float, min_quality: float) -> list[Option]:
+    """Order options from best to worst."""
+
+    def by_utility(option: Option) -> tuple[float, int]:
+        return -(utility(option, wtp_usd) or 0.0), option.cost_nano or 0
+
+    if min_quality <= 0.0:
+        return sorted(options, key=by_utility)
+    reaching = [option for option in options if option.quality >= min_quality]
+    if reaching:
+        rest = [option for option in options if option.quality < min_quality]
+        cheapest = sorted(reaching, key=lambda option: (option.cost_nano or 0, -option.quality))
+        return cheapest + sorted(rest, key=by_utility)
+    return sorted(options, key=lambda option: (-option.quality, option.cost_nano or 0))
+
+
+def _near(ranked: list[Option], greedy: Option, wtp_usd: float, min_quality: float) -> list[Option]:
+    """Return the arms that are as good as tied with the greedy one, itself first."""
+    floor = (utility(greedy, wtp_usd) or 0.0) - NEAR_TIE * wtp_usd
+    return [greedy] + [
+        option
+        for option in ranked[1:]
+        if (utility(option, wtp_usd) or 0.0) >= floor and option.quality >= min(min_quality, greedy.quality)
+    ]
+
+
+def _draw(probabilities: dict[str, float], greedy: str, rng: random.Random) -> str:
+    if len(probabilities) == 1:
+        return greedy
+    point = rng.random()
+    for arm, probability in probabilities.items():
+        point -= probability
+        if point < 0.0:
+            return arm
+    return greedy
+
+
+def _weigh(
+    options: Sequence[Option], wtp_usd: float, probabilities: dict[str, float], taken: str | None, min_quality: float
+) -> tuple[Weighed, ...]:
+    chosen = next((option for option in options if option.arm == taken), None)
+    rivals = [
+        value
+        for option in options
+        if option.infeasible is None and option is not chosen and (value := utility(option, wtp_usd)) is not None
+    ]
+    second = max(rivals, default=None)
+    weighed = []
+    for option in options:
+        value = utility(option, wtp_usd)
+        flip_cost: float | None = None
+        flip_wtp: float | None = None
+        if chosen is not None and option.infeasible is None and min_quality <= 0.0:
+            bar = second if option is chosen else utility(chosen, wtp_usd)
+            if bar is not None and wtp_usd * option.quality - bar > 0.0:
+                flip_cost = wtp_usd * option.quality - bar
+            gap = option.quality - chosen.quality
+            if option is not chosen and option.cost_nano is not None and chosen.cost_nano is not None and gap:
+                break_even = (option.cost_nano - chosen.cost_nano) / NANO / gap
+                flip_wtp = break_even if break_even > 0.0 else None
+        weighed.append(
+            Weighed(
+                option=option,
+                utility_usd=value,
+                probability=probabilities.get(option.arm, 0.0),
+                why=_why(option, chosen, wtp_usd, min_quality),
+                flip_cost_usd=flip_cost,
+                flip_wtp_usd=flip_wtp,
+            )
+        )
+    return tuple(weighed)
+
+
+def _why(option: Option, chosen: Option | None, wtp_usd: float, min_quality: float) -> str:
+    if option.infeasible is not None:
+        return option.infeasible
+    if option is chosen:
+        return "taken"
+    if chosen is None:
+        return "not asked for"
+    if min_quality > 0.0:
+        if option.quality < min_quality:
+            return f"predicted quality below {min_quality:g}"
+        return "dearer than the arm taken"
+    mine, best = utility(option, wtp_usd), utility(chosen, wtp_usd)
+    if mine is None or best is None:
+        return "cost not known"
+    if mine > best:
+        return "worth more, but not drawn or not asked for"
+    if option.quality > chosen.quality:
+        return f"{option.quality - chosen.quality:.0%} better is not worth its extra cost"
+    return "no better, and dearer" if (option.cost_nano or 0) > (chosen.cost_nano or 0) else "cheaper, but worse by more"

@@ -1,0 +1,539 @@
+"""What a call costs: a dated price table, the most a call can cost, and what a provider's usage comes to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context, Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from scrimp.profiles.errors import ConfigError
+from scrimp.profiles.money import NANO
+from scrimp.profiles.schema import DEFAULT_OUTPUT_LIMIT, REASONING_OUTPUT_LIMIT
+
+from .successors import Candidate, successor
+from .usage import Usage, UsageStatus, check_usage, usage_from_litellm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from scrimp.profiles.schema import Arm, Price
+
+__all__ = [
+    "ArmPrice",
+    "ModelInfo",
+    "PriceTable",
+    "Tier",
+    "Usage",
+    "UsageStatus",
+    "check_usage",
+    "usage_from_litellm",
+]
+
+_TABLE_FILE: Final = "model_prices_and_context_window_backup.json"
+_CHAT_MODES: Final = frozenset({"chat", "completion", "responses"})
+_RATES: Final = {
+    "input": "input_cost_per_token",
+    "output": "output_cost_per_token",
+    "cache_read": "cache_read_input_token_cost",
+    "cache_write": "cache_creation_input_token_cost",
+    "cache_write_1h": "cache_creation_input_token_cost_above_1hr",
+    "reasoning": "output_cost_per_reasoning_token",
+}
+_TIER_KEY: Final = re.compile(r"(?P<rate>[a-z_0-9]+?)_above_(?P<count>\d+)(?P<kilo>k?)_tokens")
+_INCLUSIVE_TIERS: Final = frozenset({"xai"})
+"""Providers that charge a tier from its threshold on, not above it."""
+
+_ALWAYS_SEARCH: Final = re.compile(r"(^|/)sonar|-search-(preview|api)|deep-research")
+"""Models that search on every request and charge for it, whatever the request says."""
+
+_CAPABILITIES: Final = {
+    "vision": ("supports_vision", "supports_image_input"),
+    "pdf": ("supports_pdf_input",),
+    "tools": ("supports_function_calling",),
+    "json": ("supports_response_schema", "supports_native_structured_output"),
+    "reasoning": ("supports_reasoning",),
+}
+_REGION: Final = re.compile(r"https?://(?P<region>eu|us)\.")
+
+_EXACT: Final = Context(prec=60)
+"""Wide enough for any count of tokens at any price, so that only the last step rounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Prices that hold for a whole request once its input exceeds `above_tokens`, in nano-USD per token."""
+
+    above_tokens: int
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal | None = None
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    reasoning: Decimal | None = None
+
+    @property
+    def worst_input(self) -> Decimal:
+        """Return the most one token of input can cost."""
+        zero = Decimal(0)
+        return max(self.input, self.cache_read or zero, self.cache_write or zero, self.cache_write_1h or zero)
+
+    @property
+    def worst_output(self) -> Decimal:
+        """Return the most one token of output can cost."""
+        return max(self.output, self.reasoning or Decimal(0))
+
+
+@dataclass(frozen=True, slots=True)
+class ArmPrice:
+    """What an arm's tokens cost, in nano-USD per token, and the sums that follow.
+
+    A price that is not known (None) is charged as the one it stands in for: cache reads and writes as input,
+    reasoning as output.
+
+    Parameters
+    ----------
+    input, output, cache_read, cache_write, cache_write_1h, reasoning
+        Prices in nano-USD per token.
+    tiers
+        Prices for long inputs, by rising threshold.
+    per_request
+        Fee per request in nano-USD.
+    source
+        Where the price comes from: "profile", or "litellm VERSION".
+    """
+
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal | None = None
+    cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    reasoning: Decimal | None = None
+    tiers: tuple[Tier, ...] = ()
+    per_request: Decimal = Decimal(0)
+    source: str = "profile"
+
+    @property
+    def base(self) -> Tier:
+        """Return the prices below every threshold."""
+        return Tier(0, self.input, self.output, self.cache_read, self.cache_write, self.cache_write_1h, self.reasoning)
+
+    @property
+    def free(self) -> bool:
+        """Return whether no call can cost anything."""
+        return self.bound_nano(10**9, 10**9) == 0
+
+    @property
+    def input_usd_per_mtok(self) -> float:
+        """Return the price of input in USD per million tokens."""
+        return float(self.input / 1000)
+
+    @property
+    def output_usd_per_mtok(self) -> float:
+        """Return the price of output in USD per million tokens."""
+        return float(self.output / 1000)
+
+    def bound_nano(self, input_tokens: int, output_tokens: int) -> int:
+        """Return the most a call can cost, in nano-USD.
+
+        No usage within both limits costs more: every token of input is charged as the dearest of read, cached and
+        written, every token of output as the dearest of written and reasoned, in the dearest tier the input can reach.
+
+        Parameters
+        ----------
+        input_tokens
+            Tokens of input, or a proven over-count.
+        output_tokens
+            The limit on output that the call enforces.
+        """
+        _check_counts(input_tokens, output_tokens)
+        reachable = (self.base, *(tier for tier in self.tiers if tier.above_tokens < input_tokens))
+        worst_input = max(tier.worst_input for tier in reachable)
+        worst_output = max(tier.worst_output for tier in reachable)
+        return _total((input_tokens, worst_input), (output_tokens, worst_output), (1, self.per_request))
+
+    def expected_nano(self, input_tokens: int, output_tokens: int) -> int:
+        """Return what a call of that size costs with nothing cached, in nano-USD; for planning, never for reserving."""
+        _check_counts(input_tokens, output_tokens)
+        tier = self._tier(input_tokens)
+        return _total((input_tokens, tier.input), (output_tokens, tier.output), (1, self.per_request))
+
+    def cost_nano(self, usage: Usage) -> int:
+        """Return what a call cost by its usage, in nano-USD, rounded up.
+
+        Parts that exceed their whole (which `check_usage` calls implausible) are cut to it.
+        """
+        _check_counts(usage.input_tokens, usage.output_tokens)
+        tier = self._tier(usage.input_tokens)
+        cached = _part(usage.cached_tokens, usage.input_tokens)
+        written = _part(usage.cache_write_tokens, usage.input_tokens - cached)
+        written_1h = _part(usage.cache_write_1h_tokens, written)
+        reasoned = _part(usage.reasoning_tokens, usage.output_tokens)
+        write = tier.input if tier.cache_write is None else tier.cache_write
+        return _total(
+            (usage.input_tokens - cached - written, tier.input),
+            (cached, tier.input if tier.cache_read is None else tier.cache_read),
+            (written - written_1h, write),
+            (written_1h, write if tier.cache_write_1h is None else tier.cache_write_1h),
+            (usage.output_tokens - reasoned, tier.output),
+            (reasoned, tier.output if tier.reasoning is None else tier.reasoning),
+            (1, self.per_request),
+        )
+
+    def _tier(self, input_tokens: int) -> Tier:
+        reached = [tier for tier in self.tiers if tier.above_tokens < input_tokens]
+        return max(reached, key=lambda tier: tier.above_tokens) if reached else self.base
+
+    def to_json(self) -> str:
+        """Return the price as JSON, exact, as the ledger keeps it."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> ArmPrice:
+        """Return the price that `to_json` wrote.
+
+        Raises
+        ------
+        msgspec.ValidationError
+            If the text is not a price.
+        """
+        return msgspec.json.decode(text, type=cls)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What the price table knows of a model besides its price; None is unknown."""
+
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+    capabilities: frozenset[str] = frozenset()
+    deprecation_date: str | None = None
+    known: bool = False
+    successor: str | None = None
+
+
+class PriceTable:
+    """A snapshot of model prices: LiteLLM's own table, read without importing LiteLLM.
+
+    Parameters
+    ----------
+    data
+        The table's JSON: an object of models, each an object of prices in USD per token.
+    version
+        The version of LiteLLM it came with.
+
+    Raises
+    ------
+    ConfigError
+        If `data` is not such a table.
+    """
+
+    def __init__(self, data: bytes, version: str) -> None:
+        self.version = version
+        self._data = data
+        try:
+            self._entries = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+        except msgspec.MsgspecError as error:
+            raise ConfigError(f"the price table of litellm {version} cannot be read: {error}") from None
+        self._found: dict[str, dict[str, Any] | None] = {}
+        self._successors: dict[str, str | None] = {}
+
+    @classmethod
+    def load(cls) -> PriceTable:
+        """Return the table of the installed LiteLLM; costs a few milliseconds and no import.
+
+        Raises
+        ------
+        ConfigError
+            If LiteLLM or its table is not there.
+        """
+        from importlib.util import find_spec
+
+        spec = find_spec("litellm")
+        folders = list(spec.submodule_search_locations or ()) if spec else []
+        for folder in map(Path, folders):
+            try:
+                return cls((folder / _TABLE_FILE).read_bytes(), _installed_version(folder))
+            except OSError:
+                continue
+        raise ConfigError("the price table that comes with litellm is missing", hint="reinstall scrimp")
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of the table, in hexadecimal."""
+        import hashlib
+
+        return hashlib.sha256(self._data).hexdigest()
+
+    @property
+    def source(self) -> str:
+        """Return how prices from this table are named."""
+        return f"litellm {self.version}"
+
+    def entry(self, model: str) -> dict[str, Any] | None:
+        """Return a model's entry, its numbers exact, or None.
+
+        A model is looked up by its full id, then without its provider's prefix if the entry is that provider's own.
+        The same model at another provider is another price: it is never looked up.
+        """
+        if model not in self._found:
+            self._found[model] = self._look_up(model)
+        return self._found[model]
+
+    def _look_up(self, model: str) -> dict[str, Any] | None:
+        for key, provider in _lookups(model):
+            raw = self._entries.get(key)
+            found = None if raw is None else _decode(raw)
+            if found is not None and (provider is None or _sells(provider, str(found.get("litellm_provider", "")))):
+                return found
+        return None
+
+    def price(self, arm: Arm) -> ArmPrice | None:
+        """Return what an arm costs, or None when nobody has said.
+
+        A price in the profile wins. From the table, a price of 0 for input or output counts as not said: there it
+        mostly means that nobody filled it in, so a free model has to be stated as free.
+        """
+        if arm.price is not None:
+            return _stated(arm.price)
+        found = self.entry(arm.model)
+        if found is None:
+            return None
+        return _listed(found, arm.model, arm.api_base, self.source)
+
+    def model_info(self, arm: Arm) -> ModelInfo:
+        """Return what is known of an arm's model, with a successor when it is deprecated or unknown."""
+        found = self.entry(arm.model)
+        if found is None:
+            return ModelInfo(successor=None if arm.price is not None else self.successor(arm.model))
+        date = found.get("deprecation_date")
+        return ModelInfo(
+            max_input_tokens=_count(found.get("max_input_tokens")),
+            max_output_tokens=_count(found.get("max_output_tokens")),
+            capabilities=frozenset(
+                name for name, flags in _CAPABILITIES.items() if any(found.get(flag) is True for flag in flags)
+            ),
+            deprecation_date=date if isinstance(date, str) else None,
+            known=True,
+            successor=self.successor(arm.model) if isinstance(date, str) else None,
+        )
+
+    def output_limit(self, arm: Arm) -> int:
+        """Return the limit on output tokens to enforce on an arm.
+
+        `max_output_tokens` when the profile says; else 16,384 where the arm or its model reasons and 4,096 elsewhere,
+        never more than the model can produce.
+        """
+        info = self.model_info(arm)
+        limit = arm.output_limit
+        if arm.max_output_tokens is None and arm.reasoning_effort is None:
+            limit = REASONING_OUTPUT_LIMIT if "reasoning" in info.capabilities else DEFAULT_OUTPUT_LIMIT
+        if arm.max_output_tokens is None and info.max_output_tokens is not None:
+            limit = min(limit, info.max_output_tokens)
+        return limit
+
+    def successor(self, model: str) -> str | None:
+        """Return the model that most likely takes a model's place: same provider, same family, newest, still sold."""
+        if model not in self._successors:
+            provider = model.partition("/")[0] if "/" in model else ""
+            found = self.entry(model)
+            price = _listed(found, model, None, self.source) if found else None
+            if found and not provider:
+                provider = str(found.get("litellm_provider", ""))
+            candidates = [
+                Candidate(name, "deprecation_date" in entry, float(listed.input + listed.output))
+                for name, entry, listed in self._sold_by(provider)
+            ]
+            cost = float(price.input + price.output) if price else None
+            self._successors[model] = successor(model, cost, candidates)
+        return self._successors[model]
+
+    def _sold_by(self, provider: str) -> Iterable[tuple[str, dict[str, Any], ArmPrice]]:
+        """Yield a provider's priced chat models: the id to write in a profile, the entry, the price."""
+        mark = f'"{provider}'.encode()
+        for key, raw in self._entries.items():
+            if not provider or mark not in bytes(raw):
+                continue
+            found = _decode(raw)
+            if found is None or not _sells(provider, str(found.get("litellm_provider", ""))):
+                continue
+            price = _listed(found, key, None, self.source)
+            if price is not None:
+                yield key if key.startswith(f"{provider}/") else f"{provider}/{key}", found, price
+
+
+def _count(value: object) -> int | None:
+    """Return a count of the table, some of which are written as fractions; None when absent or 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
+        return None
+    return int(value) if value >= 1 else None
+
+
+def _part(tokens: int | None, whole: int) -> int:
+    return min(max(tokens or 0, 0), whole)
+
+
+def _check_counts(input_tokens: int, output_tokens: int) -> None:
+    if input_tokens < 0 or output_tokens < 0:
+        msg = f"counts of tokens cannot be negative: {input_tokens}, {output_tokens}"
+        raise ValueError(msg)
+
+
+def _total(*charges: tuple[int, Decimal]) -> int:
+    """Return the sum of counts times prices in whole nano-USD, rounded up once."""
+    total = Decimal(0)
+    for count, price in charges:
+        total = _EXACT.add(total, _EXACT.multiply(Decimal(count), price))
+    return int(total.to_integral_value(rounding=ROUND_CEILING))
+
+
+def _installed_version(folder: Path) -> str:
+    """Return a package's version from the name of its metadata folder; ten times faster than asking for it."""
+    for metadata in folder.parent.glob(f"{folder.name}-*.dist-info"):
+        return metadata.name.removeprefix(f"{folder.name}-").removesuffix(".dist-info")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(folder.name)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _lookups(model: str) -> Iterable[tuple[str, str | None]]:
+    """Yield the keys a model may stand under, each with the provider whose own entry it has to be."""
+    provider, slash, rest = model.partition("/")
+    yield model, None
+    if not slash:
+        return
+    if provider == "ollama_chat":
+        yield f"ollama/{rest}", None
+    yield rest, provider
+
+
+def _sells(provider: str, listed: str) -> bool:
+    """Return whether a price listed under one provider's name is the price of another's."""
+    return listed == provider or listed.startswith(f"{provider}-")
+
+
+def _decode(raw: msgspec.Raw) -> dict[str, Any] | None:
+    import json
+
+    found = json.loads(bytes(raw), parse_float=Decimal)
+    return found if isinstance(found, dict) else None
+
+
+def _stated(price: Price) -> ArmPrice:
+    """Return a price that a profile states: USD per million tokens are thousands of nano-USD per token."""
+
+    def nano(usd_per_mtok: Decimal | None) -> Decimal | None:
+        return None if usd_per_mtok is None else _EXACT.multiply(usd_per_mtok, Decimal(1000))
+
+    return ArmPrice(
+        input=_EXACT.multiply(price.input_usd_per_mtok, Decimal(1000)),
+        output=_EXACT.multiply(price.output_usd_per_mtok, Decimal(1000)),
+        cache_read=nano(price.cache_read_usd_per_mtok),
+        cache_write=nano(price.cache_write_usd_per_mtok),
+        reasoning=nano(price.reasoning_usd_per_mtok),
+        per_request=_EXACT.multiply(price.per_request_usd, Decimal(NANO)),
+    )
+
+
+def _listed(found: Mapping[str, Any], model: str, api_base: str | None, source: str) -> ArmPrice | None:
+    """Return the price of an entry of the table, or None where it gives no price for text."""
+    if found.get("mode") not in _CHAT_MODES:
+        return None
+    uplift = _uplift(found, api_base)
+    rungs = found.get("tiered_pricing")
+    if isinstance(rungs, list) and rungs:
+        return _from_rungs(rungs, source)
+    base = _base(found, 0, uplift)
+    if base is None:
+        return None
+    tiers: dict[int, dict[str, Decimal]] = {}
+    names = {key: name for name, key in _RATES.items()}
+    for key, value in found.items():
+        match = _TIER_KEY.fullmatch(key)
+        rate = _rate(value, uplift)
+        if match and match["rate"] in names and rate is not None:
+            above = int(match["count"]) * (1000 if match["kilo"] else 1)
+            above -= found.get("litellm_provider") in _INCLUSIVE_TIERS
+            tiers.setdefault(above, {})[names[match["rate"]]] = rate
+    fee = _rate(found.get("input_cost_per_request"), Decimal(1)) or Decimal(0)
+    searches = found.get("search_context_cost_per_query")
+    if _ALWAYS_SEARCH.search(model) and isinstance(searches, dict):
+        fee += max((_rate(value, Decimal(1)) or Decimal(0) for value in searches.values()), default=Decimal(0))
+    return _arm_price([base, *(_raised(base, above, rates) for above, rates in tiers.items())], fee, source)
+
+
+def _base(found: Mapping[str, Any], above: int, uplift: Decimal) -> Tier | None:
+    """Return the plain prices of an entry or of a rung, or None if one of the two that matter is not given."""
+    rates = {name: _rate(found.get(key), uplift) for name, key in _RATES.items()}
+    read, written = rates.pop("input"), rates.pop("output")
+    if read is None or written is None:
+        return None
+    return Tier(above_tokens=above, input=read, output=written, **rates)
+
+
+def _raised(base: Tier, above: int, rates: Mapping[str, Decimal]) -> Tier:
+    """Return a tier; a price it leaves out rises as that of input or output does, which it goes with."""
+    up_input = max(rates.get("input", base.input) / base.input, Decimal(1))
+    up_output = max(rates.get("output", base.output) / base.output, Decimal(1))
+
+    def rate(name: str, below: Decimal | None, up: Decimal) -> Decimal | None:
+        return rates.get(name, None if below is None else below * up)
+
+    return Tier(
+        above_tokens=above,
+        input=rates.get("input", base.input),
+        output=rates.get("output", base.output),
+        cache_read=rate("cache_read", base.cache_read, up_input),
+        cache_write=rate("cache_write", base.cache_write, up_input),
+        cache_write_1h=rate("cache_write_1h", base.cache_write_1h, up_input),
+        reasoning=rate("reasoning", base.reasoning, up_output),
+    )
+
+
+def _from_rungs(rungs: Iterable[Any], source: str) -> ArmPrice | None:
+    """Return the price of an entry that lists its tiers as ranges of input tokens."""
+    tiers: list[Tier | None] = []
+    for rung in rungs:
+        span = rung.get("range") if isinstance(rung, dict) else None
+        if isinstance(span, list) and len(span) == 2:
+            tiers.append(_base(rung, int(span[0]), Decimal(1)))
+    priced = [tier for tier in tiers if tier is not None]
+    return _arm_price(priced, Decimal(0), source) if priced and len(priced) == len(tiers) else None
+
+
+def _arm_price(tiers: Iterable[Tier], fee: Decimal, source: str) -> ArmPrice:
+    """Return a price from its tiers, of which the lowest holds from the first token on."""
+    base, *above = sorted(tiers, key=lambda tier: tier.above_tokens)
+    return ArmPrice(
+        input=base.input,
+        output=base.output,
+        cache_read=base.cache_read,
+        cache_write=base.cache_write,
+        cache_write_1h=base.cache_write_1h,
+        reasoning=base.reasoning,
+        tiers=tuple(above),
+        per_request=fee,
+        source=source,
+    )
+
+
+def _rate(value: object, uplift: Decimal) -> Decimal | None:
+    """Return a price in nano-USD from one in USD; None when absent, 0 or nonsense."""
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
+        return None
+    price = Decimal(value)
+    return Decimal(f"{(price * NANO * uplift).normalize():f}") if price.is_finite() and price > 0 else None
+
+
+def _uplift(found: Mapping[str, Any], api_base: str | None) -> Decimal:
+    """Return what a provider's regional address multiplies its prices by."""
+    match = _REGION.match(api_base or "")
+    factor = found.get(f"regional_processing_uplift_multiplier_{match['region']}") if match else None
+    return max(Decimal(factor), Decimal(1)) if isinstance(factor, (int, Decimal)) else Decimal(1)

@@ -1,0 +1,226 @@
+"""What is asked: text, history, attachments, a schema for the answer, and what an arm must be able to do."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from scrimp.profiles.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+__all__ = ["MAX_PROMPT_BYTES", "Attachment", "Prompt", "Turn", "clean_text", "fill_template", "load_attachment", "load_schema"]
+
+MAX_PROMPT_BYTES = 64 * 1024 * 1024
+"""More text than any model's window holds; a larger input is a mistake, and is refused before it is read whole."""
+
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"%PDF-", "application/pdf"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that goes with a prompt: an image or a PDF."""
+
+    name: str
+    media_type: str
+    data: bytes = field(repr=False)
+
+    @property
+    def is_image(self) -> bool:
+        """True for an image, False for a PDF."""
+        return self.media_type.startswith("image/")
+
+    def describe(self) -> dict[str, object]:
+        """Return what the log keeps of it: name, type, size and hash, not the bytes."""
+        digest = hashlib.sha256(self.data).hexdigest()
+        return {"name": self.name, "media_type": self.media_type, "n_bytes": len(self.data), "sha256": digest}
+
+    def content_part(self) -> dict[str, Any]:
+        """Return it as a part of an OpenAI-style message (LiteLLM's form)."""
+        url = f"data:{self.media_type};base64,{base64.b64encode(self.data).decode('ascii')}"
+        if self.is_image:
+            return {"type": "image_url", "image_url": {"url": url}}
+        return {"type": "file", "file": {"filename": self.name, "file_data": url}}
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One earlier exchange of a conversation."""
+
+    prompt: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One question, with all that goes to the model with it.
+
+    Attributes
+    ----------
+    text
+        The user's turn: what is embedded and scored.
+    needs
+        Capabilities an arm must have, beyond those that attachments and schema imply.
+    """
+
+    text: str
+    system: str | None = None
+    history: tuple[Turn, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    schema: Mapping[str, Any] | None = None
+    needs: frozenset[str] = frozenset()
+
+    @property
+    def schema_text(self) -> str:
+        """The schema as JSON, or an empty string."""
+        return "" if self.schema is None else json.dumps(self.schema, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def required(self) -> frozenset[str]:
+        """Every capability an arm must have to take this prompt."""
+        implied = {"vision" if attachment.is_image else "pdf" for attachment in self.attachments}
+        if self.schema is not None:
+            implied.add("json")
+        return self.needs | implied
+
+    def parts(self) -> Iterator[str]:
+        """Yield every text that is sent, one a message."""
+        if self.system is not None:
+            yield self.system
+        for turn in self.history:
+            yield turn.prompt
+            yield turn.answer
+        yield self.text
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Return the call's messages in OpenAI's form."""
+        messages: list[dict[str, Any]] = []
+        if self.system is not None:
+            messages.append({"role": "system", "content": self.system})
+        for turn in self.history:
+            messages.append({"role": "user", "content": turn.prompt})
+            messages.append({"role": "assistant", "content": turn.answer})
+        content: Any = self.text
+        if self.attachments:
+            content = [{"type": "text", "text": self.text}, *(each.content_part() for each in self.attachments)]
+        messages.append({"role": "user", "content": content})
+        return messages
+
+    def response_format(self) -> dict[str, Any] | None:
+        """Return the schema as OpenAI's `response_format`, or None."""
+        if self.schema is None:
+            return None
+        return {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(self.schema), "strict": True}}
+
+
+def clean_text(raw: str | bytes, *, what: str) -> str:
+    """Return text that every later step can hold: valid Unicode without NUL.
+
+    Lone surrogates (from bytes on the command line that are not UTF-8) become U+FFFD; a NUL is refused, since no
+    model's tokeniser agrees on it and a terminal cannot have meant it.
+
+    Raises
+    ------
+    UsageError
+        If there is a NUL, or bytes are not UTF-8; the message names `what` and the position.
+    """
+    if isinstance(raw, bytes):
+        try:
+            text = raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = raw.count(b"\n", 0, error.start) + 1
+            raise UsageError(
+                f"{what} is not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start} (line {line})",
+                hint="Convert it first, for example with: iconv -f latin1 -t utf-8",
+            ) from None
+    else:
+        text = raw.encode("utf-8", "replace").decode("utf-8") if not raw.isascii() else raw
+    at = text.find("\0")
+    if at >= 0:
+        line = text.count("\n", 0, at) + 1
+        raise UsageError(f"{what} has a NUL character at position {at} (line {line})", hint="Is it a binary file? Attach images and PDFs with -a.")
+    return text
+
+
+def load_attachment(path: Path) -> Attachment:
+    """Read an image or a PDF.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be read, or is of a kind that no model takes.
+    """
+    try:
+        if path.stat().st_size > MAX_PROMPT_BYTES:
+            raise UsageError(f"attachment {path} is over {MAX_PROMPT_BYTES // 1024 // 1024} MB")
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read attachment {path}: {error.strerror}") from None
+    for magic, media_type in _MAGIC:
+        if data.startswith(magic):
+            return Attachment(path.name, media_type, data)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return Attachment(path.name, "image/webp", data)
+    raise UsageError(
+        f"attachment {path} is neither a PNG, JPEG, GIF or WebP image nor a PDF", hint="Text goes with -f instead."
+    )
+
+
+def load_schema(raw: str, *, what: str) -> dict[str, Any]:
+    """Parse and check a JSON Schema for the answer.
+
+    Raises
+    ------
+    DataError
+        If it is not JSON, or not a JSON Schema.
+    """
+    try:
+        schema = json.loads(raw)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{what}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
+    if not isinstance(schema, dict):
+        raise DataError(f"{what}: a JSON Schema is an object, not a {type(schema).__name__}")
+    import jsonschema
+
+    try:
+        jsonschema.validators.validator_for(schema).check_schema(schema)
+    except jsonschema.SchemaError as error:
+        where = "/".join(str(part) for part in error.absolute_path) or "the top"
+        raise DataError(f"{what}: not a JSON Schema, at {where}: {error.message}") from None
+    return schema
+
+
+def fill_template(template: str, variables: Mapping[str, str], *, what: str) -> str:
+    """Replace each `{{name}}` of a template by its variable.
+
+    Raises
+    ------
+    UsageError
+        If the template has a variable that was not given, or was given one that it has not.
+
+    Examples
+    --------
+    >>> fill_template("Translate into {{language}}: {{input}}", {"language": "Danish", "input": "ox"}, what="t")
+    'Translate into Danish: ox'
+    """
+    import re
+
+    names = set(re.findall(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}", template))
+    missing = sorted(names - set(variables))
+    if missing:
+        flags = " ".join(f"-v {name}=..." for name in missing)
+        raise UsageError(f"{what} needs {', '.join(missing)}", hint=f"Give them with: {flags}" if missing != ["input"] else "Give a prompt as argument or on stdin.")
+    unused = sorted(set(variables) - names - {"input"})
+    if unused:
+        raise UsageError(f"{what} has no variable {', '.join(unused)}", hint=f"It has: {', '.join(sorted(names)) or 'none'}.")
+    return re.sub(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}", lambda match: variables[match.group(1)], template)

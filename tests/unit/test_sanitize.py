@@ -1,0 +1,114 @@
+import base64
+import itertools
+import urllib.parse
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scrimp.routing.sanitize import REDACTED, Sanitizer, encodable, sanitize, scrub
+
+KEY = "sk-canary-Zq7_Tn5vX2bLw8Kd"
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("plain\ttext\nnext", "plain\ttext\nnext"),
+        ("\x1b]0;owned\x07", "␛]0;owned␇"),
+        ("\x1b[2J\x1b[31m", "␛[2J␛[31m"),
+        ("\x9b31m", "\\x9b31m"),
+        ("a\rb", "a␍b"),
+        ("a\r\nb", "a\nb"),
+        ("\x00\x7f\x08", "␀␡␈"),
+        ("user\u202etxt.exe", "user\\u202etxt.exe"),
+        ("\u2066x\u2069", "\\u2066x\\u2069"),
+        ("a\u200bb\ufeff", "a\\u200bb\\ufeff"),
+        ("\U000e0041", "\\U000e0041"),
+        ("lone \ud800 half", "lone � half"),
+        ("\ud83d\ude00", "😀"),
+        ("👩\u200d💻 नमस्\u200dते שלום\u200f", "👩\u200d💻 नमस्\u200dते שלום\u200f"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_made_visible(raw, shown):
+    assert sanitize(raw) == shown
+
+
+text_with_anything = st.text(
+    st.characters() | st.sampled_from("\x1b\r\n\x9b\u202e") | st.integers(0xD800, 0xDFFF).map(chr), max_size=60
+)
+
+
+@given(text_with_anything)
+def test_nothing_that_controls_a_terminal_survives(text):
+    clean = sanitize(text)
+    assert not any(ord(c) < 0x20 and c not in "\n\t" for c in clean)
+    assert not any(0x7F <= ord(c) < 0xA0 or 0x202A <= ord(c) < 0x202F for c in clean)
+    clean.encode()
+    assert sanitize(clean) == clean
+
+
+@given(text_with_anything, st.lists(st.integers(0, 60)), st.booleans())
+def test_pieces_come_out_as_the_whole(text, cuts, controls):
+    edges = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
+    sanitizer = Sanitizer(controls=controls)
+    shown = "".join(sanitizer.feed(text[a:b]) for a, b in itertools.pairwise(edges)) + sanitizer.flush()
+    assert shown == (sanitize if controls else encodable)(text)
+
+
+def test_a_pipe_gets_controls_as_they_are():
+    assert encodable("\x1b[31m \ud800") == "\x1b[31m �"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"Incorrect API key provided: {KEY}.",
+        f"key={urllib.parse.quote(KEY + '/+', safe='')}",
+        f"Incorrect API key provided: {KEY[:8]}************{KEY[-4:]}",
+        f"{KEY[:3]}...{KEY[-4:]}",
+        f"{KEY[:6]}…",
+        f"{KEY[:14]} (truncated)",
+        f"tail {KEY[-9:]}",
+        KEY.upper(),
+        f"Authorization: Bearer {KEY}",
+        base64.b64encode(KEY.encode()).decode(),
+        f"doubled {KEY}{KEY}",
+    ],
+)
+def test_a_key_goes_in_every_form(said):
+    told = scrub(said, (KEY, KEY + "/+"))
+    assert REDACTED in told
+    assert not any(KEY.lower()[i : i + 6] in told.lower() for i in range(3, len(KEY) - 5))
+    assert KEY[-4:] not in told
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Authorization: Bearer abcDEF123",
+        "authorization=Basic dXNlcjpwYXNz",
+        "https://host/v1?key=AIzaSyA1234567890&alt=sse",
+        'got "x-api-key": "qwertyuiop"',
+        "you sent sk-proj-aBcDeFgHiJkLmNoPqRsT",
+    ],
+)
+def test_keys_that_nobody_told_us_of_go_by_their_shape(said):
+    told = scrub(said, ())
+    assert REDACTED in told
+    for secret in ("abcDEF123", "dXNlcjpwYXNz", "AIza", "qwertyuiop", "aBcDeF"):
+        assert secret not in told
+
+
+@pytest.mark.parametrize("said", ["a plain message", "wait ... and see", "**bold** text", "task-force-of-nine-hundred"])
+def test_what_is_no_secret_stays(said):
+    assert scrub(said, (KEY, None, "abc")) == said
+
+
+def test_a_letter_that_grows_in_lower_case_moves_nothing():
+    assert KEY not in scrub(f"İ{KEY}İ", (KEY,))
+
+
+@given(st.text(max_size=30), st.text(max_size=30), st.text(st.characters(codec="utf-8"), min_size=4, max_size=40))
+def test_a_secret_never_survives_whole(before, after, secret):
+    assert secret not in scrub(before + secret + after, (secret,)) or secret in REDACTED
