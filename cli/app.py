@@ -111,9 +111,7 @@ def root(
 def run(argv: Sequence[str]) -> int:
     """Run a command line and return its exit code; errors are one line and a hint on stderr, never a traceback."""
     if "_SCRIMP_COMPLETE" in os.environ:
-        from typer.completion import completion_init
-
-        completion_init()
+        importlib.import_module("typer.completion").completion_init()
     try:
         done = typer.main.get_command(app).main(list(argv), prog_name="scrimp", standalone_mode=False)
         sys.stdout.flush()
@@ -175,7 +173,9 @@ def _unexpected(error: Exception) -> int:
         from .session import secrets
 
         what = scrub(f"{type(error).__name__}: {error}", secrets())
-        sys.stderr.write(f"scrimp: unexpected error: {sanitize(what)}\n  Run it again with --debug before the command to see where.\n")
+        sys.stderr.write(
+            f"scrimp: unexpected error: {sanitize(what)}\n  Run it again as `scrimp --debug ...` to see where.\n"
+        )
     return int(ExitCode.UNEXPECTED)
 
 

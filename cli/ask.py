@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -21,10 +21,11 @@ from .options import (
     SeedOption,
     WtpOption,
 )
+from .parser import new_app
 
 __all__ = ["app", "ask"]
 
-app = typer.Typer(rich_markup_mode=None)
+app = new_app()
 
 EPILOG = """\b
 Examples:
@@ -40,30 +41,31 @@ Examples:
 @app.command(epilog=EPILOG)
 def ask(
     prompt: Annotated[
-        Optional[list[str]], typer.Argument(metavar="[PROMPT]...", help="The prompt. `-` stands for standard input.")
+        list[str] | None, typer.Argument(metavar="PROMPT", help="The prompt. `-` stands for standard input.")
     ] = None,
-    system: Annotated[Optional[str], typer.Option("-s", "--system", metavar="TEXT", help="System prompt.")] = None,
+    system: Annotated[str | None, typer.Option("-s", "--system", metavar="TEXT", help="System prompt.")] = None,
     file: Annotated[
-        Optional[list[Path]], typer.Option("-f", "--file", metavar="FILE", help="Text file to append to the prompt. Repeats.")
+        list[Path] | None,
+        typer.Option("-f", "--file", metavar="FILE", help="Text file to append to the prompt. Repeats."),
     ] = None,
     attachment: Annotated[
-        Optional[list[Path]],
+        list[Path] | None,
         typer.Option("-a", "--attachment", metavar="FILE", help="Image or PDF, for arms that take it. Repeats."),
     ] = None,
     arm: ArmOption = None,
     profile: ProfileOption = None,
-    follow: Annotated[
-        bool, typer.Option("-c", "--continue", help="Go on with the last conversation.")
-    ] = False,
+    follow: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the last conversation.")] = False,
     template: Annotated[
-        Optional[str],
-        typer.Option("-t", "--template", metavar="NAME|FILE", help="Template with {{variables}}; {{input}} is the prompt."),
+        str | None,
+        typer.Option(
+            "-t", "--template", metavar="NAME|FILE", help="Template with {{variables}}; {{input}} is the prompt."
+        ),
     ] = None,
     variable: Annotated[
-        Optional[list[str]], typer.Option("-v", "--var", metavar="NAME=VALUE", help="A variable of the template. Repeats.")
+        list[str] | None, typer.Option("-v", "--var", metavar="NAME=VALUE", help="A variable of the template. Repeats.")
     ] = None,
     schema: Annotated[
-        Optional[str],
+        str | None,
         typer.Option("--schema", metavar="FILE|JSON", help="JSON Schema that the answer must satisfy (else exit 7)."),
     ] = None,
     max_cost: MaxCost = None,
@@ -76,12 +78,16 @@ def ask(
     dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Decide only; send nothing.")] = False,
     json: JsonOption = False,
     no_stream: Annotated[bool, typer.Option("--no-stream", help="Print the answer when it is complete.")] = False,
-    no_log: Annotated[bool, typer.Option("--no-log", help="Keep no text or features of this request, only its money.")] = False,
+    no_log: Annotated[
+        bool, typer.Option("--no-log", help="Keep no text or features of this request, only its money.")
+    ] = False,
     offline: Offline = False,
-    tag: Annotated[Optional[str], typer.Option("--tag", metavar="TEXT", help="A label for `scrimp spend`.")] = None,
+    tag: Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="A label for `scrimp spend`.")] = None,
     cap_override: Annotated[
-        Optional[str],
-        typer.Option("--cap-override", metavar="USD", help="Pay up to this for this one call whatever the caps say; needs --yes."),
+        str | None,
+        typer.Option(
+            "--cap-override", metavar="USD", help="Pay up to this for this one call whatever the caps say; needs --yes."
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Confirm --cap-override.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No line of cost and choice on stderr.")] = False,

@@ -284,9 +284,7 @@ def _prompt(flags: AskFlags) -> Prompt:
     elif flags.variables:
         raise UsageError("-v gives a variable of a template: name the template with -t")
     if not text.strip() and not flags.attachments:
-        raise UsageError(
-            "the prompt is empty", hint='Give it as an argument (scrimp ask "...") or on standard input.'
-        )
+        raise UsageError("the prompt is empty", hint='Give it as an argument (scrimp ask "...") or on standard input.')
     schema = None
     if flags.schema is not None:
         raw, what = flags.schema, "--schema"
@@ -319,7 +317,9 @@ def _fill(flags: AskFlags, text: str, fill: Callable[..., str]) -> str:
         known = sorted(each.stem for each in own.glob("*")) if own.is_dir() else []
         raise UsageError(
             f"no template {name!r}: neither a file nor in {own}",
-            hint=f"There are: {', '.join(known)}." if known else f"Put one in {own}/{name}.txt, with variables as {{{{name}}}}.",
+            hint=f"There are: {', '.join(known)}."
+            if known
+            else f"Put one in {own}/{name}.txt, with variables as {{{{name}}}}.",
         )
     variables = {"input": text} if text else {}
     for pair in flags.variables:
@@ -339,5 +339,3 @@ def _last_conversation(ledger: Ledger) -> tuple[str, tuple[Any, ...], str | None
     from scrimp.routing.history import last_conversation
 
     return last_conversation(ledger)
-
-

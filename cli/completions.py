@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Optional
+import importlib
+from typing import Annotated, Any, Final
 
 import typer
 
 from scrimp.profiles.errors import UsageError
 
+from .parser import new_app
 from .result import Result, emit, say
 
 __all__ = ["COMPLETE_VAR", "FILES", "app", "script"]
 
-app = typer.Typer(
-    help="Complete commands, options, arms and profiles in your shell.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+app = new_app(
+    "Complete commands, options, arms and profiles in your shell.",
+    group=True,
     epilog="""\b
 Examples:
   scrimp completions install           for the shell you are in
@@ -28,14 +29,20 @@ COMPLETE_VAR: Final = "_SCRIMP_COMPLETE"
 FILES: Final = {"bash": "scrimp.bash", "zsh": "_scrimp", "fish": "scrimp.fish", "powershell": "scrimp.ps1"}
 """The shells, and what each one's script is called in completions/."""
 
-Shell = Annotated[Optional[str], typer.Argument(metavar="[bash|zsh|fish|powershell]", help="The shell; else the one you are in.")]
+Shell = Annotated[
+    str | None, typer.Argument(metavar="[bash|zsh|fish|powershell]", help="The shell; else the one you are in.")
+]
 
 
 def script(shell: str) -> str:
     """Return a shell's completion script."""
-    from typer.completion import get_completion_script
+    made: str = _typer().get_completion_script(prog_name="scrimp", complete_var=COMPLETE_VAR, shell=shell)
+    return made + "\n"
 
-    return get_completion_script(prog_name="scrimp", complete_var=COMPLETE_VAR, shell=shell) + "\n"
+
+def _typer() -> Any:
+    """Return Typer's module of completion; what is used of it is not in its `__all__`."""
+    return importlib.import_module("typer.completion")
 
 
 def _shell(name: str | None) -> str:
@@ -61,8 +68,6 @@ def show(shell: Shell = None) -> int:
 @app.command()
 def install(shell: Shell = None) -> int:
     """Install the script where the shell looks for it (bash and zsh: with a line in your rc file)."""
-    from typer.completion import install as put
-
-    name, path = put(shell=_shell(shell), prog_name="scrimp", complete_var=COMPLETE_VAR)
+    name, path = _typer().install(shell=_shell(shell), prog_name="scrimp", complete_var=COMPLETE_VAR)
     say(f"installed for {name} in {path}; it works in new shells")
     return 0

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -18,6 +18,7 @@ from scrimp.profiles.paths import paths
 
 from . import session
 from .options import JsonOption, ProfileOption
+from .parser import new_app
 from .result import Column, Result, Table, emit, say
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "doctor"]
 
-app = typer.Typer(rich_markup_mode=None)
+app = new_app()
 
 COMPROMISED: Final = frozenset({"1.82.7", "1.82.8"})
 """Releases of litellm that were tampered with."""
@@ -51,8 +52,12 @@ class Finding:
 @app.command(epilog=EPILOG)
 def doctor(
     profile: ProfileOption = None,
-    fetch: Annotated[Optional[str], typer.Option("--fetch", metavar="MODEL", help="Download an embedding model by fastembed's name.")] = None,
-    backup: Annotated[Optional[str], typer.Option("--backup", metavar="FILE", help="Copy the ledger to a new file.")] = None,
+    fetch: Annotated[
+        str | None, typer.Option("--fetch", metavar="MODEL", help="Download an embedding model by fastembed's name.")
+    ] = None,
+    backup: Annotated[
+        str | None, typer.Option("--backup", metavar="FILE", help="Copy the ledger to a new file.")
+    ] = None,
     json: JsonOption = False,
 ) -> int:
     """Check everything that scrimp stands on, and say what to do about what does not work. Nothing is sent."""
@@ -97,7 +102,9 @@ def _versions() -> Iterator[Finding]:
             yield Finding(package, "problem", "not installed", "Install scrimp again.")
             continue
         if package == "litellm" and found in COMPROMISED:
-            yield Finding(package, "problem", f"{found} is a compromised release", "pip install -U litellm, and change your keys.")
+            yield Finding(
+                package, "problem", f"{found} is a compromised release", "pip install -U litellm, and change your keys."
+            )
         else:
             yield Finding(package, "ok", found)
 
@@ -110,7 +117,9 @@ def _folders() -> Iterator[Finding]:
         if os.access(nearest, os.W_OK):
             yield Finding(f"{what} folder", "ok", str(folder))
         else:
-            yield Finding(f"{what} folder", "problem", f"{folder} cannot be written", "Set SCRIMP_HOME to a folder of yours.")
+            yield Finding(
+                f"{what} folder", "problem", f"{folder} cannot be written", "Set SCRIMP_HOME to a folder of yours."
+            )
 
 
 def _profile_findings(name: str | None) -> Callable[[], Iterator[Finding]]:
@@ -140,10 +149,10 @@ def _embedder() -> Iterator[Finding]:
 
 
 def _local_model() -> Iterator[Finding]:
-    from scrimp.routing.local import find_weights
+    from scrimp.routing.local import check_available
 
     try:
-        yield Finding("local model", "ok", str(find_weights()))
+        yield Finding("local model", "ok", str(check_available("local/smollm2-135m-instruct")))
     except ScrimpError as error:
         yield Finding("local model", "note", error.message, error.hint)
 
@@ -170,18 +179,25 @@ def _ledger() -> Iterator[Finding]:
         yield Finding("ledger", "problem", f"{path} can be read by others ({mode:o})", f"chmod 600 {path}")
     (state,) = ledger.rows("PRAGMA quick_check(1)")[:1]
     if next(iter(state.values())) != "ok":
-        yield Finding("ledger", "problem", f"{path} is damaged: {next(iter(state.values()))}", "Put a backup in its place.")
+        yield Finding(
+            "ledger", "problem", f"{path} is damaged: {next(iter(state.values()))}", "Put a backup in its place."
+        )
         return
     wrong = budget.audit(ledger)
     if wrong:
-        yield Finding("ledger", "problem", f"{len(wrong)} running sums disagree with the calls", "Please report this; the sums were left as they are.")
+        yield Finding(
+            "ledger",
+            "problem",
+            f"{len(wrong)} running sums disagree with the calls",
+            "Please report this; the sums were left as they are.",
+        )
     yield Finding("ledger", "ok", f"{path}, zone {ledger.zone_name}")
     for row in open_calls(ledger):
         if row["status"] == "unknown":
             yield Finding(
                 f"call {row['id']}",
                 "note",
-                f"{row['profile']}/{row['arm']} at {row['at']}: {row['note']}; counts as {format_usd(row['charged_nano'])}",
+                f"{row['profile']}/{row['arm']}: {row['note']}; counts as {format_usd(row['charged_nano'])}",
                 f"scrimp spend reconcile {row['id']} USD",
             )
 

@@ -73,7 +73,11 @@ def decision_blocks(decision: Decision) -> tuple[str | Table, ...]:
     )
     lines = [
         f"a right answer is worth {_usd(decision.wtp_usd)}; utility = that x quality - cost"
-        + (f"; the cheapest arm of quality {decision.min_quality:g} or more is taken" if decision.min_quality > 0 else "")
+        + (
+            f"; the cheapest arm of quality {decision.min_quality:g} or more is taken"
+            if decision.min_quality > 0
+            else ""
+        )
     ]
     if choice.guard:
         lines.append(f"guard: {choice.guard}; the default arm is taken")
@@ -82,6 +86,7 @@ def decision_blocks(decision: Decision) -> tuple[str | Table, ...]:
     elif choice.explored:
         lines.append(f"explored: {choice.arm} was drawn, {choice.greedy} was the best")
     lines.append(
-        f"router {decision.router_version}, distance from its training prompts: quantile {decision.ood:.2f}; decision {decision.id}"
+        f"router {decision.router_version}, distance from its training prompts: quantile {decision.ood:.2f}; "
+        f"decision {decision.id}"
     )
     return (table, "\n".join(lines))

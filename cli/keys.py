@@ -14,14 +14,14 @@ from scrimp.profiles.paths import paths
 
 from . import session
 from .options import JsonOption, ProfileOption
+from .parser import new_app
 from .result import Column, Result, Table, emit, say
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="API keys: stored readable by you alone, never given on a command line, never shown.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+app = new_app(
+    "API keys: stored readable by you alone, never given on a command line, never shown.",
+    group=True,
     epilog="""\b
 Examples:
   scrimp keys set OPENAI_API_KEY              asks for it, without showing it
@@ -38,10 +38,7 @@ def set_(name: Name) -> int:
     """Store a key: typed unseen at a prompt, or read from a pipe."""
     from scrimp.profiles.keys import set_key
 
-    if sys.stdin.isatty():
-        value = getpass.getpass(f"{name}: ")
-    else:
-        value = sys.stdin.readline().strip()
+    value = getpass.getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
     if not value:
         raise UsageError("no key was given", hint=f"Type it at the prompt, or pipe it in: ... | scrimp keys set {name}")
     where = set_key(name, value, paths(), env=os.environ)
@@ -56,13 +53,22 @@ def list_(json: JsonOption = False) -> int:
     """List stored keys by name, and where each is kept; never the keys."""
     from scrimp.profiles.keys import list_keys
 
-    rows = [{"name": name, "kept_in": where, "in_environment": bool(os.environ.get(name))} for name, where in list_keys(paths()).items()]
+    rows = [
+        {"name": name, "kept_in": where, "in_environment": bool(os.environ.get(name))}
+        for name, where in list_keys(paths()).items()
+    ]
     table = Table(
         (Column("key"), Column("kept in"), Column("environment")),
-        [(str(row["name"]), str(row["kept_in"]), "set too, and wins" if row["in_environment"] else "-") for row in rows],
+        [
+            (str(row["name"]), str(row["kept_in"]), "set too, and wins" if row["in_environment"] else "-")
+            for row in rows
+        ],
     )
     messages = (*session.keys().notes, *(() if rows else ("no keys are stored",)))
-    return emit(Result(data={"schema_version": 1, "keys": rows}, blocks=(table,) if rows else (), messages=messages), as_json=json)
+    return emit(
+        Result(data={"schema_version": 1, "keys": rows}, blocks=(table,) if rows else (), messages=messages),
+        as_json=json,
+    )
 
 
 @app.command()
@@ -78,7 +84,7 @@ def rm(name: Name) -> int:
 
 @app.command()
 def test(profile: ProfileOption = None, json: JsonOption = False) -> int:
-    """Try the keys of a profile: one tiny call for each, on the cheapest arm that uses it, paid and logged like any other."""
+    """Try the keys of a profile: one tiny call for each, on the cheapest arm that uses it, paid like any other."""
     from scrimp.profiles.keys import key_names
     from scrimp.routing.ask import Ask, Asker
     from scrimp.routing.decide import Wishes

@@ -6,7 +6,7 @@ import json as jsonlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from scrimp.profiles.money import format_usd
 from . import session
 from .complete import complete_arms
 from .options import JsonOption
+from .parser import new_app
 from .result import Column, Result, Table, emit, say, write_out
 
 if TYPE_CHECKING:
@@ -23,9 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="What was asked, why an arm was chosen, and what came of it.",
-    rich_markup_mode=None,
+app = new_app(
+    "What was asked, why an arm was chosen, and what came of it.",
     epilog="""\b
 Examples:
   scrimp log                        the last requests
@@ -47,11 +47,23 @@ def _since(days: float | None) -> str | None:
     return instant(time.time() - days * 86_400)
 
 
-def _list(query: str | None, limit: int, arm: str | None, profile: str | None, tag: str | None, days: float | None, as_json: bool) -> int:
+def _list(
+    query: str | None,
+    limit: int,
+    arm: str | None,
+    profile: str | None,
+    tag: str | None,
+    days: float | None,
+    as_json: bool,
+) -> int:
     from scrimp.routing.history import listing
 
     ledger = session.ledger_to_read()
-    rows = [] if ledger is None else listing(ledger, query=query, limit=limit, arm=arm, profile=profile, tag=tag, since=_since(days))
+    rows = (
+        []
+        if ledger is None
+        else listing(ledger, query=query, limit=limit, arm=arm, profile=profile, tag=tag, since=_since(days))
+    )
     if not rows and not as_json:
         say("nothing found" if query else "the log is empty")
     table = Table(
@@ -86,15 +98,15 @@ def _short(text: str | None, width: int) -> str:
 
 
 Limit = Annotated[int, typer.Option("-n", "--limit", min=1, help="How many, newest first.")]
-ArmFilter = Annotated[Optional[str], typer.Option("-m", "--arm", help="Only this arm.", autocompletion=complete_arms)]
-ProfileFilter = Annotated[Optional[str], typer.Option("-p", "--profile", help="Only this profile.")]
-TagFilter = Annotated[Optional[str], typer.Option("--tag", help="Only this tag.")]
-Days = Annotated[Optional[float], typer.Option("--days", min=0.0, help="Only the last so many days.")]
+ArmFilter = Annotated[str | None, typer.Option("-m", "--arm", help="Only this arm.", autocompletion=complete_arms)]
+ProfileFilter = Annotated[str | None, typer.Option("-p", "--profile", help="Only this profile.")]
+TagFilter = Annotated[str | None, typer.Option("--tag", help="Only this tag.")]
+Days = Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last so many days.")]
 
 
 @app.callback(invoke_without_command=True)
 def log(ctx: typer.Context, json: JsonOption = False) -> int:
-    """What was asked, why an arm was chosen, and what came of it."""
+    """Show what was asked, why an arm was chosen, and what came of it."""
     if ctx.invoked_subcommand is None:
         return _list(None, 20, None, None, None, None, json)
     return 0
@@ -127,7 +139,9 @@ def search(
     return _list(query, limit, arm, profile, tag, days, json)
 
 
-Which = Annotated[str, typer.Argument(metavar="ID|last", help="An id, four or more characters of its beginning or end, or `last`.")]
+Which = Annotated[
+    str, typer.Argument(metavar="ID|last", help="An id, four or more characters of its beginning or end, or `last`.")
+]
 
 
 @app.command()
@@ -150,7 +164,10 @@ def show(
     data = {
         "schema_version": 1,
         **row,
-        **{name: None if row[name] is None else jsonlib.loads(row[name]) for name in ("decision", "attachments", "schema", "messages")},
+        **{
+            name: None if row[name] is None else jsonlib.loads(row[name])
+            for name in ("decision", "attachments", "schema", "messages")
+        },
         "attempts": attempts,
         "labels": labels,
     }
@@ -163,7 +180,11 @@ def show(
         if row["error"]:
             blocks.append(f"\nerror: {row['error']}")
         blocks.append(_attempts(attempts))
-        blocks += [f"label: {each['reward']:g} for {each['arm']} by {each['source']}" + (f" ({each['note']})" if each["note"] else "") for each in labels]
+        blocks += [
+            f"label: {each['reward']:g} for {each['arm']} by {each['source']}"
+            + (f" ({each['note']})" if each["note"] else "")
+            for each in labels
+        ]
     if decision is not None:
         blocks += ["", *decision_blocks(decision)]
     return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
@@ -181,7 +202,8 @@ def _attempts(attempts: list[dict[str, Any]]) -> Table:
         ),
         [
             (
-                str(each["id"]), each["kind"], each["arm"], each["requested_model"] or "-", each["served_model"] or "unknown",
+                str(each["id"]), each["kind"], each["arm"], each["requested_model"] or "-",
+                each["served_model"] or "unknown",
                 number(each["input_tokens"]), number(each["output_tokens"]), format_usd(each["charged_nano"]),
                 each["status"] + (" BREACH" if each["breach"] else ""), number(each["latency_s"]),
                 each["error_kind"] or each["finish_reason"] or "-",
@@ -194,7 +216,7 @@ def _attempts(attempts: list[dict[str, Any]]) -> Table:
 
 @app.command()
 def export(
-    output: Annotated[Optional[Path], typer.Option("-o", "--output", help="File to write; it must not exist.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write; it must not exist.")] = None,
 ) -> int:
     """Write every request with its decision, attempts and labels as JSON Lines."""
     from scrimp.routing.history import export as rows
@@ -242,7 +264,10 @@ def rm(
 
 @app.command()
 def purge(
-    days: Annotated[Optional[float], typer.Option("--older-than", metavar="DAYS", min=0.0, help="Only what is older than so many days.")] = None,
+    days: Annotated[
+        float | None,
+        typer.Option("--older-than", metavar="DAYS", min=0.0, help="Only what is older than so many days."),
+    ] = None,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
 ) -> int:
     """Forget the whole log, and rewrite the file so that nothing of it can be recovered. What it cost stays counted."""

@@ -11,12 +11,12 @@ from scrimp.profiles.errors import UsageError
 from . import session
 from .complete import complete_arms
 from .options import JsonOption, ProfileOption
+from .parser import new_app
 from .result import Column, Result, Table, emit, say
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    rich_markup_mode=None,
+app = new_app(
     epilog="""\b
 Examples:
   scrimp models -p mixed
@@ -67,14 +67,16 @@ def models(ctx: typer.Context, profile: ProfileOption = None, json: JsonOption =
             (
                 row["name"] + (" *" if row["default"] else ""), row["model"], row["tier"] or "-",
                 _price(row["input_usd_per_mtok"]), _price(row["output_usd_per_mtok"]),
-                "unknown" if row["context_window"] is None else f"{row['context_window']:,}", f"{row['output_limit']:,}",
+                "unknown" if row["context_window"] is None else f"{row['context_window']:,}",
+                f"{row['output_limit']:,}",
                 " ".join(row["capabilities"]) or "-", row["key"] + (" SUSPENDED" if row["suspended"] else ""),
             )
             for row in rows
         ],
     )  # fmt: skip
     messages = [
-        f"{row['name']}: {row['model']} is gone on {row['deprecated_on']}" + (f"; its likely successor is {row['successor']}" if row["successor"] else "")
+        f"{row['name']}: {row['model']} is gone on {row['deprecated_on']}"
+        + (f"; its likely successor is {row['successor']}" if row["successor"] else "")
         for row in rows
         if row["deprecated_on"]
     ]

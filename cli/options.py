@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -23,36 +23,61 @@ __all__ = [
 ]
 
 ProfileOption = Annotated[
-    Optional[str],
+    str | None,
     typer.Option(
-        "-p", "--profile", metavar="NAME|FILE", help="Profile to use (its name, or a .toml file).", autocompletion=complete_profiles
+        "-p",
+        "--profile",
+        metavar="NAME|FILE",
+        help="Profile to use (its name, or a .toml file).",
+        autocompletion=complete_profiles,
     ),
 ]
 ArmOption = Annotated[
-    Optional[str],
-    typer.Option("-m", "--arm", metavar="ARM", help="Take this arm of the profile; no routing, no fallback.", autocompletion=complete_arms),
+    str | None,
+    typer.Option(
+        "-m",
+        "--arm",
+        metavar="ARM",
+        help="Take this arm of the profile; no routing, no fallback.",
+        autocompletion=complete_arms,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PreferOption = Annotated[
-    Optional[str],
-    typer.Option("--prefer", metavar="PRESET", help="cheap ($0.01), balanced ($0.10) or best ($1.00): what a right answer is worth."),
+    str | None,
+    typer.Option(
+        "--prefer",
+        metavar="PRESET",
+        help="cheap ($0.01), balanced ($0.10) or best ($1.00): what a right answer is worth.",
+    ),
 ]
 WtpOption = Annotated[
-    Optional[float], typer.Option("--wtp", metavar="USD", min=0.0, help="What a right answer is worth to you, in USD.")
+    float | None, typer.Option("--wtp", metavar="USD", min=0.0, help="What a right answer is worth to you, in USD.")
 ]
 MinQuality = Annotated[
-    Optional[float],
-    typer.Option("--min-quality", metavar="0..1", min=0.0, max=1.0, help="Take the cheapest arm whose predicted quality reaches this."),
+    float | None,
+    typer.Option(
+        "--min-quality",
+        metavar="0..1",
+        min=0.0,
+        max=1.0,
+        help="Take the cheapest arm whose predicted quality reaches this.",
+    ),
 ]
 MaxCost = Annotated[
-    Optional[str], typer.Option("--max-cost", metavar="USD", help="Refuse to spend more than this on this request.")
+    str | None, typer.Option("--max-cost", metavar="USD", help="Refuse to spend more than this on this request.")
 ]
 LocalOnly = Annotated[bool, typer.Option("--local-only", help="Only arms that run on this machine.")]
 Offline = Annotated[
-    bool, typer.Option("--offline", envvar="SCRIMP_OFFLINE", help="Send nothing beyond this machine (same arms as --local-only).")
+    bool,
+    typer.Option(
+        "--offline", envvar="SCRIMP_OFFLINE", help="Send nothing beyond this machine (same arms as --local-only)."
+    ),
 ]
 Needs = Annotated[
-    Optional[list[str]],
-    typer.Option("--need", metavar="CAPABILITY", help="Only arms that have this: vision, pdf, tools, json, or a tag. Repeats."),
+    list[str] | None,
+    typer.Option(
+        "--need", metavar="CAPABILITY", help="Only arms that have this: vision, pdf, tools, json, or a tag. Repeats."
+    ),
 ]
-SeedOption = Annotated[Optional[int], typer.Option("--seed", hidden=True, help="Seed of exploration, to repeat a draw.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", hidden=True, help="Seed of exploration, to repeat a draw.")]

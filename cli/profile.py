@@ -7,7 +7,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -17,14 +17,14 @@ from scrimp.profiles.paths import paths
 from . import session
 from .complete import complete_profiles
 from .options import JsonOption
+from .parser import new_app
 from .result import Column, Result, Table, emit, say
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Arms, caps and a policy under one name.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+app = new_app(
+    "Arms, caps and a policy under one name.",
+    group=True,
     epilog="""\b
 Examples:
   scrimp profile list
@@ -34,7 +34,7 @@ Examples:
 """,
 )
 
-Name = Annotated[Optional[str], typer.Argument(metavar="[NAME|FILE]", autocompletion=complete_profiles)]
+Name = Annotated[str | None, typer.Argument(metavar="[NAME|FILE]", autocompletion=complete_profiles)]
 
 
 @app.command("list")
@@ -47,8 +47,14 @@ def list_(json: JsonOption = False) -> int:
     except (ConfigError, UsageError) as error:
         current = ""
         say(f"the profile that would be used cannot be loaded: {error.message}")
-    rows = [
-        {"name": each.name, "origin": each.origin, "path": str(each.path), "shadows": each.shadows, "current": each.name == current}
+    rows: list[dict[str, Any]] = [
+        {
+            "name": each.name,
+            "origin": each.origin,
+            "path": str(each.path),
+            "shadows": each.shadows,
+            "current": each.name == current,
+        }
         for each in list_profiles(paths())
     ]
     table = Table(
@@ -88,13 +94,17 @@ def show(
 @app.command()
 def init(
     name: Annotated[str, typer.Argument(metavar="NAME")],
-    template: Annotated[str, typer.Option("--from", metavar="PROFILE", help="What it extends.", autocompletion=complete_profiles)] = "mixed",
+    template: Annotated[
+        str, typer.Option("--from", metavar="PROFILE", help="What it extends.", autocompletion=complete_profiles)
+    ] = "mixed",
 ) -> int:
     """Write a starter profile that extends another; never over an existing file."""
     from scrimp.profiles.load import init_profile
 
     path = init_profile(name, template, paths())
-    return emit(Result(blocks=(str(path),), messages=(f"wrote it; `scrimp profile edit {name}` opens it, `-p {name}` uses it",)))
+    return emit(
+        Result(blocks=(str(path),), messages=(f"wrote it; `scrimp profile edit {name}` opens it, `-p {name}` uses it",))
+    )
 
 
 @app.command()
@@ -105,7 +115,9 @@ def check(name: Name = None, json: JsonOption = False) -> int:
     loaded = session.load(name, quiet=json)
     findings = check_profile(loaded, session.price_table(), session.keys(), today=datetime.now(UTC).date())
     rows = [{"level": each.level, "where": each.where, "message": each.message, "fix": each.fix} for each in findings]
-    lines = [f"{each.level}: {each.where}: {each.message}" + (f"\n  {each.fix}" if each.fix else "") for each in findings]
+    lines = [
+        f"{each.level}: {each.where}: {each.message}" + (f"\n  {each.fix}" if each.fix else "") for each in findings
+    ]
     failed = any(each.level == "error" for each in findings)
     if not failed:
         lines.append(f"{loaded.profile.name}: {len(loaded.profile.arms)} arms can be used")
@@ -127,7 +139,9 @@ def edit(name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=comp
 
     file = paths().profiles / f"{name}.toml"
     if not file.exists():
-        raise UsageError(f"you have no profile {name!r}", hint=f"Make one with: scrimp profile init {name} --from openai")
+        raise UsageError(
+            f"you have no profile {name!r}", hint=f"Make one with: scrimp profile init {name} --from openai"
+        )
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:
         raise UsageError("neither VISUAL nor EDITOR is set", hint=f"The file is {file}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -11,11 +11,12 @@ from scrimp.profiles.errors import UsageError
 
 from . import session
 from .options import JsonOption
+from .parser import new_app
 from .result import Result, emit
 
 __all__ = ["app", "rate"]
 
-app = typer.Typer(rich_markup_mode=None)
+app = new_app()
 
 WORDS = {"good": 1.0, "bad": 0.0}
 
@@ -29,8 +30,10 @@ Examples:
 
 @app.command(epilog=EPILOG)
 def rate(
-    what: Annotated[list[str], typer.Argument(metavar="[ID|last] good|bad|0..1", help="Which answer, and how good it was.")],
-    note: Annotated[Optional[str], typer.Option("--note", help="Why.")] = None,
+    what: Annotated[
+        list[str], typer.Argument(metavar="[ID|last] good|bad|0..1", help="Which answer, and how good it was.")
+    ],
+    note: Annotated[str | None, typer.Option("--note", help="Why.")] = None,
     json: JsonOption = False,
 ) -> int:
     """Record how good an answer was: good, bad, or a number from 0 to 1."""

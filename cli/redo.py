@@ -13,6 +13,7 @@ from scrimp.profiles.errors import UsageError
 
 from . import session
 from .options import ArmOption, JsonOption, MaxCost, ProfileOption
+from .parser import new_app
 from .result import say
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "redo"]
 
-app = typer.Typer(rich_markup_mode=None)
+app = new_app()
 
 REDO_REWARD = 0.25
 REDO_WEIGHT = 0.5
@@ -61,7 +62,9 @@ def redo(
     if row["prompt"] is None:
         raise UsageError(f"the text of {row['id']} was not kept, so it cannot be asked again")
     if row["attachments"] is not None:
-        raise UsageError(f"{row['id']} had attachments, which the log does not keep", hint="Ask it again with `scrimp ask -a`.")
+        raise UsageError(
+            f"{row['id']} had attachments, which the log does not keep", hint="Ask it again with `scrimp ask -a`."
+        )
     loaded = session.load(profile or row["profile"], quiet=True)
     other = arm or _next_better(row, loaded.profile)
     if other == row["arm"]:

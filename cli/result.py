@@ -1,4 +1,4 @@
-"""What a command returns, and the one renderer that prints it: for people on a terminal, plainly to a pipe, or as JSON."""
+"""What a command returns, and the one renderer that prints it: drawn on a terminal, plain to a pipe, or as JSON."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import sys
 import time
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,6 +28,7 @@ from .options import (
     SeedOption,
     WtpOption,
 )
+from .parser import new_app
 from .result import Result, emit, write_out
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "route"]
 
-app = typer.Typer(rich_markup_mode=None)
+app = new_app()
 
 CHUNK = 256
 """Prompts that are embedded together."""
@@ -55,11 +56,15 @@ Examples:
 
 @app.command(epilog=EPILOG)
 def route(
-    prompt: Annotated[Optional[list[str]], typer.Argument(metavar="[PROMPT]...", help="The prompt; else standard input.")] = None,
+    prompt: Annotated[
+        list[str] | None, typer.Argument(metavar="PROMPT", help="The prompt; else standard input.")
+    ] = None,
     arm: ArmOption = None,
     profile: ProfileOption = None,
-    lines: Annotated[Optional[str], typer.Option("--lines", metavar="FILE|-", help="Decide every line of a file.")] = None,
-    jsonl: Annotated[Optional[str], typer.Option("--jsonl", metavar="FILE|-", help="Decide every row of a JSON Lines file.")] = None,
+    lines: Annotated[str | None, typer.Option("--lines", metavar="FILE|-", help="Decide every line of a file.")] = None,
+    jsonl: Annotated[
+        str | None, typer.Option("--jsonl", metavar="FILE|-", help="Decide every row of a JSON Lines file.")
+    ] = None,
     max_cost: MaxCost = None,
     wtp: WtpOption = None,
     prefer: PreferOption = None,
@@ -67,7 +72,9 @@ def route(
     local_only: LocalOnly = False,
     need: Needs = None,
     offline: Offline = False,
-    exact: Annotated[bool, typer.Option("--exact-tokens", help="Also count the prompt with the arms' own public tokenisers.")] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact-tokens", help="Also count the prompt with the arms' own public tokenisers.")
+    ] = False,
     json: JsonOption = False,
     seed: SeedOption = None,
 ) -> int:
@@ -105,7 +112,9 @@ def route(
     if decision.arm is None:
         by_cap = any(weighed.option.by_cap for weighed in decision.choice.weighed)
         error = BudgetRefusedError if by_cap else ArmUnavailableError
-        raise error(f"no arm of profile {loaded.profile.name} can take this prompt", hint="The reasons stand beside each arm.")
+        raise error(
+            f"no arm of profile {loaded.profile.name} can take this prompt", hint="The reasons stand beside each arm."
+        )
     return 0
 
 
@@ -118,7 +127,9 @@ def _text(words: list[str]) -> str:
         return clean_text(" ".join(words), what="the prompt")
     text = read_stdin(has_prompt=False, explicit=words == ["-"]) or ""
     if not text.strip():
-        raise UsageError("the prompt is empty", hint='Give it as an argument (scrimp route "...") or on standard input.')
+        raise UsageError(
+            "the prompt is empty", hint='Give it as an argument (scrimp route "...") or on standard input.'
+        )
     return text
 
 

@@ -104,9 +104,16 @@ def find_key(arm: Arm) -> str | None:
     ------
     AuthError
         If it needs one that is not set.
+    ConfigError
+        If it runs in this process and its engine or weights are missing.
     """
     from scrimp.profiles.keys import key_names
 
+    if arm.model.startswith("local/"):
+        from scrimp.routing.local import check_available
+
+        check_available(arm.model)
+        return None
     key = keys().resolve(arm)
     if key is not None:
         return key.reveal()

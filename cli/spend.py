@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv as csvlib
 import io
 import time
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -14,12 +14,12 @@ from scrimp.profiles.money import format_usd
 
 from . import session
 from .options import JsonOption, ProfileOption
+from .parser import new_app
 from .result import Column, Result, Table, emit, say, write_out
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    rich_markup_mode=None,
+app = new_app(
     epilog="""\b
 Examples:
   scrimp spend                    by day, and what the caps leave
@@ -35,8 +35,10 @@ BAR = 24
 @app.callback(invoke_without_command=True)
 def spend(
     ctx: typer.Context,
-    by: Annotated[str, typer.Option("--by", metavar="WHAT", help="day, week, month, arm, profile, source or tag.")] = "day",
-    days: Annotated[Optional[int], typer.Option("--days", min=1, help="Only the last so many days.")] = None,
+    by: Annotated[
+        str, typer.Option("--by", metavar="WHAT", help="day, week, month, arm, profile, source or tag.")
+    ] = "day",
+    days: Annotated[int | None, typer.Option("--days", min=1, help="Only the last so many days.")] = None,
     profile: ProfileOption = None,
     show_open: Annotated[bool, typer.Option("--open", help="List the calls whose true cost is not known.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
@@ -76,9 +78,23 @@ def spend(
     if show_open:
         blocks.append(
             Table(
-                (Column("call", "right"), Column("when"), Column("arm"), Column("status"), Column("charged", "right"), Column("why")),
+                (
+                    Column("call", "right"),
+                    Column("when"),
+                    Column("arm"),
+                    Column("status"),
+                    Column("charged", "right"),
+                    Column("why"),
+                ),
                 [
-                    (str(row["id"]), row["at"][:16].replace("T", " "), f"{row['profile']}/{row['arm']}", row["status"], format_usd(row["charged_nano"]), row["note"] or "in flight")
+                    (
+                        str(row["id"]),
+                        row["at"][:16].replace("T", " "),
+                        f"{row['profile']}/{row['arm']}",
+                        row["status"],
+                        format_usd(row["charged_nano"]),
+                        row["note"] or "in flight",
+                    )
                     for row in unsettled
                 ],
             )
@@ -87,7 +103,13 @@ def spend(
         top = max((each.charged_nano for each in groups), default=0)
         blocks.append(
             Table(
-                (Column(by), Column("calls", "right"), Column("charged", "right"), Column("of that unsure", "right"), Column("")),
+                (
+                    Column(by),
+                    Column("calls", "right"),
+                    Column("charged", "right"),
+                    Column("of that unsure", "right"),
+                    Column(""),
+                ),
                 [
                     (
                         each.name,
@@ -102,15 +124,31 @@ def spend(
         )
         blocks.append(
             Table(
-                (Column("cap"), Column("limit", "right"), Column("spent", "right"), Column("reserved", "right"), Column("unknown", "right"), Column("left", "right"), Column("rolls over")),
+                (
+                    Column("cap"),
+                    Column("limit", "right"),
+                    Column("spent", "right"),
+                    Column("reserved", "right"),
+                    Column("unknown", "right"),
+                    Column("left", "right"),
+                    Column("rolls over"),
+                ),
                 [
-                    (state.cap.scope, format_usd(state.cap.limit_nano), format_usd(state.settled_nano), format_usd(state.reserved_nano), format_usd(state.unknown_nano), format_usd(state.left_nano), state.resets_at or "-")
+                    (
+                        state.cap.scope,
+                        format_usd(state.cap.limit_nano),
+                        format_usd(state.settled_nano),
+                        format_usd(state.reserved_nano),
+                        format_usd(state.unknown_nano),
+                        format_usd(state.left_nano),
+                        state.resets_at or "-",
+                    )
                     for state in states
                 ],
                 title=f"caps of profile {loaded.profile.name}",
             )
         )
-    messages = ()
+    messages: tuple[str, ...] = ()
     if ledger is None:
         messages = ("nothing has been spent yet",)
     elif unsettled and not show_open:
@@ -142,7 +180,7 @@ def reconcile(
         raise UsageError("nothing has been spent yet")
     nano = session.parse_usd(usd, "USD") or 0
     was = budget.reconcile(ledger, call, nano, now=time.time())
-    if nano > int(was["reserved_nano"]):
+    if nano > was["reserved_nano"]:
         say("that is above what was reserved: the provider charged past its own limit")
     data = {"schema_version": 1, "call": call, "cost_usd": nano / 1e9, "was": was["status"]}
     return emit(Result(data=data, messages=(f"call {call} is settled at {format_usd(nano)}",)), as_json=json)

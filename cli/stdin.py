@@ -106,10 +106,10 @@ def _read_all(fd: int, idle_s: float | None = None) -> bytes:
 def _shell_reads(fd: int) -> bool:
     """Tell whether the shell that called us has the same pipe as its own standard input (Linux; False elsewhere)."""
     try:
-        ours = os.readlink(f"/proc/self/fd/{fd}")
+        ours = Path(f"/proc/self/fd/{fd}").readlink()
         pid = os.getppid()
         for _ in range(_PASSERS):
-            if pid <= 1 or os.readlink(f"/proc/{pid}/fd/0") != ours:
+            if pid <= 1 or Path(f"/proc/{pid}/fd/0").readlink() != ours:
                 return False
             if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip() in _SHELLS:
                 return True
@@ -118,5 +118,3 @@ def _shell_reads(fd: int) -> bool:
     except (OSError, ValueError, IndexError):
         pass
     return False
-
-

@@ -1,4 +1,4 @@
-"""The way of one prompt: decide -> reserve -> dispatch -> settle -> answer, with retries and fallbacks, each paid for apart."""
+"""The way of one prompt: decide, reserve, dispatch, settle, answer; retries and fallbacks are each paid for apart."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.profiles.errors import ArmUnavailableError, AuthError, BudgetRefusedError, ScrimpError, UsageError
+from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd, usd_from_nano
+
 from . import budget
 from .decide import runs_here
 from .ledger import instant, new_id
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from scrimp.profiles.schema import Arm, Profile
+
     from .context import Context
     from .decide import Decider, Decision, Wishes
     from .dispatch import Call, CallError, Reply
@@ -165,9 +167,7 @@ def decide(
     )
 
 
-def caps_left(
-    ledger: Ledger | None, profile: Profile, *, now: float
-) -> tuple[dict[str, int | None], dict[str, str]]:
+def caps_left(ledger: Ledger | None, profile: Profile, *, now: float) -> tuple[dict[str, int | None], dict[str, str]]:
     """Return what the caps leave for each arm now (nano-USD, None: no cap), and which arms are suspended, and why."""
     if ledger is None:
         return {arm.name: _own_least(profile, arm) for arm in profile.arms}, {}
@@ -186,8 +186,10 @@ def _own_least(profile: Profile, arm: Arm) -> int | None:
     """Return the least cap that stands on an arm before anything was spent, nano-USD."""
     from scrimp.profiles.money import nano_from_usd
 
-    tables = [profile.caps] if arm.cap is None else [profile.caps, arm.cap]
-    caps = [usd for table in tables for usd in (table.per_call_usd, table.per_day_usd, table.per_month_usd)]
+    own, arms = profile.caps, arm.cap
+    caps = [own.per_call_usd, own.per_day_usd, own.per_month_usd]
+    if arms is not None:
+        caps += [arms.per_call_usd, arms.per_day_usd, arms.per_month_usd]
     return min((nano_from_usd(usd) for usd in caps if usd is not None), default=None)
 
 
@@ -213,7 +215,7 @@ class Asker:
     attempt
         Makes one call: `scrimp.routing.dispatch.attempt`, or a stand-in.
     key
-        Returns an arm's key, or None where it needs none; raises AuthError where one is missing.
+        Returns an arm's key, or None where it needs none; raises where the arm cannot be called (no key, no engine).
     say
         Takes a line for the user while the request goes on (stderr).
     clock, sleep, rng
@@ -252,12 +254,12 @@ class Asker:
             Of the right kind when no arm can take the prompt: money (exit 3), keys (4), or anything else (2).
         """
         budget.check_zone(self.ledger, self.decider.profile)
-        keyless: dict[str, AuthError] = {}
+        keyless: dict[str, ScrimpError] = {}
         for arm in self.decider.profile.arms:
             if ask.wishes.arm in (None, arm.name) and not (ask.wishes.on_this_machine and not runs_here(arm)):
                 try:
                     self.key(arm)
-                except AuthError as error:
+                except ScrimpError as error:
                     keyless[arm.name] = error
         deadline = self.clock() + LIVE_WAIT_S
         while True:
@@ -276,12 +278,12 @@ class Asker:
             if decision.arm is not None:
                 return decision
             refusal = self._refusal(ask, decision, keyless)
-            if not (isinstance(refusal, budget.Refusal) and refusal.only_live) or self.clock() >= deadline:
+            if not (isinstance(refusal, budget.RefusedError) and refusal.only_live) or self.clock() >= deadline:
                 raise refusal
             budget.reap(self.ledger, now=self.clock())
             self.sleep(0.2)
 
-    def _refusal(self, ask: Ask, decision: Decision, keyless: Mapping[str, AuthError]) -> ScrimpError:
+    def _refusal(self, ask: Ask, decision: Decision, keyless: Mapping[str, ScrimpError]) -> ScrimpError:
         """Return the error that says why no arm can take the prompt."""
         options = [
             weighed.option for weighed in decision.choice.weighed if ask.wishes.arm in (None, weighed.option.arm)
@@ -291,15 +293,15 @@ class Asker:
             cheapest = min(dear, key=lambda option: option.bound_nano or 0)
             if ask.wishes.max_cost_nano is not None and (cheapest.bound_nano or 0) > ask.wishes.max_cost_nano:
                 return BudgetRefusedError(
-                    f"refused by --max-cost {format_usd(ask.wishes.max_cost_nano)}: the cheapest arm that could take this, "
-                    f"{cheapest.arm}, could cost up to {format_usd(cheapest.bound_nano)}",
+                    f"refused by --max-cost {format_usd(ask.wishes.max_cost_nano)}: {cheapest.arm}, the cheapest arm "
+                    f"that could take this, could cost up to {format_usd(cheapest.bound_nano)}",
                     hint="Raise --max-cost, or lower the arm's max_output_tokens.",
                 )
             now = self.clock()
             try:
                 caps = budget.applicable_caps(self.ledger, self.decider.profile, cheapest.arm, now=now)
                 budget.check(self.ledger, caps, cheapest.bound_nano or 0, now=now)
-            except budget.Refusal as refusal:
+            except budget.RefusedError as refusal:
                 refusal.message = f"{cheapest.arm}, the cheapest arm that could take this, was {refusal.message}"
                 refusal.args = (refusal.message,)
                 return refusal
@@ -344,11 +346,11 @@ class Asker:
                 return answer
             if progress.shown:
                 break  # part of an answer is on the screen: another one would be glued to it
-        error = self._failure(progress) if progress.errors else refusal
-        if error is None:
-            raise ArmUnavailableError("no arm could be tried")
-        self._close(ask, decision, status="failed", error=error.message, progress=progress)
-        raise error
+        failure = (
+            self._failure(progress) if progress.errors else refusal or ArmUnavailableError("no arm could be tried")
+        )
+        self._close(ask, decision, status="failed", error=failure.message, progress=progress)
+        raise failure
 
     def _try_arm(
         self,
@@ -372,7 +374,9 @@ class Asker:
         backoff = Backoff(deadline_s=max(0.0, started + ask.deadline_s - self.clock()), rng=self.rng, clock=self.clock)
         kind = "fallback" if fallback else "first"
         while True:
-            call = self._call(ask, arm, option, stream=on_text is not None, left_s=started + ask.deadline_s - self.clock())
+            call = self._call(
+                ask, arm, option, stream=on_text is not None, left_s=started + ask.deadline_s - self.clock()
+            )
             reservation = self._reserve(ask, decision, context, option, price, progress, kind)
             received: list[str] = []
 
@@ -471,10 +475,8 @@ class Asker:
             }
             request = None if progress.logged or ask.keep == "money" else self._row(ask, decision, context, now)
             try:
-                reservation = budget.reserve(
-                    self.ledger, charge, caps, now=now, attempt=attempt, request=request
-                )
-            except budget.Refusal as refusal:
+                reservation = budget.reserve(self.ledger, charge, caps, now=now, attempt=attempt, request=request)
+            except budget.RefusedError as refusal:
                 budget.reap(self.ledger, now=now)
                 if not refusal.only_live or now >= deadline:
                     raise
@@ -507,9 +509,13 @@ class Asker:
             row |= {
                 "system": prompt.system,
                 "prompt": prompt.text,
-                "attachments": json.dumps([each.describe() for each in prompt.attachments]) if prompt.attachments else None,
+                "attachments": json.dumps([each.describe() for each in prompt.attachments])
+                if prompt.attachments
+                else None,
                 "schema": prompt.schema_text or None,
-                "messages": json.dumps([[turn.prompt, turn.answer] for turn in prompt.history]) if prompt.history else None,
+                "messages": json.dumps([[turn.prompt, turn.answer] for turn in prompt.history])
+                if prompt.history
+                else None,
             }
         return row
 
@@ -527,7 +533,8 @@ class Asker:
 
         usage = None if error.reply is None else error.reply.usage
         if usage is not None and (
-            check_usage(usage, input_bound=option.input_bound, output_limit=option.output_limit, window=None) != "reported"
+            check_usage(usage, input_bound=option.input_bound, output_limit=option.output_limit, window=None)
+            != "reported"
         ):
             usage = None
         certain = error.billable == "no" and not received and usage is None
@@ -636,10 +643,15 @@ class Asker:
         kinds = {error.kind for _, error in progress.errors}
         arm, last = progress.errors[-1]
         if len(kinds) > 1 and last.kind in ("auth", "rate_limited"):
-            arm, last = next((a, e) for a, e in reversed(progress.errors) if e.kind not in ("auth", "rate_limited")) if kinds - {
-                "auth",
-                "rate_limited",
-            } else (arm, last)
+            arm, last = (
+                next((a, e) for a, e in reversed(progress.errors) if e.kind not in ("auth", "rate_limited"))
+                if kinds
+                - {
+                    "auth",
+                    "rate_limited",
+                }
+                else (arm, last)
+            )
         return to_scrimp_error(last, self.decider.profile.arm(arm))
 
     def _close(

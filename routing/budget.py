@@ -1,8 +1,8 @@
 """Caps that hold: reserve an upper bound before a call, settle to the truth after it, in one transaction each.
 
-Every reservation is charged to the windows of its own instant: the day and the month, each for all profiles together, for
-its profile, and for its arm, and to its run. Running sums per window (`balances`) are changed in the transaction that
-changes the reservation, so a cap is checked by one look-up and at all times
+Every reservation is charged to the windows of its own instant: the day and the month, each for all profiles together,
+for its profile, and for its arm, and to its run. Running sums per window (`balances`) are changed in the transaction
+that changes the reservation, so a cap is checked by one look-up and at all times
 
     settled + reserved + unknown <= cap
 
@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from scrimp.profiles.errors import BudgetRefusedError, ConfigError, LedgerError, UsageError
 from scrimp.profiles.money import format_usd, nano_from_usd
+
 from .ledger import instant
 from .process import Process, is_alive, this_process
 
@@ -25,15 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from scrimp.profiles.schema import Profile
-    from .prices import ArmPrice, PriceTable
+
     from .ledger import Ledger
+    from .prices import ArmPrice, PriceTable
 
 __all__ = [
     "ALERT_PERCENTS",
     "Cap",
     "CapState",
     "Charge",
-    "Refusal",
+    "RefusedError",
     "Reservation",
     "applicable_caps",
     "audit",
@@ -64,7 +66,7 @@ class Cap:
     Attributes
     ----------
     scope
-        `call`, `run`, `day`, `month`, `arm:NAME:call`, `arm:NAME:day`, `arm:NAME:month`, `shared:day` or `shared:month`.
+        `call`, `run`, `day`, `month`; `arm:NAME:` or `shared:` before one of them.
     limit_nano
         The most that may be charged, nano-USD.
     key
@@ -122,7 +124,7 @@ class Reservation:
     arm: str
 
 
-class Refusal(BudgetRefusedError):
+class RefusedError(BudgetRefusedError):
     """A cap leaves too little.
 
     Attributes
@@ -140,7 +142,7 @@ class Refusal(BudgetRefusedError):
         super().__init__(
             f"refused by the {cap.scope} cap of {format_usd(cap.limit_nano)}: the call could cost up to "
             f"{format_usd(needed_nano)}, and {format_usd(max(left_nano, 0))} is left{when}",
-            hint="Lower max_output_tokens, choose a cheaper arm, or raise the cap in the profile (`scrimp spend` shows the caps).",
+            hint="Lower max_output_tokens, choose a cheaper arm, or raise the cap (`scrimp spend` shows all caps).",
         )
         self.cap = cap
         self.needed_nano = needed_nano
@@ -160,7 +162,7 @@ def check_zone(ledger: Ledger, profile: Profile) -> None:
     zone = profile.caps.timezone
     if zone not in ("local", ledger.zone_name):
         raise ConfigError(
-            f"profile {profile.name}: caps.timezone is {zone!r}, but the ledger's days were fixed as {ledger.zone_name!r}",
+            f"profile {profile.name}: caps.timezone is {zone!r}, but the ledger's is fixed as {ledger.zone_name!r}",
             hint=f'Write timezone = "{ledger.zone_name}" or "local": a window that could move could be spent twice.',
         )
 
@@ -210,7 +212,7 @@ def check(ledger: Ledger, caps: Iterable[Cap], bound_nano: int, *, now: float) -
 
     Raises
     ------
-    Refusal
+    RefusedError
         Naming the cap that leaves least.
     """
     worst: tuple[int, Cap] | None = None
@@ -224,7 +226,7 @@ def check(ledger: Ledger, caps: Iterable[Cap], bound_nano: int, *, now: float) -
                 worst = (left, cap)
     if worst is not None:
         left, cap = worst
-        raise Refusal(
+        raise RefusedError(
             cap,
             needed_nano=bound_nano,
             left_nano=left,
@@ -275,7 +277,7 @@ def reserve(
 
     Raises
     ------
-    Refusal
+    RefusedError
         If a cap leaves too little: nothing was written.
     LedgerError
         If the ledger cannot be written.
@@ -368,7 +370,7 @@ def settle(
                     reservation.profile,
                     reservation.arm,
                     instant(now),
-                    f"a call cost {format_usd(charged)}, above its enforced bound of {format_usd(reservation.bound_nano)}",
+                    f"a call cost {format_usd(charged)}, above its bound of {format_usd(reservation.bound_nano)}",
                 ),
             )
     return status, breach
@@ -391,7 +393,8 @@ def reap(ledger: Ledger, *, now: float) -> int:
     with ledger.transaction() as conn:
         for reservation_id in dead:
             row = conn.execute(
-                "SELECT reserved_nano, request_id FROM reservations WHERE id = ? AND status = 'reserved'", (reservation_id,)
+                "SELECT reserved_nano, request_id FROM reservations WHERE id = ? AND status = 'reserved'",
+                (reservation_id,),
             ).fetchone()
             if row is None:
                 continue  # settled, or reaped by another process, since we looked
@@ -404,7 +407,7 @@ def reap(ledger: Ledger, *, now: float) -> int:
     return n_reaped
 
 
-def reconcile(ledger: Ledger, reservation_id: int, cost_nano: int, *, now: float) -> dict[str, object]:
+def reconcile(ledger: Ledger, reservation_id: int, cost_nano: int, *, now: float) -> dict[str, Any]:
     """Set what an `unknown` or `unverified` call truly cost, as the provider's bill says.
 
     Raises
@@ -416,10 +419,14 @@ def reconcile(ledger: Ledger, reservation_id: int, cost_nano: int, *, now: float
         raise UsageError("a call cannot cost less than nothing")
     rows = ledger.rows("SELECT * FROM reservations WHERE id = ?", (reservation_id,))
     if not rows:
-        raise UsageError(f"no call {reservation_id} in the ledger", hint="`scrimp spend --open` lists what can be reconciled.")
+        raise UsageError(
+            f"no call {reservation_id} in the ledger", hint="`scrimp spend --open` lists what can be reconciled."
+        )
     row = rows[0]
     if row["status"] == "reserved":
-        raise UsageError(f"call {reservation_id} is still in flight", hint="Wait for it to end, or end its process first.")
+        raise UsageError(
+            f"call {reservation_id} is still in flight", hint="Wait for it to end, or end its process first."
+        )
     with ledger.transaction() as conn:
         _recharge(
             conn,
@@ -561,7 +568,8 @@ def _recharge(
     With `once`, a reservation that is neither live nor unknown is left as it is: settling twice changes nothing.
     """
     row = conn.execute(
-        "SELECT status, charged_nano, profile, arm, run_id, day, month FROM reservations WHERE id = ?", (reservation_id,)
+        "SELECT status, charged_nano, profile, arm, run_id, day, month FROM reservations WHERE id = ?",
+        (reservation_id,),
     ).fetchone()
     if row is None:
         raise LedgerError(f"reservation {reservation_id} is not in the ledger", hint="Run `scrimp doctor`.")

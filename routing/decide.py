@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from scrimp.profiles.money import format_usd, nano_from_usd, usd_from_nano
+
 from .context import contexts, stack
 from .policy import Choice, Option, Weighed, choose
 from .predict import ArmInfo
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scrimp.profiles.schema import Arm, Profile
+
     from .context import Context, TextEmbedder
     from .predict import Predictions, Router
     from .prices import ArmPrice, ModelInfo, PriceTable

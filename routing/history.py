@@ -14,11 +14,22 @@ if TYPE_CHECKING:
 
     from .ledger import Ledger
 
-__all__ = ["add_label", "attempts_of", "export", "find", "labels_of", "last_conversation", "listing", "purge", "remove", "retire"]
+__all__ = [
+    "add_label",
+    "attempts_of",
+    "export",
+    "find",
+    "labels_of",
+    "last_conversation",
+    "listing",
+    "purge",
+    "remove",
+    "retire",
+]
 
 _COLUMNS = (
-    "id, created_at, command, profile, conversation_id, redo_of, system, prompt, answer, attachments, schema, messages, "
-    "embedder_id, router_version, decision, arm, propensity, status, error, tag"
+    "id, created_at, command, profile, conversation_id, redo_of, system, prompt, answer, attachments, schema, "
+    "messages, embedder_id, router_version, decision, arm, propensity, status, error, tag"
 )
 
 
@@ -54,8 +65,9 @@ def find(ledger: Ledger | None, which: str = "last") -> dict[str, Any]:
 def attempts_of(ledger: Ledger, request_id: str) -> list[dict[str, Any]]:
     """Return a request's attempts with their money, in order."""
     return ledger.rows(
-        "SELECT a.*, r.status, r.reserved_nano, r.charged_nano, r.breach, r.note, r.cap_override_nano, p.json AS price, "
-        "p.table_version FROM attempts a JOIN reservations r ON r.id = a.id LEFT JOIN prices p ON p.id = r.price_id "
+        "SELECT a.*, r.status, r.reserved_nano, r.charged_nano, r.breach, r.note, r.cap_override_nano, "
+        "p.json AS price, p.table_version FROM attempts a JOIN reservations r ON r.id = a.id "
+        "LEFT JOIN prices p ON p.id = r.price_id "
         "WHERE a.request_id = ? ORDER BY a.seq, a.id",
         (request_id,),
     )
@@ -104,7 +116,8 @@ def last_conversation(ledger: Ledger) -> tuple[str, tuple[Turn, ...], str | None
         If there is none, or its text was not kept.
     """
     rows = ledger.rows(
-        "SELECT conversation_id FROM requests WHERE status = 'ok' AND command = 'ask' ORDER BY created_at DESC, n DESC LIMIT 1"
+        "SELECT conversation_id FROM requests WHERE status = 'ok' AND command = 'ask' "
+        "ORDER BY created_at DESC, n DESC LIMIT 1"
     )
     if not rows:
         raise UsageError("there is no conversation to go on with", hint="Ask without -c first.")
@@ -149,8 +162,10 @@ def listing(
     return ledger.rows(
         "SELECT q.id, q.created_at, q.command, q.profile, q.arm, q.status, q.prompt, q.answer, q.error, q.tag, "  # noqa: S608 - constants
         "(SELECT sum(charged_nano) FROM reservations r WHERE r.request_id = q.id) AS charged_nano, "
-        "(SELECT count(*) FROM reservations r WHERE r.request_id = q.id AND r.status IN ('unverified', 'unknown', 'reserved')) "
-        "AS n_open FROM requests q WHERE " + " AND ".join(where) + " ORDER BY q.created_at DESC, q.n DESC LIMIT ?",
+        "(SELECT count(*) FROM reservations r WHERE r.request_id = q.id "
+        "AND r.status IN ('unverified', 'unknown', 'reserved')) AS n_open FROM requests q WHERE "
+        + " AND ".join(where)
+        + " ORDER BY q.created_at DESC, q.n DESC LIMIT ?",
         (*parameters, limit),
     )
 

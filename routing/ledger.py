@@ -13,10 +13,11 @@ import secrets
 import sqlite3
 import time
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from scrimp.profiles.errors import LedgerError
 from scrimp.profiles.paths import make_private_dir
+
 from .migrations import SCHEMA_VERSION, migrate
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Ledger:
         """Close the connection."""
         self.conn.close()
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -219,13 +220,15 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _create(path: Path) -> None:
     """Make a ledger beside its place, complete and 0600 from birth, then link it there: it is never seen half made."""
-
     make_private_dir(path.parent)
     with _locked(path):
         if path.exists():
             return
         unfinished = path.with_name(path.name + ".new")
-        for name in (unfinished, *(unfinished.with_name(unfinished.name + end) for end in ("-wal", "-shm", "-journal"))):
+        for name in (
+            unfinished,
+            *(unfinished.with_name(unfinished.name + end) for end in ("-wal", "-shm", "-journal")),
+        ):
             name.unlink(missing_ok=True)
         os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         conn = sqlite3.connect(unfinished, isolation_level=None)
@@ -299,8 +302,8 @@ def _damaged(path: Path, what: str) -> LedgerError:
     return LedgerError(
         f"the ledger {path} cannot be read: {what}",
         hint=(
-            "Nothing was sent, and the file was left as it is, since it holds what you spent. Put a backup in its place, or "
-            f"salvage it with: sqlite3 '{path}' .recover | sqlite3 salvaged.db"
+            "Nothing was sent. The file was left as it is, since it holds what you spent: put a backup in its place, "
+            f"or salvage it with: sqlite3 '{path}' .recover | sqlite3 salvaged.db"
         ),
     )
 

@@ -538,10 +538,15 @@ def _answer(
     """Run one LiteLLM call on the engine, with failures in LiteLLM's own error tree."""
     where = {"model": model, "llm_provider": PROVIDER}
     late = threading.Event()
+
+    def expire() -> None:
+        late.set()
+        abort.set()
+
     timer: threading.Timer | None = None
     timeout_s = call.get("timeout")
     if isinstance(timeout_s, (int, float)):
-        timer = threading.Timer(timeout_s, lambda: (late.set(), abort.set()))
+        timer = threading.Timer(timeout_s, expire)
         timer.daemon = True
         timer.start()
     try:

@@ -12,7 +12,7 @@ __all__ = ["MIGRATIONS", "SCHEMA_VERSION", "migrate"]
 
 
 def _m1_ledger(conn: sqlite3.Connection) -> None:
-    """Requests (what was asked and why an arm was chosen), attempts (what happened), reservations (the money), labels."""
+    """Make requests (what was asked, and why an arm was chosen), attempts, reservations (the money) and labels."""
     import sqlite_utils
 
     db = sqlite_utils.Database(conn, execute_plugins=False)
@@ -33,7 +33,7 @@ def _m1_ledger(conn: sqlite3.Connection) -> None:
     db.table("prices").create_index(["sha256", "table_sha256"], unique=True)
     db.table("requests").create(
         {
-            "n": int,  # an INTEGER PRIMARY KEY: the full-text index points at it, and VACUUM would renumber any other rowid
+            "n": int,  # an INTEGER PRIMARY KEY: VACUUM would renumber any other rowid under the full-text index
             "id": str,
             "created_at": str,
             "command": str,
@@ -127,9 +127,12 @@ def _m1_ledger(conn: sqlite3.Connection) -> None:
     db.table("attempts").create_index(["request_id"])
     # Running sums per window, kept in the transaction that changes a reservation: a cap is checked in one look-up.
     conn.execute(
-        "CREATE TABLE balances (key TEXT PRIMARY KEY, live_nano INTEGER NOT NULL, fixed_nano INTEGER NOT NULL) WITHOUT ROWID"
+        "CREATE TABLE balances (key TEXT PRIMARY KEY, live_nano INTEGER NOT NULL, fixed_nano INTEGER NOT NULL) "
+        "WITHOUT ROWID"
     )
-    db.table("shared_caps").create({"scope": str, "limit_nano": int, "set_at": str}, pk="scope", not_null={"limit_nano"})
+    db.table("shared_caps").create(
+        {"scope": str, "limit_nano": int, "set_at": str}, pk="scope", not_null={"limit_nano"}
+    )
     db.table("suspensions").create(
         {"profile": str, "arm": str, "at": str, "reason": str}, pk=("profile", "arm"), not_null={"at", "reason"}
     )
@@ -153,7 +156,7 @@ def _m1_ledger(conn: sqlite3.Connection) -> None:
 
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_m1_ledger,)
-"""Migration n (counted from 1) takes a ledger from user_version n - 1 to n. Append; never edit one that was released."""
+"""Migration n (from 1) takes a ledger from user_version n - 1 to n. Append; never edit one that was released."""
 
 SCHEMA_VERSION = len(MIGRATIONS)
 

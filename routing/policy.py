@@ -281,4 +281,6 @@ def _why(option: Option, chosen: Option | None, wtp_usd: float, min_quality: flo
         return "worth more, but not drawn or not asked for"
     if option.quality > chosen.quality:
         return f"{option.quality - chosen.quality:.0%} better is not worth its extra cost"
-    return "no better, and dearer" if (option.cost_nano or 0) > (chosen.cost_nano or 0) else "cheaper, but worse by more"
+    return (
+        "no better, and dearer" if (option.cost_nano or 0) > (chosen.cost_nano or 0) else "cheaper, but worse by more"
+    )

@@ -48,6 +48,9 @@ _TIER_KEY: Final = re.compile(r"(?P<rate>[a-z_0-9]+?)_above_(?P<count>\d+)(?P<ki
 _INCLUSIVE_TIERS: Final = frozenset({"xai"})
 """Providers that charge a tier from its threshold on, not above it."""
 
+_SAME_SELLER: Final = frozenset({("bedrock", "bedrock_converse"), ("cohere", "cohere_chat")})
+"""Pairs of a prefix and the name under which its provider's own prices are listed."""
+
 _ALWAYS_SEARCH: Final = re.compile(r"(^|/)sonar|-search-(preview|api)|deep-research")
 """Models that search on every request and charge for it, whatever the request says."""
 
@@ -416,7 +419,7 @@ def _lookups(model: str) -> Iterable[tuple[str, str | None]]:
 
 def _sells(provider: str, listed: str) -> bool:
     """Return whether a price listed under one provider's name is the price of another's."""
-    return listed == provider or listed.startswith(f"{provider}-")
+    return listed == provider or listed.startswith(f"{provider}-") or (provider, listed) in _SAME_SELLER
 
 
 def _decode(raw: msgspec.Raw) -> dict[str, Any] | None:

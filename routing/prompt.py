@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["MAX_PROMPT_BYTES", "Attachment", "Prompt", "Turn", "clean_text", "fill_template", "load_attachment", "load_schema"]
+__all__ = [
+    "MAX_PROMPT_BYTES",
+    "Attachment",
+    "Prompt",
+    "Turn",
+    "clean_text",
+    "fill_template",
+    "load_attachment",
+    "load_schema",
+]
 
 MAX_PROMPT_BYTES = 64 * 1024 * 1024
 """More text than any model's window holds; a larger input is a mistake, and is refused before it is read whole."""
@@ -148,7 +157,10 @@ def clean_text(raw: str | bytes, *, what: str) -> str:
     at = text.find("\0")
     if at >= 0:
         line = text.count("\n", 0, at) + 1
-        raise UsageError(f"{what} has a NUL character at position {at} (line {line})", hint="Is it a binary file? Attach images and PDFs with -a.")
+        raise UsageError(
+            f"{what} has a NUL character at position {at} (line {line})",
+            hint="Is it a binary file? Attach images and PDFs with -a.",
+        )
     return text
 
 
@@ -219,8 +231,13 @@ def fill_template(template: str, variables: Mapping[str, str], *, what: str) -> 
     missing = sorted(names - set(variables))
     if missing:
         flags = " ".join(f"-v {name}=..." for name in missing)
-        raise UsageError(f"{what} needs {', '.join(missing)}", hint=f"Give them with: {flags}" if missing != ["input"] else "Give a prompt as argument or on stdin.")
+        raise UsageError(
+            f"{what} needs {', '.join(missing)}",
+            hint=f"Give them with: {flags}" if missing != ["input"] else "Give a prompt as argument or on stdin.",
+        )
     unused = sorted(set(variables) - names - {"input"})
     if unused:
-        raise UsageError(f"{what} has no variable {', '.join(unused)}", hint=f"It has: {', '.join(sorted(names)) or 'none'}.")
+        raise UsageError(
+            f"{what} has no variable {', '.join(unused)}", hint=f"It has: {', '.join(sorted(names)) or 'none'}."
+        )
     return re.sub(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}", lambda match: variables[match.group(1)], template)

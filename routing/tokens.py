@@ -1,4 +1,4 @@
-"""How many tokens a prompt is: an estimate to plan with, a bound to reserve with, and an exact count where one can be had."""
+"""How many tokens a prompt is: an estimate to plan with, a bound to reserve with, an exact count where there is one."""
 
 from __future__ import annotations
 

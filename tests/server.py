@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BEHAVIOURS", "Request", "Server"]
 
-WORDS = "the answer is a short one and names what was asked with care for units dates places numbers".split(" ")
+WORDS = ["the", "answer", "is", "a", "short", "one", "and", "names", "what", "was", "asked", "with", "care", "for", "units", "dates", "places", "numbers"]
 REASONS = {
     200: "OK",
     307: "Temporary Redirect",

@@ -1,0 +1,28 @@
+"""How every command's parser is set up: plain help, no options that the command did not ask for."""
+
+from __future__ import annotations
+
+import typer
+
+__all__ = ["new_app"]
+
+
+def new_app(help: str | None = None, *, epilog: str | None = None, group: bool = False) -> typer.Typer:  # noqa: A002 - Typer's own word
+    """Return an empty Typer app.
+
+    Parameters
+    ----------
+    help, epilog
+        What the help page says before and after the options.
+    group
+        Whether it is nothing without a subcommand: then its help page is shown.
+    """
+    return typer.Typer(
+        help=help,
+        epilog=epilog,
+        no_args_is_help=group,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
