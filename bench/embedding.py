@@ -6,6 +6,7 @@
 Figures are ratios taken in one run on one machine: absolute speeds say little elsewhere. docs/decisions/0002-embedding.md holds a run.
 """
 
+# ruff: noqa: SLF001 - the bare comparison loads the very files that the embedder loads
 from __future__ import annotations
 
 import argparse
@@ -24,7 +25,56 @@ import numpy as np
 from scrimp.routing import embedding as module
 from scrimp.routing.embedding import Embedder
 
-WORDS = ["the", "of", "and", "to", "in", "a", "is", "that", "for", "it", "as", "was", "with", "be", "by", "on", "not", "he", "his", "but", "at", "are", "this", "have", "from", "or", "had", "an", "they", "which", "one", "model", "price", "token", "budget", "router", "prompt", "answer", "question", "prove", "integral", "matrix", "function", "return", "list", "number", "theorem", "city"]
+WORDS = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "in",
+    "a",
+    "is",
+    "that",
+    "for",
+    "it",
+    "as",
+    "was",
+    "with",
+    "be",
+    "by",
+    "on",
+    "not",
+    "he",
+    "his",
+    "but",
+    "at",
+    "are",
+    "this",
+    "have",
+    "from",
+    "or",
+    "had",
+    "an",
+    "they",
+    "which",
+    "one",
+    "model",
+    "price",
+    "token",
+    "budget",
+    "router",
+    "prompt",
+    "answer",
+    "question",
+    "prove",
+    "integral",
+    "matrix",
+    "function",
+    "return",
+    "list",
+    "number",
+    "theorem",
+    "city",
+]
 
 
 def made_up(n: int, seed: int) -> list[str]:
@@ -47,7 +97,9 @@ def raw(threads: int | None, limit: int | None = None) -> Any:
 
     Embedder().warm()
     folder = str(module._TOKENIZER_FOLDER)
-    model = fastembed.TextEmbedding(module._BUILTIN_NAME, cache_dir=folder, specific_model_path=folder, threads=threads, cuda=False)
+    model = fastembed.TextEmbedding(
+        module._BUILTIN_NAME, cache_dir=folder, specific_model_path=folder, threads=threads, cuda=False
+    )
     if limit is not None:
         model.model.tokenizer.enable_truncation(max_length=limit)
     return model
@@ -67,7 +119,9 @@ def throughput(prompts: list[str], rounds: int) -> None:
     for threads in (1, 2, None):
         model = raw(threads, limit)
         for batch in (1, 8, 32):
-            arms[f"raw, {limit} tokens, threads={threads}, batch={batch}"] = lambda m=model, b=batch: list(m.embed(prompts, batch_size=b))
+            arms[f"raw, {limit} tokens, threads={threads}, batch={batch}"] = lambda m=model, b=batch: list(
+                m.embed(prompts, batch_size=b)
+            )
     full = raw(None)
     arms["raw, 512 tokens, threads=None, batch=1"] = lambda: list(full.embed(prompts, batch_size=1))
     rates: dict[str, list[float]] = {name: [] for name in arms}
@@ -102,9 +156,16 @@ def start_up(rounds: int) -> None:
         f"list(T('a/b', specific_model_path={str(folder)!r}, cache_dir={str(folder)!r}).embed(['What is the capital of France?']))"
     )
     ours = "from scrimp.routing.embedding import Embedder; Embedder().embed(['What is the capital of France?'])"
-    times: dict[str, list[float]] = {"bare": [], "scrimp": [], "import fastembed": []}
+    quiet = "import os; os.environ['ORT_DISABLE_TELEMETRY'] = '1'\n"
+    codes = {
+        "bare": bare,
+        "bare, without onnxruntime's telemetry": quiet + bare,
+        "scrimp": ours,
+        "import fastembed, without telemetry": quiet + "import fastembed",
+    }
+    times: dict[str, list[float]] = {name: [] for name in codes}
     for _ in range(rounds):
-        for name, code in {"bare": bare, "scrimp": ours, "import fastembed": "import fastembed"}.items():
+        for name, code in codes.items():
             start = time.perf_counter()
             subprocess.run([sys.executable, "-c", code], check=True)
             times[name].append(time.perf_counter() - start)
@@ -123,7 +184,11 @@ def truncations(rows: list[dict[str, Any]]) -> None:
     long = np.array([len(tokenizer.encode(prompt)) > 192 for prompt in prompts])
     print(f"{len(rows)} prompts, {long.mean():.0%} above 192 tokens")
     variants: dict[str, Any] = {f"first {n}": (n, None) for n in (64, 128, 192, 256)}
-    variants |= {"head 64 + tail 64": (None, (64, 64)), "head 128 + tail 64": (None, (128, 64)), "head 192 + tail 64": (None, (192, 64))}
+    variants |= {
+        "head 64 + tail 64": (None, (64, 64)),
+        "head 128 + tail 64": (None, (128, 64)),
+        "head 192 + tail 64": (None, (192, 64)),
+    }
     for name, (limit, ends) in variants.items():
         start = time.perf_counter()
         if limit:
@@ -142,7 +207,11 @@ def truncations(rows: list[dict[str, Any]]) -> None:
                 if len(pick) < 200 or min(right.mean(), 1 - right.mean()) < 0.05:
                     continue
                 guess = cross_val_predict(
-                    LogisticRegression(C=0.1, max_iter=300), vectors[pick], right, cv=KFold(5, shuffle=True, random_state=0), method="predict_proba"
+                    LogisticRegression(C=0.1, max_iter=300),
+                    vectors[pick],
+                    right,
+                    cv=KFold(5, shuffle=True, random_state=0),
+                    method="predict_proba",
                 )[:, 1]
                 everywhere.append(roc_auc_score(right, guess))
                 if 20 < right[long[pick]].sum() < long[pick].sum() - 20:
@@ -155,7 +224,13 @@ def truncations(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--outcomes", nargs="*", type=Path, default=[], help="outcome files: real prompts, and scores for the truncations")
+    parser.add_argument(
+        "--outcomes",
+        nargs="*",
+        type=Path,
+        default=[],
+        help="outcome files: real prompts, and scores for the truncations",
+    )
     parser.add_argument("--sample", type=int, default=3000, help="outcomes used for the truncations")
     parser.add_argument("--prompts", type=int, default=200, help="prompts used for throughput")
     parser.add_argument("--rounds", type=int, default=5)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,7 +216,7 @@ def _warm() -> None:
     """Import LiteLLM beside everything else that has to be done first."""
     from scrimp.routing.dispatch import warm
 
-    threading.Thread(target=warm, name="warm", daemon=True).start()
+    warm()
 
 
 def _attempt(call: Any, on_text: Callable[[str], None] | None) -> Any:

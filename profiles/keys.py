@@ -252,7 +252,7 @@ def set_key(name: str, value: str, paths: Paths, *, env: Mapping[str, str] | Non
         If the file cannot be written, or the keyring is not there.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(f"not a name for a key: {name!r}", hint="use the variable's name, such as OPENAI_API_KEY")
+        raise UsageError(f"not a name for a key: {name!r}", hint="Use the variable's name, such as OPENAI_API_KEY.")
     value = value.strip()
     _check_characters(value, name, UsageError)
     to_keyring = (env or {}).get("SCRIMP_KEYRING", "") not in {"", "0"}
@@ -296,7 +296,7 @@ def _check_characters(value: str, name: str, error: type[AuthError | UsageError]
     if len(value) > _MAX_KEY or not all("!" <= character <= "~" for character in value):
         raise error(
             f"{name}: this is not a key: it has spaces, line breaks or characters outside ASCII, or is very long",
-            hint="paste the key alone, as the provider shows it",
+            hint="Paste the key alone, as the provider shows it.",
         )
 
 
@@ -322,7 +322,7 @@ def _from_command(arm: Arm, env: Mapping[str, str]) -> Secret:
         reason = error.strerror if isinstance(error, OSError) else "not a command"
         raise AuthError(f"{what} cannot be run: {reason}") from None
     if done.returncode != 0:
-        raise AuthError(f"{what} failed with exit status {done.returncode}", hint="run the command by hand to see why")
+        raise AuthError(f"{what} failed with exit status {done.returncode}", hint="Run the command by hand to see why.")
     lines = done.stdout.decode("utf-8", "replace").splitlines()
     value = lines[0].strip() if lines else ""
     if not value:
@@ -344,7 +344,7 @@ def _read(file: Path) -> dict[str, str | None]:
     except (ValueError, RecursionError) as error:
         line = re.search(r"at line (\d+)", str(error))
         place = f"{file}:{line[1]}" if line else f"{file}"
-        raise ConfigError(f"{place}: not a valid key file", hint='a line looks like NAME = "value"') from None
+        raise ConfigError(f"{place}: not a valid key file", hint='Each line looks like NAME = "value".') from None
     stored: dict[str, str | None] = {}
     for name, value in table.items():
         if isinstance(value, str):
@@ -359,7 +359,7 @@ def _read(file: Path) -> dict[str, str | None]:
 def _write(stored: Mapping[str, str | None], paths: Paths) -> None:
     """Replace the key file in one step; it is 0600 from birth, and never half written."""
     if paths.keys.is_symlink():
-        raise ConfigError(f"{paths.keys} is a symbolic link", hint="edit the file it leads to, or remove the link")
+        raise ConfigError(f"{paths.keys} is a symbolic link", hint="Edit the file it leads to, or remove the link.")
     lines = ["# Keys of scrimp: keep this file to yourself. `scrimp keys set NAME` adds one.\n"]
     for name, value in sorted(stored.items()):
         lines.append(f"{name} = " + ('{ backend = "keyring" }' if value is None else json.dumps(value)) + "\n")
@@ -400,7 +400,9 @@ def _keyring() -> Any:
         import keyring
         import keyring.errors
     except ImportError:
-        raise ConfigError("the system keyring needs an extra", hint="pip install 'scrimp[keyring]'") from None
+        raise ConfigError(
+            "the system keyring needs an extra", hint="Install it with `pip install 'scrimp[keyring]'`."
+        ) from None
     return keyring
 
 

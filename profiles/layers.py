@@ -254,7 +254,7 @@ def arms_by_name(table: Mapping[str, Any], source: Source) -> dict[str, dict[str
                 f"{at}: arms[{index}].name {what}: expected letters, digits, dots, dashes and underscores, up to 64"
             )
         if name in named:
-            raise ConfigError(f"{at}: two arms are called {name!r}", hint="an arm's name has to be its own")
+            raise ConfigError(f"{at}: two arms are called {name!r}", hint="Give one of them another name.")
         named[name] = {key: value for key, value in arm.items() if key != "name"}
     return named
 

@@ -188,7 +188,7 @@ def override(
         If a value is not what its key expects, or `prefer` and `wtp_usd` are both given.
     """
     if prefer is not None and wtp_usd is not None:
-        raise UsageError("--prefer and --wtp say the same thing twice", hint="give one of them")
+        raise UsageError("--prefer and --wtp say the same thing twice", hint="Give one of them.")
     flags: list[tuple[str, str, str, object]] = [
         ("--prefer", "policy", "prefer", prefer),
         ("--wtp", "policy", "wtp_usd", wtp_usd if wtp_usd is None else _number(str(wtp_usd))),
@@ -240,7 +240,9 @@ def init_profile(name: str, template: str, paths: Paths) -> Path:
         If the file cannot be written.
     """
     if not NAME_PATTERN.fullmatch(name) or name.endswith(".toml"):
-        raise UsageError(f"not a name for a profile: {name!r}", hint="letters, digits, dots, dashes and underscores")
+        raise UsageError(
+            f"not a name for a profile: {name!r}", hint="Use letters, digits, dots, dashes and underscores."
+        )
     tree = _merged(_chain(template, "--profile", paths.config, paths))
     arms = build_profile(tree.table, tree.at).arms
     file = paths.profiles / f"{name}.toml"
@@ -258,7 +260,7 @@ def init_profile(name: str, template: str, paths: Paths) -> Path:
             opened.write(text)
     except FileExistsError:
         raise UsageError(
-            f"there is a profile called {name} already: {file}", hint="`scrimp profile edit` opens it"
+            f"there is a profile called {name} already: {file}", hint=f"`scrimp profile edit {name}` opens it."
         ) from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be written: {error.strerror}") from None
@@ -274,7 +276,7 @@ def _chain(chosen: str, chosen_by: str, cwd: Path, paths: Paths) -> list[File]:
         file = cwd / Path(chosen).expanduser()
         if not os.path.lexists(file):
             raise UsageError(
-                f"{by}there is no file {chosen}", hint="-p takes a profile's name or a path to a .toml file"
+                f"{by}there is no file {chosen}", hint="-p takes a profile's name or a path to a .toml file."
             )
         chain = [_read_file(file, f"file {chosen}", chosen)]
     else:
@@ -330,7 +332,7 @@ def _no_such(name: str, by: str, paths: Paths) -> UsageError:
     names = [listed.name for listed in list_profiles(paths)]
     return UsageError(
         f"{by}there is no profile called {name!r}{did_you_mean(name, names)}",
-        hint=f"there are: {', '.join(names)}; `scrimp profile init NAME` makes one",
+        hint=f"There are: {', '.join(names)}. `scrimp profile init NAME` makes another.",
     )
 
 
@@ -364,12 +366,12 @@ def _read_file(path: Path, label: str, place: str, name: str | None = None) -> F
     if name is not None and stated not in {None, name}:
         raise ConfigError(
             f"{source.at(('name',))}: name: expected {name!r}, as the file is called, got {stated!r}",
-            hint="-p takes the file's name: rename the file, or leave `name` out",
+            hint="-p takes the file's name: rename the file, or leave `name` out.",
         )
     name = name or stated or path.stem
     if not NAME_PATTERN.fullmatch(name):
         raise ConfigError(
-            f"{place}: {name!r} is not a name for a profile", hint='rename the file, or give it a `name = "..."`'
+            f"{place}: {name!r} is not a name for a profile", hint='Rename the file, or give it a `name = "..."`.'
         )
     return File(path, name, table, source)
 
@@ -404,7 +406,7 @@ def _drop_arms_without_keys(tree: Tree, keys: Keys) -> None:
 
 def _lay_environment(tree: Tree, env: Mapping[str, str]) -> None:
     if env.get("SCRIMP_PREFER") and env.get("SCRIMP_WTP"):
-        raise ConfigError("SCRIMP_PREFER and SCRIMP_WTP say the same thing twice", hint="unset one of them")
+        raise ConfigError("SCRIMP_PREFER and SCRIMP_WTP say the same thing twice", hint="Unset one of them.")
     for variable, (table, key) in _ENVIRONMENT.items():
         value = env.get(variable)
         if value:

@@ -64,7 +64,7 @@ def read_project(path: Path) -> File:
     if name is not None and not (isinstance(name, str) and NAME_PATTERN.fullmatch(name) and not is_path(name)):
         raise ConfigError(
             f"{source.at(('profile',))}: profile: expected the name of a profile",
-            hint="a project's own file may choose a profile by name, never by path",
+            hint="A project's own file may choose a profile by name, never by path.",
         )
     use = table.get("use")
     if use is not None and not (isinstance(use, list) and use and all(isinstance(arm, str) for arm in use)):
@@ -75,8 +75,8 @@ def read_project(path: Path) -> File:
 def _forbidden(source: Source, path: Key, allowed: Iterable[str]) -> ConfigError:
     return ConfigError(
         f"{source.at(path)}: {dotted(path)}: a project's own file may not set this{did_you_mean(path[-1], allowed)}",
-        hint="it may set profile, use, default_arm, [policy], lower [caps] and a stricter log.keep; arms, keys, "
-        "addresses, prices, parameters and commands belong in a profile of your own",
+        hint="It may set profile, use, default_arm, [policy], lower [caps] and a stricter log.keep; arms, keys, "
+        "addresses, prices, parameters and commands belong in a profile of your own.",
     )
 
 
@@ -128,7 +128,7 @@ def _keep_arms(tree: Tree, project: File) -> None:
         if name not in arms:
             raise ConfigError(
                 f"{project.source.at(('use',))}: use: no arm is called {name!r}{did_you_mean(name, arms)}",
-                hint=f"the arms of {tree.table['name']} are: {', '.join(arms)}",
+                hint=f"The arms of {tree.table['name']} are: {', '.join(arms)}.",
             )
     for name in arms:
         if name not in use:

@@ -269,10 +269,10 @@ _NOT_YET: Final[dict[tuple[str, ...], tuple[object, str]]] = {
 """Values the contract knows and this version does not act on, with what to write instead."""
 
 _ELSEWHERE: Final = {
-    "api_key": "keys do not belong in a profile: use `scrimp keys set`, key_env or key_cmd",
-    "key": "keys do not belong in a profile: use `scrimp keys set`, key_env or key_cmd",
-    "max_tokens": "the limit is called max_output_tokens",
-    "base_url": "the address is called api_base",
+    "api_key": "Keys do not belong in a profile: use `scrimp keys set`, key_env or key_cmd.",
+    "key": "Keys do not belong in a profile: use `scrimp keys set`, key_env or key_cmd.",
+    "max_tokens": "The limit is called max_output_tokens.",
+    "base_url": "The address is called api_base.",
 }
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -346,19 +346,19 @@ def build_profile(table: Mapping[str, object], locate: Locate) -> Profile:
     if not arms:
         raise ConfigError(
             f"{locate(('arms',))}: this profile has no arms",
-            hint='add an [[arms]] table with name and model, or `extends = "openai"`',
+            hint='Add an [[arms]] table with name and model, or `extends = "openai"`.',
         )
     names = [arm.name for arm in arms]
     if profile.default_arm and profile.default_arm not in names:
         raise ConfigError(
             f"{locate(('default_arm',))}: default_arm: no arm is called {profile.default_arm!r}"
             f"{did_you_mean(profile.default_arm, names)}",
-            hint=f"the arms are: {', '.join(names)}",
+            hint=f"The arms are: {', '.join(names)}.",
         )
     if profile.policy.wtp_usd is not None and "prefer" in _as_table(table.get("policy", {}), locate, ("policy",)):
         raise ConfigError(
             f"{locate(('policy', 'wtp_usd'))}: policy.wtp_usd and policy.prefer say the same thing twice",
-            hint="keep one of them: prefer is a name for a fixed wtp_usd",
+            hint="Keep one of them: prefer is a name for a fixed wtp_usd.",
         )
     _check_timezone(profile.caps.timezone, locate)
     return msgspec.structs.replace(
@@ -415,7 +415,7 @@ def _value(name: str, value: object, kind: Any, locate: Locate, path: Path_) -> 
     if path in _NOT_YET and _NOT_YET[path][0] == value:
         raise ConfigError(
             f'{locate(path)}: {dotted(path)} = "{value}" is not available in this version',
-            hint=f"write {_NOT_YET[path][1]}, or leave the key out",
+            hint=f"Write {_NOT_YET[path][1]}, or leave the key out.",
         )
     return converted
 
@@ -427,8 +427,8 @@ def _params(value: object, locate: Locate, path: Path_) -> dict[str, Any]:
         if key not in PARAMS:
             raise ConfigError(
                 f"{locate(here)}: {dotted(here)}: not a parameter a profile may pass on{did_you_mean(key, PARAMS)}",
-                hint="other parameters can change what a call costs or where it goes; these cannot: "
-                + ", ".join(sorted(PARAMS)),
+                hint="Others can change what a call costs or where it goes; these cannot: "
+                f"{', '.join(sorted(PARAMS))}.",
             )
         if key in {"logit_bias", "thinking"}:
             _as_table(item, locate, here)
@@ -521,9 +521,9 @@ def _unknown(cls: type, key: str, hints: Mapping[str, Any], locate: Locate, path
     if cls in {Caps, ArmCaps}:
         return ConfigError(
             f"{locate(here)}: {dotted(here)}: no such cap{near}",
-            hint="a cap that is not enforced is refused, never ignored; these are enforced here: " + ", ".join(hints),
+            hint=f"A cap that is not enforced is refused, never ignored; enforced here: {', '.join(hints)}.",
         )
-    hint = _ELSEWHERE.get(key) or ("known keys: " + ", ".join(hints))
+    hint = _ELSEWHERE.get(key) or f"Known keys: {', '.join(hints)}."
     return ConfigError(f"{locate(here)}: {dotted(here)}: unknown key{near}", hint=hint)
 
 

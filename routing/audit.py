@@ -139,5 +139,11 @@ def _may_cost(arm: Arm, table: PriceTable) -> bool:
 
 
 def _loopback(host: str) -> bool:
+    """Return whether a host, with or without its port, is this machine."""
+    from ipaddress import ip_address
+
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    return name in {"localhost", "[::1]"} or name.startswith("127.")
+    try:
+        return name == "localhost" or ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False

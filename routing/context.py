@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -34,24 +35,30 @@ FEATURE_SET = "surface-1"
 
 FEATURE_NAMES: tuple[str, ...] = (
     "log_chars",  # ln(1 + characters)
-    "log_words",  # ln(1 + words)
-    "mean_word",  # mean characters in a word
+    "log_stem",  # ln(1 + words before the first lettered option)
+    "log_distinct",  # ln(1 + distinct words there)
+    "log_commas",  # ln(1 + commas there)
+    "words_per_sentence",  # ln(1 + words / sentences) there
+    "log_sentences",  # ln(1 + sentences) there
+    "conditions",  # ln(1 + words of condition and order: if, suppose, after, ...) there
+    "steps",  # ln(1 + words of quantity and relation: each, twice, per, remaining, ...) there
+    "log_long_words",  # ln(1 + words of eight characters or more) there
+    "log_numbers",  # ln(1 + distinct numbers) there
+    "mean_word",  # mean characters in a word, at most 40
     "log_lines",  # ln(1 + lines)
-    "log_numbers",  # ln(1 + numbers)
     "digit_share",  # digits / characters
     "maths_share",  # operators and relations / characters
     "latex_rate",  # ln(1 + LaTeX commands and dollar signs)
     "code_rate",  # ln(1 + marks of program text)
     "question_marks",  # ln(1 + question marks)
     "n_options",  # lettered options at line starts, at most 12
-    "log_stem",  # ln(1 + characters before the first option)
     "log_option",  # ln(1 + mean characters of an option), 0 without options
     "numeric_options",  # share of options that hold a digit
     "upper_share",  # capitals / letters
     "non_ascii_share",  # characters beyond ASCII / characters
     "other_script_share",  # letters beyond Latin / letters
     "punctuation_share",  # other punctuation / characters
-    "variety",  # distinct words / words of the first 200
+    "function_words",  # share of English function words
     "negation",  # 1 where the question turns on "not", "except", "false", "incorrect"
     "wh_form",  # 1 where it asks who, when, where, which or what
     "how_many",  # 1 where it asks for a quantity
@@ -61,18 +68,29 @@ FEATURE_NAMES: tuple[str, ...] = (
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _OPTION = re.compile(r"^[ \t]*\(?([A-L])[.):][ \t]+(.*)$", re.MULTILINE)
+_SENTENCE = re.compile(r"[.!?](?:\s|$)")
 _LATEX = re.compile(r"\\[A-Za-z]+|\$")
 _CODE = re.compile(
     r"```|^[ \t]*(?:def|class|import|from|return|for|while|if|elif|else|print|assert|func|fn|let|var|const)\b"
     r"|[{};][ \t]*$|\w\(\w*\)|==|!=|->|=>|#include|SELECT\s",
     re.MULTILINE,
 )
-_NEGATION = re.compile(r"\b(?:not|except|false|incorrect|never|cannot)\b", re.IGNORECASE)
-_WH = re.compile(r"\b(?:who|whom|when|where|which|what)\b", re.IGNORECASE)
-_HOW_MANY = re.compile(r"\b(?:how (?:many|much|long|far|old|often)|calculate|compute|determine|find)\b", re.IGNORECASE)
-_REASONING = re.compile(r"\b(?:prove|show that|derive|explain|why|deduce|step by step)\b", re.IGNORECASE)
 _MATHS = frozenset("=+-*/^<>%∑∫√≤≥≠≈∞×÷±∈⊂∪∩→")
 _PUNCTUATION = frozenset(".,;:!?'\"()[]{}…—–")
+_CONDITIONS = frozenset(
+    ["if", "suppose", "assume", "assuming", "given", "unless", "when", "while", "although", "however", "because", "therefore", "since", "after", "before", "then", "until", "whether"]
+)
+_STEPS = frozenset(
+    ["each", "every", "per", "twice", "half", "thrice", "double", "triple", "times", "percent", "third", "quarter", "ratio", "than", "rest", "remaining", "left", "total", "average", "consecutive", "respectively", "both"]
+)
+_FUNCTION_WORDS = frozenset(
+    ["the", "of", "and", "to", "a", "in", "is", "that", "for", "it", "as", "with", "on", "be", "by", "this", "are", "from", "at", "or", "an", "was", "what", "which", "how", "if", "not", "you", "i", "my", "me", "we", "he", "she", "they", "his", "her", "their", "have", "has", "had", "do", "does", "can", "will", "would", "should", "your", "please", "there"]
+)
+_NEGATION = frozenset(["not", "except", "false", "incorrect", "never", "cannot"])
+_WH = frozenset(["who", "whom", "when", "where", "which", "what"])
+_QUANTITY = frozenset(["calculate", "compute", "determine", "find"])
+_HOW = frozenset(["many", "much", "long", "far", "old", "often"])
+_REASONING = frozenset(["prove", "derive", "explain", "why", "deduce", "justify"])
 
 
 class TextEmbedder(Protocol):
@@ -123,47 +141,52 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else 0.0
 
 
-def _option_features(text: str, scale: float) -> Iterator[float]:
-    options = list(_OPTION.finditer(text))[:12]
-    if len(options) < 2:
-        yield from (0.0, math.log1p(len(text) * scale), 0.0, 0.0)
-        return
-    bodies = [match.group(2) for match in options]
-    yield float(len(options))
-    yield math.log1p(options[0].start())
-    yield math.log1p(sum(map(len, bodies)) / len(bodies))
-    yield _share(sum(any(c.isdigit() for c in body) for body in bodies), len(bodies))
-
-
 def _features(text: str) -> Iterator[float]:
     """Yield the features in the order of `FEATURE_NAMES`."""
     part = _scanned(text)
     n = len(part)
     scale = len(text) / n if n else 1.0  # counts of a scanned part stand for the whole
-    words = _WORD.findall(part)
-    letters = sum(map(str.isalpha, part))
+    options = list(islice(_OPTION.finditer(part), 12))
+    if len(options) < 2:
+        options = []
+    stem = part[: options[0].start()] if options else part
+    words = [word.lower() for word in _WORD.findall(stem)]
+    kinds = set(words)
+    numbers = set(_NUMBER.findall(stem))
+    n_sentences = len(_SENTENCE.findall(stem))
     yield math.log1p(len(text))
     yield math.log1p(len(words) * scale)
+    yield math.log1p(len(kinds) * scale)
+    yield math.log1p(stem.count(",") * scale)
+    yield math.log1p(len(words) / max(1, n_sentences))
+    yield math.log1p(n_sentences * scale)
+    yield math.log1p(sum(word in _CONDITIONS for word in words) * scale)
+    yield math.log1p((sum(word in _STEPS for word in words) + stem.count("%")) * scale)
+    yield math.log1p(sum(len(word) >= 8 for word in words) * scale)
+    yield math.log1p(len(numbers) * scale)
     yield min(_share(sum(map(len, words)), len(words)), 40.0)
     yield math.log1p((part.count("\n") + 1) * scale)
-    yield math.log1p(len(_NUMBER.findall(part)) * scale)
     yield _share(sum(map(str.isdigit, part)), n)
     yield _share(sum(c in _MATHS for c in part), n)
     yield math.log1p(len(_LATEX.findall(part)) * scale)
     yield math.log1p(len(_CODE.findall(part)) * scale)
     yield math.log1p(part.count("?") * scale)
-    yield from _option_features(part, scale)
+    bodies = [match.group(2) for match in options]
+    yield float(len(bodies))
+    yield math.log1p(_share(sum(map(len, bodies)), len(bodies)))
+    yield _share(sum(any(c.isdigit() for c in body) for body in bodies), len(bodies))
+    letters = sum(map(str.isalpha, part))
     yield _share(sum(map(str.isupper, part)), letters)
     non_ascii = 0 if part.isascii() else sum(c > "\x7f" for c in part)
     yield _share(non_ascii, n)
     yield _share(sum(c > "\u024f" and c.isalpha() for c in part) if non_ascii else 0, letters)
     yield _share(sum(c in _PUNCTUATION for c in part), n)
-    first = [word.lower() for word in words[:200]]
-    yield _share(len(set(first)), len(first))
-    yield float(_NEGATION.search(part) is not None)
-    yield float(_WH.search(part) is not None)
-    yield float(_HOW_MANY.search(part) is not None)
-    yield float(_REASONING.search(part) is not None)
+    yield _share(sum(word in _FUNCTION_WORDS for word in words), len(words))
+    yield float(not kinds.isdisjoint(_NEGATION))
+    yield float(not kinds.isdisjoint(_WH))
+    asks = any(a == "how" and b in _HOW for a, b in pairwise(words))
+    yield float(asks or not kinds.isdisjoint(_QUANTITY))
+    yield float(not kinds.isdisjoint(_REASONING))
 
 
 def surface_features(text: str) -> NDArray[np.float64]:

@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from .backoff import Backoff
 from .faults import CallError, Kind, problem, to_scrimp_error
 from .prices import Usage, check_usage, usage_from_litellm
@@ -162,18 +164,23 @@ def prepare() -> None:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            import httpx
             import litellm
+            from litellm.litellm_core_utils import logging_utils
             from litellm.litellm_core_utils.litellm_logging import Logging
             from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
+            from litellm.llms.custom_httpx.http_handler import get_ssl_configuration
 
         # Nobody listens to its logging, and its idea of cost is not ours: it would load a tokeniser to price each
         # answer before the first word is shown (0.2 s), and take a sixth of the time of a call in a batch.
         Logging.response_cost_calculator = lambda *_args, **_kwargs: None
         Logging.success_handler = lambda *_args, **_kwargs: None
         Logging.async_success_handler = _nothing
+        logging_utils._get_service_logger = _Deaf  # noqa: SLF001  # the real one runs an event loop in every call
         # Its models warn about fields that providers add; the user can do nothing about that.
         warnings.filterwarnings("ignore", module=r"(litellm|pydantic)(\.|$)")
         warnings.filterwarnings("ignore", message="Pydantic serializer warnings")
+        warnings.filterwarnings("ignore", message="Accessing the .model_(computed_)?fields. attribute")
         for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "openai", "httpx", "httpcore", "aiohttp"):
             logger = logging.getLogger(name)
             logger.handlers[:] = [logging.NullHandler()]
@@ -200,6 +207,8 @@ def prepare() -> None:
         ):
             if isinstance(getattr(litellm, name, None), list):
                 getattr(litellm, name).clear()
+        # One client for all: litellm would make one, with its own trust store, for every key and time-out.
+        litellm.client_session = httpx.Client(verify=get_ssl_configuration())
         watch(LiteLLMAiohttpTransport)
         _ready = True
 
@@ -208,10 +217,20 @@ async def _nothing(*_args: object, **_kwargs: object) -> None:
     """Do nothing."""
 
 
+class _Deaf:
+    """Stands in for litellm's service logger."""
+
+    @staticmethod
+    def service_success_hook(**_event: object) -> None:
+        """Do nothing."""
+
+    async_service_success_hook = staticmethod(_nothing)
+
+
 def warm() -> threading.Thread:
     """Begin `prepare` in the background, so that it overlaps with other work; a later call waits for it.
 
-    Also imports what litellm puts off until its first call, about a second's worth.
+    Also imports what litellm puts off until its first call, about half a second's worth.
     """
     thread = threading.Thread(target=_warm, name="scrimp-litellm", daemon=True)
     thread.start()
@@ -223,7 +242,7 @@ def _warm() -> None:
 
     with contextlib.suppress(Exception):  # whoever calls next meets the error, and can say it
         prepare()
-        for name in ("httpcore", "openai.resources", "litellm._service_logger", "litellm.proxy._types"):
+        for name in ("httpcore", "openai.resources"):
             importlib.import_module(name)
 
 
@@ -239,6 +258,10 @@ async def aclose() -> None:
 
 def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:
     """Return the keyword arguments of litellm's completion for a call."""
+    try:
+        msgspec.json.encode(call.messages)
+    except (TypeError, ValueError) as error:  # a lone surrogate, or what is no JSON at all
+        raise CallError("bad_request", f"{call.model}: the messages cannot be sent: {error}", billable="no") from None
     prepare()
     if call.model.startswith("local/"):
         from .local import register
@@ -257,8 +280,9 @@ def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:
     if call.api_base is not None:
         arguments["api_base"] = call.api_base
         arguments["api_key"] = call.api_key or _NO_KEY
-        # litellm does not know what a server of one's own supports, and must not refuse on its behalf.
-        arguments["allowed_openai_params"] = ["reasoning_effort", "response_format"]
+        if call.model.startswith("openai/"):
+            # litellm does not know what a server of one's own supports, and must not refuse on its behalf.
+            arguments["allowed_openai_params"] = ["reasoning_effort", "response_format"]
     elif call.api_key is not None:
         arguments["api_key"] = call.api_key
     if call.reasoning_effort is not None:
@@ -294,11 +318,12 @@ def attempt(call: Call, on_text: Callable[[str], object] | None = None) -> Reply
         If no answer came.
     """
     if on_text is None or not call.stream:
-        return _whole(call)
-    for event in stream(call):
-        if isinstance(event, Reply):
-            return event
-        on_text(event.text)
+        return _raised(_whole(call))
+    with contextlib.closing(stream(call)) as events:
+        for event in events:
+            if isinstance(event, Reply):
+                return event
+            on_text(event.text)
     raise AssertionError("a stream ends with a reply")  # pragma: no cover
 
 
@@ -312,6 +337,11 @@ async def aattempt(call: Call) -> Reply:
     asyncio.CancelledError
         If cancelled; the call may have been billed.
     """
+    return _raised(await _awhole(call))
+
+
+async def _awhole(call: Call) -> Reply | CallError:
+    """Make one call whole, without blocking."""
     import asyncio
 
     arguments = _arguments(call, streams=False)
@@ -401,6 +431,7 @@ class Attempt(Iterator["TextDelta | Reply"]):
         usage: Any = None
         finish: str | None = None
         response: Any = None
+        chunks: Iterator[Any] = iter(())
         try:
             with wire.current():
                 response = litellm.completion(**arguments)
@@ -435,13 +466,20 @@ class Attempt(Iterator["TextDelta | Reply"]):
             complete = failure is None and wire.ended and getattr(response, "received_finish_reason", None) is not None
         reply = _reply(wire, text, usage, finish, self._ttft_s, whole=complete, call=call)
         fault = problem(call, wire, failure, reply, complete=complete)
-        failure = response = None  # their frames hold the key
+        arguments, failure, response, chunks = {}, None, None, iter(())  # they hold the key, and a traceback holds them
         if fault is not None:
             raise fault
         yield reply
 
 
-def _whole(call: Call) -> Reply:
+def _raised(outcome: Reply | CallError) -> Reply:
+    """Raise the error, from a frame that holds no key."""
+    if isinstance(outcome, CallError):
+        raise outcome
+    return outcome
+
+
+def _whole(call: Call) -> Reply | CallError:
     """Make one call that is not streamed."""
     arguments = _arguments(call, streams=False)
     import litellm
@@ -459,8 +497,8 @@ def _whole(call: Call) -> Reply:
     return _settle_whole(call, wire, response, failure)
 
 
-def _settle_whole(call: Call, wire: Wire, response: Any, failure: Exception | None) -> Reply:
-    """Return the answer in litellm's response, or raise what it was instead."""
+def _settle_whole(call: Call, wire: Wire, response: Any, failure: Exception | None) -> Reply | CallError:
+    """Return the answer in litellm's response, or what it was instead."""
     choices = getattr(response, "choices", None) or []
     message = getattr(choices[0], "message", None) if choices else None
     text = getattr(message, "content", None)
@@ -476,11 +514,7 @@ def _settle_whole(call: Call, wire: Wire, response: Any, failure: Exception | No
         call=call,
         model=getattr(response, "model", None),
     )
-    fault = problem(call, wire, failure, reply, complete=complete)
-    failure = response = None  # their frames hold the key
-    if fault is not None:
-        raise fault
-    return reply
+    return problem(call, wire, failure, reply, complete=complete) or reply
 
 
 def _reply(

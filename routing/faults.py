@@ -190,6 +190,9 @@ def _unanswered_problem(error: Callable[..., CallError], wire: Wire, failure: Ex
     name = type(failure).__name__ if failure is not None else ""
     said = str(getattr(failure, "message", "") or failure or "no answer")
     code = getattr(failure, "status_code", None)
+    missing = re.search(r"No module named '([\w.]+)'", said)
+    if missing:
+        return error("bad_request", f"litellm needs the Python package {missing[1]} for this model", billable="no")
     if name == "AuthenticationError":
         return error("auth", said, billable="no")
     if name == "ContextWindowExceededError":

@@ -178,7 +178,9 @@ class LocalEngine:
             If the engine refuses the request or fails.
         """
         self.load()
-        request = self._request(messages, max_tokens, temperature, seed, stop, schema, extra or {})
+        request = self._request(
+            messages, max_tokens, temperature=temperature, seed=seed, stop=stop, schema=schema, extra=extra
+        )
         stopping = _AnyEvent(self._stopping, *([abort] if abort is not None else []))
         while not self._turn.acquire(timeout=0.05):
             if stopping.is_set():
@@ -227,17 +229,18 @@ class LocalEngine:
         self,
         messages: Sequence[Mapping[str, Any]],
         max_tokens: int,
-        temperature: float,
-        seed: int | None,
-        stop: str | Sequence[str] | None,
-        schema: Mapping[str, Any] | None,
-        extra: Mapping[str, Any],
+        *,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        stop: str | Sequence[str] | None = None,
+        schema: Mapping[str, Any] | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         conversation = [dict(message) for message in messages]
         if self.default_system and not any(message.get("role") in {"system", "developer"} for message in conversation):
             conversation.insert(0, {"role": "system", "content": self.default_system})
         request: dict[str, Any] = {
-            **extra,
+            **(extra or {}),
             "messages": conversation,
             "max_tokens": max_tokens,
             "temperature": temperature,
@@ -471,13 +474,14 @@ def register() -> Any:
 
     Environment that LiteLLM reads at import must be set before: this imports it.
     """
-    import litellm
+    import litellm as typed
 
+    litellm: Any = typed  # its stubs do not know what it exports
     for item in litellm.custom_provider_map:
         if item["provider"] == PROVIDER:
             return item["custom_handler"]
 
-    class LocalLLM(litellm.CustomLLM):  # type: ignore[misc] # litellm is not followed by the type checker
+    class LocalLLM(litellm.CustomLLM):  # type: ignore[misc]  # a class only known at run time
         """Answers LiteLLM's calls for `local/...` from the engine in this process."""
 
         def completion(self, model: str, messages: list[Any], *_: Any, **call: Any) -> Any:

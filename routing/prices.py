@@ -51,8 +51,11 @@ _INCLUSIVE_TIERS: Final = frozenset({"xai"})
 _SAME_SELLER: Final = frozenset({("bedrock", "bedrock_converse"), ("cohere", "cohere_chat")})
 """Pairs of a prefix and the name under which its provider's own prices are listed."""
 
-_ALWAYS_SEARCH: Final = re.compile(r"(^|/)sonar|-search-(preview|api)|deep-research")
-"""Models that search on every request and charge for it, whatever the request says."""
+_ALWAYS_SEARCH: Final = re.compile(r"(^|/)sonar|-search-(preview|api)")
+"""Models that search once on every request and charge for it, whatever the request says."""
+
+_UNBOUNDED: Final = re.compile(r"deep-research")
+"""Models that search as often as they like and charge each time: no bound on their cost exists."""
 
 _CAPABILITIES: Final = {
     "vision": ("supports_vision", "supports_image_input"),
@@ -263,7 +266,7 @@ class PriceTable:
                 return cls((folder / _TABLE_FILE).read_bytes(), _installed_version(folder))
             except OSError:
                 continue
-        raise ConfigError("the price table that comes with litellm is missing", hint="reinstall scrimp")
+        raise ConfigError("the price table that comes with litellm is missing", hint="Install scrimp again.")
 
     @cached_property
     def sha256(self) -> str:
@@ -447,7 +450,7 @@ def _stated(price: Price) -> ArmPrice:
 
 def _listed(found: Mapping[str, Any], model: str, api_base: str | None, source: str) -> ArmPrice | None:
     """Return the price of an entry of the table, or None where it gives no price for text."""
-    if found.get("mode") not in _CHAT_MODES:
+    if found.get("mode") not in _CHAT_MODES or _UNBOUNDED.search(model):
         return None
     uplift = _uplift(found, api_base)
     rungs = found.get("tiered_pricing")

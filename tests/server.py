@@ -40,7 +40,26 @@ if TYPE_CHECKING:
 
 __all__ = ["BEHAVIOURS", "Request", "Server"]
 
-WORDS = ["the", "answer", "is", "a", "short", "one", "and", "names", "what", "was", "asked", "with", "care", "for", "units", "dates", "places", "numbers"]
+WORDS = [
+    "the",
+    "answer",
+    "is",
+    "a",
+    "short",
+    "one",
+    "and",
+    "names",
+    "what",
+    "was",
+    "asked",
+    "with",
+    "care",
+    "for",
+    "units",
+    "dates",
+    "places",
+    "numbers",
+]
 REASONS = {
     200: "OK",
     307: "Temporary Redirect",
@@ -168,6 +187,7 @@ class Server:
         self._log_path = None if log is None else Path(log)
         self._log_file: IO[str] | None = None
         self._lock = threading.Lock()
+        self.canned: dict[str, tuple[str, bytes]] = {}
         self._script: deque[str] = deque()
         self._calls: Counter[str] = Counter()
         self._arrived = 0
@@ -205,9 +225,14 @@ class Server:
         with self._lock:
             self._script.extend(behaviours)
 
+    def can(self, path: str, content_type: str, body: bytes) -> None:
+        """Answer POSTs to another path with these bytes: other providers' shapes."""
+        self.canned[path] = (content_type, body)
+
     def reset(self) -> None:
-        """Forget requests, scripts and counts of calls."""
+        """Forget requests, scripts, cans and counts of calls."""
         with self._lock:
+            self.canned.clear()
             self.requests.clear()
             self._script.clear()
             self._calls.clear()
@@ -299,6 +324,10 @@ class Server:
         wire = Wire(self, request, reader, writer)
         if method == "GET":
             await self._get(wire)
+            return wire.keep_alive
+        if request.path in self.canned:
+            content_type, answer = self.canned[request.path]
+            await wire.raw(200, answer, content_type)
             return wire.keep_alive
         if not request.path.endswith("/chat/completions"):
             await wire.error(404, "not_found_error", f"no such path: {request.path}")

@@ -299,7 +299,15 @@ RATE = st.decimals(min_value=0, max_value=10**6, places=6)
 MAYBE = st.none() | RATE
 TIER = st.builds(Tier, st.integers(1, 10**6), RATE, RATE, MAYBE, MAYBE, MAYBE, MAYBE)
 PRICE = st.builds(
-    ArmPrice, RATE, RATE, MAYBE, MAYBE, MAYBE, MAYBE, st.lists(TIER, max_size=3).map(tuple), st.decimals(0, 10**9, places=3)
+    ArmPrice,
+    RATE,
+    RATE,
+    MAYBE,
+    MAYBE,
+    MAYBE,
+    MAYBE,
+    st.lists(TIER, max_size=3).map(tuple),
+    st.decimals(0, 10**9, places=3),
 )
 PART = st.none() | st.integers(0, 2 * 10**6)
 

@@ -148,7 +148,10 @@ def test_presets(prefer, wtp):
         ("[caps]\ntimezone = 'Mars/Olympus'", 'caps.timezone: expected "local" or a zone such as'),
         ("[caps]\ntimezone = '../../etc/passwd'", "caps.timezone: expected"),
         ("caps = 5", "caps: expected a table, got 5"),
-        ("[policy]\nprefer = 'chaep'", "policy.prefer: expected cheap, balanced or best, got 'chaep' (did you mean 'cheap'?)"),
+        (
+            "[policy]\nprefer = 'chaep'",
+            "policy.prefer: expected cheap, balanced or best, got 'chaep' (did you mean 'cheap'?)",
+        ),
         ("[policy]\nprefer = 'best'\nwtp_usd = 1", "policy.wtp_usd and policy.prefer say the same thing twice"),
         ("[policy]\nmin_quality = 1.5", "policy.min_quality: expected a number from 0 to 1, got 1.5"),
         ("[policy]\nmin_quality = nan", "policy.min_quality: expected a number from 0 to 1"),
@@ -194,7 +197,10 @@ def test_what_is_wrong_with_a_profile(text, message):
         ("cap = { timezone = 'local' }", "cap.timezone: no such cap"),
         ("limits = { rmp = 1 }", "limits.rmp: unknown key (did you mean 'rpm'?)"),
         ("timeout_s = 0", "timeout_s: expected a number of seconds above 0, got 0"),
-        ("params = { temprature = 1 }", "params.temprature: not a parameter a profile may pass on (did you mean 'temperature'?)"),
+        (
+            "params = { temprature = 1 }",
+            "params.temprature: not a parameter a profile may pass on (did you mean 'temperature'?)",
+        ),
         ("params = { temperature = 'hot' }", "params.temperature: expected a number, got 'hot'"),
         ("params = { temperature = true }", "params.temperature: expected a number, got true"),
         ("params = { temperature = nan }", "params.temperature: expected a number, got NaN"),
@@ -223,7 +229,15 @@ def test_parameters_that_change_price_or_destination_are_refused(parameter):
 
 @pytest.mark.parametrize(
     "base",
-    ["ftp://x", "https://user:pw@host/v1", "http://host?key=1", "//host", "http://", "http://h\nx", "https://host/v1\n"],
+    [
+        "ftp://x",
+        "https://user:pw@host/v1",
+        "http://host?key=1",
+        "//host",
+        "http://",
+        "http://h\nx",
+        "https://host/v1\n",
+    ],
 )
 def test_addresses_that_are_refused(base):
     with pytest.raises(ConfigError, match="expected an http:// or https:// address"):
@@ -255,7 +269,9 @@ def test_no_arms():
 
 
 def test_the_default_arm_is_the_most_capable():
-    tiers = profile(f'{ARM}tier = "small"\n[[arms]]\nname = "l"\nmodel = "m"\ntier = "large"\n[[arms]]\nname = "x"\nmodel = "m"')
+    tiers = profile(
+        f'{ARM}tier = "small"\n[[arms]]\nname = "l"\nmodel = "m"\ntier = "large"\n[[arms]]\nname = "x"\nmodel = "m"'
+    )
     assert tiers.default_arm == "l"
     prices = profile(
         f"{ARM}price = {{ input_usd_per_mtok = 1, output_usd_per_mtok = 1 }}\n"

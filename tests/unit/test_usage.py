@@ -41,7 +41,9 @@ def test_anthropic_as_litellm_reports_it():
         prompt_tokens_details=SimpleNamespace(
             cached_tokens=6000,
             cache_write_tokens=3000,
-            cache_creation_token_details=SimpleNamespace(ephemeral_5m_input_tokens=2000, ephemeral_1h_input_tokens=1000),
+            cache_creation_token_details=SimpleNamespace(
+                ephemeral_5m_input_tokens=2000, ephemeral_1h_input_tokens=1000
+            ),
         ),
     )
     assert usage_from_litellm(usage) == Usage(10_000, 500, 6000, 3000, None, 1000)
@@ -59,7 +61,12 @@ def test_anthropic_itself():
 
 
 def test_deepseek():
-    usage = {"prompt_tokens": 1000, "completion_tokens": 50, "prompt_cache_hit_tokens": 900, "prompt_cache_miss_tokens": 100}
+    usage = {
+        "prompt_tokens": 1000,
+        "completion_tokens": 50,
+        "prompt_cache_hit_tokens": 900,
+        "prompt_cache_miss_tokens": 100,
+    }
     assert usage_from_litellm(usage) == Usage(1000, 50, 900)
 
 
@@ -85,12 +92,20 @@ def test_reasoning_counted_beside_the_output_is_added():
 
 
 def test_zeros_beside_a_count_do_not_hide_it():
-    usage = {"prompt_tokens": 10, "completion_tokens": 1, "cache_read_input_tokens": 0, "prompt_tokens_details": {"cached_tokens": 4}}
+    usage = {
+        "prompt_tokens": 10,
+        "completion_tokens": 1,
+        "cache_read_input_tokens": 0,
+        "prompt_tokens_details": {"cached_tokens": 4},
+    }
     assert usage_from_litellm(usage) == Usage(10, 1, 4)
 
 
 def test_a_cache_that_was_not_used_is_zero_and_one_not_mentioned_unknown():
-    assert usage_from_litellm({"prompt_tokens": 1, "completion_tokens": 1, "prompt_cache_hit_tokens": 0}).cached_tokens == 0
+    assert (
+        usage_from_litellm({"prompt_tokens": 1, "completion_tokens": 1, "prompt_cache_hit_tokens": 0}).cached_tokens
+        == 0
+    )
     assert usage_from_litellm({"prompt_tokens": 1, "completion_tokens": 1}).cached_tokens is None
 
 
@@ -121,7 +136,12 @@ def test_whole_floats_count():
 
 
 def test_nonsense_in_the_details_is_not_said():
-    usage = {"prompt_tokens": 5, "completion_tokens": 6, "prompt_tokens_details": "many", "completion_tokens_details": [1]}
+    usage = {
+        "prompt_tokens": 5,
+        "completion_tokens": 6,
+        "prompt_tokens_details": "many",
+        "completion_tokens_details": [1],
+    }
     assert usage_from_litellm(usage) == Usage(5, 6)
 
 
