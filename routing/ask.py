@@ -397,7 +397,7 @@ class Asker:
                     self.say(f"{option.arm}: {error.message}")
                     return None
                 self.say(f"{option.arm}: {error.message}; trying again in {delay:.1f} s")
-                self.sleep(delay)
+                self._wait(delay)
                 kind = "retry"
                 continue
             except BaseException as error:
@@ -417,6 +417,10 @@ class Asker:
                 )
                 raise
             return self._finish(ask, decision, option, price, reservation, reply, progress)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait before an attempt is made again."""
+        self.sleep(seconds)
 
     def _call(self, ask: Ask, arm: Arm, option: Option, *, stream: bool, left_s: float) -> Call:
         from .dispatch import Call

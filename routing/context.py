@@ -65,6 +65,11 @@ FEATURE_NAMES: tuple[str, ...] = (
     "reasoning_form",  # 1 where it says prove, show that, derive, explain, why
 )
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _OPTION = re.compile(r"^[ \t]*\(?([A-L])[.):][ \t]+(.*)$", re.MULTILINE)
@@ -78,13 +83,106 @@ _CODE = re.compile(
 _MATHS = frozenset("=+-*/^<>%∑∫√≤≥≠≈∞×÷±∈⊂∪∩→")
 _PUNCTUATION = frozenset(".,;:!?'\"()[]{}…—–")
 _CONDITIONS = frozenset(
-    ["if", "suppose", "assume", "assuming", "given", "unless", "when", "while", "although", "however", "because", "therefore", "since", "after", "before", "then", "until", "whether"]
+    [
+        "if",
+        "suppose",
+        "assume",
+        "assuming",
+        "given",
+        "unless",
+        "when",
+        "while",
+        "although",
+        "however",
+        "because",
+        "therefore",
+        "since",
+        "after",
+        "before",
+        "then",
+        "until",
+        "whether",
+    ]
 )
 _STEPS = frozenset(
-    ["each", "every", "per", "twice", "half", "thrice", "double", "triple", "times", "percent", "third", "quarter", "ratio", "than", "rest", "remaining", "left", "total", "average", "consecutive", "respectively", "both"]
+    [
+        "each",
+        "every",
+        "per",
+        "twice",
+        "half",
+        "thrice",
+        "double",
+        "triple",
+        "times",
+        "percent",
+        "third",
+        "quarter",
+        "ratio",
+        "than",
+        "rest",
+        "remaining",
+        "left",
+        "total",
+        "average",
+        "consecutive",
+        "respectively",
+        "both",
+    ]
 )
 _FUNCTION_WORDS = frozenset(
-    ["the", "of", "and", "to", "a", "in", "is", "that", "for", "it", "as", "with", "on", "be", "by", "this", "are", "from", "at", "or", "an", "was", "what", "which", "how", "if", "not", "you", "i", "my", "me", "we", "he", "she", "they", "his", "her", "their", "have", "has", "had", "do", "does", "can", "will", "would", "should", "your", "please", "there"]
+    [
+        "the",
+        "of",
+        "and",
+        "to",
+        "a",
+        "in",
+        "is",
+        "that",
+        "for",
+        "it",
+        "as",
+        "with",
+        "on",
+        "be",
+        "by",
+        "this",
+        "are",
+        "from",
+        "at",
+        "or",
+        "an",
+        "was",
+        "what",
+        "which",
+        "how",
+        "if",
+        "not",
+        "you",
+        "i",
+        "my",
+        "me",
+        "we",
+        "he",
+        "she",
+        "they",
+        "his",
+        "her",
+        "their",
+        "have",
+        "has",
+        "had",
+        "do",
+        "does",
+        "can",
+        "will",
+        "would",
+        "should",
+        "your",
+        "please",
+        "there",
+    ]
 )
 _NEGATION = frozenset(["not", "except", "false", "incorrect", "never", "cannot"])
 _WH = frozenset(["who", "whom", "when", "where", "which", "what"])

@@ -25,7 +25,7 @@ from .backoff import Backoff
 from .faults import CallError, Kind, problem, to_scrimp_error
 from .prices import Usage, check_usage, usage_from_litellm
 from .sanitize import encodable, sanitize
-from .wire import Wire, watch
+from .wire import RefusedError, Wire, watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -186,15 +186,15 @@ def prepare() -> None:
             logger.handlers[:] = [logging.NullHandler()]
             logger.setLevel(logging.CRITICAL + 1)
             logger.propagate = False
-        litellm.suppress_debug_info = True
-        litellm.set_verbose = False
-        litellm.telemetry = False
-        litellm.drop_params = False
-        litellm.modify_params = False
-        litellm.num_retries = None
-        litellm.cache = None
-        litellm.disable_streaming_logging = True
-        litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize  # an answer may say "ha" a hundred times
+        options: Any = litellm  # its stubs do not know what it exports
+        options.suppress_debug_info = True
+        options.set_verbose = False
+        options.drop_params = False
+        options.modify_params = False
+        options.num_retries = None
+        options.cache = None
+        options.disable_streaming_logging = True
+        options.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize  # an answer may say "ha" a hundred times
         for name in (
             "callbacks",
             "input_callback",
@@ -205,10 +205,10 @@ def prepare() -> None:
             "_async_success_callback",
             "_async_failure_callback",
         ):
-            if isinstance(getattr(litellm, name, None), list):
-                getattr(litellm, name).clear()
+            if isinstance(getattr(options, name, None), list):
+                getattr(options, name).clear()
         # One client for all: litellm would make one, with its own trust store, for every key and time-out.
-        litellm.client_session = httpx.Client(verify=get_ssl_configuration())
+        options.client_session = httpx.Client(verify=get_ssl_configuration())
         watch(LiteLLMAiohttpTransport)
         _ready = True
 
@@ -252,8 +252,9 @@ async def aclose() -> None:
         return
     import litellm
 
+    clients: Any = litellm
     with contextlib.suppress(Exception):
-        await litellm.close_litellm_async_clients()
+        await clients.close_litellm_async_clients()
 
 
 def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:
@@ -349,7 +350,7 @@ async def _awhole(call: Call) -> Reply | CallError:
 
     wire = _wire(call)
     response: Any = None
-    failure: Exception | None = None
+    failure: BaseException | None = None
     try:
         with wire.current():
             async with asyncio.timeout(call.deadline_s):
@@ -357,7 +358,7 @@ async def _awhole(call: Call) -> Reply | CallError:
     except TimeoutError as error:
         wire.late = True
         failure = error
-    except Exception as error:  # noqa: BLE001  # litellm raises what it likes
+    except (Exception, RefusedError) as error:  # noqa: BLE001  # litellm raises what it likes
         failure = error
     return _settle_whole(call, wire, response, failure)
 
@@ -400,7 +401,8 @@ class Attempt(Iterator["TextDelta | Reply"]):
     @property
     def sent(self) -> bool:
         """Whether the request may have left this machine."""
-        return self._wire.connected or (self._wire.sent and self._wire.failure is None)
+        wire = self._wire
+        return bool(self._pieces) or wire.connected or (wire.sent and wire.failure is None)
 
     def __iter__(self) -> Attempt:
         return self
@@ -427,9 +429,10 @@ class Attempt(Iterator["TextDelta | Reply"]):
         import litellm
 
         wire = self._wire = _wire(call)
-        failure: Exception | None = None
+        failure: BaseException | None = None
         usage: Any = None
         finish: str | None = None
+        model: str | None = None
         response: Any = None
         chunks: Iterator[Any] = iter(())
         try:
@@ -442,6 +445,7 @@ class Attempt(Iterator["TextDelta | Reply"]):
                 if chunk is None:
                     break
                 usage = getattr(chunk, "usage", None) or usage
+                model = getattr(chunk, "model", None) or model
                 choice = chunk.choices[0] if chunk.choices else None
                 if choice is None:
                     continue
@@ -453,7 +457,7 @@ class Attempt(Iterator["TextDelta | Reply"]):
                     self._ttft_s = time.monotonic() - wire.started
                 self._pieces.append(text)
                 yield TextDelta(text)
-        except Exception as error:  # noqa: BLE001  # litellm raises what it likes
+        except (Exception, RefusedError) as error:  # noqa: BLE001  # litellm raises what it likes
             failure = error
         finally:
             wire.close()
@@ -464,7 +468,7 @@ class Attempt(Iterator["TextDelta | Reply"]):
             complete = (wire.finish_reason is not None or wire.done) and wire.error is None
         else:
             complete = failure is None and wire.ended and getattr(response, "received_finish_reason", None) is not None
-        reply = _reply(wire, text, usage, finish, self._ttft_s, whole=complete, call=call)
+        reply = _reply(wire, text, usage, finish, self._ttft_s, whole=complete, call=call, model=model)
         fault = problem(call, wire, failure, reply, complete=complete)
         arguments, failure, response, chunks = {}, None, None, iter(())  # they hold the key, and a traceback holds them
         if fault is not None:
@@ -486,18 +490,18 @@ def _whole(call: Call) -> Reply | CallError:
 
     wire = _wire(call)
     response: Any = None
-    failure: Exception | None = None
+    failure: BaseException | None = None
     try:
         with wire.current():
             response = litellm.completion(**arguments)
-    except Exception as error:  # noqa: BLE001  # litellm raises what it likes
+    except (Exception, RefusedError) as error:  # noqa: BLE001  # litellm raises what it likes
         failure = error
     finally:
         wire.close()
     return _settle_whole(call, wire, response, failure)
 
 
-def _settle_whole(call: Call, wire: Wire, response: Any, failure: Exception | None) -> Reply | CallError:
+def _settle_whole(call: Call, wire: Wire, response: Any, failure: BaseException | None) -> Reply | CallError:
     """Return the answer in litellm's response, or what it was instead."""
     choices = getattr(response, "choices", None) or []
     message = getattr(choices[0], "message", None) if choices else None

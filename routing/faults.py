@@ -73,7 +73,7 @@ class CallError(Exception):
         reply: Reply | None = None,
     ) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind: Kind = kind
         self.message = message
         self.retryable = retryable
         self.billable = billable
@@ -83,7 +83,7 @@ class CallError(Exception):
 
 
 def problem(  # one return a case
-    call: Call, wire: Wire, failure: Exception | None, reply: Reply, *, complete: bool
+    call: Call, wire: Wire, failure: BaseException | None, reply: Reply, *, complete: bool
 ) -> CallError | None:
     """Return why an attempt brought no answer, or None when it did.
 
@@ -181,20 +181,26 @@ def _reported_problem(error: Callable[..., CallError], wire: Wire) -> CallError:
     return error("server", said, retryable=True)
 
 
-def _unanswered_problem(error: Callable[..., CallError], wire: Wire, failure: Exception | None) -> CallError:
+def _unanswered_problem(error: Callable[..., CallError], wire: Wire, failure: BaseException | None) -> CallError:
     """Return what it means that no reply began."""
     if wire.sent:
         if not wire.connected:
             return error("connection", "no connection: is the server running?", retryable=True, billable="no")
         return error("connection", "the connection broke before an answer came", retryable=True)
     name = type(failure).__name__ if failure is not None else ""
-    said = str(getattr(failure, "message", "") or failure or "no answer")
+    said = re.sub(
+        r"^((litellm\.)?\w+(Error|Exception)(: | - ))+",
+        "",
+        str(getattr(failure, "message", "") or failure or "no answer"),
+    )
     code = getattr(failure, "status_code", None)
     missing = re.search(r"No module named '([\w.]+)'", said)
     if missing:
         return error("bad_request", f"litellm needs the Python package {missing[1]} for this model", billable="no")
     if name == "AuthenticationError":
         return error("auth", said, billable="no")
+    if name == "NotFoundError":
+        return error("not_found", said, billable="no")
     if name == "ContextWindowExceededError":
         return error("context_window", said, billable="no")
     if isinstance(code, int) and code >= 500 and name not in {"UnsupportedParamsError", "BadRequestError"}:

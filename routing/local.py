@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import hashlib
 import importlib.util
 import json
@@ -31,7 +30,6 @@ __all__ = [
     "LocalError",
     "check_available",
     "engine",
-    "preload",
     "register",
 ]
 
@@ -417,18 +415,6 @@ def check_available(model: str) -> Path:
     if not weights.is_file():
         raise ConfigError(f"there is no file {weights}", hint=f"{PROVIDER}/ takes the absolute path of a GGUF file")
     return weights
-
-
-def preload(model: str) -> threading.Thread:
-    """Start loading a model in the background, so that it overlaps with other start-up work; errors wait for `load`."""
-
-    def load() -> None:
-        with contextlib.suppress(Exception):
-            engine(model).load()
-
-    thread = threading.Thread(target=load, name="scrimp-local-load", daemon=True)
-    thread.start()
-    return thread
 
 
 def _name(model: str) -> str:

@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["ArmInfo", "Basis", "Predictions", "Router", "TierPrior", "load_router"]
+__all__ = [
+    "SHIPPED",
+    "ArmInfo",
+    "Basis",
+    "Predictions",
+    "Router",
+    "TierPrior",
+    "current_version",
+    "load_router",
+    "shipped_folder",
+]
 
 Basis = Literal["calibrated", "prior", "uncalibrated"]
 
@@ -92,11 +102,14 @@ class Router(Protocol):
         ...
 
 
+SHIPPED: Final = "shipped"
+"""The name of the router that comes with scrimp."""
+
 _TIER_ABILITY: Final = {"small": 0.3, "medium": 1.0, "large": 1.8}
 _MIDDLE_OUTPUT_PRICE = 2.0  # USD per million output tokens of a middling model
 
 
-def ability_from_price(arm: ArmInfo) -> float:
+def _ability_from_price(arm: ArmInfo) -> float:
     """Return a rough ability on the logit scale from the declared tier, else from the output price."""
     if arm.tier is not None:
         return _TIER_ABILITY[arm.tier]
@@ -130,7 +143,7 @@ class TierPrior:
             + 2.0 * column["maths_share"]
             + 0.6 * column["reasoning_form"]
         ).clip(-1.5, 2.5)
-        ability = np.array([ability_from_price(arm) for arm in arms])
+        ability = np.array([_ability_from_price(arm) for arm in arms])
         logit = ability[None, :] - (1.0 - 0.2 * ability[None, :]) * difficulty[:, None]
         quality = (1.0 / (1.0 + np.exp(-logit))).clip(0.05, 0.95)
         median = np.exp(4.6 + 0.35 * (column["log_chars"] - 5.0).clip(-2.0, 4.0))[:, None]
@@ -148,8 +161,27 @@ class TierPrior:
         )
 
 
-def load_router(version: str | None, routers_dir: Path) -> Router:
+def shipped_folder() -> Path:
+    """Return where the shipped router lies."""
+    from pathlib import Path as _Path
+
+    return _Path(__file__).parent / "weights" / "router"
+
+
+def current_version(routers_dir: Path) -> str | None:
+    """Return the name of the promoted version, as the file `current` in `routers_dir` states it; None for the shipped."""
+    try:
+        name = (routers_dir / "current").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return None if name in {"", SHIPPED} else name
+
+
+def load_router(version: str | None, routers_dir: Path, *, embedder_id: str | None = None) -> Router:
     """Return a router: the named or current learned version, else the shipped one.
+
+    A current version that cannot be used is not fatal: the shipped router stands in, and its `note` says why. A version
+    asked for by name is.
 
     Parameters
     ----------
@@ -157,6 +189,33 @@ def load_router(version: str | None, routers_dir: Path) -> Router:
         A folder of `routers_dir`, "shipped", or None for the current one.
     routers_dir
         Where learned versions lie; it need not exist.
+    embedder_id
+        The embedder in use; None accepts any.
+
+    Raises
+    ------
+    DataError
+        If the version asked for by name cannot be used.
     """
-    del version, routers_dir
-    return TierPrior()
+    from scrimp.profiles.errors import DataError
+
+    from .router_file import read_router
+
+    named = version is not None and version != SHIPPED
+    chosen = version if version is not None else current_version(routers_dir)
+    note = None
+    if chosen is not None and chosen != SHIPPED:
+        try:
+            if "/" in chosen or "\\" in chosen or chosen.startswith("."):
+                raise DataError(f"router version {chosen!r} refused: that is not the name of a version")
+            return read_router(routers_dir / chosen, embedder_id=embedder_id)
+        except DataError as error:
+            if named:
+                raise
+            note = f"{error.message}; the shipped router is used"
+    try:
+        shipped = read_router(shipped_folder(), embedder_id=embedder_id)
+    except DataError as error:
+        note = f"{note}; " if note else ""
+        return TierPrior(note=f"{note}{error.message}; quality is a guess from tier and price")
+    return shipped.with_note(note) if note else shipped

@@ -47,8 +47,11 @@ _FINISH_KEYS = ("finish_reason", "finishReason", "stop_reason", "stopReason", "d
 _current: ContextVar[Wire | None] = ContextVar("scrimp_wire", default=None)
 
 
-class RefusedError(Exception):
-    """A request that must not leave: without a limit, with more than was reserved, or the second of its attempt."""
+class RefusedError(BaseException):
+    """A request that must not leave: without a limit, with more than was reserved, or the second of its attempt.
+
+    No `Exception`, since clients answer those by trying again.
+    """
 
 
 class Wire:

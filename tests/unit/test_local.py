@@ -242,8 +242,11 @@ def test_a_process_is_silent_opens_no_port_and_leaves_no_file(tmp_path: Path) ->
 
 
 @needs_model
-def test_leaving_while_preloading_is_clean() -> None:
-    code = f"from scrimp.routing.local import preload; preload({MODEL!r})"
+def test_leaving_while_loading_is_clean() -> None:
+    code = (
+        "import threading; from scrimp.routing.local import engine\n"
+        f"threading.Thread(target=engine({MODEL!r}).load, daemon=True).start()"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -1,0 +1,125 @@
+"""What every test stands on: a home of its own, a loopback server, and the command line run in this process."""
+
+import os
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from server import Server
+
+CANARY = "sk-canary-Zq7Tn5vX2bLw8Kd4"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command line did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def running_server():
+    with Server(price_in="1", price_out="4") as server:
+        yield server
+
+
+@pytest.fixture
+def server(running_server):
+    running_server.reset()
+    return running_server
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A fresh SCRIMP_HOME, an empty working directory, and no keys."""
+    for name in list(os.environ):
+        if name.startswith("SCRIMP_") or name.endswith("_API_KEY"):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "home"
+    monkeypatch.setenv("SCRIMP_HOME", str(folder))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return folder
+
+
+@pytest.fixture
+def scrimp(home, capfd, monkeypatch):
+    """Run a command line in this process: `scrimp("ask", "hello", stdin=...)` returns a `Done`."""
+    from scrimp.cli import session
+    from scrimp.cli.app import run
+
+    def call(*argv, stdin=None):
+        session.keys.cache_clear()
+        capfd.readouterr()
+        if stdin is None:
+            handle = os.open(os.devnull, os.O_RDONLY)
+        else:
+            path = home.parent / "stdin"
+            path.write_bytes(stdin if isinstance(stdin, bytes) else stdin.encode())
+            handle = os.open(path, os.O_RDONLY)
+        with os.fdopen(handle, "rb") as raw, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", _Stdin(raw))
+            code = run([str(word) for word in argv])
+        captured = capfd.readouterr()
+        return Done(code, captured.out, captured.err)
+
+    return call
+
+
+class _Stdin:
+    """Standard input over a file: what the program asks of it, and no more."""
+
+    def __init__(self, raw):
+        self.buffer = raw
+
+    def fileno(self):
+        return self.buffer.fileno()
+
+    def isatty(self):
+        return False
+
+    def readline(self):
+        return self.buffer.readline().decode()
+
+
+@pytest.fixture
+def profile(home, server, tmp_path):
+    """Write a profile over the loopback server: `profile(small="ok", large="echo", caps=...)` returns its path."""
+
+    def write(*, caps="per_day_usd = 1.0", extra="", key_env=None, name="test", **behaviours):
+        prices = {"small": (1, 4), "medium": (3, 12), "large": (10, 40)}
+        text = f'name = "{name}"\n[caps]\n{caps}\n'
+        for arm, behaviour in (behaviours or {"small": "ok"}).items():
+            tier = arm if arm in prices else "small"
+            price_in, price_out = prices[tier]
+            text += textwrap.dedent(f"""
+                [[arms]]
+                name = "{arm}"
+                model = "openai/{behaviour}"
+                api_base = "{server.base_url}"
+                tier = "{tier}"
+                max_output_tokens = 200
+                tags = ["json", "vision", "pdf"]
+                context_window = 100000
+                timeout_s = 5
+                price = {{ input_usd_per_mtok = {price_in}, output_usd_per_mtok = {price_out} }}
+            """)
+            if key_env:
+                text += f'key_env = "{key_env}"\n'
+        path = tmp_path / f"{name}.toml"
+        path.write_text(text + extra)
+        return path
+
+    return write
+
+
+def environment(home: Path, **extra: str) -> dict[str, str]:
+    """Return the environment of a scrimp run as a process of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SCRIMP_", "OPENAI", "ANTHROPIC"))}
+    return {**kept, "SCRIMP_HOME": str(home), **extra}
