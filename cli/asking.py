@@ -268,7 +268,7 @@ def _prompt(flags: AskFlags) -> Prompt:
     words = [word for word in flags.words if word != "-"]
     explicit = len(words) != len(flags.words)
     typed = clean_text(" ".join(words), what="the prompt")
-    piped = read_stdin(has_prompt=bool(words) or bool(flags.files), explicit=explicit)
+    piped = read_stdin(has_prompt=bool(words) or bool(flags.files), explicit=explicit, quiet=flags.quiet)
     parts = [typed] if typed else []
     for path in flags.files:
         try:

@@ -17,9 +17,9 @@ def new_app(help: str | None = None, *, epilog: str | None = None, group: bool =
     group
         Whether it is nothing without a subcommand: then its help page is shown.
     """
+    texts = {name: text for name, text in (("help", help), ("epilog", epilog)) if text is not None}
     return typer.Typer(
-        help=help,
-        epilog=epilog,
+        **texts,  # a None here would hide the callback's own docstring
         no_args_is_help=group,
         add_completion=False,
         pretty_exceptions_enable=False,

@@ -33,7 +33,7 @@ _PASSERS: Final = 6
 """How many callers are looked at: `uv run`, `env`, `time` and the like hand their standard input on."""
 
 
-def read_stdin(*, has_prompt: bool, explicit: bool) -> str | None:
+def read_stdin(*, has_prompt: bool, explicit: bool, quiet: bool = False) -> str | None:
     """Return the text of standard input, or None where there is none for us.
 
     Parameters
@@ -42,6 +42,8 @@ def read_stdin(*, has_prompt: bool, explicit: bool) -> str | None:
         A prompt stands on the command line.
     explicit
         `-` was given: standard input is meant, whatever it is.
+    quiet
+        Do not say why standard input was left alone.
 
     Raises
     ------
@@ -65,9 +67,13 @@ def read_stdin(*, has_prompt: bool, explicit: bool) -> str | None:
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
         return None  # /dev/null and other devices
     if _shell_reads(fd):
+        # A loop's input, or a wrapper script's: only the user knows. Nothing of it is taken unasked, or left out unsaid.
+        if not quiet and _ready(fd, 0.0):
+            say("standard input is the calling shell's too: not read (give - to read it, or -q for silence)")
         return None
     if not _ready(fd, FIRST_BYTE_S):
-        say("standard input is open but silent: not read (give - to wait for it)")
+        if not quiet:
+            say("standard input is open but silent: not read (give - to wait for it)")
         return None
     return clean_text(_read_all(fd, idle_s=IDLE_S), what="standard input") or None
 

@@ -157,7 +157,7 @@ def test_presets(prefer, wtp):
         ("[policy]\nmin_quality = nan", "policy.min_quality: expected a number from 0 to 1"),
         ("[policy]\nexplore = 0.6", "policy.explore: expected a number from 0 to 0.5, got 0.6"),
         ("[policy]\nmode = 'cascade'", 'policy.mode = "cascade" is not available in this version'),
-        ("[policy]\npace = 'month'", 'policy.pace = "month" is not available in this version'),
+        ("[policy]\npace = 'week'", "policy.pace: expected off or month, got 'week'"),
         ("[policy]\npase = 'off'", "policy.pase: unknown key (did you mean 'pace'?)"),
         ("[log]\nkeep = 'some'", "log.keep: expected all, features or money, got 'some'"),
         ("[log]\nretention_days = 0", "log.retention_days: expected a number of days, 1 or more, got 0"),

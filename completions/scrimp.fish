@@ -1,0 +1,1 @@
+complete --command scrimp --no-files --arguments "(env _SCRIMP_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) scrimp)" --condition "env _SCRIMP_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) scrimp"

@@ -1,0 +1,238 @@
+"""scrimp as a process among others: pipes, loops, signals, shells."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import environment
+
+SCRIMP = [sys.executable, "-m", "scrimp.cli"]
+
+
+@pytest.fixture
+def run(home):
+    def call(*argv, **kwargs):
+        kwargs = {"stdin": subprocess.DEVNULL, "timeout": 90, **kwargs}
+        if "input" in kwargs:
+            del kwargs["stdin"]
+        return subprocess.run(
+            [*SCRIMP, *map(str, argv)], capture_output=True, text=True, env=environment(home), **kwargs
+        )
+
+    return call
+
+
+@pytest.fixture
+def on_path(home, tmp_path):
+    """An environment whose PATH has this checkout's `scrimp` first."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "scrimp").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m scrimp.cli "$@"\n')
+    (folder / "scrimp").chmod(0o755)
+    return environment(home, PATH=f"{folder}:{os.environ['PATH']}")
+
+
+@pytest.fixture
+def shell(on_path):
+    """Run a script in bash."""
+
+    def call(script, **kwargs):
+        return subprocess.run(
+            ["bash", "-c", script], capture_output=True, text=True, env=on_path, timeout=120, **kwargs
+        )
+
+    return call
+
+
+def test_a_loop_over_standard_input_keeps_its_lines(shell, profile, server):
+    """`while read` shares its input with what it calls: a pipe and a file alike."""
+    path = profile(small="ok")
+    loop = f'while read x; do scrimp ask -q -p "{path}" "$x"; done'
+    done = shell(f"printf 'one\\ntwo\\nthree\\n' | {loop}")
+    assert done.returncode == 0, done.stderr
+    assert [request.prompt for request in server.chats] == ["one", "two", "three"]
+    server.reset()
+    done = shell(f"printf 'one\\ntwo\\n' > lines; {loop} < lines")
+    assert [request.prompt for request in server.chats] == ["one", "two"]
+
+
+def test_a_pipe_is_read_beside_a_prompt(shell, profile, server):
+    done = shell(f'echo "some text" | scrimp ask -q -p "{profile(small="ok")}" "summarise"')
+    assert done.returncode == 0, done.stderr
+    assert server.chats[0].prompt == "summarise\n\nsome text"
+
+
+def test_a_standard_input_that_never_closes_does_not_hang(home, profile, server):
+    reader, writer = os.pipe()
+    try:
+        done = subprocess.run(
+            [*SCRIMP, "ask", "-p", str(profile(small="echo")), "hello"],
+            stdin=reader, capture_output=True, text=True, timeout=60, env=environment(home),
+        )  # fmt: skip
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
+    assert "silent" in done.stderr
+
+
+def test_the_readers_leaving_is_not_an_error_message(shell, run, profile):
+    path = profile(small="ok")
+    for n in range(2):
+        assert run("ask", "-q", "-p", path, f"question {n}").returncode == 0
+    done = shell("scrimp log list -n 100 | head -1; echo ${PIPESTATUS[0]}")
+    assert done.stdout.splitlines()[0].startswith("id\t")
+    assert done.stdout.splitlines()[-1] in ("0", "141")
+    assert done.stderr == ""
+    done = shell("scrimp log export > /dev/full; echo $?")
+    assert done.stdout.strip() == "1"
+    assert "disk is full" in done.stderr
+
+
+@pytest.mark.parametrize("behaviour", ["hang-stream", "hang-headers"])
+def test_ctrl_c_in_mid_stream_is_logged_as_spent(home, run, profile, server, behaviour):
+    """On a terminal, where the answer streams: exit 130, the call charged at its bound, the partial answer kept."""
+    import pty
+
+    leader, follower = pty.openpty()
+    path = profile(small=f"{behaviour}@hang_s=30")
+    process = subprocess.Popen(
+        [*SCRIMP, "ask", "-p", str(path), "hello"],
+        stdin=subprocess.DEVNULL, stdout=follower, stderr=subprocess.PIPE, env=environment(home), start_new_session=True,
+    )  # fmt: skip
+    os.close(follower)
+    deadline = time.monotonic() + 60
+    while not server.chats and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if behaviour == "hang-stream":
+        os.read(leader, 1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130, process.stderr.read()
+    process.stderr.close()
+    os.close(leader)
+    spent = json.loads(run("spend", "--json", "-p", path).stdout)
+    assert spent["rows"][0]["unverified_usd"] > 0
+    assert json.loads(run("log", "--json").stdout)["rows"][0]["status"] == "interrupted"
+
+
+def test_twelve_first_runs_at_once(home, profile, server):
+    """They race to make the ledger: each finds it whole, none fails."""
+    path = str(profile(small="ok"))
+    script = "import sys; from scrimp.routing.ledger import open_ledger; from scrimp.profiles.paths import paths; open_ledger(paths().ledger)"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, env=environment(home)) for _ in range(12)
+    ]
+    for process in processes:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+    done = subprocess.run([*SCRIMP, "ask", "-q", "-p", path, "hi"], capture_output=True, stdin=subprocess.DEVNULL, env=environment(home), timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_damaged_ledger_is_left_as_it_is_and_nothing_is_sent(run, home, profile, server):
+    home.mkdir()
+    ledger = home / "scrimp.db"
+    for content in (b"", b"not a database at all" * 100):
+        ledger.write_bytes(content)
+        done = run("ask", "-p", profile(small="ok"), "hello")
+        assert done.returncode == 78
+        assert "salvage" in done.stderr
+        assert ledger.read_bytes() == content
+    assert server.chats == []
+
+
+def test_a_folder_that_cannot_be_written(home, profile, server, run):
+    """A file where the folder should be stops root as well as anybody."""
+    home.write_text("in the way")
+    done = run("ask", "-p", profile(small="ok"), "hello")
+    assert done.returncode == 78
+    assert "SCRIMP_HOME" in done.stderr
+    assert server.chats == []
+
+
+def test_a_full_disk_stops_the_call(home, profile, server, run):
+    assert run("ask", "-q", "-p", profile(small="ok"), "hello").returncode == 0
+    n_sent = len(server.chats)
+    script = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); from scrimp.cli.app import run; sys.exit(run(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "ask", "-p", str(profile(small="ok")), "hello"],
+        capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment(home), timeout=90,
+    )  # fmt: skip
+    assert done.returncode == 78, done.stderr
+    assert "not sent" in done.stderr
+    assert len(server.chats) == n_sent
+    assert run("log").returncode == 0
+
+
+HEAVY = ("litellm", "fastembed", "onnxruntime", "sklearn", "tiktoken", "numpy", "scipy", "jsonschema")
+
+LIGHT = [
+    ["--help"], ["--version"], ["log"], ["spend"], ["profile", "list"], ["profile", "show"], ["rate", "good"], ["models"],
+    ["keys", "list"], ["log", "--help"], ["ask", "--help"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("argv", LIGHT, ids=[" ".join(argv) for argv in LIGHT])
+def test_light_commands_import_nothing_heavy(home, argv):
+    script = (
+        "import sys; from scrimp.cli.app import run; run(sys.argv[1:]); "
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *argv], capture_output=True, text=True, env=environment(home), stdin=subprocess.DEVNULL
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_route_imports_neither_litellm_nor_tiktoken(home, profile):
+    script = (
+        "import sys; from scrimp.cli.app import run; code = run(sys.argv[1:]); "
+        "print(code, [name for name in ('litellm', 'tiktoken', 'sklearn') if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "route", "-p", str(profile(small="ok")), "--json", "hello"],
+        capture_output=True, text=True, env=environment(home), stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.stderr.splitlines()[-1] == "0 []"
+    assert json.loads(done.stdout)["arm"] == "small"
+
+
+COMPLETE = {
+    "bash": (
+        "source completions/scrimp.bash; COMP_WORDS=({words}); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 )); "
+        '_scrimp_completion scrimp; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    ),
+    "zsh": (
+        'compdef() {{ :; }}; _arguments() {{ print -rl -- "$@"; }}; _describe() {{ print -rl -- "${{(@P)2}}"; }}; '
+        "autoload -Uz compinit; words=({words}); CURRENT=${{#words}}; source completions/_scrimp; _scrimp_completion"
+    ),
+    "fish": 'source completions/scrimp.fish; complete -C "{line}"',
+}
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+def test_completion_in_the_real_shell(on_path, request, name):
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    for line, wanted in (
+        ("scrimp ro", "route"),
+        ("scrimp ask -p mix", "mixed"),
+        ("scrimp ask -p openai -m ", "small"),
+        ("scrimp log ex", "export"),
+        ("scrimp ask --no-l", "--no-log"),
+    ):
+        words = " ".join(f"'{word}'" for word in line.split(" "))
+        done = subprocess.run(
+            [name, "-c", COMPLETE[name].format(words=words, line=line)],
+            capture_output=True, text=True, env=on_path, cwd=request.config.rootpath, timeout=60, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        offered = done.stdout.replace("\\", "")
+        assert wanted in offered, (line, done.stdout, done.stderr)
