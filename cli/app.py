@@ -20,6 +20,7 @@ __all__ = ["COMMANDS", "app", "command", "run"]
 COMMANDS: Final[dict[str, str]] = {
     "ask": "ask",
     "route": "route",
+    "batch": "batch",
     "log": "log",
     "spend": "spend",
     "rate": "rate",

@@ -152,6 +152,7 @@ def answer_request(
     if not quiet:
         sys.stderr.write(_summary(answer) + "\n")
     _alert(ledger, loaded, asker)
+    _retire(ledger, loaded)
     if failed:
         raise CheckFailedError(failed, hint="The answer is above, and in `scrimp log show last`.")
     return int(ExitCode.OK)
@@ -166,6 +167,18 @@ def _alert(ledger: Ledger, loaded: Loaded, asker: Any) -> None:
     now = time.time()
     for line in budget.new_alerts(ledger, budget.applicable_caps(ledger, loaded.profile, None, now=now), now=now):
         asker.say(line)
+
+
+def _retire(ledger: Ledger, loaded: Loaded) -> None:
+    """Forget what is older than the profile keeps."""
+    import time
+
+    from scrimp.routing.history import retire
+    from scrimp.routing.ledger import instant
+
+    days = loaded.profile.log.retention_days
+    if days is not None:
+        retire(ledger, profile=loaded.profile.name, before=instant(time.time() - days * 86_400))
 
 
 def emit_stderr(blocks: tuple[Any, ...]) -> None:

@@ -79,6 +79,12 @@ def decision_blocks(decision: Decision) -> tuple[str | Table, ...]:
             else ""
         )
     ]
+    if decision.pace is not None:
+        pace = decision.pace
+        lines.append(
+            f"pace: {pace.used:.0%} of the {pace.scope} cap is spent and {pace.gone:.0%} of the month gone"
+            + (f"; what an answer is worth is lowered to {pace.factor:.0%}" if pace.factor < 1.0 else ", as it should")
+        )
     if choice.guard:
         lines.append(f"guard: {choice.guard}; the default arm is taken")
     if choice.propensity_note:

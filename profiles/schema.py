@@ -264,7 +264,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 _NOT_YET: Final[dict[tuple[str, ...], tuple[object, str]]] = {
     ("policy", "mode"): ("cascade", 'mode = "route"'),
-    ("policy", "pace"): ("month", 'pace = "off"'),
 }
 """Values the contract knows and this version does not act on, with what to write instead."""
 

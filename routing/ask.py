@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError, UsageError
+from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, LedgerError, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd, usd_from_nano
 
 from . import budget
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from .dispatch import Call, CallError, Reply
     from .ledger import Ledger
     from .policy import Option
-    from .prices import ArmPrice, Usage
+    from .prices import ArmPrice, Usage, UsageStatus
     from .prompt import Prompt
 
-__all__ = ["Answer", "Ask", "Asker", "caps_left", "decide"]
+__all__ = ["Answer", "Ask", "Asker", "attempt_row", "caps_left", "decide", "request_row"]
 
 LIVE_WAIT_S: Final = 10.0
 """How long an ask waits when only other calls in flight stand in its way."""
@@ -44,7 +44,10 @@ class Ask:
     Attributes
     ----------
     cap_override_nano
-        Pay for this one call up to this amount whatever the caps say; logged as such.
+        Pay for this one request, retries and fallbacks included, up to this amount whatever the caps say; logged as
+        such.
+    run_id
+        The run whose cap it counts against; None makes it a run of its own.
     keep
         What the log keeps: `all`, `features` (no text) or `money` (neither).
     """
@@ -58,6 +61,7 @@ class Ask:
     keep: str = "all"
     cap_override_nano: int | None = None
     deadline_s: float = TOTAL_DEADLINE_S
+    run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,7 @@ def decide(
     context: Context,
     blocked: Mapping[str, str] | None = None,
     cap_override_nano: int | None = None,
+    run_id: str | None = None,
 ) -> Decision:
     """Decide one prompt against what the caps leave now.
 
@@ -152,7 +157,7 @@ def decide(
             f"profile {profile.name} has no arm {wishes.arm!r}{did_you_mean(wishes.arm, names)}",
             hint=f"It has: {', '.join(names)}.",
         )
-    left, suspended = caps_left(ledger, profile, now=now)
+    left, suspended = caps_left(ledger, profile, now=now, run_id=run_id or decision_id)
     if cap_override_nano is not None:
         left = {arm.name: cap_override_nano for arm in profile.arms}
     blocked = {**(blocked or {}), **suspended}
@@ -164,15 +169,18 @@ def decide(
         rng=rng,
         left_nano=left,
         blocked=blocked,
+        pace=None if ledger is None else budget.month_pace(ledger, profile, now=now),
     )
 
 
-def caps_left(ledger: Ledger | None, profile: Profile, *, now: float) -> tuple[dict[str, int | None], dict[str, str]]:
+def caps_left(
+    ledger: Ledger | None, profile: Profile, *, now: float, run_id: str | None = None
+) -> tuple[dict[str, int | None], dict[str, str]]:
     """Return what the caps leave for each arm now (nano-USD, None: no cap), and which arms are suspended, and why."""
     if ledger is None:
         return {arm.name: _own_least(profile, arm) for arm in profile.arms}, {}
     left = {
-        arm.name: budget.left_nano(ledger, budget.applicable_caps(ledger, profile, arm.name, now=now))
+        arm.name: budget.left_nano(ledger, budget.applicable_caps(ledger, profile, arm.name, now=now, run_id=run_id))
         for arm in profile.arms
     }
     suspended = {
@@ -187,7 +195,7 @@ def _own_least(profile: Profile, arm: Arm) -> int | None:
     from scrimp.profiles.money import nano_from_usd
 
     own, arms = profile.caps, arm.cap
-    caps = [own.per_call_usd, own.per_day_usd, own.per_month_usd]
+    caps = [own.per_call_usd, own.per_run_usd, own.per_day_usd, own.per_month_usd]
     if arms is not None:
         caps += [arms.per_call_usd, arms.per_day_usd, arms.per_month_usd]
     return min((nano_from_usd(usd) for usd in caps if usd is not None), default=None)
@@ -274,6 +282,7 @@ class Asker:
                 context=context,
                 blocked={name: error.message for name, error in keyless.items()},
                 cap_override_nano=ask.cap_override_nano,
+                run_id=ask.run_id,
             )
             if decision.arm is not None:
                 return decision
@@ -298,8 +307,16 @@ class Asker:
                     hint="Raise --max-cost, or lower the arm's max_output_tokens.",
                 )
             now = self.clock()
+            if ask.cap_override_nano is not None:
+                return BudgetRefusedError(
+                    f"refused by --cap-override {format_usd(ask.cap_override_nano)}: {cheapest.arm}, the cheapest arm "
+                    f"that could take this, could cost up to {format_usd(cheapest.bound_nano)}",
+                    hint="Raise --cap-override, or lower the arm's max_output_tokens.",
+                )
             try:
-                caps = budget.applicable_caps(self.ledger, self.decider.profile, cheapest.arm, now=now)
+                caps = budget.applicable_caps(
+                    self.ledger, self.decider.profile, cheapest.arm, now=now, run_id=ask.run_id or decision.id
+                )
                 budget.check(self.ledger, caps, cheapest.bound_nano or 0, now=now)
             except budget.RefusedError as refusal:
                 refusal.message = f"{cheapest.arm}, the cheapest arm that could take this, was {refusal.message}"
@@ -333,13 +350,13 @@ class Asker:
         progress = _Progress()
         started = self.clock()
         queue = [decision.choice.taken, *decision.fallbacks()]
-        refusal: BudgetRefusedError | None = None
+        refusal: ScrimpError | None = None
         for nth, option in enumerate(queue):
             if nth:
                 self.say(f"falling back to {option.arm}")
             try:
                 answer = self._try_arm(ask, decision, context, option, progress, on_text, started, fallback=nth > 0)
-            except BudgetRefusedError as error:
+            except (BudgetRefusedError, budget.SuspendedError) as error:
                 refusal = refusal or error
                 continue
             if answer is not None:
@@ -454,7 +471,8 @@ class Asker:
         deadline = self.clock() + LIVE_WAIT_S
         while True:
             now = self.clock()
-            caps = list(budget.applicable_caps(self.ledger, profile, option.arm, now=now))
+            run_id = ask.run_id or decision.id
+            caps = list(budget.applicable_caps(self.ledger, profile, option.arm, now=now, run_id=run_id))
             if ask.wishes.max_cost_nano is not None:
                 caps.append(budget.Cap("--max-cost:call", ask.wishes.max_cost_nano - progress.charged_nano, None))
             charge = budget.Charge(
@@ -463,6 +481,7 @@ class Asker:
                 arm=option.arm,
                 bound_nano=option.bound_nano or 0,
                 source=ask.command,
+                run_id=run_id,
                 tag=ask.tag,
                 price_id=budget.price_id(self.ledger, price, model=option.model, table=self.decider.table, now=now),
                 cap_override_nano=ask.cap_override_nano,
@@ -477,7 +496,7 @@ class Asker:
                 "input_bound": option.input_bound,
                 "output_limit": option.output_limit,
             }
-            request = None if progress.logged or ask.keep == "money" else self._row(ask, decision, context, now)
+            request = None if progress.logged or ask.keep == "money" else request_row(ask, decision, context, now)
             try:
                 reservation = budget.reserve(self.ledger, charge, caps, now=now, attempt=attempt, request=request)
             except budget.RefusedError as refusal:
@@ -489,40 +508,6 @@ class Asker:
             progress.logged = True
             return reservation
 
-    def _row(self, ask: Ask, decision: Decision, context: Context, now: float) -> dict[str, object]:
-        """Return the log's row for a request, with as much of it as the profile keeps."""
-        prompt = ask.prompt
-        row: dict[str, object] = {
-            "id": decision.id,
-            "created_at": instant(now),
-            "command": ask.command,
-            "profile": decision.profile,
-            "conversation_id": ask.conversation_id or decision.id,
-            "redo_of": ask.redo_of,
-            "embedding": context.embedding.astype("<f4").tobytes(),
-            "surface": json.dumps([round(float(value), 6) for value in context.surface]),
-            "embedder_id": decision.embedder_id,
-            "router_version": decision.router_version,
-            "decision": json.dumps(decision.to_dict()),
-            "arm": decision.arm,
-            "propensity": decision.choice.propensity,
-            "status": "pending",
-            "tag": ask.tag,
-        }
-        if ask.keep == "all":
-            row |= {
-                "system": prompt.system,
-                "prompt": prompt.text,
-                "attachments": json.dumps([each.describe() for each in prompt.attachments])
-                if prompt.attachments
-                else None,
-                "schema": prompt.schema_text or None,
-                "messages": json.dumps([[turn.prompt, turn.answer] for turn in prompt.history])
-                if prompt.history
-                else None,
-            }
-        return row
-
     def _settle_failure(
         self,
         reservation: budget.Reservation,
@@ -533,27 +518,35 @@ class Asker:
         received: list[str],
     ) -> None:
         """Give back what a failed call certainly did not cost; charge what it reported, or else the whole bound."""
-        from .prices import check_usage
-
         usage = None if error.reply is None else error.reply.usage
-        if usage is not None and (
-            check_usage(usage, input_bound=option.input_bound, output_limit=option.output_limit, window=None)
-            != "reported"
-        ):
+        if usage is not None and self._check_usage(option, usage) != "reported":
             usage = None
         certain = error.billable == "no" and not received and usage is None
         cost = 0 if certain else None if usage is None else price.cost_nano(usage)
-        budget.settle(
+        _, breach = budget.settle(
             self.ledger,
             reservation,
             cost_nano=cost,
             released=certain,
             now=self.clock(),
             attempt={"error_kind": error.kind, "error": error.message}
-            | ({} if error.reply is None else _attempt_row(error.reply, usage, error.reply.usage_status, cost)),
+            | ({} if error.reply is None else attempt_row(error.reply, usage, error.reply.usage_status, cost)),
             note=None if certain else f"{error.kind}: may have been billed",
         )
         progress.charged_nano += reservation.bound_nano if cost is None else cost
+        if breach:
+            self.say(_breach_note(option.arm, cost or 0, reservation.bound_nano))
+
+    def _check_usage(self, option: Option, usage: Usage) -> UsageStatus:
+        """Return whether a reported usage can be true of this arm and this call."""
+        from .prices import check_usage
+
+        return check_usage(
+            usage,
+            input_bound=option.input_bound,
+            output_limit=option.output_limit,
+            window=self.decider.window(option.arm),
+        )
 
     def _finish(
         self,
@@ -566,39 +559,36 @@ class Asker:
         progress: _Progress,
     ) -> Answer:
         """Settle to the truth, complete the log, and return the answer."""
-        from .prices import check_usage
-
         usage = reply.usage
-        usage_status = reply.usage_status
-        if usage is not None:
-            usage_status = check_usage(
-                usage, input_bound=option.input_bound, output_limit=option.output_limit, window=None
-            )
+        usage_status = reply.usage_status if usage is None else self._check_usage(option, usage)
         cost = price.cost_nano(usage) if usage is not None and usage_status == "reported" else None
         if cost is None and reservation.bound_nano == 0:
             cost = 0  # it is free: no usage is needed to know what it cost
         known = usage if usage_status == "reported" else None
         notes = _reply_notes(option, reply, usage_status)
-        status, breach = budget.settle(
-            self.ledger,
-            reservation,
-            cost_nano=cost,
-            now=self.clock(),
-            attempt=_attempt_row(reply, known, usage_status, cost),
-            request=(
-                decision.id,
-                {"status": "ok", "arm": option.arm, **({"answer": reply.text} if ask.keep == "all" else {})}
-                | ({"propensity": None} if option.arm != decision.arm else {}),
-            ),
-            note=f"usage {usage_status}" if usage_status != "reported" else None,
-        )
+        status: str
+        try:
+            status, breach = budget.settle(
+                self.ledger,
+                reservation,
+                cost_nano=cost,
+                now=self.clock(),
+                attempt=attempt_row(reply, known, usage_status, cost),
+                request=(
+                    decision.id,
+                    {"status": "ok", "arm": option.arm, **({"answer": reply.text} if ask.keep == "all" else {})}
+                    | ({"propensity": None} if option.arm != decision.arm else {}),
+                ),
+                note=_oddities(option, reply, usage_status),
+            )
+        except LedgerError as error:
+            # It is paid for, so it is shown. The reservation stays charged, and is `unknown` once this process ends.
+            status, breach = "unknown", False
+            notes.append(f"the answer could not be logged, and stays charged at its upper bound: {error.message}")
         charged = reservation.bound_nano if cost is None else cost
         progress.charged_nano += charged
         if breach:
-            notes.append(
-                f"{option.arm} charged {format_usd(charged)}, above its enforced bound of "
-                f"{format_usd(reservation.bound_nano)}: it is suspended until `scrimp models resume {option.arm}`"
-            )
+            notes.append(_breach_note(option.arm, charged, reservation.bound_nano))
         saved, against = self._saved(decision, option, known, cost)
         return Answer(
             id=decision.id,
@@ -671,11 +661,33 @@ class Asker:
             self.ledger.update("requests", ("id", decision.id), values)
 
 
-def _reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
-    notes = []
+def _breach_note(arm: str, cost_nano: int, bound_nano: int) -> str:
+    return (
+        f"{arm} charged {format_usd(cost_nano)}, above its enforced bound of {format_usd(bound_nano)}: it is suspended "
+        f"until `scrimp models resume {arm}`"
+    )
+
+
+def _served_by_another(option: Option, reply: Reply) -> str | None:
+    """Return what a reply says of itself when it is not from the model that was asked."""
     served, asked = reply.served_model, option.model.rpartition("/")[2]
     if served and asked not in served and served.rpartition("/")[2] not in asked:
-        notes.append(f"served by {served}, not {option.model}")
+        return f"served by {served}, not {option.model}"
+    return None
+
+
+def _oddities(option: Option, reply: Reply, usage_status: str) -> str | None:
+    """Return what the ledger notes of a reply that does not add up."""
+    odd = [f"usage {usage_status}"] if usage_status != "reported" else []
+    other = _served_by_another(option, reply)
+    return "; ".join([*odd, *([other] if other else [])]) or None
+
+
+def _reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
+    notes = []
+    other = _served_by_another(option, reply)
+    if other:
+        notes.append(other)
     if usage_status == "missing":
         notes.append("the provider reported no usage: the whole reservation is charged")
     elif usage_status == "implausible":
@@ -689,7 +701,47 @@ def _reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
     return notes
 
 
-def _attempt_row(reply: Reply, usage: Usage | None, usage_status: str, cost: int | None) -> dict[str, object]:
+def request_row(ask: Ask, decision: Decision, context: Context | None, now: float) -> dict[str, object]:
+    """Return the log's row for a request, with as much of it as the profile keeps.
+
+    Parameters
+    ----------
+    context
+        None where nothing was embedded, since the arm was asked for by name.
+    now
+        POSIX time.
+    """
+    prompt = ask.prompt
+    row: dict[str, object] = {
+        "id": decision.id,
+        "created_at": instant(now),
+        "command": ask.command,
+        "profile": decision.profile,
+        "conversation_id": ask.conversation_id or decision.id,
+        "redo_of": ask.redo_of,
+        "embedding": None if context is None else context.embedding.astype("<f4").tobytes(),
+        "surface": None if context is None else json.dumps([round(float(value), 6) for value in context.surface]),
+        "embedder_id": None if context is None else decision.embedder_id,
+        "router_version": decision.router_version,
+        "decision": json.dumps(decision.to_dict()),
+        "arm": decision.arm,
+        "propensity": decision.choice.propensity,
+        "status": "pending",
+        "tag": ask.tag,
+    }
+    if ask.keep == "all":
+        row |= {
+            "system": prompt.system,
+            "prompt": prompt.text,
+            "attachments": json.dumps([each.describe() for each in prompt.attachments]) if prompt.attachments else None,
+            "schema": prompt.schema_text or None,
+            "messages": json.dumps([[turn.prompt, turn.answer] for turn in prompt.history]) if prompt.history else None,
+        }
+    return row
+
+
+def attempt_row(reply: Reply, usage: Usage | None, usage_status: str, cost: int | None) -> dict[str, object]:
+    """Return the columns of `attempts` that a reply fills; `cost` is in nano-USD, None where it is not known."""
     return {
         "served_model": reply.served_model,
         "input_tokens": None if usage is None else usage.input_tokens,
@@ -698,6 +750,8 @@ def _attempt_row(reply: Reply, usage: Usage | None, usage_status: str, cost: int
         "output_tokens": None if usage is None else usage.output_tokens,
         "reasoning_tokens": None if usage is None else usage.reasoning_tokens,
         "usage_status": usage_status,
+        # What cannot be true is kept as it was claimed: the columns above hold only what is believed.
+        "usage": None if reply.usage is None or usage is not None else json.dumps(asdict(reply.usage)),
         "cost_nano": cost,
         "latency_s": reply.latency_s,
         "ttft_s": reply.ttft_s,

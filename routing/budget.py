@@ -6,16 +6,24 @@ that changes the reservation, so a cap is checked by one look-up and at all time
 
     settled + reserved + unknown <= cap
 
-unless a provider charges above its own enforced limit (a breach: charged in full, flagged, and the arm suspended).
+unless a provider charges above its own enforced limit (a breach: charged in full, flagged, and the arm suspended), the
+user pays past the caps for one request by name, or lowers a cap below what is spent.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from scrimp.profiles.errors import BudgetRefusedError, ConfigError, LedgerError, UsageError
+from scrimp.profiles.errors import (
+    ArmUnavailableError,
+    BudgetRefusedError,
+    ConfigError,
+    LedgerError,
+    UsageError,
+)
 from scrimp.profiles.money import format_usd, nano_from_usd
 
 from .ledger import instant
@@ -28,33 +36,50 @@ if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
 
     from .ledger import Ledger
+    from .pace import Pace
     from .prices import ArmPrice, PriceTable
 
 __all__ = [
     "ALERT_PERCENTS",
+    "MAX_CALL_NANO",
+    "SHARED_SCOPES",
     "Cap",
     "CapState",
     "Charge",
     "RefusedError",
     "Reservation",
+    "SuspendedError",
     "applicable_caps",
     "audit",
     "cap_states",
     "check",
     "check_zone",
+    "clear_shared_cap",
     "clear_suspension",
     "left_nano",
+    "month_pace",
     "new_alerts",
     "price_id",
     "reap",
     "reconcile",
     "reserve",
+    "set_shared_cap",
     "settle",
+    "shared_caps",
     "suspensions",
 ]
 
 ALERT_PERCENTS: Final = (50, 80, 100)
 """Shares of a cap at which the user is told, once each."""
+
+MAX_CALL_NANO: Final = 10**15
+"""A million USD. No call costs more, and sums of calls below it stay exact in SQLite's 64 bits."""
+
+SHARED_SCOPES: Final = ("shared:day", "shared:month")
+"""The caps that can stand over all profiles together."""
+
+_SOONEST_LAST: Final = {"call": 0, "run": 0, "month": 1, "day": 2}
+"""Of several caps that refuse, the one is named that time helps least."""
 
 Status = Literal["reserved", "settled", "unverified", "unknown", "released"]
 
@@ -76,6 +101,11 @@ class Cap:
     scope: str
     limit_nano: int
     key: str | None
+
+    @property
+    def own(self) -> bool:
+        """Whether it belongs to the request itself (a flag), so that paying past the caps does not lift it."""
+        return self.scope.startswith("--")
 
     @property
     def window(self) -> str:
@@ -101,7 +131,15 @@ class CapState:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A call about to be made: who pays, and at most how much (nano-USD)."""
+    """A call about to be made: who pays, and at most how much (nano-USD).
+
+    Attributes
+    ----------
+    run_id
+        What the per-run cap is about: a batch, or one request with its retries and fallbacks.
+    cap_override_nano
+        Pay up to this much in the whole run, whatever the caps say.
+    """
 
     request_id: str
     profile: str
@@ -151,6 +189,16 @@ class RefusedError(BudgetRefusedError):
         self.resets_at = resets_at
 
 
+class SuspendedError(ArmUnavailableError):
+    """The arm once charged above its bound, and takes no calls until the user says so."""
+
+    def __init__(self, profile: str, arm: str, reason: str) -> None:
+        super().__init__(
+            f"arm {arm} of profile {profile} is suspended: {reason}",
+            hint=f"`scrimp models resume {arm} -p {profile}` lets it take calls again.",
+        )
+
+
 def check_zone(ledger: Ledger, profile: Profile) -> None:
     """Refuse a profile whose days are not the ledger's.
 
@@ -170,7 +218,14 @@ def check_zone(ledger: Ledger, profile: Profile) -> None:
 def applicable_caps(
     ledger: Ledger, profile: Profile, arm: str | None, *, now: float, run_id: str | None = None
 ) -> tuple[Cap, ...]:
-    """List every cap that applies to a call of `arm` (all arms' own caps when None) at POSIX time `now`."""
+    """List every cap that applies to a call of `arm` (all arms' own caps when None) at POSIX time `now`.
+
+    Raises
+    ------
+    ConfigError
+        If the profile's days are not the ledger's.
+    """
+    check_zone(ledger, profile)
     day, month = ledger.windows(now)
     caps: list[Cap] = []
 
@@ -190,10 +245,74 @@ def applicable_caps(
             add(f"arm:{each.name}:call", each.cap.per_call_usd, None)
             add(f"arm:{each.name}:day", each.cap.per_day_usd, f"day:{day}{where}")
             add(f"arm:{each.name}:month", each.cap.per_month_usd, f"month:{month}{where}")
-    for scope, limit in ledger.conn.execute("SELECT scope, limit_nano FROM shared_caps ORDER BY scope"):
-        window = scope.rpartition(":")[2]
-        caps.append(Cap(scope, int(limit), f"day:{day}" if window == "day" else f"month:{month}"))
-    return tuple(caps)
+    return (*caps, *_shared(ledger, day, month))
+
+
+def _shared(ledger: Ledger, day: str, month: str) -> list[Cap]:
+    return [
+        Cap(scope, limit, f"day:{day}" if scope.endswith(":day") else f"month:{month}")
+        for scope, limit in shared_caps(ledger).items()
+    ]
+
+
+def shared_caps(ledger: Ledger) -> dict[str, int]:
+    """Return the caps over all profiles together: nano-USD by scope."""
+    rows = ledger.rows("SELECT scope, limit_nano FROM shared_caps ORDER BY scope")
+    return {row["scope"]: int(row["limit_nano"]) for row in rows}
+
+
+def set_shared_cap(ledger: Ledger, scope: str, limit_nano: int, *, now: float) -> None:
+    """Set a cap over all profiles together; it holds for the very next reservation of any process.
+
+    Raises
+    ------
+    UsageError
+        If there is no such scope, or the amount is out of range.
+    """
+    _check_scope(scope)
+    if not 0 <= limit_nano <= 10**18:
+        raise UsageError("a cap is an amount from $0 to $1,000,000,000")
+    with ledger.transaction() as conn:
+        conn.execute(
+            "INSERT INTO shared_caps (scope, limit_nano, set_at) VALUES (?, ?, ?) ON CONFLICT (scope) DO UPDATE SET "
+            "limit_nano = excluded.limit_nano, set_at = excluded.set_at",
+            (scope, limit_nano, instant(now)),
+        )
+
+
+def clear_shared_cap(ledger: Ledger, scope: str) -> bool:
+    """Lift a cap over all profiles; return False when there was none.
+
+    Raises
+    ------
+    UsageError
+        If there is no such scope.
+    """
+    _check_scope(scope)
+    with ledger.transaction() as conn:
+        return conn.execute("DELETE FROM shared_caps WHERE scope = ?", (scope,)).rowcount > 0
+
+
+def _check_scope(scope: str) -> None:
+    if scope not in SHARED_SCOPES:
+        raise UsageError(
+            f"no such cap: {scope!r}",
+            hint=f"Caps over all profiles are {' and '.join(SHARED_SCOPES)}; others stand in a profile's [caps].",
+        )
+
+
+def month_pace(ledger: Ledger, profile: Profile, *, now: float) -> Pace | None:
+    """Return how the month stands for a profile that paces itself; None when it does not, or no month is capped.
+
+    Calls in flight do not count: their bounds are far above what most of them will cost.
+    """
+    if profile.policy.pace != "month":
+        return None
+    from .pace import pace
+
+    caps = applicable_caps(ledger, profile, "", now=now)
+    months = [(cap.scope, cap.limit_nano, _balance(ledger, cap.key)[1]) for cap in caps if cap.window == "month"]
+    return pace(months, ledger.month_gone(now))
 
 
 def left_nano(ledger: Ledger, caps: Iterable[Cap]) -> int | None:
@@ -201,28 +320,31 @@ def left_nano(ledger: Ledger, caps: Iterable[Cap]) -> int | None:
 
     A look ahead, for choosing an arm; only `reserve` decides.
     """
-    left = [cap.limit_nano - sum(_balance(ledger.conn, cap.key)) for cap in caps]
+    left = [cap.limit_nano - sum(_balance(ledger, cap.key)) for cap in caps]
     return min(left, default=None)
 
 
 def check(ledger: Ledger, caps: Iterable[Cap], bound_nano: int, *, now: float) -> None:
     """Refuse a call that a cap leaves too little for.
 
-    Outside a transaction this is a look ahead; `reserve` calls it inside its own.
+    Outside a transaction this is a look ahead; `reserve` calls it inside its own. What is free is never refused, even
+    where a breach or a lowered cap left less than nothing.
 
     Raises
     ------
     RefusedError
-        Naming the cap that leaves least.
+        Naming, of the caps that leave too little, the one that rolls over last; among those, the one that leaves least.
     """
+    if bound_nano == 0:
+        return
     worst: tuple[int, Cap] | None = None
     only_live = True
     for cap in caps:
-        live, fixed = _balance(ledger.conn, cap.key)
+        live, fixed = _balance(ledger, cap.key)
         left = cap.limit_nano - live - fixed
         if left < bound_nano:
             only_live = only_live and cap.limit_nano - fixed >= bound_nano
-            if worst is None or left < worst[0]:
+            if worst is None or (_SOONEST_LAST[cap.window], left) < (_SOONEST_LAST[worst[1].window], worst[0]):
                 worst = (left, cap)
     if worst is not None:
         left, cap = worst
@@ -268,8 +390,9 @@ def reserve(
     charge
         The call and its bound.
     caps
-        What `applicable_caps` returned for it. With `charge.cap_override_nano` the call is measured against that
-        amount alone, and logged as such.
+        What `applicable_caps` returned for it, however long ago: days and months are taken at `now`, and the caps
+        shared by all profiles are read anew. With `charge.cap_override_nano` the run is measured against that amount
+        and the request's own limits alone, and logged as such.
     now
         POSIX time; it says which day and month are charged.
     attempt, request
@@ -279,18 +402,31 @@ def reserve(
     ------
     RefusedError
         If a cap leaves too little: nothing was written.
+    SuspendedError
+        If the arm is suspended: nothing was written.
     LedgerError
         If the ledger cannot be written.
     """
-    if charge.bound_nano < 0:
-        raise LedgerError("a reservation cannot be negative")
-    caps = tuple(caps)
-    if charge.cap_override_nano is not None:
-        caps = (Cap("override:call", charge.cap_override_nano, None),)
+    if not 0 <= charge.bound_nano <= MAX_CALL_NANO:
+        raise LedgerError(
+            f"a call cannot be reserved at {format_usd(charge.bound_nano)}", hint="Check the arm's price."
+        )
     me = this_process()
     day, month = ledger.windows(now)
+    own = [_at(cap, day, month) for cap in caps if not cap.scope.startswith("shared:")]
     with ledger.transaction() as conn:
-        check(ledger, caps, charge.bound_nano, now=now)
+        stopped = conn.execute(
+            "SELECT reason FROM suspensions WHERE profile = ? AND arm = ?", (charge.profile, charge.arm)
+        ).fetchone()
+        if stopped is not None:
+            raise SuspendedError(charge.profile, charge.arm, stopped[0])
+        if charge.cap_override_nano is None:
+            check(ledger, (*own, *_shared(ledger, day, month)), charge.bound_nano, now=now)
+        else:
+            key = None if charge.run_id is None else f"run:{charge.run_id}"
+            override = Cap("--cap-override:run" if key else "--cap-override:call", charge.cap_override_nano, key)
+            check(ledger, (*(cap for cap in own if cap.own), override), charge.bound_nano, now=now)
+        _remember(conn, charge.profile, own)
         reservation_id = ledger.insert(
             "reservations",
             {
@@ -346,33 +482,34 @@ def settle(
     Returns
     -------
     tuple[Status, bool]
-        The new status, and whether the cost was above the bound (a breach: the arm is suspended until the user clears
-        it).
+        The status it has now, and whether the cost was above the bound (a breach: the arm is suspended until the user
+        clears it). Only a live or `unknown` reservation is settled: one that was settled, or reconciled by hand, keeps
+        its status and its charge.
     """
-    if released:
-        status: Status = "released"
-        charged = 0
-    elif cost_nano is None:
-        status, charged = "unverified", reservation.bound_nano
-    else:
-        status, charged = "settled", cost_nano
-    breach = charged > reservation.bound_nano
+    status: Status
     with ledger.transaction() as conn:
-        _recharge(conn, reservation.id, status, charged, at=instant(now), breach=breach, note=note, once=True)
+        row = _reservation(conn, reservation.id)
+        late = row["status"] not in ("reserved", "unknown")
+        if late:
+            status, breach = row["status"], bool(row["breach"])
+        elif released:
+            status, breach = "released", False
+            _recharge(conn, row, status, 0, at=instant(now), note=note)
+        elif cost_nano is None:
+            status, breach = "unverified", False
+            _recharge(conn, row, status, row["reserved_nano"], at=instant(now), note=note)
+        else:
+            cost_nano = min(cost_nano, MAX_CALL_NANO)
+            status, breach = "settled", cost_nano > row["reserved_nano"]
+            _recharge(conn, row, status, cost_nano, at=instant(now), breach=breach, note=note)
+            if breach:
+                _suspend(conn, row, cost_nano, now=now)
         if attempt is not None:
-            ledger.update("attempts", ("id", reservation.id), dict(attempt))
+            told = {key: value for key, value in attempt.items() if not (late and key == "cost_nano")}
+            if told:
+                ledger.update("attempts", ("id", reservation.id), told)
         if request is not None:
             ledger.update("requests", ("id", request[0]), dict(request[1]))
-        if breach:
-            conn.execute(
-                "INSERT OR IGNORE INTO suspensions (profile, arm, at, reason) VALUES (?, ?, ?, ?)",
-                (
-                    reservation.profile,
-                    reservation.arm,
-                    instant(now),
-                    f"a call cost {format_usd(charged)}, above its bound of {format_usd(reservation.bound_nano)}",
-                ),
-            )
     return status, breach
 
 
@@ -390,53 +527,51 @@ def reap(ledger: Ledger, *, now: float) -> int:
     if not dead:
         return 0
     n_reaped = 0
+    note = "the process that made this call died before it was settled"
     with ledger.transaction() as conn:
         for reservation_id in dead:
-            row = conn.execute(
-                "SELECT reserved_nano, request_id FROM reservations WHERE id = ? AND status = 'reserved'",
-                (reservation_id,),
-            ).fetchone()
-            if row is None:
+            row = _reservation(conn, reservation_id)
+            if row["status"] != "reserved":
                 continue  # settled, or reaped by another process, since we looked
-            note = "the process that made this call died before it was settled"
-            _recharge(conn, reservation_id, "unknown", int(row[0]), at=instant(now), breach=False, note=note)
+            _recharge(conn, row, "unknown", row["reserved_nano"], at=instant(now), note=note)
             conn.execute(
-                "UPDATE requests SET status = 'unknown', error = ? WHERE id = ? AND status = 'pending'", (note, row[1])
+                "UPDATE requests SET status = 'unknown', error = ? WHERE id = ? AND status = 'pending'",
+                (note, row["request_id"]),
             )
             n_reaped += 1
     return n_reaped
 
 
 def reconcile(ledger: Ledger, reservation_id: int, cost_nano: int, *, now: float) -> dict[str, Any]:
-    """Set what an `unknown` or `unverified` call truly cost, as the provider's bill says.
+    """Set what a call truly cost, as the provider's bill says; return the reservation as it was.
+
+    An `unknown` or `unverified` call costs at most its reservation, or its arm is suspended. So is the arm of a call
+    that cost more than its provider had reported: what it reports cannot be relied on, and the caps may be passed.
 
     Raises
     ------
     UsageError
-        If there is no such reservation, it is still in flight, or the amount is negative.
+        If there is no such reservation, it is still in flight, or the amount is out of range.
     """
-    if cost_nano < 0:
-        raise UsageError("a call cannot cost less than nothing")
-    rows = ledger.rows("SELECT * FROM reservations WHERE id = ?", (reservation_id,))
-    if not rows:
-        raise UsageError(
-            f"no call {reservation_id} in the ledger", hint="`scrimp spend --open` lists what can be reconciled."
-        )
-    row = rows[0]
-    if row["status"] == "reserved":
-        raise UsageError(
-            f"call {reservation_id} is still in flight", hint="Wait for it to end, or end its process first."
-        )
+    if not 0 <= cost_nano <= MAX_CALL_NANO:
+        raise UsageError("a call costs from $0 to $1,000,000")
     with ledger.transaction() as conn:
-        _recharge(
-            conn,
-            reservation_id,
-            "settled",
-            cost_nano,
-            at=instant(now),
-            breach=cost_nano > row["reserved_nano"],
-            note=f"reconciled by hand (was {row['status']}, {format_usd(row['charged_nano'])})",
-        )
+        try:
+            row = _reservation(conn, reservation_id)
+        except LedgerError:
+            raise UsageError(
+                f"no call {reservation_id} in the ledger", hint="`scrimp spend --open` lists what can be reconciled."
+            ) from None
+        if row["status"] == "reserved":
+            raise UsageError(
+                f"call {reservation_id} is still in flight", hint="Wait for it to end, or end its process first."
+            )
+        held = row["charged_nano"] if row["status"] in ("settled", "released") else row["reserved_nano"]
+        breach = cost_nano > held
+        note = f"reconciled by hand (was {row['status']}, {format_usd(row['charged_nano'])})"
+        _recharge(conn, row, "settled", cost_nano, at=instant(now), breach=breach, note=note)
+        if breach:
+            _suspend(conn, row, cost_nano, now=now)
         ledger.update("attempts", ("id", reservation_id), {"cost_nano": cost_nano})
     return row
 
@@ -501,7 +636,7 @@ def new_alerts(ledger: Ledger, caps: Iterable[Cap], *, now: float) -> list[str]:
     for cap in caps:
         if cap.key is None or cap.limit_nano <= 0 or cap.window not in ("day", "month"):
             continue
-        used = sum(_balance(ledger.conn, cap.key))
+        used = sum(_balance(ledger, cap.key))
         percent = max((step for step in ALERT_PERCENTS if used * 100 >= step * cap.limit_nano), default=None)
         if percent is None:
             continue
@@ -536,12 +671,31 @@ def _where(key: str) -> tuple[str, list[str]]:
     return " AND ".join(f"{columns[kind]} = ?" for kind, _, _ in parts), [value for _, _, value in parts]
 
 
-def _balance(conn: sqlite3.Connection, key: str | None) -> tuple[int, int]:
+def _at(cap: Cap, day: str, month: str) -> Cap:
+    """Return a cap on the day and month given, whenever it was drawn up."""
+    if cap.key is None or cap.window == "run":
+        return cap
+    _, bar, rest = cap.key.partition("|")
+    return replace(cap, key=(f"day:{day}" if cap.window == "day" else f"month:{month}") + bar + rest)
+
+
+def _remember(conn: sqlite3.Connection, profile: str, caps: Iterable[Cap]) -> None:
+    """Keep the profile's own caps where `spend --short` finds them without reading a profile."""
+    limits = {cap.scope: cap.limit_nano for cap in caps if cap.scope in ("day", "month")}
+    for key, value in ((f"caps:{profile}", json.dumps(limits, sort_keys=True)), ("last_profile", profile)):
+        conn.execute(
+            "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value "
+            "WHERE value <> excluded.value",
+            (key, value),
+        )
+
+
+def _balance(ledger: Ledger, key: str | None) -> tuple[int, int]:
     """Return (live, fixed) nano-USD charged to a window."""
     if key is None:
         return 0, 0
-    row = conn.execute("SELECT live_nano, fixed_nano FROM balances WHERE key = ?", (key,)).fetchone()
-    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+    rows = ledger.rows("SELECT live_nano, fixed_nano FROM balances WHERE key = ?", (key,))
+    return (int(rows[0]["live_nano"]), int(rows[0]["fixed_nano"])) if rows else (0, 0)
 
 
 def _move(conn: sqlite3.Connection, keys: Iterable[str], *, live: int = 0, fixed: int = 0) -> None:
@@ -552,34 +706,59 @@ def _move(conn: sqlite3.Connection, keys: Iterable[str], *, live: int = 0, fixed
     )
 
 
-def _recharge(
-    conn: sqlite3.Connection,
-    reservation_id: int,
-    status: Status,
-    charged: int,
-    *,
-    at: str,
-    breach: bool,
-    note: str | None,
-    once: bool = False,
-) -> None:
-    """Change what a reservation is charged, in its own windows, inside the caller's transaction.
+_COLUMNS: Final = (
+    "id", "request_id", "status", "reserved_nano", "charged_nano", "profile", "arm", "run_id", "day", "month", "breach",
+)  # fmt: skip
 
-    With `once`, a reservation that is neither live nor unknown is left as it is: settling twice changes nothing.
+
+def _reservation(conn: sqlite3.Connection, reservation_id: int) -> dict[str, Any]:
+    """Return a reservation as it stands inside the caller's transaction.
+
+    Raises
+    ------
+    LedgerError
+        If there is none.
     """
     row = conn.execute(
-        "SELECT status, charged_nano, profile, arm, run_id, day, month FROM reservations WHERE id = ?",
+        f"SELECT {', '.join(_COLUMNS)} FROM reservations WHERE id = ?",  # noqa: S608 - constants
         (reservation_id,),
     ).fetchone()
     if row is None:
         raise LedgerError(f"reservation {reservation_id} is not in the ledger", hint="Run `scrimp doctor`.")
-    was, was_charged, profile, arm, run_id, day, month = row
-    if once and was not in ("reserved", "unknown"):
-        return
-    live, fixed = (-was_charged, charged) if was == "reserved" else (0, charged - was_charged)
-    _move(conn, _keys(profile, arm, run_id, day, month), live=live, fixed=fixed)
+    return dict(zip(_COLUMNS, row, strict=True))
+
+
+def _recharge(
+    conn: sqlite3.Connection,
+    row: Mapping[str, Any],
+    status: Status,
+    charged: int,
+    *,
+    at: str,
+    breach: bool = False,
+    note: str | None = None,
+) -> None:
+    """Change what a reservation is charged, in its own windows, inside the caller's transaction."""
+    was = int(row["charged_nano"])
+    live, fixed = (-was, charged) if row["status"] == "reserved" else (0, charged - was)
+    _move(conn, _keys(row["profile"], row["arm"], row["run_id"], row["day"], row["month"]), live=live, fixed=fixed)
     conn.execute(
-        "UPDATE reservations SET status = ?, charged_nano = ?, breach = max(breach, ?), settled_at = ?, "
-        "note = coalesce(?, note) WHERE id = ?",
-        (status, charged, int(breach), at, note, reservation_id),
+        "UPDATE reservations SET status = ?, charged_nano = ?, breach = ?, settled_at = ?, note = coalesce(?, note) "
+        "WHERE id = ?",
+        (status, charged, int(breach), at, note, row["id"]),
+    )
+
+
+def _suspend(conn: sqlite3.Connection, row: Mapping[str, Any], cost_nano: int, *, now: float) -> None:
+    """Stop an arm that charged more than was held for a call."""
+    conn.execute(
+        "INSERT OR IGNORE INTO suspensions (profile, arm, at, reason) VALUES (?, ?, ?, ?)",
+        (
+            row["profile"],
+            row["arm"],
+            instant(now),
+            f"call {row['id']} cost {format_usd(cost_nano)}, above its bound of {format_usd(row['reserved_nano'])}"
+            if cost_nano > row["reserved_nano"]
+            else f"call {row['id']} cost {format_usd(cost_nano)}, and {format_usd(row['charged_nano'])} was reported",
+        ),
     )

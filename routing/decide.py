@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from scrimp.profiles.money import format_usd, nano_from_usd, usd_from_nano
 
 from .context import contexts, stack
+from .pace import Pace
 from .policy import Choice, Option, Weighed, choose
 from .predict import ArmInfo
 from .tokens import bound_tokens, estimate_tokens
@@ -66,8 +67,12 @@ class Decision:
         The request's id in the log.
     choice
         The policy's choice, with every arm's numbers.
+    wtp_usd
+        What a right answer was taken to be worth, after pacing.
     ood
         How far the prompt is from what the router was trained on: a quantile in [0, 1].
+    pace
+        How the month stood, where the profile paces itself; None elsewhere.
     """
 
     id: str
@@ -81,6 +86,7 @@ class Decision:
     embedder_id: str
     input_tokens: int
     required: tuple[str, ...] = ()
+    pace: Pace | None = None
 
     @property
     def arm(self) -> str | None:
@@ -119,6 +125,7 @@ class Decision:
             "embedder_id": self.embedder_id,
             "input_tokens": self.input_tokens,
             "required": list(self.required),
+            "pace": None if self.pace is None else self.pace.to_dict(),
             "arms": [_weighed_dict(weighed, choice) for weighed in choice.weighed],
         }
 
@@ -146,6 +153,7 @@ class Decision:
             embedder_id=trace["embedder_id"],
             input_tokens=trace["input_tokens"],
             required=tuple(trace["required"]),
+            pace=None if trace.get("pace") is None else Pace(**trace["pace"]),
         )
 
 
@@ -241,7 +249,14 @@ class Decider:
 
     def price(self, arm: str) -> ArmPrice | None:
         """Return an arm's price."""
-        return next(known.price for known in self._known if known.arm.name == arm)
+        return self._find(arm).price
+
+    def window(self, arm: str) -> int | None:
+        """Return an arm's context window in tokens; None where it is not known."""
+        return self._find(arm).window
+
+    def _find(self, arm: str) -> _Known:
+        return next(known for known in self._known if known.arm.name == arm)
 
     def contexts(self, texts: Sequence[str]) -> list[Context]:
         """Return the context of each prompt (this loads the embedder)."""
@@ -263,6 +278,7 @@ class Decider:
         row: int = 0,
         left_nano: Mapping[str, int | None] | None = None,
         blocked: Mapping[str, str] | None = None,
+        pace: Pace | None = None,
     ) -> Decision:
         """Decide which arm takes a prompt.
 
@@ -275,11 +291,15 @@ class Decider:
             unless a lower output limit that still covers the predicted 90th percentile fits.
         blocked
             Arms that cannot be called now, and why (suspended, no key).
+        pace
+            How the month stands (`budget.month_pace`): it lowers wtp_usd when spending runs ahead of the calendar.
         """
         left_nano = left_nano or {}
         blocked = blocked or {}
         policy = self.profile.policy
         wtp_usd = policy.wtp if wishes.wtp_usd is None else wishes.wtp_usd
+        if pace is not None:
+            wtp_usd *= pace.factor
         min_quality = policy.min_quality if wishes.min_quality is None else wishes.min_quality
         explore = policy.explore if wishes.explore is None else wishes.explore
         n_input = estimate_tokens(prompt)
@@ -330,6 +350,7 @@ class Decider:
             embedder_id=self.embedder.id,
             input_tokens=n_input,
             required=tuple(sorted(prompt.required)),
+            pace=pace,
         )
 
 
@@ -406,7 +427,7 @@ def _option(
         cost = price.expected_nano(n_input, n_p50)
         p90_cost = price.expected_nano(n_input, n_p90)
         bound = price.bound_nano(bound_in, limit)
-        if why is None and left is not None and bound > left:
+        if why is None and left is not None and bound > max(left, 0):  # what is free is never refused
             fitting = _limit_that_fits(price, bound_in, limit, left) if may_lower else 0
             if fitting > n_p90:
                 limit, bound, lowered = fitting, price.bound_nano(bound_in, fitting), True

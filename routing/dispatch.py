@@ -230,9 +230,10 @@ class _Deaf:
 def warm() -> threading.Thread:
     """Begin `prepare` in the background, so that it overlaps with other work; a later call waits for it.
 
-    Also imports what litellm puts off until its first call, about half a second's worth.
+    Also imports what litellm puts off until its first call, about half a second's worth. The process cannot end in the
+    middle of an import: the thread is no daemon, since litellm's finalisers import too, and would wait for it for ever.
     """
-    thread = threading.Thread(target=_warm, name="scrimp-litellm", daemon=True)
+    thread = threading.Thread(target=_warm, name="scrimp-litellm", daemon=False)
     thread.start()
     return thread
 
@@ -243,7 +244,8 @@ def _warm() -> None:
     with contextlib.suppress(Exception):  # whoever calls next meets the error, and can say it
         prepare()
         for name in ("httpcore", "openai.resources"):
-            importlib.import_module(name)
+            if threading.main_thread().is_alive():
+                importlib.import_module(name)
 
 
 async def aclose() -> None:

@@ -206,13 +206,15 @@ def purge(ledger: Ledger, *, before: str | None = None) -> int:
     return n_removed
 
 
-def retire(ledger: Ledger, *, before: str) -> int:
-    """Forget the requests older than a profile's retention, without rewriting the file."""
-    if not ledger.rows("SELECT 1 FROM requests WHERE created_at < ? LIMIT 1", (before,)):
+def retire(ledger: Ledger, *, profile: str, before: str) -> int:
+    """Forget a profile's requests that are older than it keeps them, without rewriting the file; return how many."""
+    old = "SELECT id FROM requests WHERE created_at < ? AND profile = ?"
+    if not ledger.rows(f"{old} LIMIT 1", (before, profile)):
         return 0
     with ledger.transaction() as conn:
-        conn.execute("DELETE FROM labels WHERE request_id IN (SELECT id FROM requests WHERE created_at < ?)", (before,))
-        return conn.execute("DELETE FROM requests WHERE created_at < ?", (before,)).rowcount
+        conn.execute(f"DELETE FROM labels WHERE request_id IN ({old})", (before, profile))  # noqa: S608 - constants
+        conn.execute("DELETE FROM requests WHERE created_at < ? AND profile = ?", (before, profile))
+        return int(conn.execute("SELECT changes()").fetchone()[0])
 
 
 def _rewrite(ledger: Ledger) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -42,6 +43,15 @@ def canonical_name(model: str) -> str:
 
 def _undated(name: str) -> str:
     return re.sub(r"-(?:20\d{2}-\d{2}-\d{2}|20\d{6}|\d{4}|latest)$", "", name)
+
+
+@lru_cache(maxsize=8)
+def _positions(models: tuple[str, ...]) -> dict[str, int]:
+    """Return each known model's position, by its name and, where only one dated name shares it, by the undated name."""
+    undated: dict[str, list[int]] = {}
+    for j, name in enumerate(models):
+        undated.setdefault(_undated(name), []).append(j)
+    return {name: at[0] for name, at in undated.items() if len(at) == 1} | {name: j for j, name in enumerate(models)}
 
 
 def prompt_hash(prompt: str) -> int:
@@ -110,6 +120,8 @@ class ArmLayer:
         Standard deviation of the shift.
     calibrated
         Whether enough outcomes stand behind it to call its quality calibrated.
+    whole
+        Whether `weights` give the whole logit, not what is added to the shared one.
     token_shift
         Added to ln of the median output tokens; None leaves them.
     ability
@@ -120,6 +132,7 @@ class ArmLayer:
     n_outcomes: int
     shift_sd: float
     calibrated: bool
+    whole: bool = False
     token_shift: float | None = None
     ability: float | None = None
 
@@ -158,11 +171,7 @@ class LearnedRouter:
 
     def known(self, model: str) -> int | None:
         """Return the position of a known model's head; a name without its date fits where one dated name does."""
-        name = canonical_name(model)
-        if name in self.models:
-            return self.models.index(name)
-        dated = [j for j, known in enumerate(self.models) if _undated(known) == name]
-        return dated[0] if len(dated) == 1 else None
+        return _positions(self.models).get(canonical_name(model))
 
     def seen(self, prompts: Sequence[str]) -> NDArray[np.bool_]:
         """Return `(n,) bool`: which prompts were trained on (a false yes in 400,000)."""
@@ -223,7 +232,11 @@ class LearnedRouter:
         trust = np.clip((_STRANGE - ood) / (_STRANGE - _FAMILIAR), 0.0, 1.0)
         for a, (j, layer) in enumerate(zip(known, layers, strict=True)):
             if layer is not None:
-                logit[:, a] += trust * (x @ layer.weights) + (1.0 - trust) * layer.weights[-1]
+                learnt = x @ layer.weights
+                if layer.whole:
+                    logit[:, a] = trust * learnt + (1.0 - trust) * logit[:, a]
+                else:
+                    logit[:, a] += trust * learnt + (1.0 - trust) * layer.weights[-1]
                 sd[a] = min(sd[a], layer.shift_sd + 0.2)
                 basis[a] = "calibrated" if layer.calibrated else "prior"
             elif j is not None and all_known:

@@ -11,6 +11,7 @@ import fcntl
 import os
 import secrets
 import sqlite3
+import threading
 import time
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -55,15 +56,35 @@ class Ledger:
     """
 
     def __init__(self, conn: sqlite3.Connection, path: Path) -> None:
-        self.conn = conn
         self.path = path
+        self._conn = conn
+        self._pid = os.getpid()
+        self._turn = threading.RLock()
         self._zone: tzinfo | None = None
+        self._zone_name: str | None = None
 
     # -- plumbing ---------------------------------------------------------------------------------------------------
 
+    @property
+    def conn(self) -> sqlite3.Connection:
+        """The connection.
+
+        Raises
+        ------
+        LedgerError
+            In a process that was forked from the one that opened it: SQLite's locks do not survive a fork.
+        """
+        if os.getpid() != self._pid:
+            raise LedgerError(
+                f"the ledger {self.path} was opened before this process was forked",
+                hint="Please report this: each process has to open the ledger for itself.",
+            )
+        return self._conn
+
     def close(self) -> None:
-        """Close the connection."""
-        self.conn.close()
+        """Close the connection (in the process that opened it: elsewhere this does nothing)."""
+        if os.getpid() == self._pid:
+            self._conn.close()
 
     def __enter__(self) -> Self:
         return self
@@ -75,32 +96,60 @@ class Ledger:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Run a block as one BEGIN IMMEDIATE transaction: committed at its end, rolled back on any error.
 
+        Inside another one it is a part of it: undone by itself on an error, committed with the whole. Threads that
+        share the ledger take turns.
+
         Raises
         ------
         LedgerError
             If the ledger cannot be written (full disk, read-only folder, corruption): then nothing was changed.
         """
+        conn = self.conn
+        with self._turn, self._part() if conn.in_transaction else self._whole():
+            yield conn
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        conn = self.conn
         try:
-            self.conn.execute("BEGIN IMMEDIATE")
+            conn.execute("BEGIN IMMEDIATE")
             try:
-                yield self.conn
+                yield
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
-                    self.conn.execute("ROLLBACK")
+                    conn.execute("ROLLBACK")
                 raise
-            self.conn.execute("COMMIT")
+            conn.execute("COMMIT")
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
-                if self.conn.in_transaction:
-                    self.conn.execute("ROLLBACK")
+                if conn.in_transaction:
+                    conn.execute("ROLLBACK")
+            raise _explain(error, self.path) from error
+
+    @contextlib.contextmanager
+    def _part(self) -> Iterator[None]:
+        """Run a block as a part of the current transaction."""
+        try:
+            self.conn.execute("SAVEPOINT part")
+            try:
+                yield
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self.conn.execute("ROLLBACK TO part")
+                    self.conn.execute("RELEASE part")
+                raise
+            self.conn.execute("RELEASE part")
+        except sqlite3.Error as error:
             raise _explain(error, self.path) from error
 
     def rows(self, sql: str, parameters: Sequence[object] | dict[str, object] = ()) -> list[dict[str, Any]]:
         """Run a query and return its rows as dictionaries."""
+        conn = self.conn
         try:
-            cursor = self.conn.execute(sql, parameters)
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor]
+            with self._turn:
+                cursor = conn.execute(sql, parameters)
+                names = [column[0] for column in cursor.description]
+                return [dict(zip(names, row, strict=True)) for row in cursor]
         except sqlite3.Error as error:
             raise _explain(error, self.path) from error
 
@@ -122,15 +171,18 @@ class Ledger:
     def zone(self) -> tzinfo:
         """The time zone of the ledger's days and months, fixed when it was made."""
         if self._zone is None:
-            (name,) = self.conn.execute("SELECT value FROM meta WHERE key = 'zone'").fetchone()
-            self._zone = _zone(name)
+            self._zone = _zone(self.zone_name)
         return self._zone
 
     @property
     def zone_name(self) -> str:
         """The zone's name: IANA's, or an offset such as +02:00."""
-        (name,) = self.conn.execute("SELECT value FROM meta WHERE key = 'zone'").fetchone()
-        return str(name)
+        if self._zone_name is None:
+            rows = self.rows("SELECT value FROM meta WHERE key = 'zone'")
+            if not rows:
+                raise _damaged(self.path, "it does not say in which time zone its days are")
+            self._zone_name = str(rows[0]["value"])
+        return self._zone_name
 
     def windows(self, now: float) -> tuple[str, str]:
         """Return the day (YYYY-MM-DD) and the month (YYYY-MM) of an instant, in the ledger's zone."""
@@ -147,13 +199,23 @@ class Ledger:
         now
             POSIX time.
         """
+        return self._span(window, now)[1].isoformat()
+
+    def month_gone(self, now: float) -> float:
+        """Return which share of its month an instant lies at, in [0, 1)."""
+        start, end = (each.timestamp() for each in self._span("month", now))
+        return min(max((now - start) / (end - start), 0.0), 1.0)
+
+    def _span(self, window: str, now: float) -> tuple[datetime, datetime]:
+        """Return the first instant of a day or month, and that of the next one."""
         local = datetime.fromtimestamp(now, self.zone)
-        start = local.replace(hour=0, minute=0, second=0, microsecond=0)
+        start = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None, fold=0)
         if window == "day":
-            end = (start.replace(tzinfo=None) + timedelta(days=1)).replace(tzinfo=self.zone)
+            end = start + timedelta(days=1)
         else:
-            end = (start.replace(day=1, tzinfo=None) + timedelta(days=32)).replace(day=1, tzinfo=self.zone)
-        return end.isoformat()
+            start = start.replace(day=1)
+            end = (start + timedelta(days=32)).replace(day=1)
+        return start.replace(tzinfo=self.zone), end.replace(tzinfo=self.zone)
 
 
 def open_ledger(path: Path) -> Ledger:

@@ -153,6 +153,28 @@ def _m1_ledger(conn: sqlite3.Connection) -> None:
         defaults={"weight": 1.0},
     )
     db.table("labels").create_index(["request_id"])
+    db.table("batch_runs").create(
+        {
+            "id": str,
+            "created_at": str,
+            "finished_at": str,
+            "status": str,  # running | stopped | finished | cancelled
+            "profile": str,
+            "input": str,
+            "input_sha256": str,
+            "output": str,
+            "n_rows": int,
+            "options": str,  # JSON: what `--resume` goes on with
+        },
+        pk="id",
+        not_null={"created_at", "status", "profile", "input", "input_sha256", "output", "n_rows", "options"},
+    )
+    # A row that is not here has not been sent. `offset` and `length` say where the journal holds its result.
+    conn.execute(
+        "CREATE TABLE batch_rows (run_id TEXT NOT NULL, n INTEGER NOT NULL, status TEXT NOT NULL, request_id TEXT, "
+        "arm TEXT, cost_nano INTEGER, same BLOB, offset INTEGER, length INTEGER, PRIMARY KEY (run_id, n)) WITHOUT ROWID"
+    )
+    conn.execute("CREATE INDEX idx_batch_rows_same ON batch_rows(run_id, same) WHERE same IS NOT NULL")
 
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_m1_ledger,)

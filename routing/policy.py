@@ -277,6 +277,8 @@ def _why(option: Option, chosen: Option | None, wtp_usd: float, min_quality: flo
     mine, best = utility(option, wtp_usd), utility(chosen, wtp_usd)
     if mine is None or best is None:
         return "cost not known"
+    if mine == best:
+        return "worth exactly as much"
     if mine > best:
         return "worth more, but not drawn or not asked for"
     if option.quality > chosen.quality:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -163,13 +163,11 @@ class TierPrior:
 
 def shipped_folder() -> Path:
     """Return where the shipped router lies."""
-    from pathlib import Path as _Path
-
-    return _Path(__file__).parent / "weights" / "router"
+    return Path(__file__).parent / "weights" / "router"
 
 
 def current_version(routers_dir: Path) -> str | None:
-    """Return the name of the promoted version, as the file `current` in `routers_dir` states it; None for the shipped."""
+    """Return the name of the promoted version, from the file `current`; None for the shipped."""
     try:
         name = (routers_dir / "current").read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
@@ -202,13 +200,13 @@ def load_router(version: str | None, routers_dir: Path, *, embedder_id: str | No
     from .router_file import read_router
 
     named = version is not None and version != SHIPPED
+    if named and (Path(str(version)).name != version or str(version).startswith(".")):
+        raise DataError(f"router version {version!r} refused: that is not the name of a version")
     chosen = version if version is not None else current_version(routers_dir)
     note = None
     if chosen is not None and chosen != SHIPPED:
         try:
-            if "/" in chosen or "\\" in chosen or chosen.startswith("."):
-                raise DataError(f"router version {chosen!r} refused: that is not the name of a version")
-            return read_router(routers_dir / chosen, embedder_id=embedder_id)
+            return read_router(routers_dir / Path(chosen).name, embedder_id=embedder_id)
         except DataError as error:
             if named:
                 raise

@@ -47,8 +47,10 @@ def write_router(router: LearnedRouter, folder: Path) -> None:
     arrays: dict[str, Any] = {}
     for name in _ARRAYS:
         value = getattr(router.weights, name)
-        kind = _STORED.get(name, np.float32)
-        arrays[name] = value.astype(kind) if name in _STORED else np.round(value, 6).astype(kind) + kind(0.0)
+        if name in _STORED:
+            arrays[name] = value.astype(_STORED[name])
+        else:
+            arrays[name] = np.round(value, 6).astype(np.float32) + np.float32(0.0)  # no negative zeros
     for k, key in enumerate(sorted(router.layers)):
         arrays[f"layer_{k}"] = np.round(router.layers[key].weights, 6).astype(np.float32)
     buffer = io.BytesIO()
@@ -69,6 +71,7 @@ def write_router(router: LearnedRouter, folder: Path) -> None:
                 "n_outcomes": layer.n_outcomes,
                 "shift_sd": layer.shift_sd,
                 "calibrated": layer.calibrated,
+                "whole": layer.whole,
                 "token_shift": layer.token_shift,
                 "ability": layer.ability,
             }
@@ -182,6 +185,7 @@ def read_router(folder: Path, *, embedder_id: str | None = None) -> LearnedRoute
                 n_outcomes=int(entry["n_outcomes"]),
                 shift_sd=float(entry["shift_sd"]),
                 calibrated=bool(entry["calibrated"]),
+                whole=bool(entry.get("whole", False)),
                 token_shift=None if entry.get("token_shift") is None else float(entry["token_shift"]),
                 ability=None if entry.get("ability") is None else float(entry["ability"]),
             )

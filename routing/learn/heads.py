@@ -30,7 +30,7 @@ def map_logistic(
     weight: Floats | None = None,
     prior: Floats | None = None,
     max_iterations: int = 50,
-    tolerance: float = 1e-8,
+    tolerance: float = 1e-7,
 ) -> Floats:
     """Fit a logistic head by maximum a posteriori: coefficients are drawn towards a prior, not towards zero.
 

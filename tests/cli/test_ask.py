@@ -280,3 +280,18 @@ def test_escapes_of_a_model_do_not_reach_a_terminal(home, profile, server):
     assert b"\x1b" not in shown
     assert b"\x07" not in shown
     assert "\u202e".encode() not in shown
+
+
+def test_the_log_keeps_no_longer_than_the_profile_says(scrimp, profile, home):
+    from scrimp.profiles.paths import paths
+    from scrimp.routing.ledger import open_ledger
+
+    path = profile(small="ok", extra="[log]\nretention_days = 30\n")
+    old = ask_json(scrimp, "-p", path, "an old question")
+    with open_ledger(paths().ledger) as ledger, ledger.transaction() as conn:
+        conn.execute("UPDATE requests SET created_at = '2020-01-01T00:00:00.000000Z'")
+    new = ask_json(scrimp, "-p", path, "a new question")
+    kept = [row["id"] for row in json.loads(scrimp("log", "--json").out)["rows"]]
+    assert kept == [new["id"]]
+    assert old["id"] not in kept
+    assert json.loads(scrimp("spend", "--json", "-p", path).out)["rows"][0]["n_calls"] == 2

@@ -581,6 +581,13 @@ def test_litellm_is_quiet_and_reads_no_env_file(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_a_process_that_warmed_up_for_nothing_ends(server):
+    """A thread frozen in an import at exit would hold a lock that litellm's finalisers wait for."""
+    code = "from scrimp.routing import dispatch; dispatch.warm(); print('end')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
+
+
 # ---- errors for users
 
 ARM = SimpleNamespace(name="small", model="openai/gpt-5-mini", api_base=None, key_env="MY_KEY")

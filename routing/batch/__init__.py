@@ -1,0 +1,1 @@
+"""Files of prompts under one budget: read, plan, send, survive, write."""

@@ -1,0 +1,122 @@
+"""How fast calls may go: requests and tokens a minute for each arm, and calls in flight for each provider."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["Bucket", "ProviderGate"]
+
+_BURST: Final = 0.1
+"""Share of a minute's allowance that may go at once; the rest trickles, so that no minute holds more than all of it."""
+
+_CALM_S: Final = 1.0
+"""After a cut, further refusals of calls that were on their way do not cut again for this long."""
+
+
+class Bucket:
+    """A token bucket: at most `per_minute` in any 60 seconds.
+
+    A tenth may go at once and nine tenths trickle in, so a minute sees burst + rate * 60 s = `per_minute`.
+
+    Parameters
+    ----------
+    per_minute
+        The allowance.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(self, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.burst = max(1.0, per_minute * _BURST)
+        self.rate = max(per_minute - self.burst, per_minute * 0.5) / 60.0
+        self.clock = clock
+        self.level = self.burst
+        self.at = clock()
+
+    def take(self, amount: float) -> float:
+        """Take an amount, and return how long to wait before it may be used, in seconds.
+
+        An amount above the burst is let through when the bucket is full, and paid for afterwards.
+        """
+        now = self.clock()
+        self.level = min(self.burst, self.level + (now - self.at) * self.rate)
+        self.at = now
+        needed = min(amount, self.burst)
+        wait = 0.0 if self.level >= needed else (needed - self.level) / self.rate
+        self.level -= amount
+        return wait
+
+
+class ProviderGate:
+    """How many calls of one provider are in flight: additive increase, multiplicative decrease.
+
+    Every answer raises the limit by 1/limit (so by one for each round of calls); a refusal for rate halves it, and
+    holds all calls back for as long as the provider asks. Chiu and Jain (1989), Computer Networks 17(1).
+
+    Parameters
+    ----------
+    most
+        The limit to start at and to come back to.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.most = most
+        self.limit = float(most)
+        self.in_flight = 0
+        self.clock = clock
+        self.sleep = sleep
+        self._calm_until = 0.0
+        self._closed_until = 0.0
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def enter(self) -> None:
+        """Wait for a place."""
+        while True:
+            wait = self._closed_until - self.clock()
+            if wait > 0.0:
+                await self.sleep(wait)
+                continue
+            if self.in_flight < max(1, int(self.limit)):
+                self.in_flight += 1
+                return
+            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(place)
+            await place
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self.in_flight -= 1
+        self._wake()
+
+    def answered(self) -> None:
+        """Count an answer."""
+        self.limit = min(float(self.most), self.limit + 1.0 / self.limit)
+        self._wake()
+
+    def refused(self, retry_after_s: float | None) -> None:
+        """Count a refusal for rate."""
+        now = self.clock()
+        if now >= self._calm_until:
+            self.limit = max(1.0, self.limit / 2.0)
+            self._calm_until = now + _CALM_S
+        if retry_after_s is not None:
+            self._closed_until = max(self._closed_until, now + min(retry_after_s, 300.0))
+
+    def _wake(self) -> None:
+        free = max(1, int(self.limit)) - self.in_flight
+        while self._waiting and free > 0:
+            place = self._waiting.pop(0)
+            if not place.done():
+                place.set_result(None)
+                free -= 1
