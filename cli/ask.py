@@ -90,7 +90,7 @@ def ask(
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Confirm --cap-override.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No line of cost and choice on stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Nothing on stderr but errors and warnings.")] = False,
     seed: SeedOption = None,
 ) -> int:
     """Answer a prompt with the cheapest arm that will do the job.

@@ -63,7 +63,9 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
     from scrimp.routing.decide import Wishes
 
     prompt = _prompt(flags)
-    loaded = session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp, min_quality=flags.min_quality)
+    loaded = session.load(
+        flags.profile, prefer=flags.prefer, wtp=flags.wtp, min_quality=flags.min_quality, quiet=flags.quiet
+    )
     override = session.parse_usd(flags.cap_override, "--cap-override")
     if override is not None and not flags.confirmed:
         raise UsageError(

@@ -407,7 +407,7 @@ class Asker:
             try:
                 reply = self.attempt(call, heard if on_text is not None else None)
             except CallError as error:
-                self._settle_failure(reservation, option, price, error, progress, received)
+                self._settle_failure(reservation, option, price, error, progress, received, keep=ask.keep)
                 progress.errors.append((option.arm, error))
                 delay = backoff.next_delay(error) if error.retryable and not progress.shown else None
                 if delay is None:
@@ -516,6 +516,8 @@ class Asker:
         error: CallError,
         progress: _Progress,
         received: list[str],
+        *,
+        keep: str,
     ) -> None:
         """Give back what a failed call certainly did not cost; charge what it reported, or else the whole bound."""
         usage = None if error.reply is None else error.reply.usage
@@ -529,7 +531,8 @@ class Asker:
             cost_nano=cost,
             released=certain,
             now=self.clock(),
-            attempt={"error_kind": error.kind, "error": error.message}
+            # A provider's error may quote the prompt.
+            attempt={"error_kind": error.kind, "error": None if keep == "money" else error.message}
             | ({} if error.reply is None else attempt_row(error.reply, usage, error.reply.usage_status, cost)),
             note=None if certain else f"{error.kind}: may have been billed",
         )

@@ -132,3 +132,13 @@ def test_no_server_at_all(scrimp, tmp_path, monkeypatch):
     done = scrimp("ask", "-p", path, "hello")
     assert done.code == 5
     assert json.loads(scrimp("spend", "--json", "-p", path).out)["rows"][0]["charged_usd"] == 0
+
+
+def test_without_a_log_no_error_text_is_kept(scrimp, profile, home):
+    assert scrimp("ask", "-p", profile(small="400"), "--no-log", "hello").code == 5
+    from scrimp.profiles.paths import paths
+    from scrimp.routing.ledger import open_ledger
+
+    with open_ledger(paths().ledger) as ledger:
+        (row,) = ledger.rows("SELECT error_kind, error FROM attempts")
+    assert row == {"error_kind": "bad_request", "error": None}

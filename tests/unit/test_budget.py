@@ -423,7 +423,7 @@ def test_the_pace_is_that_of_the_tightest_month(ledger):
     pace = budget.month_pace(ledger, owner, now=NOON)
     assert (pace.scope, pace.used) == ("month", 0.9)
     assert pace.gone == pytest.approx(14.5 / 30)
-    assert pace.factor == pytest.approx((0.1 / (15.5 / 30)) ** 2)
+    assert pace.factor == pytest.approx((0.1 / (15.5 / 30)) ** 4)
     budget.set_shared_cap(ledger, "shared:month", 91 * CENT, now=NOON)
     assert budget.month_pace(ledger, owner, now=NOON).scope == "shared:month"
 

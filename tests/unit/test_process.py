@@ -1,0 +1,54 @@
+"""Processes by name: the living, the dead, and a number used again."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+from scrimp.routing.process import Process, boot_id, is_alive, this_process
+
+
+def test_this_process_is_alive_and_named():
+    me = this_process()
+    assert me.pid == os.getpid()
+    assert me.started
+    assert me.boot_id == boot_id()
+    assert is_alive(me)
+
+
+def test_a_number_used_again_is_another_process():
+    me = this_process()
+    assert not is_alive(replace(me, started="12"))
+
+
+def test_another_boot_is_long_gone():
+    assert not is_alive(replace(this_process(), boot_id="another"))
+
+
+def test_a_process_whose_start_was_not_recorded_is_told_by_its_number():
+    assert is_alive(Process(os.getpid(), None, boot_id()))
+
+
+def test_a_dead_process_and_a_zombie_are_dead():
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    alive = Process(child.pid, None, boot_id())
+    assert is_alive(alive)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, and still in the table of processes
+    assert not is_alive(alive)
+    child.wait()
+    child.stdin.close()
+    assert not is_alive(alive)
+
+
+def test_a_fork_has_its_own_name():
+    read, write = os.pipe()
+    me = this_process()
+    pid = os.fork()
+    if pid == 0:  # pragma: no cover - in the child
+        os.write(write, str(this_process().pid).encode())
+        os._exit(0)
+    os.close(write)
+    os.waitpid(pid, 0)
+    with os.fdopen(read) as pipe:
+        assert int(pipe.read()) == pid != me.pid
