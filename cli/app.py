@@ -131,6 +131,9 @@ def run(argv: Sequence[str]) -> int:
             show()  # a usage error of the command-line parser
             return code
         return _unexpected(error)
+    finally:
+        if session := sys.modules.get(f"{__package__}.session"):
+            session.close()
 
 
 def _debugging() -> bool:

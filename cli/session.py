@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scrimp.routing.prices import PriceTable
 
 __all__ = [
+    "close",
     "find_key",
     "keys",
     "ledger",
@@ -75,18 +76,26 @@ def make_decider(profile: Profile) -> Decider:
     return Decider(profile, price_table(), router, embedder)
 
 
+_open: list[Ledger] = []
+
+
 def ledger() -> Ledger:
-    """Open the ledger to write, making it on first use."""
+    """Open the ledger to write, making it on first use; `close` closes it at the command's end."""
     from scrimp.routing.ledger import open_ledger
 
-    return open_ledger(paths().ledger)
+    _open.append(open_ledger(paths().ledger))
+    return _open[-1]
 
 
 def ledger_to_read() -> Ledger | None:
-    """Open the ledger to read; None when there is none yet."""
-    from scrimp.routing.ledger import read_ledger
+    """Open the ledger to read; None when there is none yet (reading never makes one)."""
+    return ledger() if paths().ledger.exists() else None
 
-    return read_ledger(paths().ledger)
+
+def close() -> None:
+    """Close what this command opened."""
+    while _open:
+        _open.pop().close()
 
 
 @cache

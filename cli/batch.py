@@ -1,0 +1,189 @@
+"""`scrimp batch`: a file of prompts, one budget, nothing lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scrimp.profiles.errors import UsageError
+
+from .batching import BatchFlags, cancel_run, list_runs, run_batch, show_run
+from .options import (
+    ArmOption,
+    JsonOption,
+    LocalOnly,
+    Needs,
+    Offline,
+    PreferOption,
+    ProfileOption,
+    SeedOption,
+    WtpOption,
+)
+from .parser import new_app
+
+__all__ = ["app", "batch"]
+
+app = new_app()
+
+EPILOG = """\b
+Examples:
+  scrimp batch prompts.jsonl -o answers.jsonl -n               what it would cost; sends nothing
+  scrimp batch prompts.jsonl -o answers.jsonl --max-cost 2     the most quality that $2 buys
+  scrimp batch mails.csv -o out.csv -t "Sort this mail: {{body}}" --check re:^(work|home)$
+  scrimp batch --resume                                        go on after a crash or Ctrl-C
+  scrimp batch --resume --retry-unknown --retry-errors
+  scrimp batch list; scrimp batch show ID; scrimp batch cancel ID
+\b
+A file called list, show or cancel is meant by ./list.
+"""
+
+
+@app.command(epilog=EPILOG)
+def batch(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT | list | show ID | cancel ID",
+            help="JSON Lines (prompt, messages, or OpenAI's Batch shape), CSV, TSV, plain lines; also .gz; - is stdin.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the answers go (.gz is packed).")
+    ] = None,
+    estimate: Annotated[
+        bool, typer.Option("-n", "--estimate", help="Say what it would cost and bring; send nothing.")
+    ] = False,
+    profile: ProfileOption = None,
+    arm: ArmOption = None,
+    max_cost: Annotated[
+        str | None,
+        typer.Option("--max-cost", metavar="USD", help="Spend at most this, and get the most quality for it."),
+    ] = None,
+    min_quality: Annotated[
+        float | None,
+        typer.Option(
+            "--min-quality",
+            metavar="0..1",
+            min=0.0,
+            max=1.0,
+            help="Reach this predicted quality on average, at the least cost.",
+        ),
+    ] = None,
+    wtp: WtpOption = None,
+    prefer: PreferOption = None,
+    system: Annotated[
+        str | None, typer.Option("-s", "--system", metavar="TEXT", help="System prompt of rows that bring none.")
+    ] = None,
+    format: Annotated[  # noqa: A002 - the flag's own word
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="jsonl, csv, tsv or lines; else by name or content."),
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option("--column", metavar="NAME", help="The column, or key, that holds the prompt.")
+    ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            "-t", "--template", metavar="TEXT|FILE", help="Make the prompt from columns: {{name}} stands for one."
+        ),
+    ] = None,
+    schema: Annotated[
+        str | None, typer.Option("--schema", metavar="JSON|FILE", help="Every answer must satisfy this JSON Schema.")
+    ] = None,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--check",
+            metavar="CHECK",
+            help="Every answer must pass: a check's name, re:PATTERN or cmd:COMMAND. Repeats.",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", metavar="N", min=1, max=1024, help="Calls in flight on each arm (8).")
+    ] = None,
+    max_errors: Annotated[
+        int | None, typer.Option("--max-errors", metavar="N", min=1, help="Stop after this many failed rows.")
+    ] = None,
+    cache: Annotated[
+        str | None, typer.Option("--cache", metavar="AGE", help="Use and keep cached answers up to this old (12h, 7d).")
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that cannot be read.")] = False,
+    unordered: Annotated[bool, typer.Option("--unordered", help="Write answers in the order they came.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the output, and give up its old run.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the last run (of this output, with -o).")
+    ] = False,
+    retry_unknown: Annotated[
+        bool,
+        typer.Option("--retry-unknown", help="With --resume: ask rows again that may have been answered and paid."),
+    ] = False,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="With --resume: ask failed and skipped rows again.")
+    ] = False,
+    local_only: LocalOnly = False,
+    offline: Offline = False,
+    need: Needs = None,
+    tag: Annotated[str | None, typer.Option("--tag", help="A word to find the calls by in log and spend.")] = None,
+    no_log: Annotated[bool, typer.Option("--no-log", help="Log the money only, no text.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask before an expensive run.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
+    json: JsonOption = False,
+    seed: SeedOption = None,
+) -> int:
+    """Answer a file of prompts under one budget; kill it at any point, and --resume finishes it."""
+    words = words or []
+    if words and words[0] in ("list", "show", "cancel"):
+        return _about_runs(words, as_json=json)
+    if len(words) > 1:
+        raise UsageError(f"one input at a time, not {len(words)}", hint="Put their rows in one file.")
+    flags = BatchFlags(
+        input=words[0] if words else None,
+        output=output,
+        profile=profile,
+        arm=arm,
+        max_cost=max_cost,
+        min_quality=min_quality,
+        wtp=wtp,
+        prefer=prefer,
+        system=system,
+        format=format,
+        column=column,
+        template=template,
+        schema=schema,
+        check=tuple(check or ()),
+        jobs=jobs,
+        max_errors=max_errors,
+        cache=cache,
+        skip_bad=skip_bad,
+        unordered=unordered,
+        on_this_machine=local_only or offline,
+        need=tuple(need or ()),
+        tag=tag,
+        no_log=no_log,
+        seed=seed,
+    )
+    return run_batch(
+        flags,
+        estimate_only=estimate,
+        overwrite=overwrite,
+        resume=resume,
+        retry_unknown=retry_unknown,
+        retry_errors=retry_errors,
+        confirmed=yes,
+        quiet=quiet,
+        as_json=json,
+    )
+
+
+def _about_runs(words: list[str], *, as_json: bool) -> int:
+    if words[0] == "list":
+        if len(words) > 1:
+            raise UsageError("`scrimp batch list` takes no argument")
+        return list_runs(as_json=as_json)
+    if len(words) != 2:
+        raise UsageError(f"which run? `scrimp batch {words[0]} ID`", hint="`scrimp batch list` shows the runs.")
+    return (show_run if words[0] == "show" else cancel_run)(words[1], as_json=as_json)

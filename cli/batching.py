@@ -1,0 +1,809 @@
+"""From the flags of `batch` to a run: planned, confirmed, run, written out and summed up."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
+from scrimp.profiles.money import format_usd, nano_from_usd, usd_from_nano
+from scrimp.profiles.paths import make_private_dir, paths
+
+from . import session
+from .batch_progress import watch
+from .result import Column, Result, Table, emit, say
+
+if TYPE_CHECKING:
+    from scrimp.profiles.schema import Profile
+    from scrimp.routing.batch.choosing import Chooser
+    from scrimp.routing.batch.engine import Engine, Stats
+    from scrimp.routing.batch.output import Journal
+    from scrimp.routing.batch.plan import Estimate
+    from scrimp.routing.batch.rows import Scan, Source
+    from scrimp.routing.batch.runs import Run
+    from scrimp.routing.decide import Wishes
+    from scrimp.routing.ledger import Ledger
+
+__all__ = ["BatchFlags", "cancel_run", "list_runs", "run_batch", "show_run"]
+
+DEFAULT_JOBS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFlags:
+    """The flags of a run, as given; `--resume` goes on with those it was started with, where no others are given."""
+
+    input: str | None = None
+    output: Path | None = None
+    profile: str | None = None
+    arm: str | None = None
+    max_cost: str | None = None
+    min_quality: float | None = None
+    wtp: float | None = None
+    prefer: str | None = None
+    system: str | None = None
+    format: str | None = None
+    column: str | None = None
+    template: str | None = None
+    schema: str | None = None
+    check: tuple[str, ...] = ()
+    jobs: int | None = None
+    max_errors: int | None = None
+    cache: str | None = None
+    skip_bad: bool = False
+    unordered: bool = False
+    on_this_machine: bool = False
+    need: tuple[str, ...] = ()
+    tag: str | None = None
+    no_log: bool = False
+    seed: int | None = None
+
+    def to_saved(self) -> dict[str, Any]:
+        """Return what the run remembers of them."""
+        return {key: value for key, value in asdict(self).items() if key not in ("input", "output")}
+
+    def over(self, saved: dict[str, Any]) -> BatchFlags:
+        """Return the flags of a resumed run: these, where they were given, over what it remembers."""
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        names = {each.name for each in fields(self)}
+        merged = {key: value for key, value in saved.items() if key in names}
+        merged |= {key: value for key, value in given.items() if value not in (None, False, ())}
+        merged["check"], merged["need"] = tuple(merged.get("check", ())), tuple(merged.get("need", ()))
+        return BatchFlags(**merged)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A run that is ready to go."""
+
+    flags: BatchFlags
+    profile: Profile
+    ledger: Ledger
+    run: Run
+    journal: Journal
+    engine: Engine
+    stats: Stats
+
+
+def run_batch(
+    flags: BatchFlags,
+    *,
+    estimate_only: bool,
+    overwrite: bool,
+    resume: bool,
+    retry_unknown: bool,
+    retry_errors: bool,
+    confirmed: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Estimate, start or resume a run; return the exit code."""
+    if (retry_unknown or retry_errors) and not resume:
+        raise UsageError("--retry-unknown and --retry-errors go with --resume")
+    if resume and overwrite:
+        raise UsageError("--resume goes on with a run, --overwrite starts anew: give one of them")
+    flags = replace(flags, output=None if flags.output is None else _output(flags.output))
+    if resume:
+        run = _find_run(flags, retrying=retry_unknown or retry_errors)
+        if run is not None:
+            return _resume(flags, run, retry_unknown, retry_errors, estimate_only, quiet, as_json)
+    if flags.input is None:
+        raise UsageError(
+            "there is no run to go on with" if resume else "which file? scrimp batch INPUT -o OUTPUT",
+            hint="`scrimp batch list` shows the runs." if resume else "`scrimp batch --help` shows examples.",
+        )
+    return _begin(flags, estimate_only, overwrite, confirmed, quiet, as_json)
+
+
+def _output(path: Path) -> Path:
+    if str(path) == "-":
+        raise UsageError(
+            "-o - cannot be resumed, and is not supported", hint="Name a file: it is renamed into place when complete."
+        )
+    return path.expanduser().absolute()
+
+
+def _folder() -> Path:
+    return paths().state / "batches"
+
+
+def _find_run(flags: BatchFlags, *, retrying: bool) -> Run | None:
+    """Return the run that --resume means."""
+    from scrimp.routing.batch import runs
+
+    ledger = session.ledger_to_read()
+    run = runs.latest(ledger, output=flags.output, retrying=retrying)
+    if run is not None or ledger is None:
+        return run
+    last = next(
+        (each for each in runs.listing(ledger) if flags.output is None or each.output == str(flags.output)), None
+    )
+    if last is not None and last.status == "finished":
+        return last
+    return None
+
+
+# -- a new run ------------------------------------------------------------------------------------------------------
+
+
+def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: bool, quiet: bool, as_json: bool) -> int:
+    from scrimp.routing.batch import start
+    from scrimp.routing.batch.rows import scan
+    from scrimp.routing.ledger import new_id
+
+    run_id = new_id()
+    path = _input(flags, run_id)
+    try:
+        source = _source(flags, path)
+        if not estimate_only:
+            start.check_output(flags.output, path, overwrite=overwrite)
+        found = scan(source)
+        for line in start.check_rows(source, found, skip_bad=flags.skip_bad):
+            say(line)
+        profile = _profile(flags)
+        if not estimate_only:
+            _warm()
+        ledger = session.ledger_to_read() if estimate_only else session.ledger()
+        if ledger is not None and not estimate_only:
+            _look_after(ledger, profile)
+        chooser, wishes = _chooser(flags, profile, with_keys=not estimate_only)
+        goals = _goals(flags)
+        now = time.time()
+        money = start.money_for(ledger, profile, goals, run_id=run_id, now=now)
+        planner = start.plan(source, found, chooser, wishes, goals, money, now=now, seed=flags.seed or 0)
+        guess = start.estimate(
+            planner, profile, ledger, n_left=found.n_good, money=money, concurrency=flags.jobs or DEFAULT_JOBS
+        )
+        if estimate_only:
+            return emit(Result(data=guess.to_dict(), blocks=_estimate_blocks(guess, found)), as_json=as_json)
+        if not quiet:
+            say(_forecast(guess))
+        if not confirmed and flags.max_cost is None:
+            _confirm(start.needs_yes(guess, profile))
+        assert flags.output is not None  # noqa: S101 - checked above
+        assert ledger is not None  # noqa: S101 - opened above
+        if overwrite:
+            _give_up_old(ledger, flags.output)
+        run, journal = start.open_new(
+            ledger,
+            run_id=run_id,
+            profile=profile,
+            input_name=str(path),
+            found=found,
+            output=flags.output,
+            options=flags.to_saved(),
+            now=now,
+        )
+    except BaseException:
+        if flags.input == "-":
+            path.unlink(missing_ok=True)
+        raise
+    if estimate_only and flags.input == "-":
+        path.unlink(missing_ok=True)
+    engine, stats = _engine(flags, profile, ledger, run, journal, source, found, chooser, wishes, planner, None)
+    return _go(_Work(flags, profile, ledger, run, journal, engine, stats), found, quiet=quiet, as_json=as_json)
+
+
+def _input(flags: BatchFlags, run_id: str) -> Path:
+    """Return the file to read; standard input is kept in one first, so that the run can be resumed."""
+    if flags.input != "-":
+        path = Path(flags.input or "").expanduser().absolute()
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "is not there"
+            raise UsageError(f"cannot read {flags.input}: it {what}")
+        return path
+    import os
+    import shutil
+
+    make_private_dir(_folder())
+    path = _folder() / f"{run_id}.input"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as spool:
+            shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
+            spool.flush()
+            os.fsync(spool.fileno())
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _source(flags: BatchFlags, path: Path) -> Source:
+    from scrimp.routing.batch.rows import Source, header
+
+    formats = ("jsonl", "csv", "tsv", "lines")
+    if flags.format is not None and flags.format not in formats:
+        raise UsageError(f"--format {flags.format}: expected one of {', '.join(formats)}")
+    if flags.column is not None and flags.template is not None:
+        raise UsageError("--column and -t both say where the prompt is: give one of them")
+    source = Source.of(
+        path,
+        name="standard input" if flags.input == "-" or path.suffix == ".input" else None,
+        format=flags.format,  # type: ignore[arg-type]  # one of its words: looked at above
+        column=flags.column,
+        template=None if flags.template is None else _template(flags.template),
+        system=flags.system,
+        schema=None if flags.schema is None else _schema(flags.schema),
+        needs=frozenset(flags.need),
+    )
+    if source.format in ("csv", "tsv"):
+        header(source)
+    elif source.format == "lines" and flags.column is not None:
+        raise UsageError("plain lines have no columns: --column goes with CSV, TSV and JSON Lines")
+    return source
+
+
+def _template(text: str) -> str:
+    """Return a template: the text itself where it has a variable in it, else a file's."""
+    if "{{" in text:
+        return text
+    try:
+        template = Path(text).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"-t {text}: neither a template with {{{{column}}}} in it nor a file: "
+            f"{getattr(error, 'strerror', None) or 'not UTF-8'}"
+        ) from None
+    if "{{" not in template:
+        raise UsageError(f"template {text} has no {{{{column}}}} in it: every prompt would be the same")
+    return template
+
+
+def _profile(flags: BatchFlags) -> Profile:
+    """Return the profile; batch's --min-quality is about the whole file, so it is not laid over the policy's."""
+    profile = session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp).profile
+    if flags.arm is not None and flags.arm not in (names := [arm.name for arm in profile.arms]):
+        from scrimp.profiles.schema import did_you_mean
+
+        raise UsageError(
+            f"profile {profile.name} has no arm {flags.arm!r}{did_you_mean(flags.arm, names)}",
+            hint=f"It has: {', '.join(names)}.",
+        )
+    return profile
+
+
+def _goals(flags: BatchFlags) -> Any:
+    from scrimp.profiles.schema import PRESETS_USD
+    from scrimp.routing.batch.start import Goals
+
+    wtp = flags.wtp
+    if flags.prefer is not None:
+        wtp = float(PRESETS_USD[flags.prefer])
+    return Goals(session.parse_usd(flags.max_cost, "--max-cost"), flags.min_quality, wtp)
+
+
+def _chooser(flags: BatchFlags, profile: Profile, *, with_keys: bool) -> tuple[Chooser, Wishes]:
+    from scrimp.routing.batch.choosing import Chooser
+    from scrimp.routing.decide import Wishes, runs_here
+
+    wishes = Wishes(arm=flags.arm, on_this_machine=flags.on_this_machine)
+    keyless: dict[str, ScrimpError] = {}
+    for arm in profile.arms if with_keys else ():
+        if flags.arm in (None, arm.name) and not (flags.on_this_machine and not runs_here(arm)):
+            try:
+                session.find_key(arm)
+            except ScrimpError as error:
+                keyless[arm.name] = error
+    return Chooser(session.make_decider(profile), wishes, keyless=keyless), wishes
+
+
+def _look_after(ledger: Ledger, profile: Profile) -> None:
+    from scrimp.routing import budget
+
+    budget.check_zone(ledger, profile)
+    budget.reap(ledger, now=time.time())
+
+
+def _give_up_old(ledger: Ledger, output: Path) -> None:
+    """Drop the unfinished run whose output is to be replaced."""
+    from scrimp.routing.batch import runs
+    from scrimp.routing.batch.output import Journal
+
+    old = runs.latest(ledger, output=output, retrying=True)
+    if old is not None:
+        runs.cancel(ledger, old, _folder(), now=time.time())
+    partial = output.with_name(output.name + ".partial")
+    if partial.exists():
+        Journal.open(partial, new=False).close()
+        partial.unlink()
+
+
+def _confirm(why: str | None) -> None:
+    if why is None:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"{why}: say --yes", hint="Or set a limit with --max-cost; -n shows the estimate in full.")
+    sys.stderr.write(f"{why}. Go on? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError("nothing was sent")
+
+
+def _warm() -> None:
+    from scrimp.routing.dispatch import warm
+
+    warm()
+
+
+# -- an old run -----------------------------------------------------------------------------------------------------
+
+
+def _resume(
+    flags: BatchFlags,
+    run: Run,
+    retry_unknown: bool,
+    retry_errors: bool,
+    estimate_only: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    from scrimp.routing.batch import runs, start
+    from scrimp.routing.batch.rows import scan
+
+    ledger = session.ledger()
+    if flags.input not in (None, "-", run.input) and Path(flags.input or "").expanduser().absolute() != Path(run.input):
+        raise UsageError(f"the run of {run.output} reads {run.input}, not {flags.input}")
+    if run.status == "finished" and not (retry_unknown or retry_errors):
+        counts = runs.counts(ledger, run.id)
+        bad = sum(counts.get(state, 0) for state in ("failed", "skipped", "unknown"))
+        say(f"run {run.id} is finished: {_counted(counts)}; its output is {run.output}")
+        return int(ExitCode.BATCH_FAILURES if bad else ExitCode.OK)
+    merged = flags.over(run.options | {"profile": flags.profile or run.options.get("profile")})
+    path = Path(run.input)
+    if not path.is_file():
+        raise UsageError(f"the run's input {run.input} is gone", hint="Put it back, or start anew with --overwrite.")
+    source = _source(merged, path)
+    found = scan(source)
+    profile = _profile(merged)
+    if not estimate_only:
+        _warm()
+    now = time.time()
+    journal, recovered, n_again = start.open_old(
+        ledger, run, found, _folder(), retry_unknown=retry_unknown, retry_errors=retry_errors, now=now
+    )
+    try:
+        _tell_recovered(ledger, run, recovered, n_again, found, retry_unknown=retry_unknown)
+        _look_after(ledger, profile)
+        chooser, wishes = _chooser(merged, profile, with_keys=not estimate_only)
+        goals = _goals(merged)
+        money = start.money_for(ledger, profile, goals, run_id=run.id, now=now)
+        done = frozenset(
+            row[0]
+            for row in ledger.conn.execute(
+                "SELECT n FROM batch_rows WHERE run_id = ? AND status IN ('ok', 'failed', 'unknown', 'skipped', "
+                "'answered')",
+                (run.id,),
+            )
+        )
+        planner = start.plan(source, found, chooser, wishes, goals, money, done=done, now=now, seed=merged.seed or 0)
+        if estimate_only:
+            guess = start.estimate(
+                planner,
+                profile,
+                ledger,
+                n_left=found.n_good - len(done),
+                money=money,
+                concurrency=merged.jobs or DEFAULT_JOBS,
+            )
+            return emit(Result(data=guess.to_dict(), blocks=_estimate_blocks(guess, found)), as_json=as_json)
+        engine, stats = _engine(
+            merged, profile, ledger, run, journal, source, found, chooser, wishes, planner, recovered, len(done)
+        )
+    except BaseException:
+        journal.close()
+        runs.finish(ledger, run.id, "stopped", now=now)
+        raise
+    return _go(_Work(merged, profile, ledger, run, journal, engine, stats), found, quiet=quiet, as_json=as_json)
+
+
+def _tell_recovered(
+    ledger: Ledger, run: Run, recovered: Any, n_again: int, found: Scan, *, retry_unknown: bool
+) -> None:
+    from scrimp.routing.batch import runs
+
+    counts = runs.counts(ledger, run.id)
+    n_done = sum(counts.values())
+    say(f"going on with run {run.id}: {n_done:,} of {found.n_good:,} rows have a result")
+    if recovered.n_late:
+        say(f"{recovered.n_late:,} answers were on disk and had not been booked yet")
+    if recovered.unknown:
+        what = "they are asked again" if retry_unknown else "--retry-unknown asks them again"
+        say(f"{len(recovered.unknown):,} rows were in flight: they may have been answered and billed ({what})")
+    elif n_again:
+        say(f"{n_again:,} rows are asked again")
+
+
+# -- running --------------------------------------------------------------------------------------------------------
+
+
+def _engine(
+    flags: BatchFlags,
+    profile: Profile,
+    ledger: Ledger,
+    run: Run,
+    journal: Journal,
+    source: Source,
+    found: Scan,
+    chooser: Chooser,
+    wishes: Wishes,
+    planner: Any,
+    recovered: Any,
+    n_done: int = 0,
+) -> tuple[Engine, Stats]:
+    from scrimp.routing.batch.cache import Cache, parse_age
+    from scrimp.routing.batch.engine import Engine, Settings, Stats
+    from scrimp.routing.batch.rows import good_rows
+    from scrimp.routing.check import make_check
+    from scrimp.routing.check_text import SchemaCheck
+
+    keep = "money" if flags.no_log else profile.log.keep
+    cache = None
+    if flags.cache is not None:
+        if keep != "all":
+            raise UsageError("--cache keeps answers, and this profile (or --no-log) keeps no text")
+        cache = Cache(paths().cache / "responses.db", max_age_s=parse_age(flags.cache))
+        cache.prune(now=time.time())
+    schema = None if flags.schema is None else _schema(flags.schema)
+    checks = [make_check(text, profile.checks) for text in flags.check]
+    if schema is not None:
+        checks.insert(0, SchemaCheck(schema))
+    stats = Stats(n_rows=found.n_good, n_before=n_done)
+    engine = Engine(
+        run=run,
+        journal=journal,
+        ledger=ledger,
+        rows=good_rows(source, found),
+        n_left=found.n_good - n_done,
+        chooser=chooser,
+        planner=planner,
+        settings=Settings(
+            wishes=wishes,
+            concurrency=flags.jobs or DEFAULT_JOBS,
+            max_errors=flags.max_errors,
+            max_cost_nano=session.parse_usd(flags.max_cost, "--max-cost"),
+            keep=keep,
+            tag=flags.tag,
+            checks=tuple(checks),
+        ),
+        stats=stats,
+        attempt=_attempt,
+        key=session.find_key,
+        recovered=recovered,
+        repeated=found.repeated,
+        cache=cache,
+        say=say,
+        rng=session.make_rng(flags.seed),
+    )
+    return engine, stats
+
+
+def _schema(text: str) -> dict[str, Any]:
+    from scrimp.routing.prompt import load_schema
+
+    if text.lstrip().startswith("{"):
+        return load_schema(text, what="--schema")
+    try:
+        return load_schema(Path(text).read_text(encoding="utf-8"), what=f"schema {text}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read schema {text}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+
+
+async def _attempt(call: Any) -> Any:
+    from scrimp.routing.dispatch import aattempt
+
+    return await aattempt(call)
+
+
+def _go(work: _Work, found: Scan, *, quiet: bool, as_json: bool) -> int:
+    """Run the engine to its end, write the output, and say what came of it."""
+    from scrimp.routing.batch import runs
+
+    status = "stopped"
+    try:
+        asyncio.run(_drive(work.engine, work.stats, work, quiet=quiet))
+        if work.stats.stopping is None:
+            _write(work, found)
+            status = "finished"
+    finally:
+        work.journal.close()
+        if status == "finished":
+            counts = runs.counts(work.ledger, work.run.id)
+            keep = any(counts.get(state) for state in ("failed", "skipped", "unknown"))
+            runs.park_journal(work.run, _folder(), keep=keep)
+        with suppress(ScrimpError):
+            runs.finish(work.ledger, work.run.id, status, now=time.time())
+    return _sum_up(work, found, status, quiet=quiet, as_json=as_json)
+
+
+async def _drive(engine: Engine, stats: Stats, work: _Work, *, quiet: bool) -> None:
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        if stats.stopping is None:
+            say("stopping: waiting for the calls in flight (Ctrl-C again gives them up)")
+        engine.stop("interrupted")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupt)
+    watcher = None if quiet else asyncio.create_task(watch(stats, _cap_nano(work)))
+    try:
+        await engine.go()
+    finally:
+        if watcher is not None:
+            watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await watcher
+        from scrimp.routing.dispatch import aclose
+
+        await aclose()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _cap_nano(work: _Work) -> int | None:
+    """Return the cap on the run, nano-USD."""
+    own = work.profile.caps.per_run_usd
+    caps = [None if own is None else nano_from_usd(own), session.parse_usd(work.flags.max_cost, "--max-cost")]
+    return min((cap for cap in caps if cap is not None), default=None)
+
+
+def _write(work: _Work, found: Scan) -> None:
+    from scrimp.routing.batch import runs
+    from scrimp.routing.batch.output import table_columns, write_output
+    from scrimp.routing.batch.rows import header
+
+    source = _source(work.flags, Path(work.run.input))
+    shape: Any = source.format if source.format in ("csv", "tsv") else "jsonl"
+    if source.format == "jsonl" and found.openai:
+        shape = "openai"
+    head = table_columns(header(source), shape) if shape in ("csv", "tsv") else ""
+    write_output(
+        Path(work.run.output),
+        work.journal,
+        runs.spans(work.ledger, work.run.id, ordered=not work.flags.unordered),
+        shape,
+        head,
+    )
+
+
+# -- telling --------------------------------------------------------------------------------------------------------
+
+
+def _counted(counts: dict[str, int]) -> str:
+    names = {"ok": "ok", "failed": "failed", "skipped": "skipped", "unknown": "unknown"}
+    return ", ".join(f"{counts[state]:,} {name}" for state, name in names.items() if counts.get(state)) or "no rows"
+
+
+def _sum_up(work: _Work, found: Scan, status: str, *, quiet: bool, as_json: bool) -> int:
+    from scrimp.routing.batch import runs
+
+    stats, run = work.stats, work.run
+    counts = runs.counts(work.ledger, run.id)
+    _, charged = runs.charges(work.ledger, run.id)
+    if not quiet:
+        say(_summary_line(work, counts, charged))
+        if stats.n_same or stats.n_cached:
+            say(f"not asked: {stats.n_same:,} rows equal to another, {stats.n_cached:,} from the cache")
+        for line in _alerts(work):
+            say(line)
+    bad = sum(counts.get(state, 0) for state in ("failed", "skipped", "unknown"))
+    if status == "finished":
+        code = ExitCode.BATCH_FAILURES if bad else ExitCode.OK
+        if bad and not quiet:
+            flags = " ".join(
+                flag
+                for flag, states in (("--retry-unknown", ("unknown",)), ("--retry-errors", ("failed", "skipped")))
+                if any(counts.get(state) for state in states)
+            )
+            say(f"to ask them again: scrimp batch --resume -o {run.output} {flags}")
+    else:
+        why = f"after {stats.failed:,} failed rows (--max-errors)" if stats.stopping == "errors" else "as asked"
+        n_left = found.n_good - sum(counts.values())
+        say(f"stopped {why}, {n_left:,} rows left; to go on: scrimp batch --resume -o {run.output}")
+        code = ExitCode.BATCH_FAILURES if stats.stopping == "errors" else ExitCode.INTERRUPTED
+    if as_json:
+        emit(Result(data=_summary(work, counts, charged, status)), as_json=True)
+    return int(code)
+
+
+def _alerts(work: _Work) -> list[str]:
+    from scrimp.routing import budget
+
+    now = time.time()
+    return budget.new_alerts(work.ledger, budget.applicable_caps(work.ledger, work.profile, None, now=now), now=now)
+
+
+def _summary_line(work: _Work, counts: dict[str, int], charged: int) -> str:
+    stats = work.stats
+    cap = _cap_nano(work)
+    parts = [
+        f"{sum(counts.values()):,} rows: {_counted(counts)}",
+        format_usd(charged) + ("" if cap is None else f" of {format_usd(cap)}"),
+    ]
+    arms = ", ".join(f"{arm} {n:,}" for arm, n in stats.by_arm.most_common())
+    if arms:
+        parts.append(arms)
+    rate = stats.done / stats.seconds if stats.seconds > 0 else 0.0
+    parts.append(f"{stats.seconds:.1f} s ({rate:.1f} rows/s)")
+    return " · ".join(parts)
+
+
+def _summary(work: _Work, counts: dict[str, int], charged: int, status: str) -> dict[str, Any]:
+    from scrimp.routing.batch import runs
+
+    cost = sum(row["cost_nano"] or 0 for row in runs.by_arm(work.ledger, work.run.id))
+    return {
+        "schema_version": 1,
+        "run": work.run.id,
+        "status": status,
+        "output": work.run.output,
+        "rows": sum(counts.values()),
+        **{state: counts.get(state, 0) for state in ("ok", "failed", "skipped", "unknown")},
+        "same": work.stats.n_same,
+        "cached": work.stats.n_cached,
+        "cost_usd": usd_from_nano(cost),
+        "charged_usd": usd_from_nano(charged),
+        "seconds": round(work.stats.seconds, 3),
+        "arms": dict(work.stats.by_arm),
+    }
+
+
+def _forecast(guess: Estimate) -> str:
+    cost = (
+        "free"
+        if guess.most_usd <= 0.0
+        else f"likely {_usd(guess.likely_usd)} ({_usd(guess.low_usd)} to {_usd(guess.high_usd)})"
+    )
+    arms = ", ".join(f"{name} {rows:,}" for name, rows, _ in guess.arms)
+    return f"{guess.n_rows:,} rows: {cost}, predicted quality {guess.quality:.0%}; {arms or 'no arm'}"
+
+
+def _usd(usd: float) -> str:
+    return format_usd(nano_from_usd(f"{max(usd, 0.0):.9f}"))
+
+
+def _estimate_blocks(guess: Estimate, found: Scan) -> tuple[str | Table, ...]:
+    lines = [
+        f"{guess.n_rows:,} rows"
+        + (f", planned on a sample of {guess.n_sampled:,}" if guess.n_sampled < guess.n_rows else ""),
+        (
+            f"cost: likely {_usd(guess.likely_usd)}, low {_usd(guess.low_usd)}, high {_usd(guess.high_usd)}; "
+            f"never more than {_usd(guess.most_usd)}"
+        ),
+        f"predicted quality: {guess.quality:.1%}"
+        + ("" if guess.dual_quality is None else f" (no plan within the budget can beat {guess.dual_quality:.1%})"),
+        "time: unknown" if guess.time_s is None else f"time: about {_duration(guess.time_s)}",
+    ]
+    if guess.n_skipped:
+        lines.append(f"the budget does not reach for {guess.n_skipped:,} rows")
+    if found.n_bad:
+        lines.append(f"{found.n_bad:,} rows that cannot be read are left out")
+    arms = Table(
+        (Column("arm"), Column("rows", "right"), Column("likely cost", "right")),
+        tuple((name, f"{rows:,}", _usd(usd)) for name, rows, usd in guess.arms),
+    )
+    curve = "what money buys: " + ", ".join(f"{_usd(usd)}: {quality:.1%}" for usd, quality in guess.frontier)
+    return ("\n".join(lines), arms, *((curve,) if len(guess.frontier) > 1 else ()))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+# -- list, show, cancel ---------------------------------------------------------------------------------------------
+
+
+def list_runs(*, as_json: bool) -> int:
+    """Print the runs, newest first."""
+    from scrimp.routing.batch import runs
+
+    ledger = session.ledger_to_read()
+    found = [(run, {} if ledger is None else runs.counts(ledger, run.id)) for run in runs.listing(ledger)]
+    table = Table(
+        (Column("id"), Column("begun"), Column("status"), Column("rows", "right"), Column("done"), Column("output")),
+        [
+            (run.id, run.created_at[:19].replace("T", " "), run.status, f"{run.n_rows:,}", _counted(counts), run.output)
+            for run, counts in found
+        ],
+    )
+    data = {"schema_version": 1, "runs": [_run_dict(run, counts) for run, counts in found]}
+    return emit(Result(data=data, blocks=(table,) if found else ("no runs yet",)), as_json=as_json)
+
+
+def show_run(which: str, *, as_json: bool) -> int:
+    """Print one run: how far it is, what it cost, and by which arms."""
+    from scrimp.routing.batch import runs
+
+    ledger = session.ledger_to_read()
+    run = runs.fetch(ledger, which)
+    assert ledger is not None  # noqa: S101 - fetch has raised
+    counts = runs.counts(ledger, run.id)
+    live, charged = runs.charges(ledger, run.id)
+    rows = runs.by_arm(ledger, run.id)
+    text = "\n".join(
+        (
+            f"run {run.id}, {run.status}, begun {run.created_at[:19].replace('T', ' ')} UTC, profile {run.profile}",
+            f"input {run.input} ({run.n_rows:,} rows)",
+            f"output {run.output}",
+            f"{_counted(counts)}; {run.n_rows - sum(counts.values()):,} to do",
+            f"charged {format_usd(charged)}" + (f", in flight up to {format_usd(live)}" if live else ""),
+        )
+    )
+    table = Table(
+        (Column("arm"), Column("status"), Column("rows", "right"), Column("cost", "right")),
+        [(row["arm"], row["status"], f"{row['n']:,}", format_usd(row["cost_nano"])) for row in rows],
+    )
+    data = {
+        **_run_dict(run, counts),
+        "schema_version": 1,
+        "charged_usd": usd_from_nano(charged),
+        "in_flight_usd": usd_from_nano(live),
+        "arms": [
+            {
+                "arm": row["arm"],
+                "status": row["status"],
+                "rows": row["n"],
+                "cost_usd": None if row["cost_nano"] is None else usd_from_nano(row["cost_nano"]),
+            }
+            for row in rows
+        ],
+    }
+    return emit(Result(data=data, blocks=(text, table) if rows else (text,)), as_json=as_json)
+
+
+def cancel_run(which: str, *, as_json: bool) -> int:
+    """Give a run up: its partial answers go, its money stays on record."""
+    from scrimp.routing.batch import runs
+
+    ledger = session.ledger()
+    run = runs.fetch(ledger, which)
+    runs.cancel(ledger, run, _folder(), now=time.time())
+    data = {"schema_version": 1, "id": run.id, "status": "cancelled"}
+    return emit(
+        Result(data=data, messages=(f"run {run.id} is given up; what it cost stays on record",)), as_json=as_json
+    )
+
+
+def _run_dict(run: Run, counts: dict[str, int]) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "created_at": run.created_at,
+        "finished_at": run.finished_at,
+        "status": run.status,
+        "profile": run.profile,
+        "input": run.input,
+        "output": run.output,
+        "rows": run.n_rows,
+        "counts": counts,
+    }
