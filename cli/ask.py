@@ -35,6 +35,7 @@ Examples:
   scrimp ask -c "And in Danish?"             go on with the last conversation
   scrimp ask --schema city.json "Largest city in Kenya" | jq .name
   scrimp ask -n -x "Prove that 2 is prime"   decide and explain; send nothing
+  scrimp ask --cascade --check 'cmd:python {code.py}' "Print the first 10 primes in Python"
 """
 
 
@@ -68,6 +69,26 @@ def ask(
         str | None,
         typer.Option("--schema", metavar="FILE|JSON", help="JSON Schema that the answer must satisfy (else exit 7)."),
     ] = None,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--check",
+            metavar="NAME|KIND:ARG",
+            help="What the answer must pass (else exit 7): a check of the profile, or re:, cmd:, json, has:, words:, "
+            "tests:, judge: ... (docs/checks.md). Repeats.",
+        ),
+    ] = None,
+    cascade: Annotated[
+        bool,
+        typer.Option("--cascade", help="Choose a plan of several arms and checks, and escalate where an answer fails."),
+    ] = False,
+    plan: Annotated[
+        str | None,
+        typer.Option("--plan", metavar="PLAN", help="Follow this plan, such as `small ? checks > large`."),
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Escalate with the failed answer and what is wrong with it.")
+    ] = False,
     max_cost: MaxCost = None,
     wtp: WtpOption = None,
     prefer: PreferOption = None,
@@ -110,6 +131,10 @@ def ask(
         template=template,
         variables=tuple(variable or ()),
         schema=schema,
+        checks=tuple(check or ()),
+        cascade=cascade,
+        plan=plan,
+        repair=repair,
         max_cost=max_cost,
         wtp=wtp,
         prefer=prefer,

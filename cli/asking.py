@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
 
 from . import session
-from .explain import decision_blocks, decision_line
+from .explain import decision_blocks, decision_line, steps_table
 from .result import Result, emit, say, write_out
 from .stdin import read_stdin
 
@@ -21,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scrimp.profiles.load import Loaded
+    from scrimp.profiles.schema import Profile
     from scrimp.routing.ask import Answer, Ask
+    from scrimp.routing.cascading import Checked
+    from scrimp.routing.check import Check
     from scrimp.routing.ledger import Ledger
     from scrimp.routing.prompt import Prompt
 
@@ -42,6 +44,10 @@ class AskFlags:
     template: str | None = None
     variables: tuple[str, ...] = ()
     schema: str | None = None
+    checks: tuple[str, ...] = ()
+    cascade: bool = False
+    plan: str | None = None
+    repair: bool = False
     max_cost: str | None = None
     wtp: float | None = None
     prefer: str | None = None
@@ -93,6 +99,7 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         loaded,
         ledger,
         request,
+        way=_way(flags, loaded.profile, prompt),
         explain=explain,
         as_json=as_json,
         stream=stream,
@@ -102,11 +109,39 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What is done with answers: the checks they must pass, and whether a plan may escalate."""
+
+    checks: tuple[Check, ...] = ()
+    cascade: bool = False
+    plan: str | None = None
+    repair: bool = False
+
+
+def _way(flags: AskFlags, profile: Profile, prompt: Prompt) -> Way:
+    """Make the checks that flags and schema ask for."""
+    checks: list[Check] = []
+    if prompt.schema is not None:
+        from scrimp.routing.check_text import SchemaCheck
+
+        checks.append(SchemaCheck(prompt.schema))
+    if flags.checks:
+        from scrimp.routing.check import make_check
+
+        checks += [make_check(text, profile.checks, calls=True) for text in dict.fromkeys(flags.checks)]
+    cascade = flags.cascade or (profile.policy.mode == "cascade" and flags.arm is None)
+    if flags.repair and not (cascade or flags.plan):
+        raise UsageError("--repair is about escalation", hint="Add --cascade, or a --plan.")
+    return Way(tuple(checks), cascade, flags.plan, flags.repair)
+
+
 def answer_request(
     loaded: Loaded,
     ledger: Ledger,
     request: Ask,
     *,
+    way: Way | None = None,
     explain: bool = False,
     as_json: bool = False,
     stream: bool = False,
@@ -114,7 +149,7 @@ def answer_request(
     quiet: bool = False,
     seed: int | None = None,
 ) -> int:
-    """Decide, dispatch, print; return the exit code."""
+    """Decide, dispatch, check, print; return the exit code."""
     import time
 
     from scrimp.routing import budget
@@ -133,31 +168,69 @@ def answer_request(
         rng=session.make_rng(seed),
     )
     (context,) = asker.decider.contexts([request.prompt.text])
-    decision = asker.decide(request, context)
+    way = _schema_way(request) if way is None else way
+    checked: Checked | None = None
+    if way.checks or way.cascade or way.plan:
+        from scrimp.routing.cascading import Cascader
+
+        cascader = Cascader(asker, way.checks, embed=asker.decider.embedder.embed)
+        decision, plan = cascader.decide(request, context, cascade=way.cascade, spelled=way.plan, repair=way.repair)
+    else:
+        cascader = plan = None
+        decision = asker.decide(request, context)
     if explain:
         emit_stderr(decision_blocks(decision))
     if dry_run:
         return emit(Result(data=decision.to_dict(), blocks=(decision_line(decision),)), as_json=as_json)
-    printer = _Printer() if stream else None
+    printer = _Printer() if stream and (plan is None or plan.single) else None
     try:
-        answer = asker.run(request, decision, context, on_text=printer.show if printer else None)
+        if cascader is None or plan is None:
+            answer = asker.run(request, decision, context, on_text=printer.show if printer else None)
+        else:
+            checked = cascader.run(request, decision, context, plan, on_text=printer.show if printer else None)
+            answer = checked.answer
     finally:
         if printer:
             printer.end()
-    failed = _failed_check(request, answer)
     if as_json:
-        emit(Result(data=answer.to_dict()), as_json=True)
+        emit(Result(data=(checked or answer).to_dict()), as_json=True)
     elif printer is None:
         write_out(_printable(answer.text))
     for note in answer.notes:
         say(note)
+    if explain and checked is not None:
+        emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
-        sys.stderr.write(_summary(answer) + "\n")
+        sys.stderr.write(_summary(answer, checked) + "\n")
     _alert(ledger, loaded, asker)
-    _retire(ledger, loaded)
-    if failed:
-        raise CheckFailedError(failed, hint="The answer is above, and in `scrimp log show last`.")
+    if checked is not None and checked.failed:
+        raise _check_failure(checked)
     return int(ExitCode.OK)
+
+
+def _schema_way(request: Ask) -> Way:
+    """Return what a request that comes without flags asks of its answer: its schema."""
+    if request.prompt.schema is None:
+        return Way()
+    from scrimp.routing.check_text import SchemaCheck
+
+    return Way((SchemaCheck(request.prompt.schema),))
+
+
+def _check_failure(checked: Checked) -> CheckFailedError:
+    """Return the error of an answer that was shown and is not good enough: what failed, and what was tried and paid."""
+    failed = checked.failed
+    tried = "; ".join(
+        f"{step.arm} {step.outcome} for {format_usd(round(step.charged_nano))}"
+        for step in checked.steps
+        if step.kind == "ask"
+    )
+    return CheckFailedError(
+        f"the answer failed {len(failed)} of {len(checked.verdicts)} checks: "
+        + "; ".join(verdict.evidence or verdict.check for verdict in failed),
+        hint=f"Tried: {tried}; {format_usd(checked.answer.total_charged_nano)} in all. The answer is above, and in "
+        "`scrimp log show last`.",
+    )
 
 
 def _alert(ledger: Ledger, loaded: Loaded, asker: Any) -> None:
@@ -240,40 +313,29 @@ def _attempt(call: Any, on_text: Callable[[str], None] | None) -> Any:
     return attempt(call, on_text)
 
 
-def _summary(answer: Answer) -> str:
+def _summary(answer: Answer, checked: Checked | None = None) -> str:
     """Return the line of cost and choice that follows each answer."""
     taken = answer.decision.choice.option(answer.arm)
     cost = format_usd(answer.cost_nano)
     if answer.cost_nano is None:
         cost = f"unknown (charged {format_usd(answer.charged_nano)})"
     parts = [answer.arm, cost]
+    several = checked is not None and not checked.plan.single
     if answer.total_charged_nano != answer.charged_nano:
-        parts.append(f"{format_usd(answer.total_charged_nano)} with failed attempts")
+        parts.append(
+            f"{format_usd(answer.total_charged_nano)} for the plan's {answer.n_attempts} calls"
+            if several
+            else f"{format_usd(answer.total_charged_nano)} with failed attempts"
+        )
+    if checked is not None and checked.verdicts:
+        n_passed = sum(verdict.outcome == "pass" for verdict in checked.verdicts)
+        parts.append(f"{n_passed} of {len(checked.verdicts)} checks passed")
     if answer.saved_nano is not None and answer.saved_against is not None:
         word = "saved" if answer.saved_nano >= 0 else "spent more:"
         parts.append(f"{word} {format_usd(abs(answer.saved_nano))} against {answer.saved_against}")
     parts.append(f"predicted quality {taken.quality:.0%} ({taken.basis})")
     parts.append(f"{answer.latency_s:.1f} s")
     return "[" + " · ".join(parts) + "]"
-
-
-def _failed_check(request: Ask, answer: Answer) -> str | None:
-    """Return how an answer misses the schema that was asked for, or None."""
-    schema = request.prompt.schema
-    if schema is None:
-        return None
-    try:
-        value = json.loads(answer.text)
-    except ValueError:
-        return "the answer is not JSON, which --schema asks for"
-    import jsonschema
-
-    error = jsonschema.validators.validator_for(schema)(schema).iter_errors(value)
-    first = next(iter(error), None)
-    if first is None:
-        return None
-    where = "/".join(str(part) for part in first.absolute_path) or "the top"
-    return f"the answer does not satisfy the schema, at {where}: {first.message}"
 
 
 def _prompt(flags: AskFlags) -> Prompt:

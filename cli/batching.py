@@ -181,6 +181,8 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
             planner, profile, ledger, n_left=found.n_good, money=money, concurrency=flags.jobs or DEFAULT_JOBS
         )
         if estimate_only:
+            if flags.input == "-":
+                path.unlink(missing_ok=True)
             return emit(Result(data=guess.to_dict(), blocks=_estimate_blocks(guess, found)), as_json=as_json)
         if not quiet:
             say(_forecast(guess))
@@ -204,8 +206,6 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
         if flags.input == "-":
             path.unlink(missing_ok=True)
         raise
-    if estimate_only and flags.input == "-":
-        path.unlink(missing_ok=True)
     engine, stats = _engine(flags, profile, ledger, run, journal, source, found, chooser, wishes, planner, None)
     return _go(_Work(flags, profile, ledger, run, journal, engine, stats), found, quiet=quiet, as_json=as_json)
 
@@ -479,7 +479,7 @@ def _engine(
         run=run,
         journal=journal,
         ledger=ledger,
-        rows=good_rows(source, found),
+        rows=lambda: good_rows(source, found),
         n_left=found.n_good - n_done,
         chooser=chooser,
         planner=planner,

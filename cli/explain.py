@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.money import format_usd, nano_from_usd
 
 from .result import Column, Table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from scrimp.routing.decide import Decision
 
-__all__ = ["decision_blocks", "decision_line"]
+__all__ = ["decision_blocks", "decision_line", "steps_table"]
 
 
 def _usd(usd: float | None) -> str:
@@ -24,6 +26,12 @@ def decision_line(decision: Decision) -> str:
     """Return a decision in one line."""
     if decision.arm is None:
         return "no arm can take this prompt"
+    if decision.plan is not None:
+        expected = decision.plan["expected"]
+        return (
+            f"{decision.plan['text']}: predicted quality {expected['quality']:.0%}, about {_usd(expected['cost_usd'])}, "
+            f"at most {_usd(expected['bound_usd'])}"
+        )
     taken = decision.choice.taken
     return (
         f"{taken.arm} ({taken.model}): predicted quality {taken.quality:.0%} ({taken.basis}), about "
@@ -95,4 +103,101 @@ def decision_blocks(decision: Decision) -> tuple[str | Table, ...]:
         f"router {decision.router_version}, distance from its training prompts: quantile {decision.ood:.2f}; "
         f"decision {decision.id}"
     )
-    return (table, "\n".join(lines))
+    if decision.plan is None:
+        return (table, "\n".join(lines))
+    return (*_plan_blocks(decision.plan), table, "\n".join(lines))
+
+
+def _plan_blocks(plan: Mapping[str, Any]) -> tuple[str | Table, ...]:
+    """Return a plan drawn, what is known of its checks, and what it was weighed against."""
+    drawing = ["plan" + (" (asked for)" if plan["asked_for"] else "") + ":"]
+    for number, stage in enumerate(plan["stages"], start=1):
+        calls = " and ".join(stage["arms"])
+        how = {"vote": ", take a vote", "best": ", take the best by the checks"}.get(stage["how"], "")
+        gate = stage["gate"]
+        if gate is None:
+            then = " -> that stands"
+        elif gate == "agree":
+            then = " -> if they agree, that stands; else"
+        else:
+            then = f" -> if {'all checks pass' if gate == '*' else f'{gate} passes'}, that stands; else"
+        given = " (given the failed answer)" if plan["repair"] and number > 1 else ""
+        drawing.append(f"  {number}. ask {calls}{given}{how}{then}")
+    drawing.append(
+        f"  {plan['n_plans']} plans weighed"
+        + (f", {plan['n_unpayable']} of which the caps could not pay to the end" if plan["n_unpayable"] else "")
+    )
+    blocks: list[str | Table] = ["\n".join(drawing)]
+    if plan["checks"]:
+        blocks.append(
+            Table(
+                (
+                    Column("check"),
+                    Column("passes right", "right"),
+                    Column("passes wrong", "right"),
+                    Column("known from"),
+                ),
+                [
+                    (
+                        name,
+                        f"{power['passes_right']:.0%}",
+                        f"{power['passes_wrong']:.0%}",
+                        "a prior" if power["basis"] == "prior" else f"{power['n_right'] + power['n_wrong']} labels",
+                    )
+                    for name, power in plan["checks"].items()
+                ],
+            )
+        )
+    one = plan["one_arm"]
+    rows = [("> ", plan["expected"])]
+    if one is not None and one["plan"] != plan["text"]:
+        rows.append(("  ", one))
+    rows += [("  ", each) for each in plan["others"]]
+    blocks.append(
+        Table(
+            (
+                Column("  plan"), Column("quality", "right"), Column("cost", "right"), Column("at most", "right"),
+                Column("calls", "right"), Column("utility", "right"), Column("why"),
+            ),
+            [
+                (
+                    mark + each["plan"],
+                    f"{each['quality']:.2f}",
+                    _usd(each["cost_usd"]),
+                    _usd(each["bound_usd"]),
+                    f"{each['calls']:.2f}",
+                    f"{each['utility']:.5f}",
+                    each["why"] or ("taken" if mark == "> " else "best of one arm" if each is one else "worth less"),
+                )
+                for mark, each in rows
+            ],
+        )
+    )  # fmt: skip
+    return tuple(blocks)
+
+
+def steps_table(steps: Sequence[Mapping[str, Any]]) -> Table:
+    """Return what happened at each step of a plan."""
+
+    def verdicts(step: Mapping[str, Any]) -> str:
+        said = [
+            f"{each['check']}: {each['outcome']}" + (f" ({each['evidence']})" if each["evidence"] else "")
+            for each in step["verdicts"]
+        ]
+        return "; ".join(said) or step["note"] or "-"
+
+    return Table(
+        (
+            Column("step", "right"), Column("stage", "right"), Column("call"), Column("arm"), Column("outcome"),
+            Column("charged", "right"), Column("verdicts"), Column("taken"),
+        ),
+        [
+            (
+                str(step["seq"]), str(step["stage"]), step["kind"], step["arm"], step["outcome"],
+                _usd(step["charged_usd"] if "charged_usd" in step else step["charged_nano"] / 1e9),
+                verdicts(step), "yes" if step["taken"] else "",
+            )
+            for step in steps
+        ],
+        title="steps",
+    )  # fmt: skip

@@ -152,14 +152,15 @@ def show(
 ) -> int:
     """Show one request: prompt, answer, every attempt, and the decision as it was made."""
     from scrimp.routing.decide import Decision
-    from scrimp.routing.history import attempts_of, find, labels_of
+    from scrimp.routing.history import attempts_of, find, labels_of, steps_of
 
-    from .explain import decision_blocks
+    from .explain import decision_blocks, steps_table
 
     ledger = session.ledger_to_read()
     row = find(ledger, which)
     assert ledger is not None  # noqa: S101 - find has raised
     attempts, labels = attempts_of(ledger, row["id"]), labels_of(ledger, row["id"])
+    steps = steps_of(ledger, row["id"])
     decision = None if row["decision"] is None else Decision.from_dict(jsonlib.loads(row["decision"]))
     data = {
         "schema_version": 1,
@@ -170,6 +171,7 @@ def show(
         },
         "attempts": attempts,
         "labels": labels,
+        "steps": steps,
     }
     blocks: list[str | Table] = []
     if not explain:
@@ -180,6 +182,8 @@ def show(
         if row["error"]:
             blocks.append(f"\nerror: {row['error']}")
         blocks.append(_attempts(attempts))
+        if len(steps) > 1 or any(step["verdicts"] for step in steps):
+            blocks.append(steps_table(steps))
         blocks += [
             f"label: {each['reward']:g} for {each['arm']} by {each['source']}"
             + (f" ({each['note']})" if each["note"] else "")

@@ -21,6 +21,12 @@ def main() -> None:
 
         sys.stdout.write(f"scrimp {version('scrimp')}\n")
         sys.exit(0)
+    if argv[:2] == ["spend", "--short"]:
+        from .short import run_short
+
+        code = run_short(argv[2:])
+        if code is not None:
+            _leave(code)
     from .app import run
 
     _leave(run(argv))

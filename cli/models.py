@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ app = new_app(
 Examples:
   scrimp models -p mixed
   scrimp models resume small     let a suspended arm take calls again
+  scrimp models prices --update new.json --diff    prices of your own, and what they change
 """,
 )
 
@@ -104,3 +106,30 @@ def resume(
         raise UsageError(f"arm {arm!r} of profile {loaded.profile.name} is not suspended")
     say(f"{arm} takes calls again")
     return 0
+
+
+@app.command()
+def prices(
+    profile: ProfileOption = None,
+    update: Annotated[
+        Path | None,
+        typer.Option(
+            "--update", metavar="FILE", help="Take prices from this file (LiteLLM's JSON form) before LiteLLM's own."
+        ),
+    ] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Go back to the prices that come with LiteLLM.")] = False,
+    diff: Annotated[
+        bool,
+        typer.Option(
+            "--diff", help="Show which arms' prices changed, and which choices of the last 30 days would flip."
+        ),
+    ] = False,
+    json: JsonOption = False,
+) -> int:
+    """Show which prices are in force, and where they come from; nothing is fetched.
+
+    --diff compares with the prices that the log was charged at; after --update, with those that were in force before.
+    """
+    from .prices import run_prices
+
+    return run_prices(profile, update=update, forget=forget, diff=diff, as_json=json)

@@ -57,10 +57,10 @@ def load(
 
 
 def price_table() -> PriceTable:
-    """Return the price table of the installed LiteLLM."""
+    """Return the user's own price table over that of the installed LiteLLM."""
     from scrimp.routing.prices import PriceTable
 
-    return PriceTable.load()
+    return PriceTable.load(paths().prices)
 
 
 def make_decider(profile: Profile) -> Decider:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv as csvlib
 import io
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,9 +13,15 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd
 
 from . import session
+from .complete import complete_arms
 from .options import JsonOption, ProfileOption
 from .parser import new_app
 from .result import Column, Result, Table, emit, say, write_out
+
+if TYPE_CHECKING:
+    from scrimp.profiles.load import Loaded
+    from scrimp.routing.ledger import Ledger
+    from scrimp.routing.versus import Estimate
 
 __all__ = ["app"]
 
@@ -24,6 +30,8 @@ app = new_app(
 Examples:
   scrimp spend                    by day, and what the caps leave
   scrimp spend --by arm --days 30
+  scrimp spend --vs large         what the same prompts would have cost on one arm
+  scrimp spend --short            one line for a shell prompt: PS1='$(scrimp spend --short) $ '
   scrimp spend --open             calls whose true cost is not known
   scrimp spend reconcile 17 0.0031    say what one of them truly cost
 """,
@@ -41,6 +49,15 @@ def spend(
     days: Annotated[int | None, typer.Option("--days", min=1, help="Only the last so many days.")] = None,
     profile: ProfileOption = None,
     show_open: Annotated[bool, typer.Option("--open", help="List the calls whose true cost is not known.")] = False,
+    vs: Annotated[
+        str | None,
+        typer.Option(
+            "--vs", metavar="ARM", help="Compare with sending everything to one arm.", autocompletion=complete_arms
+        ),
+    ] = None,
+    short: Annotated[
+        bool, typer.Option("--short", help="One line for a shell prompt; caps as they were at the last call.")
+    ] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     json: JsonOption = False,
 ) -> int:
@@ -55,6 +72,10 @@ def spend(
     loaded = session.load(profile, quiet=True)
     now = time.time()
     ledger = session.ledger_to_read()
+    if short:
+        return _short(ledger, loaded.profile.name, now)
+    if vs is not None:
+        return _versus(loaded, ledger, vs, days=days, now=now, as_json=json)
     if ledger is None:
         states, groups, unsettled = [], [], []
     else:
@@ -154,6 +175,62 @@ def spend(
     elif unsettled and not show_open:
         messages = (f"{len(unsettled)} calls of unknown true cost count at their upper bound: `scrimp spend --open`",)
     return emit(Result(data=data, blocks=tuple(blocks), messages=messages), as_json=json)
+
+
+def _short(ledger: Ledger | None, profile: str, now: float) -> int:
+    from scrimp.routing.status import status_line
+
+    write_out(("nothing spent yet" if ledger is None else status_line(ledger, profile, now=now)) + "\n")
+    return 0
+
+
+def _versus(loaded: Loaded, ledger: Ledger | None, arm: str, *, days: int | None, now: float, as_json: bool) -> int:
+    """Compare what was routed with one arm alone."""
+    from scrimp.profiles.schema import did_you_mean
+    from scrimp.routing.versus import versus
+
+    names = [each.name for each in loaded.profile.arms]
+    if arm not in names:
+        raise UsageError(f"profile {loaded.profile.name} has no arm {arm!r}{did_you_mean(arm, names)}")
+    price = session.price_table().price(loaded.profile.arm(arm))
+    if price is None:
+        raise UsageError(f"{arm} has no price, so nothing can be said about what it would have cost")
+    if ledger is None:
+        raise UsageError("nothing has been spent yet")
+    since = None if days is None else ledger.windows(now - (days - 1) * 86_400)[0]
+    found = versus(ledger, arm, price, since_day=since, profile=loaded.profile.name)
+    data = {"schema_version": 1, "profile": loaded.profile.name, **found.to_dict()}
+    if found.saved_usd is None or found.quality_gained is None:
+        message = f"no logged answer can be compared with {arm} ({found.n_left_out} left out)"
+        return emit(Result(data=data, messages=(message,)), as_json=as_json)
+    saved, gained = found.saved_usd, found.quality_gained
+    word = "saved" if saved.estimate >= 0 else "spent more by"
+    share = f" ({abs(saved.estimate) / found.arm_cost_usd:.0%})" if found.arm_cost_usd else ""
+    won = "gained" if gained.estimate >= 0 else "given up"
+    quality = f"predicted quality {found.quality:.3f} against {found.arm_quality:.3f}: {won} {abs(gained.estimate):.3f}"
+    lines = [
+        f"{found.n} answers cost {_usd(found.cost_usd)}; on {arm} alone about {_usd(found.arm_cost_usd)}",
+        f"{word} {_usd(abs(saved.estimate))}{share}{_between(saved, '$')}",
+        quality + _between(gained),
+        f"quality of {arm}: {found.basis}; intervals (95%) are over prompts, and leave out how far predictions err",
+    ]
+    if found.n_left_out:
+        lines.append(
+            f"{found.n_left_out} answers left out: their trace or usage is not known, or {arm} was not weighed"
+        )
+    return emit(Result(data=data, blocks=("\n".join(lines),)), as_json=as_json)
+
+
+def _usd(usd: float | None) -> str:
+    return format_usd(None if usd is None else round(usd * 1e9))
+
+
+def _between(found: Estimate, unit: str = "") -> str:
+    """Return an interval in words, signed as the estimate is."""
+    if found.low is None or found.high is None:
+        return ""
+    digits = 6 if unit else 3
+    return f", between {unit}{found.low:.{digits}f} and {unit}{found.high:.{digits}f}".replace("$-", "-$")
 
 
 def _csv(rows: list[dict[str, object]]) -> int:

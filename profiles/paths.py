@@ -32,6 +32,11 @@ class Paths:
         return self.config / "keys.toml"
 
     @property
+    def prices(self) -> Path:
+        """The user's own price table (0600); it wins over the one that comes with LiteLLM."""
+        return self.config / "prices.json"
+
+    @property
     def ledger(self) -> Path:
         """The SQLite ledger (0600)."""
         return self.state / "scrimp.db"

@@ -219,9 +219,11 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A named check of an answer."""
+    """A named check of an answer: a command, or any other check spelled as for `--check`."""
 
-    cmd: _Command
+    cmd: _Command | None = None
+    spec: Annotated[str, _Meta(min_length=1, max_length=4096, description='a check such as "re:^[A-D]$"')] | None = None
+    timeout_s: Annotated[float, _Meta(gt=0, le=3_600, description="a number of seconds above 0")] = 60.0
 
 
 class Embedding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -261,11 +263,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """Return the safe arm: the one taken when the router should not be trusted."""
         return self.arm(self.default_arm)
 
-
-_NOT_YET: Final[dict[tuple[str, ...], tuple[object, str]]] = {
-    ("policy", "mode"): ("cascade", 'mode = "route"'),
-}
-"""Values the contract knows and this version does not act on, with what to write instead."""
 
 _ELSEWHERE: Final = {
     "api_key": "Keys do not belong in a profile: use `scrimp keys set`, key_env or key_cmd.",
@@ -334,12 +331,14 @@ def build_profile(table: Mapping[str, object], locate: Locate) -> Profile:
         for name, arm in _as_table(table.get("arms", {}), locate, ("arms",)).items()
     )
     checks = {
-        name: build(Check, check, locate, ("checks", name))
-        for name, check in _as_table(table.get("checks", {}), locate, ("checks",)).items()
+        name: build(Check, each, locate, ("checks", name))
+        for name, each in _as_table(table.get("checks", {}), locate, ("checks",)).items()
     }
-    for name in checks:
+    for name, check in checks.items():
         if not NAME_PATTERN.fullmatch(name):
             raise _wrong(name, _expected(_Name), locate, ("checks", name))
+        if (check.cmd is None) == (check.spec is None):
+            raise ConfigError(f"{locate(('checks', name))}: checks.{name}: give cmd or spec, one of the two")
     for arm in arms:
         _check_arm(arm, locate)
     if not arms:
@@ -411,11 +410,6 @@ def _value(name: str, value: object, kind: Any, locate: Locate, path: Path_) -> 
     except (msgspec.ValidationError, OverflowError):
         near = did_you_mean(value, _choices(kind)) if isinstance(value, str) else ""
         raise _wrong(value, expected, locate, path, near) from None
-    if path in _NOT_YET and _NOT_YET[path][0] == value:
-        raise ConfigError(
-            f'{locate(path)}: {dotted(path)} = "{value}" is not available in this version',
-            hint=f"Write {_NOT_YET[path][1]}, or leave the key out.",
-        )
     return converted
 
 

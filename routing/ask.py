@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, LedgerError, ScrimpError, UsageError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .prices import ArmPrice, Usage, UsageStatus
     from .prompt import Prompt
 
-__all__ = ["Answer", "Ask", "Asker", "attempt_row", "caps_left", "decide", "request_row"]
+__all__ = ["Answer", "Ask", "Asker", "Progress", "attempt_row", "caps_left", "decide", "request_row"]
 
 LIVE_WAIT_S: Final = 10.0
 """How long an ask waits when only other calls in flight stand in its way."""
@@ -202,7 +202,7 @@ def _own_least(profile: Profile, arm: Arm) -> int | None:
 
 
 @dataclass(slots=True)
-class _Progress:
+class Progress:
     """What has happened so far on the way of one prompt."""
 
     notes: list[str] = field(default_factory=list)
@@ -347,7 +347,7 @@ class Asker:
         KeyboardInterrupt
             If interrupted: the attempt is settled first, the partial answer kept.
         """
-        progress = _Progress()
+        progress = Progress()
         started = self.clock()
         queue = [decision.choice.taken, *decision.fallbacks()]
         refusal: ScrimpError | None = None
@@ -355,7 +355,9 @@ class Asker:
             if nth:
                 self.say(f"falling back to {option.arm}")
             try:
-                answer = self._try_arm(ask, decision, context, option, progress, on_text, started, fallback=nth > 0)
+                answer = self.try_arm(
+                    ask, decision, context, option, progress, on_text, started, kind="fallback" if nth else "first"
+                )
             except (BudgetRefusedError, budget.SuspendedError) as error:
                 refusal = refusal or error
                 continue
@@ -363,25 +365,35 @@ class Asker:
                 return answer
             if progress.shown:
                 break  # part of an answer is on the screen: another one would be glued to it
-        failure = (
-            self._failure(progress) if progress.errors else refusal or ArmUnavailableError("no arm could be tried")
-        )
-        self._close(ask, decision, status="failed", error=failure.message, progress=progress)
+        failure = self.failure(progress) if progress.errors else refusal or ArmUnavailableError("no arm could be tried")
+        self.close(ask, decision, status="failed", error=failure.message, progress=progress)
         raise failure
 
-    def _try_arm(
+    def try_arm(
         self,
         ask: Ask,
         decision: Decision,
         context: Context,
         option: Option,
-        progress: _Progress,
+        progress: Progress,
         on_text: Callable[[str], None] | None,
         started: float,
         *,
-        fallback: bool,
+        kind: str = "first",
+        record: bool = True,
+        vary: bool = False,
     ) -> Answer | None:
-        """Try one arm, again where that may help; return None when it failed for good."""
+        """Try one arm, again where that may help; return None when it failed for good.
+
+        Parameters
+        ----------
+        kind
+            What the log calls the attempt.
+        record
+            Whether its answer is the request's; not so that of a judge.
+        vary
+            Whether it is a further sample of an arm: asked at temperature 1 unless the arm sets its own.
+        """
         from .dispatch import Backoff, CallError
 
         arm = self.decider.profile.arm(option.arm)
@@ -389,11 +401,12 @@ class Asker:
         if price is None or option.bound_nano is None:
             return None
         backoff = Backoff(deadline_s=max(0.0, started + ask.deadline_s - self.clock()), rng=self.rng, clock=self.clock)
-        kind = "fallback" if fallback else "first"
         while True:
             call = self._call(
                 ask, arm, option, stream=on_text is not None, left_s=started + ask.deadline_s - self.clock()
             )
+            if vary and not call.params.get("temperature"):
+                call = replace(call, params={**call.params, "temperature": 1.0})
             reservation = self._reserve(ask, decision, context, option, price, progress, kind)
             received: list[str] = []
 
@@ -429,11 +442,11 @@ class Asker:
                     note="interrupted" if interrupted else "ended early",
                 )
                 progress.charged_nano += reservation.bound_nano
-                self._close(
+                self.close(
                     ask, decision, status="interrupted", error="interrupted", progress=progress, text="".join(received)
                 )
                 raise
-            return self._finish(ask, decision, option, price, reservation, reply, progress)
+            return self._finish(ask, decision, option, price, reservation, reply, progress, record=record)
 
     def _wait(self, seconds: float) -> None:
         """Wait before an attempt is made again."""
@@ -463,7 +476,7 @@ class Asker:
         context: Context,
         option: Option,
         price: ArmPrice,
-        progress: _Progress,
+        progress: Progress,
         kind: str,
     ) -> budget.Reservation:
         """Write the intent to disk and reserve the bound; wait a little where only live calls stand in the way."""
@@ -514,7 +527,7 @@ class Asker:
         option: Option,
         price: ArmPrice,
         error: CallError,
-        progress: _Progress,
+        progress: Progress,
         received: list[str],
         *,
         keep: str,
@@ -559,7 +572,9 @@ class Asker:
         price: ArmPrice,
         reservation: budget.Reservation,
         reply: Reply,
-        progress: _Progress,
+        progress: Progress,
+        *,
+        record: bool = True,
     ) -> Answer:
         """Settle to the truth, complete the log, and return the answer."""
         usage = reply.usage
@@ -577,7 +592,9 @@ class Asker:
                 cost_nano=cost,
                 now=self.clock(),
                 attempt=attempt_row(reply, known, usage_status, cost),
-                request=(
+                request=None
+                if not record
+                else (
                     decision.id,
                     {"status": "ok", "arm": option.arm, **({"answer": reply.text} if ask.keep == "all" else {})}
                     | ({"propensity": None} if option.arm != decision.arm else {}),
@@ -633,7 +650,7 @@ class Asker:
             return None, None
         return price.expected_nano(usage.input_tokens, usage.output_tokens) - cost, best.arm
 
-    def _failure(self, progress: _Progress) -> ScrimpError:
+    def failure(self, progress: Progress) -> ScrimpError:
         """Return the error to end with: of one kind where all attempts agree, else the provider's failure."""
         from .dispatch import to_scrimp_error
 
@@ -651,8 +668,8 @@ class Asker:
             )
         return to_scrimp_error(last, self.decider.profile.arm(arm))
 
-    def _close(
-        self, ask: Ask, decision: Decision, *, status: str, error: str, progress: _Progress, text: str | None = None
+    def close(
+        self, ask: Ask, decision: Decision, *, status: str, error: str, progress: Progress, text: str | None = None
     ) -> None:
         """Complete the log's row of a request that got no answer."""
         if not progress.logged or ask.keep == "money":

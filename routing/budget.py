@@ -66,6 +66,7 @@ __all__ = [
     "set_shared_cap",
     "settle",
     "shared_caps",
+    "shared_caps_at",
     "suspensions",
 ]
 
@@ -259,6 +260,11 @@ def shared_caps(ledger: Ledger) -> dict[str, int]:
     """Return the caps over all profiles together: nano-USD by scope."""
     rows = ledger.rows("SELECT scope, limit_nano FROM shared_caps ORDER BY scope")
     return {row["scope"]: int(row["limit_nano"]) for row in rows}
+
+
+def shared_caps_at(ledger: Ledger, *, now: float) -> list[Cap]:
+    """Return the caps over all profiles on the day and month of `now`."""
+    return _shared(ledger, *ledger.windows(now))
 
 
 def set_shared_cap(ledger: Ledger, scope: str, limit_nano: int, *, now: float) -> None:
@@ -567,7 +573,7 @@ def reconcile(ledger: Ledger, reservation_id: int, cost_nano: int, *, now: float
                 f"call {reservation_id} is still in flight", hint="Wait for it to end, or end its process first."
             )
         held = row["charged_nano"] if row["status"] in ("settled", "released") else row["reserved_nano"]
-        breach = cost_nano > held
+        breach = cost_nano > held or cost_nano > row["reserved_nano"]
         note = f"reconciled by hand (was {row['status']}, {format_usd(row['charged_nano'])})"
         _recharge(conn, row, "settled", cost_nano, at=instant(now), breach=breach, note=note)
         if breach:

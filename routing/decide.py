@@ -73,6 +73,8 @@ class Decision:
         How far the prompt is from what the router was trained on: a quantile in [0, 1].
     pace
         How the month stood, where the profile paces itself; None elsewhere.
+    plan
+        The plan of several calls that was chosen instead of one arm, and what it was weighed against; None elsewhere.
     """
 
     id: str
@@ -87,6 +89,7 @@ class Decision:
     input_tokens: int
     required: tuple[str, ...] = ()
     pace: Pace | None = None
+    plan: Mapping[str, Any] | None = None
 
     @property
     def arm(self) -> str | None:
@@ -126,6 +129,7 @@ class Decision:
             "input_tokens": self.input_tokens,
             "required": list(self.required),
             "pace": None if self.pace is None else self.pace.to_dict(),
+            "plan": self.plan,
             "arms": [_weighed_dict(weighed, choice) for weighed in choice.weighed],
         }
 
@@ -154,6 +158,7 @@ class Decision:
             input_tokens=trace["input_tokens"],
             required=tuple(trace["required"]),
             pace=None if trace.get("pace") is None else Pace(**trace["pace"]),
+            plan=trace.get("plan"),
         )
 
 
@@ -246,6 +251,11 @@ class Decider:
         self.embedder = embedder
         self._known = tuple(_know(arm, table) for arm in profile.arms)
         self._infos = [known.info for known in self._known]
+
+    @property
+    def infos(self) -> tuple[ArmInfo, ...]:
+        """What the router is told of each arm, in the profile's order."""
+        return tuple(self._infos)
 
     def price(self, arm: str) -> ArmPrice | None:
         """Return an arm's price."""

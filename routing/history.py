@@ -25,12 +25,16 @@ __all__ = [
     "purge",
     "remove",
     "retire",
+    "steps_of",
 ]
 
 _COLUMNS = (
     "id, created_at, command, profile, conversation_id, redo_of, system, prompt, answer, attachments, schema, "
     "messages, embedder_id, router_version, decision, arm, propensity, status, error, tag"
 )
+
+_ASKED = "command NOT IN ('import', 'audit')"
+"""What the user asked, as against what was read from a file or asked for the learner's sake."""
 
 
 def find(ledger: Ledger | None, which: str = "last") -> dict[str, Any]:
@@ -44,7 +48,9 @@ def find(ledger: Ledger | None, which: str = "last") -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     if ledger is not None:
         if which == "last":
-            rows = ledger.rows(f"SELECT {_COLUMNS} FROM requests ORDER BY created_at DESC, n DESC LIMIT 1")  # noqa: S608 - constants
+            rows = ledger.rows(
+                f"SELECT {_COLUMNS} FROM requests WHERE {_ASKED} ORDER BY created_at DESC, n DESC LIMIT 1"  # noqa: S608 - constants
+            )
         else:
             wanted = which.lower()
             rows = ledger.rows(
@@ -78,6 +84,18 @@ def labels_of(ledger: Ledger, request_id: str) -> list[dict[str, Any]]:
     return ledger.rows(
         "SELECT arm, reward, source, weight, note, at FROM labels WHERE request_id = ? ORDER BY id", (request_id,)
     )
+
+
+def steps_of(ledger: Ledger, request_id: str) -> list[dict[str, Any]]:
+    """Return the steps of a request's plan, in order, with the verdicts on each answer as plain data."""
+    rows = ledger.rows(
+        "SELECT seq, stage, kind, arm, outcome, verdicts, answer, charged_nano, latency_s, taken, note, at FROM steps "
+        "WHERE request_id = ? ORDER BY seq, id",
+        (request_id,),
+    )
+    for row in rows:
+        row["verdicts"] = json.loads(row["verdicts"] or "[]")
+    return rows
 
 
 def add_label(
@@ -146,7 +164,7 @@ def listing(
     since: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return requests, newest first, with what each was charged; `query` searches prompts and answers."""
-    where, parameters = ["1"], []
+    where, parameters = [f"q.{_ASKED}"], []
     for column, value in (("q.arm", arm), ("q.profile", profile), ("q.tag", tag)):
         if value is not None:
             where.append(f"{column} = ?")
@@ -183,6 +201,7 @@ def export(ledger: Ledger) -> Iterator[dict[str, Any]]:
                 row[column] = None if row[column] is None else json.loads(row[column])
             row["attempts"] = attempts_of(ledger, row["id"])
             row["labels"] = labels_of(ledger, row["id"])
+            row["steps"] = steps_of(ledger, row["id"])
             yield row
 
 
@@ -190,6 +209,7 @@ def remove(ledger: Ledger, request_id: str) -> None:
     """Forget a request: its text, features, trace and labels. Its money stays."""
     with ledger.transaction() as conn:
         conn.execute("DELETE FROM labels WHERE request_id = ?", (request_id,))
+        conn.execute("DELETE FROM steps WHERE request_id = ?", (request_id,))
         conn.execute("UPDATE attempts SET error = NULL, usage = NULL WHERE request_id = ?", (request_id,))
         conn.execute("DELETE FROM requests WHERE id = ?", (request_id,))
 
@@ -199,7 +219,8 @@ def purge(ledger: Ledger, *, before: str | None = None) -> int:
     where, parameters = ("1", ()) if before is None else ("created_at < ?", (before,))
     with ledger.transaction() as conn:
         chosen = f"SELECT id FROM requests WHERE {where}"  # noqa: S608 - constants
-        conn.execute(f"DELETE FROM labels WHERE request_id IN ({chosen})", parameters)  # noqa: S608 - constants
+        for table in ("labels", "steps"):
+            conn.execute(f"DELETE FROM {table} WHERE request_id IN ({chosen})", parameters)  # noqa: S608 - constants
         conn.execute(f"UPDATE attempts SET error = NULL, usage = NULL WHERE request_id IN ({chosen})", parameters)  # noqa: S608 - constants
         n_removed = conn.execute(f"DELETE FROM requests WHERE {where}", parameters).rowcount  # noqa: S608 - constants
     _rewrite(ledger)

@@ -232,11 +232,8 @@ class LearnedRouter:
         trust = np.clip((_STRANGE - ood) / (_STRANGE - _FAMILIAR), 0.0, 1.0)
         for a, (j, layer) in enumerate(zip(known, layers, strict=True)):
             if layer is not None:
-                learnt = x @ layer.weights
-                if layer.whole:
-                    logit[:, a] = trust * learnt + (1.0 - trust) * logit[:, a]
-                else:
-                    logit[:, a] += trust * learnt + (1.0 - trust) * layer.weights[-1]
+                # Learnt on the user's own prompts: it holds there, however far they lie from the public ones.
+                logit[:, a] = x @ layer.weights + (0.0 if layer.whole else logit[:, a])
                 sd[a] = min(sd[a], layer.shift_sd + 0.2)
                 basis[a] = "calibrated" if layer.calibrated else "prior"
             elif j is not None and all_known:

@@ -153,6 +153,63 @@ def _m1_ledger(conn: sqlite3.Connection) -> None:
         defaults={"weight": 1.0},
     )
     db.table("labels").create_index(["request_id"])
+    # Costs of answers that were given elsewhere (`learn import`): outcomes, no money of ours.
+    conn.execute(
+        "CREATE TABLE outcomes (request_id TEXT NOT NULL, arm TEXT NOT NULL, model TEXT NOT NULL, "
+        "input_tokens INTEGER, output_tokens INTEGER, cost_nano INTEGER, PRIMARY KEY (request_id, arm)) WITHOUT ROWID"
+    )
+    db.table("audits").create(
+        {
+            "id": int,
+            "at": str,
+            "profile": str,
+            "arm": str,  # asked again
+            "first_n": int,  # the requests drawn from, by `requests.n`
+            "last_n": int,
+            "n_pool": int,
+            "n_sampled": int,
+        },
+        pk="id",
+        not_null={"at", "profile", "arm", "first_n", "last_n", "n_pool", "n_sampled"},
+    )
+    db.table("refits").create(
+        {
+            "id": int,
+            "at": str,
+            "profile": str,
+            "verdict": str,  # promoted | refused | no-change
+            "version": str,
+            "tested": int,  # 1 where error was spent, and the labels up to `last_label` with it
+            "alpha": float,
+            "last_label": int,
+            "forced": int,
+            "data": str,  # JSON: what `refit --json` printed
+        },
+        pk="id",
+        not_null={"at", "profile", "verdict", "tested", "forced"},
+    )
+    db.table("steps").create(
+        {
+            "id": int,
+            "request_id": str,
+            "seq": int,
+            "stage": int,  # of the plan, from 1
+            "kind": str,  # ask | sample | judge
+            "arm": str,
+            "outcome": str,  # answered | failed | refused
+            "verdicts": str,  # JSON list: check, kind, outcome, score, evidence, cost_usd
+            "answer": str,
+            "charged_nano": int,
+            "latency_s": float,
+            "taken": int,  # 1: the answer that was given
+            "note": str,
+            "at": str,
+        },
+        pk="id",
+        not_null={"request_id", "seq", "stage", "kind", "arm", "outcome", "charged_nano", "at"},
+        defaults={"taken": 0},
+    )
+    db.table("steps").create_index(["request_id"])
     db.table("batch_runs").create(
         {
             "id": str,

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["POWER", "Pace", "pace", "pace_factor"]
 
-POWER: Final = 2
-"""How strongly wtp_usd answers to spending that runs ahead; docs/decisions/0005-pacing.md says why 2."""
+POWER: Final = 4
+"""How strongly wtp_usd answers to spending that runs ahead; docs/decisions/0005-pacing.md says why 4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def pace_factor(used: float, gone: float) -> float:
 
     With u the share of the month's cap that is spent (`used`) and t the share of the month that has passed (`gone`),
 
-        rho = ((1 - u) / (1 - t)),    factor = min(1, max(0, rho)) ** POWER
+        rho = (1 - u) / (1 - t),    factor = min(1, max(0, rho)) ** POWER
 
     rho is the rate at which the rest of the cap can be spent over the rest of the month, in units of the even rate. On
     or behind the calendar (u <= t) the factor is 1: pacing never raises wtp_usd. It is continuous at u = t and falls
@@ -59,12 +59,12 @@ def pace_factor(used: float, gone: float) -> float:
     Examples
     --------
     >>> pace_factor(0.5, 0.5), pace_factor(0.2, 0.5), pace_factor(0.75, 0.5), pace_factor(1.0, 0.5)
-    (1.0, 1.0, 0.25, 0.0)
+    (1.0, 1.0, 0.0625, 0.0)
     """
     left, to_come = 1.0 - used, 1.0 - gone
     if left >= to_come:
         return 1.0
-    return float(max(0.0, left / to_come) ** POWER)
+    return float((left / to_come) ** POWER) if left > 0.0 else 0.0
 
 
 def pace(months: Iterable[tuple[str, int, int]], gone: float) -> Pace | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import ROUND_CEILING, Context, Decimal
 from functools import cached_property
 from pathlib import Path
@@ -11,15 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from scrimp.profiles.errors import ConfigError
+from scrimp.profiles.errors import ConfigError, DataError
 from scrimp.profiles.money import NANO
+from scrimp.profiles.paths import make_private_dir
 from scrimp.profiles.schema import DEFAULT_OUTPUT_LIMIT, REASONING_OUTPUT_LIMIT
 
 from .successors import Candidate, successor
 from .usage import Usage, UsageStatus, check_usage, usage_from_litellm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from scrimp.profiles.schema import Arm, Price
 
@@ -30,11 +32,15 @@ __all__ = [
     "Tier",
     "Usage",
     "UsageStatus",
+    "check_table",
     "check_usage",
+    "read_stored",
+    "store_table",
     "usage_from_litellm",
 ]
 
 _TABLE_FILE: Final = "model_prices_and_context_window_backup.json"
+_MAX_TABLE_BYTES: Final = 64 << 20
 _CHAT_MODES: Final = frozenset({"chat", "completion", "responses"})
 _RATES: Final = {
     "input": "input_cost_per_token",
@@ -223,7 +229,7 @@ class ModelInfo:
 
 
 class PriceTable:
-    """A snapshot of model prices: LiteLLM's own table, read without importing LiteLLM.
+    """A snapshot of model prices: LiteLLM's own table, read without importing LiteLLM, and the user's over it.
 
     Parameters
     ----------
@@ -231,6 +237,8 @@ class PriceTable:
         The table's JSON: an object of models, each an object of prices in USD per token.
     version
         The version of LiteLLM it came with.
+    own, own_name
+        The user's own table in the same form, and how prices from it are named. What it lists wins, model by model.
 
     Raises
     ------
@@ -238,34 +246,46 @@ class PriceTable:
         If `data` is not such a table.
     """
 
-    def __init__(self, data: bytes, version: str) -> None:
+    def __init__(self, data: bytes, version: str, *, own: bytes | None = None, own_name: str = "prices.json") -> None:
         self.version = version
-        self._data = data
-        try:
-            self._entries = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-        except msgspec.MsgspecError as error:
-            raise ConfigError(f"the price table of litellm {version} cannot be read: {error}") from None
-        self._found: dict[str, dict[str, Any] | None] = {}
+        self.own_name = None if own is None else own_name
+        self._data = data if own is None else own + data
+        bundled = _entries(data, f"the price table of litellm {version}", None)
+        listed = f"litellm {version}"
+        self._tables: tuple[tuple[dict[str, msgspec.Raw], str], ...] = ((bundled, listed),)
+        if own is not None:
+            hint = "`scrimp models prices --forget` removes it; `--update FILE` puts another in its place."
+            self._tables = ((_entries(own, f"the price table {own_name}", hint), own_name), *self._tables)
+        self._found: dict[str, tuple[dict[str, Any], str] | None] = {}
         self._successors: dict[str, str | None] = {}
 
     @classmethod
-    def load(cls) -> PriceTable:
+    def load(cls, own: Path | None = None) -> PriceTable:
         """Return the table of the installed LiteLLM; costs a few milliseconds and no import.
+
+        Parameters
+        ----------
+        own
+            The user's own table, which wins; it need not exist.
 
         Raises
         ------
         ConfigError
-            If LiteLLM or its table is not there.
+            If LiteLLM or its table is not there, or the user's cannot be read.
         """
+        stored = None if own is None else read_stored(own)
         from importlib.util import find_spec
 
         spec = find_spec("litellm")
         folders = list(spec.submodule_search_locations or ()) if spec else []
         for folder in map(Path, folders):
             try:
-                return cls((folder / _TABLE_FILE).read_bytes(), _installed_version(folder))
+                data = (folder / _TABLE_FILE).read_bytes()
             except OSError:
                 continue
+            if stored is None:
+                return cls(data, _installed_version(folder))
+            return cls(data, _installed_version(folder), own=stored[0], own_name=stored[1])
         raise ConfigError("the price table that comes with litellm is missing", hint="Install scrimp again.")
 
     @cached_property
@@ -277,8 +297,8 @@ class PriceTable:
 
     @property
     def source(self) -> str:
-        """Return how prices from this table are named."""
-        return f"litellm {self.version}"
+        """Return how this table is named."""
+        return " over ".join(name for _, name in self._tables)
 
     def entry(self, model: str) -> dict[str, Any] | None:
         """Return a model's entry, its numbers exact, or None.
@@ -286,17 +306,22 @@ class PriceTable:
         A model is looked up by its full id, then without its provider's prefix if the entry is that provider's own.
         The same model at another provider is another price: it is never looked up.
         """
+        found = self._look_up(model)
+        return None if found is None else found[0]
+
+    def _look_up(self, model: str) -> tuple[dict[str, Any], str] | None:
+        """Return a model's entry and the name of the table it stands in."""
         if model not in self._found:
-            self._found[model] = self._look_up(model)
+            self._found[model] = next(self._matches(model), None)
         return self._found[model]
 
-    def _look_up(self, model: str) -> dict[str, Any] | None:
-        for key, provider in _lookups(model):
-            raw = self._entries.get(key)
-            found = None if raw is None else _decode(raw)
-            if found is not None and (provider is None or _sells(provider, str(found.get("litellm_provider", "")))):
-                return found
-        return None
+    def _matches(self, model: str) -> Iterator[tuple[dict[str, Any], str]]:
+        for entries, name in self._tables:
+            for key, provider in _lookups(model):
+                raw = entries.get(key)
+                found = None if raw is None else _decode(raw)
+                if found is not None and (provider is None or _sells(provider, str(found.get("litellm_provider", "")))):
+                    yield found, name
 
     def price(self, arm: Arm) -> ArmPrice | None:
         """Return what an arm costs, or None when nobody has said.
@@ -306,10 +331,10 @@ class PriceTable:
         """
         if arm.price is not None:
             return _stated(arm.price)
-        found = self.entry(arm.model)
+        found = self._look_up(arm.model)
         if found is None:
             return None
-        return _listed(found, arm.model, arm.api_base, self.source)
+        return _listed(found[0], arm.model, arm.api_base, found[1])
 
     def model_info(self, arm: Arm) -> ModelInfo:
         """Return what is known of an arm's model, with a successor when it is deprecated or unknown."""
@@ -361,7 +386,8 @@ class PriceTable:
     def _sold_by(self, provider: str) -> Iterable[tuple[str, dict[str, Any], ArmPrice]]:
         """Yield a provider's priced chat models: the id to write in a profile, the entry, the price."""
         mark = f'"{provider}'.encode()
-        for key, raw in self._entries.items():
+        merged = {key: raw for entries, _ in reversed(self._tables) for key, raw in entries.items()}
+        for key, raw in merged.items():
             if not provider or mark not in bytes(raw):
                 continue
             found = _decode(raw)
@@ -370,6 +396,99 @@ class PriceTable:
             price = _listed(found, key, None, self.source)
             if price is not None:
                 yield key if key.startswith(f"{provider}/") else f"{provider}/{key}", found, price
+
+
+def _entries(data: bytes, what: str, hint: str | None) -> dict[str, msgspec.Raw]:
+    try:
+        return msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{what} cannot be read: {error}", hint=hint) from None
+
+
+def check_table(data: bytes, what: str) -> int:
+    """Return how many models of a user's own price table have a price for text.
+
+    Parameters
+    ----------
+    data
+        JSON in the form of LiteLLM's table.
+    what
+        What the file is called, for messages.
+
+    Raises
+    ------
+    DataError
+        If it is not such a table, or an entry's price is negative, not a number, or absurd.
+    """
+    if len(data) > _MAX_TABLE_BYTES:
+        raise DataError(f"{what}: a price table of {len(data):,} bytes is too large")
+    try:
+        entries = _entries(data, what, None)
+    except ConfigError as error:
+        raise DataError(error.message, hint="It is an object of models, in the form of LiteLLM's table.") from None
+    n_priced = 0
+    for model, raw in entries.items():
+        found = _decode(raw)
+        if found is None:
+            continue  # LiteLLM's own has such entries: remarks on its form
+        for key, value in found.items():
+            if "cost_per" not in key or isinstance(value, (dict, list, str)) or value is None:
+                continue
+            if model == "sample_spec":
+                continue
+            number = isinstance(value, (int, Decimal)) and not isinstance(value, bool)
+            if not number or not (Decimal(value).is_finite() and 0 <= value <= 1000):
+                raise DataError(f"{what}: {model}: {key}: expected an amount in USD from 0 to 1000, got {value}")
+        n_priced += _listed(found, model, None, what) is not None
+    if n_priced == 0:
+        raise DataError(
+            f"{what}: no model in it has a price",
+            hint='Each model needs "mode": "chat", input_cost_per_token and output_cost_per_token.',
+        )
+    return n_priced
+
+
+def read_stored(path: Path) -> tuple[bytes, str] | None:
+    """Return the user's own table and its name, with its date; None when there is none.
+
+    Raises
+    ------
+    ConfigError
+        If it is there and cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+        date = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f"the price table {path} cannot be read: {error.strerror}") from None
+    return data, f"{path.name} of {date.isoformat()}"
+
+
+def store_table(path: Path, data: bytes) -> None:
+    """Put the user's own table in its place, whole or not at all, readable by its owner only.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be written.
+    """
+    import os
+
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        make_private_dir(path.parent)
+        unfinished.unlink(missing_ok=True)
+        handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _count(value: object) -> int | None:

@@ -18,6 +18,9 @@ _PER_MESSAGE: Final = 16
 _PER_CALL: Final = 64
 """More than the framing of a whole call takes (begin and end marks, the reply's header)."""
 
+_PER_SCHEMA: Final = 640
+"""More than a provider adds of its own where a schema is asked for (Anthropic explains tools to its models in 530)."""
+
 _IMAGE: Final = 8_192
 """More than any provider but one charges for one image at its default detail."""
 
@@ -43,7 +46,7 @@ def bound_tokens(prompt: Prompt, model: str, window: int | None) -> int | None:
     for part in prompt.parts():
         n += len(part.encode("utf-8", "surrogatepass")) + _PER_MESSAGE
     if prompt.schema is not None:
-        n += 2 * len(prompt.schema_text.encode()) + _PER_CALL
+        n += 2 * len(prompt.schema_text.encode()) + _PER_SCHEMA
     for attachment in prompt.attachments:
         if not attachment.is_image:
             return window

@@ -21,7 +21,8 @@ _CALM_S: Final = 1.0
 class Bucket:
     """A token bucket: at most `per_minute` in any 60 seconds.
 
-    A tenth may go at once and nine tenths trickle in, so a minute sees burst + rate * 60 s = `per_minute`.
+    A tenth may go at once and the rest trickles in. The first of a minute stands at its start, so a minute sees
+    burst - 1 + rate * 60 s = `per_minute`.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ class Bucket:
 
     def __init__(self, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.burst = max(1.0, per_minute * _BURST)
-        self.rate = max(per_minute - self.burst, per_minute * 0.5) / 60.0
+        self.rate = (per_minute - self.burst + 1.0) / 60.0
         self.clock = clock
         self.level = self.burst
         self.at = clock()

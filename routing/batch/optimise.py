@@ -11,6 +11,7 @@ bounds the optimum from above for every lambda; its least value is the dual boun
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -47,11 +48,14 @@ class Rule:
         Prices of money, in value a USD: at `high` the sample's cost fits its budget, at `low` it does not.
     share
         Of the rows that would choose differently, how many follow `low`, in [0, 1].
+    may_skip
+        Whether a row that an arm could take may be left out for the money.
     """
 
     high: float
     low: float
     share: float
+    may_skip: bool = True
 
     def choose(self, value: Floats, cost: Floats, feasible: Bools, *, start: float = 0.0) -> tuple[Ints, float]:
         """Choose for `(n, n_arms)` rows.
@@ -69,6 +73,8 @@ class Rule:
             `(n,) int64` arms (`SKIP` for none), and where the next call starts.
         """
         value, cost = _with_skip(value, cost, feasible)
+        if not self.may_skip:
+            value[feasible.any(axis=1), -1] = -math.inf
         dear, cheap = _best(value, cost, self.low), _best(value, cost, self.high)
         chosen = cheap.copy()
         for i in (dear != cheap).nonzero()[0]:
@@ -214,10 +220,8 @@ def cheapest_at_quality(quality: Floats, cost: Floats, feasible: Bools, target: 
     quality, cost = _with_skip(quality, cost, feasible)
     rows = _rows(quality)
     goal = target * len(rows)
-    # The skip column must not be chosen to save money: it is for rows that nothing can take.
-    quality = quality.copy()
-    lonely = ~feasible.any(axis=1)
-    quality[~lonely, -1] = -np.inf
+    # Nothing is left out to save money: that is for rows that nothing can take.
+    quality[feasible.any(axis=1), -1] = -np.inf
 
     def reached(choice: Ints) -> float:
         return float(quality[rows, choice].sum())
@@ -225,7 +229,9 @@ def cheapest_at_quality(quality: Floats, cost: Floats, feasible: Bools, target: 
     best = _best(quality, cost, _TINY)
     if reached(best) < goal:
         total = float(cost[rows, best].sum())
-        return Solution(_named(best, quality), reached(best), total, total, Rule(_TINY, _TINY, 0.0), reached=False)
+        return Solution(
+            _named(best, quality), reached(best), total, total, Rule(_TINY, _TINY, 0.0, may_skip=False), reached=False
+        )
     low, high = _TINY, 1.0
     while reached(_best(quality, cost, high)) >= goal and high < 1e18:
         low, high = high, high * 8.0
@@ -254,7 +260,9 @@ def cheapest_at_quality(quality: Floats, cost: Floats, feasible: Bools, target: 
     n_differ = len(differ)
     share = float((chosen[differ] == good[differ]).sum() / n_differ) if n_differ else 0.0
     total = float(cost[rows, chosen].sum())
-    return Solution(_named(chosen, quality), reached(chosen), total, min(dual, total), Rule(high, low, share))
+    return Solution(
+        _named(chosen, quality), reached(chosen), total, min(dual, total), Rule(high, low, share, may_skip=False)
+    )
 
 
 def frontier(quality: Floats, cost: Floats, feasible: Bools, *, n_points: int = 6) -> list[tuple[float, float]]:
@@ -293,7 +301,8 @@ def _rows(value: Floats) -> Ints:
 
 
 def _best(value: Floats, cost: Floats, price: float) -> Ints:
-    return (value - price * cost).argmax(axis=1)
+    best: Ints = (value - price * cost).argmax(axis=1)
+    return best
 
 
 def _named(choice: Ints, value: Floats) -> Ints:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import fcntl
 import gzip
@@ -207,10 +208,8 @@ class Journal:
                 offset, view = offset + n, view[n:]
             os.fsync(self._fd)
         except OSError as error:
-            try:
+            with contextlib.suppress(OSError):  # a torn line at the end is cut when the run is resumed
                 os.ftruncate(self._fd, self.size)
-            except OSError:
-                pass  # a torn line at the end is cut when the run is resumed
             raise DataError(
                 f"cannot write {self.path}: {error.strerror}",
                 hint="Free some space on that disk, then go on with --resume.",
@@ -275,7 +274,7 @@ def write_output(path: Path, journal: Journal, spans: Iterable[tuple[int, int]],
         fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         with os.fdopen(fd, "wb") as raw:
             packed = gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) if path.suffix == ".gz" else None
-            out: Any = packed or io.BufferedWriter(raw, 1 << 20)  # type: ignore[arg-type]  # a writer over a writer
+            out: Any = packed or io.BufferedWriter(raw, 1 << 20)
             out.write(head.encode())
             for offset, length in spans:
                 out.write(render(result_of(journal.read(offset, length)), shape).encode("utf-8", "replace"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import NANO
 
-from .optimise import SKIP, Rule, cheapest_at_quality, frontier, most_quality_within_bounds
+from .optimise import SKIP, Rule, Solution, cheapest_at_quality, frontier, most_quality_within_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,12 +22,16 @@ if TYPE_CHECKING:
     Bools = NDArray[np.bool_]
     Ints = NDArray[np.int64]
 
-__all__ = ["SAMPLE_ROWS", "Estimate", "Options", "Planner", "options_of", "planned"]
+__all__ = ["PLAN_NOTE", "SAMPLE_ROWS", "Estimate", "Options", "Planner", "options_of", "planned"]
 
 SAMPLE_ROWS: Final = 2_000
 """A larger file is planned on a random sample of this many rows, and streamed by the rule that comes of it."""
 
 _Z90: Final = 1.2816
+_MARGIN: Final = 1.0
+_MOST_MARGIN: Final = 0.2
+"""Standard deviations of the cost to come that are held back, and the most of the budget that they may take."""
+
 _SHRINK_ROWS: Final = 10
 """True costs move an arm's predicted ones with this many rows of belief in the prediction."""
 
@@ -245,7 +249,15 @@ class Planner:
                 ratios[j] = (self.true_usd[arm] + belief) / (predicted + belief)
         return ratios
 
-    def solve(self, *, after: int, n_left: int, budget_usd: float | None) -> Rule | None:
+    def solve(
+        self,
+        *,
+        after: int,
+        n_left: int,
+        budget_usd: float | None,
+        among: frozenset[int] | None = None,
+        variance: float = 0.0,
+    ) -> Rule | None:
         """Return how rows from place `after` on should choose; None leaves them to the profile's policy.
 
         Parameters
@@ -254,8 +266,17 @@ class Planner:
             Rows still to be planned.
         budget_usd
             What is left for them, or None without any cap.
+        among
+            Their places, where not all from `after` on are left.
+        variance
+            Of what the rows cost that are planned and not yet done, USD squared.
         """
-        rest = self.sample.take(self.places >= after)
+        import numpy as np
+
+        left = self.places >= after
+        if among is not None:
+            left &= np.isin(self.places, np.fromiter(among, dtype=np.int64))
+        rest = self.sample.take(left)
         if not len(rest) or n_left <= 0:
             rest = self.sample
         if not len(rest):
@@ -272,9 +293,19 @@ class Planner:
                 return None
         if budget_usd is None:
             return None
-        return most_quality_within_bounds(
-            self._value(rest), rest.cost * ratios, rest.bound, rest.feasible, max(0.0, budget_usd) * share, share=share
-        ).rule
+        cost, value = rest.cost * ratios, self._value(rest)
+
+        def best(usd: float) -> Solution:
+            return most_quality_within_bounds(
+                value, cost, rest.bound, rest.feasible, max(0.0, usd) * share, share=share
+            )
+
+        # A row that is left out at the end costs more quality than a better arm brings, so chance gets its margin.
+        choice = best(budget_usd).choice
+        rows = np.flatnonzero(choice != SKIP)
+        spread = ((rest.high - rest.cost) * ratios)[rows, choice[rows]] / _Z90
+        margin = _MARGIN * math.sqrt(float((spread**2).sum()) / share + variance)
+        return best(budget_usd - min(margin, _MOST_MARGIN * budget_usd)).rule
 
     def choose(self, rule: Rule, options: Options) -> Ints:
         """Return `(m,) int64` arms for rows, -1 for those that the budget does not reach."""

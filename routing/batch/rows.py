@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
-import io
 import json
 import re
 import zlib
 from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 from scrimp.profiles.errors import DataError, UsageError
@@ -21,6 +19,7 @@ from scrimp.routing.sanitize import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
 __all__ = ["BadRow", "Format", "Row", "Scan", "Source", "content_key", "good_rows", "header", "read_rows", "scan"]
 
@@ -59,6 +58,8 @@ class Source:
         A text with `{{column}}` in it, that makes the prompt.
     system
         A system prompt for rows that bring none.
+    schema, needs
+        What every answer must satisfy, and what every arm must be able to do.
     """
 
     path: Path
@@ -67,6 +68,8 @@ class Source:
     column: str | None = None
     template: str | None = None
     system: str | None = None
+    schema: Mapping[str, Any] | None = None
+    needs: frozenset[str] = frozenset()
 
     @classmethod
     def of(
@@ -78,6 +81,8 @@ class Source:
         column: str | None = None,
         template: str | None = None,
         system: str | None = None,
+        schema: Mapping[str, Any] | None = None,
+        needs: frozenset[str] = frozenset(),
     ) -> Source:
         """Return the source of a path; a format that is not given is taken from its name, or from how it begins.
 
@@ -92,7 +97,7 @@ class Source:
             with _open(path, name or str(path)) as file:
                 start = file.read(4096)
             found = "jsonl" if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else "lines"
-        return cls(path, found, name or str(path), column, template, system)
+        return cls(path, found, name or str(path), column, template, system, schema, needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,8 +335,6 @@ def read_rows(source: Source) -> Iterator[Row | BadRow]:
             if raw is not None and not raw.strip():
                 continue
             try:
-                if raw is None:
-                    raise UsageError(f"it is over {MAX_ROW_BYTES // 1024 // 1024} MB")
                 yield make(source, n, line, _decode(raw))
             except (UsageError, DataError) as error:
                 yield BadRow(n, line, error.message)
@@ -353,7 +356,9 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
         yield line, raw
 
 
-def _decode(raw: bytes) -> str:
+def _decode(raw: bytes | None) -> str:
+    if raw is None:
+        raise UsageError(f"it is over {MAX_ROW_BYTES // 1024 // 1024} MB")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -468,7 +473,8 @@ def _content(content: Any, at: int) -> tuple[str, tuple[Attachment, ...]]:
         return content, ()
     if not isinstance(content, list):
         raise DataError(f"messages[{at}].content: expected text or a list of parts, got {_kind(content)}")
-    texts, images = [], []
+    texts: list[str] = []
+    images: list[Attachment] = []
     for part in content:
         kind = part.get("type") if isinstance(part, dict) else None
         if kind == "text" and isinstance(part.get("text"), str):
@@ -510,9 +516,10 @@ def _table(source: Source, file: IO[bytes]) -> Iterator[Row | BadRow]:
         if not cells:
             n -= 1
             continue
+        if len(cells) != len(columns):
+            yield BadRow(n, line, f"{len(cells)} cells, and the header has {len(columns)}")
+            continue
         try:
-            if len(cells) != len(columns):
-                raise DataError(f"{len(cells)} cells, and the header has {len(columns)}")
             for cell in cells:
                 if not cell.isascii():
                     _decode(cell.encode("utf-8", "surrogateescape"))
@@ -524,13 +531,13 @@ def _table(source: Source, file: IO[bytes]) -> Iterator[Row | BadRow]:
 
 def _cells(source: Source, file: IO[bytes]) -> Any:
     csv.field_size_limit(MAX_ROW_BYTES)
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    return csv.reader(text, delimiter="\t" if source.format == "tsv" else ",", strict=True)
+    lines = (raw.decode("utf-8", "surrogateescape") for raw in iter(lambda: file.readline(MAX_ROW_BYTES), b""))
+    return csv.reader(lines, delimiter="\t" if source.format == "tsv" else ",", strict=True)
 
 
 def _header(source: Source, reader: Any) -> tuple[str, ...]:
     try:
-        columns = tuple(encodable(column.strip()) for column in next(reader, ()))
+        columns = tuple(encodable(column.strip()).removeprefix("\ufeff") for column in next(reader, ()))
     except csv.Error as error:
         raise DataError(f"{source.name}: its first line is not {source.format.upper()}: {error}") from None
     if not any(columns):
@@ -610,7 +617,8 @@ def _prompt(
             for turn in history
         ),
         attachments=attachments,
-        needs=needs,
+        schema=source.schema,
+        needs=needs | source.needs,
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.routing import budget
-from scrimp.routing.ledger import instant, new_id
+from scrimp.routing.ledger import instant
 
 from .output import Journal, Result
 
@@ -25,6 +25,7 @@ __all__ = [
     "Recovered",
     "Run",
     "begin",
+    "by_arm",
     "cancel",
     "charges",
     "counts",
@@ -38,7 +39,9 @@ __all__ = [
     "park_journal",
     "recover",
     "reopen",
+    "same_answer",
     "spans",
+    "unpark_journal",
 ]
 
 FINAL: Final = ("ok", "failed", "unknown", "skipped")
@@ -295,17 +298,22 @@ def recover(ledger: Ledger, run: Run, journal: Journal, *, now: float) -> Recove
     n_late = 0
     for offset, length, line in journal.tail(end):
         result, late = line["result"], line["late"]
+        sent = ledger.rows(
+            "SELECT 1 FROM batch_rows WHERE run_id = ? AND n = ? AND request_id = ? AND status = 'sent'",
+            (run.id, result["n"], result["decision_id"]),
+        )
+        if late is None or not sent:
+            continue  # not an answer that was paid for, or one of an earlier try: it is worked out again
         with ledger.transaction():
-            if late is not None:
-                budget.settle(
-                    ledger,
-                    budget.Reservation(late["reservation"], late["bound_nano"], late["profile"], result["arm"] or ""),
-                    cost_nano=late["cost_nano"],
-                    now=now,
-                    attempt=late["attempt"],
-                    request=(result["decision_id"], {"status": "ok" if result["status"] == "ok" else "failed"}),
-                    note="settled when the batch was resumed",
-                )
+            budget.settle(
+                ledger,
+                budget.Reservation(late["reservation"], late["bound_nano"], late["profile"], result["arm"]),
+                cost_nano=late["cost_nano"],
+                now=now,
+                attempt=late["attempt"],
+                request=(result["decision_id"], {"status": "ok"}),
+                note="settled when the batch was resumed",
+            )
             file_row(
                 ledger,
                 run.id,
@@ -318,14 +326,14 @@ def recover(ledger: Ledger, run: Run, journal: Journal, *, now: float) -> Recove
             )
         n_late += 1
     budget.reap(ledger, now=now)
-    unknown = []
-    for row in ledger.rows(
-        "SELECT n, EXISTS (SELECT 1 FROM reservations r WHERE r.request_id = b.request_id "
-        "AND r.status IN ('unknown', 'reserved')) AS open FROM batch_rows b WHERE run_id = ? AND status = 'sent'",
-        (run.id,),
-    ):
-        if row["open"]:
-            unknown.append(row["n"])
+    unknown = [
+        row["n"]
+        for row in ledger.rows(
+            "SELECT n FROM batch_rows b WHERE run_id = ? AND status = 'sent' AND EXISTS (SELECT 1 FROM reservations r "
+            "WHERE r.request_id = b.request_id AND r.status IN ('unknown', 'reserved'))",
+            (run.id,),
+        )
+    ]
     with ledger.transaction() as conn:
         # A row that was between two attempts has nothing in flight: it is simply asked again.
         conn.executemany(
@@ -404,8 +412,3 @@ def cancel(ledger: Ledger, run: Run, folder: Path, *, now: float) -> None:
     with ledger.transaction() as conn:
         conn.execute("DELETE FROM batch_rows WHERE run_id = ?", (run.id,))
     finish(ledger, run.id, "cancelled", now=now)
-
-
-def make_run_id() -> str:
-    """Return a new run's id."""
-    return new_id()

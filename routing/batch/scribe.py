@@ -116,11 +116,11 @@ class Scribe:
                         raise
                     except Exception as error:  # noqa: BLE001 - goes to whoever asked for it
                         outcomes.append((None, error))
-        except ScrimpError as error:
-            self.failure = self.failure or error
-            outcomes = [(None, error)] * len(group)
-        for work, (value, error) in zip(group, outcomes, strict=True):
-            work.loop.call_soon_threadsafe(_resolve, work.done, value, error)
+        except ScrimpError as failed:
+            self.failure = self.failure or failed
+            outcomes = [(None, failed)] * len(group)
+        for work, (value, problem) in zip(group, outcomes, strict=True):
+            work.loop.call_soon_threadsafe(_resolve, work.done, value, problem)
 
 
 def _resolve(done: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:

@@ -21,7 +21,19 @@ SCRIMP = [sys.executable, "-m", "scrimp.cli"]
 def test_many_processes_do_not_pass_a_cap_even_when_some_are_killed():
     """The small form of bench/caps.py; the large one is 50 processes of 20 calls."""
     done = subprocess.run(
-        [sys.executable, str(BENCH), "--json", "--parts", "hold,kill", "--workers", "8", "--calls", "10", "--cap", "0.08"],
+        [
+            sys.executable,
+            str(BENCH),
+            "--json",
+            "--parts",
+            "hold,kill",
+            "--workers",
+            "8",
+            "--calls",
+            "10",
+            "--cap",
+            "0.08",
+        ],
         capture_output=True,
         text=True,
         timeout=400,
@@ -98,7 +110,6 @@ LIES = {
     "no-usage": ("unverified", "missing", "usage missing"),
     "zero-usage": ("unverified", "missing", "usage missing"),
     "empty-usage": ("unverified", "missing", "usage missing"),
-    "text-usage": ("unverified", "missing", "usage missing"),
     "negative-usage": ("unverified", "implausible", "usage implausible"),
     "huge-usage": ("unverified", "implausible", "usage implausible"),
     "cached-above-input": ("unverified", "implausible", "usage implausible"),
@@ -111,7 +122,9 @@ def test_a_lie_lowers_no_charge_and_is_named_in_the_log(scrimp, profile, server,
     path = profile(small=lie)
     answer = json.loads(scrimp("ask", "-p", path, "--json", "name three colours").out)
     with open_ledger(home / "scrimp.db") as ledger:
-        (row,) = ledger.rows("SELECT r.*, a.usage_status, a.served_model, a.usage, a.cost_nano FROM reservations r JOIN attempts a USING (id)")
+        (row,) = ledger.rows(
+            "SELECT r.*, a.usage_status, a.served_model, a.usage, a.cost_nano FROM reservations r JOIN attempts a USING (id)"
+        )
     true = server.cost_nano
     assert true > 0
     assert row["status"] == answer["cost_status"] == status
@@ -195,3 +208,42 @@ def test_an_answer_that_cannot_be_logged_is_shown_and_stays_charged(scrimp, prof
         (row,) = ledger.rows("SELECT status, charged_nano, reserved_nano FROM reservations")
     assert row["status"] == "reserved"
     assert row["charged_nano"] == row["reserved_nano"] > 0
+
+
+@pytest.fixture
+def in_flight(scrimp, profile, home):
+    """Another call holds nearly the whole day's cap; it is alive, in this very process."""
+    from datetime import UTC, datetime
+
+    from scrimp.routing import budget
+
+    path = profile(small="ok", caps="per_day_usd = 0.0012")
+    assert scrimp("ask", "-p", path, "hello").code == 0
+    ledger = open_ledger(home / "scrimp.db")
+    held = budget.reserve(ledger, budget.Charge("r", "test", "small", 1_000_000), (), now=datetime.now(UTC).timestamp())
+    yield path, ledger, held
+    ledger.close()
+
+
+def test_an_ask_waits_for_calls_in_flight(scrimp, in_flight, monkeypatch):
+    from scrimp.routing import budget
+
+    path, ledger, held = in_flight
+    waits = []
+
+    def wait(_self, seconds):
+        waits.append(seconds)
+        budget.settle(ledger, held, cost_nano=0, released=True, now=time.time())
+
+    monkeypatch.setattr("scrimp.routing.ask.Asker._wait", wait)
+    monkeypatch.setattr("scrimp.routing.ask.Asker.sleep", wait, raising=False)
+    done = scrimp("ask", "-p", path, "hello " * 30)
+    assert done.code == 0, done.err
+
+
+def test_an_ask_does_not_wait_for_ever(scrimp, in_flight, monkeypatch):
+    path, _ledger, _held = in_flight
+    monkeypatch.setattr("scrimp.routing.ask.LIVE_WAIT_S", 0.0)
+    done = scrimp("ask", "-p", path, "hello " * 300)
+    assert done.code == 3
+    assert "is left" in done.err

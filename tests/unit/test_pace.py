@@ -32,7 +32,8 @@ def test_more_spent_is_never_worth_more(one, other, gone):
 
 
 @pytest.mark.parametrize(
-    ("used", "gone", "factor"), [(0, 0, 1), (1, 1, 1), (1.2, 1, 0), (1, 0.5, 0), (0.75, 0.5, 1 / 16), (0.55, 0.1, 1 / 16)]
+    ("used", "gone", "factor"),
+    [(0, 0, 1), (1, 1, 1), (1.2, 1, 0), (1, 0.5, 0), (0.75, 0.5, 1 / 16), (0.55, 0.1, 1 / 16)],
 )
 def test_by_hand(used, gone, factor):
     assert pace_factor(used, gone) == pytest.approx(factor)

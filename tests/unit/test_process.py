@@ -5,6 +5,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import pytest
+
 from scrimp.routing.process import Process, boot_id, is_alive, this_process
 
 
@@ -41,6 +43,7 @@ def test_a_dead_process_and_a_zombie_are_dead():
     assert not is_alive(alive)
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_fork_has_its_own_name():
     read, write = os.pipe()
     me = this_process()

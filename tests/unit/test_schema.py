@@ -156,7 +156,6 @@ def test_presets(prefer, wtp):
         ("[policy]\nmin_quality = 1.5", "policy.min_quality: expected a number from 0 to 1, got 1.5"),
         ("[policy]\nmin_quality = nan", "policy.min_quality: expected a number from 0 to 1"),
         ("[policy]\nexplore = 0.6", "policy.explore: expected a number from 0 to 0.5, got 0.6"),
-        ("[policy]\nmode = 'cascade'", 'policy.mode = "cascade" is not available in this version'),
         ("[policy]\npace = 'week'", "policy.pace: expected off or month, got 'week'"),
         ("[policy]\npase = 'off'", "policy.pase: unknown key (did you mean 'pace'?)"),
         ("[log]\nkeep = 'some'", "log.keep: expected all, features or money, got 'some'"),

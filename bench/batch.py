@@ -1,0 +1,322 @@
+"""What `scrimp batch` costs beside what it saves.
+
+python bench/batch.py throughput   rows a second against a bare asyncio + litellm.acompletion loop that logs nothing
+python bench/batch.py llm          the same against `llm` under xargs -P 8 (LLM=path/to/llm, in an environment of its own)
+python bench/batch.py memory       peak memory of 10,000 and of 200,000 rows
+python bench/batch.py replay       the optimiser against each row at a preset price, on public outcomes (SCRIMP_OUTCOMES)
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SERVER = HERE.parent / "tests" / "server.py"
+PROFILE = """
+name = "bench"
+[[arms]]
+name = "only"
+model = "openai/ok@tokens=5"
+api_base = "{url}"
+max_output_tokens = 20
+tier = "small"
+price = {{ input_usd_per_mtok = 0.01, output_usd_per_mtok = 0.04 }}
+"""
+BARE = """
+import asyncio, json, os, sys, time
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+os.environ["LITELLM_MODE"] = "PRODUCTION"
+import litellm
+litellm.suppress_debug_info = True
+async def main():
+    gate = asyncio.Semaphore(64)
+    async def one(text):
+        async with gate:
+            reply = await litellm.acompletion(model="openai/ok@tokens=5", messages=[{"role": "user", "content": text}],
+                api_base=sys.argv[1], api_key="none", max_tokens=20, num_retries=0, max_retries=0)
+            return reply.choices[0].message.content
+    rows = [json.loads(line)["prompt"] for line in open(sys.argv[2])]
+    answers = await asyncio.gather(*map(one, rows))
+    with open(sys.argv[3], "w") as out:
+        out.writelines(json.dumps(answer) + "\\n" for answer in answers)
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def server(folder, latency_ms):
+    log = folder / "server.jsonl"
+    log.unlink(missing_ok=True)
+    process = subprocess.Popen(
+        [sys.executable, str(SERVER), "--latency-ms", str(latency_ms), "--log", str(log)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield process.stdout.readline().strip(), log
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def rows_file(folder, n):
+    path = folder / f"rows-{n}.jsonl"
+    with path.open("w") as file:
+        for i in range(n):
+            file.write(json.dumps({"id": i, "prompt": f"name colour {i}"}) + "\n")
+    return path
+
+
+def rate(log):
+    """Rows a second from the first to the last request that the server saw, the same way for everybody."""
+    times = sorted(json.loads(line)["time"] for line in log.read_text().splitlines())
+    return (len(times) - 1) / (times[-1] - times[0])
+
+
+def batch(folder, url, rows, *more):
+    (folder / "bench.toml").write_text(PROFILE.format(url=url))
+    env = {**os.environ, "SCRIMP_HOME": str(folder / f"home-{time.monotonic_ns()}")}
+    command = [sys.executable, "-m", "scrimp.cli", "batch", str(rows), "-o", str(folder / "out.jsonl"), "--overwrite"]
+    command += ["-p", str(folder / "bench.toml"), "-j", "64", "--yes", "--json", *more]
+    started = time.monotonic()
+    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    out = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, process.returncode
+    return json.loads(out), time.monotonic() - started, usage.ru_maxrss / 1024
+
+
+def throughput(args):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rows = rows_file(folder, args.rows)
+        found = {"bare": [], "scrimp": []}
+        for _ in range(args.repeats):
+            with server(folder, 50) as (url, log):
+                started = time.monotonic()
+                subprocess.run([sys.executable, "-c", BARE, url, str(rows), str(folder / "bare.jsonl")], check=True)
+                found["bare"].append((rate(log), args.rows / (time.monotonic() - started)))
+            with server(folder, 50) as (url, log):
+                _, wall, _ = batch(folder, url, rows)
+                found["scrimp"].append((rate(log), args.rows / wall))
+        for who, runs in found.items():
+            both = ", ".join(f"{steady:.0f} ({whole:.0f})" for steady, whole in runs)
+            print(f"{who:7} rows/s at 50 ms and 64 in flight, {args.rows:,} rows (with start-up): {both}")
+        middle = {
+            who: [sorted(column)[len(column) // 2] for column in zip(*runs, strict=True)] for who, runs in found.items()
+        }
+        steady, whole = (middle["scrimp"][i] / middle["bare"][i] for i in (0, 1))
+        print(f"ratio of medians: {steady:.2f} (with start-up {whole:.2f})")
+
+
+def llm(args):
+    tool = os.environ.get("LLM", "llm")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        home = folder / "llm"
+        home.mkdir()
+        with server(folder, 50) as (url, _):
+            (home / "extra-openai-models.yaml").write_text(
+                f"- model_id: loop\n  model_name: ok@tokens=5\n  api_base: {url}\n  api_key_name: loop\n"
+            )
+            (home / "keys.json").write_text('{"loop": "none"}')
+            env = {**os.environ, "LLM_USER_PATH": str(home)}
+            subprocess.run([tool, "-m", "loop", "warm"], env=env, check=True, stdout=subprocess.DEVNULL)
+            texts = "".join(f"name colour {i}\n" for i in range(args.rows))
+            started = time.monotonic()
+            done = subprocess.run(
+                ["xargs", "-P", "8", "-d", "\n", "-n", "1", tool, "-m", "loop"],
+                input=texts, text=True, env=env, capture_output=True,
+            )  # fmt: skip
+            theirs = args.rows / (time.monotonic() - started)
+        with server(folder, 50) as (url, _):
+            _, wall, _ = batch(folder, url, rows_file(folder, args.rows))
+            ours = args.rows / wall
+    print(
+        f"llm under xargs -P 8: {theirs:.2f} rows/s (exit {done.returncode}); scrimp batch: {ours:.2f}, start-up and all"
+    )
+    print(f"ratio over {args.rows} rows: {ours / theirs:.1f}")
+
+
+def memory(args):
+    peaks = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for n in args.sizes:
+            rows = rows_file(folder, n)
+            with server(folder, 0) as (url, _):
+                data, wall, peak = batch(folder, url, rows, "--no-log" if args.no_log else "--quiet")
+            peaks[n] = peak
+            print(f"{n:,} rows: peak {peak:.0f} MB, {wall:.0f} s, {data['ok'] / wall:.0f} rows/s", flush=True)
+    first, last = min(peaks), max(peaks)
+    print(f"ratio of peaks, {last:,} to {first:,} rows: {peaks[last] / peaks[first]:.2f}")
+
+
+# ---- replay
+
+
+def load(path):
+    import gzip
+
+    with gzip.open(path, "rt") as file:
+        return [json.loads(line) for line in file]
+
+
+def table(rows):
+    """Prompts and (n, k) scores, costs and sizes of the priced models that answered every prompt kept."""
+    import numpy as np
+
+    names = sorted({name for row in rows for name, cell in row["models"].items() if cell.get("cost_usd") is not None})
+    share = {name: sum((row["models"].get(name) or {}).get("cost_usd") is not None for row in rows) for name in names}
+    names = [name for name in names if share[name] >= 0.98 * len(rows)]
+    rows = [row for row in rows if all((row["models"].get(name) or {}).get("cost_usd") is not None for name in names)]
+    score = np.array([[row["models"][name]["score"] for name in names] for row in rows], dtype=float)
+    cost = np.array([[row["models"][name]["cost_usd"] for name in names] for row in rows])
+    return names, [row["prompt"] for row in rows], score, cost
+
+
+def predictions(prompts, score, cost, seed):
+    """Out-of-fold predictions of quality (logistic) and cost (ridge on the logarithm): five folds."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.model_selection import KFold
+
+    from scrimp.routing.context import contexts, stack
+    from scrimp.routing.embedding import Embedder
+
+    embeddings, surface = stack(contexts(prompts, Embedder("builtin", cache_dir=Path(tempfile.gettempdir()))))
+    surface = (surface - surface.mean(0)) / (surface.std(0) + 1e-9)
+    features = np.hstack([embeddings, 0.1 * surface])
+    quality, expected = np.zeros_like(score), np.zeros_like(cost)
+    for train, test in KFold(5, shuffle=True, random_state=seed).split(features):
+        for j in range(score.shape[1]):
+            labels = (score[train, j] > 0.5).astype(int)
+            if labels.min() == labels.max():
+                quality[test, j] = labels[0]
+            else:
+                head = LogisticRegression(C=0.1, max_iter=300).fit(features[train], labels)
+                quality[test, j] = head.predict_proba(features[test])[:, 1]
+            logs = np.log(np.maximum(cost[train, j], 1e-9))
+            ridge = Ridge(10.0).fit(features[train], logs)
+            spread = np.var(logs - ridge.predict(features[train]))
+            expected[test, j] = np.exp(ridge.predict(features[test]) + spread / 2)
+    return quality, expected
+
+
+def greedy(quality, expected, cost, bound, budget, wtp):
+    """Each row at a preset price, in order, until the money runs out; then the best arm that still fits, if any."""
+    import numpy as np
+
+    left, chosen = budget, np.full(len(quality), -1)
+    for i in range(len(quality)):
+        order = np.argsort(-(wtp * quality[i] - expected[i]))
+        for j in order:
+            if bound[i, j] <= left:
+                chosen[i] = j
+                left -= cost[i, j]
+                break
+    return chosen
+
+
+def optimised(quality, expected, cost, bound, budget, window=64):
+    """As the engine plans: window by window, by a rule solved anew as true costs come in; left-out rows go last."""
+    import numpy as np
+
+    from scrimp.routing.batch.plan import Options, Planner
+
+    n, k = quality.shape
+    yes = np.ones((n, k), dtype=bool)
+    options = Options(quality, expected, expected, expected * 2.0, bound, expected, yes, np.zeros(n, dtype=np.int64))
+    planner = Planner(tuple(map(str, range(k))), np.arange(n), options, always=True)
+    left, chosen = budget, np.full(n, -1)
+    waiting, among, sent = np.arange(n), None, 1
+    for turn in range(6):
+        last = turn == 5 or sent == 0
+        sent, later = 0, []
+        for start in range(0, len(waiting), window):
+            part = waiting[start : start + window]
+            rule = planner.solve(after=int(part[0]), n_left=len(waiting) - start, budget_usd=left, among=among)
+            picks = planner.choose(rule, options.take(part))
+            for i, j in zip(part, picks, strict=True):
+                if j < 0 or bound[i, j] > left:
+                    fits = np.flatnonzero(bound[i] <= left) if j >= 0 or last else []
+                    if not len(fits):
+                        later.append(i)
+                        continue
+                    j = fits[np.argmax(quality[i, fits])]  # noqa: PLW2901 - the arm that is left
+                sent += 1
+                chosen[i] = j
+                left -= cost[i, j]
+                planner.learn(str(j), predicted_usd=expected[i, j], true_usd=cost[i, j])
+        if not later or last:
+            break
+        waiting, among = np.array(later), frozenset(int(i) for i in later)
+    return chosen
+
+
+def replay(args):
+    import numpy as np
+
+    from scrimp.routing.batch.optimise import most_quality, most_quality_within_bounds
+
+    folder = Path(args.outcomes)
+    rng = np.random.default_rng(0)
+    for path in sorted(
+        [
+            folder / "train/mmlu_pro.jsonl.gz",
+            folder / "eval/zeroeval_overlap.jsonl.gz",
+            folder / "train/zeroeval.jsonl.gz",
+        ]
+    ):
+        rows = load(path)
+        rng.shuffle(rows)
+        _, prompts, score, cost = table(rows[: args.most])
+        quality, expected = predictions(prompts, score, cost, 0)
+        n, k = quality.shape
+        bound = np.maximum(expected, cost) * 3.0
+        dearest = expected[np.arange(n), quality.argmax(1)].sum()
+        print(f"\n{path.name}: {n:,} prompts, {k} priced models; best single {score.mean(0).max():.1%}")
+        print("budget     optimised  greedy at preset wtp      gain (95% interval)         plan/dual  spent")
+        for share in (0.02, 0.05, 0.1, 0.2, 0.4):
+            budget = share * dearest
+            plan = most_quality(quality, expected, np.ones((n, k), bool), budget)
+            held = most_quality_within_bounds(quality, expected, bound, np.ones((n, k), bool), budget)
+            ours = optimised(quality, expected, cost, bound, budget)
+            got = np.where(ours >= 0, score[np.arange(n), ours], 0.0)
+            spent = cost[np.arange(n), ours][ours >= 0].sum()
+            for name, wtp in (("cheap", 0.01), ("balanced", 0.1), ("best", 1.0)):
+                theirs = greedy(quality, expected, cost, bound, budget, wtp)
+                had = np.where(theirs >= 0, score[np.arange(n), theirs], 0.0)
+                gap = got - had
+                draws = gap[rng.integers(0, n, (2000, n))].mean(1)
+                low, high = np.quantile(draws, [0.025, 0.975])
+                print(
+                    f"${budget:<8.3f} {got.mean():9.1%}  {had.mean():9.1%} {name:12} {gap.mean():+8.1%} [{low:+.1%}, {high:+.1%}]"
+                    f"   {plan.value / plan.dual:9.4f} {held.value / held.dual:.4f} {spent / budget:6.0%}"
+                )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["throughput", "llm", "memory", "replay"])
+    parser.add_argument("--rows", type=int, default=None)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 200_000])
+    parser.add_argument("--no-log", action="store_true")
+    parser.add_argument("--most", type=int, default=2000, help="prompts a file in the replay")
+    parser.add_argument("--outcomes", default=os.environ.get("SCRIMP_OUTCOMES", ""))
+    args = parser.parse_args()
+    args.rows = args.rows or (48 if args.what == "llm" else 3000)
+    {"throughput": throughput, "llm": llm, "memory": memory, "replay": replay}[args.what](args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""`scrimp budget`: caps over all profiles together."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from scrimp.profiles.errors import UsageError
+from scrimp.profiles.money import format_usd
+
+from . import session
+from .options import JsonOption
+from .parser import new_app
+from .result import Column, Result, Table, emit
+
+__all__ = ["app"]
+
+app = new_app(
+    group=True,
+    help="Show, set or lift the caps that all profiles share. A profile's own caps stand in its file, under [caps].",
+    epilog="""\b
+Examples:
+  scrimp budget set shared:month 50      no more than $50 a month, whatever the profile
+  scrimp budget set shared:day 5
+  scrimp budget show
+  scrimp budget clear shared:day
+""",
+)
+
+ScopeArgument = Annotated[str, typer.Argument(metavar="SCOPE", help="shared:day or shared:month.")]
+
+
+@app.command()
+def show(json: JsonOption = False) -> int:
+    """Show the shared caps and what they leave."""
+    from scrimp.routing import budget
+    from scrimp.routing.spending import cap_dict
+
+    now = time.time()
+    ledger = session.ledger_to_read()
+    states = []
+    if ledger is not None:
+        budget.reap(ledger, now=now)
+        states = budget.cap_states(ledger, budget.shared_caps_at(ledger, now=now), now=now)
+    table = Table(
+        (
+            Column("cap"),
+            Column("limit", "right"),
+            Column("spent", "right"),
+            Column("reserved", "right"),
+            Column("unknown", "right"),
+            Column("left", "right"),
+            Column("rolls over"),
+        ),
+        [
+            (
+                state.cap.scope,
+                format_usd(state.cap.limit_nano),
+                format_usd(state.settled_nano),
+                format_usd(state.reserved_nano),
+                format_usd(state.unknown_nano),
+                format_usd(state.left_nano),
+                state.resets_at or "-",
+            )
+            for state in states
+        ],
+    )
+    data = {"schema_version": 1, "caps": [cap_dict(state) for state in states]}
+    messages = () if states else ("no cap is shared by all profiles: `scrimp budget set shared:month USD` sets one",)
+    return emit(Result(data=data, blocks=(table,) if states else (), messages=messages), as_json=json)
+
+
+@app.command(name="set")
+def set_(
+    scope: ScopeArgument,
+    usd: Annotated[str, typer.Argument(metavar="USD", help="The most that all profiles together may spend.")],
+) -> int:
+    """Set a cap over all profiles; it holds from the very next call, in every process."""
+    from scrimp.routing import budget
+
+    limit = session.parse_usd(usd, "USD") or 0
+    ledger = session.ledger()
+    now = time.time()
+    budget.set_shared_cap(ledger, scope, limit, now=now)
+    (state,) = (
+        state
+        for state in budget.cap_states(ledger, budget.shared_caps_at(ledger, now=now), now=now)
+        if state.cap.scope == scope
+    )
+    line = f"{scope} is capped at {format_usd(limit)}; {format_usd(max(state.left_nano, 0))} of it is left"
+    return emit(Result(messages=(line,)))
+
+
+@app.command()
+def clear(scope: ScopeArgument) -> int:
+    """Lift a cap over all profiles."""
+    from scrimp.routing import budget
+
+    ledger = session.ledger_to_read()
+    if ledger is None or not budget.clear_shared_cap(ledger, scope):
+        raise UsageError(f"there is no cap {scope}", hint="`scrimp budget show` lists what there is.")
+    return emit(Result(messages=(f"{scope} is no longer capped",)))

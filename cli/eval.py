@@ -1,0 +1,152 @@
+"""`scrimp eval`: the truth about a router on outcomes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scrimp.profiles.errors import UsageError
+from scrimp.profiles.paths import paths
+
+from .options import JsonOption
+from .parser import new_app
+from .result import Column, Result, Table, emit
+
+if TYPE_CHECKING:
+    from scrimp.routing.learn.evaluate import EvalReport, EvalRow
+    from scrimp.routing.learn.outcomes import Outcomes
+
+__all__ = ["app"]
+
+app = new_app()
+
+EPILOG = """\b
+Examples:
+  scrimp eval mine.jsonl
+  scrimp eval mine.jsonl --fit 500                learn on 500 random rows, test on the rest
+  scrimp eval pair.jsonl.gz --strong gpt-4 --weak mixtral --json
+  scrimp eval mine.jsonl --fit past.jsonl --plot curve.svg
+"""
+
+_COLUMNS = (
+    ("aiq", "AIQ", 3),
+    ("lift", "lift", 4),
+    ("accuracy", "accuracy", 3),
+    ("cost_usd_per_1k", "USD/1k", 3),
+    ("perf_gain", "gain", 3),
+    ("cost_save", "saved", 3),
+    ("cost_save_1pt", "saved -1pt", 3),
+    ("apgr", "APGR", 3),
+    ("cpt50", "CPT50", 1),
+    ("cpt80", "CPT80", 1),
+    ("ece", "ECE", 3),
+    ("oracle_share", "of oracle", 3),
+)
+
+
+@app.command(epilog=EPILOG)
+def evaluate(
+    outcomes: Annotated[list[Path], typer.Argument(metavar="OUTCOMES...", help="Outcome files (JSON Lines, .gz too).")],
+    router: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--router", metavar="NAME", help="shipped, a version, knn, cluster, ridge, length or random; repeatable."
+        ),
+    ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option("--fit", metavar="N|FILE", help="Learn on N random rows, or on FILE, and test on the others."),
+    ] = None,
+    strong: Annotated[str | None, typer.Option("--strong", metavar="MODEL", help="The better model of a pair.")] = None,
+    weak: Annotated[str | None, typer.Option("--weak", metavar="MODEL", help="The cheaper model of a pair.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the split and the intervals.")] = 0,
+    json: JsonOption = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw cost against quality (.png or .svg).")
+    ] = None,
+) -> int:
+    """Measure routers on outcomes, beside single models, a random mix and simple baselines."""
+    from scrimp.routing.embedding import Embedder
+    from scrimp.routing.learn import evaluate as core
+    from scrimp.routing.learn.outcomes import read_outcomes
+    from scrimp.routing.learned import LearnedRouter
+    from scrimp.routing.predict import SHIPPED, load_router
+
+    embedder = Embedder(cache_dir=paths().cache)
+    asked = router or [SHIPPED]
+    baselines = (*core.BASELINES, "random")
+    versions: dict[str, LearnedRouter] = {}
+    for name in dict.fromkeys([*(n for n in asked if n not in baselines), SHIPPED] if router is None else asked):
+        if name in baselines:
+            continue
+        loaded = load_router(name, paths().routers, embedder_id=embedder.id)
+        if not isinstance(loaded, LearnedRouter):
+            raise UsageError(f"the router {name} has no weights to measure", hint=loaded.note)
+        versions[name] = loaded
+    if not versions:
+        base = load_router(SHIPPED, paths().routers, embedder_id=embedder.id)
+        if not isinstance(base, LearnedRouter):
+            raise UsageError("the shipped router has no weights", hint=base.note)
+        versions[SHIPPED] = base
+    first, *rest = versions
+    report = core.evaluate(
+        read_outcomes(outcomes),
+        versions[first],
+        embedder.embed,
+        name=first,
+        others={name: versions[name] for name in rest},
+        fit=_fit(fit),
+        strong=strong,
+        weak=weak,
+        seed=seed,
+    )
+    if plot is not None:
+        from scrimp.routing.learn.plot import plot as draw
+
+        draw(report, plot)
+    return emit(_result(report), as_json=json)
+
+
+def _fit(value: str | None) -> int | Outcomes | None:
+    """Read `--fit`: a number of rows, or a file of outcomes."""
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit():
+        return int(value)
+    from scrimp.routing.learn.outcomes import read_outcomes
+
+    return read_outcomes([Path(value)])
+
+
+def _result(report: EvalReport) -> Result:
+    shown = [column for column in _COLUMNS if any(_known(row, column[0]) for row in report.rows)]
+    table = Table(
+        (Column("router"), *(Column(title, "right") for _, title, _ in shown)),
+        [[row.router, *(_cell(row, name, digits) for name, _, digits in shown)] for row in report.rows],
+        title=f"{report.n_test} prompts, {len(report.models)} models, learnt on {report.n_fit}",
+    )
+    best = report.best_single
+    cost = best["cost_usd_per_1k"]
+    price = "" if cost is None else f" at ${cost:.3f} per 1,000 prompts"
+    single = (
+        f"Best single model (chosen on the {best['chosen_on']} part): {best['model']}, {best['accuracy']:.3f}{price}."
+    )
+    notes = [f"{row.router}: {row.note}." for row in report.rows if row.note]
+    verdict = report.why[:1].upper() + report.why[1:] + "."
+    return Result(data=report.to_json(), blocks=(table, single, *notes, verdict), messages=report.notes)
+
+
+def _known(row: EvalRow, name: str) -> bool:
+    return name in row.metrics and row.metrics[name].value is not None
+
+
+def _cell(row: EvalRow, name: str, digits: int) -> str:
+    if not _known(row, name):
+        return "-"
+    estimate = row.metrics[name]
+    text = f"{estimate.value:.{digits}f}"
+    if estimate.low is not None and estimate.high is not None and name in {"lift", "apgr", "cost_save_1pt"}:
+        text += f" ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})"
+    return text

@@ -1,0 +1,280 @@
+"""`scrimp learn`: where labels come from: imports, audits; and what is known so far."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scrimp.profiles.errors import UsageError
+from scrimp.profiles.money import format_usd, nano_from_usd
+from scrimp.profiles.paths import paths
+
+from . import session
+from .options import ArmOption, JsonOption, ProfileOption, SeedOption
+from .parser import new_app
+from .result import Column, Result, Table, emit, say, write_out
+
+if TYPE_CHECKING:
+    from scrimp.routing.ledger import Ledger
+
+__all__ = ["app"]
+
+app = new_app(
+    "Labels: what says how good answers were. `scrimp refit` learns from them.",
+    epilog="""\b
+Examples:
+  scrimp learn status                     what is known, what is missing, what to label next
+  scrimp learn import outcomes.jsonl      outcomes measured elsewhere
+  scrimp learn import "$(llm logs path)"  the log of llm: prompts and tokens
+  scrimp learn audit --max-usd 0.50       ask the best arm too, on a sample
+""",
+    group=True,
+)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="An outcome file (JSON Lines, also .gz), or llm's logs.db.")
+    ],
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Read outcomes measured elsewhere into the log.
+
+    A name in the file stands for the arm of that name, else for the arm with that model. File order is time.
+    """
+    from scrimp.routing.embedding import Embedder
+    from scrimp.routing.learn.imports import import_file
+
+    if not file.is_file():
+        raise UsageError(f"cannot read {file}: no such file")
+    loaded = session.load(profile)
+    embedder = Embedder(loaded.profile.embedding.model, cache_dir=paths().cache)
+    done = import_file(file, session.ledger(), loaded.profile, embedder, now=time.time(), progress=_progress)
+    matched = ", ".join(f"{name} as {arm}" if name != arm else name for name, arm in done.matched.items())
+    counts = f"{done.n_prompts:,} prompts ({done.n_new:,} new), {done.n_labels:,} new labels"
+    lines = [f"{counts} for profile {loaded.profile.name}: {matched}"]
+    if done.unmatched:
+        shown = ", ".join(done.unmatched[:8]) + (", ..." if len(done.unmatched) > 8 else "")
+        lines.append(f"left out, being no arm of the profile: {shown}")
+    if done.kind == "llm log":
+        lines.append(
+            "llm keeps no ratings: label some with `scrimp rate ID good|bad`; `scrimp learn status` says which"
+        )
+    return emit(Result(data=done.to_dict(), messages=tuple(lines)), as_json=json)
+
+
+def _progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{done:,} of {total:,} prompts" + ("\n" if done == total else ""))
+        sys.stderr.flush()
+
+
+@app.command()
+def status(
+    profile: ProfileOption = None,
+    kinds: Annotated[int, typer.Option("--kinds", min=1, max=50, help="Kinds of prompts to tell apart, at most.")] = 8,
+    json: JsonOption = False,
+) -> int:
+    """Show labels by arm and by kind of prompt, what is missing, and what would be most worth labelling next."""
+    from scrimp.routing.learn.refit import MIN_LABELS, history_of, split
+    from scrimp.routing.learn.status import clusters, missing, most_worth
+    from scrimp.routing.refitting import past_refits, set_up
+
+    loaded = session.load(profile)
+    decider = session.make_decider(loaded.profile)
+    bench = set_up(decider, paths().routers)
+    ledger = session.ledger_to_read()
+    log = bench.read(ledger, loaded.profile.name, decider.embedder)
+    n_tests, watermark = history_of(past_refits(ledger, loaded.profile.name))
+    _, fresh = split(log, watermark)
+    arms = missing(log, bench.pool.names)
+    groups = clusters(log, k=kinds) if len(log) else []
+    worth = most_worth(bench.current, log, bench.pool, kinds=kinds)
+    texts = _texts(ledger, [log.ids[each.example] for each in groups] + [log.ids[each.row] for each in worth])
+    sources = [] if ledger is None else ledger.rows(
+        "SELECT l.source, count(*) AS n FROM labels l JOIN requests q ON q.id = l.request_id WHERE q.profile = ? "
+        "GROUP BY l.source ORDER BY n DESC",
+        (loaded.profile.name,),
+    )  # fmt: skip
+    data = {
+        "schema_version": 1,
+        "profile": loaded.profile.name,
+        "n_prompts": len(log),
+        "n_labels": sum(each["n_labels"] for each in arms),
+        "n_fresh": len(fresh),
+        "n_tests": n_tests,
+        "least_to_fit": MIN_LABELS,
+        "sources": {each["source"]: each["n"] for each in sources},
+        "arms": arms,
+        "clusters": [
+            {
+                "n": each.n,
+                "example": {"id": log.ids[each.example], "prompt": texts.get(log.ids[each.example])},
+                "n_labels": dict(zip(bench.pool.names, each.n_labels, strict=True)),
+                "n_judges": dict(zip(bench.pool.names, each.n_judges, strict=True)),
+            }
+            for each in groups
+        ],
+        "worth_labelling": [
+            {
+                "id": log.ids[each.row], "arm": each.arm, "rival": each.rival, "worth_usd": each.worth_usd,
+                "prompt": texts.get(log.ids[each.row]),
+            }
+            for each in worth
+        ],
+        "notes": list(log.notes),
+    }  # fmt: skip
+    return emit(Result(data=data, blocks=_status_blocks(data)), as_json=json)
+
+
+def _texts(ledger: Ledger | None, ids: list[str]) -> dict[str, str]:
+    if ledger is None or not ids:
+        return {}
+    marks = ", ".join("?" * len(ids))
+    rows = ledger.rows(f"SELECT id, prompt FROM requests WHERE id IN ({marks})", ids)  # noqa: S608 - marks
+    return {row["id"]: row["prompt"] for row in rows if row["prompt"] is not None}
+
+
+def _short(text: str | None, width: int = 48) -> str:
+    if text is None:
+        return "(not kept)"
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def _status_blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
+    blocks: list[str | Table] = []
+    sources = ", ".join(f"{n:,} {source}" for source, n in data["sources"].items()) or "none yet"
+    blocks.append(f"{data['n_prompts']:,} prompts of profile {data['profile']}; labels: {sources}")
+    blocks.append(
+        Table(
+            (
+                Column("arm"), Column("answers", "right"), Column("labels", "right"), Column("may judge", "right"),
+                Column("mean", "right"), Column("wanting", "right"),
+            ),
+            [
+                (
+                    each["arm"], f"{each['n_answers']:,}", f"{each['n_labels']:,}", f"{each['n_judges']:,}",
+                    "-" if each["mean_reward"] is None else f"{each['mean_reward']:.2f}",
+                    f"{each['wanting']:,}" if each["wanting"] else "-",
+                )
+                for each in data["arms"]
+            ],
+        )
+    )  # fmt: skip
+    if data["clusters"]:
+        names = list(data["clusters"][0]["n_labels"])
+        blocks.append(
+            Table(
+                (Column("prompts", "right"), *(Column(name, "right") for name in names), Column("such as")),
+                [
+                    (
+                        f"{each['n']:,}", *(f"{each['n_labels'][name]:,}" for name in names),
+                        _short(each["example"]["prompt"]),
+                    )
+                    for each in data["clusters"]
+                ],
+                title="labels by kind of prompt",
+            )
+        )  # fmt: skip
+    if data["worth_labelling"]:
+        blocks.append(
+            Table(
+                (Column("rate"), Column("answered by"), Column("or else"), Column("worth", "right"), Column("prompt")),
+                [
+                    (
+                        each["id"], each["arm"], each["rival"],
+                        format_usd(nano_from_usd(round(each["worth_usd"], 9))), _short(each["prompt"]),
+                    )
+                    for each in data["worth_labelling"]
+                ],
+                title="most worth labelling next (scrimp rate ID good|bad)",
+            )
+        )  # fmt: skip
+    blocks.append(
+        f"{data['n_fresh']:,} fresh outcomes may judge the next refit (100 are the least); "
+        f"{data['n_tests']} tests since the last promotion"
+    )
+    return (*blocks, *(f"note: {note}" for note in data["notes"]))
+
+
+@app.command()
+def audit(
+    max_usd: Annotated[str, typer.Option("--max-usd", metavar="USD", help="What the audit may cost at most.")],
+    n: Annotated[int, typer.Option("-n", "--number", min=1, help="Prompts to ask again, at most.")] = 20,
+    last: Annotated[int, typer.Option("--last", min=1, help="Draw from the last so many prompts.")] = 500,
+    check: Annotated[
+        str | None, typer.Option("--check", metavar="NAME", help="Compare by this check (as for `ask --check`).")
+    ] = None,
+    arm: ArmOption = None,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+    seed: SeedOption = None,
+) -> int:
+    """Ask the best arm too, on a random sample of prompts that went to a cheaper one.
+
+    Only so can downgrades be judged. Answers are compared by --check; else you rate them, side by side and unnamed;
+    with neither a check nor a terminal only their agreement is noted, which is fitted on but judges nothing.
+    """
+    from scrimp.routing import budget
+    from scrimp.routing.ask import Asker
+    from scrimp.routing.dispatch import attempt, warm
+    from scrimp.routing.learn.audit import best_arm, candidates, run_audit
+
+    loaded = session.load(profile)
+    chosen = loaded.profile
+    ledger = session.ledger()
+    names = [each.name for each in chosen.arms]
+    best = arm or best_arm(ledger, chosen.name, names) or chosen.default.name
+    if best not in names:
+        raise UsageError(f"profile {chosen.name} has no arm {best!r}", hint=f"It has: {', '.join(names)}.")
+    pool = candidates(ledger, chosen.name, best, names, last=last)
+    test = None
+    if check is not None:
+        from scrimp.routing.check import make_check
+
+        test = make_check(check, chosen.checks)
+    if not pool:
+        say(f"nothing to audit: no prompt of the log whose text is kept went to another arm than {best}")
+    limit = session.parse_usd(max_usd, "--max-usd") or 0
+    if pool:
+        warm()
+    budget.check_zone(ledger, chosen)
+    budget.reap(ledger, now=time.time())
+    asker = Asker(
+        session.make_decider(chosen), ledger, attempt=attempt, key=session.find_key, say=say,
+        rng=session.make_rng(seed),
+    )  # fmt: skip
+    interactive = test is None and sys.stdin.isatty() and not json
+    done = run_audit(
+        asker, ledger, pool, best, max_nano=limit, n=n, check=test, ask_user=_ask_user if interactive else None,
+        rng=session.make_rng(seed), keep=chosen.log.keep, clock=time.time, progress=say,
+    )  # fmt: skip
+    asked = f"{done.n_asked:,} of {done.n_pool:,} prompts asked again of {best}"
+    lines = [f"{asked}, {format_usd(done.charged_nano)}; {done.n_labelled:,} labels"]
+    if test is not None or interactive:
+        lines.append(f"{done.n_lost:,} were lost to the cheaper arm")
+    elif done.n_asked:
+        lines.append("without --check or a terminal only agreement was noted: it judges nothing")
+    if done.stopped:
+        lines.append(f"stopped: {done.stopped}")
+    return emit(Result(data=done.to_dict(), messages=tuple(lines)), as_json=json)
+
+
+def _ask_user(prompt: str, first: str, second: str, best_first: bool) -> tuple[float, float] | None:
+    """Show two answers, unnamed, and ask which are good; return the cheaper arm's and the best arm's reward."""
+    from scrimp.routing.sanitize import sanitize
+
+    for title, text in (("prompt", prompt), ("answer 1", first), ("answer 2", second)):
+        write_out(f"\n--- {title}\n{sanitize(text)}\n")
+    word = typer.prompt("good: 1, 2, both, none, or skip", default="skip", err=True).strip().lower()
+    goods = {"1": (1.0, 0.0), "2": (0.0, 1.0), "both": (1.0, 1.0), "none": (0.0, 0.0)}.get(word)
+    if goods is None:
+        return None
+    return (goods[1], goods[0]) if best_first else goods

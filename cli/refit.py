@@ -1,0 +1,108 @@
+"""`scrimp refit`: learn from the log, prove it, or refuse."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from scrimp.profiles.errors import UsageError
+from scrimp.profiles.paths import paths
+
+from . import session
+from .options import JsonOption, ProfileOption, SeedOption
+from .parser import new_app
+from .result import Column, Result, Table, emit, say
+
+__all__ = ["app", "refit"]
+
+app = new_app()
+
+EPILOG = """\b
+Examples:
+  scrimp refit                      fit on the past, judge on what came later, promote or refuse
+  scrimp refit --json | jq .verdict
+  scrimp refit --install-timer      every week from now on
+  scrimp refit --force              promote whatever the test says; it is logged as such
+"""
+
+
+@app.command(epilog=EPILOG)
+def refit(
+    profile: ProfileOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Promote whatever the test says; logged as such.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing unless the router changed.")] = False,
+    timer: Annotated[
+        str | None,
+        typer.Option("--install-timer", metavar="daily|weekly", help="Refit by itself from now on (systemd, or cron)."),
+    ] = None,
+    json: JsonOption = False,
+    seed: SeedOption = None,
+) -> int:
+    """Learn from your own outcomes; put the new router in force only if it proves better on outcomes it never saw.
+
+    Exits 0 whatever the verdict.
+    """
+    if timer is not None:
+        return _install(timer, profile, as_json=json)
+    from scrimp.routing.refitting import refit_profile
+
+    loaded = session.load(profile, quiet=quiet)
+    decider = session.make_decider(loaded.profile)
+    ledger = session.ledger_to_read()
+    data = refit_profile(ledger, decider, paths().routers, now=time.time(), force=force, seed=seed or 0)
+    changed = data["verdict"] == "promoted"
+    if quiet and not json:
+        if changed:
+            say(f"router {data['version']} is in force: {data['reasons'][0]}")
+        return 0
+    return emit(Result(data=data, blocks=_blocks(data)), as_json=json)
+
+
+def _blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
+    blocks: list[str | Table] = [f"{data['verdict']}: {data['reasons'][0]}"]
+    blocks += [f"  {reason}" for reason in data["reasons"][1:]]
+    blocks += [f"  note: {note}" for note in data["notes"]]
+    judgement = data["judgement"]
+    if judgement is not None and judgement["values"]:
+        blocks.append(values_table(judgement))
+        blocks.append(
+            f"{data['n_labels']:,} labels; fitted on {data['n_fit']:,} prompts, judged on {data['n_judged']:,} later "
+            f"ones ({judgement['method']}, effective size {judgement['ess']:g}); "
+            f"{judgement['n_changed']:,} decisions change"
+        )
+    if data["certificate"]["status"] != "not-enough-data" or judgement is not None:
+        blocks.append(f"certificate: {data['certificate']['text']}")
+    blocks.append(f"in force: {data['version']}")
+    return tuple(blocks)
+
+
+def values_table(judgement: dict[str, Any]) -> Table:
+    """Return what each router was worth on the prompts judged on."""
+
+    def cell(each: dict[str, Any], digits: int) -> str:
+        def number(value: float | None) -> str:
+            return "-" if value is None else f"{value:.{digits}f}"
+
+        return f"{number(each['estimate'])} [{number(each['low'])}, {number(each['high'])}]"
+
+    rows = [
+        (
+            name if name != "best single" else f"best single ({judgement['best_single']})",
+            cell(parts["quality"], 3), cell(parts["cost_usd"], 6), cell(parts["utility_usd"], 5),
+        )
+        for name, parts in judgement["values"].items()
+    ]  # fmt: skip
+    return Table((Column("router"), Column("quality"), Column("USD a prompt"), Column("utility, USD")), rows)
+
+
+def _install(every: str, profile: str | None, *, as_json: bool) -> int:
+    from scrimp.routing.timer import install_timer
+
+    if every not in ("daily", "weekly"):
+        raise UsageError(f"--install-timer: expected daily or weekly, not {every!r}")
+    if profile is not None:
+        session.load(profile, quiet=True)  # a timer for a profile that does not load would fail every week
+    done = install_timer(every, profile)
+    return emit(Result(data={"schema_version": 1, **done.to_dict()}, blocks=done.lines), as_json=as_json)

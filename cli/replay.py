@@ -1,0 +1,109 @@
+"""`scrimp replay`: which past decisions would change under another profile, router or worth of an answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from scrimp.profiles.errors import UsageError
+from scrimp.profiles.money import format_usd, nano_from_usd
+from scrimp.profiles.paths import paths
+
+from . import session
+from .options import JsonOption, MaxCost, PreferOption, ProfileOption, WtpOption
+from .parser import new_app
+from .result import Column, Result, Table, emit
+
+__all__ = ["app", "replay"]
+
+app = new_app()
+
+EPILOG = """\b
+Examples:
+  scrimp replay --wtp 0.5                  if a right answer were worth 50 cents
+  scrimp replay --router shipped           if nothing had been learnt
+  scrimp replay --profile openai --log work    another profile's arms over the log of `work`
+  scrimp replay --max-cost 0.01 --since 2026-11-01
+"""
+
+
+@app.command(epilog=EPILOG)
+def replay(
+    profile: ProfileOption = None,
+    router: Annotated[str | None, typer.Option("--router", metavar="VERSION", help="Decide by this version.")] = None,
+    wtp: WtpOption = None,
+    prefer: PreferOption = None,
+    max_cost: MaxCost = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DATE", help="Only requests from this day on (YYYY-MM-DD).")
+    ] = None,
+    logged: Annotated[
+        str | None,
+        typer.Option("--log", metavar="PROFILE", help="Replay the log of this profile (the same unless given)."),
+    ] = None,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=0, help="Changed decisions to list.")] = 10,
+    json: JsonOption = False,
+) -> int:
+    """Show which past decisions would change, and what that would cost or save. Nothing is sent."""
+    from scrimp.routing.replay import WhatIf
+    from scrimp.routing.replay import replay as run
+
+    loaded = session.load(profile, prefer=prefer)
+    cost = session.parse_usd(max_cost, "--max-cost")
+    what = WhatIf(router, wtp, None if cost is None else cost / 1e9, _day(since))
+    data = run(
+        session.ledger_to_read(), logged or loaded.profile.name, session.make_decider(loaded.profile), paths().routers,
+        what, n_shown=limit,
+    )  # fmt: skip
+    return emit(Result(data=data, blocks=_blocks(data)), as_json=json)
+
+
+def _day(since: str | None) -> str | None:
+    from datetime import UTC, datetime
+
+    from scrimp.routing.ledger import instant
+
+    if since is None:
+        return None
+    try:
+        day = datetime.fromisoformat(since)
+    except ValueError:
+        raise UsageError(f"--since: expected a date such as 2026-11-01, not {since!r}") from None
+    return instant((day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp())
+
+
+def _usd(usd: float) -> str:
+    return format_usd(nano_from_usd(round(usd, 9)))
+
+
+def _interval(each: dict[str, float]) -> str:
+    return f"{_usd(each['estimate'])} [{_usd(each['low'])}, {_usd(each['high'])}]"
+
+
+def _blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
+    if not data["n"]:
+        return (f"the log holds no decisions of profile {data['profile']} to replay", *data["notes"])
+    under = f"router {data['router']}, a right answer worth {_usd(data['wtp_usd'])}"
+    blocks: list[str | Table] = [f"{data['n_changed']:,} of {data['n']:,} decisions would change ({under})"]
+    if data["n_infeasible"]:
+        blocks.append(f"{data['n_infeasible']:,} prompts no arm could take")
+    blocks += [f"  {move['n']:,} from {move['from']} to {move['to']}" for move in data["moves"]]
+    if data["n_changed"]:
+        cost, quality, utility = data["cost_usd"], data["quality"], data["utility_usd"]
+        blocks.append(f"cost: {_usd(cost['total'])} in all, {_interval(cost)} a prompt")
+        spread = f"{quality['estimate']:+.4f} [{quality['low']:+.4f}, {quality['high']:+.4f}]"
+        blocks.append(f"quality: {spread} a prompt; {data['n_outcomes']:,} prompts have outcomes")
+        blocks.append(f"utility: {_interval(utility)} a prompt")
+    if data["changes"]:
+        blocks.append(
+            Table(
+                (Column("id"), Column("was"), Column("would be"), Column("quality", "right"), Column("cost", "right")),
+                [
+                    (each["id"], each["from"], each["to"], f"{each['quality']:+.3f}", _usd(each["cost_usd"]))
+                    for each in data["changes"]
+                ],
+                title="changed most",
+            )
+        )
+    return (*blocks, *(f"note: {note}" for note in data["notes"]))

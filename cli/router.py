@@ -1,0 +1,192 @@
+"""`scrimp router`: versions of the router, what the gate said of each, and which one is in force."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from scrimp.profiles.errors import DataError
+from scrimp.profiles.paths import paths
+
+from . import session
+from .options import JsonOption, ProfileOption
+from .parser import new_app
+from .result import Column, Result, Table, emit
+
+__all__ = ["app"]
+
+app = new_app(
+    "Versions of the router, what the gate said of each, and which one is in force.",
+    epilog="""\b
+Examples:
+  scrimp router list
+  scrimp router show                  the one in force: card, verdict
+  scrimp router diff shipped r0002    which past decisions differ
+  scrimp router promote r0002
+  scrimp router rollback              back to the one before
+""",
+    group=True,
+)
+
+Name = Annotated[
+    str | None, typer.Argument(metavar="[VERSION]", help="A version's name; the one in force unless given.")
+]
+
+
+@app.command("list")
+def list_(json: JsonOption = False) -> int:
+    """List the versions, oldest first."""
+    from scrimp.routing.versions import list_versions
+
+    rows = list_versions(paths().routers)
+    data = {
+        "schema_version": 1,
+        "versions": [
+            {
+                "name": each.name,
+                "current": each.current,
+                "verdict": each.verdict.get("verdict"),
+                "forced": bool(each.verdict.get("forced")),
+                "at": each.verdict.get("at") or each.card.get("date"),
+                "profile": each.verdict.get("profile"),
+                "n_labels": each.verdict.get("n_labels"),
+                "problem": each.problem,
+            }
+            for each in rows
+        ],
+    }
+    table = Table(
+        (
+            Column("version"),
+            Column("made"),
+            Column("profile"),
+            Column("labels", "right"),
+            Column("verdict"),
+            Column(""),
+        ),
+        [
+            (
+                ("> " if each.current else "  ") + each.name,
+                str(each.verdict.get("at") or each.card.get("date") or "-")[:16].replace("T", " "),
+                str(each.verdict.get("profile") or "-"),
+                f"{each.verdict['n_labels']:,}" if "n_labels" in each.verdict else "-",
+                _word(each.verdict),
+                each.problem or (each.verdict.get("reasons") or [""])[0],
+            )
+            for each in rows
+        ],
+    )
+    return emit(Result(data=data, blocks=(table,)), as_json=json)
+
+
+def _word(verdict: Any) -> str:
+    word = str(verdict.get("verdict") or "-")
+    return "FORCED" if verdict.get("forced") else word
+
+
+@app.command()
+def show(version: Name = None, json: JsonOption = False) -> int:
+    """Show a version's card and verdict."""
+    from scrimp.routing.versions import current_name, folder_of, history, list_versions
+
+    routers = paths().routers
+    name = version or current_name(routers)
+    each = next((one for one in list_versions(routers) if one.name == name), None)
+    if each is None:
+        folder_of(routers, name)  # raises, naming what there is
+        raise DataError(f"router version {name!r} cannot be shown")
+    events = [event for event in history(routers) if event["version"] == name]
+    data = {
+        "schema_version": 1, "name": name, "current": each.current, "problem": each.problem, "card": dict(each.card),
+        "verdict": dict(each.verdict), "history": events,
+    }  # fmt: skip
+    blocks: list[str | Table] = [f"{name}{', in force' if each.current else ''}"]
+    if each.problem:
+        blocks.append(f"it cannot be used: {each.problem}")
+    card, verdict = each.card, each.verdict
+    if card:
+        blocks.append(
+            f"shipped weights: {card.get('n_prompts', 0):,} prompts, {card.get('n_outcomes', 0):,} outcomes, "
+            f"embedder {card.get('embedder_id')}"
+        )
+    layers = card.get("layers") or {}
+    if layers:
+        blocks.append(
+            Table(
+                (Column("arm or model"), Column("outcomes", "right"), Column("quality is"), Column("shift sd", "right")),
+                [
+                    (key, f"{layer['n_outcomes']:,}", "calibrated" if layer["calibrated"] else "prior",
+                     f"{layer['shift_sd']:.2f}")
+                    for key, layer in layers.items()
+                ],
+                title="learnt from your outcomes",
+            )
+        )  # fmt: skip
+    if verdict:
+        from .refit import values_table
+
+        blocks.append(f"verdict ({verdict.get('at', '-')[:16].replace('T', ' ')}): {_word(verdict)}")
+        blocks += [f"  {reason}" for reason in verdict.get("reasons", [])]
+        if (verdict.get("judgement") or {}).get("values"):
+            blocks.append(values_table(verdict["judgement"]))
+        if verdict.get("certificate"):
+            blocks.append(f"certificate: {verdict['certificate'].get('text')}")
+    for event in events:
+        when = event["at"][:16].replace("T", " ")
+        blocks.append(f"{when}: {event['action']} (before: {event['previous']})")
+    return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
+
+
+@app.command()
+def diff(
+    first: Annotated[str, typer.Argument(metavar="VERSION")],
+    second: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="The one in force unless given.")] = None,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Show how two versions would decide the prompts of the log."""
+    from scrimp.routing.replay import difference
+    from scrimp.routing.versions import current_name
+
+    loaded = session.load(profile)
+    other = second or current_name(paths().routers)
+    data = difference(session.ledger_to_read(), session.make_decider(loaded.profile), paths().routers, first, other)
+    table = Table(
+        (Column("arm"), Column(first, "right"), Column(other, "right")),
+        [(name, f"{a:.1%}", f"{b:.1%}") for name, a, b in data["shares"]],
+        title="share of the log's prompts",
+    )
+    blocks: tuple[str | Table, ...] = (
+        f"{data['n_changed']:,} of {data['n']:,} decisions differ between {first} and {other}",
+        *((table,) if data["n"] else ()),
+        *(f"  {move['n']:,} from {move['from']} to {move['to']}" for move in data["moves"]),
+    )
+    return emit(Result(data=data, blocks=blocks), as_json=json)
+
+
+@app.command()
+def promote(version: Annotated[str, typer.Argument(metavar="VERSION")], json: JsonOption = False) -> int:
+    """Put a version in force, whatever its verdict; `shipped` is one too."""
+    from scrimp.routing.ledger import instant
+    from scrimp.routing.versions import lock
+    from scrimp.routing.versions import promote as put
+
+    with lock(paths().routers):
+        before = put(paths().routers, version, at=instant(time.time()), action="promoted by hand")
+    data = {"schema_version": 1, "version": version, "previous": before}
+    return emit(Result(data=data, messages=(f"router {version} is in force (before: {before})",)), as_json=json)
+
+
+@app.command()
+def rollback(json: JsonOption = False) -> int:
+    """Go back to the version that was in force before this one."""
+    from scrimp.routing.ledger import instant
+    from scrimp.routing.versions import lock
+    from scrimp.routing.versions import rollback as back
+
+    with lock(paths().routers):
+        left, now = back(paths().routers, at=instant(time.time()))
+    data = {"schema_version": 1, "version": now, "previous": left}
+    return emit(Result(data=data, messages=(f"router {now} is in force again (was: {left})",)), as_json=json)

@@ -1,0 +1,37 @@
+"""`scrimp spend --short`: one line for a shell prompt, before anything that takes time is imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+__all__ = ["run_short"]
+
+
+def run_short(words: list[str]) -> int | None:
+    """Print the line and return the exit code; None when the words ask for more than this can do.
+
+    Parameters
+    ----------
+    words
+        What follows `spend --short`: nothing, or `-p NAME`.
+    """
+    if words and not (len(words) == 2 and words[0] in ("-p", "--profile")):
+        return None
+    profile = words[1] if words else os.environ.get("SCRIMP_PROFILE")
+    if profile is not None and ("/" in profile or profile.endswith(".toml")):
+        return None
+    from scrimp.profiles.errors import ScrimpError
+    from scrimp.profiles.paths import paths
+    from scrimp.routing.ledger import read_ledger
+    from scrimp.routing.status import status_line
+
+    try:
+        ledger = read_ledger(paths().ledger)
+        line = "nothing spent yet" if ledger is None else status_line(ledger, profile, now=time.time())
+    except ScrimpError as error:
+        sys.stderr.write(f"scrimp: {error.message}\n")
+        return int(error.exit_code)
+    sys.stdout.write(line + "\n")
+    return 0

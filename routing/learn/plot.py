@@ -1,0 +1,63 @@
+"""An evaluation as a picture: cost against quality, and stated against observed quality. Needs matplotlib."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scrimp.profiles.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .evaluate import EvalReport
+
+__all__ = ["plot"]
+
+
+def plot(report: EvalReport, path: Path) -> None:
+    """Draw a report to a .png or .svg file.
+
+    Raises
+    ------
+    UsageError
+        If the ending is another one, matplotlib is not installed, or the file cannot be written.
+    """
+    if path.suffix not in {".png", ".svg"}:
+        raise UsageError(f"--plot {path}: the picture is a .png or a .svg")
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UsageError("--plot needs matplotlib", hint="pip install 'scrimp[plot]'") from error
+    figure = Figure(figsize=(10.0, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for row in report.rows:
+        if row.curve:
+            points = sorted((1000.0 * cost, score) for _, cost, score in row.curve)
+            left.plot([x for x, _ in points], [y for _, y in points], label=row.router, linewidth=1.2)
+        if row.reliability:
+            right.plot(
+                [said for said, _, _ in row.reliability],
+                [seen for _, seen, _ in row.reliability],
+                marker=".",
+                label=row.router,
+            )
+    priced = [(1000.0 * cost, score) for _, cost, score in report.singles if cost is not None]
+    if priced:
+        left.scatter([x for x, _ in priced], [y for _, y in priced], color="grey", s=14, label="single models")
+    left.set_xlabel("USD per 1,000 prompts")
+    left.set_ylabel("mean score")
+    left.set_title(f"cost and quality, {report.n_test} prompts")
+    right.plot([0.0, 1.0], [0.0, 1.0], color="grey", linewidth=0.8)
+    right.set_xlabel("predicted quality")
+    right.set_ylabel("observed")
+    right.set_title("calibration")
+    for axes in (left, right):
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=7)
+    (FigureCanvasSVG if path.suffix == ".svg" else FigureCanvasAgg)(figure)
+    try:
+        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+    except OSError as error:
+        raise UsageError(f"--plot {path}: cannot be written ({error.strerror or error})") from error

@@ -1,0 +1,343 @@
+"""`scrimp batch` from the command line, against the loopback server."""
+
+import csv
+import gzip
+import json
+from collections import Counter
+
+import pytest
+
+
+def jsonl(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def prompts(home):
+    return jsonl(home.parent / "work" / "in.jsonl", [{"id": f"r{i}", "prompt": f"prompt {i}"} for i in range(12)])
+
+
+@pytest.fixture
+def out(home):
+    return home.parent / "work" / "out.jsonl"
+
+
+def test_a_file_is_answered(scrimp, profile, prompts, out, server):
+    done = scrimp("batch", prompts, "-o", out, "-p", profile(small="echo"))
+    assert done.code == 0, done.err
+    assert done.out == ""
+    rows = rows_of(out)
+    assert [row["id"] for row in rows] == [f"r{i}" for i in range(12)]
+    assert [row["status"] for row in rows] == ["ok"] * 12
+    assert all("prompt" in row["answer"] for row in rows)
+    assert abs(sum(row["cost_usd"] for row in rows) * 1e9 - server.cost_nano) < 1
+    assert "12 ok" in done.err
+    assert not out.with_name("out.jsonl.partial").exists()
+    spent = json.loads(scrimp("spend", "--json").out)
+    assert spent["rows"]
+
+
+def test_the_summary_as_json(scrimp, profile, prompts, out):
+    done = scrimp("batch", prompts, "-o", out, "-p", profile(), "--json", "--quiet")
+    data = json.loads(done.out)
+    assert data["schema_version"] == 1
+    assert (data["rows"], data["ok"], data["status"]) == (12, 12, "finished")
+    assert done.err == ""
+
+
+def test_an_estimate_sends_nothing_and_makes_nothing(scrimp, profile, prompts, out, server, home):
+    done = scrimp("batch", prompts, "-o", out, "-n", "-p", profile(small="ok", large="ok"))
+    assert done.code == 0
+    for word in ("likely", "low", "high", "predicted quality", "time", "what money buys"):
+        assert word in done.out
+    data = json.loads(scrimp("batch", prompts, "-n", "-p", profile(small="ok", large="ok"), "--json").out)
+    assert (
+        data["cost_usd"]["low"] <= data["cost_usd"]["likely"] <= data["cost_usd"]["high"] <= data["cost_usd"]["at_most"]
+    )
+    assert sum(arm["rows"] for arm in data["arms"]) == data["n_rows"] == 12
+    qualities = [point["predicted_quality"] for point in data["frontier"]]
+    assert qualities == sorted(qualities)
+    assert server.chats == []
+    assert not out.exists()
+    assert not (home / "scrimp.db").exists()
+
+
+def test_standard_input_is_kept_for_the_run(scrimp, profile, out, home):
+    done = scrimp("batch", "-", "-o", out, "-p", profile(small="echo"), stdin="one\ntwo\n")
+    assert done.code == 0, done.err
+    assert [row["id"] for row in rows_of(out)] == ["1", "2"]
+    assert list((home / "batches").iterdir()) == []
+
+
+def test_a_packed_table_in_and_out(scrimp, profile, home):
+    path = home.parent / "work" / "mails.csv.gz"
+    path.write_bytes(gzip.compress(b'id,body\na,"one, two"\nb,three\n'))
+    out = path.with_name("out.csv")
+    done = scrimp("batch", path, "-o", out, "-t", "Sort: {{body}}", "-p", profile(small="echo"))
+    assert done.code == 0, done.err
+    head, *rows = csv.reader(out.read_text().splitlines())
+    assert head[:4] == ["id", "body", "status", "answer"]
+    assert [row[:3] for row in rows] == [["a", "one, two", "ok"], ["b", "three", "ok"]]
+    assert "Sort: one, two" in rows[0][3]
+
+
+def test_openais_batch_shape_in_and_out(scrimp, profile, home):
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 9}
+    row = {"custom_id": "c1", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    path = jsonl(home.parent / "work" / "b.jsonl", [row])
+    out = path.with_name("o.jsonl")
+    assert scrimp("batch", path, "-o", out, "-p", profile(small="echo")).code == 0
+    (answer,) = rows_of(out)
+    assert answer["custom_id"] == "c1"
+    assert answer["response"]["body"]["choices"][0]["message"]["content"]
+    assert answer["scrimp"]["status"] == "ok"
+
+
+# ---- what is refused before anything is sent
+
+
+def refused(done, server, code, *words):
+    assert done.code == code, done.err
+    for word in words:
+        assert word in done.err
+    assert server.chats == []
+    assert "Traceback" not in done.err
+
+
+def test_malformed_lines_stop_everything_unless_left_out(scrimp, profile, prompts, out, server):
+    prompts.write_text(prompts.read_text() + '{"prompt": \n{"prompt": "last"}\n')
+    path = profile()
+    refused(scrimp("batch", prompts, "-o", out, "-p", path), server, 78, "line 13", "--skip-bad", "nothing was sent")
+    done = scrimp("batch", prompts, "-o", out, "-p", path, "--skip-bad")
+    assert done.code == 0
+    assert "line 13" in done.err
+    assert len(rows_of(out)) == 13
+
+
+def test_an_output_that_is_there(scrimp, profile, prompts, out, server):
+    out.write_text("precious")
+    path = profile()
+    refused(scrimp("batch", prompts, "-o", out, "-p", path), server, 2, "--overwrite", "--resume")
+    assert out.read_text() == "precious"
+    assert scrimp("batch", prompts, "-o", out, "-p", path, "--overwrite").code == 0
+    assert len(rows_of(out)) == 12
+
+
+def test_the_output_is_the_input(scrimp, profile, prompts, server):
+    before = prompts.read_text()
+    link = prompts.with_name("link.jsonl")
+    link.symlink_to(prompts)
+    for name in (prompts, link):
+        refused(scrimp("batch", prompts, "-o", name, "-p", profile(), "--overwrite"), server, 2, "is the input")
+    assert prompts.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "word"),
+    [
+        ((), 2, "INPUT"),
+        (("none.jsonl", "-o", "o"), 2, "is not there"),
+        ((".", "-o", "o"), 2, "is a folder"),
+        (("in.jsonl",), 2, "-o OUTPUT"),
+        (("in.jsonl", "-o", "-"), 2, "cannot be resumed"),
+        (("in.jsonl", "-o", "."), 2, "is a folder"),
+        (("in.jsonl", "-o", "no/such/o"), 2, "there is no folder"),
+        (("in.jsonl", "in.jsonl", "-o", "o"), 2, "one input"),
+        (("in.jsonl", "-o", "o", "-m", "smal"), 2, "did you mean 'small'"),
+        (("in.jsonl", "-o", "o", "--format", "xml"), 2, "jsonl"),
+        (("in.jsonl", "-o", "o", "--column", "a", "-t", "{{a}}"), 2, "one of them"),
+        (("in.jsonl", "-o", "o", "-t", "nothing"), 2, "neither a template"),
+        (("in.jsonl", "-o", "o", "--cache", "soon"), 2, "--cache"),
+        (("in.jsonl", "-o", "o", "--check", "nonsense"), 2, "nonsense"),
+        (("in.jsonl", "-o", "o", "--schema", "{"), 78, "schema"),
+        (("in.jsonl", "-o", "o", "--max-cost", "much"), 2, "--max-cost"),
+        (("in.jsonl", "-o", "o", "--retry-errors"), 2, "--resume"),
+        (("in.jsonl", "-o", "o", "--resume", "--overwrite"), 2, "one of them"),
+        (("--resume",), 2, "no run to go on with"),
+        (("show",), 2, "which run"),
+        (("show", "abcd"), 2, "no run"),
+        (("cancel", "abcd"), 2, "no run"),
+        (("list", "x"), 2, "no argument"),
+    ],
+)
+def test_flags_that_cannot_be(scrimp, profile, prompts, server, argv, code, word):
+    assert prompts.exists()
+    flags = ("-p", profile()) if argv and argv[0] not in ("show", "cancel", "list") else ()
+    refused(scrimp("batch", *argv, *flags), server, code, word)
+
+
+def test_an_empty_file(scrimp, profile, prompts, out, server):
+    prompts.write_text("\n")
+    refused(scrimp("batch", prompts, "-o", out, "-p", profile()), server, 78, "no rows")
+
+
+def test_a_folder_that_cannot_be_written(scrimp, profile, prompts, server, tmp_path):
+    import os
+
+    folder = tmp_path / "shut"
+    folder.mkdir(mode=0o500)
+    if os.access(folder, os.W_OK):
+        pytest.skip("this user can write anywhere")
+    refused(scrimp("batch", prompts, "-o", folder / "o", "-p", profile()), server, 2, "cannot write")
+
+
+def test_an_expensive_run_needs_a_yes_or_a_limit(scrimp, profile, home, server):
+    rows = [{"prompt": f"prompt {i}"} for i in range(400)]
+    path = jsonl(home.parent / "work" / "many.jsonl", rows)
+    dear = profile(caps="per_run_usd = 0.001\nper_day_usd = 1", large="ok")
+    refused(scrimp("batch", path, "-o", "o", "-p", dear), server, 3, "cheapest arm")
+    dear = profile(caps="per_run_usd = 0.05\nper_day_usd = 1", large="ok")
+    refused(scrimp("batch", path, "-o", "o", "-p", dear), server, 2, "--yes")
+
+
+def test_no_arm_can_take_it(scrimp, profile, prompts, out, server):
+    tight = profile(caps="per_call_usd = 0.000001")
+    refused(scrimp("batch", prompts, "-o", out, "-p", tight), server, 3, "no row can be sent")
+    keyless = profile(key_env="NO_SUCH_KEY_VARIABLE")
+    refused(scrimp("batch", prompts, "-o", out, "-p", keyless), server, 4, "NO_SUCH_KEY_VARIABLE")
+    refused(
+        scrimp("batch", prompts, "-o", out, "-p", profile(), "--local-only", "--need", "flying"), server, 2, "flying"
+    )
+
+
+# ---- runs that go wrong, and on
+
+
+def test_failed_rows_exit_6_and_can_be_asked_again(scrimp, profile, prompts, out, server):
+    path = profile(small="ok")
+    server.script(["400"] * 3)
+    done = scrimp("batch", prompts, "-o", out, "-p", path, "-j", "1")
+    assert done.code == 6
+    assert Counter(row["status"] for row in rows_of(out)) == {"ok": 9, "failed": 3}
+    assert "--retry-errors" in done.err
+    n = len(server.chats)
+    assert scrimp("batch", "--resume", "-o", out).code == 6, "finished: nothing is sent"
+    assert len(server.chats) == n
+    assert scrimp("batch", "--resume", "--retry-errors").code == 0
+    assert len(server.chats) == n + 3
+    assert [row["status"] for row in rows_of(out)] == ["ok"] * 12
+    assert scrimp("batch", "--resume", "--retry-errors").code == 2, "none is left"
+
+
+def test_a_refused_key_ends_the_run_with_4(scrimp, profile, prompts, out):
+    done = scrimp("batch", prompts, "-o", out, "-p", profile(small="401"))
+    assert done.code == 4
+    assert not out.exists()
+    assert "sk-" not in done.err
+
+
+def test_a_cap_leaves_rows_out_and_exits_6(scrimp, profile, home, server):
+    rows = [{"prompt": f"prompt {i}"} for i in range(60)]
+    path = jsonl(home.parent / "work" / "many.jsonl", rows)
+    done = scrimp("batch", path, "-o", "o.jsonl", "-p", profile(small="fill"), "--max-cost", "0.006", "-j", "4")
+    assert done.code == 6, done.err
+    states = Counter(row["status"] for row in rows_of(path.with_name("o.jsonl")))
+    assert states["skipped"] > 0
+    assert states["ok"] > 0
+    assert server.cost_nano <= 6_000_000
+
+
+def test_a_profile_of_two_arms_under_one_budget(scrimp, profile, home, server):
+    rows = [{"prompt": f"prompt {i}"} for i in range(80)]
+    path = jsonl(home.parent / "work" / "many.jsonl", rows)
+    both = profile(small="ok@tokens=20", large="ok@tokens=20")
+    done = scrimp("batch", path, "-o", "o.jsonl", "-p", both, "--max-cost", "0.03", "--json")
+    assert done.code == 0, done.err
+    data = json.loads(done.out)
+    assert set(data["arms"]) == {"small", "large"}
+    assert data["charged_usd"] <= 0.03
+    assert sum(data["arms"].values()) == len(server.chats) == 80
+
+
+def test_a_schema_and_a_pattern_are_checked(scrimp, profile, prompts, out):
+    done = scrimp("batch", prompts, "-o", out, "-p", profile(small="echo"), "--check", "re:prompt 1")
+    assert done.code == 6
+    assert Counter(row["status"] for row in rows_of(out)) == {"ok": 3, "failed": 9}
+    assert rows_of(out)[0]["answer"]
+    done = scrimp(
+        "batch", prompts, "-o", out, "--overwrite", "-p", profile(small="echo"), "--schema", '{"type": "object"}'
+    )
+    assert {row["status"] for row in rows_of(out)} == {"failed"}
+    assert "JSON" in rows_of(out)[0]["error"]
+
+
+def test_a_changed_input_is_not_gone_on_with(scrimp, profile, prompts, out, server):
+    server.script(["400"] * 12)
+    assert scrimp("batch", prompts, "-o", out, "-p", profile(), "--max-errors", "2", "-j", "1").code == 6
+    assert not out.exists()
+    prompts.write_text(prompts.read_text() + '{"prompt": "more"}\n')
+    done = scrimp("batch", "--resume")
+    assert done.code == 2
+    assert "has changed" in done.err
+
+
+def test_an_unfinished_run_is_in_the_way_until_it_is_resumed_or_dropped(scrimp, profile, prompts, out, server):
+    path = profile()
+    server.script(["400"] * 12)
+    scrimp("batch", prompts, "-o", out, "-p", path, "--max-errors", "1", "-j", "1")
+    server.reset()
+    done = scrimp("batch", prompts, "-o", out, "-p", path)
+    assert done.code == 2
+    assert "--resume" in done.err
+    assert scrimp("batch", prompts, "-o", out, "-p", path, "--overwrite").code == 0
+    assert [row["status"] for row in rows_of(out)] == ["ok"] * 12
+
+
+def test_list_show_and_cancel(scrimp, profile, prompts, out, server):
+    assert "no runs yet" in scrimp("batch", "list").out
+    server.script(["400"] * 12)
+    scrimp("batch", prompts, "-o", out, "-p", profile(), "--max-errors", "1", "-j", "1")
+    listed = json.loads(scrimp("batch", "list", "--json").out)["runs"]
+    assert [(run["status"], run["rows"]) for run in listed] == [("stopped", 12)]
+    run_id = listed[0]["id"]
+    shown = scrimp("batch", "show", run_id[:8])
+    assert "1 failed; 11 to do" in shown.out
+    data = json.loads(scrimp("batch", "show", run_id, "--json").out)
+    assert data["counts"] == {"failed": 1}
+    assert scrimp("batch", "cancel", run_id).code == 0
+    assert not out.with_name("out.jsonl.partial").exists()
+    assert scrimp("batch", "--resume").code == 2
+    assert run_id in scrimp("batch", "list").out
+
+
+def test_unordered_rows_are_all_there(scrimp, profile, prompts, out):
+    assert scrimp("batch", prompts, "-o", out, "-p", profile(), "--unordered").code == 0
+    assert {row["id"] for row in rows_of(out)} == {f"r{i}" for i in range(12)}
+
+
+def test_the_cache_spares_a_second_run_its_money(scrimp, profile, prompts, out, server):
+    path = profile(small="echo")
+    assert scrimp("batch", prompts, "-o", out, "-p", path, "--cache", "1h").code == 0
+    first = rows_of(out)
+    n = len(server.chats)
+    done = scrimp("batch", prompts, "-o", out, "-p", path, "--cache", "1h", "--overwrite")
+    assert done.code == 0
+    assert len(server.chats) == n
+    assert [row["answer"] for row in rows_of(out)] == [row["answer"] for row in first]
+    assert "12 from the cache" in done.err
+
+
+def test_hostile_ids_reach_the_output_and_nothing_else(scrimp, profile, home):
+    names = ["../../x", "a\0b", "x" * 10_000, "\x1b[2J", "-rf"]
+    path = jsonl(
+        home.parent / "work" / "in.jsonl", [{"id": name, "prompt": "p" + str(i)} for i, name in enumerate(names)]
+    )
+    before = {each.name for each in path.parent.iterdir()}
+    done = scrimp("batch", path, "-o", "o.jsonl", "-p", profile())
+    assert done.code == 0
+    assert [row["id"] for row in rows_of(path.with_name("o.jsonl"))] == names
+    assert {each.name for each in path.parent.iterdir()} == before | {"o.jsonl"}
+    assert "\x1b" not in done.err
+
+
+def test_help_shows_examples(scrimp):
+    done = scrimp("batch", "--help")
+    assert done.code == 0
+    assert "Examples:" in done.out
+    for flag in ("--max-cost", "--min-quality", "--estimate", "--resume", "--retry-unknown"):
+        assert flag in done.out

@@ -1,0 +1,272 @@
+"""Batches that are killed, interrupted and starved: nothing is lost, and nothing is paid twice unasked."""
+
+import collections
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+N_ROWS = 60
+N_KILLS = int(os.environ.get("SCRIMP_TEST_KILLS", "5"))
+
+
+class Worker:
+    """Runs command lines in forks of one warm process."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "warm_worker.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout.readline().strip() == "ready"
+        self.n = 0
+
+    def start(self, *argv, home, file_size=None):
+        self.n += 1
+        self.out = self.folder / f"out-{self.n}.txt"
+        order = {
+            "argv": [str(word) for word in argv],
+            "env": {"SCRIMP_HOME": str(home)},
+            "out": str(self.out),
+            "file_size": file_size,
+        }
+        return int(self._tell(order))
+
+    def wait(self, pid):
+        return int(self._tell({"wait": pid}))
+
+    def run(self, *argv, home, **more):
+        code = self.wait(self.start(*argv, home=home, **more))
+        return code, self.out.read_text()
+
+    def _tell(self, order):
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory):
+    worker = Worker(tmp_path_factory.mktemp("worker"))
+    yield worker
+    worker.close()
+
+
+class LoggingServer:
+    """The test server as a process of its own: its log is what truly arrived."""
+
+    def __init__(self, folder, latency_ms):
+        self.log = folder / "server.jsonl"
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE.parent / "server.py"), "--latency-ms", str(latency_ms), "--log", str(self.log)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.base_url = self.process.stdout.readline().strip()
+
+    def asked(self):
+        """Return how often each prompt arrived."""
+        time.sleep(0.15)  # a request whose client is dead is logged when its answer would have left
+        rows = [json.loads(line) for line in self.log.read_text().splitlines()]
+        return collections.Counter(row["body"]["messages"][-1]["content"] for row in rows)
+
+    def forget(self):
+        os.truncate(self.log, 0)
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(10)
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def slow_server(tmp_path_factory):
+    server = LoggingServer(tmp_path_factory.mktemp("server"), latency_ms=25)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def world(tmp_path, slow_server):
+    slow_server.forget()
+    (tmp_path / "profile.toml").write_text(f"""
+name = "kill"
+[caps]
+per_day_usd = 10
+[[arms]]
+name = "only"
+model = "openai/ok"
+api_base = "{slow_server.base_url}"
+max_output_tokens = 50
+tier = "small"
+price = {{ input_usd_per_mtok = 1, output_usd_per_mtok = 4 }}
+""")
+    (tmp_path / "in.jsonl").write_text(
+        "".join(json.dumps({"id": f"r{i}", "prompt": f"prompt {i}"}) + "\n" for i in range(N_ROWS))
+    )
+    return tmp_path
+
+
+def begin(worker, world, *more, **how):
+    return worker.start(
+        "batch", world / "in.jsonl", "-o", world / "out.jsonl", "-p", world / "profile.toml", "-j", "4", *more,
+        home=world / "home", **how,
+    )  # fmt: skip
+
+
+def resume(worker, world, *more):
+    return worker.start("batch", "--resume", "-o", world / "out.jsonl", *more, home=world / "home")
+
+
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def audit(world):
+    from scrimp.routing import budget
+    from scrimp.routing.ledger import open_ledger
+
+    with open_ledger(world / "home" / "scrimp.db") as ledger:
+        assert budget.audit(ledger) == {}
+        statuses = ledger.rows("SELECT status, count(*) AS n FROM reservations GROUP BY status")
+        return {row["status"]: row["n"] for row in statuses}
+
+
+@pytest.mark.parametrize("seed", range(N_KILLS))
+def test_killed_at_a_random_moment_and_resumed(worker, world, slow_server, seed):
+    rng = random.Random(seed)
+    pid = begin(worker, world)
+    time.sleep(rng.uniform(0.05, 1.1))
+    os.kill(pid, signal.SIGKILL)
+    worker.wait(pid)
+    for _ in range(rng.choice([0, 0, 1, 2])):  # and killed again while it is resumed
+        pid = resume(worker, world)
+        time.sleep(rng.uniform(0.05, 0.5))
+        os.kill(pid, signal.SIGKILL)
+        worker.wait(pid)
+    output = world / "out.jsonl"
+    if not output.exists() and not (world / "out.jsonl.partial").exists():
+        code = worker.wait(begin(worker, world))  # killed before the run had begun
+    else:
+        code = worker.wait(resume(worker, world))
+    rows = rows_of(output)
+    assert [row["id"] for row in rows] == [f"r{i}" for i in range(N_ROWS)], worker.out.read_text()
+    unknown = {row["id"].replace("r", "prompt ") for row in rows if row["status"] == "unknown"}
+    assert {row["status"] for row in rows} <= {"ok", "unknown"}
+    assert code == (6 if unknown else 0)
+    asked = slow_server.asked()
+    assert max(asked.values()) == 1, "a row was answered twice without being asked for"
+    assert {f"prompt {i}" for i in range(N_ROWS)} - unknown <= set(asked)
+    money = audit(world)
+    assert money.get("unknown", 0) == len(unknown)
+    assert "reserved" not in money
+    if not unknown:
+        return
+    assert worker.wait(resume(worker, world, "--retry-unknown")) == 0, worker.out.read_text()
+    rows = rows_of(output)
+    assert [row["id"] for row in rows] == [f"r{i}" for i in range(N_ROWS)]
+    assert {row["status"] for row in rows} == {"ok"}
+    asked = slow_server.asked()
+    assert set(asked) == {f"prompt {i}" for i in range(N_ROWS)}
+    assert {prompt for prompt, n in asked.items() if n > 1} <= unknown
+    assert max(asked.values()) <= 2
+    assert sum(asked.values()) - N_ROWS <= money["unknown"]
+    audit(world)
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
+
+
+def test_the_first_ctrl_c_drains_and_the_run_goes_on_later(worker, world, slow_server):
+    pid = begin(worker, world)
+    wait_until(lambda: slow_server.log.stat().st_size > 5000)
+    os.kill(pid, signal.SIGINT)
+    assert worker.wait(pid) == 130
+    assert "--resume" in worker.out.read_text()
+    assert not (world / "out.jsonl").exists()
+    assert set(audit(world)) == {"settled"}, "every call in flight was waited for"
+    n_before = sum(slow_server.asked().values())
+    assert 0 < n_before < N_ROWS
+    assert worker.wait(resume(worker, world)) == 0
+    assert len(rows_of(world / "out.jsonl")) == N_ROWS
+    assert set(slow_server.asked().values()) == {1}
+    assert not (world / "out.jsonl.partial").exists()
+
+
+def test_the_second_ctrl_c_gives_up_what_is_in_flight(worker, world, slow_server):
+    profile = world / "profile.toml"
+    profile.write_text(profile.read_text().replace("openai/ok", "openai/ok@latency_ms=8000"))
+    pid = begin(worker, world)
+    wait_until((world / "out.jsonl.partial").exists)
+    wait_until(lambda: _n_reserved(world) == 4)
+    os.kill(pid, signal.SIGINT)
+    time.sleep(0.3)
+    os.kill(pid, signal.SIGINT)
+    started = time.monotonic()
+    assert worker.wait(pid) == 130
+    assert time.monotonic() - started < 6, "it did not wait for answers"
+    assert audit(world) == {"unverified": 4}
+    profile.write_text(profile.read_text().replace("@latency_ms=8000", ""))
+    assert worker.wait(resume(worker, world)) == 6
+    states = collections.Counter(row["status"] for row in rows_of(world / "out.jsonl"))
+    assert states == {"ok": N_ROWS - 4, "unknown": 4}
+    assert worker.wait(resume(worker, world, "--retry-unknown")) == 0
+    assert {row["status"] for row in rows_of(world / "out.jsonl")} == {"ok"}
+
+
+def _n_reserved(world):
+    from scrimp.routing.ledger import open_ledger
+
+    path = world / "home" / "scrimp.db"
+    if not path.exists():
+        return 0
+    with open_ledger(path) as ledger:
+        return ledger.rows("SELECT count(*) AS n FROM reservations WHERE status = 'reserved'")[0]["n"]
+
+
+@pytest.mark.parametrize(
+    ("id_length", "file_size", "named"), [(10, 600_000, "scrimp.db"), (300_000, 9_000_000, "out.jsonl.partial")]
+)
+def test_a_full_disk_stops_cleanly_and_the_run_goes_on_later(worker, world, slow_server, id_length, file_size, named):
+    long = [{"id": f"r{i}" + "x" * id_length, "prompt": f"prompt {i}"} for i in range(N_ROWS)]
+    (world / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in long))
+    code = worker.wait(begin(worker, world, file_size=file_size))
+    said = worker.out.read_text()
+    assert code == 78, said
+    assert named in said
+    assert not (world / "out.jsonl").exists()
+    n_asked = sum(slow_server.asked().values())
+    assert n_asked < N_ROWS
+    code = worker.wait(resume(worker, world))
+    rows = rows_of(world / "out.jsonl")
+    assert len(rows) == N_ROWS
+    unknown = sum(row["status"] == "unknown" for row in rows)
+    assert unknown <= 4, "answers that could not be written are named"
+    assert code == (6 if unknown else 0)
+    assert set(slow_server.asked().values()) == {1}
+
+
+def test_a_run_that_is_still_going_cannot_be_resumed(worker, world):
+    pid = begin(worker, world)
+    wait_until((world / "out.jsonl.partial").exists)
+    code, said = worker.run("batch", "--resume", "-o", world / "out.jsonl", home=world / "home")
+    os.kill(pid, signal.SIGKILL)
+    worker.wait(pid)
+    assert code == 75
+    assert "still going" in said

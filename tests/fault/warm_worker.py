@@ -1,0 +1,50 @@
+"""A process that has imported everything slow, and forks a child for each command line it is told: see test_batch."""
+
+import json
+import os
+import resource
+import signal
+import sys
+
+
+def main() -> None:
+    from scrimp.cli import batch, batching, session  # noqa: F401
+    from scrimp.cli.app import run
+    from scrimp.routing.batch import cache, choosing, engine, plan, start  # noqa: F401
+    from scrimp.routing.dispatch import prepare
+
+    prepare()
+    import httpcore  # noqa: F401
+    import openai.resources  # noqa: F401
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "wait" in order:
+            _, status = os.waitpid(order["wait"], 0)
+            print(os.waitstatus_to_exitcode(status), flush=True)
+            continue
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            out = os.open(order["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            null = os.open(os.devnull, os.O_RDONLY)
+            for fd, target in ((null, 0), (out, 1), (out, 2)):
+                os.dup2(fd, target)
+            os.environ.update(order["env"])
+            if order.get("file_size"):
+                resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_size"], order["file_size"]))
+            session.keys.cache_clear()
+            code = 1
+            try:
+                code = run(order["argv"])
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        print(pid, flush=True)
+
+
+if __name__ == "__main__":
+    main()
