@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -52,7 +52,10 @@ def evaluate(
     router: Annotated[
         list[str] | None,
         typer.Option(
-            "--router", metavar="NAME", help="shipped, a version, knn, cluster, ridge, length or random; repeatable."
+            "--router",
+            metavar="NAME",
+            help="shipped, a version, knn, cluster, ridge, length or random; repeatable. "
+            "cascade: plans of several models, on outcomes with answers.",
         ),
     ] = None,
     fit: Annotated[
@@ -75,6 +78,8 @@ def evaluate(
     from scrimp.routing.predict import SHIPPED, load_router
 
     embedder = Embedder(cache_dir=paths().cache)
+    if router and "cascade" in router:
+        return _cascade(outcomes, fit, seed, embedder.embed, as_json=json)
     asked = router or [SHIPPED]
     baselines = (*core.BASELINES, "random")
     versions: dict[str, LearnedRouter] = {}
@@ -107,6 +112,49 @@ def evaluate(
 
         draw(report, plot)
     return emit(_result(report), as_json=json)
+
+
+def _cascade(files: list[Path], fit: str | None, seed: int, embed: Any, *, as_json: bool) -> int:
+    """Measure plans of several models beside one-arm routing, single models and random mixes."""
+    from scrimp.routing.learn.evaluate_cascade import evaluate_cascade
+    from scrimp.routing.learn.outcomes import read_outcomes
+
+    other = _fit(fit)
+    if isinstance(other, int):
+        raise UsageError(
+            "--fit N: cascades are learned on three quarters of the ids and judged on the fourth, four times over",
+            hint="Leave --fit out, or give a file to learn on.",
+        )
+    report = evaluate_cascade(read_outcomes(files), embed, fit=other, seed=seed)
+    columns = (
+        ("aiq", "AIQ", 3), ("accuracy", "accuracy", 3), ("cost_usd_per_1k", "USD/1k", 3),
+        ("balanced_gain", "gain", 4), ("gain_at_cost", "gain at its cost", 4),
+        ("cost_save", "saved", 3), ("cost_save_1pt", "saved -1pt", 3),
+    )  # fmt: skip
+    rows = []
+    for row in report.rows:
+        cells = []
+        for name, _, digits in columns:
+            at = row.metrics.get(name)
+            text = "-" if at is None or at.value is None else f"{at.value:.{digits}f}"
+            if at is not None and at.low is not None and name not in {"accuracy", "cost_usd_per_1k", "aiq"}:
+                text += f" ({at.low:.{digits}f} to {at.high:.{digits}f})"
+            cells.append(text)
+        rows.append([row.router, *cells])
+    best, oracle = report.best_single, report.oracle
+    rows.append(
+        [f"best single: {best['model']}", "-", f"{best['accuracy']:.3f}", f"{best['cost_usd_per_1k']:.3f}", *"----"]
+    )
+    rows.append(["oracle of one model", "-", f"{oracle['accuracy']:.3f}", f"{oracle['cost_usd_per_1k']:.3f}", *"----"])
+    table = Table(
+        (Column("router"), *(Column(title, "right") for _, title, _ in columns)),
+        rows,
+        title=f"{report.n} prompts, {len(report.models)} models, {report.n_plans} plans",
+    )
+    taken = "Plans taken most at $0.10 a right answer: " + "; ".join(
+        f"{text} ({share:.0%})" for text, share in report.taken[:3]
+    )
+    return emit(Result(data=report.to_json(), blocks=(table, taken), messages=report.notes), as_json=as_json)
 
 
 def _fit(value: str | None) -> int | Outcomes | None:

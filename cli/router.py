@@ -108,7 +108,7 @@ def show(version: Name = None, json: JsonOption = False) -> int:
     card, verdict = each.card, each.verdict
     if card:
         blocks.append(
-            f"shipped weights: {card.get('n_prompts', 0):,} prompts, {card.get('n_outcomes', 0):,} outcomes, "
+            f"weights: {card.get('n_prompts', 0):,} prompts, {card.get('n_outcomes', 0):,} outcomes, "
             f"embedder {card.get('embedder_id')}"
         )
     layers = card.get("layers") or {}

@@ -70,7 +70,7 @@ def make_decider(profile: Profile) -> Decider:
     from scrimp.routing.predict import load_router
 
     embedder = Embedder(profile.embedding.model, cache_dir=paths().cache)
-    router = load_router(None, paths().routers)
+    router = load_router(None, paths().routers, embedder_id=embedder.id)
     if router.note:
         say(router.note)
     return Decider(profile, price_table(), router, embedder)

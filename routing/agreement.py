@@ -50,7 +50,7 @@ class Normal:
 _LEAD: Final = (
     r"(?:final\s+answer|the\s+answer|answer|correct\s+(?:option|choice|answer)|result)\s*(?:is|:|=)*\s*(?:option\s+)?"
 )
-_NUMBER: Final = r"[-+−]?\s?[$€£]?\s?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d{1,3})?(?:\s?/\s?\d[\d,]*(?:\.\d+)?)?\s?%?"
+_NUMBER: Final = r"[-+−]?\s?[$€£]?\s?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?:\s?/\s?\d[\d,]*(?:\.\d+)?)?\s?%?"
 _CHOICE: Final = re.compile(rf"{_LEAD}[*_`\s]*\(?([A-Z])\)?(?![\w'’])", re.IGNORECASE)
 _BARE_CHOICE: Final = re.compile(r"[\s*_`\"'\[{]*\(?([A-Za-z])\)?[\s*_`\"'\]}.:)]*")
 _BOXED: Final = re.compile(r"\\boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
@@ -172,6 +172,10 @@ def agreement(
                 else:
                     near = cosine.get((i, j))
                     row.append(None if near is None else min(1.0, max(0.0, 0.5 + (near - same) / (2 * (1 - same)))))
+            elif "number" in (mine.kind, theirs.kind):
+                # A bare number beside a sentence that comes to one.
+                mine_number, their_number = final_number(answers[i]), final_number(answers[j])
+                row.append(1.0 if mine_number is not None and mine_number == their_number else 0.0)
             else:
                 row.append(0.0)
         table.append(row)

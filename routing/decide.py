@@ -268,6 +268,10 @@ class Decider:
     def _find(self, arm: str) -> _Known:
         return next(known for known in self._known if known.arm.name == arm)
 
+    def info(self, arm: str) -> ArmInfo:
+        """Return what the router is told of an arm."""
+        return next(known.info for known in self._known if known.arm.name == arm)
+
     def contexts(self, texts: Sequence[str]) -> list[Context]:
         """Return the context of each prompt (this loads the embedder)."""
         return contexts(texts, self.embedder)

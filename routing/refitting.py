@@ -97,7 +97,7 @@ def past_refits(ledger: Ledger | None, profile: str) -> list[dict[str, Any]]:
 def refit_profile(
     ledger: Ledger | None, decider: Decider, routers: Path, *, now: float, force: bool = False, seed: int = 0
 ) -> dict[str, Any]:
-    """Refit a profile's router and return what `refit --json` prints. The router in force changes in the last step only.
+    """Refit a profile's router and return what `refit --json` prints; what is in force changes in the last step only.
 
     Raises
     ------

@@ -88,7 +88,8 @@ def candidates(ledger: Ledger, profile: str, best: str, arms: Sequence[str], *, 
     marks = ", ".join("?" * len(arms))
     rows = ledger.rows(
         "SELECT n, id, arm, prompt, system, answer, messages, schema FROM requests q "  # noqa: S608 - marks
-        f"WHERE profile = ? AND status = 'ok' AND arm != ? AND arm IN ({marks}) AND prompt IS NOT NULL AND answer IS NOT NULL AND attachments IS NULL "
+        f"WHERE profile = ? AND status = 'ok' AND arm != ? AND arm IN ({marks}) "
+        "AND prompt IS NOT NULL AND answer IS NOT NULL AND attachments IS NULL "
         "AND command IN ('ask', 'batch') AND NOT EXISTS (SELECT 1 FROM requests a WHERE a.redo_of = q.id "
         "AND a.command = 'audit') ORDER BY n DESC LIMIT ?",
         (profile, best, *arms, last),

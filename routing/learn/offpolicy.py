@@ -37,8 +37,8 @@ __all__ = [
     "support_gaps",
 ]
 
-FLOOR: Final = 0.02
-"""A cell whose chance of being observed is below this has no support: an inverse weight above 50 is not evidence."""
+FLOOR: Final = 0.01
+"""A cell whose chance of being observed is below this has no support: an inverse weight above 100 is not evidence."""
 
 
 @dataclass(frozen=True, slots=True)

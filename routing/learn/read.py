@@ -291,7 +291,7 @@ def _arrays(
         last[i] = max(int(last[i]), *numbers)
     for name, count in reading.other_model.items():
         notes.append(f"{count:,} answers of arm {name} are left out: it was another model then")
-    for i in np.flatnonzero(np.isnan(n_input)):
+    for i in np.flatnonzero(np.isnan(n_input)).tolist():
         if requests[i]["prompt"] is not None:
             n_input[i] = approx_tokens(requests[i]["prompt"])
     n_input = np.where(np.isnan(n_input), np.nanmedian(n_input) if (~np.isnan(n_input)).any() else 100.0, n_input)

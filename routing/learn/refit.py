@@ -15,7 +15,7 @@ from .judge import Judgement, compare, views
 from .labelled import contradictions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -113,13 +113,17 @@ def _number(value: float | None) -> float | None:
 def split(log: Labelled, watermark: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the rows to fit on and the rows to judge on: the later quarter of what may judge, as far as it is fresh.
 
-    At least `MIN_ESS` prompts judge where there are twice as many. In order of the labels: what was learnt later judges
-    what was learnt before. Fresh are prompts none of whose labels has judged before (ids up to `watermark`).
+    Where most outcomes are those of one drawn arm it is the later half: each says less. At least `MIN_ESS` prompts judge
+    where there are twice as many. In order of the labels: what was learnt later judges what was learnt before. Fresh
+    are prompts none of whose labels has judged before (ids up to `watermark`).
     """
     strong = np.flatnonzero(log.may_judge)
     strong = strong[np.argsort(log.first_label[strong], kind="stable")]
     n = len(strong)
-    n_judge = max(math.ceil(n / 4), min(int(MIN_ESS), n // 2))
+    known = ~np.isnan(log.judged[strong])
+    drawn = known.sum(axis=1) < 2
+    part = 0.5 if n and drawn.mean() > 0.5 else 0.25
+    n_judge = max(math.ceil(part * n), min(int(MIN_ESS), n // 2))
     later = strong[n - n_judge :]
     judged = later[log.first_label[later] > watermark]
     labelled = np.flatnonzero((~np.isnan(log.reward)).any(axis=1))
@@ -283,7 +287,7 @@ def _certificate(router: LearnedRouter, log: Labelled, rows: NDArray[np.intp], p
     return certify(pool.decide(predictions, part.input_tokens, part.feasible), part.judged, best, pool.names)
 
 
-def history_of(rows: list[Mapping[str, Any]]) -> tuple[int, int]:
+def history_of(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     """Return the tests made since the last promotion, and up to which label id labels have been used up.
 
     Parameters

@@ -1,0 +1,301 @@
+"""What refits are worth, and whether the gate keeps its word: python bench/refit.py PART ... [--seeds N].
+
+PART is one of
+  replay     OUTCOMES_DIR replayed as a live log: prompts in order, only the drawn arm's score revealed, weekly refits
+  simulate   known truths: coverage of the estimators, power and error of the gate, a year of weekly refits
+  scale      100,000 prompts x 10 arms, time and memory of one refit
+
+OUTCOMES_DIR/eval is read: files that measure. They are replayed as if they were one user's log; nothing learnt from them is
+shipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import resource
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from simulated_log import labelled, pool, trial
+
+from scrimp.routing.context import approx_tokens, surface_matrix
+from scrimp.routing.embedding import Embedder
+from scrimp.routing.learn.decisions import Pool, predict_in_parts
+from scrimp.routing.learn.gate import error_for_test, judge_gain
+from scrimp.routing.learn.judge import compare
+from scrimp.routing.learn.labelled import Labelled
+from scrimp.routing.learn.offpolicy import cells_of_log, cross_fitted, dr, ips, snips
+from scrimp.routing.learn.outcomes import read_outcomes
+from scrimp.routing.learn.refit import refit
+from scrimp.routing.predict import SHIPPED, ArmInfo, load_router
+
+WEEK = 200
+"""Prompts a week."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A pool of arms over a file.
+
+    `named`: the arms go by their models' names, which the shipped router knows; else they are strangers with a tier and
+    a price, as models newer than the router are.
+    """
+
+    name: str
+    file: str
+    arms: tuple[tuple[str, str], ...]
+    wtp_usd: float
+    named: bool
+
+
+FLASH, PRO, JAMBA, LLAMA = (
+    "gemini-1.5-flash-002", "gemini-1.5-pro-002", "jamba-1.5-large", "Meta-Llama-3.1-8B-Instruct",
+)  # fmt: skip
+SETTINGS = (
+    Setting("known models", "mmlu_pro_overlap", ((LLAMA, "small"), (FLASH, "medium"), (PRO, "large")), 0.01, named=True),
+    Setting("strangers", "mmlu_pro_overlap", ((LLAMA, "small"), (PRO, "large")), 0.01, named=False),
+    Setting("strangers, one dearer than good", "mmlu_pro_overlap", ((FLASH, "small"), (JAMBA, "large")), 0.1, named=False),
+    Setting("GPT-4 and Mixtral", "routellm_mmlu", (("Mixtral-8x7B-Instruct-v0.1", "small"), ("gpt-4-1106-preview", "large")), 0.05, named=False),
+)  # fmt: skip
+PRICES = {  # USD per million tokens in and out, December 2024
+    FLASH: (0.075, 0.3), PRO: (1.25, 5.0), JAMBA: (2.0, 8.0), LLAMA: (0.05, 0.08),
+    "Mixtral-8x7B-Instruct-v0.1": (0.6, 0.6), "gpt-4-1106-preview": (10.0, 30.0),
+}  # fmt: skip
+
+
+def embedded(prompts, cache):
+    embedder = Embedder()
+    key = hashlib.sha256("\0".join([embedder.id, *prompts]).encode("utf-8", "replace")).hexdigest()[:16]
+    path = cache / f"{key}.npy"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        np.save(path, embedder.embed(prompts))
+    return np.load(path)
+
+
+def world(setting, folder, cache):
+    """Return the whole truth as a log with every cell, and the pool."""
+    names = [name for name, _ in setting.arms]
+    outcomes = read_outcomes([folder / "eval" / f"{setting.file}.jsonl.gz"]).only(names)
+    outcomes = outcomes.take(np.flatnonzero(~np.isnan(outcomes.score).any(axis=1)))
+    prices = np.array([PRICES[name] for name in names])
+    arms = tuple(
+        ArmInfo(
+            name=tier, model=f"x/{name}" if setting.named else f"x/stranger-{tier}", tier=tier,
+            input_usd_per_mtok=float(price[0]), output_usd_per_mtok=float(price[1]), output_limit=4096,
+        )
+        for (name, tier), price in zip(setting.arms, prices, strict=True)
+    )  # fmt: skip
+    bench = Pool(arms, prices[:, 0] / 1e6, prices[:, 1] / 1e6, np.zeros(len(names)), wtp_usd=setting.wtp_usd)
+    n_input = np.nanmean(np.where(np.isnan(outcomes.input_tokens), np.nan, outcomes.input_tokens), axis=1) if not np.isnan(outcomes.input_tokens).all() else np.full(len(outcomes), np.nan)
+    n_input = np.where(np.isnan(n_input), [approx_tokens(prompt) for prompt in outcomes.prompts], n_input)
+    cost = outcomes.cost_usd
+    if np.isnan(cost).all():  # no tokens were published: what is planned with is charged
+        shipped = load_router(SHIPPED, Path("/nonexistent"))
+        x = embedded(outcomes.prompts, cache)
+        cost = bench.costs(n_input, predict_in_parts(shipped, x, surface_matrix(outcomes.prompts), arms).output_tokens_p50)
+    cost = np.where(np.isnan(cost), np.nanmean(cost, axis=0), cost)
+    log = labelled(
+        outcomes.score, embeddings=embedded(outcomes.prompts, cache), surface=surface_matrix(outcomes.prompts),
+        arms=tuple(arm.name for arm in arms), input_tokens=n_input, output_tokens=outcomes.output_tokens, cost=cost,
+        text_key=np.array([hash(prompt) for prompt in outcomes.prompts]),
+    )  # fmt: skip
+    return log, bench
+
+
+def hidden(log, chosen, chance):
+    """Return the log with only the drawn arms' cells."""
+    rows = np.arange(len(log))
+
+    def only(values):
+        out = np.full(values.shape, np.nan)
+        out[rows, chosen] = values[rows, chosen]
+        return out
+
+    reward = only(log.judged)
+    return Labelled(
+        **{
+            name: getattr(log, name)
+            for name in ("arms", "ids", "position", "embeddings", "surface", "first_label", "last_label",
+                         "input_tokens", "feasible", "text_key")
+        },
+        reward=reward, judged=reward, weight=np.where(np.isnan(reward), 0.0, 1.0), chance=chance, chosen=chosen,
+        propensity=chance[rows, chosen], output_tokens=only(log.output_tokens), cost_usd=only(log.cost_usd),
+    )  # fmt: skip
+
+
+def live(truth, bench, shipped, *, epsilon, full, seed, refits=True):
+    """Live through the log week by week; return each prompt's utility and the verdicts."""
+    rng = np.random.default_rng(seed)
+    n, m = truth.judged.shape
+    current, n_tests, watermark = shipped, 0, 0
+    chosen, chance = np.zeros(n, np.intp), np.zeros((n, m))
+    verdicts = []
+    for start in range(0, n, WEEK):
+        rows = np.arange(start, min(start + WEEK, n))
+        part = truth.take(rows)
+        seen = predict_in_parts(current, part.embeddings, part.surface, bench.arms)
+        best = bench.decide(seen, part.input_tokens, part.feasible)
+        pi = np.full((len(rows), m), epsilon / m)
+        pi[np.arange(len(rows)), best] += 1.0 - epsilon
+        chosen[rows] = (pi.cumsum(axis=1) > rng.random((len(rows), 1))).argmax(axis=1)
+        chance[rows] = pi
+        if not refits or rows[-1] + 1 >= n:
+            continue
+        so_far = truth.take(np.arange(rows[-1] + 1))
+        if not full:
+            so_far = hidden(so_far, chosen[: rows[-1] + 1], chance[: rows[-1] + 1])
+        result = refit(so_far, shipped, current, bench, version=f"r{start // WEEK + 1:04d}", n_tests=n_tests,
+                       watermark=watermark, seed=seed)  # fmt: skip
+        verdicts.append(result.verdict.word)
+        if result.verdict.tested:
+            n_tests, watermark = n_tests + 1, result.last_label
+        if result.promoted:
+            current, n_tests = result.fitted.router, 0
+    rows = np.arange(n)
+    return bench.wtp_usd * truth.judged[rows, chosen] - truth.cost_usd[rows, chosen], verdicts
+
+
+def replay(args):
+    shipped = load_router(SHIPPED, Path("/nonexistent"))
+    for setting in SETTINGS:
+        truth, bench = world(setting, args.outcomes, args.cache)
+        for order in ("file", "shuffled"):
+            curves: dict[str, list] = {}
+            counts: Counter = Counter()
+            for seed in range(args.seeds):
+                rows = np.arange(len(truth)) if order == "file" else np.random.default_rng(seed).permutation(len(truth))
+                log = truth.take(rows)
+                log = labelled(log.judged, embeddings=log.embeddings, surface=log.surface, arms=log.arms, cost=log.cost_usd,
+                               input_tokens=log.input_tokens, output_tokens=log.output_tokens, text_key=log.text_key)  # fmt: skip
+                utility = bench.wtp_usd * log.judged - log.cost_usd
+                single = utility[:, utility.mean(axis=0).argmax()]
+                for name, values in (
+                    ("shipped", live(log, bench, shipped, epsilon=args.epsilon, full=False, seed=seed, refits=False)[0]),
+                    ("best single", single),
+                    ("oracle", utility.max(axis=1)),
+                ):
+                    curves.setdefault(name, []).append(values)
+                for name, full in (("weekly refits", False), ("full information", True)):
+                    values, verdicts = live(log, bench, shipped, epsilon=args.epsilon, full=full, seed=seed)
+                    curves.setdefault(name, []).append(values)
+                    counts.update((name, verdict) for verdict in verdicts)
+            print(f"\n{setting.name}: {setting.file}, n = {len(truth)}, wtp ${setting.wtp_usd}, {order} order, "
+                  f"epsilon {args.epsilon}, {args.seeds} seeds; USD of utility per 1,000 prompts", flush=True)  # fmt: skip
+            quarters = np.array_split(np.arange(len(truth)), 4)
+            for name in ("shipped", "weekly refits", "full information", "best single", "oracle"):
+                values = np.array(curves[name])
+                gain = values.mean(axis=1) - np.array(curves["shipped"]).mean(axis=1)
+                each = " ".join(f"{1000 * values[:, q].mean():8.3f}" for q in quarters)
+                words = {word: counts[name, word] / args.seeds for word in ("promoted", "refused", "no-change") if counts[name, word]}
+                print(f"  {name:17s} {1000 * values.mean():8.3f}  by quarter {each}  over shipped "
+                      f"{1000 * gain.mean():+7.3f} (sd {1000 * gain.std():.3f})  {words}", flush=True)  # fmt: skip
+
+
+def simulate(args):
+    rng = np.random.default_rng(0)
+    n, m, runs = 800, 3, 500
+    weights = np.array([[1, 0.5, 0], [0.2, -1, 0.5], [-0.5, 0.3, 1]])
+
+    def draw():
+        x = rng.normal(size=(n, 3))
+        q = 1 / (1 + np.exp(-(0.8 * x @ weights.T + np.array([0.2, 0.6, 0.9]))))
+        pi = np.full((n, m), 0.1)
+        pi[np.arange(n), (x @ weights.T).argmax(axis=1)] += 0.7
+        chosen = (pi.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
+        reward = (rng.random(n) < q[np.arange(n), chosen]).astype(float)
+        target = np.zeros((n, m))
+        target[np.arange(n), (x @ np.array([[0, 1.0, 0], [1, 0, 0], [0, 0, 1]])).argmax(axis=1)] = 1
+        return x, q, pi, chosen, reward, target
+
+    truth = np.mean([(s[5] * s[1]).sum(axis=1).mean() for s in (draw() for _ in range(2000))])
+    hits: Counter = Counter()
+    for _ in range(runs):
+        x, _, pi, chosen, reward, target = draw()
+        p = pi[np.arange(n), chosen]
+        cells, _ = cells_of_log(reward, chosen, p, m)
+        model = cross_fitted(x, cells, rng=rng)
+        for name, e in (("IPS", ips(reward, chosen, p, target)), ("SNIPS", snips(reward, chosen, p, target)),
+                        ("DR", dr(reward, chosen, p, target, model))):  # fmt: skip
+            hits[name] += e.low <= truth <= e.high
+    print(f"coverage of 95% intervals over {runs} runs (n = {n}, exploration 30%):",
+          {name: hits[name] / runs for name in hits}, flush=True)  # fmt: skip
+    bench = pool()
+
+    def share(runs=args.runs, **kw):
+        words: Counter = Counter()
+        for _ in range(runs):
+            log, views = trial(rng, **kw)
+            words[judge_gain(compare(log, views, bench, rng=rng, details=False), n_tests=0).word] += 1
+        return f"promoted in {words['promoted'] / runs:.1%} of {runs} runs"
+
+    for gain in (0.05, 0.0, -0.02):
+        for changed in (0.1, 0.2, 0.3):
+            print(f"every arm's outcome, 500 judged, gain {gain:+.0%} on {changed:.0%} changed:", share(gain=gain, changed=changed), flush=True)
+    for near_tie in (True, False):
+        for epsilon in (0.02, 0.05, 0.2):
+            for gain in (0.05, 0.0, -0.02):
+                print(f"drawn arm's outcome, 2,000 judged, epsilon {epsilon:.0%} {'among near ties' if near_tie else 'everywhere'}, gain {gain:+.0%}:",
+                      share(n=2000, gain=gain, changed=0.3, epsilon=epsilon, near_tie=near_tie), flush=True)  # fmt: skip
+    years = 2000
+    for words, levels in (("error spent as here", [error_for_test(k) for k in range(1, 53)]), ("5% each week", [0.05] * 52)):
+        lucky = (rng.random((years, 52)) < np.array(levels)).any(axis=1).mean()
+        print(f"exact tests, 52 a year, equal routers, {words}: {lucky:.1%} of {years} years", flush=True)
+    lucky = 0
+    for _ in range(args.years):
+        k = 0
+        for _ in range(52):
+            log, views = trial(rng, n=100, gain=0.0, changed=0.4)
+            verdict = judge_gain(compare(log, views, bench, rng=rng, details=False), n_tests=k)
+            k += verdict.tested
+            if verdict.word == "promoted":
+                lucky += 1
+                break
+    print(f"52 weekly refits of equal routers, 100 fresh outcomes each: promoted by luck in {lucky / args.years:.1%} of {args.years} years")
+
+
+def scale(args):
+    rng = np.random.default_rng(0)
+    n, m = 100_000, 10
+    shipped = load_router(SHIPPED, Path("/nonexistent"))
+    dim = len(shipped.weights.centre)
+    x = rng.normal(size=(n, dim)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    surface = shipped.weights.surface_mean + shipped.weights.surface_sd * rng.normal(size=(n, len(shipped.weights.surface_mean)))
+    arms = tuple(ArmInfo(name=f"a{a}", model=f"x/a{a}", tier=("small", "medium", "large")[a % 3]) for a in range(m))
+    bench = Pool(arms, np.full(m, 1e-6), np.linspace(1e-6, 1e-5, m), np.zeros(m), wtp_usd=0.1)
+    q = 1 / (1 + np.exp(-(3 * x[:, :1] + np.linspace(-1, 1, m) + 4 * x[:, 1:2] * np.linspace(1, -1, m))))
+    log = labelled((rng.random((n, m)) < q).astype(float), embeddings=x, surface=surface, arms=tuple(a.name for a in arms),
+                   output_tokens=np.full((n, m), 200.0), cost=np.full((n, m), np.nan))  # fmt: skip
+    for name, part in (("every arm's outcome (1,000,000 cells)", log), ("the drawn arm's outcome (100,000 cells)", hidden(log, rng.integers(0, m, n), np.full((n, m), 0.1)))):
+        begun, cpu = time.perf_counter(), time.process_time()
+        result = refit(part, shipped, shipped, bench, version="r0001")
+        print(f"{name}: {time.perf_counter() - begun:.1f} s, {time.process_time() - cpu:.1f} s of CPU, peak "
+              f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB; {result.verdict.word}", flush=True)  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=["replay", "simulate", "scale"])
+    parser.add_argument("outcomes", type=Path, nargs="?")
+    parser.add_argument("--cache", type=Path, default=Path("/tmp/scrimp-embeddings"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epsilon", type=float, default=0.05)
+    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--years", type=int, default=400)
+    args = parser.parse_args()
+    print(json.dumps({"command": " ".join(sys.argv[1:]).replace(str(args.outcomes), "OUTCOMES_DIR")}))
+    {"replay": replay, "simulate": simulate, "scale": scale}[args.part](args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""`scrimp probe`: find out how able an arm is, with short prompts whose answers can be checked."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scrimp.profiles.money import format_usd, usd_from_nano
+from scrimp.profiles.paths import paths
+
+from . import session
+from .complete import complete_arms
+from .options import JsonOption, ProfileOption
+from .parser import new_app
+from .result import Column, Result, Table, emit, say
+
+if TYPE_CHECKING:
+    from scrimp.routing.learn.prior import Ability
+    from scrimp.routing.learned import LearnedRouter
+    from scrimp.routing.probe import ProbeReport
+
+__all__ = ["app", "probe"]
+
+app = new_app()
+
+EPILOG = """\b
+Examples:
+  scrimp probe small --max-usd 0.05
+  scrimp probe large -p work --limit 20 --dry-place
+"""
+
+
+@app.command(epilog=EPILOG)
+def probe(
+    arm: Annotated[str, typer.Argument(metavar="ARM", autocompletion=complete_arms)],
+    profile: ProfileOption = None,
+    max_usd: Annotated[str, typer.Option("--max-usd", metavar="USD", help="The most to spend on it.")] = "0.20",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many of the sixty prompts.")] = None,
+    dry_place: Annotated[bool, typer.Option("--dry-place", help="Say where the arm stands; leave the router.")] = False,
+    json: JsonOption = False,
+) -> int:
+    """Place an arm that the router has not seen: up to sixty short prompts with answers that a machine can check.
+
+    The router then uses what was found in place of the prior from tier and price (`scrimp router rollback` undoes it).
+    """
+    from scrimp.routing.ask import Asker
+    from scrimp.routing.dispatch import attempt, warm
+    from scrimp.routing.probe import probe as run
+
+    loaded = session.load(profile)
+    warm()
+    asker = Asker(
+        session.make_decider(loaded.profile), session.ledger(), attempt=attempt, key=session.find_key, say=say
+    )
+    report = run(
+        asker, arm, max_nano=session.parse_usd(max_usd, "--max-usd") or 0, limit=limit, on_item=_progress
+    )
+    ability = report.ability
+    version = None
+    if ability is not None and not dry_place:
+        version = _use(report.router, report, ability)
+    n_right = sum(each.score == 1.0 for each in report.tried)
+    n_scored = sum(each.score is not None for each in report.tried)
+    kinds = sorted({each.item.kind for each in report.tried})
+    rows = []
+    for kind in kinds:
+        of_kind = [each for each in report.tried if each.item.kind == kind]
+        rows.append((kind, f"{sum(each.score == 1.0 for each in of_kind)}/{len(of_kind)}"))
+    lines = [f"{report.arm} ({report.model}): {n_right} of {n_scored} right, {format_usd(report.charged_nano)} spent"]
+    if ability is not None:
+        lines.append(
+            f"ability {ability.mean:+.2f} [{ability.low:+.2f}, {ability.high:+.2f}] (90% credible; {ability.prior_mean:+.2f} "
+            f"was assumed from tier and price)"
+        )
+    messages = []
+    if report.served:
+        messages.append(f"answered by {', '.join(report.served)}, which is not {report.model}")
+    if report.ended_early:
+        messages.append(f"ended early: {report.ended_early}")
+    if version:
+        messages.append(f"router {version} uses this; `scrimp router rollback` undoes it")
+    data = {
+        "schema_version": 1,
+        "arm": report.arm,
+        "model": report.model,
+        "n": len(report.tried),
+        "n_right": n_right,
+        "n_scored": n_scored,
+        "charged_usd": usd_from_nano(report.charged_nano),
+        "ability": None
+        if ability is None
+        else {"mean": ability.mean, "sd": ability.sd, "low": ability.low, "high": ability.high, "prior": ability.prior_mean},
+        "served": list(report.served),
+        "ended_early": report.ended_early,
+        "router_version": version,
+        "items": [
+            {"id": each.item.id, "kind": each.item.kind, "score": each.score, "evidence": each.evidence}
+            for each in report.tried
+        ],
+    }
+    table = Table((Column("kind"), Column("right", "right")), rows)
+    return emit(Result(data=data, blocks=(table, *lines), messages=tuple(messages)), as_json=json)
+
+
+def _progress(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{done}/{total}" + ("\n" if done == total else ""))
+        sys.stderr.flush()
+    elif done % 20 == 0:
+        say(f"{done} of {total} prompts tried")
+
+
+def _use(router: LearnedRouter, report: ProbeReport, ability: Ability) -> str:
+    """Write a router version that knows the arm's ability, and make it the current one."""
+    from scrimp.routing import versions
+    from scrimp.routing.learn.prior import with_ability
+    from scrimp.routing.ledger import instant
+
+    routers = paths().routers
+    with versions.lock(routers):
+        name = versions.next_name(routers)
+        placed = with_ability(router, report.model, ability, version=name)
+        verdict = {
+            "verdict": "probed",
+            "reasons": [f"{report.arm} ({report.model}) was placed by {ability.n} probe outcomes"],
+        }
+        versions.write_version(routers, placed, verdict)
+        versions.promote(routers, name, at=instant(time.time()), action="probed")
+    return name
