@@ -2,7 +2,7 @@
 
 python bench/batch.py throughput   rows a second against a bare asyncio + litellm.acompletion loop that logs nothing
 python bench/batch.py llm          the same against `llm` under xargs -P 8 (LLM=path/to/llm, in an environment of its own)
-python bench/batch.py memory       peak memory of 10,000 and of 200,000 rows
+python bench/batch.py memory       peak memory of 10,000 and of 200,000 rows (calls are stood in for: --real makes them)
 python bench/batch.py replay       the optimiser against each row at a preset price, on public outcomes (SCRIMP_OUTCOMES)
 """
 
@@ -48,6 +48,21 @@ async def main():
 asyncio.run(main())
 """
 
+STAND_IN = """
+import asyncio, sys
+from scrimp.cli import batching
+from scrimp.cli.app import run
+from scrimp.routing.dispatch import Reply, prepare
+from scrimp.routing.prices import Usage
+prepare()
+async def answer(call):
+    await asyncio.sleep(0)
+    text = "the answer is a short one"
+    return Reply(text, "m", Usage(3, 5, None, None, None), "reported", "stop", 0.001, None, "r")
+batching._attempt = answer
+sys.exit(run(sys.argv[1:]))
+"""
+
 
 @contextmanager
 def server(folder, latency_ms):
@@ -80,10 +95,18 @@ def rate(log):
     return (len(times) - 1) / (times[-1] - times[0])
 
 
-def batch(folder, url, rows, *more):
+def batch(folder, url, rows, *more, stand_in=False):
     (folder / "bench.toml").write_text(PROFILE.format(url=url))
     env = {**os.environ, "SCRIMP_HOME": str(folder / f"home-{time.monotonic_ns()}")}
-    command = [sys.executable, "-m", "scrimp.cli", "batch", str(rows), "-o", str(folder / "out.jsonl"), "--overwrite"]
+    command = [
+        sys.executable,
+        *(["-c", STAND_IN] if stand_in else ["-m", "scrimp.cli"]),
+        "batch",
+        str(rows),
+        "-o",
+        str(folder / "out.jsonl"),
+        "--overwrite",
+    ]
     command += ["-p", str(folder / "bench.toml"), "-j", "64", "--yes", "--json", *more]
     started = time.monotonic()
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
@@ -152,8 +175,12 @@ def memory(args):
         folder = Path(name)
         for n in args.sizes:
             rows = rows_file(folder, n)
-            with server(folder, 0) as (url, _):
-                data, wall, peak = batch(folder, url, rows, "--no-log" if args.no_log else "--quiet")
+            more = ("--no-log",) if args.no_log else ()
+            if args.real:
+                with server(folder, 0) as (url, _):
+                    data, wall, peak = batch(folder, url, rows, *more)
+            else:
+                data, wall, peak = batch(folder, "http://127.0.0.1:9/v1", rows, *more, stand_in=True)
             peaks[n] = peak
             print(f"{n:,} rows: peak {peak:.0f} MB, {wall:.0f} s, {data['ok'] / wall:.0f} rows/s", flush=True)
     first, last = min(peaks), max(peaks)
@@ -310,6 +337,7 @@ def main():
     parser.add_argument("--rows", type=int, default=None)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 200_000])
+    parser.add_argument("--real", action="store_true", help="memory: call the loopback server, not a stand-in")
     parser.add_argument("--no-log", action="store_true")
     parser.add_argument("--most", type=int, default=2000, help="prompts a file in the replay")
     parser.add_argument("--outcomes", default=os.environ.get("SCRIMP_OUTCOMES", ""))

@@ -48,8 +48,8 @@ from scrimp.routing.prompt import Prompt
 SERVER = Path(__file__).parents[1] / "tests" / "server.py"
 PRICE_IN, PRICE_OUT = "1", "4"
 MEDIAN_TOKENS, LIMIT = 300, 1200
-PART_DEADLINE_S = 170.0
-PEER_DEADLINE_S = 80.0
+PART_DEADLINE_S = 160.0
+PEER_DEADLINE_S = 70.0
 
 
 @dataclass(frozen=True)
@@ -324,25 +324,29 @@ def peer(plan: Plan) -> list[dict[str, Any]]:
         with BillingServer(folder / "server.jsonl", plan.seed) as server:
             values = [server.base_url, str(plan.workers), str(plan.calls), str(plan.cap_nano), str(int(reload))]
             environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION"}
-            done = subprocess.run(
+            process = subprocess.Popen(
                 [sys.executable, __file__, "--as-peer", *values],
                 cwd=folder,
                 env=environment,
-                capture_output=True,
-                text=True,
-                timeout=PEER_DEADLINE_S + 30,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
             )
+            try:
+                process.wait(PEER_DEADLINE_S + 40)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)  # and its workers
+                process.wait()
         bills = server.bills()
         total = sum(bill["cost_nano"] for bill in bills)
         results.append(
             {
                 "part": "peer, file read before each call" if reload else "peer, as documented",
-                "ok": done.returncode == 0 and len(bills) > 0,
+                "ok": len(bills) > 0,
                 "billed_usd": total / 1e9,
                 "cap_usd": plan.cap_nano / 1e9,
                 "overshoot": total / plan.cap_nano - 1,
                 "n_paid": len(bills),
-                "said": done.stderr.strip().splitlines()[-1:],
+                "complete": process.returncode == 0,
             }
         )
     return results
@@ -400,7 +404,7 @@ def show(result: dict[str, Any]) -> str:
     if name.startswith("peer"):
         return (
             f"{name}: {result['n_paid']} calls, billed ${result['billed_usd']:.4f} of a ${result['cap_usd']:.2f} budget: "
-            f"{result['overshoot']:+.0%}"
+            f"{result['overshoot']:+.0%}{'' if result['complete'] else ', stopped for lack of time'}"
         )
     first = (
         f"{name}: {result['n_calls_wanted']} calls wanted, {result['n_paid']} paid, {result['n_refused']} refused, "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 __all__ = ["new_app"]
@@ -17,7 +19,7 @@ def new_app(help: str | None = None, *, epilog: str | None = None, group: bool =
     group
         Whether it is nothing without a subcommand: then its help page is shown.
     """
-    texts = {name: text for name, text in (("help", help), ("epilog", epilog)) if text is not None}
+    texts: dict[str, Any] = {name: text for name, text in (("help", help), ("epilog", epilog)) if text is not None}
     return typer.Typer(
         **texts,  # a None here would hide the callback's own docstring
         no_args_is_help=group,

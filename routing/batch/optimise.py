@@ -12,7 +12,7 @@ bounds the optimum from above for every lambda; its least value is the dual boun
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -50,20 +50,27 @@ class Rule:
         Of the rows that would choose differently, how many follow `low`, in [0, 1].
     may_skip
         Whether a row that an arm could take may be left out for the money.
+    most_room
+        Options whose reservation needs more room than this beside their cost (USD) are not taken.
     """
 
     high: float
     low: float
     share: float
     may_skip: bool = True
+    most_room: float = math.inf
 
-    def choose(self, value: Floats, cost: Floats, feasible: Bools, *, start: float = 0.0) -> tuple[Ints, float]:
+    def choose(
+        self, value: Floats, cost: Floats, feasible: Bools, *, bound: Floats | None = None, start: float = 0.0
+    ) -> tuple[Ints, float]:
         """Choose for `(n, n_arms)` rows.
 
         Parameters
         ----------
         value, cost, feasible
             As `most_quality`.
+        bound
+            What would be reserved, USD.
         start
             What the last call returned: shares add up over calls.
 
@@ -72,6 +79,8 @@ class Rule:
         tuple
             `(n,) int64` arms (`SKIP` for none), and where the next call starts.
         """
+        if bound is not None:
+            feasible = feasible & (bound - cost <= self.most_room * (1.0 + 1e-9))
         value, cost = _with_skip(value, cost, feasible)
         if not self.may_skip:
             value[feasible.any(axis=1), -1] = -math.inf
@@ -198,7 +207,7 @@ def most_quality_within_bounds(
         within = feasible & (room <= threshold)
         solution = most_quality(value, cost, within, max(0.0, budget - share * float(threshold)))
         if best is None or solution.value > best.value:
-            best = solution
+            best = replace(solution, rule=replace(solution.rule, most_room=float(threshold)))
     assert best is not None  # noqa: S101 - there is at least one threshold
     return Solution(best.choice, best.value, best.cost, max(dual, best.value), best.rule)
 

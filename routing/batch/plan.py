@@ -310,7 +310,11 @@ class Planner:
     def choose(self, rule: Rule, options: Options) -> Ints:
         """Return `(m,) int64` arms for rows, -1 for those that the budget does not reach."""
         chosen, self._start = rule.choose(
-            self._value(options), options.cost * self.ratios(), options.feasible, start=self._start
+            self._value(options),
+            options.cost * self.ratios(),
+            options.feasible,
+            bound=options.bound,
+            start=self._start,
         )
         return chosen
 
@@ -339,7 +343,7 @@ class Planner:
         rule = self.solve(after=0, n_left=n_rows, budget_usd=budget_usd)
         chosen = sample.natural
         if rule is not None:
-            chosen, _ = rule.choose(self._value(sample), sample.cost, sample.feasible)
+            chosen, _ = rule.choose(self._value(sample), sample.cost, sample.feasible, bound=sample.bound)
         taken = (np.flatnonzero(chosen != SKIP), chosen[chosen != SKIP])
         arms = []
         time_s: float | None = 0.0

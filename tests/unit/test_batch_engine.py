@@ -330,7 +330,9 @@ def test_a_second_stop_leaves_what_is_in_flight_unknown_and_charged(world):
 
     results = world.rows(*map(str, range(20))).go(attempt, arm="small", concurrency=3, hook=hook)
     assert {status for status, _, _ in results} == {"unknown"}
-    assert {row["status"] for row in world.ledger.rows("SELECT status FROM reservations")} == {"unverified"}
+    statuses = {row["status"] for row in world.ledger.rows("SELECT status FROM reservations")}
+    assert "unverified" in statuses
+    assert statuses <= {"unverified", "released"}, "what was reserved and not yet sent is given back"
     n = len(results)
     results = world.go(lambda _call: answer(), arm="small", run=world.run)
     assert Counter(status for status, _, _ in results) == {"unknown": n, "ok": 20 - n}

@@ -145,3 +145,14 @@ def test_a_rule_without_a_share_follows_its_higher_price():
     quality, cost = np.array([[0.5, 0.9]] * 3), np.array([[0.0, 1.0]] * 3)
     chosen, _ = Rule(high=1.0, low=0.1, share=0.0).choose(quality, cost, np.ones((3, 2), dtype=bool))
     assert chosen.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("budget", [0.02, 0.1, 0.5, 2.0, 10.0])
+def test_a_rule_spends_on_the_very_rows_it_was_made_of_what_its_plan_does(budget):
+    quality, cost, feasible = table(1500, 6, 8, gaps=True)
+    bound = cost * np.random.default_rng(9).uniform(2, 20, cost.shape)
+    solution = most_quality_within_bounds(quality, cost, bound, feasible, budget)
+    chosen, _ = solution.rule.choose(quality, cost, feasible, bound=bound)
+    rows = np.flatnonzero(chosen != SKIP)
+    assert cost[rows, chosen[rows]].sum() == pytest.approx(solution.cost, rel=0.05)
+    assert quality[rows, chosen[rows]].sum() == pytest.approx(solution.value, rel=0.02)

@@ -1,0 +1,276 @@
+"""Plans: how they are spelled, valued and chosen; a planner beside the truth in a simulated world."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from scrimp.profiles.errors import UsageError
+from scrimp.routing.cascade import ALL, Gate, Plan, Planner, Stage, plan_table, read_plan
+from scrimp.routing.power import Observation, fit_spread, learn_power, prior_power
+
+ARMS = ["small", "medium", "large"]
+PERFECT = learn_power("cmd", ())
+
+
+def value(plan, quality, costs, gates=(), spread=0.0, **kwargs):
+    planner = Planner(gates, spread=spread, **kwargs)
+    right, cost, calls = planner.values((plan,), ARMS, quality, costs)
+    return float(right[0]), float(cost[0]), float(calls[0])
+
+
+def test_one_arm_is_the_special_case():
+    plan = Plan((Stage(("medium",)),))
+    for spread in (0.0, 1.5, 3.0):
+        right, cost, calls = value(plan, [0.4, 0.6, 0.9], [1, 10, 100], spread=spread)
+        assert (right, cost, calls) == (pytest.approx(0.6), 10.0, 1.0)
+
+
+def test_a_cascade_worked_by_hand():
+    # 0.4 right at once; else large, right with 0.9. A perfect check; without hidden difficulty the calls are independent.
+    plan = read_plan("small ? checks > large", ARMS, ["c"])
+    right, cost, calls = value(plan, [0.4, 0.6, 0.9], [1, 10, 100], (Gate("c", PERFECT),))
+    assert right == pytest.approx(0.4 + 0.6 * 0.9, abs=1e-3)
+    assert cost == pytest.approx(1 + 0.6 * 100, abs=0.2)
+    assert calls == pytest.approx(1.6, abs=1e-3)
+
+
+def test_hidden_difficulty_makes_escalation_worth_less():
+    plan = read_plan("small ? checks > large", ARMS, ["c"])
+    rights = [value(plan, [0.4, 0.6, 0.9], [1, 10, 100], (Gate("c", PERFECT),), spread)[0] for spread in (0.0, 1.0, 2.0)]
+    assert rights == sorted(rights, reverse=True)
+
+
+def test_agreement_worked_by_hand():
+    plan = read_plan("small + medium ? agree > large", ARMS, [])
+    right, cost, _ = value(plan, [0.5, 0.6, 0.9], [1, 10, 100], same_wrong=0.25)
+    both, same = 0.97 * 0.3, 0.25 * 0.5 * 0.4
+    assert right == pytest.approx(both + (1 - both - same) * 0.9)
+    assert cost == pytest.approx(11 + (1 - both - same) * 100)
+
+
+def test_a_vote_of_three_equal_arms_beats_each():
+    plan = Plan((Stage(("small", "medium", "large"), None, "vote"),))
+    right, _, calls = value(plan, [0.7, 0.7, 0.7], [1, 1, 1], same_wrong=0.0)
+    # Two or three right, or one right and the two wrong apart: then all weights are equal and the first... is not it.
+    assert right >= 0.7**3 + 3 * 0.7**2 * 0.3 - 1e-9
+    assert calls == 3.0
+
+
+def test_asking_the_same_arm_again_is_worth_less_than_another_as_good():
+    gates = (Gate("c", PERFECT),)
+    again = value(Plan((Stage(("small",), "c"), Stage(("small",)))), [0.5, 0.5, 0.9], [1, 1, 1], gates)[0]
+    other = value(Plan((Stage(("small",), "c"), Stage(("medium",)))), [0.5, 0.5, 0.9], [1, 1, 1], gates)[0]
+    assert 0.5 < again < other
+
+
+SPELT = ["small", "small ? tests > large", "small ? checks > medium ? checks > large", "small + medium ? agree > large",
+         "small + medium + large vote", "small + small + small best", "small + small ? agree"]
+
+
+@pytest.mark.parametrize("text", SPELT)
+def test_plans_are_spelled_as_they_are_drawn(text):
+    plan = read_plan(text, ARMS, ["tests", "words:3"])
+    assert str(plan) == text
+    assert Plan.from_dict(plan.to_dict()) == plan
+
+
+@pytest.mark.parametrize(
+    "text", ["", "huge", "small > large", "small ? nothing > large", "small ? agree", "small + large", "small best",
+             " + ".join(["small"] * 13) + " vote"],
+)
+def test_what_is_no_plan_is_a_usage_error(text):
+    with pytest.raises(UsageError):
+        read_plan(text, ARMS, ["tests"] if text != "small best" else [])
+
+
+def test_a_plan_that_cannot_be_paid_to_its_end_is_not_begun():
+    gates = (Gate("c", PERFECT),)
+    plans = plan_table(ARMS, [1, 10, 100], ["c"], comparable=False)
+    planner = Planner(gates)
+    money = {"quality": [0.4, 0.6, 0.9], "cost_nano": [1000, 10_000, 100_000], "bound_nano": [2000, 20_000, 200_000]}
+
+    def choose(left):
+        return planner.choose(plans, ARMS, wtp_usd=1.0, left=left, **money)
+
+    assert choose([]).taken.plan.arms[-1] == "large"
+    everything = choose([(None, 10**9)])
+    assert everything.n_unpayable == 0
+    tight = choose([(None, 23_000)])
+    assert tight.taken.bound_nano <= 23_000
+    assert "large" not in tight.taken.plan.arms
+    assert choose([("large", 199_999)]).taken.plan.arms.count("large") == 0
+    assert choose([(None, 1_999)]).taken is None
+
+
+def test_a_judges_price_is_part_of_the_plan():
+    gates = (Gate("judge", prior_power("judge"), cost_nano=500, bound_nano=5_000),)
+    plan = read_plan("small ? judge > large", ARMS, ["judge"])
+    chosen = Planner(gates).choose((plan,), ARMS, [0.4, 0.6, 0.9], [1, 1, 1], [10, 10, 10], wtp_usd=0.1).taken
+    assert chosen.bound_nano == 20 + 2 * 5_000
+    assert chosen.cost_nano >= 500
+
+
+def test_free_arms_are_never_unpayable():
+    planner = Planner(())
+    chosen = planner.choose(plan_table(["a"], [0], []), ["a"], [0.5], [0], [0], wtp_usd=0.1, left=[(None, -5)])
+    assert chosen.taken is not None
+
+
+def test_min_quality_takes_the_cheapest_plan_that_reaches_it():
+    plans = plan_table(ARMS, [1, 10, 100], [], comparable=False)
+    planner = Planner(())
+
+    def take(least):
+        return str(planner.choose(plans, ARMS, [0.4, 0.6, 0.9], [1, 10, 100], [1, 10, 100], wtp_usd=1e-9, min_quality=least).taken.plan)
+
+    assert (take(0.3), take(0.5), take(0.8), take(0.99)) == ("small", "medium", "large", "large")
+
+
+def test_power_starts_at_its_kinds_prior_and_follows_labels():
+    prior = prior_power("judge")
+    assert (prior.basis, round(prior.true_positive, 2), round(prior.false_positive, 2)) == ("prior", 0.8, 0.4)
+    seen = [Observation(True, 1.0)] * 100 + [Observation(True, 0.0)] * 100
+    power = learn_power("judge", seen)
+    assert power.basis == "learned"
+    assert power.true_positive > 0.95
+    assert power.false_positive > 0.9
+    assert (power.n_right, power.n_wrong) == (100, 100)
+    # One label moves a definite check off certainty, but not far.
+    assert learn_power("cmd", [Observation(True, 0.0)]).false_positive == pytest.approx(1 / 11, abs=0.01)
+
+
+def test_power_learns_that_a_check_errs_on_hard_prompts():
+    rng = np.random.default_rng(0)
+    seen = []
+    for _ in range(2000):
+        ease = rng.normal(1.0, 1.5)
+        seen.append(Observation(bool(rng.random() < 1 / (1 + math.exp(-(-1.0 - 0.8 * (ease - 1.0))))), 0.0, ease))
+    intercept, slope = learn_power("pattern", seen).wrong
+    assert intercept == pytest.approx(-1.0, abs=0.2)
+    assert slope == pytest.approx(-0.8, abs=0.2)
+
+
+def test_spread_is_found_again():
+    rng = np.random.default_rng(1)
+    for true in (0.0, 2.0):
+        outcomes = []
+        for _ in range(600):
+            d = rng.normal()
+            centre = 0.5 * math.sqrt(1 + math.pi * true**2 / 8)
+            p = 1 / (1 + math.exp(-(centre - true * d)))
+            q = 1 / (1 + math.exp(-0.5))
+            outcomes.append({arm: (q, float(rng.random() < p)) for arm in "abc"})
+        assert fit_spread(outcomes) == pytest.approx(true, abs=0.5)
+    assert fit_spread([]) == 1.5
+
+
+# ---- a world whose truth is known
+
+COST = np.array([0.0004, 0.002, 0.012])
+ABILITY = np.array([-0.8, 0.3, 1.3])
+SPREAD = 1.2
+CHECKS = {
+    # P(pass | right) and P(pass | wrong): intercepts at middling difficulty, and how they lean on true difficulty.
+    "good": ("judge", (2.2, 0.3), (-1.6, -0.5)),
+    "weak": ("pattern", (2.5, 0.0), (0.9, -0.2)),
+    "powerless": ("judge", (0.4, 0.0), (0.4, 0.0)),
+}
+
+
+def sigmoid(x):
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def world(rng, n):
+    """Return predicted quality, truth, verdicts and ease of n prompts; a hidden difficulty moves all of them."""
+    logit = ABILITY[None, :] + rng.normal(0.8, 1.0, n)[:, None]
+    hidden = rng.normal(size=n)
+    p = sigmoid(logit * math.sqrt(1 + math.pi * SPREAD**2 / 8) - SPREAD * hidden[:, None])
+    right = rng.random(p.shape) < p
+    ease = logit.mean(axis=1)
+    lean = (ease - SPREAD * hidden - 1.0)[:, None]
+    verdicts = {
+        name: rng.random(p.shape) < np.where(right, sigmoid(r[0] + r[1] * lean), sigmoid(w[0] + w[1] * lean))
+        for name, (_, r, w) in CHECKS.items()
+    }
+    same = rng.random(n) < 0.2
+    return sigmoid(logit), right, verdicts, ease, same
+
+
+def run(plan, right, verdicts, same):
+    """Return what a plan gets and costs on every prompt."""
+    live, got, cost = np.ones(len(right), dtype=bool), np.zeros(len(right)), np.zeros(len(right))
+    for stage in plan.stages:
+        columns = [ARMS.index(arm) for arm in stage.arms]
+        a = columns[0]
+        cost[live] += COST[columns].sum()
+        if stage.gate is None:
+            stops = live
+        elif stage.gate == "agree":
+            b = columns[1]
+            stops = live & ((right[:, a] & right[:, b]) | (~right[:, a] & ~right[:, b] & same))
+        else:
+            names = list(CHECKS) if stage.gate == ALL else [stage.gate]
+            stops = live & np.all([verdicts[name][:, a] for name in names], axis=0)
+        got[stops] = right[stops, a]
+        live = live & ~stops
+    return got, cost
+
+
+def twenty_plans():
+    table = plan_table(ARMS, COST, list(CHECKS), comparable=True)
+    once = [plan for plan in table if len(set(plan.arms)) == len(plan.arms) and plan.kind in ("one", "check")]
+    return (*once, read_plan("small + medium ? agree > large", ARMS, []))
+
+
+def learned(rng):
+    """Return a planner that has seen 500 labelled outcomes: one arm's answer on each, two on every third prompt."""
+    quality, right, verdicts, ease, _ = world(rng, 500)
+    seen = {name: [] for name in CHECKS}
+    several = []
+    for i in range(500):
+        arm = int(rng.integers(3))
+        for name in CHECKS:
+            seen[name].append(Observation(bool(verdicts[name][i, arm]), float(right[i, arm]), float(ease[i])))
+        if i % 3 == 0:
+            pair = (arm, (arm + 1) % 3)
+            several.append({ARMS[j]: (float(quality[i, j]), float(right[i, j])) for j in pair})
+    gates = tuple(Gate(name, learn_power(CHECKS[name][0], seen[name])) for name in CHECKS)
+    return Planner(gates, spread=fit_spread(several))
+
+
+@pytest.mark.parametrize(("seed", "wtp_usd"), list(itertools.product(range(2), (0.01, 0.1, 1.0))))
+def test_after_500_outcomes_the_planner_is_near_the_best_plan_and_never_below_one_arm(seed, wtp_usd):
+    rng = np.random.default_rng(seed)
+    plans = twenty_plans()
+    assert len(plans) == 20
+    planner = learned(rng)
+    n = 2_000
+    quality, right, verdicts, _, same = world(rng, n)
+    utility = np.column_stack([wtp_usd * got - cost for got, cost in (run(plan, right, verdicts, same) for plan in plans)])
+    costs = [round(cost * 1e9) for cost in COST]
+    index = {plan: i for i, plan in enumerate(plans)}
+    chosen = [planner.choose(plans, ARMS, quality[i], costs, costs, wtp_usd=wtp_usd) for i in range(n)]
+    mine = utility[np.arange(n), [index[each.taken.plan] for each in chosen]].mean()
+    one = utility[np.arange(n), [index[each.one.plan] for each in chosen]].mean()
+    best = utility.mean(axis=0).max()  # the best of the twenty, known afterwards
+    assert mine >= 0.97 * best
+    assert mine >= 0.99 * one
+
+
+def test_the_planner_learns_to_drop_a_check_without_power():
+    rng = np.random.default_rng(5)
+    plans = twenty_plans()
+    quality, *_ = world(rng, 400)
+    costs = [round(cost * 1e9) for cost in COST]
+    before = Planner(tuple(Gate(name, prior_power(CHECKS[name][0])) for name in CHECKS))
+    after = learned(rng)
+
+    def share(planner):
+        taken = [planner.choose(plans, ARMS, q, costs, costs, wtp_usd=0.1).taken.plan for q in quality]
+        return sum(any(stage.gate in ("powerless", ALL) for stage in plan.stages) for plan in taken) / len(taken)
+
+    assert share(before) > 0.5
+    assert share(after) < 0.15
