@@ -164,6 +164,10 @@ def agreement(
                 row.append(0.0)
             elif i == j or (mine.key is not None and (mine.kind, mine.key) == (theirs.kind, theirs.key)):
                 row.append(1.0)
+            elif "number" in (mine.kind, theirs.kind) and mine.kind != theirs.kind:
+                # A bare number beside a sentence that comes to one.
+                mine_number, their_number = final_number(answers[i]), final_number(answers[j])
+                row.append(1.0 if mine_number is not None and mine_number == their_number else 0.0)
             elif mine.key is not None and theirs.key is not None:
                 row.append(0.0)
             elif mine.key is None and theirs.key is None:
@@ -172,10 +176,6 @@ def agreement(
                 else:
                     near = cosine.get((i, j))
                     row.append(None if near is None else min(1.0, max(0.0, 0.5 + (near - same) / (2 * (1 - same)))))
-            elif "number" in (mine.kind, theirs.kind):
-                # A bare number beside a sentence that comes to one.
-                mine_number, their_number = final_number(answers[i]), final_number(answers[j])
-                row.append(1.0 if mine_number is not None and mine_number == their_number else 0.0)
             else:
                 row.append(0.0)
         table.append(row)

@@ -65,7 +65,7 @@ WEIGHTS: Final[Floats] = _WEIGHTS / _WEIGHTS.sum()
 SPREAD: Final = 1.5
 """How much the hidden difficulty moves every arm's logit, before anything was learned of it."""
 
-REPEATS: Final = 0.7
+REPEATS: Final = 0.8
 """P(an arm asked again comes to the same answer), whatever it sampled: what it got wrong it mostly gets wrong again."""
 
 _SAME_RIGHT: Final = 0.97  # two right answers are recognised as the same

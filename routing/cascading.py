@@ -240,7 +240,7 @@ class Cascader:
         quality = [options[name].quality for name in names]
         costs = [options[name].cost_nano or 0 for name in names]
         if spelled is not None:
-            plans: Sequence[Plan] = (read_plan(spelled, names, [gate.name for gate in gates], repair=repair),)
+            plans: Sequence[Plan] = (self._spelled(spelled, decision, gates, repair=repair),)
         else:
             plans = plan_table(
                 names, costs, [gate.name for gate in gates], comparable=comparable(ask.prompt), repair=repair
@@ -276,6 +276,16 @@ class Cascader:
             "asked_for": spelled is not None,
         }
         return _planned(decision, chosen.taken.plan, trace), chosen.taken.plan
+
+    def _spelled(self, text: str, decision: Decision, gates: Sequence[Gate], *, repair: bool) -> Plan:
+        """Return the plan that a user spelled, every arm of which can take the prompt."""
+        every = [weighed.option for weighed in decision.choice.weighed]
+        plan = read_plan(text, [option.arm for option in every], [gate.name for gate in gates], repair=repair)
+        for option in every:
+            if option.arm in plan.arms and (option.infeasible is not None or option.cost_nano is None):
+                why = f"the plan {plan} is not begun: {option.arm}: {option.infeasible or 'no price is known for it'}"
+                raise BudgetRefusedError(why) if option.by_cap else UsageError(why)
+        return plan
 
     def _guarded(self, plans: Sequence[Plan], decision: Decision) -> Sequence[Plan]:
         """Return the plans for a prompt that the router does not know: those that can end with the default arm."""
@@ -396,9 +406,9 @@ class Cascader:
         """Run one stage; return True when the plan stops there."""
         held: list[_Held] = []
         prompt = self._repaired(run) if run.plan.repair and run.stage > 1 else None
-        for nth, arm in enumerate(stage.arms):
+        for arm in stage.arms:
             try:
-                answer = self._call(run, arm, kind="ask", prompt=prompt, vary=stage.arms[:nth].count(arm) > 0)
+                answer = self._call(run, arm, kind="ask", prompt=prompt, vary=any(step.arm == arm for step in run.steps))
             except (BudgetRefusedError, budget.SuspendedError) as error:
                 self._refused(run, arm, error)
                 if isinstance(error, BudgetRefusedError):

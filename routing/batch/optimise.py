@@ -35,7 +35,7 @@ _MATERIAL: Final = 0.005
 """Share of the budget below which the room for the last reservations is not worth a search."""
 
 _STEPS: Final = 80
-_THRESHOLDS: Final = 8
+_THRESHOLDS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)

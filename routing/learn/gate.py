@@ -195,7 +195,7 @@ def judge_gain(judgement: Judgement, *, n_tests: int, alpha: float = ALPHA) -> V
     j = judgement
     level = error_for_test(n_tests + 1, alpha=alpha)
     if j.share_changed == 0.0:
-        return Verdict("no-change", ("both routers decide alike on every prompt of the log",), False, level)
+        return Verdict("no-change", (f"both routers decide alike on all {j.n:,} prompts judged on",), False, level)
     low, high = bounds(j.scores, level)
     short = _shortage(j)
     if short:

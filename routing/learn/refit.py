@@ -29,6 +29,8 @@ __all__ = ["MIN_LABELS", "Refit", "history_of", "refit", "split"]
 MIN_LABELS: Final = 20
 """Labelled prompts below which nothing is fitted."""
 
+_CERTIFIED_ON: Final = 5000  # the latest prompts: what was true of a log years ago certifies nothing
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Refit:
@@ -181,7 +183,7 @@ def refit(
         promoted = verdict.word == "promoted"
         router = fitted.router if promoted and fitted is not None else current
         # A router may be certified on what it was not fitted on: the shipped one on all, others on the judged part.
-        rows = judged if promoted or current.layers else np.flatnonzero(log.may_judge)
+        rows = judged if promoted or current.layers else np.flatnonzero(log.may_judge)[-_CERTIFIED_ON:]
         return Refit(
             verdict=verdict,
             forced=forced,
@@ -204,8 +206,8 @@ def refit(
     own = {layer_key(arm, pool.arms) for arm in pool.arms}
     keep = {key: layer for key, layer in current.layers.items() if key not in own}
     fitted = fit(base, pool.arms, log.take(to_fit), version=version, seed=seed, keep=keep)
-    every = views(current, fitted.router, log, pool)
     if not len(judged):
+        every = views(current, fitted.router, log, pool)
         if (every.current == every.new).all():
             return end(
                 Verdict("no-change", ("both routers decide alike on every prompt of the log",), False, level), fitted
@@ -215,10 +217,6 @@ def refit(
     seen = views(current, fitted.router, part, pool)
     judgement = compare(part, seen, pool, rng=rng)
     verdict = judge_gain(judgement, n_tests=n_tests)
-    if verdict.word == "no-change" and not (every.current == every.new).all():
-        share = float((every.current != every.new).mean())
-        why = (f"both routers decide alike on the prompts judged on (they differ on {share:.1%} of the log)",)
-        verdict = replace(verdict, reasons=why)
     result = end(verdict, fitted, judgement)
     if result.drift is not None and result.drift.drifted:
         line = (

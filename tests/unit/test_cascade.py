@@ -24,7 +24,7 @@ def test_one_arm_is_the_special_case():
     plan = Plan((Stage(("medium",)),))
     for spread in (0.0, 1.5, 3.0):
         right, cost, calls = value(plan, [0.4, 0.6, 0.9], [1, 10, 100], spread=spread)
-        assert (right, cost, calls) == (pytest.approx(0.6), 10.0, 1.0)
+        assert (right, cost, calls) == pytest.approx((0.6, 10.0, 1.0))
 
 
 def test_a_cascade_worked_by_hand():
@@ -55,7 +55,7 @@ def test_a_vote_of_three_equal_arms_beats_each():
     right, _, calls = value(plan, [0.7, 0.7, 0.7], [1, 1, 1], same_wrong=0.0)
     # Two or three right, or one right and the two wrong apart: then all weights are equal and the first... is not it.
     assert right >= 0.7**3 + 3 * 0.7**2 * 0.3 - 1e-9
-    assert calls == 3.0
+    assert calls == pytest.approx(3.0)
 
 
 def test_asking_the_same_arm_again_is_worth_less_than_another_as_good():
@@ -247,7 +247,7 @@ def test_after_500_outcomes_the_planner_is_near_the_best_plan_and_never_below_on
     plans = twenty_plans()
     assert len(plans) == 20
     planner = learned(rng)
-    n = 2_000
+    n = 1_200
     quality, right, verdicts, _, same = world(rng, n)
     utility = np.column_stack([wtp_usd * got - cost for got, cost in (run(plan, right, verdicts, same) for plan in plans)])
     costs = [round(cost * 1e9) for cost in COST]

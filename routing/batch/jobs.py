@@ -1,0 +1,140 @@
+"""What the engine handles: its settings and counts, one row on its way, one arm's queue."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .gates import Bucket
+
+if TYPE_CHECKING:
+    from scrimp.profiles.errors import ScrimpError
+    from scrimp.profiles.schema import Arm
+    from scrimp.routing.check import Check
+    from scrimp.routing.context import Context
+    from scrimp.routing.decide import Decision, Wishes
+    from scrimp.routing.faults import CallError
+    from scrimp.routing.policy import Option
+    from scrimp.routing.prices import ArmPrice
+
+    from .gates import ProviderGate
+    from .rows import Row
+
+__all__ = ["Job", "Lane", "Settings", "Stats"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a run is to be run.
+
+    Attributes
+    ----------
+    concurrency
+        Calls in flight on each arm, where the arm itself does not say.
+    max_errors
+        Stop after this many failed rows; None never stops.
+    max_cost_nano
+        A cap on the whole run, nano-USD.
+    keep
+        What the log keeps: all, features or money.
+    """
+
+    wishes: Wishes
+    concurrency: int = 8
+    max_errors: int | None = None
+    max_cost_nano: int | None = None
+    keep: str = "all"
+    tag: str | None = None
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(slots=True)
+class Stats:
+    """How far a run has come; kept up to date while it goes on."""
+
+    n_rows: int
+    n_before: int = 0
+    ok: int = 0
+    failed: int = 0
+    skipped: int = 0
+    unknown: int = 0
+    n_same: int = 0
+    n_cached: int = 0
+    n_attempts: int = 0
+    n_breaches: int = 0
+    charged_nano: int = 0
+    by_arm: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    started: float = field(default_factory=time.monotonic)
+    stopping: str | None = None
+
+    @property
+    def done(self) -> int:
+        """Rows that have a result, from this process."""
+        return self.ok + self.failed + self.skipped + self.unknown
+
+    @property
+    def seconds(self) -> float:
+        """How long this process has been at it."""
+        return time.monotonic() - self.started
+
+
+@dataclass(slots=True)
+class Job:
+    """One row on its way."""
+
+    row: Row
+    decision: Decision
+    context: Context | None
+    queue: list[Option]
+    same: bytes | None = None
+    attempts: int = 0
+    logged: bool = False
+    cost_nano: int | None = 0
+    started: float | None = None
+    errors: list[tuple[str, CallError]] = field(default_factory=list)
+    refusal: ScrimpError | None = None
+    drawn: str | None = None
+    committed_usd: float = 0.0
+    variance: float = 0.0
+
+    @property
+    def option(self) -> Option:
+        """The arm that is tried now."""
+        return self.queue[0]
+
+
+class Lane:
+    """One arm's queue."""
+
+    def __init__(self, arm: Arm, price: ArmPrice | None, gate: ProviderGate, most: int) -> None:
+        self.arm = arm
+        self.price = price
+        self.gate = gate
+        self.most = most
+        self.queue: asyncio.Queue[Job] = asyncio.Queue()
+        self.requests = None if arm.limits.rpm is None else Bucket(arm.limits.rpm)
+        self.tokens = None if arm.limits.tpm is None else Bucket(arm.limits.tpm)
+        self.blocked: ScrimpError | None = None
+        self.price_id: int | None = None
+
+    async def pace(self, option: Option) -> None:
+        """Wait for the arm's own limits a minute."""
+        waits = [
+            bucket.take(amount)
+            for bucket, amount in (
+                (self.requests, 1.0),
+                (self.tokens, float(option.input_tokens + option.output_tokens_p50)),
+            )
+            if bucket is not None
+        ]
+        if waits and max(waits) > 0.0:
+            await asyncio.sleep(max(waits))
+
+    def is_steady(self, job: Job) -> bool:
+        """Tell whether the same request would get the same answer: temperature 0."""
+        params = {**self.arm.params, **job.row.params}
+        return params.get("temperature", 0 if self.arm.model.startswith("local/") else None) == 0

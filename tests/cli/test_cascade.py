@@ -1,0 +1,291 @@
+"""`ask --check` and `ask --cascade`: escalation, money, labels, exit codes, and the log that replays it all."""
+
+import json
+
+import pytest
+
+GOOD, BAD = "say@text=It_is_42", "say@text=no_idea"
+
+
+def ask(scrimp, *argv):
+    done = scrimp("ask", "--json", *argv)
+    return done, (json.loads(done.out) if done.out else None)
+
+
+def shown(scrimp, which="last"):
+    return json.loads(scrimp("log", "show", which, "--json").out)
+
+
+def charged(scrimp, path):
+    return sum(round(row["charged_usd"] * 1e9) for row in json.loads(scrimp("spend", "--json", "-p", path).out)["rows"])
+
+
+def test_a_passing_answer_exits_0_and_is_labelled(scrimp, profile):
+    done, answer = ask(scrimp, "-p", profile(small=GOOD), "--check", "number:42", "--check", "words:..5", "six times seven?")
+    assert done.code == 0, done.err
+    assert answer["passed"] is True
+    assert {check["check"]: check["outcome"] for check in answer["checks"]} == {"number:42": "pass", "words:..5": "pass"}
+    labels = shown(scrimp)["labels"]
+    assert {(label["source"], label["reward"]) for label in labels} == {("check", 1.0)}
+    weights = {label["note"]: label["weight"] for label in labels}
+    assert weights["number:42"] > weights["words:..5"] > 0
+
+
+def test_a_failing_answer_is_shown_and_exits_7(scrimp, profile, server):
+    done = scrimp("ask", "-p", profile(small=BAD), "--check", "number:42", "six times seven?")
+    assert done.code == 7
+    assert done.out == "no idea\n"
+    assert "no number" in done.err
+    assert "Tried: small answered for $" in done.err
+    assert [label["reward"] for label in shown(scrimp)["labels"]] == [0.0]
+    assert len(server.chats) == 1
+
+
+def test_of_several_verdicts_the_fail_is_the_label_that_counts(scrimp, profile):
+    scrimp("ask", "-p", profile(small=GOOD), "--check", "words:1", "--check", "number:42", "six times seven?")
+    assert [label["reward"] for label in shown(scrimp)["labels"]] == [1.0, 0.0]
+
+
+def test_a_check_that_cannot_be_made_sends_nothing(scrimp, profile, server):
+    for spec, code in (("re:(", 2), ("nonsense", 2), ("judge:nobody", 2), ('schema:{"type": 1}', 78)):
+        assert scrimp("ask", "-p", profile(small=GOOD), "--check", spec, "hello").code == code
+    assert server.chats == []
+
+
+def test_a_cascade_escalates_where_the_check_fails(scrimp, profile, server):
+    path = profile(small=BAD, large=GOOD)
+    done, answer = ask(scrimp, "-p", path, "--plan", "small ? checks > large", "--check", "cmd:grep -q 42", "6 x 7?")
+    assert done.code == 0, done.err
+    assert answer["answer"] == "It is 42"
+    assert (answer["arm"], answer["passed"]) == ("large", True)
+    assert [(s["arm"], s["taken"]) for s in answer["steps"]] == [("small", False), ("large", True)]
+    assert "escalating to large" in done.err
+    assert round(answer["total_charged_usd"] * 1e9) == charged(scrimp, path) > 0
+    row = shown(scrimp)
+    assert row["answer"] == "It is 42"
+    assert row["arm"] == "large"
+    assert row["propensity"] is None
+    assert [(s["arm"], s["verdicts"][0]["outcome"], s["answer"]) for s in row["steps"]] == [
+        ("small", "fail", "no idea"),
+        ("large", "pass", "It is 42"),
+    ]
+    assert {(label["arm"], label["reward"]) for label in row["labels"]} == {("small", 0.0), ("large", 1.0)}
+    assert row["decision"]["plan"]["text"] == "small ? checks > large"
+    assert {attempt["kind"] for attempt in row["attempts"]} == {"first", "step"}
+    text = scrimp("log", "show", "last").out
+    assert "1. ask small -> if all checks pass" in text
+    assert "2. ask large -> that stands" in text
+
+
+def test_the_planner_tries_the_cheap_arm_first_and_explains(scrimp, profile):
+    path = profile(small=BAD, large=GOOD)
+    done = scrimp("ask", "-x", "-p", path, "--cascade", "--check", "cmd:grep -q 42", "6 x 7?")
+    assert (done.code, done.out) == (0, "It is 42\n")
+    assert "plan:\n  1. ask small -> if cmd:grep -q 42 passes, that stands; else\n" in done.err
+    assert "best of one arm" in done.err
+    assert "a prior" in done.err
+    assert "for the plan's 2 calls" in done.err
+
+
+def test_a_dry_run_of_a_cascade_sends_nothing(scrimp, profile, server):
+    done = scrimp("ask", "-n", "-p", profile(small=BAD, large=GOOD), "--cascade", "--check", "cmd:true", "6 x 7?")
+    assert done.code == 0
+    assert "predicted quality" in done.out
+    assert server.chats == []
+
+
+def test_a_profile_may_ask_for_cascades_and_name_checks(scrimp, profile, server):
+    extra = '[policy]\nmode = "cascade"\n[checks.right]\nspec = "number:42"\n'
+    path = profile(small=BAD, large=GOOD, extra=extra)
+    done, answer = ask(scrimp, "-p", path, "--check", "right", "6 x 7?")
+    assert done.code == 0, done.err
+    assert answer["arm"] == "large"
+    assert [s["arm"] for s in answer["steps"]] == ["small", "large"]
+    done, answer = ask(scrimp, "-p", path, "-m", "small", "--check", "right", "6 x 7?")
+    assert (done.code, answer["arm"]) == (7, "small")
+    assert scrimp("ask", "-p", path, "--cascade", "-m", "small", "6 x 7?").code == 2
+
+
+def test_all_candidates_failing_exits_7_with_the_best_shown(scrimp, profile, server):
+    path = profile(small="say@text=It_is_41", large=BAD)
+    checks = ("--check", "number:42", "--check", "has:is")
+    done, answer = ask(scrimp, "-p", path, "--plan", "small ? number:42 > large", *checks, "6 x 7?")
+    assert done.code == 7
+    assert answer["answer"] == "It is 41"  # it failed one check, the other two
+    assert "small answered" in done.err
+    assert "large answered" in done.err
+    assert round(answer["total_charged_usd"] * 1e9) == charged(scrimp, path) > 0
+
+
+def test_a_plan_that_cannot_be_paid_to_its_end_is_not_begun(scrimp, profile, server):
+    path = profile(small=BAD, large=GOOD, caps="per_run_usd = 0.002")
+    done = scrimp("ask", "-p", path, "--plan", "small ? checks > large", "--check", "number:42", "6 x 7?")
+    assert done.code == 3
+    assert "not begun" in done.err
+    assert server.chats == []
+    # Left to itself the planner keeps to what can be paid.
+    done, answer = ask(scrimp, "-p", path, "--cascade", "--check", "number:42", "6 x 7?")
+    assert done.code == 7
+    assert {step["arm"] for step in answer["steps"]} == {"small"}
+
+
+def test_max_cost_covers_the_whole_plan(scrimp, profile, server):
+    path = profile(small=BAD, large=GOOD)
+    done = scrimp("ask", "-p", path, "--max-cost", "0.0095", "--plan", "small ? checks > large", "--check", "number:42", "6 x 7?")
+    assert done.code == 3
+    assert server.chats == []
+
+
+def test_a_cap_that_fills_up_in_the_middle_ends_the_plan_with_what_there_is(scrimp, profile, server, monkeypatch):
+    from scrimp.routing.cascading import Cascader
+
+    monkeypatch.setattr(Cascader, "_left", lambda *_: [])  # as if another process had taken the rest meanwhile
+    dry = json.loads(scrimp("ask", "-n", "--json", "-p", profile(small=BAD, large=GOOD), "6 x 7?").out)
+    bound = next(arm["bound_usd"] for arm in dry["arms"] if arm["name"] == "large")
+    path = profile(small=BAD, large=GOOD, caps=f"per_run_usd = {bound + 1e-6:.9f}")
+    done, answer = ask(scrimp, "-p", path, "--plan", "small ? checks > large", "--check", "number:42", "6 x 7?")
+    assert done.code == 7
+    assert answer["answer"] == "no idea"
+    assert answer["steps"][1]["outcome"] == "refused"
+    assert "the plan ended early" in done.err
+    assert charged(scrimp, path) == server.cost_nano  # small's prices are the server's own
+
+
+def test_an_arm_that_is_down_is_passed_over(scrimp, profile, server, monkeypatch):
+    monkeypatch.setattr("scrimp.routing.ask.Asker._wait", lambda _self, _seconds: None)
+    path = profile(small="400", large=GOOD)
+    done, answer = ask(scrimp, "-p", path, "--plan", "small ? checks > large", "--check", "number:42", "6 x 7?")
+    assert (done.code, answer["arm"]) == (0, "large")
+    assert [step["outcome"] for step in answer["steps"]] == ["failed", "answered"]
+    done = scrimp("ask", "-p", profile(small="400", large="404"), "--plan", "small ? checks > large", "--check", "json", "x")
+    assert done.code == 5
+    assert shown(scrimp)["status"] == "failed"
+
+
+def test_repair_hands_over_the_failed_answer_and_the_evidence(scrimp, profile, server):
+    path = profile(small=BAD, large=GOOD)
+    plan = ("--plan", "small ? checks > large", "--check", "number:42")
+    assert scrimp("ask", "-p", path, *plan, "--repair", "6 x 7?").code == 0
+    first, second = server.chats
+    assert first.prompt == "6 x 7?"
+    assert second.prompt.startswith("6 x 7?")
+    assert "no idea" in second.prompt
+    assert "has no number" in second.prompt
+    assert scrimp("ask", "-p", path, *plan, "6 x 7?").code == 0
+    assert server.chats[-1].prompt == "6 x 7?"
+    assert scrimp("ask", "-p", path, "--repair", "6 x 7?").code == 2
+
+
+def test_arms_that_agree_stop_the_plan(scrimp, profile, server):
+    path = profile(small=GOOD, medium="say@text=The_answer_is_42.", large=BAD)
+    done, answer = ask(scrimp, "-p", path, "--plan", "small + medium ? agree > large", "6 x 7?")
+    assert (done.code, answer["arm"]) == (0, "medium")
+    assert [step["arm"] for step in answer["steps"]] == ["small", "medium"]
+    assert all(step["verdicts"][0]["check"] == "agree" for step in answer["steps"])
+
+
+def test_arms_that_disagree_escalate(scrimp, profile, server):
+    path = profile(small=GOOD, medium=BAD, large="say@text=It_is_43")
+    done, answer = ask(scrimp, "-p", path, "--plan", "small + medium ? agree > large", "6 x 7?")
+    assert (done.code, answer["arm"]) == (0, "large")
+
+
+def test_an_empty_sample_agrees_with_nothing(scrimp, profile, server):
+    path = profile(small="say@text=42", medium="empty-content", large="say@text=43")
+    done, answer = ask(scrimp, "-p", path, "--plan", "small + medium ? agree > large", "6 x 7?")
+    assert (done.code, answer["arm"]) == (0, "large"), done.err
+
+
+def test_a_vote_takes_what_most_arms_say(scrimp, profile, server):
+    path = profile(small="say@text=42", medium="say@text=The_answer_is_42", large="say@text=43")
+    done, answer = ask(scrimp, "-p", path, "--plan", "small + medium + large vote", "6 x 7?")
+    assert (done.code, answer["arm"]) == (0, "medium")
+    assert "a vote of" in done.err
+
+
+def test_the_best_of_several_stops_at_one_that_passes(scrimp, profile, server):
+    server.script([BAD, GOOD, BAD])
+    path = profile(small="ok")
+    done, answer = ask(scrimp, "-p", path, "--plan", "small + small + small best", "--check", "number:42", "6 x 7?")
+    assert (done.code, answer["answer"]) == (0, "It is 42")
+    assert len(server.chats) == 2
+    assert server.chats[1].body["temperature"] == 1.0  # a further sample must be able to differ
+
+
+def judged(score):
+    return f"say@text=Score:_{score}_of_10"
+
+
+@pytest.mark.parametrize(("reply", "outcome", "code"), [(9, "pass", 0), (2, "fail", 7)])
+def test_a_judge_is_paid_for_and_its_verdict_counts(scrimp, profile, server, reply, outcome, code):
+    path = profile(small=GOOD, large=judged(reply))
+    done, answer = ask(scrimp, "-p", path, "-m", "small", "--check", "judge:large:Is it right?", "6 x 7?")
+    assert done.code == code, done.err
+    assert answer["answer"] == "It is 42"
+    (check,) = answer["checks"]
+    assert check["outcome"] == outcome
+    assert check["cost_usd"] > 0
+    assert "Is it right?" in server.chats[1].prompt
+    assert round(answer["total_charged_usd"] * 1e9) == charged(scrimp, path)
+    assert shown(scrimp)["answer"] == "It is 42"
+
+
+def test_a_judge_that_answers_prose_abstains(scrimp, profile):
+    path = profile(small=GOOD, large="say@text=Rather_good")
+    done, answer = ask(scrimp, "-p", path, "-m", "small", "--check", "judge:large", "6 x 7?")
+    assert done.code == 0
+    assert answer["checks"][0]["outcome"] == "abstain"
+    assert shown(scrimp)["labels"] == []
+
+
+def test_agreement_of_samples_is_paid_for(scrimp, profile, server):
+    server.script([GOOD, GOOD, BAD])
+    path = profile(small="ok")
+    done, answer = ask(scrimp, "-p", path, "--check", "agree:3", "6 x 7?")
+    assert done.code == 7
+    assert len(server.chats) == 3
+    assert "1 of 2 other answers agree" in done.err
+    assert round(answer["total_charged_usd"] * 1e9) == server.cost_nano
+
+
+def test_checks_keep_no_text_where_the_profile_keeps_none(scrimp, profile):
+    path = profile(small=BAD, large=GOOD, extra='[log]\nkeep = "features"\n')
+    done, _ = ask(scrimp, "-p", path, "--plan", "small ? checks > large", "--check", "is:It is 42", "6 x 7?")
+    assert done.code == 0
+    row = shown(scrimp)
+    assert all(step["answer"] is None for step in row["steps"])
+    assert all(not verdict["evidence"] for step in row["steps"] for verdict in step["verdicts"])
+    assert "no idea" not in json.dumps(row)
+    done, _ = ask(scrimp, "-p", path, "--no-log", "--plan", "small ? checks > large", "--check", "is:It is 42", "6 x 7?")
+    assert done.code == 0
+
+
+def test_forgetting_a_request_forgets_its_steps(scrimp, profile):
+    path = profile(small=BAD, large=GOOD)
+    _, answer = ask(scrimp, "-p", path, "--plan", "small ? checks > large", "--check", "number:42", "6 x 7?")
+    assert scrimp("log", "rm", answer["id"], "--yes").code == 0
+    from scrimp.profiles.paths import paths
+    from scrimp.routing.ledger import open_ledger
+
+    with open_ledger(paths().ledger) as ledger:
+        assert ledger.rows("SELECT * FROM steps") == []
+
+
+def test_a_schema_is_a_check_like_any_other(scrimp, profile, server):
+    schema = '{"type": "object", "required": ["answer"]}'
+    done, answer = ask(scrimp, "-p", profile(small=BAD, large="json"), "--plan", "small ? schema > large", "--schema", schema, "x")
+    assert (done.code, answer["arm"]) == (0, "large")
+    assert scrimp("ask", "-p", profile(small=BAD), "--schema", schema, "x").code == 7
+
+
+def test_what_ratings_say_of_a_check_moves_its_power(scrimp, profile):
+    path = profile(small=GOOD, large=GOOD)
+    argv = ("-p", path, "--plan", "small ? has:42 > large", "--check", "has:42", "6 x 7?")
+    for _ in range(20):
+        _, answer = ask(scrimp, *argv)
+        scrimp("rate", answer["id"], "bad")
+    _, answer = ask(scrimp, *argv)
+    power = answer["decision"]["plan"]["checks"]["has:42"]
+    assert power["basis"] == "learned"
+    assert power["n_wrong"] == 20
+    assert power["passes_wrong"] > 0.8
