@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, str]] = {
     "log": "log",
     "spend": "spend",
     "budget": "budget",
+    "report": "report",
     "rate": "rate",
     "redo": "redo",
     "probe": "probe",

@@ -50,16 +50,20 @@ def _clock(seconds: float) -> str:
 
 
 async def _draw(stats: Stats, cap_nano: int | None) -> None:
-    from rich.console import Console, Group
+    from rich.console import Console
     from rich.live import Live
     from rich.progress_bar import ProgressBar
+    from rich.table import Table
     from rich.text import Text
 
     from scrimp.routing.sanitize import sanitize
 
-    def drawn() -> Group:
+    def drawn() -> Table:
         bar = ProgressBar(total=max(1, stats.n_rows), completed=stats.done + stats.n_before, width=40)
-        return Group(bar, Text(sanitize(progress_line(stats, cap_nano))))
+        grid = Table.grid()
+        grid.add_row(bar)
+        grid.add_row(Text(sanitize(progress_line(stats, cap_nano))))
+        return grid
 
     with Live(
         drawn(), console=Console(stderr=True), transient=True, refresh_per_second=4, redirect_stdout=False

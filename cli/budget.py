@@ -11,9 +11,10 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd
 
 from . import session
+from .caps import cap_table
 from .options import JsonOption
 from .parser import new_app
-from .result import Column, Result, Table, emit
+from .result import Result, emit
 
 __all__ = ["app"]
 
@@ -44,32 +45,9 @@ def show(json: JsonOption = False) -> int:
     if ledger is not None:
         budget.reap(ledger, now=now)
         states = budget.cap_states(ledger, budget.shared_caps_at(ledger, now=now), now=now)
-    table = Table(
-        (
-            Column("cap"),
-            Column("limit", "right"),
-            Column("spent", "right"),
-            Column("reserved", "right"),
-            Column("unknown", "right"),
-            Column("left", "right"),
-            Column("rolls over"),
-        ),
-        [
-            (
-                state.cap.scope,
-                format_usd(state.cap.limit_nano),
-                format_usd(state.settled_nano),
-                format_usd(state.reserved_nano),
-                format_usd(state.unknown_nano),
-                format_usd(state.left_nano),
-                state.resets_at or "-",
-            )
-            for state in states
-        ],
-    )
     data = {"schema_version": 1, "caps": [cap_dict(state) for state in states]}
     messages = () if states else ("no cap is shared by all profiles: `scrimp budget set shared:month USD` sets one",)
-    return emit(Result(data=data, blocks=(table,) if states else (), messages=messages), as_json=json)
+    return emit(Result(data=data, blocks=(cap_table(states),) if states else (), messages=messages), as_json=json)
 
 
 @app.command(name="set")

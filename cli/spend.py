@@ -13,6 +13,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd
 
 from . import session
+from .caps import cap_table
 from .complete import complete_arms
 from .options import JsonOption, ProfileOption
 from .parser import new_app
@@ -143,32 +144,7 @@ def spend(
                 ],
             )
         )
-        blocks.append(
-            Table(
-                (
-                    Column("cap"),
-                    Column("limit", "right"),
-                    Column("spent", "right"),
-                    Column("reserved", "right"),
-                    Column("unknown", "right"),
-                    Column("left", "right"),
-                    Column("rolls over"),
-                ),
-                [
-                    (
-                        state.cap.scope,
-                        format_usd(state.cap.limit_nano),
-                        format_usd(state.settled_nano),
-                        format_usd(state.reserved_nano),
-                        format_usd(state.unknown_nano),
-                        format_usd(state.left_nano),
-                        state.resets_at or "-",
-                    )
-                    for state in states
-                ],
-                title=f"caps of profile {loaded.profile.name}",
-            )
-        )
+        blocks.append(cap_table(states, title=f"caps of profile {loaded.profile.name}"))
     messages: tuple[str, ...] = ()
     if ledger is None:
         messages = ("nothing has been spent yet",)

@@ -408,7 +408,9 @@ class Cascader:
         prompt = self._repaired(run) if run.plan.repair and run.stage > 1 else None
         for arm in stage.arms:
             try:
-                answer = self._call(run, arm, kind="ask", prompt=prompt, vary=any(step.arm == arm for step in run.steps))
+                answer = self._call(
+                    run, arm, kind="ask", prompt=prompt, vary=any(step.arm == arm for step in run.steps)
+                )
             except (BudgetRefusedError, budget.SuspendedError) as error:
                 self._refused(run, arm, error)
                 if isinstance(error, BudgetRefusedError):

@@ -1,4 +1,4 @@
-"""Place a model that was never seen: ask it short prompts whose answers a machine can check, under a cap of their own."""
+"""Place a model that was never seen: ask it short prompts whose answers a machine can check, under their own cap."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .learn.prior import Ability
     from .learn.probe_suite import ProbeItem
 
-__all__ = ["Probed", "ProbeReport", "probe"]
+__all__ = ["ProbeReport", "Probed", "probe"]
 
 _ORDER_SEED = 2026
 """Shuffles the suite, always alike: a probe that ends early has tried the same prompts as any other that long."""

@@ -15,8 +15,9 @@ __all__ = ["bound_tokens", "estimate_tokens", "exact_tokens"]
 _PER_MESSAGE: Final = 16
 """More than any provider's framing of one message (role, separators) takes."""
 
-_PER_CALL: Final = 64
-"""More than the framing of a whole call takes (begin and end marks, the reply's header)."""
+_PER_CALL: Final = 256
+"""More than the framing of a whole call takes: begin and end marks, the reply's header, and what a chat template writes
+ahead of the first message on its own (gpt-oss: about 70 tokens)."""
 
 _PER_SCHEMA: Final = 640
 """More than a provider adds of its own where a schema is asked for (Anthropic explains tools to its models in 530)."""

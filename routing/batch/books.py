@@ -72,6 +72,7 @@ class Books:
         return {row["n"]: row["status"] if row["offset"] is None else "done" for row in rows}
 
     async def write_unknown(self, row: Row) -> None:
+        """Write down a row that was in flight when the run was killed, now that its id is at hand."""
         result = Result(
             row.n,
             row.id,

@@ -18,7 +18,6 @@ from scrimp.routing.backoff import Backoff
 from .books import Books
 from .gates import ProviderGate
 from .jobs import Job, Lane, Settings, Stats
-from .money import Money
 from .output import Result, result_of
 from .plan import PLAN_NOTE, options_of, planned
 from .rows import content_key
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
     from .cache import Cache
     from .choosing import Chooser
+    from .money import Money
     from .output import Journal, Status
     from .plan import Planner
     from .rows import Row

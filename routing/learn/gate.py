@@ -36,6 +36,9 @@ MIN_ESS: Final = 100.0
 MIN_CHANGED: Final = 20
 """Decisions that differ, with outcomes for both arms in effect, below which nothing can be told."""
 
+PATIENCE: Final = 500
+"""From so many outcomes, times the number of the test, it is made in any case; below, only where it may show something."""
+
 MAX_UNSUPPORTED: Final = 0.1
 """Share of the changed decisions that may lie where the log has no support; they count as no gain."""
 
@@ -200,6 +203,10 @@ def judge_gain(judgement: Judgement, *, n_tests: int, alpha: float = ALPHA) -> V
     short = _shortage(j)
     if short:
         return Verdict("refused", short, False, level, low, high)
+    if j.n < PATIENCE * (n_tests + 1):
+        early = _too_early(j, level)
+        if early:
+            return Verdict("refused", (early,), False, level, low, high)
     found = f"on {j.n:,} fresh outcomes the gain in utility is {_usd(j.gain_utility.value)} a prompt"
     test = f"at error {level:.2g}, test {n_tests + 1}"
     if low > 0.0:
@@ -214,6 +221,27 @@ def judge_gain(judgement: Judgement, *, n_tests: int, alpha: float = ALPHA) -> V
 
 def _usd(usd: float) -> str:
     return f"{'-' if usd < 0 else ''}${abs(usd):.3g}"
+
+
+def _too_early(j: Judgement, level: float) -> str | None:
+    """Return why a test now would only waste outcomes and error, or None.
+
+    That is so where the gain that the new router itself foresees is less than half of what the test could show. Neither
+    number looks at the outcomes, so that waiting is no peeking.
+    """
+    if j.expected_gain is None or j.expected_se is None:
+        return None
+    needed = quantile_t(level, j.n) * j.expected_se
+    if j.expected_gain >= 0.5 * needed:
+        return None
+    kept = f"the {j.n:,} fresh outcomes are kept for a later test"
+    if j.expected_gain <= 0.0:
+        return f"the new router itself foresees no gain on the {j.n_changed:,} decisions that change; {kept}"
+    more = math.ceil(j.n * ((0.5 * needed / j.expected_gain) ** 2 - 1.0))
+    return (
+        f"too early to test: a gain as small as the new router foresees ({_usd(j.expected_gain)} a prompt) would not show "
+        f"on {j.n:,} outcomes; about {more:,} more labels on {j.neediest or 'each arm'}, and {kept}"
+    )
 
 
 def bounds(scores: Floats, level: float) -> tuple[float, float]:

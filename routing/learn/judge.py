@@ -67,6 +67,9 @@ class Judgement:
         router's shares.
     neediest
         The arm whose outcomes are most wanting.
+    expected_gain, expected_se
+        The gain in utility that the new router predicts here, USD a prompt, and the standard error of its estimate to
+        be expected: both without a look at the outcomes. None where that was not worked out.
     """
 
     n: int
@@ -84,6 +87,8 @@ class Judgement:
     values: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
     best_single: str | None = None
     neediest: str | None = None
+    expected_gain: float | None = None
+    expected_se: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, without the scores."""
@@ -181,6 +186,10 @@ def compare(log: Labelled, seen: Views, pool: Pool, *, rng: np.random.Generator,
         np.add.at(wanting, side[rows], ~shown[rows, side[rows]])
     lost = np.zeros((len(log), m))
     lost[rows[lacking[rows]], seen.new[rows[lacking[rows]]]] = 1.0
+    foreseen = pool.wtp_usd * ((new - current) * seen.new_quality).sum(axis=1) - gain_cost
+    doubt = (np.abs(new - current) * seen.new_quality * (1.0 - seen.new_quality) / np.maximum(chance, FLOOR)).sum(
+        axis=1
+    )
     values, best = _values(log, seen, pool, model, cost, mean, rng) if details else ({}, None)
     return Judgement(
         n=len(log),
@@ -198,6 +207,8 @@ def compare(log: Labelled, seen: Views, pool: Pool, *, rng: np.random.Generator,
         values=values,
         best_single=best,
         neediest=pool.names[int(wanting.argmax())] if wanting.any() else None,
+        expected_gain=float(np.where(changed, foreseen, 0.0).mean()) if len(log) else None,
+        expected_se=pool.wtp_usd * float(np.where(changed, doubt, 0.0).sum()) ** 0.5 / max(len(log), 1),
     )
 
 

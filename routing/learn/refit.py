@@ -115,7 +115,8 @@ def _number(value: float | None) -> float | None:
 def split(log: Labelled, watermark: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the rows to fit on and the rows to judge on: the later quarter of what may judge, as far as it is fresh.
 
-    Where most outcomes are those of one drawn arm it is the later half: each says less. At least `MIN_ESS` prompts judge
+    It is the later half where most outcomes are those of one drawn arm, since each says less, and after a first test,
+    since each later one has less error to spend. At least `MIN_ESS` prompts judge
     where there are twice as many. In order of the labels: what was learnt later judges what was learnt before. Fresh
     are prompts none of whose labels has judged before (ids up to `watermark`).
     """
@@ -124,7 +125,7 @@ def split(log: Labelled, watermark: int) -> tuple[NDArray[np.intp], NDArray[np.i
     n = len(strong)
     known = ~np.isnan(log.judged[strong])
     drawn = known.sum(axis=1) < 2
-    part = 0.5 if n and drawn.mean() > 0.5 else 0.25
+    part = 0.5 if n and (watermark > 0 or drawn.mean() > 0.5) else 0.25
     n_judge = max(math.ceil(part * n), min(int(MIN_ESS), n // 2))
     later = strong[n - n_judge :]
     judged = later[log.first_label[later] > watermark]

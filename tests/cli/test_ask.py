@@ -198,7 +198,7 @@ def test_log_lists_searches_exports_and_forgets(scrimp, profile, home):
     assert [row["prompt"] for row in found] == ["the quick brown fox"]
     assert json.loads(scrimp("log", "search", '" AND * NEAR(', "--json").out)["rows"]
     lines = scrimp("log", "export").out.splitlines()
-    assert [json.loads(line)["prompt"] for line in lines][0] == "the quick brown fox"
+    assert json.loads(lines[0])["prompt"] == "the quick brown fox"
     assert scrimp("log", "rm", found[0]["id"]).code == 2, "without a terminal it needs --yes"
     assert scrimp("log", "rm", found[0]["id"], "--yes").code == 0
     assert json.loads(scrimp("log", "search", "quick fox", "--json").out)["rows"] == []

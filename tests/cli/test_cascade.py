@@ -21,10 +21,15 @@ def charged(scrimp, path):
 
 
 def test_a_passing_answer_exits_0_and_is_labelled(scrimp, profile):
-    done, answer = ask(scrimp, "-p", profile(small=GOOD), "--check", "number:42", "--check", "words:..5", "six times seven?")
+    done, answer = ask(
+        scrimp, "-p", profile(small=GOOD), "--check", "number:42", "--check", "words:..5", "six times seven?"
+    )
     assert done.code == 0, done.err
     assert answer["passed"] is True
-    assert {check["check"]: check["outcome"] for check in answer["checks"]} == {"number:42": "pass", "words:..5": "pass"}
+    assert {check["check"]: check["outcome"] for check in answer["checks"]} == {
+        "number:42": "pass",
+        "words:..5": "pass",
+    }
     labels = shown(scrimp)["labels"]
     assert {(label["source"], label["reward"]) for label in labels} == {("check", 1.0)}
     weights = {label["note"]: label["weight"] for label in labels}
@@ -131,7 +136,9 @@ def test_a_plan_that_cannot_be_paid_to_its_end_is_not_begun(scrimp, profile, ser
 
 def test_max_cost_covers_the_whole_plan(scrimp, profile, server):
     path = profile(small=BAD, large=GOOD)
-    done = scrimp("ask", "-p", path, "--max-cost", "0.0095", "--plan", "small ? checks > large", "--check", "number:42", "6 x 7?")
+    done = scrimp(
+        "ask", "-p", path, "--max-cost", "0.0095", "--plan", "small ? checks > large", "--check", "number:42", "6 x 7?"
+    )
     assert done.code == 3
     assert server.chats == []
 
@@ -157,7 +164,9 @@ def test_an_arm_that_is_down_is_passed_over(scrimp, profile, server, monkeypatch
     done, answer = ask(scrimp, "-p", path, "--plan", "small ? checks > large", "--check", "number:42", "6 x 7?")
     assert (done.code, answer["arm"]) == (0, "large")
     assert [step["outcome"] for step in answer["steps"]] == ["failed", "answered"]
-    done = scrimp("ask", "-p", profile(small="400", large="404"), "--plan", "small ? checks > large", "--check", "json", "x")
+    done = scrimp(
+        "ask", "-p", profile(small="400", large="404"), "--plan", "small ? checks > large", "--check", "json", "x"
+    )
     assert done.code == 5
     assert shown(scrimp)["status"] == "failed"
 
@@ -256,7 +265,9 @@ def test_checks_keep_no_text_where_the_profile_keeps_none(scrimp, profile):
     assert all(step["answer"] is None for step in row["steps"])
     assert all(not verdict["evidence"] for step in row["steps"] for verdict in step["verdicts"])
     assert "no idea" not in json.dumps(row)
-    done, _ = ask(scrimp, "-p", path, "--no-log", "--plan", "small ? checks > large", "--check", "is:It is 42", "6 x 7?")
+    done, _ = ask(
+        scrimp, "-p", path, "--no-log", "--plan", "small ? checks > large", "--check", "is:It is 42", "6 x 7?"
+    )
     assert done.code == 0
 
 
@@ -273,7 +284,9 @@ def test_forgetting_a_request_forgets_its_steps(scrimp, profile):
 
 def test_a_schema_is_a_check_like_any_other(scrimp, profile, server):
     schema = '{"type": "object", "required": ["answer"]}'
-    done, answer = ask(scrimp, "-p", profile(small=BAD, large="json"), "--plan", "small ? schema > large", "--schema", schema, "x")
+    done, answer = ask(
+        scrimp, "-p", profile(small=BAD, large="json"), "--plan", "small ? schema > large", "--schema", schema, "x"
+    )
     assert (done.code, answer["arm"]) == (0, "large")
     assert scrimp("ask", "-p", profile(small=BAD), "--schema", schema, "x").code == 7
 

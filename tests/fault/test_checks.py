@@ -22,7 +22,7 @@ def test_a_command_gets_the_answer_on_stdin_and_in_a_file(tmp_path):
     assert make_check("cmd:test -f {file.md}", {}).test("x").outcome == "pass"
     answer = "Here:\n```python\nprint(6 * 7)\n```\n"
     assert sh("test \"$(cat {code.py})\" = 'print(6 * 7)'").test(answer).outcome == "pass"
-    assert make_check("sh:read line; test \"$line\" = 42", {}).test("42").outcome == "pass"
+    assert make_check('sh:read line; test "$line" = 42', {}).test("42").outcome == "pass"
 
 
 def test_no_shell_unless_asked(tmp_path, monkeypatch):
@@ -137,7 +137,9 @@ def test_code_that_hangs_is_cut_off():
 def test_code_sees_neither_keys_nor_the_working_directory(monkeypatch, tmp_path):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.chdir(tmp_path)
-    code = "import os\nassert 'OPENAI_API_KEY' not in os.environ\nopen('here', 'w').write('x')\ndouble = lambda x: 2 * x"
+    code = (
+        "import os\nassert 'OPENAI_API_KEY' not in os.environ\nopen('here', 'w').write('x')\ndouble = lambda x: 2 * x"
+    )
     assert PythonCheck(TESTS, "tests", timeout_s=20.0).test(code).outcome == "pass"
     assert list(tmp_path.iterdir()) == []
 

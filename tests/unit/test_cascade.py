@@ -38,7 +38,9 @@ def test_a_cascade_worked_by_hand():
 
 def test_hidden_difficulty_makes_escalation_worth_less():
     plan = read_plan("small ? checks > large", ARMS, ["c"])
-    rights = [value(plan, [0.4, 0.6, 0.9], [1, 10, 100], (Gate("c", PERFECT),), spread)[0] for spread in (0.0, 1.0, 2.0)]
+    rights = [
+        value(plan, [0.4, 0.6, 0.9], [1, 10, 100], (Gate("c", PERFECT),), spread)[0] for spread in (0.0, 1.0, 2.0)
+    ]
     assert rights == sorted(rights, reverse=True)
 
 
@@ -65,8 +67,15 @@ def test_asking_the_same_arm_again_is_worth_less_than_another_as_good():
     assert 0.5 < again < other
 
 
-SPELT = ["small", "small ? tests > large", "small ? checks > medium ? checks > large", "small + medium ? agree > large",
-         "small + medium + large vote", "small + small + small best", "small + small ? agree"]
+SPELT = [
+    "small",
+    "small ? tests > large",
+    "small ? checks > medium ? checks > large",
+    "small + medium ? agree > large",
+    "small + medium + large vote",
+    "small + small + small best",
+    "small + small ? agree",
+]
 
 
 @pytest.mark.parametrize("text", SPELT)
@@ -77,8 +86,17 @@ def test_plans_are_spelled_as_they_are_drawn(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "huge", "small > large", "small ? nothing > large", "small ? agree", "small + large", "small best",
-             " + ".join(["small"] * 13) + " vote"],
+    "text",
+    [
+        "",
+        "huge",
+        "small > large",
+        "small ? nothing > large",
+        "small ? agree",
+        "small + large",
+        "small best",
+        " + ".join(["small"] * 13) + " vote",
+    ],
 )
 def test_what_is_no_plan_is_a_usage_error(text):
     with pytest.raises(UsageError):
@@ -123,7 +141,11 @@ def test_min_quality_takes_the_cheapest_plan_that_reaches_it():
     planner = Planner(())
 
     def take(least):
-        return str(planner.choose(plans, ARMS, [0.4, 0.6, 0.9], [1, 10, 100], [1, 10, 100], wtp_usd=1e-9, min_quality=least).taken.plan)
+        return str(
+            planner.choose(
+                plans, ARMS, [0.4, 0.6, 0.9], [1, 10, 100], [1, 10, 100], wtp_usd=1e-9, min_quality=least
+            ).taken.plan
+        )
 
     assert (take(0.3), take(0.5), take(0.8), take(0.99)) == ("small", "medium", "large", "large")
 
@@ -249,7 +271,9 @@ def test_after_500_outcomes_the_planner_is_near_the_best_plan_and_never_below_on
     planner = learned(rng)
     n = 1_200
     quality, right, verdicts, _, same = world(rng, n)
-    utility = np.column_stack([wtp_usd * got - cost for got, cost in (run(plan, right, verdicts, same) for plan in plans)])
+    utility = np.column_stack(
+        [wtp_usd * got - cost for got, cost in (run(plan, right, verdicts, same) for plan in plans)]
+    )
     costs = [round(cost * 1e9) for cost in COST]
     index = {plan: i for i, plan in enumerate(plans)}
     chosen = [planner.choose(plans, ARMS, quality[i], costs, costs, wtp_usd=wtp_usd) for i in range(n)]

@@ -68,8 +68,26 @@ def test_each_check_passes_fails_or_abstains(spec, answer, outcome):
 
 
 @pytest.mark.parametrize(
-    "spec", ["re:(", "cmd:", "cmd:'", "sh:", "words:x", "words:5..2", "number:x", "number:1e999+-nan", "language:xx", "tests:nowhere.py",
-             "nonsense", "nonsense:1", "has:", "agree:1", "judge:", "is", "words"],
+    "spec",
+    [
+        "re:(",
+        "cmd:",
+        "cmd:'",
+        "sh:",
+        "words:x",
+        "words:5..2",
+        "number:x",
+        "number:1e999+-nan",
+        "language:xx",
+        "tests:nowhere.py",
+        "nonsense",
+        "nonsense:1",
+        "has:",
+        "agree:1",
+        "judge:",
+        "is",
+        "words",
+    ],
 )
 def test_what_is_no_check_is_a_usage_error(spec):
     with pytest.raises(UsageError):
@@ -140,7 +158,7 @@ INSTRUCTED = [
     ("Give exactly three bullet points and no commas.", ["bullets:3", "no-commas"]),
     ("In at most two sentences, in all lowercase letters.", ["sentences:..2", "lower"]),
     ("Include the keyword 'tax' and do not use the word \"money\".", ["lacks:money", "has:tax"]),
-    ("End with the phrase \"Is there anything else?\" please", ["ends:Is there anything else?"]),
+    ('End with the phrase "Is there anything else?" please', ["ends:Is there anything else?"]),
     ("Reply in valid JSON only", ["json"]),
     ("What is love?", []),
 ]
@@ -200,7 +218,11 @@ def test_prose_agrees_by_its_embedding_or_not_at_all():
     def embed(texts):
         return np.array([[1.0, 0.0] if "cat" in text else [0.0, 1.0] for text in texts], dtype=np.float32)
 
-    prose = ["the cat sat on the mat all day long", "all day long the cat was on its mat", "dogs run about in the park every day"]
+    prose = [
+        "the cat sat on the mat all day long",
+        "all day long the cat was on its mat",
+        "dogs run about in the park every day",
+    ]
     assert groups(prose, embed=embed) == [0, 0, 1]
     assert groups(prose) == [0, 1, 2]
     assert agreement(prose)[0][1] is None

@@ -66,7 +66,7 @@ def why(decision, name):
 def test_the_bound_is_bytes_in_and_the_limit_out():
     decision = decide([arm("a")], "x" * 100)
     taken = decision.choice.taken
-    assert taken.input_bound == 100 + 16 + 64
+    assert taken.input_bound == 100 + 16 + 256
     assert taken.output_limit == 1000
     assert taken.bound_nano == taken.input_bound * 1000 + 1000 * 4000
     assert taken.cost_nano < taken.bound_nano

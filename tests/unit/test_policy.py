@@ -69,7 +69,7 @@ def test_ties_one_arm_and_no_arm():
     assert (only.arm, only.propensity) == ("a", 1.0)
     none = pick([option("a", 0.5, 0.01, infeasible="no"), option("b", 0.5, None)])
     assert none.arm is None
-    assert [weighed.why for weighed in none.weighed][0] == "no"
+    assert none.weighed[0].why == "no"
     assert pick([]).arm is None
 
 

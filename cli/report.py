@@ -1,0 +1,89 @@
+"""`scrimp report`: what the log says of quality, beside what it cost."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from scrimp.profiles.money import format_usd
+
+from . import session
+from .options import JsonOption
+from .parser import new_app
+from .result import Column, Result, Table, emit
+
+__all__ = ["app", "report"]
+
+app = new_app()
+
+EPILOG = """\b
+Examples:
+  scrimp report                 everything in the log
+  scrimp report --days 7 --json
+"""
+
+
+@app.command(epilog=EPILOG)
+def report(
+    profile: Annotated[str | None, typer.Option("-p", "--profile", help="Only this profile.")] = None,
+    days: Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last so many days.")] = None,
+    json: JsonOption = False,
+) -> int:
+    """Show how good the answers were: success and its price, escalation, checks against ratings, latency.
+
+    An answer's worth is what a rating or an import says of it, else what its checks said.
+    """
+    from scrimp.routing.ledger import instant
+    from scrimp.routing.report import quality_report
+
+    since = None if days is None else instant(time.time() - days * 86_400)
+    found = quality_report(session.ledger_to_read(), since=since, profile=profile)
+    data = found.to_dict()
+    price = found.cost_per_success_nano
+    lines = [
+        f"answered: {found.n:,}, of known worth: {found.n_known:,}, right: {_share(found.n_right, found.n_known)}"
+        + _interval(data["success_interval"]),
+        f"cost per successful task: {'unknown' if price is None else format_usd(price)}",
+        f"schema validity: {_share(found.n_valid, found.n_schema)}",
+        f"escalation: {_share(found.n_escalated, found.n_plans)} of plans of several stages",
+        f"latency: p50 {_seconds(found.latency_p50_s)}, p95 {_seconds(found.latency_p95_s)}",
+    ]
+    arms = Table(
+        (Column("arm"), Column("answers", "right"), Column("known", "right"), Column("right", "right"),
+         Column("tokens", "right"), Column("TEP", "right")),
+        [
+            (arm.arm, f"{arm.n:,}", f"{arm.n_known:,}", "unknown" if arm.success is None else f"{arm.success:.0%}",
+             "unknown" if arm.tokens is None else f"{arm.tokens:,.0f}", "-" if arm.tep is None else f"{arm.tep:.2f}")
+            for arm in found.arms
+        ],
+    )  # fmt: skip
+    checks = Table(
+        (Column("check"), Column("pass", "right"), Column("fail", "right"), Column("abstain", "right"),
+         Column("labelled", "right"), Column("precision", "right"), Column("recall", "right")),
+        [
+            (each.check, str(each.n_pass), str(each.n_fail), str(each.n_abstain), str(each.n_labelled),
+             _measured(each.precision, each.precision_interval), _measured(each.recall, each.recall_interval))
+            for each in found.checks
+        ],
+    )  # fmt: skip
+    blocks: list[str | Table] = ["\n".join(lines)]
+    blocks += [table for table in (arms, checks) if table.rows]
+    return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
+
+
+def _share(k: int, n: int) -> str:
+    return f"{k / n:.0%} ({k:,} of {n:,})" if n else "unknown"
+
+
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return "" if bounds is None else f" [{bounds[0]:.0%}, {bounds[1]:.0%}]"
+
+
+def _measured(value: float | None, bounds: tuple[float, float] | None) -> str:
+    return "unknown" if value is None else f"{value:.0%}{_interval(bounds)}"
+
+
+def _seconds(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.2f} s"
