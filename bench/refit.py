@@ -96,13 +96,19 @@ def world(setting, folder, cache):
         for (name, tier), price in zip(setting.arms, prices, strict=True)
     )  # fmt: skip
     bench = Pool(arms, prices[:, 0] / 1e6, prices[:, 1] / 1e6, np.zeros(len(names)), wtp_usd=setting.wtp_usd)
-    n_input = np.nanmean(np.where(np.isnan(outcomes.input_tokens), np.nan, outcomes.input_tokens), axis=1) if not np.isnan(outcomes.input_tokens).all() else np.full(len(outcomes), np.nan)
+    n_input = (
+        np.nanmean(np.where(np.isnan(outcomes.input_tokens), np.nan, outcomes.input_tokens), axis=1)
+        if not np.isnan(outcomes.input_tokens).all()
+        else np.full(len(outcomes), np.nan)
+    )
     n_input = np.where(np.isnan(n_input), [approx_tokens(prompt) for prompt in outcomes.prompts], n_input)
     cost = outcomes.cost_usd
     if np.isnan(cost).all():  # no tokens were published: what is planned with is charged
         shipped = load_router(SHIPPED, Path("/nonexistent"))
         x = embedded(outcomes.prompts, cache)
-        cost = bench.costs(n_input, predict_in_parts(shipped, x, surface_matrix(outcomes.prompts), arms).output_tokens_p50)
+        cost = bench.costs(
+            n_input, predict_in_parts(shipped, x, surface_matrix(outcomes.prompts), arms).output_tokens_p50
+        )
     cost = np.where(np.isnan(cost), np.nanmean(cost, axis=0), cost)
     log = labelled(
         outcomes.score, embeddings=embedded(outcomes.prompts, cache), surface=surface_matrix(outcomes.prompts),
@@ -180,7 +186,10 @@ def replay(args):
                 utility = bench.wtp_usd * log.judged - log.cost_usd
                 single = utility[:, utility.mean(axis=0).argmax()]
                 for name, values in (
-                    ("shipped", live(log, bench, shipped, epsilon=args.epsilon, full=False, seed=seed, refits=False)[0]),
+                    (
+                        "shipped",
+                        live(log, bench, shipped, epsilon=args.epsilon, full=False, seed=seed, refits=False)[0],
+                    ),
                     ("best single", single),
                     ("oracle", utility.max(axis=1)),
                 ):
@@ -196,7 +205,11 @@ def replay(args):
                 values = np.array(curves[name])
                 gain = values.mean(axis=1) - np.array(curves["shipped"]).mean(axis=1)
                 each = " ".join(f"{1000 * values[:, q].mean():8.3f}" for q in quarters)
-                words = {word: counts[name, word] / args.seeds for word in ("promoted", "refused", "no-change") if counts[name, word]}
+                words = {
+                    word: counts[name, word] / args.seeds
+                    for word in ("promoted", "refused", "no-change")
+                    if counts[name, word]
+                }
                 print(f"  {name:17s} {1000 * values.mean():8.3f}  by quarter {each}  over shipped "
                       f"{1000 * gain.mean():+7.3f} (sd {1000 * gain.std():.3f})  {words}", flush=True)  # fmt: skip
 
@@ -240,14 +253,21 @@ def simulate(args):
 
     for gain in (0.05, 0.0, -0.02):
         for changed in (0.1, 0.2, 0.3):
-            print(f"every arm's outcome, 500 judged, gain {gain:+.0%} on {changed:.0%} changed:", share(gain=gain, changed=changed), flush=True)
+            print(
+                f"every arm's outcome, 500 judged, gain {gain:+.0%} on {changed:.0%} changed:",
+                share(gain=gain, changed=changed),
+                flush=True,
+            )
     for near_tie in (True, False):
         for epsilon in (0.02, 0.05, 0.2):
             for gain in (0.05, 0.0, -0.02):
                 print(f"drawn arm's outcome, 2,000 judged, epsilon {epsilon:.0%} {'among near ties' if near_tie else 'everywhere'}, gain {gain:+.0%}:",
                       share(n=2000, gain=gain, changed=0.3, epsilon=epsilon, near_tie=near_tie), flush=True)  # fmt: skip
     years = 2000
-    for words, levels in (("error spent as here", [error_for_test(k) for k in range(1, 53)]), ("5% each week", [0.05] * 52)):
+    for words, levels in (
+        ("error spent as here", [error_for_test(k) for k in range(1, 53)]),
+        ("5% each week", [0.05] * 52),
+    ):
         lucky = (rng.random((years, 52)) < np.array(levels)).any(axis=1).mean()
         print(f"exact tests, 52 a year, equal routers, {words}: {lucky:.1%} of {years} years", flush=True)
     lucky = 0
@@ -260,7 +280,9 @@ def simulate(args):
             if verdict.word == "promoted":
                 lucky += 1
                 break
-    print(f"52 weekly refits of equal routers, 100 fresh outcomes each: promoted by luck in {lucky / args.years:.1%} of {args.years} years")
+    print(
+        f"52 weekly refits of equal routers, 100 fresh outcomes each: promoted by luck in {lucky / args.years:.1%} of {args.years} years"
+    )
 
 
 def scale(args):
@@ -270,13 +292,18 @@ def scale(args):
     dim = len(shipped.weights.centre)
     x = rng.normal(size=(n, dim)).astype(np.float32)
     x /= np.linalg.norm(x, axis=1, keepdims=True)
-    surface = shipped.weights.surface_mean + shipped.weights.surface_sd * rng.normal(size=(n, len(shipped.weights.surface_mean)))
+    surface = shipped.weights.surface_mean + shipped.weights.surface_sd * rng.normal(
+        size=(n, len(shipped.weights.surface_mean))
+    )
     arms = tuple(ArmInfo(name=f"a{a}", model=f"x/a{a}", tier=("small", "medium", "large")[a % 3]) for a in range(m))
     bench = Pool(arms, np.full(m, 1e-6), np.linspace(1e-6, 1e-5, m), np.zeros(m), wtp_usd=0.1)
     q = 1 / (1 + np.exp(-(3 * x[:, :1] + np.linspace(-1, 1, m) + 4 * x[:, 1:2] * np.linspace(1, -1, m))))
     log = labelled((rng.random((n, m)) < q).astype(float), embeddings=x, surface=surface, arms=tuple(a.name for a in arms),
                    output_tokens=np.full((n, m), 200.0), cost=np.full((n, m), np.nan))  # fmt: skip
-    for name, part in (("every arm's outcome (1,000,000 cells)", log), ("the drawn arm's outcome (100,000 cells)", hidden(log, rng.integers(0, m, n), np.full((n, m), 0.1)))):
+    for name, part in (
+        ("every arm's outcome (1,000,000 cells)", log),
+        ("the drawn arm's outcome (100,000 cells)", hidden(log, rng.integers(0, m, n), np.full((n, m), 0.1))),
+    ):
         begun, cpu = time.perf_counter(), time.process_time()
         result = refit(part, shipped, shipped, bench, version="r0001")
         print(f"{name}: {time.perf_counter() - begun:.1f} s, {time.process_time() - cpu:.1f} s of CPU, peak "

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from scrimp.profiles.load import Loaded
     from scrimp.profiles.schema import Profile
     from scrimp.routing.ask import Answer, Ask
-    from scrimp.routing.cascading import Checked
+    from scrimp.routing.cascade import Plan
+    from scrimp.routing.cascading import Cascader, Checked
     from scrimp.routing.check import Check
     from scrimp.routing.ledger import Ledger
     from scrimp.routing.prompt import Prompt
@@ -170,13 +171,14 @@ def answer_request(
     (context,) = asker.decider.contexts([request.prompt.text])
     way = _schema_way(request) if way is None else way
     checked: Checked | None = None
+    cascader: Cascader | None = None
+    plan: Plan | None = None
     if way.checks or way.cascade or way.plan:
-        from scrimp.routing.cascading import Cascader
+        from scrimp.routing import cascading
 
-        cascader = Cascader(asker, way.checks, embed=asker.decider.embedder.embed)
+        cascader = cascading.Cascader(asker, way.checks, embed=asker.decider.embedder.embed)
         decision, plan = cascader.decide(request, context, cascade=way.cascade, spelled=way.plan, repair=way.repair)
     else:
-        cascader = plan = None
         decision = asker.decide(request, context)
     if explain:
         emit_stderr(decision_blocks(decision))
@@ -203,6 +205,7 @@ def answer_request(
     if not quiet:
         sys.stderr.write(_summary(answer, checked) + "\n")
     _alert(ledger, loaded, asker)
+    _retire(ledger, loaded)
     if checked is not None and checked.failed:
         raise _check_failure(checked)
     return int(ExitCode.OK)

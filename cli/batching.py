@@ -186,12 +186,16 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
             return emit(Result(data=guess.to_dict(), blocks=_estimate_blocks(guess, found)), as_json=as_json)
         if not quiet:
             say(_forecast(guess))
+            if profile.policy.mode == "cascade" and flags.arm is None:
+                say("a batch routes each row once: it does not escalate, whatever the profile's mode")
         if not confirmed and flags.max_cost is None:
             _confirm(start.needs_yes(guess, profile))
         assert flags.output is not None  # noqa: S101 - checked above
         assert ledger is not None  # noqa: S101 - opened above
         if overwrite:
             _give_up_old(ledger, flags.output)
+        else:
+            _refuse_unfinished(ledger, flags.output)
         run, journal = start.open_new(
             ledger,
             run_id=run_id,
@@ -319,6 +323,16 @@ def _look_after(ledger: Ledger, profile: Profile) -> None:
 
     budget.check_zone(ledger, profile)
     budget.reap(ledger, now=time.time())
+
+
+def _refuse_unfinished(ledger: Ledger, output: Path) -> None:
+    """Refuse to begin where a run with the same output has begun: its answers would be paid again."""
+    from scrimp.routing.batch import runs
+
+    if runs.latest(ledger, output=output) is not None:
+        raise UsageError(
+            f"a run that writes {output} is not finished", hint="Go on with it (--resume), or start anew (--overwrite)."
+        )
 
 
 def _give_up_old(ledger: Ledger, output: Path) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from scrimp.routing.decide import Decision
 
-__all__ = ["decision_blocks", "decision_line", "steps_table"]
+__all__ = ["decision_blocks", "decision_line", "neighbour_table", "steps_table"]
 
 
 def _usd(usd: float | None) -> str:
@@ -29,8 +29,8 @@ def decision_line(decision: Decision) -> str:
     if decision.plan is not None:
         expected = decision.plan["expected"]
         return (
-            f"{decision.plan['text']}: predicted quality {expected['quality']:.0%}, about {_usd(expected['cost_usd'])}, "
-            f"at most {_usd(expected['bound_usd'])}"
+            f"{decision.plan['text']}: predicted quality {expected['quality']:.0%}, "
+            f"about {_usd(expected['cost_usd'])}, at most {_usd(expected['bound_usd'])}"
         )
     taken = decision.choice.taken
     return (
@@ -201,3 +201,18 @@ def steps_table(steps: Sequence[Mapping[str, Any]]) -> Table:
         ],
         title="steps",
     )  # fmt: skip
+
+
+def neighbour_table(near: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the prompts of the log that are most like the one explained, and what came of them."""
+    rows = []
+    for each in near:
+        text = "(not kept)" if each["prompt"] is None else " ".join(each["prompt"].split())
+        labels = ", ".join(f"{arm} {reward:g}" for arm, reward in each["labels"].items()) or "-"
+        short = text if len(text) <= 60 else text[:59] + "…"
+        rows.append((each["id"], f"{each['similarity']:.2f}", each["arm"] or "-", labels, short))
+    return Table(
+        (Column("id"), Column("like", "right"), Column("arm"), Column("labels"), Column("prompt")),
+        rows,
+        title="nearest in the log",
+    )

@@ -147,14 +147,17 @@ Which = Annotated[
 @app.command()
 def show(
     which: Which = "last",
-    explain: Annotated[bool, typer.Option("-x", "--explain", help="Only the decision.")] = False,
+    explain: Annotated[
+        bool, typer.Option("-x", "--explain", help="Only the decision, and its neighbours in the log.")
+    ] = False,
     json: JsonOption = False,
 ) -> int:
     """Show one request: prompt, answer, every attempt, and the decision as it was made."""
     from scrimp.routing.decide import Decision
     from scrimp.routing.history import attempts_of, find, labels_of, steps_of
+    from scrimp.routing.neighbours import neighbours
 
-    from .explain import decision_blocks, steps_table
+    from .explain import decision_blocks, neighbour_table, steps_table
 
     ledger = session.ledger_to_read()
     row = find(ledger, which)
@@ -173,6 +176,9 @@ def show(
         "labels": labels,
         "steps": steps,
     }
+    near = neighbours(ledger, row["id"]) if explain else []
+    if explain:
+        data["neighbours"] = near
     blocks: list[str | Table] = []
     if not explain:
         blocks.append(f"{row['id']}  {row['created_at']}  profile {row['profile']}  {row['status']}")
@@ -191,6 +197,8 @@ def show(
         ]
     if decision is not None:
         blocks += ["", *decision_blocks(decision)]
+    if near:
+        blocks += ["", neighbour_table(near)]
     return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
 
 

@@ -143,7 +143,8 @@ def comparable(prompt: Prompt) -> bool:
     if prompt.schema is not None:
         return True
     short = (
-        r"\bhow (?:many|much|old|far|long|tall)\b|\bwhat (?:is|are) the (?:value|sum|number|result|capital|name|answer)\b"
+        r"\bhow (?:many|much|old|far|long|tall)\b"
+        r"|\bwhat (?:is|are) the (?:value|sum|number|result|capital|name|answer)\b"
         r"|\b(?:calculate|compute|evaluate|solve|simplify)\b|\byes or no\b|\btrue or false\b|\bone word\b|\bonly\b"
         r"|\b(?:which|who|when|where)\b.{0,80}\?|^\s*\(?[A-D][).:]\s|\\frac|\\boxed|\d\s*[-+*/=^]\s*\d|\bJSON\b"
     )

@@ -9,7 +9,7 @@ agreement and the judge need calls of their own, which the plan of a cascade mak
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from scrimp.profiles.errors import UsageError
@@ -193,11 +193,11 @@ def _from_spec(spec: str, *, name: str, timeout_s: float | None, calls: bool, na
         )
     if kind in _CALLING and not calls:
         raise UsageError(f"--check {name}: {kind} asks a model, which is not done here")
-    check = builders[kind](argument, name)
+    check: Check = builders[kind](argument, name)
     if timeout_s is not None and hasattr(check, "timeout_s"):
-        from dataclasses import replace
-
-        return replace(check, timeout_s=timeout_s)  # type: ignore[type-var, no-any-return]  # they are dataclasses
+        timed: Any = check
+        limited: Check = replace(timed, timeout_s=timeout_s)
+        return limited
     return check
 
 

@@ -88,10 +88,14 @@ def _ease(decision: str | None) -> float | None:
 def _labelled(ledger: Ledger) -> list[dict[str, Any]]:
     """Return the latest answers of known worth, newest first: the newest label of the best source counts."""
     marks = ", ".join("?" * len(TRUTH))
+    newest = (
+        "SELECT max(o.id) FROM labels o WHERE o.request_id = l.request_id AND o.arm = l.arm "  # noqa: S608 - constants
+        f"AND o.source IN ({marks})"
+    )
     return ledger.rows(
         "SELECT l.request_id, l.arm, l.reward, l.weight, q.decision FROM labels l "  # noqa: S608 - constants
-        f"JOIN requests q ON q.id = l.request_id WHERE l.source IN ({marks}) AND l.id = (SELECT max(o.id) FROM labels o WHERE o.request_id = l.request_id "
-        f"AND o.arm = l.arm AND o.source IN ({marks})) ORDER BY l.id DESC LIMIT ?",
+        f"JOIN requests q ON q.id = l.request_id WHERE l.source IN ({marks}) AND l.id = ({newest}) "
+        "ORDER BY l.id DESC LIMIT ?",
         (*TRUTH, *TRUTH, _RECENT),
     )
 

@@ -582,13 +582,10 @@ def instructions_in(prompt: str) -> tuple[Check, ...]:
             spelt = f"{least or ''}..{'' if most is None else most}" if least != most else f"{n}"
             found.append(CountCheck(what, least, most, f"{what}:{spelt}"))
     quoted = r"[\"“'‘]([^\"”'’]{1,60})[\"”'’]"
+    lacking = r"\b(?:do not|don['’]t|never|avoid|without)\s+(?:use|using|include|including|mention|mentioning)?\s*"
     wordings: tuple[tuple[str, Literal["has", "lacks", "starts", "ends"]], ...] = (
         (rf"\b(?:include|use|mention|contain)\s+the\s+(?:keyword|word|phrase)\s+{quoted}", "has"),
-        (
-            rf"\b(?:do not|don['’]t|never|avoid|without)\s+(?:use|using|include|including|mention|mentioning)?\s*"
-            rf"the\s+(?:keyword|word|phrase)\s+{quoted}",
-            "lacks",
-        ),
+        (rf"{lacking}the\s+(?:keyword|word|phrase)\s+{quoted}", "lacks"),
         (rf"\b(?:start|begin)\s+(?:your\s+\w+\s+)?with\s+(?:the\s+(?:word|phrase|words)\s+)?{quoted}", "starts"),
         (rf"\b(?:end|finish)\s+(?:your\s+\w+\s+)?with\s+(?:the\s+(?:word|phrase|words)\s+)?{quoted}", "ends"),
     )

@@ -204,8 +204,8 @@ def quality_report(ledger: Ledger | None, *, since: str | None = None, profile: 
     )
     labels: dict[tuple[str, str], dict[str, float]] = {}
     for row in ledger.rows(
-        f"SELECT l.request_id, l.arm, l.source, l.reward FROM labels l JOIN requests q ON q.id = l.request_id WHERE {some} "  # noqa: S608 - constants
-        "ORDER BY l.id",
+        "SELECT l.request_id, l.arm, l.source, l.reward FROM labels l "  # noqa: S608 - constants
+        f"JOIN requests q ON q.id = l.request_id WHERE {some} ORDER BY l.id",
         tuple(parameters),
     ):
         labels.setdefault((row["request_id"], row["arm"]), {})[row["source"]] = float(row["reward"])

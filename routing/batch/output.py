@@ -168,14 +168,8 @@ class Journal:
         TryAgainError
             If another run writes it now.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_EXCL if new else 0)
         try:
-            fd = os.open(path, flags, 0o600)
-        except FileExistsError:
-            raise UsageError(
-                f"{path} is there: another run is not finished",
-                hint="Go on with it (--resume), or start anew (--overwrite).",
-            ) from None
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}") from None
         try:
@@ -185,6 +179,12 @@ class Journal:
             raise TryAgainError(
                 f"the run that writes {path} is still going", hint="Wait for it, or stop it with Ctrl-C."
             ) from None
+        if new and os.fstat(fd).st_size > 0:  # an empty one was left by a run that had not begun
+            os.close(fd)
+            raise UsageError(
+                f"{path} is there: another run is not finished",
+                hint="Go on with it (--resume), or start anew (--overwrite).",
+            )
         return cls(path, fd)
 
     def append(self, lines: Sequence[bytes]) -> list[tuple[int, int]]:

@@ -461,12 +461,20 @@ def _joined(fit: Outcomes, test: Outcomes) -> tuple[Outcomes, frozenset[str]]:
     a, b = fit.only(shared), test.only(shared)
     known = frozenset(a.ids)
     b = b.take([i for i, identifier in enumerate(b.ids) if identifier not in known])
-    stack = {name: np.concatenate([getattr(a, name), getattr(b, name)]) for name in ("score", "cost_usd")}
-    tokens = {name: np.concatenate([getattr(a, name), getattr(b, name)]) for name in ("input_tokens", "output_tokens")}
-    lists = {
-        name: getattr(a, name) + getattr(b, name) for name in ("ids", "sources", "categories", "prompts", "answers")
-    }
-    return replace(a, **stack, **tokens, **lists, gold=()), known
+    joined = replace(
+        a,
+        ids=a.ids + b.ids,
+        sources=a.sources + b.sources,
+        categories=a.categories + b.categories,
+        prompts=a.prompts + b.prompts,
+        answers=a.answers + b.answers,
+        gold=(),
+        score=np.concatenate([a.score, b.score]),
+        cost_usd=np.concatenate([a.cost_usd, b.cost_usd]),
+        input_tokens=np.concatenate([a.input_tokens, b.input_tokens]),
+        output_tokens=np.concatenate([a.output_tokens, b.output_tokens]),
+    )
+    return joined, known
 
 
 def _metrics(scores: Floats, costs: Floats, best_score: Floats, best_cost: Floats, area: Floats) -> dict[str, Estimate]:

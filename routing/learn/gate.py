@@ -37,7 +37,7 @@ MIN_CHANGED: Final = 20
 """Decisions that differ, with outcomes for both arms in effect, below which nothing can be told."""
 
 PATIENCE: Final = 500
-"""From so many outcomes, times the number of the test, it is made in any case; below, only where it may show something."""
+"""From so many outcomes, times the number of the test, it is made anyway; below, only where it may show something."""
 
 MAX_UNSUPPORTED: Final = 0.1
 """Share of the changed decisions that may lie where the log has no support; they count as no gain."""
@@ -239,8 +239,8 @@ def _too_early(j: Judgement, level: float) -> str | None:
         return f"the new router itself foresees no gain on the {j.n_changed:,} decisions that change; {kept}"
     more = math.ceil(j.n * ((0.5 * needed / j.expected_gain) ** 2 - 1.0))
     return (
-        f"too early to test: a gain as small as the new router foresees ({_usd(j.expected_gain)} a prompt) would not show "
-        f"on {j.n:,} outcomes; about {more:,} more labels on {j.neediest or 'each arm'}, and {kept}"
+        f"too early to test: a gain as small as the new router foresees ({_usd(j.expected_gain)} a prompt) would not "
+        f"show on {j.n:,} outcomes; about {more:,} more labels on {j.neediest or 'each arm'}, and {kept}"
     )
 
 

@@ -134,6 +134,17 @@ def rows_of(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def _has_begun(world):
+    from scrimp.routing.batch import runs
+    from scrimp.routing.ledger import open_ledger
+
+    path = world / "home" / "scrimp.db"
+    if not path.exists():
+        return False
+    with open_ledger(path) as ledger:
+        return runs.latest(ledger) is not None
+
+
 def audit(world):
     from scrimp.routing import budget
     from scrimp.routing.ledger import open_ledger
@@ -157,7 +168,7 @@ def test_killed_at_a_random_moment_and_resumed(worker, world, slow_server, seed)
         os.kill(pid, signal.SIGKILL)
         worker.wait(pid)
     output = world / "out.jsonl"
-    if not output.exists() and not (world / "out.jsonl.partial").exists():
+    if not output.exists() and not _has_begun(world):
         code = worker.wait(begin(worker, world))  # killed before the run had begun
     else:
         code = worker.wait(resume(worker, world))

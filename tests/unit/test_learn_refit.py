@@ -63,10 +63,21 @@ def test_the_array_policy_is_the_policy():
             for j in range(m)
         ]  # fmt: skip
         choice = choose(
-            options, wtp_usd=0.1, min_quality=bar, default_arm="a0", guard="strange" if guard else None, rng=random.Random(0)
+            options,
+            wtp_usd=0.1,
+            min_quality=bar,
+            default_arm="a0",
+            guard="strange" if guard else None,
+            rng=random.Random(0),
         )
         (mine,) = greedy(
-            quality[None], cost[None], feasible[None], wtp_usd=0.1, min_quality=bar, default=0, guarded=np.array([guard])
+            quality[None],
+            cost[None],
+            feasible[None],
+            wtp_usd=0.1,
+            min_quality=bar,
+            default=0,
+            guarded=np.array([guard]),
         )
         assert (None if mine < 0 else f"a{mine}") == choice.arm
 
@@ -107,7 +118,9 @@ def test_a_fitted_router_reads_back_as_it_was(shipped, tmp_path):
 def test_token_shifts_follow_what_was_counted(shipped):
     log = world(shipped, 300, output_tokens=np.tile([50.0, 800.0], (300, 1)))
     seen = fit(shipped, ARMS, log, version="r0001").router.predict(log.embeddings, log.surface, ARMS)
-    assert np.median(seen.output_tokens_p50[:, 1]) / np.median(seen.output_tokens_p50[:, 0]) == pytest.approx(16, rel=0.2)
+    assert np.median(seen.output_tokens_p50[:, 1]) / np.median(seen.output_tokens_p50[:, 0]) == pytest.approx(
+        16, rel=0.2
+    )
 
 
 def test_weights_undo_selection_within_bounds():
@@ -151,9 +164,7 @@ def test_a_better_router_is_promoted_and_its_labels_are_used_up(shipped):
     data = result.to_dict(version="r0001", candidate="r0001")
     assert data["gain_utility"]["low"] > 0
     assert set(data["judgement"]["values"]) == {"current", "new", "best single", "random mix"}
-    again = refit(
-        log, shipped, result.fitted.router, POOL, version="r0002", n_tests=0, watermark=result.last_label
-    )
+    again = refit(log, shipped, result.fitted.router, POOL, version="r0002", n_tests=0, watermark=result.last_label)
     assert again.verdict.word in ("refused", "no-change")
     assert "fresh" in again.verdict.reasons[0] or "alike" in again.verdict.reasons[0]
 
@@ -189,7 +200,12 @@ def test_data_that_cannot_teach(shipped, case, word, message):
     elif case == "one label":
         log = labelled(np.array([[1.0, np.nan]]), embeddings=log.embeddings[:1], surface=log.surface[:1])
     elif case in ("all good", "all bad"):
-        log = labelled(np.full((100, 2), float(case == "all good")), embeddings=log.embeddings, surface=log.surface, arms=("small", "large"))
+        log = labelled(
+            np.full((100, 2), float(case == "all good")),
+            embeddings=log.embeddings,
+            surface=log.surface,
+            arms=("small", "large"),
+        )
     elif case == "one arm labelled":
         one = np.column_stack([log.judged[:, 0], nan[:, 0]])
         log = labelled(one, embeddings=log.embeddings, surface=log.surface, arms=("small", "large"))
@@ -201,7 +217,7 @@ def test_data_that_cannot_teach(shipped, case, word, message):
     assert result.verdict.word == word
     assert message in " ".join(result.verdict.reasons)
     assert not result.verdict.tested
-    assert result.certificate.status == "not-enough-data"
+    assert result.fitted is None or case == "nothing fresh"
 
 
 def test_one_arm_is_nothing_to_choose_between(shipped):
@@ -216,7 +232,9 @@ def test_labels_that_contradict_are_told(shipped):
     log = world(shipped, 120)
     twice = log.take(np.concatenate([np.arange(60), np.arange(60)]))
     judged = np.concatenate([np.ones((60, 2)), np.zeros((60, 2))])
-    log = labelled(judged, embeddings=twice.embeddings, surface=twice.surface, text_key=twice.text_key, arms=("small", "large"))
+    log = labelled(
+        judged, embeddings=twice.embeddings, surface=twice.surface, text_key=twice.text_key, arms=("small", "large")
+    )
     assert contradictions(log) == (60, 60)
     result = refit(log, shipped, shipped, POOL, version="r0001")
     assert not result.promoted

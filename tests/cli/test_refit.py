@@ -1,0 +1,325 @@
+"""Learning from the command line: imports, status, refits, versions, replay; and data that cannot teach."""
+
+import fcntl
+import json
+import os
+import sqlite3
+
+import numpy as np
+import pytest
+
+from scrimp.routing.ledger import instant, open_ledger
+from scrimp.routing.predict import SHIPPED, load_router
+
+ARMS = ("small", "large")
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    return load_router(SHIPPED, tmp_path_factory.mktemp("routers"))
+
+
+@pytest.fixture
+def fill(home, shipped):
+    """Write prompts with outcomes of both arms into the log, as an import does, without embedding anything."""
+
+    def write(
+        n, *, quality=(0.9, 0.9), arms=ARMS, source="import", seed=0, embedder=None, at=1.7e9, step=1.0, text=None
+    ):
+        rng = np.random.default_rng(seed)
+        marks = shipped.weights.landmarks
+        x = marks[rng.integers(0, len(marks), n)] + 0.02 * rng.normal(size=(n, marks.shape[1]))
+        x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype("<f4")
+        surface = json.dumps([round(float(v), 4) for v in shipped.weights.surface_mean])
+        right = (rng.random((n, len(arms))) < np.array(quality)[: len(arms)]).astype(float)
+        with open_ledger(home / "scrimp.db") as ledger, ledger.transaction():
+            for i in range(n):
+                key = f"x{seed}{i:024d}"[:26]
+                ledger.insert(
+                    "requests",
+                    {"id": key, "created_at": instant(at + step * i), "command": "ask" if source != "import" else source,
+                     "profile": "test", "status": "ok", "arm": arms[0], "embedding": x[i].tobytes(), "surface": surface,
+                     "embedder_id": embedder or shipped.embedder_id, "prompt": text},
+                )  # fmt: skip
+                for a, arm in enumerate(arms):
+                    ledger.insert(
+                        "labels",
+                        {"request_id": key, "arm": arm, "reward": right[i, a], "source": source, "at": instant(at)},
+                    )
+
+    return write
+
+
+def refit(scrimp, path, *argv):
+    done = scrimp("refit", "--json", "-p", path, *argv)
+    assert done.code == 0, done.err
+    return json.loads(done.out)
+
+
+def current(scrimp):
+    return next(
+        each["name"] for each in json.loads(scrimp("router", "list", "--json").out)["versions"] if each["current"]
+    )
+
+
+def test_the_loop(scrimp, profile, fill):
+    """Outcomes in, a better router in force, shown, compared, undone."""
+    path = profile(small="ok", large="ok", extra="[policy]\nwtp_usd = 0.002\n")
+    fill(900, quality=(0.9, 0.5))
+    status = json.loads(scrimp("learn", "status", "--json", "-p", path).out)
+    assert status["n_labels"] == 1800
+    assert [each["n_judges"] for each in status["arms"]] == [900, 900]
+    assert sum(each["n"] for each in status["clusters"]) == 900
+    data = refit(scrimp, path)
+    assert data["verdict"] in ("promoted", "no-change"), data["reasons"]
+    assert set(data) >= {"schema_version", "verdict", "reasons", "n_labels", "version", "gain_utility", "certificate"}
+    assert set(data["gain_utility"]) >= {"estimate", "low", "high"}
+    assert data["n_labels"] == 1800
+
+
+def test_promotion_show_diff_replay_and_rollback(scrimp, profile, fill):
+    path = profile(small="ok", large="ok", extra="[policy]\nwtp_usd = 0.1\n")
+    fill(1000, quality=(0.92, 0.55))
+    data = refit(scrimp, path)
+    assert data["verdict"] == "promoted", data["reasons"]
+    assert data["gain_utility"]["low"] > 0
+    assert data["version"] == current(scrimp) == "r0001"
+    shown = json.loads(scrimp("router", "show", "--json").out)
+    assert shown["verdict"]["verdict"] == "promoted"
+    assert shown["card"]["layers"]
+    assert "in force" in scrimp("router", "show").out
+    diff = json.loads(scrimp("router", "diff", "shipped", "r0001", "--json", "-p", path).out)
+    assert diff["n_changed"] > 0
+    replayed = json.loads(scrimp("replay", "--router", "shipped", "--json", "-p", path).out)
+    assert replayed["n"] == 1000
+    route = json.loads(scrimp("route", "--json", "-p", path, "name a colour").out)
+    assert route["router_version"] == "r0001"
+    again = refit(scrimp, path)
+    assert again["verdict"] in ("refused", "no-change")
+    assert scrimp("router", "rollback").code == 0
+    assert current(scrimp) == "shipped"
+    assert scrimp("router", "rollback").code == 2
+    assert scrimp("router", "promote", "r0001").code == 0
+    assert current(scrimp) == "r0001"
+
+
+def test_quiet_says_one_line_on_change_and_nothing_else(scrimp, profile, fill):
+    path = profile(small="ok", large="ok")
+    assert scrimp("refit", "-q", "-p", path) == type(scrimp("--version"))(0, "", "")
+    fill(1000, quality=(0.92, 0.55))
+    done = scrimp("refit", "-q", "-p", path)
+    assert (done.code, done.out) == (0, "")
+    assert done.err.count("\n") == 1
+    assert "r0001 is in force" in done.err
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("empty log", "no labels"),
+        ("one label", "1 labelled prompt is too few"),
+        ("all good", "labels are good"),
+        ("ratings only", "ratings or redos"),
+        ("another embedder", "another embedder"),
+        ("clock went back", "the clock went back"),
+        ("contradictions", "contradict"),
+    ],
+)
+def test_bad_data_is_told_and_changes_nothing(scrimp, profile, fill, home, case, message):
+    path = profile(small="ok", large="ok")
+    if case == "one label":
+        fill(1, arms=("small",))
+    elif case == "all good":
+        fill(60, quality=(1.0, 1.0))
+    elif case == "ratings only":
+        fill(60, source="rating", quality=(0.5, 0.5))
+    elif case == "another embedder":
+        fill(60, embedder="someone-elses@1234")
+    elif case == "clock went back":
+        fill(60, step=-3600.0)
+    elif case == "contradictions":
+        fill(60, quality=(1.0, 1.0))
+        with open_ledger(home / "scrimp.db") as ledger, ledger.transaction() as conn:
+            conn.execute(
+                "INSERT INTO labels (request_id, arm, reward, source, at) "
+                "SELECT request_id, arm, 0.0, 'import', at FROM labels WHERE arm = 'small'"
+            )
+    data = refit(scrimp, path)
+    assert data["verdict"] != "promoted"
+    assert message in " ".join([*data["reasons"], *data["notes"]])
+    assert current(scrimp) == data["version"] == "shipped"
+
+
+def test_one_arm(scrimp, profile, fill):
+    path = profile(small="ok")
+    fill(60, arms=("small",))
+    data = refit(scrimp, path)
+    assert (data["verdict"], data["version"]) == ("no-change", "shipped")
+    assert "one arm" in data["reasons"][0]
+
+
+def test_a_corrupt_version_in_force_is_told_and_left(scrimp, profile, fill, home):
+    path = profile(small="ok", large="ok")
+    fill(1000, quality=(0.92, 0.55))
+    assert refit(scrimp, path)["verdict"] == "promoted"
+    (home / "routers" / "r0001" / "router.npz").write_bytes(b"not an array")
+    data = refit(scrimp, path)
+    assert data["verdict"] == "refused"
+    assert "cannot be read" in data["reasons"][0]
+    assert (home / "routers" / "current").read_text().strip() == "r0001"
+    assert "checksum" in scrimp("router", "list").out
+    assert scrimp("router", "show").code == 0
+    assert scrimp("router", "rollback").code == 0
+    assert current(scrimp) == "shipped"
+
+
+def test_two_refits_at_once_give_one_75(scrimp, profile, home):
+    path = profile(small="ok", large="ok")
+    (home / "routers").mkdir(parents=True)
+    handle = os.open(home / "routers" / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    done = scrimp("refit", "-p", path)
+    assert done.code == 75
+    assert "another refit" in done.err
+    os.close(handle)
+    assert scrimp("refit", "-p", path).code == 0
+
+
+def test_force_is_logged_and_shows_in_the_list(scrimp, profile, fill):
+    path = profile(small="ok", large="ok")
+    fill(60, quality=(0.6, 0.6))
+    data = refit(scrimp, path, "--force")
+    assert (data["verdict"], data["forced"]) == ("promoted", True)
+    assert "FORCED" in scrimp("router", "list").out
+
+
+def outcome_file(folder, n, *, names=("small", "large"), score=1.0):
+    path = folder / "outcomes.jsonl"
+    rows = [
+        {"id": f"q{i}", "source": "s", "prompt": f"What is {i} plus {i}?",
+         "models": {name: {"score": score, "input_tokens": 9, "output_tokens": 5, "cost_usd": 0.001} for name in names}}
+        for i in range(n)
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_import_matches_arms_then_models_and_does_not_double(scrimp, profile, tmp_path, home):
+    path = profile(small="ok", large="echo")
+    file = outcome_file(tmp_path, 5, names=("small", "openai/echo", "nobody"))
+    done = json.loads(scrimp("learn", "import", file, "-p", path, "--json").out)
+    assert done["matched"] == {"small": "small", "openai/echo": "large"}
+    assert done["unmatched"] == ["nobody"]
+    assert (done["n_prompts"], done["n_new"], done["n_labels"]) == (5, 5, 10)
+    again = json.loads(scrimp("learn", "import", file, "-p", path, "--json").out)
+    assert (again["n_new"], again["n_labels"]) == (0, 0)
+    changed = json.loads(scrimp("learn", "import", outcome_file(tmp_path, 5, score=0.0), "-p", path, "--json").out)
+    assert (changed["n_new"], changed["n_labels"]) == (0, 10)
+    assert json.loads(scrimp("log", "--json").out)["rows"] == [], "what was imported was not asked"
+    assert json.loads(scrimp("spend", "--json", "-p", path).out)["rows"] == [], "and cost nothing here"
+    assert scrimp("log", "purge", "--yes").code == 0
+    assert json.loads(scrimp("learn", "status", "--json", "-p", path).out)["n_prompts"] == 0
+
+
+def test_imports_that_cannot_be_read_write_nothing(scrimp, profile, tmp_path):
+    path = profile(small="ok", large="ok")
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"id": "a", "prompt": "x", "models": {"small": {"score": 1}}}\n{"id": "b", "prompt": "y"}\n')
+    done = scrimp("learn", "import", bad, "-p", path)
+    assert done.code == 78
+    assert "bad.jsonl:2" in done.err
+    assert json.loads(scrimp("learn", "status", "--json", "-p", path).out)["n_prompts"] == 0
+    assert scrimp("learn", "import", tmp_path / "none", "-p", path).code == 2
+    stranger = scrimp("learn", "import", outcome_file(tmp_path, 1, names=("nobody",)), "-p", path)
+    assert stranger.code == 2
+    assert "nobody" in stranger.err
+
+
+def test_the_log_of_llm(scrimp, profile, tmp_path):
+    path = profile(small="ok", large="echo")
+    file = tmp_path / "logs.db"
+    with sqlite3.connect(file) as conn:
+        conn.execute(
+            "CREATE TABLE responses (id TEXT, model TEXT, prompt TEXT, system TEXT, response TEXT, "
+            "datetime_utc TEXT, input_tokens INTEGER, output_tokens INTEGER)"
+        )
+        conn.execute("INSERT INTO responses VALUES ('1', 'ok', 'name a fruit', NULL, 'apple', '2026-01-01', 5, 1)")
+        conn.execute("INSERT INTO responses VALUES ('2', 'other', 'name a tree', NULL, 'oak', '2026-01-02', 5, 1)")
+    conn.close()
+    done = json.loads(scrimp("learn", "import", file, "-p", path, "--json").out)
+    assert (done["kind"], done["n_new"], done["n_labels"], done["unmatched"]) == ("llm log", 1, 0, ["other"])
+    (worth,) = json.loads(scrimp("learn", "status", "--json", "-p", path).out)["worth_labelling"]
+    assert worth["prompt"] == "name a fruit"
+    assert scrimp("rate", worth["id"], "good").code == 0
+    (tmp_path / "no.db").write_bytes(b"SQLite format 3\x00 broken")
+    assert scrimp("learn", "import", tmp_path / "no.db", "-p", path).code == 78
+
+
+def test_an_audit_asks_the_best_arm_and_labels_both(scrimp, profile, server):
+    path = profile(small="ok", large="echo")
+    for text in ("first question", "second question", "third question"):
+        assert scrimp("ask", "-p", path, "-m", "small", text).code == 0
+    before = len(server.chats)
+    done = scrimp(
+        "learn", "audit", "--max-usd", "0.50", "-n", "2", "--check", "re:question", "-m", "large", "-p", path, "--json"
+    )
+    assert done.code == 0, done.err
+    audit = json.loads(done.out)
+    assert (audit["n_pool"], audit["n_asked"], audit["n_labelled"], audit["n_lost"]) == (3, 2, 4, 2)
+    assert len(server.chats) == before + 2
+    assert 0 < audit["charged_usd"] <= 0.5
+    status = json.loads(scrimp("learn", "status", "--json", "-p", path).out)
+    assert status["sources"] == {"audit": 4}
+    assert [each["n_judges"] for each in status["arms"]] == [2, 2]
+    rest = json.loads(scrimp("learn", "audit", "--max-usd", "0.5", "-m", "large", "-p", path, "--json").out)
+    assert rest["n_pool"] == 1, "what was audited is not drawn again"
+    assert json.loads(scrimp("learn", "status", "--json", "-p", path).out)["sources"]["agreement"] == 1
+
+
+def test_an_audit_stops_at_its_own_cap(scrimp, profile, server):
+    path = profile(small="ok", large="ok")
+    assert scrimp("ask", "-p", path, "-m", "small", "a question").code == 0
+    before = len(server.chats)
+    audit = json.loads(scrimp("learn", "audit", "--max-usd", "0.000001", "-m", "large", "-p", path, "--json").out)
+    assert audit["n_asked"] == 0
+    assert "--max-cost" in audit["stopped"]
+    assert len(server.chats) == before
+
+
+def test_replay_and_explain_of_what_was_asked(scrimp, profile):
+    path = profile(small="ok", large="ok")
+    for text in ("name a colour", "name another colour"):
+        assert scrimp("ask", "-p", path, "-m", "small", text).code == 0
+    assert scrimp("rate", "good").code == 0
+    cheap = json.loads(scrimp("replay", "--json", "--wtp", "0.0000001", "-p", path).out)
+    dear = json.loads(scrimp("replay", "--json", "--wtp", "100", "-p", path).out)
+    assert (cheap["n"], cheap["n_changed"]) == (2, 0)
+    assert dear["n_changed"] == 2
+    assert dear["cost_usd"]["estimate"] > 0
+    assert dear["quality"]["low"] <= dear["quality"]["estimate"] <= dear["quality"]["high"]
+    assert json.loads(scrimp("replay", "--json", "--since", "2999-01-01", "-p", path).out)["n"] == 0
+    assert scrimp("replay", "--since", "yesterday", "-p", path).code == 2
+    assert scrimp("replay", "--router", "r0009", "-p", path).code == 78
+    shown = json.loads(scrimp("log", "show", "last", "--explain", "--json").out)
+    assert shown["neighbours"][0]["prompt"] == "name a colour"
+    assert "nearest in the log" in scrimp("log", "show", "last", "--explain").out or shown["neighbours"]
+
+
+def test_a_timer_where_there_is_no_systemd_is_a_line_for_cron(scrimp, profile, home, monkeypatch):
+    from scrimp.routing import timer
+
+    monkeypatch.setattr(timer.shutil, "which", lambda name: None)
+    done = json.loads(scrimp("refit", "--install-timer", "weekly", "--json", "-p", profile(small="ok")).out)
+    assert done["method"] == "cron"
+    assert done["lines"][1].startswith("17 4 * * 1 SCRIMP_HOME=")
+    assert "refit --quiet" in done["lines"][1]
+    assert scrimp("refit", "--install-timer", "hourly").code == 2
+
+
+def test_the_units_of_the_timer():
+    from scrimp.routing.timer import unit_files
+
+    files = unit_files("daily", ["/opt/my tools/scrimp", "refit", "--quiet"], "/home/x/100%")
+    assert "OnCalendar=daily" in files["scrimp-refit.timer"]
+    assert 'ExecStart="/opt/my tools/scrimp" refit --quiet' in files["scrimp-refit.service"]
+    assert "Environment=SCRIMP_HOME=/home/x/100%%" in files["scrimp-refit.service"]

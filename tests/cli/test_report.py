@@ -1,0 +1,72 @@
+"""`scrimp report`: what the log says of quality."""
+
+import json
+
+import pytest
+
+from scrimp.routing.report import quantile, tep, wilson
+
+
+def report(scrimp, *argv):
+    done = scrimp("report", "--json", *argv)
+    assert done.code == 0, done.err
+    return json.loads(done.out)
+
+
+def test_nothing_is_known_of_an_empty_log(scrimp, home):
+    data = report(scrimp)
+    assert data["requests"] == 0
+    for name in ("success", "cost_per_success_usd", "schema_validity", "escalation", "latency_p50_s"):
+        assert data[name] is None
+    assert "unknown" in scrimp("report").out
+
+
+def test_success_and_its_price_escalation_and_checks(scrimp, profile):
+    good, bad = "say@text=It_is_42", "say@text=no_idea"
+    path = profile(small=bad, large=good)
+    ids = []
+    for question in ("6 x 7?", "7 x 6?"):
+        done = scrimp("ask", "--json", "-p", path, "--plan", "small ? checks > large", "--check", "number:42", question)
+        assert done.code == 0, done.err
+        ids.append(json.loads(done.out)["id"])
+    assert scrimp("ask", "-p", profile(small=good), "hello").code == 0  # nothing is known of this one
+    scrimp("rate", ids[1], "bad")
+    data = report(scrimp)
+    assert (data["requests"], data["known"], data["right"]) == (3, 2, 1)
+    assert data["success"] == 0.5
+    charged = sum(row["charged_usd"] for row in json.loads(scrimp("log", "--json").out)["rows"] if row["id"] in ids)
+    assert data["cost_per_success_usd"] == pytest.approx(charged)
+    assert data["escalation"] == 1.0
+    assert data["latency_p95_s"] >= data["latency_p50_s"] > 0
+    (check,) = data["checks"]
+    # It passed two of large's answers, one of which was rated, and bad at that.
+    assert (check["n_pass"], check["n_fail"], check["n_labelled"], check["precision"]) == (2, 2, 1, 0.0)
+    assert check["recall"] is None
+    arms = {arm["arm"]: arm for arm in data["arms"]}
+    assert arms["large"]["success"] == 0.5
+    assert arms["small"]["success"] is None
+    assert "precision" in scrimp("report").out
+    assert report(scrimp, "-p", "nobody")["requests"] == 0
+
+
+def test_schema_validity(scrimp, profile):
+    schema = '{"type": "object", "required": ["answer"]}'
+    assert scrimp("ask", "-p", profile(small="json"), "--schema", schema, "x").code == 0
+    assert scrimp("ask", "-p", profile(small="ok"), "--schema", schema, "x").code == 7
+    data = report(scrimp)
+    assert (data["schema_requests"], data["schema_validity"]) == (2, 0.5)
+
+
+def test_token_elasticity_of_performance():
+    assert tep(0.9, 300.0, 0.6, 100.0) == 0.25  # half as good again, for three times the tokens
+    assert tep(0.9, 100.0, 0.6, 100.0) is None
+    assert tep(None, 1.0, 0.5, 2.0) is None
+    assert tep(0.5, 1.0, 0.0, 2.0) is None
+
+
+def test_quantiles_and_intervals():
+    assert quantile([3.0, 1.0, 2.0, 4.0], 0.5) == 2.5
+    assert quantile([1.0], 0.95) == 1.0
+    assert wilson(0, 0) is None
+    low, high = wilson(5, 10)
+    assert 0.2 < low < 0.5 < high < 0.8
