@@ -38,9 +38,6 @@ from scrimp.routing.learn.outcomes import read_outcomes
 from scrimp.routing.learn.refit import refit
 from scrimp.routing.predict import SHIPPED, ArmInfo, load_router
 
-WEEK = 200
-"""Prompts a week."""
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -63,7 +60,7 @@ FLASH, PRO, JAMBA, LLAMA = (
 SETTINGS = (
     Setting("known models", "mmlu_pro_overlap", ((LLAMA, "small"), (FLASH, "medium"), (PRO, "large")), 0.01, named=True),
     Setting("strangers", "mmlu_pro_overlap", ((LLAMA, "small"), (PRO, "large")), 0.01, named=False),
-    Setting("strangers, one dearer than good", "mmlu_pro_overlap", ((FLASH, "small"), (JAMBA, "large")), 0.1, named=False),
+    Setting("strangers, one dearer than good", "mmlu_pro_overlap", ((FLASH, "small"), (JAMBA, "large")), 0.01, named=False),
     Setting("GPT-4 and Mixtral", "routellm_mmlu", (("Mixtral-8x7B-Instruct-v0.1", "small"), ("gpt-4-1106-preview", "large")), 0.05, named=False),
 )  # fmt: skip
 PRICES = {  # USD per million tokens in and out, December 2024
@@ -118,13 +115,14 @@ def world(setting, folder, cache):
     return log, bench
 
 
-def hidden(log, chosen, chance):
-    """Return the log with only the drawn arms' cells."""
+def hidden(log, chosen, chance, asked):
+    """Return the log with only the drawn arms' cells, and all cells of the prompts that were audited."""
     rows = np.arange(len(log))
 
     def only(values):
         out = np.full(values.shape, np.nan)
         out[rows, chosen] = values[rows, chosen]
+        out[asked] = values[asked]
         return out
 
     reward = only(log.judged)
@@ -135,32 +133,36 @@ def hidden(log, chosen, chance):
                          "input_tokens", "feasible", "text_key")
         },
         reward=reward, judged=reward, weight=np.where(np.isnan(reward), 0.0, 1.0), chance=chance, chosen=chosen,
-        propensity=chance[rows, chosen], output_tokens=only(log.output_tokens), cost_usd=only(log.cost_usd),
+        propensity=np.where(asked, np.nan, chance[rows, chosen]), output_tokens=only(log.output_tokens), cost_usd=only(log.cost_usd),
     )  # fmt: skip
 
 
-def live(truth, bench, shipped, *, epsilon, full, seed, refits=True):
-    """Live through the log week by week; return each prompt's utility and the verdicts."""
+def live(truth, bench, shipped, *, epsilon, full, seed, refits=True, week=200, audits=0.0):
+    """Live through the log week by week; return each prompt's utility and the verdicts.
+
+    `audits` is the share of prompts on which the arms that were not drawn are asked as well (their cost is not counted).
+    """
     rng = np.random.default_rng(seed)
     n, m = truth.judged.shape
     current, n_tests, watermark = shipped, 0, 0
     chosen, chance = np.zeros(n, np.intp), np.zeros((n, m))
+    asked = rng.random(n) < audits
     verdicts = []
-    for start in range(0, n, WEEK):
-        rows = np.arange(start, min(start + WEEK, n))
+    for start in range(0, n, week):
+        rows = np.arange(start, min(start + week, n))
         part = truth.take(rows)
         seen = predict_in_parts(current, part.embeddings, part.surface, bench.arms)
         best = bench.decide(seen, part.input_tokens, part.feasible)
         pi = np.full((len(rows), m), epsilon / m)
         pi[np.arange(len(rows)), best] += 1.0 - epsilon
         chosen[rows] = (pi.cumsum(axis=1) > rng.random((len(rows), 1))).argmax(axis=1)
-        chance[rows] = pi
+        chance[rows] = pi + (1.0 - pi) * audits
         if not refits or rows[-1] + 1 >= n:
             continue
         so_far = truth.take(np.arange(rows[-1] + 1))
         if not full:
-            so_far = hidden(so_far, chosen[: rows[-1] + 1], chance[: rows[-1] + 1])
-        result = refit(so_far, shipped, current, bench, version=f"r{start // WEEK + 1:04d}", n_tests=n_tests,
+            so_far = hidden(so_far, chosen[: len(so_far)], chance[: len(so_far)], asked[: len(so_far)])
+        result = refit(so_far, shipped, current, bench, version=f"r{start // week + 1:04d}", n_tests=n_tests,
                        watermark=watermark, seed=seed)  # fmt: skip
         verdicts.append(result.verdict.word)
         if result.verdict.tested:
@@ -173,9 +175,9 @@ def live(truth, bench, shipped, *, epsilon, full, seed, refits=True):
 
 def replay(args):
     shipped = load_router(SHIPPED, Path("/nonexistent"))
-    for setting in SETTINGS:
+    for setting in SETTINGS if args.only is None else [SETTINGS[args.only]]:
         truth, bench = world(setting, args.outcomes, args.cache)
-        for order in ("file", "shuffled"):
+        for order in args.orders:
             curves: dict[str, list] = {}
             counts: Counter = Counter()
             for seed in range(args.seeds):
@@ -194,14 +196,20 @@ def replay(args):
                     ("oracle", utility.max(axis=1)),
                 ):
                     curves.setdefault(name, []).append(values)
-                for name, full in (("weekly refits", False), ("full information", True)):
-                    values, verdicts = live(log, bench, shipped, epsilon=args.epsilon, full=full, seed=seed)
+                for name, full, audits in (
+                    ("weekly refits", False, 0.0),
+                    ("and 5% audited", False, 0.05),
+                    ("full information", True, 0.0),
+                ):
+                    values, verdicts = live(
+                        log, bench, shipped, epsilon=args.epsilon, full=full, seed=seed, week=args.week, audits=audits
+                    )
                     curves.setdefault(name, []).append(values)
                     counts.update((name, verdict) for verdict in verdicts)
             print(f"\n{setting.name}: {setting.file}, n = {len(truth)}, wtp ${setting.wtp_usd}, {order} order, "
                   f"epsilon {args.epsilon}, {args.seeds} seeds; USD of utility per 1,000 prompts", flush=True)  # fmt: skip
             quarters = np.array_split(np.arange(len(truth)), 4)
-            for name in ("shipped", "weekly refits", "full information", "best single", "oracle"):
+            for name in ("shipped", "weekly refits", "and 5% audited", "full information", "best single", "oracle"):
                 values = np.array(curves[name])
                 gain = values.mean(axis=1) - np.array(curves["shipped"]).mean(axis=1)
                 each = " ".join(f"{1000 * values[:, q].mean():8.3f}" for q in quarters)
@@ -285,7 +293,7 @@ def simulate(args):
     )
 
 
-def scale(args):
+def scale(_args):
     rng = np.random.default_rng(0)
     n, m = 100_000, 10
     shipped = load_router(SHIPPED, Path("/nonexistent"))
@@ -302,7 +310,10 @@ def scale(args):
                    output_tokens=np.full((n, m), 200.0), cost=np.full((n, m), np.nan))  # fmt: skip
     for name, part in (
         ("every arm's outcome (1,000,000 cells)", log),
-        ("the drawn arm's outcome (100,000 cells)", hidden(log, rng.integers(0, m, n), np.full((n, m), 0.1))),
+        (
+            "the drawn arm's outcome (100,000 cells)",
+            hidden(log, rng.integers(0, m, n), np.full((n, m), 0.1), np.zeros(n, bool)),
+        ),
     ):
         begun, cpu = time.perf_counter(), time.process_time()
         result = refit(part, shipped, shipped, bench, version="r0001")
@@ -317,6 +328,9 @@ def main():
     parser.add_argument("--cache", type=Path, default=Path("/tmp/scrimp-embeddings"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epsilon", type=float, default=0.05)
+    parser.add_argument("--week", type=int, default=200, help="prompts a week")
+    parser.add_argument("--only", type=int, help="one setting, by its number")
+    parser.add_argument("--orders", nargs="+", default=["file", "shuffled"])
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--years", type=int, default=400)
     args = parser.parse_args()

@@ -58,7 +58,7 @@ print(reply.choices[0].message.content)
 
 def once(argv, env):
     began = time.perf_counter()
-    done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True)
     took = time.perf_counter() - began
     if done.returncode:
         raise SystemExit(f"{argv} failed:\n{done.stderr.decode()}")
@@ -102,7 +102,11 @@ def main():
             """)
         )
         scripts = {}
-        for name, text in (("typer", TYPER), ("fastembed", FASTEMBED), ("litellm", LITELLM.format(url=server.base_url))):
+        for name, text in (
+            ("typer", TYPER),
+            ("fastembed", FASTEMBED),
+            ("litellm", LITELLM.format(url=server.base_url)),
+        ):
             scripts[name] = home / f"{name}_script.py"
             scripts[name].write_text(text)
         prompt = "Prove that 2 is prime"

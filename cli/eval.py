@@ -129,7 +129,7 @@ def _cascade(files: list[Path], fit: str | None, seed: int, embed: Any, *, as_js
     columns = (
         ("aiq", "AIQ", 3), ("accuracy", "accuracy", 3), ("cost_usd_per_1k", "USD/1k", 3),
         ("balanced_gain", "gain", 4), ("gain_at_cost", "gain at its cost", 4),
-        ("cost_save", "saved", 3), ("cost_save_1pt", "saved -1pt", 3),
+        ("cost_save", "saved", 3), ("cost_save_1pt", "saved -1pt", 3), ("tep", "TEP", 3),
     )  # fmt: skip
     rows = []
     for row in report.rows:
@@ -143,9 +143,9 @@ def _cascade(files: list[Path], fit: str | None, seed: int, embed: Any, *, as_js
         rows.append([row.router, *cells])
     best, oracle = report.best_single, report.oracle
     rows.append(
-        [f"best single: {best['model']}", "-", f"{best['accuracy']:.3f}", f"{best['cost_usd_per_1k']:.3f}", *"----"]
+        [f"best single: {best['model']}", "-", f"{best['accuracy']:.3f}", f"{best['cost_usd_per_1k']:.3f}", *"-----"]
     )
-    rows.append(["oracle of one model", "-", f"{oracle['accuracy']:.3f}", f"{oracle['cost_usd_per_1k']:.3f}", *"----"])
+    rows.append(["oracle of one model", "-", f"{oracle['accuracy']:.3f}", f"{oracle['cost_usd_per_1k']:.3f}", *"-----"])
     table = Table(
         (Column("router"), *(Column(title, "right") for _, title, _ in columns)),
         rows,

@@ -148,10 +148,14 @@ def _short(text: str | None, width: int = 48) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def _status_blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
     blocks: list[str | Table] = []
     sources = ", ".join(f"{n:,} {source}" for source, n in data["sources"].items()) or "none yet"
-    blocks.append(f"{data['n_prompts']:,} prompts of profile {data['profile']}; labels: {sources}")
+    blocks.append(f"{_count(data['n_prompts'], 'prompt')} of profile {data['profile']}; labels: {sources}")
     blocks.append(
         Table(
             (
@@ -198,8 +202,8 @@ def _status_blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
             )
         )  # fmt: skip
     blocks.append(
-        f"{data['n_fresh']:,} fresh outcomes may judge the next refit (100 are the least); "
-        f"{data['n_tests']} tests since the last promotion"
+        f"{_count(data['n_fresh'], 'fresh outcome')} may judge the next refit (100 are the least); "
+        f"{_count(data['n_tests'], 'test')} since the last promotion"
     )
     return (*blocks, *(f"note: {note}" for note in data["notes"]))
 

@@ -1,6 +1,7 @@
 """The manual, from the commands themselves: docs/commands.md, the man page and the completion scripts.
 
-`python -m scrimp.cli.manual` writes them into a checkout; `--check` says which of them have drifted, and changes nothing.
+`python -m scrimp.cli.manual` writes them into a checkout; `--check` says which of them have drifted,
+and changes nothing.
 """
 
 from __future__ import annotations

@@ -55,9 +55,7 @@ def probe(
     asker = Asker(
         session.make_decider(loaded.profile), session.ledger(), attempt=attempt, key=session.find_key, say=say
     )
-    report = run(
-        asker, arm, max_nano=session.parse_usd(max_usd, "--max-usd") or 0, limit=limit, on_item=_progress
-    )
+    report = run(asker, arm, max_nano=session.parse_usd(max_usd, "--max-usd") or 0, limit=limit, on_item=_progress)
     ability = report.ability
     version = None
     if ability is not None and not dry_place:
@@ -72,7 +70,8 @@ def probe(
     lines = [f"{report.arm} ({report.model}): {n_right} of {n_scored} right, {format_usd(report.charged_nano)} spent"]
     if ability is not None:
         lines.append(
-            f"ability {ability.mean:+.2f} [{ability.low:+.2f}, {ability.high:+.2f}] (90% credible; {ability.prior_mean:+.2f} "
+            f"ability {ability.mean:+.2f} [{ability.low:+.2f}, {ability.high:+.2f}] "
+            f"(90% credible; {ability.prior_mean:+.2f} "
             f"was assumed from tier and price)"
         )
     messages = []
@@ -92,7 +91,13 @@ def probe(
         "charged_usd": usd_from_nano(report.charged_nano),
         "ability": None
         if ability is None
-        else {"mean": ability.mean, "sd": ability.sd, "low": ability.low, "high": ability.high, "prior": ability.prior_mean},
+        else {
+            "mean": ability.mean,
+            "sd": ability.sd,
+            "low": ability.low,
+            "high": ability.high,
+            "prior": ability.prior_mean,
+        },
         "served": list(report.served),
         "ended_early": report.ended_early,
         "router_version": version,

@@ -115,7 +115,12 @@ def show(version: Name = None, json: JsonOption = False) -> int:
     if layers:
         blocks.append(
             Table(
-                (Column("arm or model"), Column("outcomes", "right"), Column("quality is"), Column("shift sd", "right")),
+                (
+                    Column("arm or model"),
+                    Column("outcomes", "right"),
+                    Column("quality is"),
+                    Column("shift sd", "right"),
+                ),
                 [
                     (key, f"{layer['n_outcomes']:,}", "calibrated" if layer["calibrated"] else "prior",
                      f"{layer['shift_sd']:.2f}")

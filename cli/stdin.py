@@ -67,7 +67,7 @@ def read_stdin(*, has_prompt: bool, explicit: bool, quiet: bool = False) -> str 
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
         return None  # /dev/null and other devices
     if _shell_reads(fd):
-        # A loop's input, or a wrapper script's: only the user knows. Nothing of it is taken unasked, or left out unsaid.
+        # A loop's input, or a wrapper script's: only the user knows. Nothing is taken unasked, or left out unsaid.
         if not quiet and _ready(fd, 0.0):
             say("standard input is the calling shell's too: not read (give - to read it, or -q for silence)")
         return None

@@ -304,7 +304,7 @@ def _from_command(arm: Arm, env: Mapping[str, str]) -> Secret:
     """Return the first line that an arm's command prints; nothing it prints ever gets into an error."""
     import subprocess
 
-    command = arm.key_cmd or ()
+    command: tuple[str, ...] = tuple(arm.key_cmd or ())
     what = f"arm {arm.name!r}: key_cmd ({command[0]})"
     try:
         done = subprocess.run(
@@ -397,8 +397,8 @@ def _locked(paths: Paths) -> Iterator[None]:
 
 def _keyring() -> Any:
     try:
-        import keyring
-        import keyring.errors
+        import keyring  # pyright: ignore[reportMissingImports] - an extra
+        import keyring.errors  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise ConfigError(
             "the system keyring needs an extra", hint="Install it with `pip install 'scrimp[keyring]'`."

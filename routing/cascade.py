@@ -83,8 +83,8 @@ class Stage:
     arms
         Asked one after the other; the same name twice is two samples.
     gate
-        What lets the plan stop here: the name of a check, `*` for all checks, `agree` for arms that agree; None
-        stops always.
+        What lets the plan stop here: the name of a check, `*` for all checks, `agree` for arms that agree (of a
+        single arm: with one that was asked before); None stops always.
     how
         Which of several answers is the stage's: the first that the others agree with, a vote's, or the best by a check
         or judge.
@@ -185,7 +185,7 @@ def read_plan(text: str, arms: Sequence[str], gates: Sequence[str], *, repair: b
             raise UsageError(f"--plan: no check {gate!r} to stop at", hint=f"There are: {', '.join(known)}.")
         if gate == "checks" and not gates:
             raise UsageError("--plan stops at checks, and there are none", hint="Give one with --check.")
-        if gate == "agree" and len(names) < 2:
+        if gate == "agree" and len(names) < 2 and not stages:
             raise UsageError("--plan: one answer cannot agree with itself: give two, as in a + b ? agree")
         if len(names) > 1 and how == "one" and gate != "agree":
             raise UsageError(f"--plan: say what becomes of several answers: {calls} vote, best, or ? agree")
@@ -249,6 +249,10 @@ def _plan_table(order: tuple[str, ...], gates: tuple[str, ...], comparable: bool
             Plan((Stage((first, first), "agree"), Stage((second,))), repair)
             for first, second in itertools.combinations(order, 2)
         ]
+        plans += [
+            Plan((Stage((first, second), "agree"), Stage((third,), "agree"), Stage((fourth,))), repair)
+            for first, second, third, fourth in itertools.combinations(order, 4)
+        ]
         plans += [Plan((Stage(trio, None, "vote"),)) for trio in itertools.combinations(order[-5:], 3)]
     return tuple(plans)
 
@@ -276,6 +280,7 @@ def stage_values(
     powers: Mapping[str, tuple[Floats, Floats]],
     *,
     same_wrong: float = 0.2,
+    earlier: tuple[str, ...] = (),
 ) -> tuple[Floats, Floats]:
     """Return `(K,)` P(stops and is right) and `(K,)` P(stops) of a stage, given each node of difficulty.
 
@@ -287,6 +292,8 @@ def stage_values(
         `(K,)` P(pass | right) and `(K,)` P(pass | wrong) of each gate at the nodes.
     same_wrong
         P(two wrong answers are the same).
+    earlier
+        The arms of the stages before, which did not agree.
     """
     q = quality[stage.arms[0]]
     always = np.ones_like(q)
@@ -294,7 +301,7 @@ def stage_values(
         if stage.gate is None:
             return q, always
         if stage.gate == "agree":
-            return q * 0.0, q * 0.0
+            return _joins(q, [quality[arm] for arm in earlier], same_wrong)
         given_right, given_wrong = powers[stage.gate]
         return q * given_right, q * given_right + (1.0 - q) * given_wrong
     if stage.how == "vote":
@@ -318,6 +325,22 @@ def stage_values(
     if stage.gate is None:  # the first stands, whether or not the others agree
         return q, always
     return agree_right, agree_right + agree_wrong
+
+
+def _joins(q: Floats, earlier: Sequence[Floats], same_wrong: float) -> tuple[Floats, Floats]:
+    """Return P(right and as one of the earlier answers says) and P(as one of them says), given that those differed.
+
+    Of answers that differ at most one is right: it is with the odds of exactly one against none, these all apart.
+    """
+    none = np.prod([1.0 - each for each in earlier], axis=0) * (1.0 - same_wrong)
+    one = sum(
+        each * np.prod([1.0 - other for k, other in enumerate(earlier) if k != j], axis=0)
+        for j, each in enumerate(earlier)
+    )
+    some = one / np.maximum(one + none, _MARGIN)
+    joins_right = q * some * _SAME_RIGHT
+    n_wrong = len(earlier) - some
+    return joins_right, joins_right + (1.0 - q) * (1.0 - (1.0 - same_wrong) ** n_wrong)
 
 
 def _majority(chances: Sequence[Floats]) -> Floats:
@@ -412,7 +435,7 @@ class _Table:
     """What does not depend on the prompt: the stages that plans are made of, and each plan as their indices."""
 
     plans: Sequence[Plan]
-    stages: list[tuple[Stage, bool]]
+    stages: list[tuple[Stage, bool, tuple[str, ...]]]
     index: NDArray[np.intp]
     names: list[str]
     calls: Floats
@@ -454,15 +477,17 @@ class Planner:
         known = self._tables.get(id(plans))
         if known is not None and known.plans is plans:  # it holds them, so that the id stays theirs
             return known
-        stages: dict[tuple[Stage, bool], int] = {}  # with whether an earlier stage has asked this arm already
+        # With whether an earlier stage has asked this arm already, and whom the answer may agree with.
+        stages: dict[tuple[Stage, bool, tuple[str, ...]], int] = {}
         index = np.full((len(plans), max((len(plan.stages) for plan in plans), default=1)), -1, dtype=np.intp)
         for i, plan in enumerate(plans):
             for j, stage in enumerate(plan.stages):
-                again = any(arm in before.arms for before in plan.stages[:j] for arm in stage.arms)
-                index[i, j] = stages.setdefault((stage, again), len(stages))
+                again = any(arm in each.arms for each in plan.stages[:j] for arm in stage.arms)
+                before = tuple(arm for each in plan.stages[:j] for arm in each.arms) if stage.gate == "agree" else ()
+                index[i, j] = stages.setdefault((stage, again, before), len(stages))
         names = sorted({arm for plan in plans for arm in plan.arms})
         calls = np.array([[plan.arms.count(name) for name in names] for plan in plans], dtype=np.float64)
-        sizes = np.array([len(stage.arms) for stage, _ in stages], dtype=np.float64)
+        sizes = np.array([len(stage.arms) for stage, _, _ in stages], dtype=np.float64)
         table = _Table(
             plans,
             list(stages),
@@ -500,8 +525,8 @@ class Planner:
         right = np.zeros((len(table.stages) + 1, n_nodes))
         stops = np.zeros((len(table.stages) + 1, n_nodes))
         cost = np.zeros(len(table.stages) + 1)
-        for i, (stage, again) in enumerate(table.stages):
-            right[i], stops[i] = stage_values(stage, by_arm, powers, same_wrong=self.same_wrong)
+        for i, (stage, again, before) in enumerate(table.stages):
+            right[i], stops[i] = stage_values(stage, by_arm, powers, same_wrong=self.same_wrong, earlier=before)
             if again:
                 right[i] *= 1.0 - REPEATS
             cost[i] = sum(costs[arm] for arm in stage.arms) + (extra.get(stage.gate, 0) if stage.gate else 0)

@@ -451,7 +451,7 @@ class Cascader:
         if stage.how == "best":
             ranked = sorted(held, key=lambda each: (_rank(each.verdicts), -held.index(each)), reverse=True)
             return ranked[0], True
-        if len(stage.arms) == 1:
+        if len(stage.arms) == 1 and stage.gate != "agree":
             return held[0], stage.gate is None
         quality = [run.decision.choice.option(each.answer.arm).quality for each in held]
         numbers = groups([each.answer.text for each in held], embed=self.embed)
@@ -462,6 +462,8 @@ class Cascader:
             )
             run.progress.notes.append(note)
             return held[won if won is not None else 0], True
+        if len(stage.arms) == 1:
+            return self._join(run, held[0])
         verdict = AgreeCheck(len(stage.arms), (), "agree").compare(
             [each.answer.text for each in held], embed=self.embed
         )
@@ -470,8 +472,21 @@ class Cascader:
         for each in held:
             each.verdicts = (*each.verdicts, verdict)
             run.steps[each.step] = replace(run.steps[each.step], verdicts=each.verdicts)
+            self._record(run, each, [verdict])
         best = max(range(len(held)), key=lambda i: (numbers[i] == numbers[0], quality[i]))
         return held[best], not verdict.failed
+
+    def _join(self, run: _Run, mine: _Held) -> tuple[_Held, bool]:
+        """Return a single arm's answer, and whether one of the answers before it says the same."""
+        before = [step.text or "" for step in run.steps if step.kind == "ask" and step.text and step.seq <= mine.step]
+        numbers = groups([mine.answer.text, *before], embed=self.embed)
+        agreeing = sum(number is not None and number == numbers[0] for number in numbers[1:])
+        said = f"{agreeing} of {len(before)} earlier answers agree"
+        verdict = Verdict("agree", "pass" if agreeing else "fail", said)
+        mine.verdicts = (*mine.verdicts, verdict)
+        run.steps[mine.step] = replace(run.steps[mine.step], verdicts=mine.verdicts)
+        self._record(run, mine, [verdict])
+        return mine, agreeing > 0
 
     def _call(
         self,
@@ -590,17 +605,22 @@ class Cascader:
         fresh = verdicts[len(held.verdicts) :]
         held.verdicts = tuple(verdicts)
         run.steps[held.step] = replace(run.steps[held.step], verdicts=held.verdicts)
-        if run.progress.logged and run.ask.keep != "money":
-            write_labels(
-                self.asker.ledger,
-                run.decision.id,
-                held.answer.arm,
-                fresh,
-                {check.name: check.kind for check in self.checks} | {"agree": "agree"},
-                at=instant(self.asker.clock()),
-                keep_evidence=run.ask.keep == "all",
-            )
-            self._write(run, run.steps[held.step], again=True)
+        self._record(run, held, fresh)
+
+    def _record(self, run: _Run, held: _Held, fresh: Sequence[Verdict]) -> None:
+        """Put an answer's verdicts on record, and the fresh ones among the labels."""
+        if not run.progress.logged or run.ask.keep == "money":
+            return
+        write_labels(
+            self.asker.ledger,
+            run.decision.id,
+            held.answer.arm,
+            fresh,
+            {check.name: check.kind for check in self.checks} | {"agree": "agree"},
+            at=instant(self.asker.clock()),
+            keep_evidence=run.ask.keep == "all",
+        )
+        self._write(run, run.steps[held.step], again=True)
 
     def _paid(self, run: _Run, check: AgreeCheck | JudgeCheck, held: _Held) -> Verdict:
         """Return the verdict of a check that calls models."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["label_weight", "learned_powers", "learned_spread", "observations", "write_labels"]
 
-_RECENT: Final = 5_000
+_RECENT: Final = 1_000
 """How many of the latest labelled answers are looked at: a check's power changes with what it is used for."""
 
 TRUTH: Final = ("rating", "import", "probe", "audit")
@@ -85,42 +85,45 @@ def _ease(decision: str | None) -> float | None:
     return math.fsum(math.log(q / (1.0 - q)) for q in qualities) / len(qualities) if qualities else None
 
 
-def _labelled(ledger: Ledger) -> list[dict[str, Any]]:
-    """Return the latest answers of known worth, newest first: the newest label of the best source counts."""
+def _labelled(ledger: Ledger, columns: str, joins: str, where: str, limit: int) -> list[dict[str, Any]]:
+    """Return the latest labels that say how good an answer was, newest first: of an answer's the newest counts."""
     marks = ", ".join("?" * len(TRUTH))
     newest = (
         "SELECT max(o.id) FROM labels o WHERE o.request_id = l.request_id AND o.arm = l.arm "  # noqa: S608 - constants
         f"AND o.source IN ({marks})"
     )
     return ledger.rows(
-        "SELECT l.request_id, l.arm, l.reward, l.weight, q.decision FROM labels l "  # noqa: S608 - constants
-        f"JOIN requests q ON q.id = l.request_id WHERE l.source IN ({marks}) AND l.id = ({newest}) "
-        "ORDER BY l.id DESC LIMIT ?",
-        (*TRUTH, *TRUTH, _RECENT),
+        f"SELECT l.request_id, l.arm, l.reward, l.weight, q.decision, {columns} FROM labels l "  # noqa: S608 - constants
+        f"JOIN requests q ON q.id = l.request_id {joins} WHERE l.source IN ({marks}) AND l.id = ({newest}) AND {where} "
+        f"ORDER BY l.id DESC LIMIT {limit}",
+        (*TRUTH, *TRUTH),
     )
 
 
 def observations(ledger: Ledger) -> dict[str, list[Observation]]:
     """Return, for each check of the log, its verdicts on answers whose worth became known otherwise."""
     found: dict[str, list[Observation]] = {}
-    for row in _labelled(ledger):
-        steps = ledger.rows(
-            "SELECT verdicts FROM steps WHERE request_id = ? AND arm = ? AND kind = 'ask' AND outcome = 'answered' "
-            "ORDER BY taken DESC, seq DESC LIMIT 1",
-            (row["request_id"], row["arm"]),
-        )
+    rows = _labelled(
+        ledger,
+        "s.verdicts",
+        "JOIN steps s ON s.request_id = l.request_id AND s.arm = l.arm AND s.kind = 'ask'",
+        # Of several answers of one arm, the label is about the one that was given.
+        "s.verdicts <> '[]' AND (s.taken = 1 OR NOT EXISTS (SELECT 1 FROM steps t WHERE t.request_id = s.request_id "
+        "AND t.arm = s.arm AND t.kind = 'ask' AND t.id <> s.id AND (t.taken = 1 OR t.id > s.id)))",
+        _RECENT,
+    )
+    for row in rows:
         ease = _ease(row["decision"])
-        for step in steps:
-            for verdict in json.loads(step["verdicts"] or "[]"):
-                if verdict["outcome"] != "abstain":
-                    found.setdefault(verdict["check"], []).append(
-                        Observation(
-                            verdict["outcome"] == "pass",
-                            float(row["reward"]),
-                            1.0 if ease is None else ease,
-                            float(row["weight"] or 1.0),
-                        )
+        for verdict in json.loads(row["verdicts"] or "[]"):
+            if verdict["outcome"] != "abstain":
+                found.setdefault(verdict["check"], []).append(
+                    Observation(
+                        verdict["outcome"] == "pass",
+                        float(row["reward"]),
+                        1.0 if ease is None else ease,
+                        float(row["weight"] or 1.0),
                     )
+                )
     return found
 
 
@@ -133,12 +136,17 @@ def learned_powers(ledger: Ledger, checks: Sequence[Check]) -> dict[str, Power]:
 def learned_spread(ledger: Ledger) -> float:
     """Return how much hidden difficulty moves all arms alike, from prompts on which several answers were labelled."""
     by_request: dict[str, dict[str, tuple[float, float]]] = {}
-    for row in _labelled(ledger):
+    marks = ", ".join(f"'{source}'" for source in TRUTH)
+    several = (
+        f"l.request_id IN (SELECT m.request_id FROM labels m WHERE m.source IN ({marks}) "  # noqa: S608 - constants
+        "GROUP BY m.request_id HAVING count(DISTINCT m.arm) > 1)"
+    )
+    for row in _labelled(ledger, "NULL AS verdicts", "", several, _RECENT):
         try:
             arms = json.loads(row["decision"] or "")["arms"]
             quality = next(float(arm["quality"]) for arm in arms if arm["name"] == row["arm"])
         except (ValueError, KeyError, TypeError, StopIteration):
             continue
         by_request.setdefault(row["request_id"], {})[row["arm"]] = (quality, float(row["reward"]))
-    several = [arms for arms in by_request.values() if len(arms) > 1]
-    return fit_spread(several[:500]) if len(several) >= 10 else SPREAD
+    known = [arms for arms in by_request.values() if len(arms) > 1]
+    return fit_spread(known) if len(known) >= 10 else SPREAD

@@ -71,13 +71,14 @@ class SchemaCheck(BaseCheck):
 
     @cached_property
     def _validator(self) -> Any:
-        import jsonschema
+        from jsonschema.validators import validator_for
 
-        return jsonschema.validators.validator_for(self.schema)(self.schema)
+        return validator_for(self.schema)(self.schema)
 
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""
         import jsonschema
+        from referencing.exceptions import Unresolvable
 
         del given
         try:
@@ -88,7 +89,7 @@ class SchemaCheck(BaseCheck):
             first = next(iter(self._validator.iter_errors(value)), None)
         except jsonschema.SchemaError as error:
             raise UsageError(f"{self.name} is not a JSON Schema: {error.message[:SHOWN]}") from None
-        except (RecursionError, jsonschema.exceptions._WrappedReferencingError) as error:  # noqa: SLF001 - it has no public name
+        except (RecursionError, Unresolvable) as error:
             return self.abstained(f"the schema cannot be followed to its end: {str(error)[:SHOWN]}")
         if first is None:
             return self.passed()

@@ -209,6 +209,7 @@ def remove(ledger: Ledger, request_id: str) -> None:
     """Forget a request: its text, features, trace and labels. Its money stays."""
     with ledger.transaction() as conn:
         conn.execute("DELETE FROM labels WHERE request_id = ?", (request_id,))
+        conn.execute("DELETE FROM outcomes WHERE request_id = ?", (request_id,))
         conn.execute("DELETE FROM steps WHERE request_id = ?", (request_id,))
         conn.execute("UPDATE attempts SET error = NULL, usage = NULL WHERE request_id = ?", (request_id,))
         conn.execute("DELETE FROM requests WHERE id = ?", (request_id,))
@@ -219,7 +220,7 @@ def purge(ledger: Ledger, *, before: str | None = None) -> int:
     where, parameters = ("1", ()) if before is None else ("created_at < ?", (before,))
     with ledger.transaction() as conn:
         chosen = f"SELECT id FROM requests WHERE {where}"  # noqa: S608 - constants
-        for table in ("labels", "steps"):
+        for table in ("labels", "steps", "outcomes"):
             conn.execute(f"DELETE FROM {table} WHERE request_id IN ({chosen})", parameters)  # noqa: S608 - constants
         conn.execute(f"UPDATE attempts SET error = NULL, usage = NULL WHERE request_id IN ({chosen})", parameters)  # noqa: S608 - constants
         n_removed = conn.execute(f"DELETE FROM requests WHERE {where}", parameters).rowcount  # noqa: S608 - constants
@@ -234,6 +235,7 @@ def retire(ledger: Ledger, *, profile: str, before: str) -> int:
         return 0
     with ledger.transaction() as conn:
         conn.execute(f"DELETE FROM labels WHERE request_id IN ({old})", (before, profile))  # noqa: S608 - constants
+        conn.execute(f"DELETE FROM outcomes WHERE request_id IN ({old})", (before, profile))  # noqa: S608 - constants
         conn.execute("DELETE FROM requests WHERE created_at < ? AND profile = ?", (before, profile))
         return int(conn.execute("SELECT changes()").fetchone()[0])
 

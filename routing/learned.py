@@ -167,7 +167,9 @@ class LearnedRouter:
         """Return `(n, p + 1) float64`: centred embedding, scaled surface features, and 1."""
         w = self.weights
         standardised = np.clip((surface - w.surface_mean) / w.surface_sd, -3.0, 3.0) * SURFACE_SCALE
-        return np.concatenate([embeddings - w.centre, standardised, np.ones((len(surface), 1))], axis=1)
+        return np.concatenate(
+            [embeddings - w.centre, standardised, np.ones((len(surface), 1))], axis=1, dtype=np.float64
+        )
 
     def known(self, model: str) -> int | None:
         """Return the position of a known model's head; a name without its date fits where one dated name does."""

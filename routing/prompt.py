@@ -203,9 +203,10 @@ def load_schema(raw: str, *, what: str) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise DataError(f"{what}: a JSON Schema is an object, not a {type(schema).__name__}")
     import jsonschema
+    from jsonschema.validators import validator_for
 
     try:
-        jsonschema.validators.validator_for(schema).check_schema(schema)
+        validator_for(schema).check_schema(schema)
     except jsonschema.SchemaError as error:
         where = "/".join(str(part) for part in error.absolute_path) or "the top"
         raise DataError(f"{what}: not a JSON Schema, at {where}: {error.message}") from None

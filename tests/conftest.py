@@ -121,5 +121,7 @@ def profile(home, server, tmp_path):
 
 def environment(home: Path, **extra: str) -> dict[str, str]:
     """Return the environment of a scrimp run as a process of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SCRIMP_", "OPENAI", "ANTHROPIC"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SCRIMP_", "OPENAI", "ANTHROPIC"))
+    }
     return {**kept, "SCRIMP_HOME": str(home), **extra}

@@ -245,7 +245,9 @@ class Engine:
     async def _go_through(self, *, last: bool) -> None:
         """Read, decide and hand out the rows, a window at a time; stay at most one window ahead."""
         rows = self.rows()
-        size = max(_LEAST_WINDOW, min(WINDOW, self.stats.n_rows // 20))
+        # Small, so that true costs soon count; large enough that no arm runs dry while the next one is planned.
+        widest = max(lane.most for lane in self._lanes.values())
+        size = min(WINDOW, max(_LEAST_WINDOW, self.stats.n_rows // 20, 2 * widest))
         while self.stats.stopping is None:
             window = await asyncio.to_thread(self.chooser.read, rows, size)
             if not window:

@@ -154,7 +154,8 @@ def latest(ledger: Ledger | None, *, output: Path | None = None, retrying: bool 
     if ledger is None:
         return None
     states = ("running", "stopped", "finished") if retrying else ("running", "stopped")
-    where, parameters = f"status IN ({', '.join('?' * len(states))})", list(states)
+    parameters: list[str] = [*states]
+    where = f"status IN ({', '.join('?' * len(states))})"
     if output is not None:
         where += " AND output = ?"
         parameters.append(str(output))

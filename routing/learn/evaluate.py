@@ -203,7 +203,7 @@ def _estimate(values: Floats | Sequence[float]) -> Estimate:
 def _check(outcomes: Outcomes) -> None:
     if len(outcomes.models) < 2:
         raise DataError(
-            f"outcomes of one model only ({outcomes.models[0]}): there is nothing to choose between",
+            f"outcomes of one model only ({', '.join(outcomes.models)}): there is nothing to choose between",
             hint="an outcome file to evaluate on needs at least two models tried on the same prompts",
         )
     if not ((~np.isnan(outcomes.score)).sum(axis=1) >= 2).any():

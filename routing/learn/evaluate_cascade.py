@@ -38,6 +38,9 @@ __all__ = ["CascadeReport", "answer_codes", "evaluate_cascade", "plans_for", "si
 
 _FOLDS: Final = 4
 _WTP: Final = (0.0, *np.geomspace(3e-4, 30.0, 90).tolist())
+_BALANCED: Final = int(np.argmin(np.abs(np.array(_WTP) - 0.1)))
+"""The point of the sweep that is nearest to the preset `balanced`, $0.10 a right answer."""
+
 _INNER_WTP: Final = tuple(np.geomspace(1e-3, 10.0, 25).tolist())
 _SETTINGS: Final = ((8, 300.0), (8, 1000.0), (24, 300.0), (24, 1000.0), (64, 1000.0), (200, 1000.0))
 """(components, penalty) of the regressions that are averaged: none of them is chosen, so none is chosen by luck."""
@@ -141,12 +144,13 @@ def plans_for(models: Sequence[str], score: Floats, cost: Floats) -> list[Plan]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Data:
-    """What is judged: `(n, m)` scores, costs in USD and answer codes, and `(n, p)` embeddings and surface features."""
+    """What is judged: `(n, m)` scores, costs in USD, tokens in and out, and answer codes; `(n, p)` features."""
 
     ids: tuple[str, ...]
     models: tuple[str, ...]
     score: Floats
     cost: Floats
+    tokens: Floats
     codes: NDArray[np.int64]
     embeddings: Floats
     surface: Floats
@@ -299,6 +303,7 @@ def _usable(outcomes: Outcomes, embed: Callable[[Sequence[str]], NDArray[np.floa
         models,
         kept.score[:, columns],
         kept.cost_usd[:, columns],
+        kept.input_tokens[:, columns] + kept.output_tokens[:, columns],
         answer_codes(kept, models),
         np.asarray(embed(kept.prompts), dtype=np.float64),
         surface_matrix(kept.prompts),
@@ -312,6 +317,7 @@ class _Sweeps:
     score: dict[str, Floats]
     cost: dict[str, Floats]
     preset: dict[str, tuple[Floats, Floats]]
+    tokens: dict[str, Floats]
     taken: list[str]
     n_plans: int
 
@@ -323,6 +329,7 @@ def _judge(data: _Data, parts: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]
     score = {name: np.full((len(_WTP), n), np.nan) for name in names}
     cost = {name: np.full((len(_WTP), n), np.nan) for name in names}
     preset = {name: (np.full(n, np.nan), np.full(n, np.nan)) for name in ("at_cost", "save_1pt")}
+    tokens = {name: np.full(n, np.nan) for name in names}
     taken: list[str] = []
     n_plans = 0
     for fit, test in parts:
@@ -345,6 +352,11 @@ def _judge(data: _Data, parts: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]
             ):
                 score[name][w, test] = got[test][rows, plan]
                 cost[name][w, test] = paid[test][rows, plan]
+                if w == _BALANCED:
+                    for j in np.unique(plan).tolist():
+                        mine = test[plan == j]
+                        cells = (data.score[mine], data.tokens[mine], data.codes[mine], accuracy)
+                        tokens[name][mine] = simulate(plans[j], data.models, *cells)[1]
         # Settings chosen before the judged rows are seen, from rows left out within the fitted ones.
         best = int(np.lexsort((data.cost[fit].mean(axis=0), -accuracy))[0])
         best_cost, best_score = float(data.cost[fit, best].mean()), float(accuracy[best])
@@ -358,8 +370,8 @@ def _judge(data: _Data, parts: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]
                 preset[name][1][test] = paid[test][rows, plan]
             else:
                 preset[name][0][test], preset[name][1][test] = data.score[test, best], data.cost[test, best]
-        taken += [str(plans[j]) for j in _take(p_right, p_cost, 0.1).tolist()]
-    return _Sweeps(score, cost, preset, taken, n_plans)
+        taken += [str(plans[j]) for j in _take(p_right, p_cost, _WTP[_BALANCED]).tolist()]
+    return _Sweeps(score, cost, preset, tokens, taken, n_plans)
 
 
 def _interval(values: Sequence[float] | Floats) -> Estimate:
@@ -419,6 +431,11 @@ def evaluate_cascade(
         costs = weights @ sweeps.cost[name][:, judged].T
         area[name] = np.array([aiq(c, s, low, high) for c, s in zip(costs, scores, strict=True)])
         metrics = _metrics(scores, costs, best_score, best_cost, area[name])
+        base = int(single_cost[0].argmin())
+        metrics["tep"] = _tep(
+            scores[:, _BALANCED], weights @ sweeps.tokens[name][judged], single_score[:, base],
+            weights @ data.tokens[judged, base],
+        )  # fmt: skip
         if name == "cascade":
             metrics |= _preset(sweeps, judged, weights, best_score, best_cost)
         curve = tuple(zip(_WTP, costs[0].tolist(), scores[0].tolist(), strict=True))
@@ -481,7 +498,7 @@ def _metrics(scores: Floats, costs: Floats, best_score: Floats, best_cost: Float
     """Return the measures of a sweep: `(1 + n_draws, n_wtp)` mean scores and costs."""
     both = list(zip(costs, scores, best_cost, best_score, strict=True))
     at_cost = [float(s[c <= b * (1.0 + 1e-9)].max(initial=0.0)) - q for c, s, b, q in both]
-    at = int(np.argmin(np.abs(np.array(_WTP) - 0.1)))
+    at = _BALANCED
     return {
         "aiq": _interval(area),
         "perf_gain": _interval(scores.max(axis=1) / best_score - 1.0),
@@ -493,6 +510,16 @@ def _metrics(scores: Floats, costs: Floats, best_score: Floats, best_cost: Float
         "accuracy": _interval(scores[:, at]),
         "cost_usd_per_1k": _interval(1000.0 * costs[:, at]),
     }
+
+
+def _tep(score: Floats, tokens: Floats, base_score: Floats, base_tokens: Floats) -> Estimate:
+    """Return the Token Elasticity of Performance (EllieSQL) against the cheapest model, at the preset `balanced`.
+
+    (score / base_score - 1) / (tokens / base_tokens - 1).
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = (score / base_score - 1.0) / (tokens / base_tokens - 1.0)
+    return _interval(values) if np.isfinite(values).all() else Estimate(None)
 
 
 def _preset(

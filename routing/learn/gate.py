@@ -37,7 +37,7 @@ MIN_CHANGED: Final = 20
 """Decisions that differ, with outcomes for both arms in effect, below which nothing can be told."""
 
 PATIENCE: Final = 500
-"""From so many outcomes, times the number of the test, it is made anyway; below, only where it may show something."""
+"""From this effective size, times the test's number, it is made anyway; below, only where it may show something."""
 
 MAX_UNSUPPORTED: Final = 0.1
 """Share of the changed decisions that may lie where the log has no support; they count as no gain."""
@@ -139,7 +139,13 @@ class Certificate:
 
 
 def certify(
-    decisions: NDArray[np.intp], outcome: Floats, best: int, names: tuple[str, ...], *, target: float = 0.05
+    decisions: NDArray[np.intp],
+    outcome: Floats,
+    best: int,
+    names: tuple[str, ...],
+    *,
+    target: float = 0.05,
+    cheaper: NDArray[np.bool_] | None = None,
 ) -> Certificate:
     """Bound the share of prompts sent to a cheaper arm that the best arm would have answered and this one did not.
 
@@ -151,10 +157,13 @@ def certify(
         `(n, m)` observed quality, NaN where unknown; 0.5 or more is an answer.
     best
         Position of the best arm.
+    cheaper
+        `(m,)` which arms are cheaper than the best one; all others unless given.
     """
     import numpy as np
 
-    rows = np.flatnonzero((decisions >= 0) & (decisions != best))
+    counts = np.arange(len(names)) != best if cheaper is None else cheaper
+    rows = np.flatnonzero((decisions >= 0) & counts[np.maximum(decisions, 0)])
     mine, other = outcome[rows, decisions[rows]], outcome[rows, best]
     known = ~np.isnan(mine) & ~np.isnan(other)
     n = int(known.sum())
@@ -203,7 +212,7 @@ def judge_gain(judgement: Judgement, *, n_tests: int, alpha: float = ALPHA) -> V
     short = _shortage(j)
     if short:
         return Verdict("refused", short, False, level, low, high)
-    if j.n < PATIENCE * (n_tests + 1):
+    if min(j.n, j.ess) < PATIENCE * (n_tests + 1):
         early = _too_early(j, level)
         if early:
             return Verdict("refused", (early,), False, level, low, high)
@@ -226,18 +235,20 @@ def _usd(usd: float) -> str:
 def _too_early(j: Judgement, level: float) -> str | None:
     """Return why a test now would only waste outcomes and error, or None.
 
-    That is so where the gain that the new router itself foresees is less than half of what the test could show. Neither
-    number looks at the outcomes, so that waiting is no peeking.
+    That is so where the gain that the new router itself foresees is less than what the test could show (half of that,
+    where every arm's outcome is known: then new outcomes are cheap). Neither number looks at the outcomes, so that
+    waiting is no peeking.
     """
     if j.expected_gain is None or j.expected_se is None:
         return None
     needed = quantile_t(level, j.n) * j.expected_se
-    if j.expected_gain >= 0.5 * needed:
+    needed *= 0.5 if j.method == "direct" else 1.0
+    if j.expected_gain >= needed:
         return None
     kept = f"the {j.n:,} fresh outcomes are kept for a later test"
     if j.expected_gain <= 0.0:
         return f"the new router itself foresees no gain on the {j.n_changed:,} decisions that change; {kept}"
-    more = math.ceil(j.n * ((0.5 * needed / j.expected_gain) ** 2 - 1.0))
+    more = math.ceil(j.n * ((needed / j.expected_gain) ** 2 - 1.0))
     return (
         f"too early to test: a gain as small as the new router foresees ({_usd(j.expected_gain)} a prompt) would not "
         f"show on {j.n:,} outcomes; about {more:,} more labels on {j.neediest or 'each arm'}, and {kept}"

@@ -132,5 +132,5 @@ def ridge_within(
         factor = rows_each / len(rows) * (1.0 if group_weight is None else group_weight[k])
         gram += factor * (x.T @ x)
         moment += factor * (x.T @ y)
-    coefficients: Floats = np.linalg.solve(gram, moment)
+    coefficients: Floats = np.linalg.solve(gram, moment).astype(np.float64, copy=False)
     return coefficients[:-1]

@@ -133,7 +133,7 @@ def _collect(
         "propensity FROM requests WHERE profile = ? AND status = 'ok' AND created_at >= ? ORDER BY n",
         (profile, since or ""),
     )
-    root: dict[str, str] = {}
+    root: dict[str, Any] = {}
     there = {row["id"] for row in rows}
     for row in rows:
         parent = row["redo_of"]
@@ -182,9 +182,9 @@ def _features(
     lost: Counter[str] = Counter()
     for i, row in enumerate(reading.requests):
         blob, text = row["embedding"], row["prompt"]
-        usable = blob is not None and row["embedder_id"] == embedder_id and len(blob) == 4 * dim
+        usable = blob if row["embedder_id"] == embedder_id and blob is not None and len(blob) == 4 * dim else None
         features = _surface(row["surface"], k)
-        if not usable and (text is None or embed is None):
+        if usable is None and (text is None or embed is None):
             lost[
                 "were logged without features" if blob is None else f"come from another embedder ({row['embedder_id']})"
             ] += 1
@@ -194,8 +194,8 @@ def _features(
                 lost["have features of another version"] += 1
                 continue
             features = surface_features(text)
-        if usable:
-            vectors.append(np.frombuffer(blob, dtype="<f4").astype(np.float32))
+        if usable is not None:
+            vectors.append(np.frombuffer(usable, dtype="<f4").astype(np.float32))
         else:
             anew.append(len(kept))
             vectors.append(np.zeros(dim, np.float32))

@@ -115,8 +115,8 @@ def _number(value: float | None) -> float | None:
 def split(log: Labelled, watermark: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the rows to fit on and the rows to judge on: the later quarter of what may judge, as far as it is fresh.
 
-    It is the later half where most outcomes are those of one drawn arm, since each says less, and after a first test,
-    since each later one has less error to spend. At least `MIN_ESS` prompts judge
+    It is the later two thirds where most outcomes are those of one drawn arm, since each says less, and the later half
+    after a first test, since each later one has less error to spend. At least `MIN_ESS` prompts judge
     where there are twice as many. In order of the labels: what was learnt later judges what was learnt before. Fresh
     are prompts none of whose labels has judged before (ids up to `watermark`).
     """
@@ -125,7 +125,7 @@ def split(log: Labelled, watermark: int) -> tuple[NDArray[np.intp], NDArray[np.i
     n = len(strong)
     known = ~np.isnan(log.judged[strong])
     drawn = known.sum(axis=1) < 2
-    part = 0.5 if n and (watermark > 0 or drawn.mean() > 0.5) else 0.25
+    part = 2 / 3 if n and drawn.mean() > 0.5 else 0.5 if watermark > 0 else 0.25
     n_judge = max(math.ceil(part * n), min(int(MIN_ESS), n // 2))
     later = strong[n - n_judge :]
     judged = later[log.first_label[later] > watermark]
@@ -283,7 +283,10 @@ def _certificate(router: LearnedRouter, log: Labelled, rows: NDArray[np.intp], p
         tried >= 30, np.nansum(part.judged, axis=0) / np.maximum(tried, 1), predictions.quality.mean(axis=0)
     )
     best = int(mean.argmax())
-    return certify(pool.decide(predictions, part.input_tokens, part.feasible), part.judged, best, pool.names)
+    cost = np.nanmean(pool.costs(part.input_tokens, predictions.output_tokens_p50), axis=0)
+    cheaper = (cost < cost[best]) | (np.isclose(cost, cost[best]) & (np.arange(len(cost)) != best))
+    decided = pool.decide(predictions, part.input_tokens, part.feasible)
+    return certify(decided, part.judged, best, pool.names, cheaper=cheaper)
 
 
 def history_of(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:

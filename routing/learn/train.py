@@ -591,4 +591,4 @@ def _ability_per_decade(outcomes: Outcomes, table: Table, ability: Floats) -> fl
 
 def _features(table: Table, centre: NDArray[np.float32], mean: Floats, sd: Floats) -> Floats:
     scaled = np.clip((table.surface - mean) / sd, -3.0, 3.0) * SURFACE_SCALE
-    return np.concatenate([table.embeddings - centre, scaled, np.ones((len(scaled), 1))], axis=1)
+    return np.concatenate([table.embeddings - centre, scaled, np.ones((len(scaled), 1))], axis=1, dtype=np.float64)

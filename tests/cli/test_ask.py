@@ -221,7 +221,9 @@ def test_unusable_arms_say_why(scrimp, tmp_path):
     done = scrimp("ask", "-p", path, "hello")
     assert done.code == 4
     assert "scrimp keys set ANTHROPIC_API_KEY" in done.err
-    path.write_text('name = "k"\n[[arms]]\nname = "a"\nmodel = "openai/nobody-knows-this"\napi_base = "http://127.0.0.1:9/v1"\n')
+    path.write_text(
+        'name = "k"\n[[arms]]\nname = "a"\nmodel = "openai/nobody-knows-this"\napi_base = "http://127.0.0.1:9/v1"\n'
+    )
     done = scrimp("ask", "-p", path, "hello")
     assert done.code == 2
     assert "no price is known" in done.err

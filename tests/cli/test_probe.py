@@ -48,10 +48,23 @@ def outcomes(tmp_path):
             hard = n % 2 == 0
             prompt = f"Prove that {n} has property P({n})." if hard else f"What colour is item {n}?"
             cells = {
-                "weak": {"score": float(rng.random() < (0.2 if hard else 0.9)), "input_tokens": 10, "output_tokens": 20, "cost_usd": 0.0001},
-                "strong": {"score": float(rng.random() < 0.9), "input_tokens": 10, "output_tokens": 40, "cost_usd": 0.002},
+                "weak": {
+                    "score": float(rng.random() < (0.2 if hard else 0.9)),
+                    "input_tokens": 10,
+                    "output_tokens": 20,
+                    "cost_usd": 0.0001,
+                },
+                "strong": {
+                    "score": float(rng.random() < 0.9),
+                    "input_tokens": 10,
+                    "output_tokens": 40,
+                    "cost_usd": 0.002,
+                },
             }
-            file.write(json.dumps({"id": str(n), "source": "hard" if hard else "easy", "prompt": prompt, "models": cells}) + "\n")
+            file.write(
+                json.dumps({"id": str(n), "source": "hard" if hard else "easy", "prompt": prompt, "models": cells})
+                + "\n"
+            )
     return path
 
 
@@ -72,7 +85,9 @@ def test_train_then_eval(scrimp, outcomes, tmp_path):
 
 def test_malformed_outcomes_are_named_by_line(scrimp, tmp_path):
     path = tmp_path / "bad.jsonl"
-    path.write_text('{"id": "1", "prompt": "x", "models": {"m": {"score": 1}}}\n{"id": "2", "prompt": "y", "models": {"m": {"score": 7}}}\n')
+    path.write_text(
+        '{"id": "1", "prompt": "x", "models": {"m": {"score": 1}}}\n{"id": "2", "prompt": "y", "models": {"m": {"score": 7}}}\n'
+    )
     done = scrimp("eval", path)
     assert done.code == 78
     assert "bad.jsonl" in done.err

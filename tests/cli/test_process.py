@@ -125,12 +125,19 @@ def test_twelve_first_runs_at_once(home, profile, server):
     path = str(profile(small="ok"))
     script = "import sys; from scrimp.routing.ledger import open_ledger; from scrimp.profiles.paths import paths; open_ledger(paths().ledger)"
     processes = [
-        subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, env=environment(home)) for _ in range(12)
+        subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, env=environment(home))
+        for _ in range(12)
     ]
     for process in processes:
         _, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
-    done = subprocess.run([*SCRIMP, "ask", "-q", "-p", path, "hi"], capture_output=True, stdin=subprocess.DEVNULL, env=environment(home), timeout=60)
+    done = subprocess.run(
+        [*SCRIMP, "ask", "-q", "-p", path, "hi"],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        env=environment(home),
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -187,7 +194,11 @@ def test_light_commands_import_nothing_heavy(home, argv):
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, *argv], capture_output=True, text=True, env=environment(home), stdin=subprocess.DEVNULL
+        [sys.executable, "-c", script, *argv],
+        capture_output=True,
+        text=True,
+        env=environment(home),
+        stdin=subprocess.DEVNULL,
     )
     assert done.stderr.splitlines()[-1] == "[]"
 

@@ -34,9 +34,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("behaviour", "code", "charged"), CASES, ids=[case[0] for case in CASES])
-def test_each_fault_has_its_exit_code_and_charge(
-    scrimp, profile, server, home, monkeypatch, behaviour, code, charged
-):
+def test_each_fault_has_its_exit_code_and_charge(scrimp, profile, server, home, monkeypatch, behaviour, code, charged):
     monkeypatch.setenv("CANARY_KEY", CANARY)
     monkeypatch.setattr("scrimp.routing.ask.Asker._wait", lambda _self, _seconds: None)
     path = profile(small=behaviour, key_env="CANARY_KEY")
@@ -57,8 +55,14 @@ def test_each_fault_has_its_exit_code_and_charge(
     else:
         assert charged_nano >= true_nano
     assert n_bound >= 1
-    everything = done.out + done.err + "".join(
-        file.read_bytes().decode("latin1") for file in home.rglob("*") if file.is_file() and "embedder" not in str(file)
+    everything = (
+        done.out
+        + done.err
+        + "".join(
+            file.read_bytes().decode("latin1")
+            for file in home.rglob("*")
+            if file.is_file() and "embedder" not in str(file)
+        )
     )
     assert CANARY not in everything
     assert CANARY[-8:] not in everything

@@ -76,11 +76,12 @@ class LoggingServer:
         )
         self.base_url = self.process.stdout.readline().strip()
 
-    def asked(self):
-        """Return how often each prompt arrived."""
+    def asked(self, world):
+        """Return how often each prompt of a test arrived; what earlier tests left hanging is none of them."""
         time.sleep(0.15)  # a request whose client is dead is logged when its answer would have left
         rows = [json.loads(line) for line in self.log.read_text().splitlines()]
-        return collections.Counter(row["body"]["messages"][-1]["content"] for row in rows)
+        texts = [row["body"]["messages"][-1]["content"] for row in rows]
+        return collections.Counter(text for text in texts if text.endswith(f" of {world.name}"))
 
     def forget(self):
         os.truncate(self.log, 0)
@@ -96,6 +97,10 @@ def slow_server(tmp_path_factory):
     server = LoggingServer(tmp_path_factory.mktemp("server"), latency_ms=25)
     yield server
     server.close()
+
+
+def prompt(world, i):
+    return f"prompt {i} of {world.name}"
 
 
 @pytest.fixture
@@ -114,7 +119,7 @@ tier = "small"
 price = {{ input_usd_per_mtok = 1, output_usd_per_mtok = 4 }}
 """)
     (tmp_path / "in.jsonl").write_text(
-        "".join(json.dumps({"id": f"r{i}", "prompt": f"prompt {i}"}) + "\n" for i in range(N_ROWS))
+        "".join(json.dumps({"id": f"r{i}", "prompt": prompt(tmp_path, i)}) + "\n" for i in range(N_ROWS))
     )
     return tmp_path
 
@@ -174,12 +179,12 @@ def test_killed_at_a_random_moment_and_resumed(worker, world, slow_server, seed)
         code = worker.wait(resume(worker, world))
     rows = rows_of(output)
     assert [row["id"] for row in rows] == [f"r{i}" for i in range(N_ROWS)], worker.out.read_text()
-    unknown = {row["id"].replace("r", "prompt ") for row in rows if row["status"] == "unknown"}
+    unknown = {prompt(world, int(row["id"][1:])) for row in rows if row["status"] == "unknown"}
     assert {row["status"] for row in rows} <= {"ok", "unknown"}
     assert code == (6 if unknown else 0)
-    asked = slow_server.asked()
+    asked = slow_server.asked(world)
     assert max(asked.values()) == 1, "a row was answered twice without being asked for"
-    assert {f"prompt {i}" for i in range(N_ROWS)} - unknown <= set(asked)
+    assert {prompt(world, i) for i in range(N_ROWS)} - unknown <= set(asked)
     money = audit(world)
     assert money.get("unknown", 0) == len(unknown)
     assert "reserved" not in money
@@ -189,9 +194,9 @@ def test_killed_at_a_random_moment_and_resumed(worker, world, slow_server, seed)
     rows = rows_of(output)
     assert [row["id"] for row in rows] == [f"r{i}" for i in range(N_ROWS)]
     assert {row["status"] for row in rows} == {"ok"}
-    asked = slow_server.asked()
-    assert set(asked) == {f"prompt {i}" for i in range(N_ROWS)}
-    assert {prompt for prompt, n in asked.items() if n > 1} <= unknown
+    asked = slow_server.asked(world)
+    assert set(asked) == {prompt(world, i) for i in range(N_ROWS)}
+    assert {text for text, n in asked.items() if n > 1} <= unknown
     assert max(asked.values()) <= 2
     assert sum(asked.values()) - N_ROWS <= money["unknown"]
     audit(world)
@@ -212,11 +217,11 @@ def test_the_first_ctrl_c_drains_and_the_run_goes_on_later(worker, world, slow_s
     assert "--resume" in worker.out.read_text()
     assert not (world / "out.jsonl").exists()
     assert set(audit(world)) == {"settled"}, "every call in flight was waited for"
-    n_before = sum(slow_server.asked().values())
+    n_before = sum(slow_server.asked(world).values())
     assert 0 < n_before < N_ROWS
     assert worker.wait(resume(worker, world)) == 0
     assert len(rows_of(world / "out.jsonl")) == N_ROWS
-    assert set(slow_server.asked().values()) == {1}
+    assert set(slow_server.asked(world).values()) == {1}
     assert not (world / "out.jsonl.partial").exists()
 
 
@@ -255,14 +260,14 @@ def _n_reserved(world):
     ("id_length", "file_size", "named"), [(10, 600_000, "scrimp.db"), (300_000, 9_000_000, "out.jsonl.partial")]
 )
 def test_a_full_disk_stops_cleanly_and_the_run_goes_on_later(worker, world, slow_server, id_length, file_size, named):
-    long = [{"id": f"r{i}" + "x" * id_length, "prompt": f"prompt {i}"} for i in range(N_ROWS)]
+    long = [{"id": f"r{i}" + "x" * id_length, "prompt": prompt(world, i)} for i in range(N_ROWS)]
     (world / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in long))
     code = worker.wait(begin(worker, world, file_size=file_size))
     said = worker.out.read_text()
     assert code == 78, said
     assert named in said
     assert not (world / "out.jsonl").exists()
-    n_asked = sum(slow_server.asked().values())
+    n_asked = sum(slow_server.asked(world).values())
     assert n_asked < N_ROWS
     code = worker.wait(resume(worker, world))
     rows = rows_of(world / "out.jsonl")
@@ -270,7 +275,7 @@ def test_a_full_disk_stops_cleanly_and_the_run_goes_on_later(worker, world, slow
     unknown = sum(row["status"] == "unknown" for row in rows)
     assert unknown <= 4, "answers that could not be written are named"
     assert code == (6 if unknown else 0)
-    assert set(slow_server.asked().values()) == {1}
+    assert set(slow_server.asked(world).values()) == {1}
 
 
 def test_a_run_that_is_still_going_cannot_be_resumed(worker, world):

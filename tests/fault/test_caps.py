@@ -217,7 +217,7 @@ def in_flight(scrimp, profile, home):
 
     from scrimp.routing import budget
 
-    path = profile(small="ok", caps="per_day_usd = 0.0012")
+    path = profile(small="ok", caps="per_day_usd = 0.0016")
     assert scrimp("ask", "-p", path, "hello").code == 0
     ledger = open_ledger(home / "scrimp.db")
     held = budget.reserve(ledger, budget.Charge("r", "test", "small", 1_000_000), (), now=datetime.now(UTC).timestamp())

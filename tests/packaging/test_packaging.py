@@ -78,7 +78,9 @@ def built(tmp_path_factory):
         tar.extractall(out / "unpacked", filter="data")
     (source,) = (out / "unpacked").iterdir()
     done = subprocess.run(
-        [sys.executable, "-m", "build", "--no-isolation", "--wheel", "-o", out / "again", source], capture_output=True, text=True
+        [sys.executable, "-m", "build", "--no-isolation", "--wheel", "-o", out / "again", source],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return sdist, *(out / "checkout").glob("*.whl"), *(out / "again").glob("*.whl")

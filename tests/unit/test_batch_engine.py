@@ -429,7 +429,7 @@ def test_an_openai_row_lowers_its_limit_and_brings_its_parameters(world):
 
 def test_a_breach_suspends_the_arm_and_the_rest_goes_elsewhere(world):
     def attempt(call):
-        return answer(tokens=150 if "large" in call.model else 5)
+        return answer(tokens=5000 if "large" in call.model else 5)
 
     results = world.rows(*map(str, range(40))).go(attempt, concurrency=1)
     arms = Counter(arm for _, arm, _ in results)

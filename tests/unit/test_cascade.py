@@ -24,7 +24,7 @@ def test_one_arm_is_the_special_case():
     plan = Plan((Stage(("medium",)),))
     for spread in (0.0, 1.5, 3.0):
         right, cost, calls = value(plan, [0.4, 0.6, 0.9], [1, 10, 100], spread=spread)
-        assert (right, cost, calls) == pytest.approx((0.6, 10.0, 1.0))
+        assert (right, cost, calls) == pytest.approx((0.6, 10.0, 1.0), rel=1e-4)
 
 
 def test_a_cascade_worked_by_hand():
@@ -60,6 +60,21 @@ def test_a_vote_of_three_equal_arms_beats_each():
     assert calls == pytest.approx(3.0)
 
 
+def test_a_third_arm_that_joins_worked_by_hand():
+    plan = read_plan("small + medium ? agree > large ? agree > small", ARMS, [])
+    quality, same = [0.5, 0.6, 0.9], 0.25
+    right, cost, _ = value(plan, quality, [1, 10, 100], same_wrong=same)
+    agree_right, agree_wrong = 0.97 * 0.3, same * 0.5 * 0.4
+    reach = 1 - agree_right - agree_wrong
+    one, none = 0.5 * 0.4 + 0.6 * 0.5, 0.5 * 0.4 * (1 - same)
+    some = one / (one + none)
+    joins_right = 0.9 * some * 0.97
+    joins = joins_right + 0.1 * (1 - (1 - same) ** (2 - some))
+    again = 0.5 * 0.2  # small was asked before, and mostly says the same again
+    assert right == pytest.approx(agree_right + reach * (joins_right + (1 - joins) * again))
+    assert cost == pytest.approx(11 + reach * (100 + (1 - joins)))
+
+
 def test_asking_the_same_arm_again_is_worth_less_than_another_as_good():
     gates = (Gate("c", PERFECT),)
     again = value(Plan((Stage(("small",), "c"), Stage(("small",)))), [0.5, 0.5, 0.9], [1, 1, 1], gates)[0]
@@ -73,6 +88,7 @@ SPELT = [
     "small ? checks > medium ? checks > large",
     "small + medium ? agree > large",
     "small + medium + large vote",
+    "small + medium ? agree > large ? agree > small",
     "small + small + small best",
     "small + small ? agree",
 ]

@@ -51,11 +51,19 @@ def arm(name, **changes):
 
 def decide(arms, prompt="hello", *, router=None, wishes=None, left=None, default="", blocked=None):
     profile = Profile(name="p", arms=tuple(arms), default_arm=default or arms[-1].name, caps=Caps())
-    decider = Decider(profile, PriceTable(b"{}", "test"), router or Fixed([0.5 + 0.1 * n for n in range(len(arms))]), Embedder())
+    decider = Decider(
+        profile, PriceTable(b"{}", "test"), router or Fixed([0.5 + 0.1 * n for n in range(len(arms))]), Embedder()
+    )
     prompt = Prompt(prompt) if isinstance(prompt, str) else prompt
     predictions = decider.predict(decider.contexts([prompt.text]))
     return decider.decide(
-        prompt, predictions, wishes or Wishes(explore=0.0), decision_id="d", rng=random.Random(0), left_nano=left, blocked=blocked
+        prompt,
+        predictions,
+        wishes or Wishes(explore=0.0),
+        decision_id="d",
+        rng=random.Random(0),
+        left_nano=left,
+        blocked=blocked,
     )
 
 
@@ -142,5 +150,3 @@ def test_a_trace_reads_back_as_it_was():
 )
 def test_what_runs_on_this_machine(changes, here):
     assert runs_here(arm("a", **changes)) is here
-
-

@@ -96,9 +96,8 @@ def test_a_cheaper_arm_that_is_as_good_passes_by_its_cost():
 def test_a_year_of_equal_routers_promotes_by_luck_in_at_most_one_in_twenty():
     rng = np.random.default_rng(11)
     arms = pool()
-    lucky = years = 0
+    lucky = 0
     for _ in range(60):
-        years += 1
         k = 0
         for _ in range(52):
             log, views = trial(rng, n=120, gain=0.0, changed=0.4)

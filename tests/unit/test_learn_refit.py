@@ -26,7 +26,7 @@ ARMS = (
 POOL = Pool(ARMS, np.array([1e-7, 1e-5]), np.array([1e-7, 1e-5]), np.zeros(2), wtp_usd=0.02)
 
 
-def world(shipped, n, *, seed=0, quality=None, **over):
+def world(shipped, n, *, seed=0, **over):
     """Return prompts on which the cheap arm is as good as the dear one, but on one kind of prompt."""
     rng = np.random.default_rng(seed)
     w = shipped.weights
@@ -35,10 +35,7 @@ def world(shipped, n, *, seed=0, quality=None, **over):
     x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
     surface = np.tile(w.surface_mean, (n, 1))
     hard = (x @ w.landmarks[0]) > np.median(x @ w.landmarks[0])
-    if quality is None:
-        q = np.column_stack([np.where(hard, 0.35, 0.92), np.full(n, 0.9)])
-    else:
-        q = np.tile(quality, (n, 1))
+    q = np.column_stack([np.where(hard, 0.35, 0.92), np.full(n, 0.9)])
     judged = (rng.random((n, 2)) < q).astype(float)
     return labelled(
         judged, embeddings=x, surface=surface, arms=("small", "large"), cost=np.full((n, 2), np.nan), **over

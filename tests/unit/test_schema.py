@@ -164,7 +164,7 @@ def test_presets(prefer, wtp):
         ("defualt_arm = 'small'", "defualt_arm: unknown key (did you mean 'default_arm'?)"),
         ("[checks.x]\ncmd = 'pytest'", "checks.x.cmd: expected a list of words"),
         ("[checks.x]\ncmd = []", "checks.x.cmd: expected a list of words"),
-        ("[checks.x]\n", "checks.x.cmd is missing: expected a list of words"),
+        ("[checks.x]\n", "checks.x: give cmd or spec, one of the two"),
         ("[checks.'a b']\ncmd = ['x']", "checks.a b: expected a name"),
         ("[checks]\nx = 1", "checks.x: expected a table, got 1"),
     ],

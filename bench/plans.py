@@ -1,0 +1,71 @@
+"""Time the choice of a plan, and judge the planner in a world whose truth is known.
+
+    python bench/plans.py
+
+The world is that of tests/unit/test_cascade.py: three arms, three checks (one good, one weak, one without power) whose
+errors lean on how hard a prompt truly is, twenty plans, 500 labelled outcomes to learn from, 4,000 prompts to judge on.
+"""
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "unit"))
+
+from scrimp.routing.cascade import Gate, Planner, plan_table
+from scrimp.routing.power import prior_power
+
+
+def choice_ms(n_arms: int = 8, n_rounds: int = 300) -> tuple[int, float, float]:
+    """Return the number of plans, and the median and 95th percentile of milliseconds a choice takes when warm."""
+    arms = [f"arm{i}" for i in range(n_arms)]
+    kinds = ("cmd", "judge", "count")
+    planner = Planner(tuple(Gate(kind, prior_power(kind)) for kind in kinds))
+    rng = np.random.default_rng(0)
+    took = []
+    for _ in range(n_rounds + 20):
+        quality = np.clip(np.linspace(0.4, 0.9, n_arms) + rng.normal(0, 0.05, n_arms), 0.05, 0.95).tolist()
+        costs = [round(1e5 * 3**i) for i in range(n_arms)]
+        start = time.perf_counter()
+        plans = plan_table(arms, costs, kinds)
+        planner.choose(plans, arms, quality, costs, costs, wtp_usd=0.1, left=[(None, 10**11)])
+        took.append(1000 * (time.perf_counter() - start))
+    took = took[20:]
+    return len(plans), statistics.median(took), float(np.quantile(took, 0.95))
+
+
+def simulate() -> None:
+    import test_cascade as truth
+
+    plans = truth.twenty_plans()
+    index = {plan: i for i, plan in enumerate(plans)}
+    costs = [round(cost * 1e9) for cost in truth.COST]
+    print("wtp_usd\tseed\tplanner / best plan\tplanner / one arm\tprior only / best plan")
+    for wtp in (0.01, 0.1, 1.0):
+        for seed in range(5):
+            rng = np.random.default_rng(seed)
+            planner = truth.learned(rng)
+            blind = Planner(tuple(Gate(name, prior_power(truth.CHECKS[name][0])) for name in truth.CHECKS))
+            n = 4_000
+            quality, right, verdicts, _, same = truth.world(rng, n)
+            pairs = [truth.run(plan, right, verdicts, same) for plan in plans]
+            utility = np.column_stack([wtp * got - cost for got, cost in pairs])
+            best = utility.mean(axis=0).max()
+
+            def mean(which: Planner, attribute: str, q=quality, u=utility, w=wtp) -> float:
+                chosen = [
+                    getattr(which.choose(plans, truth.ARMS, row, costs, costs, wtp_usd=w), attribute) for row in q
+                ]
+                return float(u[np.arange(len(q)), [index[each.plan] for each in chosen]].mean())
+
+            mine, one, prior = mean(planner, "taken"), mean(planner, "one"), mean(blind, "taken")
+            print(f"{wtp:g}\t{seed}\t{mine / best:.4f}\t{mine / one:.4f}\t{prior / best:.4f}")
+
+
+if __name__ == "__main__":
+    count, median, p95 = choice_ms()
+    print(f"{count} plans, 8 arms, 3 checks: {median:.2f} ms a choice (p95 {p95:.2f} ms)")
+    simulate()
