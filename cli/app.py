@@ -18,29 +18,30 @@ if TYPE_CHECKING:
 __all__ = ["COMMANDS", "app", "command", "run"]
 
 COMMANDS: Final[dict[str, str]] = {
-    "ask": "ask",
-    "route": "route",
-    "batch": "batch",
-    "log": "log",
-    "spend": "spend",
-    "budget": "budget",
-    "report": "report",
-    "rate": "rate",
-    "redo": "redo",
-    "probe": "probe",
-    "learn": "learn",
-    "refit": "refit",
-    "router": "router",
-    "replay": "replay",
-    "train": "train",
-    "eval": "eval",
-    "models": "models",
-    "profile": "profile",
-    "keys": "keys",
-    "doctor": "doctor",
-    "completions": "completions",
+    "ask": "Answer a prompt with the cheapest arm that will do the job.",
+    "route": "Show which arm would take a prompt, and why. Sends nothing.",
+    "batch": "Answer a file of prompts under one budget. Resumable.",
+    "log": "What was asked, why an arm was chosen, what came of it.",
+    "spend": "Show what was spent, and what the caps leave.",
+    "budget": "Show, set or lift the caps that all profiles share.",
+    "report": "Show how good the answers were, and what that cost.",
+    "rate": "Record how good an answer was: good, bad, or 0 to 1.",
+    "redo": "Ask a prompt again, of another arm.",
+    "probe": "Place an arm that the router has not seen.",
+    "learn": "Labels: what says how good answers were.",
+    "refit": "Learn from your own outcomes; refuse what does not help.",
+    "router": "Versions of the router: list, compare, promote, roll back.",
+    "replay": "What-if over the log: which decisions would change.",
+    "train": "Learn a router from files of outcomes.",
+    "eval": "Measure routers on files of outcomes.",
+    "models": "List a profile's arms: prices, limits, capabilities, keys.",
+    "profile": "Arms, caps and a policy under one name.",
+    "keys": "API keys: readable by you alone, never shown.",
+    "doctor": "Check everything scrimp stands on; say what to mend.",
+    "completions": "Complete commands, options, arms and profiles.",
 }
-"""Every command, in the order of the help page, and the module of this folder that holds it (as `app`)."""
+"""Every command, in the order of the help page, with its line there.
+The module of its name in this folder holds it (as `app`)."""
 
 EPILOG: Final = """\b
 Examples:
@@ -64,6 +65,12 @@ class LazyGroup(TyperGroup):
         del ctx
         return command(cmd_name)
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands, importing none."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Refuse an unknown command, naming the nearest."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
@@ -79,7 +86,7 @@ def command(name: str) -> Any:
     """Return the built command of a name, or None when there is none of that name."""
     if name not in COMMANDS:
         return None
-    module = importlib.import_module(f".{COMMANDS[name]}", __package__)
+    module = importlib.import_module(f".{name}", __package__)
     built = typer.main.get_command(module.app)
     built.name = name
     return built
