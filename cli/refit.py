@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.paths import paths
@@ -14,6 +15,9 @@ from . import session
 from .options import JsonOption, ProfileOption, SeedOption
 from .parser import new_app
 from .result import Column, Result, Table, emit, say
+
+if TYPE_CHECKING:
+    from typer import Context
 
 __all__ = ["app", "refit"]
 
@@ -28,14 +32,27 @@ Examples:
 """
 
 
-@app.command(epilog=EPILOG)
+class _Command(TyperCommand):
+    """A command whose --install-timer may stand alone: then it is weekly."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Give a bare --install-timer its value, then parse as ever."""
+        given: list[str] = []
+        for word, following in zip(args, [*args, "-"][1:], strict=True):
+            given.append("--install-timer=weekly" if word == "--install-timer" and following.startswith("-") else word)
+        return super().parse_args(ctx, given)
+
+
+@app.command(epilog=EPILOG, cls=_Command)
 def refit(
     profile: ProfileOption = None,
     force: Annotated[bool, typer.Option("--force", help="Promote whatever the test says; logged as such.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing unless the router changed.")] = False,
     timer: Annotated[
         str | None,
-        typer.Option("--install-timer", metavar="daily|weekly", help="Refit by itself from now on (systemd, or cron)."),
+        typer.Option(
+            "--install-timer", metavar="[daily|weekly]", help="Refit by itself from now on (systemd, or cron)."
+        ),
     ] = None,
     json: JsonOption = False,
     seed: SeedOption = None,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +14,7 @@ from scrimp.profiles.money import nano_from_usd
 from scrimp.routing.context import surface_features
 from scrimp.routing.ledger import instant
 
+from .llm_log import is_sqlite, read_llm_log
 from .outcomes import read_outcomes
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from .outcomes import Outcomes
 
-__all__ = ["Imported", "import_file", "is_llm_log", "match_arms"]
+__all__ = ["Imported", "import_file", "match_arms"]
 
 _CHUNK: Final = 256
 
@@ -84,15 +83,6 @@ def match_arms(names: Iterable[str], profile: Profile) -> dict[str, str]:
     return matched
 
 
-def is_llm_log(path: Path) -> bool:
-    """Tell whether a file is a SQLite database: of those, the logs of simonw/llm are read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(16) == b"SQLite format 3\x00"
-    except OSError:
-        return False
-
-
 @dataclass(frozen=True, slots=True)
 class _Cell:
     arm: str
@@ -145,7 +135,7 @@ def import_file(
             f'profile {profile.name} has log.keep = "money": without features nothing can be learnt',
             hint='Set log.keep to "features" or "all".',
         )
-    if is_llm_log(path):
+    if is_sqlite(path):
         kind, rows, names = "llm log", *_llm_rows(path, profile)
     else:
         outcomes = read_outcomes([path])
@@ -198,37 +188,20 @@ def _outcome_rows(outcomes: Outcomes, profile: Profile, tag: str) -> tuple[list[
 
 
 def _llm_rows(path: Path, profile: Profile) -> tuple[list[_Row], tuple[str, ...]]:
-    """Read the responses of an `llm` log: prompts, answers and tokens, no scores."""
-    try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as conn:
-            columns = [row[1] for row in conn.execute("PRAGMA table_info(responses)")]
-            if not {"id", "model", "prompt", "response"} <= set(columns):
-                raise DataError(
-                    f"{path}: a SQLite database, but not the log of llm (it has no table of responses)",
-                    hint="`llm logs path` names the log; other outcomes are read as JSON Lines.",
-                )
-            optional = [
-                name if name in columns else f"NULL AS {name}" for name in ("system", "input_tokens", "output_tokens")
-            ]
-            order = "datetime_utc" if "datetime_utc" in columns else "rowid"
-            found = conn.execute(
-                f"SELECT id, model, prompt, response, {', '.join(optional)} FROM responses ORDER BY {order}"  # noqa: S608 - names are ours
-            ).fetchall()
-    except sqlite3.Error as error:
-        raise DataError(f"{path}: the database cannot be read ({error})") from error
-    names = tuple(dict.fromkeys(str(row[1]) for row in found))
+    """Read the turns of an `llm` log: prompts, answers and tokens, no scores."""
+    found = read_llm_log(path)
     if not found:
-        raise DataError(f"{path}: the log holds no responses")
+        raise DataError(f"{path}: the log of llm holds no prompts")
+    names = tuple(dict.fromkeys(turn.model for turn in found))
     matched = match_arms(names, profile)
     if not matched:
         raise _none_fits(names, profile)
     rows = []
-    for key, model, prompt, answer, system, n_in, n_out in found:
-        arm = matched.get(str(model))
-        if arm is None or not (prompt or "").strip():
-            continue
-        cell = _Cell(arm, None, n_in, n_out, None)
-        rows.append(_Row(f"llm:{key}", prompt, path.name, (cell,), system, answer, arm))
+    for turn in found:
+        arm = matched.get(turn.model)
+        if arm is not None:
+            cell = _Cell(arm, None, turn.input_tokens, turn.output_tokens, None)
+            rows.append(_Row(f"llm:{turn.id}", turn.prompt, path.name, (cell,), turn.system, turn.answer, arm))
     return rows, names
 
 

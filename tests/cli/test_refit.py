@@ -255,6 +255,52 @@ def test_the_log_of_llm(scrimp, profile, tmp_path):
     assert scrimp("learn", "import", tmp_path / "no.db", "-p", path).code == 78
 
 
+LLM_0_36 = """
+CREATE TABLE "responses" ("id" TEXT PRIMARY KEY, "model" TEXT, "prompt" TEXT, "system" TEXT, "response" TEXT,
+    "datetime_utc" TEXT, "input_tokens" INTEGER, "output_tokens" INTEGER);
+CREATE TABLE "fragments" ("id" INTEGER PRIMARY KEY, "hash" TEXT, "content" TEXT);
+CREATE TABLE "prompt_fragments" ("response_id" TEXT, "fragment_id" INTEGER, "order" INTEGER);
+CREATE TABLE "messages" ("hash" TEXT PRIMARY KEY, "parent_hash" TEXT, "role" TEXT, "provider_metadata" TEXT);
+CREATE TABLE "parts" ("id" INTEGER PRIMARY KEY, "message_hash" TEXT, "position" INTEGER, "type" TEXT,
+    "tool_name" TEXT, "text" TEXT, "payload" TEXT);
+CREATE TABLE "turns" ("id" TEXT PRIMARY KEY, "thread_id" TEXT, "parent_message_hash" TEXT, "tip_message_hash" TEXT,
+    "model" TEXT, "input_tokens" INTEGER, "output_tokens" INTEGER, "datetime_utc" TEXT);
+INSERT INTO responses VALUES ('a1', 'ok', 'and this?', NULL, 'old answer', '2025-01-02T00:00:00+00:00', 4, 2);
+INSERT INTO responses VALUES ('t1', 'ok', 'name a fruit', NULL, 'apple', '2026-01-01T00:00:00+00:00', 5, 1);
+INSERT INTO fragments VALUES (1, 'h', 'a page of a book');
+INSERT INTO prompt_fragments VALUES ('a1', 1, 0);
+INSERT INTO messages VALUES ('m0', NULL, 'system', NULL), ('m1', 'm0', 'user', NULL), ('m2', 'm1', 'assistant', NULL),
+    ('m3', 'm2', 'user', NULL), ('m4', 'm3', 'assistant', NULL), ('m5', 'm4', 'tool', NULL), ('m6', NULL, 'user', NULL);
+INSERT INTO parts VALUES (1, 'm0', 0, 'text', NULL, 'be brief', NULL), (2, 'm1', 0, 'text', NULL, 'name a fruit', NULL),
+    (3, 'm2', 0, 'text', NULL, 'apple', NULL), (5, 'm4', 0, 'text', NULL, 'a summary', NULL),
+    (4, 'm3', 0, 'text', NULL, NULL, '{"text_ref": [{"fragment": 1}, {"literal": "\\nsum it up"}]}'),
+    (6, 'm5', 0, 'tool_result', 'f', NULL, '{}'), (7, 'm6', 0, 'text', NULL, 'what is this', NULL),
+    (8, 'm6', 1, 'attachment', NULL, NULL, '{}');
+INSERT INTO turns VALUES ('t1', 'x', 'm1', 'm2', 'ok', 5, 1, '2026-01-01T00:00:00+00:00'),
+    ('t2', 'x', 'm3', 'm4', 'ok', 9, 3, '2026-01-02T00:00:00+00:00'),
+    ('t3', 'x', 'm5', 'm4', 'ok', 9, 3, '2026-01-03T00:00:00+00:00'),
+    ('t4', 'x', 'm6', 'm4', 'ok', 9, 3, '2026-01-04T00:00:00+00:00');
+"""
+"""The tables that the log of llm 0.36 holds, as far as they are read, and one log that lived through both formats."""
+
+
+def test_the_log_of_a_newer_llm(scrimp, profile, tmp_path):
+    from scrimp.routing.learn.llm_log import read_llm_log
+
+    file = tmp_path / "logs.db"
+    with sqlite3.connect(file) as conn:
+        conn.executescript(LLM_0_36)
+    conn.close()
+    turns = read_llm_log(file)
+    assert [turn.prompt for turn in turns] == [
+        "a page of a book\nand this?", "name a fruit", "a page of a book\nsum it up",
+    ], "oldest first; none twice; no tools, no attachments"  # fmt: skip
+    assert [turn.system for turn in turns] == [None, "be brief", "be brief"]
+    assert [turn.answer for turn in turns] == ["old answer", "apple", "a summary"]
+    done = json.loads(scrimp("learn", "import", file, "-p", profile(small="ok", large="echo"), "--json").out)
+    assert (done["kind"], done["n_new"], done["matched"]) == ("llm log", 3, {"ok": "small"})
+
+
 def test_an_audit_asks_the_best_arm_and_labels_both(scrimp, profile, server):
     path = profile(small="ok", large="echo")
     for text in ("first question", "second question", "third question"):
@@ -314,6 +360,9 @@ def test_a_timer_where_there_is_no_systemd_is_a_line_for_cron(scrimp, profile, h
     assert done["lines"][1].startswith("17 4 * * 1 SCRIMP_HOME=")
     assert "refit --quiet" in done["lines"][1]
     assert scrimp("refit", "--install-timer", "hourly").code == 2
+    bare = json.loads(scrimp("refit", "--install-timer", "--json").out)
+    assert bare["lines"][1].startswith("17 4 * * 1 "), "weekly unless told otherwise"
+    assert scrimp("refit", "--install-timer=daily").out.splitlines()[1].startswith("17 4 * * * ")
 
 
 def test_the_units_of_the_timer():
