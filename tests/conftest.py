@@ -121,7 +121,7 @@ def profile(home, server, tmp_path):
 
 def environment(home: Path, **extra: str) -> dict[str, str]:
     """Return the environment of a scrimp run as a process of its own."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("SCRIMP_", "OPENAI", "ANTHROPIC"))
-    }
+    # With bytecode that is kept: compiled anew, LiteLLM alone takes a process ten seconds.
+    left_out = ("SCRIMP_", "OPENAI", "ANTHROPIC", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**kept, "SCRIMP_HOME": str(home), **extra}
