@@ -169,9 +169,11 @@ def shipped_folder() -> Path:
 def current_version(routers_dir: Path) -> str | None:
     """Return the name of the promoted version, from the file `current`; None for the shipped."""
     try:
-        name = (routers_dir / "current").read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
+        text = (routers_dir / "current").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
         return None
+    # A damaged file names no folder, and whoever opens that one says so: the shipped router is no silent stand-in.
+    name = "".join(c if c.isprintable() else "\ufffd" for c in text[:80])
     return None if name in {"", SHIPPED} else name
 
 

@@ -107,6 +107,8 @@ class Certificate:
         The bound; None without enough data.
     n_wrong, n
         Prompts sent to a cheaper arm whose outcome and the best arm's are known; of those, lost to the cheaper arm.
+    n_sent
+        Prompts sent to a cheaper arm, whatever is known of them; None where there was nothing to look at.
     """
 
     status: Literal["certified", "above-target", "not-enough-data"]
@@ -116,11 +118,14 @@ class Certificate:
     best_arm: str | None
     target: float = 0.05
     confidence: float = 0.95
+    n_sent: int | None = None
 
     @property
     def text(self) -> str:
         """The certificate in words."""
         if self.status == "not-enough-data":
+            if self.n_sent == 0 and self.best_arm is not None:
+                return f"nothing to certify: no prompt goes to an arm cheaper than {self.best_arm}, the best here"
             return (
                 f"not enough data to certify: {self.n} prompts sent to a cheaper arm have outcomes of both; "
                 "59 without a loss are the least"
@@ -134,7 +139,8 @@ class Certificate:
         """Return plain data."""
         return {
             "status": self.status, "at_most": self.at_most, "confidence": self.confidence, "n": self.n,
-            "n_wrong": self.n_wrong, "best_arm": self.best_arm, "target": self.target, "text": self.text,
+            "n_wrong": self.n_wrong, "n_sent": self.n_sent, "best_arm": self.best_arm, "target": self.target,
+            "text": self.text,
         }  # fmt: skip
 
 
@@ -169,9 +175,10 @@ def certify(
     n = int(known.sum())
     wrong = int(((other >= 0.5) & (mine < 0.5) & known).sum())
     if n < 59:
-        return Certificate("not-enough-data", None, wrong, n, names[best], target)
+        return Certificate("not-enough-data", None, wrong, n, names[best], target, n_sent=len(rows))
     bound = clopper_pearson_upper(wrong, n)
-    return Certificate("certified" if bound <= target else "above-target", bound, wrong, n, names[best], target)
+    status: Literal["certified", "above-target"] = "certified" if bound <= target else "above-target"
+    return Certificate(status, bound, wrong, n, names[best], target, n_sent=len(rows))
 
 
 @dataclass(frozen=True, slots=True)

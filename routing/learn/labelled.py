@@ -63,6 +63,8 @@ class Labelled:
         `(n, m) bool`: whether the arm could take the prompt.
     text_key
         `(n,)` equal for equal prompts.
+    asked_at
+        `(n,)` when each was asked by the clock of the day, in seconds; None where that is not known. Only compared.
     """
 
     arms: tuple[str, ...]
@@ -84,6 +86,7 @@ class Labelled:
     feasible: NDArray[np.bool_]
     text_key: NDArray[np.int64]
     notes: tuple[str, ...] = ()
+    asked_at: Floats | None = None
 
     def __len__(self) -> int:
         """Return the number of prompts."""

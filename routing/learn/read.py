@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -315,7 +317,16 @@ def _arrays(
         feasible=feasible,
         text_key=np.array([zlib.crc32(vector.tobytes()) for vector in embeddings], np.int64),
         notes=tuple(notes),
+        asked_at=np.array([_seconds(row["created_at"]) for row in requests], np.float64),
     )
+
+
+def _seconds(at: str) -> float:
+    """Return an instant in seconds since 1970; NaN where it cannot be read."""
+    try:
+        return datetime.fromisoformat(at).timestamp()
+    except ValueError:
+        return math.nan
 
 
 def _cells(

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from .decisions import Pool
     from .labelled import Labelled
 
-__all__ = ["MIN_LABELS", "Refit", "history_of", "refit", "split"]
+__all__ = ["MAX_DISORDER", "MIN_LABELS", "Refit", "disorder", "history_of", "refit", "split"]
 
 MIN_LABELS: Final = 20
 """Labelled prompts below which nothing is fitted."""
+
+MAX_DISORDER: Final = 0.1
+"""Share of the prompts judged on that may, by their dates, belong to those fitted on."""
 
 _CERTIFIED_ON: Final = 5000  # the latest prompts: what was true of a log years ago certifies nothing
 
@@ -136,6 +139,21 @@ def split(log: Labelled, watermark: int) -> tuple[NDArray[np.intp], NDArray[np.i
     return rest[~weak], judged
 
 
+def disorder(log: Labelled, to_fit: NDArray[np.intp], judged: NDArray[np.intp]) -> float:
+    """Return the share of the rows judged on that would be fitted on if the dates were the order, not the log.
+
+    Labels may come long after the prompt: so the dates are set against the places in the log, not against the labels.
+    """
+    rows = np.concatenate([to_fit, judged])
+    rows = rows[log.may_judge[rows]]
+    if log.asked_at is None or not len(judged) or len(judged) == len(rows):
+        return 0.0
+    rows = rows[np.argsort(log.position[rows], kind="stable")]
+    by_date = rows[np.argsort(log.asked_at[rows], kind="stable")]
+    n = len(judged)
+    return float(1.0 - np.isin(rows[-n:], by_date[-n:]).mean())
+
+
 def refit(
     log: Labelled,
     base: LearnedRouter,
@@ -214,6 +232,9 @@ def refit(
                 Verdict("no-change", ("both routers decide alike on every prompt of the log",), False, level), fitted
             )
         return end(Verdict("refused", (_nothing_fresh(log, watermark),), False, level), fitted)
+    unclear = disorder(log, to_fit, judged)
+    if unclear > MAX_DISORDER:
+        return end(Verdict("refused", _clock(log, unclear, len(judged)), False, level), fitted)
     part = log.take(judged)
     seen = views(current, fitted.router, part, pool)
     judgement = compare(part, seen, pool, rng=rng)
@@ -265,11 +286,23 @@ def _unfit(
     return ()
 
 
+def _clock(log: Labelled, unclear: float, n_judged: int) -> tuple[str, str]:
+    need = (unclear / MAX_DISORDER - 1.0) * int(log.may_judge.sum())
+    what = (
+        f"the clock went back: by their dates {unclear:.0%} of the {n_judged:,} prompts to judge on are not newer than "
+        "those fitted on, and a router is judged by what came later"
+    )
+    return what, (
+        f"with the clock right, about {math.ceil(need):,} further labels outweigh them; `scrimp router promote NAME` "
+        "promotes by hand"
+    )
+
+
 def _nothing_fresh(log: Labelled, watermark: int) -> str:
     used = int((log.first_label[log.may_judge] <= watermark).sum())
     return (
-        f"no outcomes are fresh: all {used:,} that may judge have done so in an earlier test; "
-        f"about {MIN_ESS:.0f} new ones are needed"
+        f"no outcomes are fresh: all {used:,} that may judge are from before the last test, which judged on them or "
+        f"fitted on them; about {MIN_ESS:.0f} new ones are needed"
     )
 
 

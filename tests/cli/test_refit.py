@@ -173,6 +173,29 @@ def test_a_corrupt_version_in_force_is_told_and_left(scrimp, profile, fill, home
     assert current(scrimp) == "shipped"
 
 
+def test_a_clock_that_went_back_by_years_leaves_the_router(scrimp, profile, fill):
+    """What came later cannot be told: nothing is judged, however good the new router looks."""
+    path = profile(small="ok", large="ok")
+    fill(600, quality=(0.92, 0.55))
+    fill(400, quality=(0.92, 0.55), seed=1, at=1.4e9)
+    data = refit(scrimp, path)
+    assert (data["verdict"], data["tested"], current(scrimp)) == ("refused", False, "shipped")
+    assert data["reasons"][0].startswith("the clock went back: by their dates 100% of the 250 prompts")
+    assert "further labels" in data["reasons"][1]
+
+
+def test_a_damaged_name_of_the_router_in_force_is_told(scrimp, profile, home):
+    path = profile(small="ok", large="ok")
+    (home / "routers").mkdir(parents=True)
+    (home / "routers" / "current").write_bytes(b"\x00\xff../")
+    done = scrimp("refit", "-p", path)
+    assert "cannot be read" in done.out
+    assert "there is no such folder; the shipped router is used" in done.err
+    assert "no such folder" in scrimp("router", "list").out
+    assert scrimp("router", "rollback").code == 0
+    assert current(scrimp) == "shipped"
+
+
 def test_two_refits_at_once_give_one_75(scrimp, profile, home):
     path = profile(small="ok", large="ok")
     (home / "routers").mkdir(parents=True)

@@ -138,5 +138,7 @@ def test_the_certificate():
     few = certify(decided[:50], outcome[:50], 1, ("small", "large"))
     assert (few.status, few.at_most) == ("not-enough-data", None)
     assert "not enough data to certify" in few.text
+    none_cheaper = certify(np.ones(412, np.intp), outcome, 1, ("small", "large"))
+    assert "no prompt goes to an arm cheaper than large" in none_cheaper.text
     unknown = certify(decided, np.full((412, 2), np.nan), 1, ("small", "large"))
     assert unknown.n == 0

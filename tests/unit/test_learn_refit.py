@@ -1,6 +1,7 @@
 """Refit: what is fitted moves as far as outcomes bear it out, and data that cannot teach is said to be so."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from simulated_log import labelled
 from scrimp.routing.learn.decisions import Pool, greedy
 from scrimp.routing.learn.fit import drift, fit, importance
 from scrimp.routing.learn.labelled import contradictions
-from scrimp.routing.learn.refit import history_of, refit, split
+from scrimp.routing.learn.refit import disorder, history_of, refit, split
 from scrimp.routing.policy import Option, choose
 from scrimp.routing.predict import SHIPPED, ArmInfo, load_router
 
@@ -151,6 +152,19 @@ def test_judging_labels_are_fresh_and_later(shipped):
     assert len(judged) == 50
     assert len(to_fit) == 350
     assert len(split(log, 400)[1]) == 0
+
+
+def test_dates_that_contradict_the_order_of_the_log(shipped):
+    log = world(shipped, 400)
+    to_fit, judged = split(log, 0)
+    assert disorder(log, to_fit, judged) == 0.0, "without dates the order is all there is"
+    for dates, share in (
+        (np.arange(400.0), 0.0),
+        (np.zeros(400), 0.0),  # an import: one date, the file's order
+        (-np.arange(400.0), 1.0),
+        (np.where(np.arange(400) == 50, 1e6, np.arange(400.0)), 0.01),
+    ):
+        assert disorder(replace(log, asked_at=dates), to_fit, judged) == pytest.approx(share)
 
 
 def test_a_better_router_is_promoted_and_its_labels_are_used_up(shipped):
