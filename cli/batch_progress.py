@@ -31,7 +31,7 @@ async def watch(stats: Stats, cap_nano: int | None) -> None:
 def progress_line(stats: Stats, cap_nano: int | None) -> str:
     """Return how far a run is, in one line: rows, rate, time left, spend, arms, errors."""
     done = stats.done + stats.n_before
-    rate = stats.done / stats.seconds if stats.seconds > 0 else 0.0
+    rate = stats.pace
     parts = [f"{done:,}/{stats.n_rows:,} rows", f"{rate:.1f}/s"]
     if rate > 0 and done < stats.n_rows:
         parts.append(f"{_clock((stats.n_rows - done) / rate)} left")

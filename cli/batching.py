@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.plan import Estimate
     from scrimp.routing.batch.rows import Scan, Source
     from scrimp.routing.batch.runs import Run
+    from scrimp.routing.check import Check
     from scrimp.routing.decide import Wishes
     from scrimp.routing.ledger import Ledger
 
@@ -167,6 +168,7 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
         for line in start.check_rows(source, found, skip_bad=flags.skip_bad):
             say(line)
         profile = _profile(flags)
+        tools = _tools(flags, profile)
         if not estimate_only:
             _warm()
         ledger = session.ledger_to_read() if estimate_only else session.ledger()
@@ -186,6 +188,8 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
             return emit(Result(data=guess.to_dict(), blocks=_estimate_blocks(guess, found)), as_json=as_json)
         if not quiet:
             say(_forecast(guess))
+            if guess.missed_target is not None:
+                say(_missed(guess.missed_target))
             if profile.policy.mode == "cascade" and flags.arm is None:
                 say("a batch routes each row once: it does not escalate, whatever the profile's mode")
         if not confirmed and flags.max_cost is None:
@@ -210,7 +214,7 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
         if flags.input == "-":
             path.unlink(missing_ok=True)
         raise
-    engine, stats = _engine(flags, profile, ledger, run, journal, source, found, chooser, wishes, planner, None)
+    engine, stats = _engine(flags, tools, ledger, run, journal, source, found, chooser, wishes, planner, None)
     return _go(_Work(flags, profile, ledger, run, journal, engine, stats), found, quiet=quiet, as_json=as_json)
 
 
@@ -342,7 +346,7 @@ def _give_up_old(ledger: Ledger, output: Path) -> None:
 
     old = runs.latest(ledger, output=output, retrying=True)
     if old is not None:
-        runs.cancel(ledger, old, _folder(), now=time.time())
+        runs.cancel(ledger, old, _folder(), now=time.time(), status="replaced")
     partial = output.with_name(output.name + ".partial")
     if partial.exists():
         Journal.open(partial, new=False).close()
@@ -396,6 +400,7 @@ def _resume(
     source = _source(merged, path)
     found = scan(source)
     profile = _profile(merged)
+    tools = _tools(merged, profile)
     if not estimate_only:
         _warm()
     now = time.time()
@@ -428,7 +433,7 @@ def _resume(
             )
             return emit(Result(data=guess.to_dict(), blocks=_estimate_blocks(guess, found)), as_json=as_json)
         engine, stats = _engine(
-            merged, profile, ledger, run, journal, source, found, chooser, wishes, planner, recovered, len(done)
+            merged, tools, ledger, run, journal, source, found, chooser, wishes, planner, recovered, len(done)
         )
     except BaseException:
         journal.close()
@@ -457,9 +462,34 @@ def _tell_recovered(
 # -- running --------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Tools:
+    """What a run needs beside its rows: what of it is kept, how old an answer may be, what answers must pass."""
+
+    keep: str
+    cache_age_s: float | None
+    checks: tuple[Check, ...]
+
+
+def _tools(flags: BatchFlags, profile: Profile) -> _Tools:
+    """Read the flags that can be wrong, before anything is set up or replaced."""
+    from scrimp.routing.batch.cache import parse_age
+    from scrimp.routing.check import make_check
+    from scrimp.routing.check_text import SchemaCheck
+
+    keep = "money" if flags.no_log else profile.log.keep
+    age_s = None if flags.cache is None else parse_age(flags.cache)
+    if age_s is not None and keep != "all":
+        raise UsageError("--cache keeps answers, and this profile (or --no-log) keeps no text")
+    checks = [make_check(text, profile.checks) for text in flags.check]
+    if flags.schema is not None:
+        checks.insert(0, SchemaCheck(_schema(flags.schema)))
+    return _Tools(keep, age_s, tuple(checks))
+
+
 def _engine(
     flags: BatchFlags,
-    profile: Profile,
+    tools: _Tools,
     ledger: Ledger,
     run: Run,
     journal: Journal,
@@ -471,24 +501,16 @@ def _engine(
     recovered: Any,
     n_done: int = 0,
 ) -> tuple[Engine, Stats]:
-    from scrimp.routing.batch.cache import Cache, parse_age
+    from scrimp.routing.batch import runs
+    from scrimp.routing.batch.cache import Cache
     from scrimp.routing.batch.engine import Engine, Settings, Stats
     from scrimp.routing.batch.rows import good_rows
-    from scrimp.routing.check import make_check
-    from scrimp.routing.check_text import SchemaCheck
 
-    keep = "money" if flags.no_log else profile.log.keep
     cache = None
-    if flags.cache is not None:
-        if keep != "all":
-            raise UsageError("--cache keeps answers, and this profile (or --no-log) keeps no text")
-        cache = Cache(paths().cache / "responses.db", max_age_s=parse_age(flags.cache))
+    if tools.cache_age_s is not None:
+        cache = Cache(paths().cache / "responses.db", max_age_s=tools.cache_age_s)
         cache.prune(now=time.time())
-    schema = None if flags.schema is None else _schema(flags.schema)
-    checks = [make_check(text, profile.checks) for text in flags.check]
-    if schema is not None:
-        checks.insert(0, SchemaCheck(schema))
-    stats = Stats(n_rows=found.n_good, n_before=n_done)
+    stats = Stats(n_rows=found.n_good, n_before=n_done, charged_nano=runs.charges(ledger, run.id)[1])
     engine = Engine(
         run=run,
         journal=journal,
@@ -502,9 +524,9 @@ def _engine(
             concurrency=flags.jobs or DEFAULT_JOBS,
             max_errors=flags.max_errors,
             max_cost_nano=session.parse_usd(flags.max_cost, "--max-cost"),
-            keep=keep,
+            keep=tools.keep,
             tag=flags.tag,
-            checks=tuple(checks),
+            checks=tools.checks,
         ),
         stats=stats,
         attempt=_attempt,
@@ -624,7 +646,7 @@ def _sum_up(work: _Work, found: Scan, status: str, *, quiet: bool, as_json: bool
     if not quiet:
         say(_summary_line(work, counts, charged))
         if stats.n_same or stats.n_cached:
-            say(f"not asked: {stats.n_same:,} rows equal to another, {stats.n_cached:,} from the cache")
+            say(f"not asked: {stats.n_same:,} equal to another row, {stats.n_cached:,} from the cache")
         for line in _alerts(work):
             say(line)
     bad = sum(counts.get(state, 0) for state in ("failed", "skipped", "unknown"))
@@ -640,7 +662,7 @@ def _sum_up(work: _Work, found: Scan, status: str, *, quiet: bool, as_json: bool
     else:
         why = f"after {stats.failed:,} failed rows (--max-errors)" if stats.stopping == "errors" else "as asked"
         n_left = found.n_good - sum(counts.values())
-        say(f"stopped {why}, {n_left:,} rows left; to go on: scrimp batch --resume -o {run.output}")
+        say(f"stopped {why}, {_rows(n_left)} left; to go on: scrimp batch --resume -o {run.output}")
         code = ExitCode.BATCH_FAILURES if stats.stopping == "errors" else ExitCode.INTERRUPTED
     if as_json:
         emit(Result(data=_summary(work, counts, charged, status)), as_json=True)
@@ -654,14 +676,22 @@ def _alerts(work: _Work) -> list[str]:
     return budget.new_alerts(work.ledger, budget.applicable_caps(work.ledger, work.profile, None, now=now), now=now)
 
 
+def _answered(work: _Work) -> list[tuple[str, int]]:
+    """Return how many good answers each arm gave, most first; those of earlier processes too."""
+    from scrimp.routing.batch import runs
+
+    rows = [(row["arm"], row["n"]) for row in runs.by_arm(work.ledger, work.run.id) if row["status"] == "ok"]
+    return sorted(rows, key=lambda pair: -pair[1])
+
+
 def _summary_line(work: _Work, counts: dict[str, int], charged: int) -> str:
     stats = work.stats
     cap = _cap_nano(work)
     parts = [
-        f"{sum(counts.values()):,} rows: {_counted(counts)}",
+        f"{_rows(sum(counts.values()))}: {_counted(counts)}",
         format_usd(charged) + ("" if cap is None else f" of {format_usd(cap)}"),
     ]
-    arms = ", ".join(f"{arm} {n:,}" for arm, n in stats.by_arm.most_common())
+    arms = ", ".join(f"{arm} {n:,}" for arm, n in _answered(work))
     if arms:
         parts.append(arms)
     rate = stats.done / stats.seconds if stats.seconds > 0 else 0.0
@@ -685,18 +715,26 @@ def _summary(work: _Work, counts: dict[str, int], charged: int, status: str) -> 
         "cost_usd": usd_from_nano(cost),
         "charged_usd": usd_from_nano(charged),
         "seconds": round(work.stats.seconds, 3),
-        "arms": dict(work.stats.by_arm),
+        "arms": dict(_answered(work)),
     }
 
 
 def _forecast(guess: Estimate) -> str:
     cost = (
         "free"
-        if guess.most_usd <= 0.0
+        if guess.most_usd <= 0.0 and guess.arms
         else f"likely {_usd(guess.likely_usd)} ({_usd(guess.low_usd)} to {_usd(guess.high_usd)})"
     )
     arms = ", ".join(f"{name} {rows:,}" for name, rows, _ in guess.arms)
-    return f"{guess.n_rows:,} rows: {cost}, predicted quality {guess.quality:.0%}; {arms or 'no arm'}"
+    return f"{_rows(guess.n_rows)}: {cost}, predicted quality {guess.quality:.0%}; {arms or 'no arm'}"
+
+
+def _rows(n: int) -> str:
+    return f"{n:,} row" if n == 1 else f"{n:,} rows"
+
+
+def _missed(target: float) -> str:
+    return f"no plan within the limits is predicted to reach a mean quality of {target:.0%}: this is the best there is"
 
 
 def _usd(usd: float) -> str:
@@ -705,20 +743,22 @@ def _usd(usd: float) -> str:
 
 def _estimate_blocks(guess: Estimate, found: Scan) -> tuple[str | Table, ...]:
     lines = [
-        f"{guess.n_rows:,} rows"
+        _rows(guess.n_rows)
         + (f", planned on a sample of {guess.n_sampled:,}" if guess.n_sampled < guess.n_rows else ""),
         (
             f"cost: likely {_usd(guess.likely_usd)}, low {_usd(guess.low_usd)}, high {_usd(guess.high_usd)}; "
-            f"never more than {_usd(guess.most_usd)}"
+            f"{_usd(guess.most_usd)} if every answer ran to its limit"
         ),
         f"predicted quality: {guess.quality:.1%}"
         + ("" if guess.dual_quality is None else f" (no plan within the budget can beat {guess.dual_quality:.1%})"),
         "time: unknown" if guess.time_s is None else f"time: about {_duration(guess.time_s)}",
     ]
     if guess.n_skipped:
-        lines.append(f"the budget does not reach for {guess.n_skipped:,} rows")
+        lines.append(f"the budget does not reach for {_rows(guess.n_skipped)}")
+    if guess.missed_target is not None:
+        lines.append(_missed(guess.missed_target))
     if found.n_bad:
-        lines.append(f"{found.n_bad:,} rows that cannot be read are left out")
+        lines.append(f"left out, since they cannot be read: {_rows(found.n_bad)}")
     arms = Table(
         (Column("arm"), Column("rows", "right"), Column("likely cost", "right")),
         tuple((name, f"{rows:,}", _usd(usd)) for name, rows, usd in guess.arms),
@@ -802,11 +842,17 @@ def cancel_run(which: str, *, as_json: bool) -> int:
 
     ledger = session.ledger()
     run = runs.fetch(ledger, which)
-    runs.cancel(ledger, run, _folder(), now=time.time())
-    data = {"schema_version": 1, "id": run.id, "status": "cancelled"}
-    return emit(
-        Result(data=data, messages=(f"run {run.id} is given up; what it cost stays on record",)), as_json=as_json
-    )
+    if run.status in ("cancelled", "replaced"):
+        said = f"run {run.id} was given up before"
+    elif run.status == "finished":
+        # What was kept for --retry-unknown and --retry-errors goes; the run and its output are as they were.
+        runs.cancel(ledger, run, _folder(), now=time.time(), status="finished")
+        said = f"run {run.id} is finished: no row of it can be asked again now"
+    else:
+        runs.cancel(ledger, run, _folder(), now=time.time())
+        said = f"run {run.id} is given up; what it cost stays on record"
+    data = {"schema_version": 1, "id": run.id, "status": runs.fetch(ledger, run.id).status}
+    return emit(Result(data=data, messages=(said,)), as_json=as_json)
 
 
 def _run_dict(run: Run, counts: dict[str, int]) -> dict[str, Any]:

@@ -290,6 +290,7 @@ class Decider:
         decision_id: str,
         rng: random.Random,
         row: int = 0,
+        output_limit: int | None = None,
         left_nano: Mapping[str, int | None] | None = None,
         blocked: Mapping[str, str] | None = None,
         pace: Pace | None = None,
@@ -300,6 +301,8 @@ class Decider:
         ----------
         predictions
             As `predict` returned them; `row` is this prompt's.
+        output_limit
+            The prompt's own limit in tokens, where it brings one: it lowers each arm's.
         left_nano
             What the caps leave for each arm, nano-USD (None: no cap). An arm whose bound is above it is filtered,
             unless a lower output limit that still covers the predicted 90th percentile fits.
@@ -333,6 +336,7 @@ class Decider:
                     basis=predictions.basis[column],
                     p50=float(predictions.output_tokens_p50[row, column]),
                     p90=float(predictions.output_tokens_p90[row, column]),
+                    output_limit=output_limit,
                     left=left,
                     blocked=blocked.get(known.arm.name),
                     here_only=wishes.on_this_machine,
@@ -406,13 +410,14 @@ def _option(
     basis: str,
     p50: float,
     p90: float,
+    output_limit: int | None,
     left: int | None,
     blocked: str | None,
     here_only: bool,
 ) -> Option:
     """Work out one arm's option for one prompt: limits, costs, and the first reason against it."""
     arm, price = known.arm, known.price
-    limit = known.output_limit
+    limit = known.output_limit if output_limit is None else min(known.output_limit, output_limit)
     n_p50, n_p90 = max(1, round(min(p50, limit))), max(1, round(min(p90, limit)))
     why: str | None = None
     by_cap = lowered = False

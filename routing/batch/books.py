@@ -99,7 +99,7 @@ class Books:
                 )
 
         await self.scribe.submit(write, runs.entry(result))
-        self.stats.unknown += 1
+        self.stats.count("unknown")
 
     def money(self, committed_usd: float, _span: Span | None = None) -> Money:
         """Look up what the caps leave the run."""
@@ -227,7 +227,7 @@ class Books:
                 span=span,
             )
 
-        self.stats.unknown += 1
+        self.stats.count("unknown")
         self.stats.charged_nano += reservation.bound_nano
         await self.scribe.submit(write, runs.entry(result))
 

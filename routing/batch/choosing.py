@@ -106,6 +106,7 @@ class Chooser:
                     decision_id=new_id(now),
                     rng=rng,
                     row=i,
+                    output_limit=row.max_output_tokens,
                     left_nano=money.left_nano,
                     blocked=blocked,
                     pace=money.pace,

@@ -19,7 +19,7 @@ from .books import Books
 from .gates import ProviderGate
 from .jobs import Job, Lane, Settings, Stats
 from .output import Result, result_of
-from .plan import PLAN_NOTE, options_of, planned
+from .plan import PLAN_NOTE, forecast, options_of, planned
 from .rows import content_key
 from .scribe import Scribe
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from scrimp.routing.decide import Decider
     from scrimp.routing.dispatch import Call, CallError, Reply
     from scrimp.routing.ledger import Ledger
-    from scrimp.routing.policy import Option
 
     from .cache import Cache
     from .choosing import Chooser
@@ -271,15 +270,13 @@ class Engine:
         )
         decisions = [each.decision for each in decided]
         options = options_of(decisions, self.planner.arms)
-        rule = None
-        if self.settings.wishes.arm is None:
-            rule = self.planner.solve(
-                after=rows[0].n,
-                n_left=self.n_left,
-                budget_usd=money.budget_usd,
-                among=self._among,
-                variance=max(0.0, self._variance),
-            )
+        rule = self.planner.solve(
+            after=rows[0].n,
+            n_left=self.n_left,
+            budget_usd=money.budget_usd,
+            among=self._among,
+            variance=max(0.0, self._variance),
+        )
         if rule is not None:
             chosen = self.planner.choose(rule, options)
             decisions = [
@@ -290,23 +287,9 @@ class Engine:
         for row, each, decision in zip(rows, decided, decisions, strict=True):
             queue = []
             if decision.arm is not None:
-                queue = [self._limited(row, option) for option in (decision.choice.taken, *decision.fallbacks())]
+                queue = [decision.choice.taken, *decision.fallbacks()]
             jobs.append(Job(row, decision, each.context, queue, drawn=decision.arm))
         return jobs
-
-    def _limited(self, row: Row, option: Option) -> Option:
-        """Lower an option's output limit to what the row itself asks for."""
-        price = self._lanes[option.arm].price
-        if row.max_output_tokens is None or row.max_output_tokens >= option.output_limit or price is None:
-            return option
-        limit = row.max_output_tokens
-        return replace(
-            option,
-            output_limit=limit,
-            output_tokens_p50=min(option.output_tokens_p50, limit),
-            output_tokens_p90=min(option.output_tokens_p90, limit),
-            bound_nano=price.bound_nano(option.input_bound, limit),
-        )
 
     async def _hand_out(self, jobs: list[Job], *, last: bool) -> None:
         """Give each job to its arm: rows that begin alike one after another, so that prompt caches can be used."""
@@ -336,9 +319,8 @@ class Engine:
             self._enqueue(job)
 
     def _enqueue(self, job: Job) -> None:
-        option = job.option
-        cost = (option.cost_nano or 0) / NANO
-        self._commit(job, cost, ((option.cost_p90_nano or 0) / NANO - cost) ** 2)
+        guess = forecast(job.option)
+        self._commit(job, guess.mean, guess.variance)
         self._lanes[job.option.arm].queue.put_nowait(job)
 
     async def _refuse(self, job: Job) -> None:
@@ -535,7 +517,7 @@ class Engine:
             job, lane, reservation, reply, problem=problem, checked=not slow or problem is not None
         )
         if cost is not None and option.cost_nano:
-            self.planner.learn(option.arm, predicted_usd=option.cost_nano / NANO, true_usd=cost / NANO)
+            self.planner.learn(option.arm, predicted_usd=forecast(option).mean, true_usd=cost / NANO)
             if cost > reservation.bound_nano:
                 self.stats.n_breaches += 1
                 self._say_once(
@@ -613,7 +595,7 @@ class Engine:
 
     def _count(self, result: Result) -> None:
         stats = self.stats
-        setattr(stats, result.status, getattr(stats, result.status) + 1)
+        stats.count(result.status)
         if result.arm is not None and result.answer is not None:
             stats.by_arm[result.arm] += 1
         stats.n_same += result.source == "same"

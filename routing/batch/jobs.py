@@ -69,6 +69,7 @@ class Stats:
     by_arm: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.monotonic)
+    first_at: float | None = None
     stopping: str | None = None
 
     @property
@@ -80,6 +81,19 @@ class Stats:
     def seconds(self) -> float:
         """How long this process has been at it."""
         return time.monotonic() - self.started
+
+    def count(self, status: str) -> None:
+        """Count a result."""
+        if self.first_at is None:
+            self.first_at = time.monotonic()
+        setattr(self, status, getattr(self, status) + 1)
+
+    @property
+    def pace(self) -> float:
+        """Rows a second since the first result: getting ready says nothing of the time that is left."""
+        if self.first_at is None or self.done < 2:
+            return 0.0
+        return (self.done - 1) / max(time.monotonic() - self.first_at, 1e-3)
 
 
 @dataclass(slots=True)

@@ -103,7 +103,7 @@ def _openai(result: Result) -> dict[str, Any]:
     """Return the row of an OpenAI Batch output file, and beside it what that shape has no place for."""
     row = result.to_dict()
     response = error = None
-    if result.status == "ok":
+    if result.answer is not None:  # an answer that failed a check is there too, beside the error
         known = result.input_tokens is not None and result.output_tokens is not None
         total = (result.input_tokens or 0) + (result.output_tokens or 0)
         response = {
@@ -131,7 +131,7 @@ def _openai(result: Result) -> dict[str, Any]:
                 else None,
             },
         }
-    else:
+    if result.status != "ok":
         error = {"code": result.status, "message": result.error}
     ours = {key: row[key] for key in ("status", "arm", "cost_usd", "decision_id", "source")}
     return {

@@ -17,12 +17,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scrimp.routing.decide import Decision
+    from scrimp.routing.policy import Option
 
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
     Ints = NDArray[np.int64]
 
-__all__ = ["PLAN_NOTE", "SAMPLE_ROWS", "Estimate", "Options", "Planner", "options_of", "planned"]
+__all__ = [
+    "PLAN_NOTE",
+    "SAMPLE_ROWS",
+    "Estimate",
+    "Forecast",
+    "Options",
+    "Planner",
+    "forecast",
+    "options_of",
+    "planned",
+]
 
 SAMPLE_ROWS: Final = 2_000
 """A larger file is planned on a random sample of this many rows, and streamed by the rule that comes of it."""
@@ -82,6 +93,41 @@ class Options:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What an answer is expected to cost.
+
+    Attributes
+    ----------
+    tokens
+        Output, on average.
+    mean, low, high
+        USD: on average, at the 10th and at the 90th percentile of the answer's length.
+    """
+
+    tokens: float
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def variance(self) -> float:
+        """USD squared."""
+        return ((self.high - self.mean) / _Z90) ** 2
+
+
+def forecast(option: Option) -> Forecast:
+    """Return what an arm's answer is expected to cost, its length being log-normal with the predicted percentiles."""
+    p50, p90 = float(option.output_tokens_p50), float(option.output_tokens_p90)
+    spread = math.log(max(p90, p50) / p50) / _Z90
+    tokens = min(p50 * math.exp(spread * spread / 2.0), float(option.output_limit))
+    c50 = (option.cost_nano or 0) / NANO
+    c90 = (option.cost_p90_nano or option.cost_nano or 0) / NANO
+    slope = (c90 - c50) / (p90 - p50) if p90 > p50 else 0.0
+    mean = c50 + slope * (tokens - p50)
+    return Forecast(tokens, mean, c50 - slope * (p50 - p50 * p50 / max(p90, p50)), max(c90, mean))
+
+
 def options_of(decisions: Sequence[Decision], arms: Sequence[str]) -> Options:
     """Return the options that decisions weighed.
 
@@ -109,15 +155,8 @@ def options_of(decisions: Sequence[Decision], arms: Sequence[str]) -> Options:
             feasible[i, j] = True
             distrusted = choice.guard is not None and option.arm != choice.arm
             quality[i, j] = option.quality_low if distrusted else option.quality
-            p50, p90 = float(option.output_tokens_p50), float(option.output_tokens_p90)
-            spread = math.log(max(p90, p50) / p50) / _Z90
-            mean = min(p50 * math.exp(spread * spread / 2.0), float(option.output_limit))
-            c50, c90 = option.cost_nano / NANO, (option.cost_p90_nano or option.cost_nano) / NANO
-            slope = (c90 - c50) / (p90 - p50) if p90 > p50 else 0.0
-            tokens[i, j] = mean
-            cost[i, j] = c50 + slope * (mean - p50)
-            low[i, j] = c50 - slope * (p50 - p50 * p50 / max(p90, p50))
-            high[i, j] = max(c90, cost[i, j])
+            guess = forecast(option)
+            tokens[i, j], cost[i, j], low[i, j], high[i, j] = guess.tokens, guess.mean, guess.low, guess.high
             bound[i, j] = option.bound_nano / NANO
     return Options(quality, cost, low, high, bound, tokens, feasible, natural)
 
@@ -149,7 +188,7 @@ class Estimate:
     low_usd, likely_usd, high_usd
         With short, expected and long answers.
     most_usd
-        What would be reserved in all: it cannot cost more.
+        If every answer ran to its limit (what would be reserved in all, but for retries and fallbacks).
     quality
         Mean predicted quality in [0, 1]; rows that the budget does not reach count 0.
     n_skipped
@@ -162,6 +201,8 @@ class Estimate:
         About how long it would take; None where nothing is known of an arm's pace.
     dual_quality
         The mean quality that no plan within the budget can beat; None without a budget.
+    missed_target
+        The mean quality that was asked for, where no plan within the limits reaches it; None elsewhere.
     """
 
     n_rows: int
@@ -177,6 +218,7 @@ class Estimate:
     time_s: float | None
     dual_quality: float | None
     planned: bool
+    missed_target: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `--estimate --json` prints."""
@@ -188,13 +230,14 @@ class Estimate:
                 "low": self.low_usd,
                 "likely": self.likely_usd,
                 "high": self.high_usd,
-                "at_most": self.most_usd,
+                "at_limits": self.most_usd,
             },
             "time_s": self.time_s,
             "predicted_quality": self.quality,
             "n_skipped": self.n_skipped,
             "planned": self.planned,
             "best_quality_within_budget": self.dual_quality,
+            "min_quality_missed": self.missed_target is not None,
             "arms": [{"arm": name, "rows": rows, "cost_usd": usd} for name, rows, usd in self.arms],
             "frontier": [{"cost_usd": usd, "predicted_quality": quality} for usd, quality in self.frontier],
         }
@@ -218,6 +261,8 @@ class Planner:
         Plan even where the budget would not bind (`--max-cost` was given).
     target
         Mean quality to reach at the least cost, or None.
+    forced
+        One arm was asked for by name: it takes all rows until the money is spent.
     """
 
     arms: tuple[str, ...]
@@ -226,6 +271,7 @@ class Planner:
     floor: float = 0.0
     always: bool = False
     target: float | None = None
+    forced: bool = False
     true_usd: dict[str, float] = field(default_factory=dict)
     predicted_usd: dict[str, float] = field(default_factory=dict)
     n_true: dict[str, int] = field(default_factory=dict)
@@ -238,15 +284,22 @@ class Planner:
         self.n_true[arm] = self.n_true.get(arm, 0) + 1
 
     def ratios(self) -> Floats:
-        """Return `(k,) float64`: true over predicted cost of each arm, shrunk towards 1."""
+        """Return `(k,) float64`: true over predicted cost of each arm.
+
+        Shrunk towards the ratio of all arms together (by rows), itself shrunk towards 1: where answers are shorter than
+        predicted on one arm, they mostly are on others too, and an arm that was not tried has nothing else to go by.
+        """
         import numpy as np
 
-        ratios = np.ones(len(self.arms))
+        seen = [arm for arm in self.arms if self.predicted_usd.get(arm, 0.0) > 0.0]
+        n = sum(self.n_true[arm] for arm in seen)
+        rows = sum(self.n_true[arm] * self.true_usd[arm] / self.predicted_usd[arm] for arm in seen)
+        common = (rows + _SHRINK_ROWS) / (n + _SHRINK_ROWS)
+        ratios = np.full(len(self.arms), common)
         for j, arm in enumerate(self.arms):
-            predicted = self.predicted_usd.get(arm, 0.0)
-            if predicted > 0.0:
-                belief = _SHRINK_ROWS * predicted / self.n_true[arm]
-                ratios[j] = (self.true_usd[arm] + belief) / (predicted + belief)
+            if arm in seen:
+                n, ratio = self.n_true[arm], self.true_usd[arm] / self.predicted_usd[arm]
+                ratios[j] = (n * ratio + _SHRINK_ROWS * common) / (n + _SHRINK_ROWS)
         return ratios
 
     def solve(
@@ -273,6 +326,8 @@ class Planner:
         """
         import numpy as np
 
+        if self.forced:
+            return None
         left = self.places >= after
         if among is not None:
             left &= np.isin(self.places, np.fromiter(among, dtype=np.int64))
@@ -288,8 +343,8 @@ class Planner:
             if budget_usd is None or solution.cost <= budget_usd * share:
                 return solution.rule
         elif not self.always:
-            forecast = float((rest.cost * ratios)[natural_rows(rest)].sum())
-            if budget_usd is None or forecast <= budget_usd * share:
+            likely = float((rest.cost * ratios)[natural_rows(rest)].sum())
+            if budget_usd is None or likely <= budget_usd * share:
                 return None
         if budget_usd is None:
             return None
@@ -305,7 +360,9 @@ class Planner:
         rows = np.flatnonzero(choice != SKIP)
         spread = ((rest.high - rest.cost) * ratios)[rows, choice[rows]] / _Z90
         margin = _MARGIN * math.sqrt(float((spread**2).sum()) / share + variance)
-        return best(budget_usd - min(margin, _MOST_MARGIN * budget_usd)).rule
+        held_back = best(budget_usd - min(margin, _MOST_MARGIN * budget_usd))
+        # Where the budget holds a few rows only, the margin must not take the last of them.
+        return held_back.rule if len(rows) == 0 or (held_back.choice != SKIP).any() else best(budget_usd).rule
 
     def choose(self, rule: Rule, options: Options) -> Ints:
         """Return `(m,) int64` arms for rows, -1 for those that the budget does not reach."""
@@ -339,9 +396,16 @@ class Planner:
 
         sample = self.sample
         m = len(sample)
+        if m == 0:
+            return Estimate(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, (), (), 0.0, None, planned=False)
         scale = n_rows / m
         rule = self.solve(after=0, n_left=n_rows, budget_usd=budget_usd)
         chosen = sample.natural
+        if rule is None and budget_usd is not None:  # in the file's order, until the money is spent
+            rows, arms_taken = natural_rows(sample)
+            spent = np.zeros(m)
+            spent[rows] = sample.cost[rows, arms_taken]
+            chosen = np.where(np.cumsum(spent) * scale > budget_usd, SKIP, chosen)
         if rule is not None:
             chosen, _ = rule.choose(self._value(sample), sample.cost, sample.feasible, bound=sample.bound)
         taken = (np.flatnonzero(chosen != SKIP), chosen[chosen != SKIP])
@@ -357,6 +421,7 @@ class Planner:
                 time_s = None
             elif time_s is not None:
                 time_s = max(time_s, n * seconds[arm] / max(1, min(parallel.get(arm, 1), n)))
+        quality = float(sample.quality[taken].sum()) / m
         dual = None
         if rule is not None and budget_usd is not None and self.target is None:
             dual = most_quality_within_bounds(
@@ -369,7 +434,7 @@ class Planner:
             likely_usd=float(sample.cost[taken].sum()) * scale,
             high_usd=float(sample.high[taken].sum()) * scale,
             most_usd=float(sample.bound[taken].sum()) * scale,
-            quality=float(sample.quality[taken].sum()) / m,
+            quality=quality,
             n_skipped=round(float((chosen == SKIP).sum()) * scale),
             arms=tuple(arms),
             frontier=tuple(
@@ -378,7 +443,16 @@ class Planner:
             time_s=time_s,
             dual_quality=None if dual is None else dual / m,
             planned=rule is not None,
+            missed_target=None if self._reaches(budget_usd, scale) else self.target,
         )
+
+    def _reaches(self, budget_usd: float | None, scale: float) -> bool:
+        """Tell whether the target (if there is one) can be reached within the budget."""
+        if self.target is None:
+            return True
+        sample = self.sample
+        plan = cheapest_at_quality(sample.quality, sample.cost, sample.feasible, self.target)
+        return plan.reached and (budget_usd is None or plan.cost * scale <= budget_usd)
 
 
 def natural_rows(options: Options) -> tuple[Ints, Ints]:

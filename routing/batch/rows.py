@@ -289,7 +289,7 @@ def _open(path: Path, name: str) -> Iterator[IO[bytes]]:
             start = raw.read(2)
             raw.seek(0)
             if start in (b"\xff\xfe", b"\xfe\xff"):
-                raise UsageError(
+                raise DataError(
                     f"{name} is UTF-16, not UTF-8", hint="Convert it first: iconv -f utf-16 -t utf-8 FILE > NEW"
                 )
             if start == b"\x1f\x8b":
@@ -505,12 +505,14 @@ def _table(source: Source, file: IO[bytes]) -> Iterator[Row | BadRow]:
     n = -1
     while True:
         n += 1
+        first = reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield BadRow(n, reader.line_num, f"not {source.format.upper()}: {error}")
+            where = "" if first == reader.line_num else f" (the row begins on line {first})"
+            yield BadRow(n, reader.line_num, f"not {source.format.upper()}: {error}{where}")
             continue
         line = reader.line_num
         if not cells:

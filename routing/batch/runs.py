@@ -57,7 +57,7 @@ class Run:
     options
         The flags that `--resume` goes on with, as plain data.
     status
-        running | stopped | finished | cancelled.
+        running | stopped | finished | cancelled | replaced.
     """
 
     id: str
@@ -365,7 +365,7 @@ def reopen(ledger: Ledger, run_id: str, *, retry_unknown: bool, retry_errors: bo
 
 
 def finish(ledger: Ledger, run_id: str, status: str, *, now: float) -> None:
-    """Set how a run ended: `stopped`, `finished` or `cancelled`."""
+    """Set how a run ended."""
     with ledger.transaction():
         ledger.update("batch_runs", ("id", run_id), {"status": status, "finished_at": instant(now)})
 
@@ -395,8 +395,13 @@ def unpark_journal(run: Run, folder: Path) -> None:
     shutil.move(run.parked(folder), run.partial)
 
 
-def cancel(ledger: Ledger, run: Run, folder: Path, *, now: float) -> None:
-    """Give a run up: its journal goes, its money stays on record.
+def cancel(ledger: Ledger, run: Run, folder: Path, *, now: float, status: str = "cancelled") -> None:
+    """Give a run up: its journal goes, what came of its rows and their money stays on record.
+
+    Parameters
+    ----------
+    status
+        `cancelled`, or `replaced` where a new run takes its output.
 
     Raises
     ------
@@ -404,12 +409,12 @@ def cancel(ledger: Ledger, run: Run, folder: Path, *, now: float) -> None:
         If it is still going.
     """
     if run.partial.exists():
-        journal = Journal.open(run.partial, new=False)
-        journal.close()
+        Journal.open(run.partial, new=False).close()
     run.partial.unlink(missing_ok=True)
     run.parked(folder).unlink(missing_ok=True)
     run.spool(folder).unlink(missing_ok=True)
     budget.reap(ledger, now=now)
     with ledger.transaction() as conn:
-        conn.execute("DELETE FROM batch_rows WHERE run_id = ?", (run.id,))
-    finish(ledger, run.id, "cancelled", now=now)
+        conn.execute("UPDATE batch_rows SET status = 'unknown' WHERE run_id = ? AND status = 'sent'", (run.id,))
+    if status != run.status:
+        finish(ledger, run.id, status, now=now)

@@ -170,6 +170,7 @@ def plan(
         floor=0.0 if wtp is None or wtp <= 0.0 else 1.0 / wtp,
         always=goals.max_cost_nano is not None and wishes.arm is None,
         target=goals.target,
+        forced=wishes.arm is not None,
     )
 
 

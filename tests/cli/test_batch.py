@@ -57,7 +57,7 @@ def test_an_estimate_sends_nothing_and_makes_nothing(scrimp, profile, prompts, o
         assert word in done.out
     data = json.loads(scrimp("batch", prompts, "-n", "-p", profile(small="ok", large="ok"), "--json").out)
     assert (
-        data["cost_usd"]["low"] <= data["cost_usd"]["likely"] <= data["cost_usd"]["high"] <= data["cost_usd"]["at_most"]
+        data["cost_usd"]["low"] <= data["cost_usd"]["likely"] <= data["cost_usd"]["high"] <= data["cost_usd"]["at_limits"]
     )
     assert sum(arm["rows"] for arm in data["arms"]) == data["n_rows"] == 12
     qualities = [point["predicted_quality"] for point in data["frontier"]]
@@ -169,6 +169,46 @@ def test_flags_that_cannot_be(scrimp, profile, prompts, server, argv, code, word
     assert prompts.exists()
     flags = ("-p", profile()) if argv and argv[0] not in ("show", "cancel", "list") else ()
     refused(scrimp("batch", *argv, *flags), server, code, word)
+
+
+@pytest.mark.parametrize("wrong", [("--cache", "soon"), ("--check", "nonsense"), ("--cache", "7d", "--no-log")])
+def test_a_wrong_flag_replaces_nothing_and_leaves_no_run(scrimp, profile, prompts, out, wrong):
+    flags = ("batch", prompts, "-o", out, "-p", profile(), "--overwrite")
+    assert scrimp(*flags).code == 0
+    assert scrimp(*flags, *wrong).code == 2
+    (run,) = json.loads(scrimp("batch", "list", "--json").out)["runs"]
+    assert (run["status"], run["counts"]) == ("finished", {"ok": 12})
+    assert not out.with_name("out.jsonl.partial").exists()
+
+
+def test_a_run_whose_output_is_replaced_stays_on_record(scrimp, profile, prompts, out):
+    flags = ("batch", prompts, "-o", out, "-p", profile(), "--overwrite")
+    assert [scrimp(*flags).code for _ in range(2)] == [0, 0]
+    first, second = sorted(json.loads(scrimp("batch", "list", "--json").out)["runs"], key=lambda run: run["created_at"])
+    assert (first["status"], first["counts"]) == ("replaced", {"ok": 12})
+    assert (second["status"], second["counts"]) == ("finished", {"ok": 12})
+    assert "given up before" in scrimp("batch", "cancel", first["id"]).err
+    assert "is finished" in scrimp("batch", "cancel", second["id"]).err
+    assert "finished" in scrimp("batch", "show", second["id"]).out
+
+
+def test_a_quality_out_of_reach_is_said_and_the_best_is_done(scrimp, profile, prompts, out):
+    path = profile(small="ok", large="ok")
+    flags = ("batch", prompts, "-p", path, "--min-quality", "1.0")
+    assert "is predicted to reach a mean quality of 100%" in scrimp(*flags, "-n").out
+    assert json.loads(scrimp(*flags, "-n", "--json").out)["min_quality_missed"] is True
+    done = scrimp(*flags, "-o", out)
+    assert done.code == 0
+    assert "is predicted to reach a mean quality of 100%" in done.err
+
+
+def test_a_dear_arm_asked_for_by_name_needs_a_yes_too(scrimp, profile, prompts, out, server):
+    path = profile(small="ok", large="ok", caps="per_run_usd = 20")
+    path.write_text(path.read_text().replace("output_usd_per_mtok = 40", "output_usd_per_mtok = 40_000"))
+    done = scrimp("batch", prompts, "-o", out, "-p", path, "-m", "large")
+    assert done.code == 2, done.err
+    assert "--yes" in done.err
+    assert not server.requests
 
 
 def test_an_empty_file(scrimp, profile, prompts, out, server):

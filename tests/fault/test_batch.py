@@ -14,7 +14,8 @@ import pytest
 
 HERE = Path(__file__).parent
 N_ROWS = 60
-N_KILLS = int(os.environ.get("SCRIMP_TEST_KILLS", "5"))
+N_RUNS = int(os.environ.get("SCRIMP_TEST_KILLED_RUNS", "10"))
+"""Each is killed twice: as it begins, and as it is resumed."""
 
 
 class Worker:
@@ -160,18 +161,25 @@ def audit(world):
         return {row["status"]: row["n"] for row in statuses}
 
 
-@pytest.mark.parametrize("seed", range(N_KILLS))
-def test_killed_at_a_random_moment_and_resumed(worker, world, slow_server, seed):
-    rng = random.Random(seed)
-    pid = begin(worker, world)
-    time.sleep(rng.uniform(0.05, 1.1))
+def kill_somewhere(worker, world, slow_server, pid, rng):
+    """Kill a run when the server has seen a random number of its calls: before the first, in the midst, at the end."""
+    seen = len(slow_server.log.read_text().splitlines())
+    goal = rng.randint(seen, N_ROWS)
+    deadline = time.monotonic() + 20
+    while len(slow_server.log.read_text().splitlines()) < goal and not (world / "out.jsonl").exists():
+        assert time.monotonic() < deadline, worker.out.read_text()
+        time.sleep(0.002)
+    time.sleep(rng.uniform(0.0, 0.5 if goal == seen else 0.05))
     os.kill(pid, signal.SIGKILL)
     worker.wait(pid)
-    for _ in range(rng.choice([0, 0, 1, 2])):  # and killed again while it is resumed
-        pid = resume(worker, world)
-        time.sleep(rng.uniform(0.05, 0.5))
-        os.kill(pid, signal.SIGKILL)
-        worker.wait(pid)
+
+
+@pytest.mark.parametrize("seed", range(N_RUNS))
+def test_killed_at_random_moments_and_resumed(worker, world, slow_server, seed):
+    rng = random.Random(seed)
+    kill_somewhere(worker, world, slow_server, begin(worker, world), rng)
+    if (world / "out.jsonl").exists() or _has_begun(world):
+        kill_somewhere(worker, world, slow_server, resume(worker, world), rng)
     output = world / "out.jsonl"
     if not output.exists() and not _has_begun(world):
         code = worker.wait(begin(worker, world))  # killed before the run had begun

@@ -625,11 +625,79 @@ def test_an_old_failure_in_the_journal_does_not_undo_a_new_try(world):
     assert recovered.unknown == (0,)
 
 
-def test_cancel_forgets_the_rows_and_keeps_the_money(world):
+def test_cancel_drops_the_journal_and_keeps_the_record(world):
     world.rows("a").go(lambda _call: answer(), arm="small")
     runs.cancel(world.ledger, world.run, world.folder, now=1e9)
-    assert runs.counts(world.ledger, "run1") == {}
+    assert runs.counts(world.ledger, "run1") == {"ok": 1}
     assert runs.fetch(world.ledger, "run1").status == "cancelled"
     assert runs.charges(world.ledger, "run1")[1] > 0
     assert not world.run.partial.exists()
     assert Journal.open(world.run.partial, new=True).close() is None
+
+
+# ---- the plan
+
+
+def test_the_plan_knows_the_limit_that_a_row_brings(world):
+    body = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 3}
+    world.rows({"custom_id": "a", "body": body})
+    # 100 tokens of output could cost $0.0004; the cap holds the 3 that the row asks for.
+    assert world.go(lambda _call: answer(tokens=3), profile=make_profile({"per_call_usd": "0.0003"}))[0][0] == "ok"
+    assert world.calls[0].max_output_tokens == 3
+    sample = world.engine.planner.sample
+    assert sample.tokens.max() <= 3
+    assert sample.bound.max() < 0.0003 * 10
+
+
+def test_true_costs_of_one_arm_move_what_is_expected_of_the_others(world):
+    world.rows("a").go(lambda _call: answer(), arm="small")
+    planner = world.engine.planner
+    planner.n_true.clear(), planner.true_usd.clear(), planner.predicted_usd.clear()
+    assert planner.ratios().tolist() == [1.0, 1.0]
+    for _ in range(10):
+        planner.learn("small", predicted_usd=1.0, true_usd=0.2)
+    common = (10 * 0.2 + 10) / 20
+    assert planner.ratios() == pytest.approx([(10 * 0.2 + 10 * common) / 20, common])
+
+
+def test_true_costs_are_held_against_what_the_plan_expects(world):
+    """Not against the cost of the median answer, which is less: the plan would believe itself too cheap for ever."""
+    from scrimp.routing.batch.plan import forecast
+
+    world.rows(*[f"prompt {i}" for i in range(40)])
+    world.go(lambda _call: answer(), profile=make_profile(only=arm("only", 1, tier="small")))
+    (weighed,) = world.engine.chooser.decide(
+        [next(good_rows(world.source, scan(world.source)))], Wishes(), start.money_for(
+            None, make_profile(), start.Goals(), run_id=None, now=1e9), rng=random.Random(0), now=1e9,
+    )[0].decision.choice.weighed  # fmt: skip
+    guess = forecast(weighed.option)
+    assert guess.low < weighed.option.cost_nano / 1e9 < guess.mean < guess.high
+    assert world.engine.planner.predicted_usd["only"] == pytest.approx(float(world.engine.planner.sample.cost.sum()))
+
+
+def test_an_arm_asked_for_by_name_is_forecast_until_the_money_is_spent(world):
+    world.rows(*[f"prompt {i}" for i in range(20)]).go(lambda _call: answer(), arm="large")
+    planner = world.engine.planner
+    costs = planner.sample.cost[:, 1]
+    guess = planner.estimate(n_rows=20, budget_usd=float(costs[:5].sum()) * 1.001, seconds={}, parallel={})
+    assert (guess.n_skipped, guess.arms[0][:2], guess.planned) == (15, ("large", 5), False)
+    assert guess.likely_usd == pytest.approx(float(costs[:5].sum()))
+
+
+def test_a_budget_that_holds_one_reservation_sends_a_row(world):
+    """What is held back for chance must not take the last row that the budget can hold."""
+    profile = make_profile(large=arm("large", 10, tier="large"), dearer=arm("dearer", 11, tier="large"))
+    world.rows("a", "b", "c")
+    results = world.go(lambda _call: answer(tokens=100), profile=profile, max_cost=6_900_000)
+    assert [status for status, *_ in results].count("ok") == 1
+
+
+def test_nothing_left_to_plan_is_forecast_as_nothing(world):
+    world.rows("a").go(lambda _call: answer(), arm="small")
+    found = scan(world.source)
+    money = start.money_for(world.ledger, make_profile(), start.Goals(), run_id="run1", now=1e9)
+    planner = start.plan(
+        world.source, found, world.engine.chooser, Wishes(arm="small"), start.Goals(), money, done=frozenset({0}),
+        now=1e9,
+    )  # fmt: skip
+    assert planner.estimate(n_rows=0, budget_usd=None, seconds={}, parallel={}).n_rows == 0

@@ -40,6 +40,9 @@ def test_an_openai_row_has_openais_shape():
     bad = json.loads(render(BAD, "openai"))
     assert bad["response"] is None
     assert bad["error"] == {"code": "failed", "message": "no"}
+    checked = json.loads(render(Result(1, 2, "failed", "d2", answer="x", arm="small", error="no"), "openai"))
+    assert checked["response"]["body"]["choices"][0]["message"]["content"] == "x"
+    assert checked["error"] == {"code": "failed", "message": "no"}
 
 
 def test_a_table_keeps_its_columns():

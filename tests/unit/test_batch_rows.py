@@ -215,7 +215,7 @@ def test_mixed_encodings_in_a_table(tmp_path):
 
 
 def test_utf_16_is_told_how_to_convert(tmp_path):
-    with pytest.raises(UsageError, match="UTF-16"):
+    with pytest.raises(DataError, match="UTF-16"):
         read(tmp_path, "a.jsonl", '{"prompt": "x"}'.encode("utf-16"))
 
 
@@ -310,3 +310,9 @@ def test_a_template_needs_its_keys(tmp_path):
     rows = read(tmp_path, "a.jsonl", jsonl({"a": "x", "b": 2}, {"a": "x"}), template="{{a}} {{b}}")
     assert rows[0].prompt.text == "x 2"
     assert "no 'b' in it" in rows[1].reason
+
+
+def test_a_quote_that_is_never_closed_is_found_by_where_its_row_begins(tmp_path):
+    rows = read(tmp_path, "a.csv", 'id,prompt\n1,x\n2,"open\n3,y\n')
+    assert [type(row) for row in rows] == [Row, BadRow]
+    assert rows[1].reason.endswith("(the row begins on line 3)")
