@@ -200,6 +200,9 @@ def answer_request(
         write_out(_printable(answer.text))
     for note in answer.notes:
         say(note)
+    for verdict in () if checked is None else checked.verdicts:
+        if verdict.outcome == "abstain":
+            say(f"check {verdict.check} cannot tell: {verdict.evidence}")
     if explain and checked is not None:
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
@@ -323,10 +326,10 @@ def _summary(answer: Answer, checked: Checked | None = None) -> str:
     if answer.cost_nano is None:
         cost = f"unknown (charged {format_usd(answer.charged_nano)})"
     parts = [answer.arm, cost]
-    several = checked is not None and not checked.plan.single
+    several = checked is not None and any(step.seq > 1 for step in checked.steps)
     if answer.total_charged_nano != answer.charged_nano:
         parts.append(
-            f"{format_usd(answer.total_charged_nano)} for the plan's {answer.n_attempts} calls"
+            f"{format_usd(answer.total_charged_nano)} for all {answer.n_attempts} calls"
             if several
             else f"{format_usd(answer.total_charged_nano)} with failed attempts"
         )

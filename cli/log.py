@@ -191,6 +191,11 @@ def show(
         if len(steps) > 1 or any(step["verdicts"] for step in steps):
             blocks.append(steps_table(steps))
         blocks += [
+            f"answer of step {step['seq']}, {step['arm']}, not taken:\n{step['answer']}\n"
+            for step in steps
+            if not step["taken"] and step["answer"] is not None
+        ]
+        blocks += [
             f"label: {each['reward']:g} for {each['arm']} by {each['source']}"
             + (f" ({each['note']})" if each["note"] else "")
             for each in labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,10 @@ from .options import JsonOption
 from .parser import new_app
 from .result import Column, Result, Table, emit
 
-__all__ = ["app", "report"]
+if TYPE_CHECKING:
+    from scrimp.routing.report import QualityReport
+
+__all__ = ["app", "quality_line", "report"]
 
 app = new_app()
 
@@ -71,6 +74,21 @@ def report(
     blocks: list[str | Table] = ["\n".join(lines)]
     blocks += [table for table in (arms, checks) if table.rows]
     return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
+
+
+def quality_line(found: QualityReport) -> str:
+    """Return what was spent in terms of what came of it, in one line; the rest is `scrimp report`."""
+    price = found.cost_per_success_nano
+    parts = [
+        f"right answers: {_share(found.n_right, found.n_known)}",
+        f"{'unknown' if price is None else format_usd(price)} each",
+        f"latency p50 {_seconds(found.latency_p50_s)}, p95 {_seconds(found.latency_p95_s)}",
+    ]
+    if found.n_schema:
+        parts.append(f"schema valid {_share(found.n_valid, found.n_schema)}")
+    if found.n_plans:
+        parts.append(f"escalated {_share(found.n_escalated, found.n_plans)}")
+    return " · ".join(parts) + " · more: scrimp report"
 
 
 def _share(k: int, n: int) -> str:

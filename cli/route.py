@@ -108,7 +108,12 @@ def route(
         counts = _exact(decider, _text(prompt or []))
         data["exact_input_tokens"] = counts
         blocks = (*blocks, "exact tokens of the prompt: " + ", ".join(f"{name} {n}" for name, n in counts.items()))
-    emit(Result(data=data, blocks=blocks), as_json=json)
+    notes = (
+        ("this profile answers by plans of several arms: `scrimp ask -n -x` shows a prompt's plan",)
+        if loaded.profile.policy.mode == "cascade" and arm is None
+        else ()
+    )
+    emit(Result(data=data, blocks=blocks, messages=notes), as_json=json)
     if decision.arm is None:
         by_cap = any(weighed.option.by_cap for weighed in decision.choice.weighed)
         error = BudgetRefusedError if by_cap else ArmUnavailableError

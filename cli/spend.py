@@ -66,7 +66,11 @@ def spend(
     if ctx.invoked_subcommand is not None:
         return 0
     from scrimp.routing import budget
+    from scrimp.routing.ledger import instant
+    from scrimp.routing.report import quality_report
     from scrimp.routing.spending import GROUPS, cap_dict, open_calls, sums
+
+    from .report import quality_line
 
     if by not in GROUPS:
         raise UsageError(f"--by: expected one of {', '.join(GROUPS)}, not {by!r}")
@@ -79,12 +83,18 @@ def spend(
         return _versus(loaded, ledger, vs, days=days, now=now, as_json=json)
     if ledger is None:
         states, groups, unsettled = [], [], []
+        quality = quality_report(None)
     else:
         budget.reap(ledger, now=now)
         states = budget.cap_states(ledger, budget.applicable_caps(ledger, loaded.profile, None, now=now), now=now)
         since = None if days is None else ledger.windows(now - (days - 1) * 86_400)[0]
         groups = sums(ledger, by, since_day=since, profile=loaded.profile.name if profile else None)
         unsettled = open_calls(ledger)
+        quality = quality_report(
+            ledger,
+            since=None if days is None else instant(now - days * 86_400),
+            profile=loaded.profile.name if profile else None,
+        )
     if csv:
         return _csv([each.to_dict() for each in groups])
     data = {
@@ -95,6 +105,7 @@ def spend(
         "caps": [cap_dict(state) for state in states],
         "rows": [each.to_dict() for each in groups],
         "open": unsettled,
+        "quality": {key: value for key, value in quality.to_dict().items() if key != "schema_version"},
     }
     blocks: list[str | Table] = []
     if show_open:
@@ -145,6 +156,8 @@ def spend(
             )
         )
         blocks.append(cap_table(states, title=f"caps of profile {loaded.profile.name}"))
+        if quality.n:
+            blocks.append(quality_line(quality))
     messages: tuple[str, ...] = ()
     if ledger is None:
         messages = ("nothing has been spent yet",)

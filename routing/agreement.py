@@ -47,11 +47,14 @@ class Normal:
     key: str | None
 
 
+# Searched for in text whose runs of space are one space: otherwise runs of optional space beside each other would take
+# a time that grows with the cube of what a model repeats without end.
 _LEAD: Final = (
-    r"(?:final\s+answer|the\s+answer|answer|correct\s+(?:option|choice|answer)|result)\s*(?:is|:|=)*\s*(?:option\s+)?"
+    r"(?:final answer|the answer|answer|correct (?:option|choice|answer)|result) ?(?:is|:|=){0,3} ?(?:option )?"
 )
 _NUMBER: Final = r"[-+−]?\s?[$€£]?\s?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?:\s?/\s?\d[\d,]*(?:\.\d+)?)?\s?%?"
-_CHOICE: Final = re.compile(rf"{_LEAD}[*_`\s]*\(?([A-Z])\)?(?![\w'’])", re.IGNORECASE)
+_MARKS: Final = r"[*_` ]{0,6}"
+_CHOICE: Final = re.compile(rf"{_LEAD}{_MARKS}\(?([A-Z])\)?(?![\w'’])", re.IGNORECASE)
 _BARE_CHOICE: Final = re.compile(r"[\s*_`\"'\[{]*\(?([A-Za-z])\)?[\s*_`\"'\]}.:)]*")
 _BOXED: Final = re.compile(r"\\boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
 
@@ -70,6 +73,10 @@ def _fraction(text: str) -> Fraction | None:
         return None
 
 
+def _one_space(text: str) -> str:
+    return " ".join(text.split())
+
+
 def final_number(answer: str) -> Fraction | None:
     """Return the number that an answer comes to: a marked one (boxed, after "the answer is" or ####), else the last.
 
@@ -78,8 +85,8 @@ def final_number(answer: str) -> Fraction | None:
     >>> final_number("So 3 + 4 = 7. The answer is $1,234.50."), final_number("no number")
     (Fraction(2469, 2), None)
     """
-    text = answer[-20_000:]
-    marked = _BOXED.findall(text) or re.findall(rf"(?:####|{_LEAD})[*_`\s]*({_NUMBER})", text, re.IGNORECASE)
+    text = _one_space(answer[-20_000:])
+    marked = _BOXED.findall(text) or re.findall(rf"(?:####|{_LEAD}){_MARKS}({_NUMBER})", text, re.IGNORECASE)
     found = marked or re.findall(_NUMBER, text)
     for each in reversed(found):
         number = _fraction(each)
@@ -114,15 +121,16 @@ def normalise(answer: str) -> Normal | None:
     bare = _BARE_CHOICE.fullmatch(text)
     if bare is not None:
         return Normal("choice", bare[1].upper())
-    said = _CHOICE.findall(text[-2_000:])
+    line = _one_space(text[-20_000:])
+    said = _CHOICE.findall(line[-2_000:])
     if said:
         return Normal("choice", said[-1].upper())
     alone = _fraction(plain_text(text)) if len(text) <= 60 else None
-    marked = re.search(rf"\\boxed\s*\{{|####|{_LEAD}[*_`\s]*{_NUMBER}", text, re.IGNORECASE)
+    marked = re.search(rf"\\boxed ?\{{|####|{_LEAD}{_MARKS}{_NUMBER}", line, re.IGNORECASE)
     number = alone if alone is not None else final_number(text) if marked else None
     if number is not None:
         return Normal("number", str(number))
-    if marked and (boxed := _BOXED.findall(text)):
+    if marked and (boxed := _BOXED.findall(line)):
         return Normal("text", plain_text(boxed[-1]))
     code = code_in(text)
     if code is not text:
@@ -266,7 +274,8 @@ class AgreeCheck(BaseCheck):
     def parse(cls, argument: str, name: str) -> AgreeCheck:
         """Read `agree` (3 samples), `agree:N` or `agree:ARM,ARM`."""
         if not argument:
-            return cls(3, (), name)
+            # Not "agree" alone: that is what plans call arms that agree.
+            return cls(3, (), "agree:3" if name == "agree" else name)
         if argument.isdecimal():
             if not 2 <= int(argument) <= 9:
                 raise UsageError(f"--check {name}: from 2 to 9 samples can be compared")

@@ -397,11 +397,11 @@ class Cascader:
     def _say_escalation(self, run: _Run, stage: Stage) -> None:
         last = run.held[-1] if run.held else None
         if last is None:
-            why = "no answer yet"
+            why = "there is no answer yet"
         else:
             failed = [verdict for verdict in last.verdicts if verdict.failed]
-            why = f"{last.answer.arm}'s answer " + (failed[0].evidence if failed else "was not agreed with")
-        self.asker.say(f"escalating to {' and '.join(stage.arms)}: {why}")
+            why = f"{last.answer.arm}'s answer failed: {failed[0].evidence}" if failed else "no two answers agree"
+        self.asker.say(f"escalating to {' and '.join(stage.arms)}; {why}")
 
     def _stage(self, run: _Run, stage: Stage) -> bool:
         """Run one stage; return True when the plan stops there."""

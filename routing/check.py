@@ -171,11 +171,15 @@ def make_check(text: str, named: Mapping[str, NamedCheck], *, calls: bool = Fals
         If it is none of these, or its argument is wrong.
     """
     if text in named:
+        if text in _TAKEN:
+            raise UsageError(
+                f"a check may not be called {text!r}: plans use that word", hint="Rename it in the profile."
+            )
         own = named[text]
         if own.cmd is not None:
             from .check_process import CommandCheck
 
-            return CommandCheck(tuple(own.cmd), text, timeout_s=own.timeout_s)
+            return CommandCheck(tuple(own.cmd), text, timeout_s=own.timeout_s).found()
         return _from_spec(own.spec or "", name=text, timeout_s=own.timeout_s, calls=calls, named=named)
     return _from_spec(text, name=text, timeout_s=None, calls=calls, named=named)
 
@@ -201,6 +205,7 @@ def _from_spec(spec: str, *, name: str, timeout_s: float | None, calls: bool, na
     return check
 
 
+_TAKEN: Final = frozenset({"*", "agree", "checks"})
 _CALLING: Final = frozenset({"agree", "judge"})
 _BARE: Final = frozenset(
     {"json", "python", "refusal", "complete", "upper", "lower", "title", "no-commas", "instructions", "agree", "code"}

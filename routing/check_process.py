@@ -15,6 +15,7 @@ import re
 import secrets
 import selectors
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import UsageError
 
@@ -31,16 +32,32 @@ from .check import NOTHING, SHOWN, BaseCheck, Given, Verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["COMMAND_TIMEOUT_S", "CommandCheck", "PythonCheck", "Ran", "code_in", "run_apart", "search_apart"]
+    from .check import Outcome
+
+__all__ = [
+    "COMMAND_TIMEOUT_S",
+    "CommandCheck",
+    "PythonCheck",
+    "Ran",
+    "code_in",
+    "run_apart",
+    "search_apart",
+    "validate_apart",
+]
 
 COMMAND_TIMEOUT_S: Final = 60.0
 """A check that takes longer has failed."""
 
 CODE_TIMEOUT_S: Final = 10.0
+_START_S: Final = 2.0
+MAX_PROCESSES: Final = 256
+"""A command that has more processes at a time has failed: it forks without end."""
+
 MAX_OUTPUT_BYTES: Final = 16 * 1024 * 1024
 """A command that prints more has failed: it is not going to stop."""
 
 _KEPT_BYTES: Final = 16 * 1024
+_COUNT_EVERY_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +67,7 @@ class Ran:
     Attributes
     ----------
     code
-        Its exit status, below 0 for a signal; None where it was ended for taking too long or printing too much.
+        Its exit status, below 0 for a signal; None where it was ended for taking, printing or starting too much.
     tail
         The end of what it printed, stdout and stderr together.
     """
@@ -59,6 +76,7 @@ class Ran:
     tail: str
     too_long: bool = False
     too_much: bool = False
+    too_many: bool = False
 
 
 def run_apart(
@@ -68,8 +86,11 @@ def run_apart(
     timeout_s: float,
     env: Mapping[str, str] | None = None,
     cwd: str | None = None,
+    max_processes: int = MAX_PROCESSES,
 ) -> Ran:
     """Run a command in a process group of its own, with bytes on its standard input, and kill what is left of it.
+
+    It is ended where it takes too long, prints too much, or has too many processes (counted where there is a /proc).
 
     Raises
     ------
@@ -91,7 +112,8 @@ def run_apart(
     assert process.stdout is not None  # noqa: S101 - it is a pipe
     deadline = time.monotonic() + timeout_s
     tail, n_bytes = bytearray(), 0
-    too_long = too_much = False
+    too_long = too_much = too_many = False
+    count_at = time.monotonic() + _COUNT_EVERY_S
     try:
         os.set_blocking(process.stdout.fileno(), False)
         with selectors.DefaultSelector() as selector:
@@ -114,16 +136,34 @@ def run_apart(
                     break  # what it forked may still hold the pipe: it is killed below, not waited for
                 elif not open_:
                     time.sleep(0.005)
-                if time.monotonic() > deadline:
+                now = time.monotonic()
+                if now > deadline:
                     too_long = True
                     break
+                if now > count_at:
+                    if _n_processes(process.pid) > max_processes:
+                        too_many = True
+                        break
+                    count_at = time.monotonic() + _COUNT_EVERY_S
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.stdout.close()
         process.wait()
     text = bytes(tail).decode("utf-8", "replace")
-    return Ran(None if too_long or too_much else process.returncode, text, too_long, too_much)
+    cut = too_long or too_much or too_many
+    return Ran(None if cut else process.returncode, text, too_long, too_much, too_many)
+
+
+def _n_processes(group: int) -> int:
+    """Return how many processes a group has; 0 where that cannot be told."""
+    count = 0
+    with contextlib.suppress(OSError):
+        for each in Path("/proc").iterdir():
+            if each.name.isdigit():
+                with contextlib.suppress(OSError, ValueError, IndexError):
+                    count += int((each / "stat").read_bytes().rpartition(b")")[2].split()[2]) == group
+    return count
 
 
 def _last_line(text: str) -> str:
@@ -163,7 +203,20 @@ class CommandCheck(BaseCheck):
             raise UsageError(f"--check {name}: {error}") from None
         if not words:
             raise UsageError(f"--check {name}: expected a command after cmd:")
-        return cls(tuple(words), name)
+        return cls(tuple(words), name).found()
+
+    def found(self) -> CommandCheck:
+        """Return the check itself.
+
+        Raises
+        ------
+        UsageError
+            If there is no such command: better said before an answer is paid for.
+        """
+        first = self.command[0]
+        if not _PLACE.search(first) and shutil.which(first) is None:
+            raise UsageError(f"check {self.name} cannot be run: there is no command {first!r}")
+        return self
 
     @classmethod
     def parse_shell(cls, argument: str, name: str) -> CommandCheck:
@@ -173,13 +226,7 @@ class CommandCheck(BaseCheck):
         return cls(("/bin/sh", "-c", argument), name)
 
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
-        """Return the verdict on an answer.
-
-        Raises
-        ------
-        UsageError
-            If the command cannot be run at all.
-        """
+        """Return the verdict on an answer. Where the command cannot be run, nothing vouches for it: it has failed."""
         del given
         data = answer.encode("utf-8", "replace")
         with tempfile.TemporaryDirectory(prefix="scrimp-check-", ignore_cleanup_errors=True) as folder:
@@ -197,11 +244,13 @@ class CommandCheck(BaseCheck):
                 ran = run_apart(command, data=data, timeout_s=self.timeout_s, env=_environment())
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or error
-                raise UsageError(f"check {self.name} cannot be run: {why}") from None
+                return self.failed(f"check {self.name} cannot be run: {why}")
         if ran.too_long:
             return self.failed(f"check {self.name} took over {self.timeout_s:g} s")
         if ran.too_much:
             return self.failed(f"check {self.name} printed over {MAX_OUTPUT_BYTES // 1024 // 1024} MB")
+        if ran.too_many:
+            return self.failed(f"check {self.name} had over {MAX_PROCESSES} processes at a time")
         if ran.code == 0:
             return self.passed()
         said = _last_line(ran.tail)
@@ -210,11 +259,23 @@ class CommandCheck(BaseCheck):
 
 def code_in(answer: str) -> str:
     """Return the code of an answer: its fenced blocks (those of one language, if there are several), or all of it."""
-    blocks = re.findall(r"^```[ \t]*([\w+#-]*)[^\n]*\n(.*?)^```[ \t]*$", answer, re.DOTALL | re.MULTILINE)
+    blocks: list[tuple[str, str]] = []
+    language: str | None = None
+    body: list[str] = []
+    for line in answer.splitlines(keepends=True):  # a pattern would search on from each fence that is not closed
+        mark = line.strip() if line.startswith("```") else ""
+        if language is None:
+            if mark:
+                language, body = mark.removeprefix("```").strip().partition(" ")[0].casefold(), []
+        elif mark == "```":
+            blocks.append((language, "".join(body)))
+            language = None
+        else:
+            body.append(line)
     if not blocks:
         return answer
-    python = [body for language, body in blocks if language.casefold() in ("python", "py", "python3")]
-    return "\n".join(python or [body for _, body in blocks])
+    python = [code for name, code in blocks if name in ("python", "py", "python3")]
+    return "\n".join(python or [code for _, code in blocks])
 
 
 def _parse(source: str) -> ast.Module | str:
@@ -269,6 +330,14 @@ _SEARCH: Final = (
 import re
 found = re.compile(job["pattern"], job["flags"]).search(job["text"]) is not None
 sys.stdout.write("1" if found else "0")
+"""
+)
+
+_VALIDATE: Final = (
+    _GUARD
+    + r"""
+from scrimp.routing.check_text import schema_verdict
+sys.stdout.write(json.dumps(schema_verdict(job["schema"], job["text"])))
 """
 )
 
@@ -336,6 +405,19 @@ def search_apart(pattern: re.Pattern[str], text: str, *, timeout_s: float) -> bo
     return None if ran.code != 0 else ran.tail == "1"
 
 
+def validate_apart(schema: Mapping[str, Any], text: str, *, timeout_s: float) -> tuple[Outcome, str] | None:
+    """Return what `schema_verdict` says, worked out in a process of its own; None where that took too long."""
+    # The process imports what validates before it begins, which on a busy machine takes longer than it should.
+    ran = _python(_VALIDATE, {"schema": dict(schema), "text": text}, timeout_s=timeout_s + _START_S)
+    if ran.too_long or (ran.code is not None and ran.code < 0):
+        return None
+    try:
+        outcome, said = json.loads(ran.tail.splitlines()[-1])
+    except (ValueError, IndexError):
+        return "abstain", f"the schema could not be held against the answer: {_last_line(ran.tail)}"
+    return outcome, said
+
+
 @dataclass(frozen=True, slots=True)
 class PythonCheck(BaseCheck):
     """The answer's code is Python, and passes unit tests where there are any.
@@ -389,6 +471,8 @@ class PythonCheck(BaseCheck):
             return self.failed(f"the tests took over {self.timeout_s:g} s")
         if ran.too_much:
             return self.failed("the code prints without end")
+        if ran.too_many:
+            return self.failed("the code forks without end")
         if ran.code == 0 and ran.tail.endswith(done):
             return self.passed()
         said = _last_line(ran.tail)

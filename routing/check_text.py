@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from scrimp.profiles.errors import UsageError
 
-from .check import NOTHING, SHOWN, BaseCheck, Check, Given, Verdict, read_range
+from .check import NOTHING, SHOWN, BaseCheck, Check, Given, Outcome, Verdict, read_range
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = [
     "CompleteCheck",
@@ -31,6 +31,8 @@ __all__ = [
     "SchemaCheck",
     "WordingCheck",
     "bare_json",
+    "schema_verdict",
+    "searched_quickly",
 ]
 
 PATTERN_TIMEOUT_S: Final = 5.0
@@ -51,6 +53,7 @@ class SchemaCheck(BaseCheck):
 
     schema: Mapping[str, Any]
     name: str = "schema"
+    timeout_s: float = PATTERN_TIMEOUT_S
     kind: str = field(default="schema", init=False)
 
     @classmethod
@@ -70,31 +73,63 @@ class SchemaCheck(BaseCheck):
         return cls(load_schema(raw, what=what), name)
 
     @cached_property
-    def _validator(self) -> Any:
-        from jsonschema.validators import validator_for
-
-        return validator_for(self.schema)(self.schema)
+    def _risky(self) -> bool:
+        """Whether the schema holds a pattern that could backtrack for ever."""
+        return any(not searched_quickly(pattern) for pattern in _patterns(self.schema))
 
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""
-        import jsonschema
-        from referencing.exceptions import Unresolvable
-
         del given
-        try:
-            value = json.loads(answer)
-        except (ValueError, RecursionError):
-            return self.failed("the answer is not JSON")
-        try:
-            first = next(iter(self._validator.iter_errors(value)), None)
-        except jsonschema.SchemaError as error:
-            raise UsageError(f"{self.name} is not a JSON Schema: {error.message[:SHOWN]}") from None
-        except (RecursionError, Unresolvable) as error:
-            return self.abstained(f"the schema cannot be followed to its end: {str(error)[:SHOWN]}")
-        if first is None:
-            return self.passed()
-        where = "/".join(str(part) for part in first.absolute_path) or "the top"
-        return self.failed(f"the answer does not satisfy the schema, at {where}: {first.message[:SHOWN]}")
+        if self._risky or (len(answer) > _QUICK_CHARS and any(True for _ in _patterns(self.schema))):
+            from .check_process import validate_apart
+
+            found = validate_apart(self.schema, answer, timeout_s=self.timeout_s)
+            if found is None:
+                return self.failed(f"holding the answer against the schema took over {self.timeout_s:g} s")
+        else:
+            found = schema_verdict(self.schema, answer)
+        outcome, said = found
+        return self.passed() if outcome == "pass" else Verdict(self.name, outcome, said)
+
+
+def _patterns(schema: Any, depth: int = 0) -> Iterator[str]:
+    """Yield every regular expression of a schema."""
+    if depth > 100:
+        return
+    if isinstance(schema, list):
+        for each in schema:
+            yield from _patterns(each, depth + 1)
+    elif isinstance(schema, dict):
+        for key, value in schema.items():
+            if key == "pattern" and isinstance(value, str):
+                yield value
+            elif key == "patternProperties" and isinstance(value, dict):
+                yield from value
+            yield from _patterns(value, depth + 1)
+
+
+def schema_verdict(schema: Mapping[str, Any], answer: str) -> tuple[Outcome, str]:
+    """Return what a JSON Schema makes of an answer, and why; what a schema refers to elsewhere is never fetched."""
+    import jsonschema
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    try:
+        value = json.loads(answer)
+    except (ValueError, RecursionError):
+        return "fail", "the answer is not JSON"
+    try:
+        validator = validator_for(schema)(schema, registry=Registry())
+        first = next(iter(validator.iter_errors(value)), None)
+    except (jsonschema.SchemaError, re.error) as error:
+        return "abstain", f"the schema is not a JSON Schema: {str(error)[:SHOWN]}"
+    except (RecursionError, Unresolvable) as error:
+        return "abstain", f"the schema cannot be followed to its end: {str(error)[:SHOWN]}"
+    if first is None:
+        return "pass", ""
+    where = "/".join(str(part) for part in first.absolute_path) or "the top"
+    return "fail", f"the answer does not satisfy the schema, at {where}: {first.message[:SHOWN]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +155,33 @@ class JsonCheck(BaseCheck):
         return self.passed()
 
 
+def searched_quickly(pattern: str) -> bool:
+    r"""Return whether searching a short text for a pattern cannot take long.
+
+    So it is with at most one repetition, which is not of a group, and few alternatives: each of those can double the
+    ways in which the rest is tried.
+
+    Examples
+    --------
+    >>> [searched_quickly(each) for each in (r"^\d{3}-[a-d]$", "^(yes|no)", "(a|a)*b", "(a+)+$", "a?" * 30 + "a" * 30)]
+    [True, True, False, False, False]
+    """
+    source = re.sub(r"\\.|\[\^?\]?[^\]]*\]", "x", pattern).replace("(?:", "(")
+    many = re.findall(r"[*+]|\{\d*,?\d*\}", source)
+    return (
+        len(many) <= 1
+        and len(re.findall(r"[?|]", source)) <= 8
+        and re.search(r"\)(?:[*+]|\{\d*,?\d*\})", source) is None
+        and "(?P=" not in source
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class PatternCheck(BaseCheck):
     """A regular expression is found in the answer.
 
-    A pattern can backtrack for longer than the universe has stood: unless it has at most one open-ended repetition and
-    the answer is short, it is searched for in a process of its own, which has 5 seconds.
+    A pattern can backtrack for longer than the universe has stood: unless it is simple and the answer short, it is
+    searched for in a process of its own, which has 5 seconds.
     """
 
     pattern: re.Pattern[str]
@@ -144,8 +200,7 @@ class PatternCheck(BaseCheck):
     @property
     def quick(self) -> bool:
         """Whether searching a short answer cannot take long."""
-        source = re.sub(r"\\.|\[\^?\]?[^\]]*\]", "x", self.pattern.pattern)
-        return len(re.findall(r"[*+]|\{\d*,?\d*\}", source)) <= 1 and "(?P=" not in source
+        return searched_quickly(self.pattern.pattern)
 
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""
@@ -244,10 +299,13 @@ def _bullets(text: str) -> int:
     return len(re.findall(r"^[ \t]*(?:[-*•+]|\d{1,3}[.)])[ \t]+\S", text, re.MULTILINE))
 
 
+_SENTENCE_END: Final = re.compile(r"(?<![.!?。！？])[.!?。！？]+[\"')\]”’]*(?=\s|$)")
+"""Looked for only where a run of such marks begins: a model that repeats them without end is not searched for ever."""
+
+
 def _sentences(text: str) -> int:
-    ends = re.findall(r"[.!?。！？]+[\"')\]”’]*(?=\s|$)", text)
-    rest = re.split(r"[.!?。！？]+[\"')\]”’]*(?=\s|$)", text)[-1]
-    return len(ends) + (1 if rest.strip() else 0)
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    return len(ends) + (1 if text[ends[-1] if ends else 0 :].strip() else 0)
 
 
 _COUNTED: Final[dict[str, Callable[[str], int]]] = {

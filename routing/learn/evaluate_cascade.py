@@ -45,6 +45,7 @@ _INNER_WTP: Final = tuple(np.geomspace(1e-3, 10.0, 25).tolist())
 _SETTINGS: Final = ((8, 300.0), (8, 1000.0), (24, 300.0), (24, 1000.0), (64, 1000.0), (200, 1000.0))
 """(components, penalty) of the regressions that are averaged: none of them is chosen, so none is chosen by luck."""
 
+_FEWEST: Final = 20
 _N_CHEAP: Final = 7
 _N_STRONG: Final = 7
 
@@ -384,7 +385,7 @@ def evaluate_cascade(
     outcomes: Outcomes,
     embed: Callable[[Sequence[str]], NDArray[np.float32]],
     *,
-    fit: Outcomes | None = None,
+    fit: Outcomes | int | None = None,
     seed: int = 0,
     n_bootstrap: int = 1000,
 ) -> CascadeReport:
@@ -395,7 +396,8 @@ def evaluate_cascade(
     embed
         Returns `(n, dim)` embeddings of prompts.
     fit
-        Outcomes to learn plans on; None learns on three quarters of the ids and judges the fourth, four times over.
+        Outcomes to learn plans on, or how many random rows (`seed` draws them) to learn on, the others being judged;
+        None learns on three quarters of the ids and judges the fourth, four times over.
     n_bootstrap
         Draws of the judged rows, the same for every way: intervals of differences are paired.
 
@@ -405,7 +407,16 @@ def evaluate_cascade(
         If there are no answers, or fewer than three models with costs.
     """
     notes: list[str] = []
-    if fit is not None:
+    if isinstance(fit, int):
+        data = _usable(outcomes, embed, notes)
+        if not _FEWEST <= fit <= len(data) - _FEWEST:
+            raise DataError(
+                f"{fit} rows to learn on leave too few, or are too few: there are {len(data)} prompts",
+                hint=f"At least {_FEWEST} are needed to learn on, and {_FEWEST} to judge.",
+            )
+        order = np.random.default_rng(seed).permutation(len(data))
+        parts = [(np.sort(order[:fit]), np.sort(order[fit:]))]
+    elif fit is not None:
         outcomes, at = _joined(fit, outcomes)
         data = _usable(outcomes, embed, notes)
         is_fit = np.array([identifier in at for identifier in data.ids])
@@ -509,6 +520,7 @@ def _metrics(scores: Floats, costs: Floats, best_score: Floats, best_cost: Float
         "balanced_save": _interval(1.0 - costs[:, at] / best_cost),
         "accuracy": _interval(scores[:, at]),
         "cost_usd_per_1k": _interval(1000.0 * costs[:, at]),
+        "cost_per_success_usd": _interval(costs[:, at] / np.maximum(scores[:, at], 1e-12)),
     }
 
 

@@ -89,7 +89,7 @@ def test_the_planner_tries_the_cheap_arm_first_and_explains(scrimp, profile):
     assert "plan:\n  1. ask small -> if cmd:grep -q 42 passes, that stands; else\n" in done.err
     assert "best of one arm" in done.err
     assert "a prior" in done.err
-    assert "for the plan's 2 calls" in done.err
+    assert "for all 2 calls" in done.err
 
 
 def test_a_dry_run_of_a_cascade_sends_nothing(scrimp, profile, server):

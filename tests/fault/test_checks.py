@@ -33,7 +33,13 @@ def test_no_shell_unless_asked(tmp_path, monkeypatch):
 
 def test_a_command_that_is_not_there_is_a_usage_error():
     with pytest.raises(UsageError, match="cannot be run"):
-        make_check("cmd:no-such-program-anywhere", {}).test("x")
+        make_check("cmd:no-such-program-anywhere", {})
+
+
+def test_a_command_that_goes_away_vouches_for_nothing():
+    verdict = CommandCheck(("/no/such/program",), "it").test("x")
+    assert verdict.failed
+    assert "cannot be run" in verdict.evidence
 
 
 def test_a_crash_is_a_fail_with_its_last_line():
@@ -76,6 +82,15 @@ def running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are counted by /proc")
+def test_what_forks_without_end_is_stopped_long_before_its_time(tmp_path):
+    pids = tmp_path / "pids"
+    script = f"i=0; while [ $i -lt 60 ]; do sleep 300 & echo $! >> {pids}; i=$((i+1)); done; wait"
+    ran = run_apart(["/bin/sh", "-c", script], data=b"", timeout_s=300.0, max_processes=20)
+    assert (ran.code, ran.too_many, ran.too_long) == (None, True, False)
+    assert all_gone(pids)
 
 
 def test_a_hundred_megabytes_are_not_read():
@@ -157,6 +172,17 @@ def test_a_pattern_that_backtracks_for_ever_is_cut_off():
     assert "took over 0.7 s" in check.test("a" * 64 + "b").evidence
     assert replace(check, timeout_s=20.0).test("a" * 64).outcome == "pass"
     assert make_check("re:a.*b.*c", {}).test("xaxbxcx").outcome == "pass"
+
+
+def test_a_schemas_pattern_that_backtracks_for_ever_is_cut_off():
+    from dataclasses import replace
+
+    check = replace(make_check('schema:{"type": "string", "pattern": "^(a+)+$"}', {}), timeout_s=0.5)
+    assert "took over 0.5 s" in check.test(f'"{"a" * 64}b"').evidence
+    check = replace(check, timeout_s=60.0)
+    assert check.test(f'"{"a" * 64}"').outcome == "pass"
+    assert "does not satisfy the schema, at the top" in check.test("3").evidence
+    assert "not JSON" in check.test("x").evidence
 
 
 def test_a_process_that_is_killed_reports_its_signal():

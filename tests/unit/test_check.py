@@ -11,6 +11,7 @@ from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.schema import Check as NamedCheck
 from scrimp.routing.agreement import AgreeCheck, agreement, final_number, groups, normalise, sigma, vote
 from scrimp.routing.check import Given, make_check, read_range, run_checks, worst
+from scrimp.routing.check_process import code_in
 from scrimp.routing.check_text import PatternCheck, SchemaCheck, instructions_in
 from scrimp.routing.judge import JudgeCheck, judge_prompt, read_score
 
@@ -85,6 +86,7 @@ def test_each_check_passes_fails_or_abstains(spec, answer, outcome):
         "has:",
         "agree:1",
         "judge:",
+        "cmd:no-such-program-anywhere",
         "is",
         "words",
     ],
@@ -111,6 +113,12 @@ def test_a_schema_without_end_abstains():
     assert SchemaCheck({"$ref": "#/nowhere"}).test("{}").outcome == "abstain"
     nested = "[" * 100_000
     assert make_check('schema:{"type": "array"}', {}).test(nested).outcome == "fail"
+
+
+def test_what_a_schema_refers_to_elsewhere_is_never_fetched(server):
+    verdict = SchemaCheck({"$ref": f"{server.base_url}/models"}).test("{}")
+    assert verdict.outcome == "abstain"
+    assert server.requests == []
 
 
 def test_a_schema_says_where_it_is_missed():
@@ -273,7 +281,48 @@ def test_a_simple_pattern_is_searched_for_here_and_a_risky_one_apart():
     assert PatternCheck(re.compile("^a+$")).quick
     assert PatternCheck(re.compile(r"\d{3}-[a-z*+]x")).quick
     assert not PatternCheck(re.compile("(a+)+$")).quick
+    assert not PatternCheck(re.compile("(?:a|a)*b")).quick
+    assert not PatternCheck(re.compile("a?" * 30 + "a" * 30)).quick
+    assert not PatternCheck(re.compile("(aa?)*b")).quick
     assert not PatternCheck(re.compile(r"(\w+)\s(?P<x>a)(?P=x)")).quick
+
+
+WITHOUT_END = [
+    "." * 16_000 + "x",
+    "The answer is" + " " * 16_000 + "x",
+    "answer" + "\n" * 16_000 + "x",
+    "```x\n" * 4_000,
+    "1," * 8_000 + "x",
+    "1/" * 8_000,
+    "\\boxed{" * 2_000,
+    "{" * 16_000,
+    "score " * 2_000,
+    "<<" * 8_000,
+]
+"""What a small model repeats until it is cut off; each of these took minutes in some pattern, or might have."""
+
+
+@pytest.mark.parametrize("answer", WITHOUT_END, ids=range(len(WITHOUT_END)))
+def test_an_answer_that_repeats_without_end_is_read_all_the_same(answer):
+    for spec in ("is:Paris", "number:42", "sentences:2", "paragraphs:2", "bullets:3", "title", "complete", "python"):
+        make_check(spec, {}).test(answer)
+    assert groups([answer, "42"])[1] is not None
+    read_score(answer)
+    instructions_in(answer)
+
+
+def test_code_is_taken_out_of_its_fences():
+    assert code_in("no code") == "no code"
+    assert code_in("a\n```python\nx = 1\n```\nb\n```\ny\n```\n") == "x = 1\n"
+    assert code_in("```\na\n```\n```sh\nb\n```") == "a\n\nb\n"
+    assert code_in("```py\nx = 1\n") == "```py\nx = 1\n"  # never closed
+
+
+def test_plans_have_words_of_their_own():
+    assert make_check("agree", {}, calls=True).name == "agree:3"
+    for name in ("agree", "checks"):
+        with pytest.raises(UsageError, match="plans use that word"):
+            make_check(name, {name: NamedCheck(spec="json")}, calls=True)
 
 
 def test_numbers_are_exact():

@@ -108,6 +108,20 @@ def test_plans_may_be_learned_on_another_file(tmp_path):
     assert report.n == 100
 
 
+def test_plans_may_be_learned_on_random_rows(tmp_path):
+    outcomes = write(tmp_path / "o.jsonl")
+    one, two = (evaluate_cascade(outcomes, embed, fit=180, seed=seed, n_bootstrap=20) for seed in (0, 1))
+    assert (one.n, two.n) == (60, 60)
+    assert one.to_json()["rows"] != two.to_json()["rows"]
+    cascade = one.rows[0].metrics
+    assert cascade["cost_per_success_usd"].value == pytest.approx(
+        cascade["cost_usd_per_1k"].value / 1000 / cascade["accuracy"].value
+    )
+    for n in (3, 239):
+        with pytest.raises(DataError, match="too few"):
+            evaluate_cascade(outcomes, embed, fit=n)
+
+
 def test_what_cannot_be_simulated_is_refused(tmp_path):
     with pytest.raises(DataError, match="no answers"):
         evaluate_cascade(write(tmp_path / "o.jsonl", answers=False), embed)
