@@ -7,16 +7,14 @@ and versions give the same bytes.
 from __future__ import annotations
 
 import argparse
-import hashlib
 from pathlib import Path
-
-import numpy as np
 
 from scrimp.routing.embedding import Embedder
 from scrimp.routing.learn.outcomes import read_outcomes
 from scrimp.routing.learn.train import SHIPPED_RECIPE, train
 from scrimp.routing.predict import shipped_folder
 from scrimp.routing.router_file import write_router
+from scrimp.routing.vector_cache import VectorCache
 
 FILES = ("zeroeval", "llmrouter", "mmlu_pro")
 ABOUT = {
@@ -34,18 +32,6 @@ ABOUT = {
 }
 
 
-def cached(embedder, folder):
-    def embed(prompts):
-        key = hashlib.sha256("\0".join([embedder.id, *prompts]).encode("utf-8", "replace")).hexdigest()[:16]
-        path = folder / f"{key}.npy"
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            np.save(path, embedder.embed(prompts))
-        return np.load(path)
-
-    return embed
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("outcomes", type=Path)
@@ -53,7 +39,7 @@ def main():
     parser.add_argument("-o", "--out", type=Path, default=shipped_folder())
     args = parser.parse_args()
     embedder = Embedder()
-    embed = cached(embedder, args.embeddings) if args.embeddings else embedder.embed
+    embed = VectorCache(embedder, args.embeddings).embed if args.embeddings else embedder.embed
     outcomes = read_outcomes([args.outcomes / "train" / f"{name}.jsonl.gz" for name in FILES])
     router = train(outcomes, embed, embedder.id, recipe=SHIPPED_RECIPE, version="shipped-2026.11", seed=0, about=ABOUT)
     write_router(router, args.out)

@@ -10,7 +10,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from train_shipped import cached
 
 from scrimp.routing.context import surface_matrix
 from scrimp.routing.embedding import Embedder
@@ -18,6 +17,7 @@ from scrimp.routing.learn.outcomes import read_outcomes
 from scrimp.routing.learn.prior import place
 from scrimp.routing.predict import ArmInfo, shipped_folder
 from scrimp.routing.router_file import read_router
+from scrimp.routing.vector_cache import VectorCache
 
 NS = (0, 20, 40, 80)
 
@@ -28,7 +28,7 @@ def main():
     parser.add_argument("--embeddings", type=Path, required=True)
     args = parser.parse_args()
     outcomes = read_outcomes([args.outcomes / "train" / "zeroeval.jsonl.gz"])
-    e, s = cached(Embedder(), args.embeddings)(outcomes.prompts), surface_matrix(outcomes.prompts)
+    e, s = VectorCache(Embedder(), args.embeddings).embed(outcomes.prompts), surface_matrix(outcomes.prompts)
     router = read_router(shipped_folder())
     x = router.features(e, s)
     arm = ArmInfo(name="unseen", model="unseen", tier="medium")

@@ -12,6 +12,7 @@ from scrimp.profiles.paths import paths
 
 from .options import JsonOption
 from .parser import new_app
+from .progress import on_embedded
 from .result import Column, Result, Table, emit
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ def evaluate(
     strong: Annotated[str | None, typer.Option("--strong", metavar="MODEL", help="The better model of a pair.")] = None,
     weak: Annotated[str | None, typer.Option("--weak", metavar="MODEL", help="The cheaper model of a pair.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the split and the intervals.")] = 0,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, max=100, help="With --fit N: means over so many splits, from --seed on.")
+    ] = 1,
     json: JsonOption = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw cost against quality (.png or .svg).")
@@ -76,10 +80,20 @@ def evaluate(
     from scrimp.routing.learn.outcomes import read_outcomes
     from scrimp.routing.learned import LearnedRouter
     from scrimp.routing.predict import SHIPPED, load_router
+    from scrimp.routing.vector_cache import VectorCache
 
     embedder = Embedder(cache_dir=paths().cache)
+    learnt_on = _fit(fit)
+    if seeds > 1 and not isinstance(learnt_on, int):
+        raise UsageError("--seeds repeats random splits: it goes with --fit N")
+    embed = VectorCache(embedder, paths().cache / "vectors", on_embedded).embed
     if router and "cascade" in router:
-        return _cascade(outcomes, fit, seed, embedder.embed, as_json=json)
+        if len(set(router)) > 1 or strong or weak or plot is not None or seeds > 1:
+            raise UsageError(
+                "--router cascade stands alone: it shows plans, one plan for all, one arm a prompt, and random mixes",
+                hint="Leave out other routers, --strong, --weak, --seeds and --plot.",
+            )
+        return _cascade(outcomes, learnt_on, seed, embed, as_json=json)
     asked = router or [SHIPPED]
     baselines = (*core.BASELINES, "random")
     versions: dict[str, LearnedRouter] = {}
@@ -96,17 +110,23 @@ def evaluate(
             raise UsageError("the shipped router has no weights", hint=base.note)
         versions[SHIPPED] = base
     first, *rest = versions
-    report = core.evaluate(
-        read_outcomes(outcomes),
-        versions[first],
-        embedder.embed,
-        name=first,
-        others={name: versions[name] for name in rest},
-        fit=_fit(fit),
-        strong=strong,
-        weak=weak,
-        seed=seed,
-    )
+    rows = read_outcomes(outcomes)
+    embed(rows.prompts)  # all at once, before they are split
+    reports = [
+        core.evaluate(
+            rows,
+            versions[first],
+            embed,
+            name=first,
+            others={name: versions[name] for name in rest},
+            fit=learnt_on,
+            strong=strong,
+            weak=weak,
+            seed=seed + k,
+        )
+        for k in range(seeds)
+    ]
+    report = reports[0] if seeds == 1 else core.mean_report(reports)
     if plot is not None:
         from scrimp.routing.learn.plot import plot as draw
 
@@ -114,21 +134,15 @@ def evaluate(
     return emit(_result(report), as_json=json)
 
 
-def _cascade(files: list[Path], fit: str | None, seed: int, embed: Any, *, as_json: bool) -> int:
+def _cascade(files: list[Path], other: int | Outcomes | None, seed: int, embed: Any, *, as_json: bool) -> int:
     """Measure plans of several models beside one-arm routing, single models and random mixes."""
     from scrimp.routing.learn.evaluate_cascade import evaluate_cascade
     from scrimp.routing.learn.outcomes import read_outcomes
 
-    other = _fit(fit)
-    if isinstance(other, int):
-        raise UsageError(
-            "--fit N: cascades are learned on three quarters of the ids and judged on the fourth, four times over",
-            hint="Leave --fit out, or give a file to learn on.",
-        )
     report = evaluate_cascade(read_outcomes(files), embed, fit=other, seed=seed)
     columns = (
         ("aiq", "AIQ", 3), ("accuracy", "accuracy", 3), ("cost_usd_per_1k", "USD/1k", 3),
-        ("balanced_gain", "gain", 4), ("gain_at_cost", "gain at its cost", 4),
+        ("cost_per_success_usd", "USD/right", 5), ("balanced_gain", "gain", 4), ("gain_at_cost", "gain at its cost", 4),
         ("cost_save", "saved", 3), ("cost_save_1pt", "saved -1pt", 3), ("tep", "TEP", 3),
     )  # fmt: skip
     rows = []
@@ -137,15 +151,21 @@ def _cascade(files: list[Path], fit: str | None, seed: int, embed: Any, *, as_js
         for name, _, digits in columns:
             at = row.metrics.get(name)
             text = "-" if at is None or at.value is None else f"{at.value:.{digits}f}"
-            if at is not None and at.low is not None and name not in {"accuracy", "cost_usd_per_1k", "aiq"}:
+            if (
+                at is not None
+                and at.low is not None
+                and name not in {"accuracy", "cost_usd_per_1k", "cost_per_success_usd", "aiq"}
+            ):
                 text += f" ({at.low:.{digits}f} to {at.high:.{digits}f})"
             cells.append(text)
         rows.append([row.router, *cells])
     best, oracle = report.best_single, report.oracle
     rows.append(
-        [f"best single: {best['model']}", "-", f"{best['accuracy']:.3f}", f"{best['cost_usd_per_1k']:.3f}", *"-----"]
+        [f"best single: {best['model']}", "-", f"{best['accuracy']:.3f}", f"{best['cost_usd_per_1k']:.3f}", *"------"]
     )
-    rows.append(["oracle of one model", "-", f"{oracle['accuracy']:.3f}", f"{oracle['cost_usd_per_1k']:.3f}", *"-----"])
+    rows.append(
+        ["oracle of one model", "-", f"{oracle['accuracy']:.3f}", f"{oracle['cost_usd_per_1k']:.3f}", *"------"]
+    )
     table = Table(
         (Column("router"), *(Column(title, "right") for _, title, _ in columns)),
         rows,
@@ -173,7 +193,8 @@ def _result(report: EvalReport) -> Result:
     table = Table(
         (Column("router"), *(Column(title, "right") for _, title, _ in shown)),
         [[row.router, *(_cell(row, name, digits) for name, _, digits in shown)] for row in report.rows],
-        title=f"{report.n_test} prompts, {len(report.models)} models, learnt on {report.n_fit}",
+        title=f"{report.n_test} prompts, {len(report.models)} models, learnt on {report.n_fit}"
+        + (f", means over {report.n_seeds} seeds" if report.n_seeds > 1 else ""),
     )
     best = report.best_single
     cost = best["cost_usd_per_1k"]
@@ -195,6 +216,8 @@ def _cell(row: EvalRow, name: str, digits: int) -> str:
         return "-"
     estimate = row.metrics[name]
     text = f"{estimate.value:.{digits}f}"
+    if estimate.sd is not None and name in {"aiq", "lift", "apgr", "cpt50", "cost_save", "cost_save_1pt"}:
+        text += f" (sd {estimate.sd:.{digits}f})"
     if estimate.low is not None and estimate.high is not None and name in {"lift", "apgr", "cost_save_1pt"}:
         text += f" ({estimate.low:.{digits}f} to {estimate.high:.{digits}f})"
     return text

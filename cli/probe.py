@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd, usd_from_nano
 from scrimp.profiles.paths import paths
 
@@ -18,9 +19,13 @@ from .parser import new_app
 from .result import Column, Result, Table, emit, say
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scrimp.routing.ask import Asker
     from scrimp.routing.learn.prior import Ability
     from scrimp.routing.learned import LearnedRouter
     from scrimp.routing.probe import ProbeReport
+    from scrimp.routing.probe_log import LogItems
 
 __all__ = ["app", "probe"]
 
@@ -30,6 +35,7 @@ EPILOG = """\b
 Examples:
   scrimp probe small --max-usd 0.05
   scrimp probe large -p work --limit 20 --dry-place
+  scrimp probe large --from-log --check tests     and prompts of your own that were checked by `tests`
 """
 
 
@@ -38,11 +44,26 @@ def probe(
     arm: Annotated[str, typer.Argument(metavar="ARM", autocompletion=complete_arms)],
     profile: ProfileOption = None,
     max_usd: Annotated[str, typer.Option("--max-usd", metavar="USD", help="The most to spend on it.")] = "0.20",
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many of the sixty prompts.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=0, help="At most so many of the sixty prompts.")] = None,
+    from_log: Annotated[
+        bool, typer.Option("--from-log", help="Also ask prompts of your log whose answers were checked, checked alike.")
+    ] = False,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--check", metavar="NAME", help="Of the log, only what this check was put to; repeatable. Allows commands."
+        ),
+    ] = None,
+    log_limit: Annotated[
+        int, typer.Option("--log-limit", min=1, max=1000, help="At most so many prompts of the log, the latest first.")
+    ] = 40,
     dry_place: Annotated[bool, typer.Option("--dry-place", help="Say where the arm stands; leave the router.")] = False,
     json: JsonOption = False,
 ) -> int:
     """Place an arm that the router has not seen: up to sixty short prompts with answers that a machine can check.
+
+    With --from-log it is also asked what was asked before with `--check` (those prompts go to the arm's provider).
+    Checks that run a command run it only where --check names them; checks that ask a model are left out.
 
     The router then uses what was found in place of the prior from tier and price (`scrimp router rollback` undoes it).
     """
@@ -50,22 +71,31 @@ def probe(
     from scrimp.routing.dispatch import attempt, warm
     from scrimp.routing.probe import probe as run
 
+    if check and not from_log:
+        raise UsageError("--check chooses among prompts of the log: it goes with --from-log")
+    if limit == 0 and not from_log:
+        raise UsageError("--limit 0 leaves nothing to ask: it goes with --from-log")
     loaded = session.load(profile)
-    warm()
+    max_nano = session.parse_usd(max_usd, "--max-usd") or 0
     asker = Asker(
         session.make_decider(loaded.profile), session.ledger(), attempt=attempt, key=session.find_key, say=say
     )
-    report = run(asker, arm, max_nano=session.parse_usd(max_usd, "--max-usd") or 0, limit=limit, on_item=_progress)
+    log = _log_items(asker, arm, tuple(check or ()), log_limit) if from_log else None
+    if log is not None and limit == 0 and not log.to_ask and not log.known:
+        raise UsageError(
+            f"the log has no prompt to ask{_counts(log.left_out)}", hint="`scrimp ask --check` makes some."
+        )
+    warm()
+    report = run(asker, arm, max_nano=max_nano, limit=limit, log=log, on_item=_progress)
     ability = report.ability
     version = None
     if ability is not None and not dry_place:
         version = _use(report.router, report, ability)
     n_right = sum(each.score == 1.0 for each in report.tried)
     n_scored = sum(each.score is not None for each in report.tried)
-    kinds = sorted({each.item.kind for each in report.tried})
     rows = []
-    for kind in kinds:
-        of_kind = [each for each in report.tried if each.item.kind == kind]
+    for kind in sorted({each.kind for each in report.tried}):
+        of_kind = [each for each in report.tried if each.kind == kind]
         rows.append((kind, f"{sum(each.score == 1.0 for each in of_kind)}/{len(of_kind)}"))
     lines = [f"{report.arm} ({report.model}): {n_right} of {n_scored} right, {format_usd(report.charged_nano)} spent"]
     if ability is not None:
@@ -74,7 +104,19 @@ def probe(
             f"(90% credible; {ability.prior_mean:+.2f} "
             f"was assumed from tier and price)"
         )
+    if ability is not None and ability.shift_sd is not None:
+        lines.append(
+            f"your logged prompts are {'easier' if ability.shift > 0 else 'harder'} than they look by "
+            f"{abs(ability.shift):.2f} (sd {ability.shift_sd:.2f}), by what other arms got on them"
+        )
     messages = []
+    if log is not None:
+        n_known = sum(not each.asked for each in report.tried)
+        n_asked = sum(each.kind == "log" and each.asked for each in report.tried)
+        messages.append(
+            f"of the log: {n_asked} prompts asked, {n_known} outcomes of {report.arm} known already"
+            + _counts(report.left_out)
+        )
     if report.served:
         messages.append(f"answered by {', '.join(report.served)}, which is not {report.model}")
     if report.ended_early:
@@ -88,6 +130,9 @@ def probe(
         "n": len(report.tried),
         "n_right": n_right,
         "n_scored": n_scored,
+        "n_log": sum(each.kind == "log" for each in report.tried),
+        "n_known": sum(not each.asked for each in report.tried),
+        "left_out": report.left_out,
         "charged_usd": usd_from_nano(report.charged_nano),
         "ability": None
         if ability is None
@@ -97,17 +142,42 @@ def probe(
             "low": ability.low,
             "high": ability.high,
             "prior": ability.prior_mean,
+            "shift": ability.shift,
+            "shift_sd": ability.shift_sd,
         },
         "served": list(report.served),
         "ended_early": report.ended_early,
         "router_version": version,
         "items": [
-            {"id": each.item.id, "kind": each.item.kind, "score": each.score, "evidence": each.evidence}
+            {
+                "id": each.item.id,
+                "kind": each.kind,
+                "score": each.score,
+                "evidence": each.evidence,
+                "charged_usd": usd_from_nano(each.charged_nano),
+            }
             for each in report.tried
         ],
     }
     table = Table((Column("kind"), Column("right", "right")), rows)
     return emit(Result(data=data, blocks=(table, *lines), messages=tuple(messages)), as_json=json)
+
+
+def _log_items(asker: Asker, arm: str, named: tuple[str, ...], n: int) -> LogItems:
+    """Read the checked prompts of the log that may be asked of an arm."""
+    from scrimp.routing.decide import runs_here
+    from scrimp.routing.probe_log import read_checked
+
+    profile = asker.decider.profile
+    here = any(each.name == arm and runs_here(each) for each in profile.arms)
+    return read_checked(asker.ledger, profile, arm, named=named, runs_here=here, n=n)
+
+
+def _counts(left_out: Mapping[str, int]) -> str:
+    """Return what was left out and why, as the end of a sentence."""
+    if not left_out:
+        return ""
+    return "; left out: " + "; ".join(f"{n} ({why})" for why, n in sorted(left_out.items()))
 
 
 def _progress(done: int, total: int) -> None:

@@ -12,6 +12,7 @@ from scrimp.profiles.paths import paths
 
 from .options import JsonOption
 from .parser import new_app
+from .progress import on_embedded
 from .result import Result, emit
 
 __all__ = ["app"]
@@ -39,14 +40,14 @@ def train(
     from scrimp.routing.learn.outcomes import read_outcomes
     from scrimp.routing.learn.train import train as learn
     from scrimp.routing.router_file import write_router
+    from scrimp.routing.vector_cache import VectorCache
 
     if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
         raise UsageError(f"{out} is there already and not empty", hint="name a new folder with -o")
     embedder = Embedder(cache_dir=paths().cache)
     about = {"date": datetime.now(tz=UTC).date().isoformat(), "data": [{"name": path.name} for path in outcomes]}
-    router = learn(
-        read_outcomes(outcomes), embedder.embed, embedder.id, version=out.resolve().name, seed=seed, about=about
-    )
+    embed = VectorCache(embedder, paths().cache / "vectors", on_embedded).embed
+    router = learn(read_outcomes(outcomes), embed, embedder.id, version=out.resolve().name, seed=seed, about=about)
     write_router(router, out)
     rows = router.card["held_out_rows"]
     text = (

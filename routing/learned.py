@@ -206,11 +206,15 @@ class LearnedRouter:
         return ability
 
     def distance_quantile(self, embeddings: NDArray[np.float32], surface: Floats) -> Floats:
-        """Return `(n,)` in [0, 1]: the quantile of a prompt's distance among prompts of held-out sources."""
+        """Return `(n,)` in [0, 1]: the quantile of a prompt's distance among prompts of held-out sources.
+
+        A form (length, digits, script, ...) beyond 99.5% of those counts as beyond them all: their few outliers are odd
+        in one way, such as a table of numbers, and would hide what is odd in another, such as a log of 50 kB.
+        """
         w = self.weights
         nearest = 1.0 - (embeddings @ w.landmarks.T).max(axis=1)
-        outside = surface_excess(surface, w.surface_low, w.surface_high)
-        return np.maximum(_quantile_of(nearest, w.landmark_quantiles), _quantile_of(outside, w.surface_quantiles))
+        outside = _quantile_of(surface_excess(surface, w.surface_low, w.surface_high), w.surface_quantiles)
+        return np.maximum(_quantile_of(nearest, w.landmark_quantiles), np.where(outside > 0.9925, 1.0, outside))
 
     def shared_logit(self, features: Floats, ability: Floats) -> Floats:
         """Return `(n, n_arms)` logits by the shared path: ease of the prompt, plus ability times its spread."""

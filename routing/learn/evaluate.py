@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["BASELINES", "Estimate", "EvalReport", "EvalRow", "evaluate"]
+__all__ = ["BASELINES", "Estimate", "EvalReport", "EvalRow", "evaluate", "mean_report"]
 
 SCHEMA_VERSION: Final = 1
 BASELINES: Final = ("knn", "cluster", "ridge", "length")
@@ -36,15 +36,17 @@ _WTP_GRID: Final = (0.0, *np.logspace(-5, 2, 64).tolist())
 _BALANCED: Final = 0.1
 
 Verdict = Literal["helps", "does not help", "inconclusive"]
+_VERDICTS: Final[tuple[Verdict, ...]] = ("does not help", "inconclusive", "helps")  # of as many, the more careful
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with its 95% bootstrap interval; None where it does not apply."""
+    """A number with its 95% bootstrap interval, or its standard deviation over seeds; None where it does not apply."""
 
     value: float | None
     low: float | None = None
     high: float | None = None
+    sd: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class EvalReport:
         (model, mean cost in USD or None, mean score) on the test part.
     verdict, why
         Whether routing helps here, in so many words.
+    n_seeds
+        Above 1: the means over so many splits, from `seed` on.
     """
 
     n_fit: int
@@ -99,6 +103,7 @@ class EvalReport:
     verdict: Verdict
     why: str
     notes: tuple[str, ...] = ()
+    n_seeds: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain values, in the form of the `eval --json` contract."""
@@ -110,6 +115,8 @@ class EvalReport:
                 if estimate.low is not None:
                     flat[f"{name}_low"] = estimate.low
                     flat[f"{name}_high"] = estimate.high
+                if estimate.sd is not None:
+                    flat[f"{name}_sd"] = estimate.sd
             flat["curve"] = [list(point) for point in row.curve]
             flat["reliability"] = [list(point) for point in row.reliability]
             flat["note"] = row.note
@@ -117,6 +124,7 @@ class EvalReport:
         return {
             "schema_version": SCHEMA_VERSION,
             "seed": self.seed,
+            "n_seeds": self.n_seeds,
             "n_fit": self.n_fit,
             "n_test": self.n_test,
             "models": list(self.models),
@@ -658,3 +666,53 @@ def _verdict(lead: tuple[str, Estimate] | None, n: int) -> tuple[Verdict, str]:
         f"({over.value:+.4f}, interval {over.low:+.4f} to {over.high:+.4f})"
     )
     return "does not help", why
+
+
+def mean_report(reports: Sequence[EvalReport]) -> EvalReport:
+    """Return the means over reports of several seeds: each number with its standard deviation over them.
+
+    A number that is unknown with one seed (a CPT where the strong model was no better) is the mean over the others.
+    Curves and reliability are the first seed's.
+    """
+    first = reports[0]
+    rows = []
+    for k, row in enumerate(first.rows):
+        metrics = {}
+        for name in row.metrics:
+            found = [report.rows[k].metrics.get(name, Estimate(None)).value for report in reports]
+            values = np.array([value for value in found if value is not None])
+            sd = float(values.std(ddof=1)) if len(values) > 1 else None
+            metrics[name] = Estimate(float(values.mean()) if len(values) else None, sd=sd)
+        rows.append(replace(row, metrics=metrics))
+    count = {verdict: sum(report.verdict == verdict for report in reports) for verdict in _VERDICTS}
+    verdict = max(_VERDICTS, key=lambda each: count[each])
+    why = f"routing helps with {count['helps']} of {len(reports)} seeds" + (
+        f"; with {count['inconclusive']} nothing can be concluded" if count["inconclusive"] else ""
+    )
+    if verdict == "does not help":
+        why = f"Routing does not help here: {why}"
+    best = dict(first.best_single)
+    for name in ("accuracy", "cost_usd_per_1k"):
+        if best[name] is not None:
+            best[name] = float(np.mean([report.best_single[name] for report in reports]))
+    best["model"] = ", ".join(dict.fromkeys(str(report.best_single["model"]) for report in reports))
+    oracle = {
+        name: None if value is None else float(np.mean([report.oracle[name] for report in reports]))
+        for name, value in first.oracle.items()
+    }
+    singles = tuple(
+        (name, None if cost is None else float(np.mean([report.singles[j][1] for report in reports])),
+         float(np.mean([report.singles[j][2] for report in reports])))
+        for j, (name, cost, _) in enumerate(first.singles)
+    ) if all(report.models == first.models for report in reports) else first.singles  # fmt: skip
+    return replace(
+        first,
+        rows=tuple(rows),
+        verdict=verdict,
+        why=why,
+        best_single=best,
+        oracle=oracle,
+        singles=singles,
+        notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
+        n_seeds=len(reports),
+    )

@@ -39,6 +39,90 @@ def test_a_probe_says_who_answered(scrimp, profile):
 
 
 @pytest.fixture
+def checked(scrimp, profile):
+    """A log of three prompts that `small`, an echo, was asked: it got one of them right."""
+    path = profile(small="echo", large="say@text=7")
+    for prompt in ("Say 7", "What is 3 plus 4?", "How many days has a week?"):
+        assert scrimp("ask", "-p", path, "-m", "small", "--check", "number:7", "--json", prompt).code in (0, 7)
+    return path
+
+
+def test_a_probe_asks_what_was_checked_before(scrimp, checked, server):
+    before = server.cost_nano
+    done = scrimp("probe", "large", "-p", checked, "--from-log", "--limit", "0", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert sorted(chat.prompt for chat in server.chats[3:]) == [
+        "How many days has a week?", "Say 7", "What is 3 plus 4?",
+    ]  # fmt: skip
+    assert (found["n"], found["n_right"], found["n_log"], found["n_known"]) == (3, 3, 3, 0)
+    assert {item["kind"] for item in found["items"]} == {"log"}
+    spent = 10 * (server.cost_nano - before)  # `large` costs ten times what the server reckons with
+    assert found["charged_usd"] == spent / 1e9
+    assert sum(item["charged_usd"] for item in found["items"]) == pytest.approx(spent / 1e9)
+    assert found["ability"]["shift_sd"] > 0
+    (day,) = [cap for cap in json.loads(scrimp("spend", "-p", checked, "--json").out)["caps"] if cap["scope"] == "day"]
+    assert day["settled_usd"] == pytest.approx((before + spent) / 1e9)
+    answered = json.loads(scrimp("log", "show", "last", "--json").out)
+    assert answered["labels"][-1]["source"] == "probe"
+    assert answered["redo_of"]
+    status = json.loads(scrimp("learn", "status", "-p", checked, "--json").out)
+    assert status["n_prompts"] == 3, "a prompt asked of two arms is one prompt"
+
+
+def test_what_the_arm_answered_before_is_not_paid_for_again(scrimp, checked, server):
+    n = len(server.chats)
+    done = scrimp("probe", "small", "-p", checked, "--from-log", "--limit", "0", "--json")
+    found = json.loads(done.out)
+    assert (found["n_known"], found["n_right"], found["charged_usd"]) == (3, 1, 0)
+    assert len(server.chats) == n
+    assert "3 outcomes of small known already" in done.err
+
+
+def test_the_suite_and_the_log_take_turns_and_share_the_money(scrimp, profile, server):
+    path = profile(small="echo", large="fill")
+    for n in range(4):
+        assert scrimp("ask", "-p", path, "-m", "small", "--check", f"has:{n}", f"Say {n}").code == 0
+    args = ("probe", "large", "-p", path, "--from-log", "--dry-place", "--limit", "4", "--json")
+    capped = json.loads(scrimp(*args, "--max-usd", "0.02").out)
+    assert 0 < capped["charged_usd"] <= 0.02
+    assert capped["n"] < 8
+    assert capped["ended_early"] or capped["left_out"]
+    found = json.loads(scrimp(*args).out)
+    kinds = [item["kind"] == "log" for item in found["items"]]
+    assert sum(kinds) == 4
+    assert kinds[:2].count(True) == 1
+    assert scrimp("probe", "large", "-p", path, "--check", "has:1").code == 2
+    assert scrimp("probe", "large", "-p", path, "--limit", "0").code == 2
+
+
+def test_commands_of_checks_are_run_only_when_named(scrimp, profile, server):
+    path = profile(small="echo", large="echo", extra='[checks.seven]\ncmd = ["grep", "-q", "7"]\n')
+    assert scrimp("ask", "-p", path, "-m", "small", "--check", "seven", "Say 7").code == 0
+    args = ("probe", "large", "-p", path, "--from-log", "--limit", "0", "--json")
+    refused = scrimp(*args)
+    assert refused.code == 2
+    assert "runs a command (--check seven allows it)" in refused.err
+    found = json.loads(scrimp(*args, "--check", "seven").out)
+    assert (found["n"], found["n_right"]) == (1, 1)
+    assert "not checked by has:x" in scrimp(*args, "--check", "has:x").err
+
+
+def test_a_prompt_kept_on_this_machine_stays_there(scrimp, profile):
+    away = """
+[[arms]]
+name = "away"
+model = "openai/gpt-4o-mini"
+price = { input_usd_per_mtok = 1, output_usd_per_mtok = 1 }
+"""
+    path = profile(small="echo", extra=away)
+    assert scrimp("ask", "-p", path, "--local-only", "--check", "has:7", "Say 7").code == 0
+    done = scrimp("probe", "away", "-p", path, "--from-log", "--limit", "0")
+    assert done.code == 2
+    assert "was to stay on this machine" in done.err
+
+
+@pytest.fixture
 def outcomes(tmp_path):
     """Two models on 120 prompts of two kinds: the large one is right more often on the hard kind."""
     rng = random.Random(3)
@@ -81,6 +165,19 @@ def test_train_then_eval(scrimp, outcomes, tmp_path):
     assert 0.0 <= fitted["apgr"] <= 1.2
     assert report["best_single"]
     assert scrimp("eval", outcomes, "--strong", "nobody", "--weak", "weak").code != 0
+
+
+def test_means_over_seeds(scrimp, outcomes):
+    args = ("eval", outcomes, "--fit", "60", "--strong", "strong", "--weak", "weak", "--json")
+    each = [json.loads(scrimp(*args, "--seed", str(seed)).out) for seed in (4, 5)]
+    both = json.loads(scrimp(*args, "--seed", "4", "--seeds", "2").out)
+    values = [next(row["apgr"] for row in report["rows"] if row["router"] == "fitted") for report in each]
+    fitted = next(row for row in both["rows"] if row["router"] == "fitted")
+    assert fitted["apgr"] == pytest.approx(sum(values) / 2)
+    assert fitted["apgr_sd"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+    assert both["n_seeds"] == 2
+    assert "seeds" in both["why"]
+    assert scrimp("eval", outcomes, "--seeds", "2").code == 2
 
 
 def test_malformed_outcomes_are_named_by_line(scrimp, tmp_path):

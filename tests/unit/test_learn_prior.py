@@ -7,7 +7,7 @@ import pytest
 
 from scrimp.routing.context import FEATURE_NAMES
 from scrimp.routing.learn.heads import sigmoid
-from scrimp.routing.learn.prior import place, with_ability
+from scrimp.routing.learn.prior import Beside, place, with_ability
 from scrimp.routing.predict import ArmInfo, shipped_folder
 from scrimp.routing.router_file import read_router
 
@@ -77,3 +77,33 @@ def test_a_placed_arm_is_predicted_by_its_ability(router):
     assert (after.quality < before.quality + 1e-9).all()
     assert (after.quality_high - after.quality_low).mean() < (before.quality_high - before.quality_low).mean()
     assert after.basis == ("prior",)
+
+
+def test_a_log_harder_than_it_looks_is_told_by_what_other_arms_got(router):
+    known = ArmInfo(name="old", model="acme/old", tier="medium")
+    errors, alone, covered = [], [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        truth = router.prior["ability_medium"] + 0.5 * rng.normal()
+        other = router.prior["ability_medium"] + 0.3 * rng.normal()
+        shift = -1.0
+        e, s = prompts(router, 40, seed)
+        x = router.features(e, s)
+        logit = router.shared_logit(x, np.array([truth, other])) + shift
+        score = (rng.random(logit.shape) < sigmoid(logit)).astype(float)
+        beside = Beside((known,) * 40, e, s, score[:, 1], np.ones(40))
+        own = np.full(40, np.nan)
+        placed = place(router, e, s, score[:, 0], ARM, difficulty=own, beside=beside)
+        assert placed.shift_sd is not None
+        errors.append(placed.mean - truth)
+        alone.append(place(router, e, s, score[:, 0], ARM).mean - truth)
+        covered.append(placed.low <= truth <= placed.high)
+    assert abs(np.mean(errors)) < 0.5 * abs(np.mean(alone))
+    assert np.mean(covered) > 0.9
+
+
+def test_an_outcome_of_no_weight_says_nothing(router):
+    e, s = prompts(router, 10, 7)
+    placed = place(router, e, s, np.ones(10), ARM, weight=np.zeros(10))
+    assert placed.mean == pytest.approx(router.prior["ability_medium"])
+    assert placed.sd == pytest.approx(router.prior["ability_sd"])
