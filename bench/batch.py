@@ -1,7 +1,7 @@
 """What `scrimp batch` costs beside what it saves.
 
 python bench/batch.py throughput   rows a second against a bare asyncio + litellm.acompletion loop that logs nothing
-python bench/batch.py llm          the same against `llm` under xargs -P 8 (LLM=path/to/llm, in an environment of its own)
+python bench/batch.py llm          the same against `llm` under xargs -P 8 (LLM=path/to/llm, else it is installed for the time of the run)
 python bench/batch.py memory       peak memory of 10,000 and of 200,000 rows (calls are stood in for: --real makes them)
 python bench/batch.py replay       the optimiser against each row at a preset price, on public outcomes (SCRIMP_OUTCOMES)
 """
@@ -9,6 +9,7 @@ python bench/batch.py replay       the optimiser against each row at a preset pr
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -140,10 +141,26 @@ def throughput(args):
         print(f"ratio of medians: {steady:.2f} (with start-up {whole:.2f})")
 
 
+def find_llm(folder):
+    """`llm` as the user names or has it, else installed from PyPI into a throw-away environment; None without either."""
+    tool = os.environ.get("LLM") or shutil.which("llm")
+    if tool:
+        return tool
+    print("installing llm into a throw-away environment ...", flush=True)
+    place = folder / "env"
+    for command in ([sys.executable, "-m", "venv", place], [place / "bin/pip", "install", "-q", "llm"]):
+        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+            return None
+    return str(place / "bin/llm")
+
+
 def llm(args):
-    tool = os.environ.get("LLM", "llm")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        tool = find_llm(folder)
+        if tool is None:
+            print("skipped: llm is not here and cannot be installed (name one: LLM=path/to/llm)")
+            return
         home = folder / "llm"
         home.mkdir()
         with server(folder, 50) as (url, _):
@@ -160,12 +177,12 @@ def llm(args):
                 input=texts, text=True, env=env, capture_output=True,
             )  # fmt: skip
             theirs = args.rows / (time.monotonic() - started)
+            n_answered = len(done.stdout.splitlines())
         with server(folder, 50) as (url, _):
             _, wall, _ = batch(folder, url, rows_file(folder, args.rows))
             ours = args.rows / wall
-    print(
-        f"llm under xargs -P 8: {theirs:.2f} rows/s (exit {done.returncode}); scrimp batch: {ours:.2f}, start-up and all"
-    )
+    print(f"llm under xargs -P 8: {theirs:.2f} rows/s; scrimp batch: {ours:.2f}, start-up and all")
+    print(f"answered by llm: {n_answered} of {args.rows}; the rest failed: {(done.stderr.splitlines() or ['-'])[-1]}")
     print(f"ratio over {args.rows} rows: {ours / theirs:.1f}")
 
 
@@ -289,6 +306,17 @@ def optimised(quality, expected, cost, bound, budget, window=64):
     return chosen
 
 
+PRESETS = {"cheap": 0.01, "balanced": 0.1, "best": 1.0}
+
+
+def interval(gap, rng):
+    """95% interval of a mean, by bootstrap over prompts."""
+    import numpy as np
+
+    draws = gap[rng.integers(0, len(gap), (2000, len(gap)))].mean(1)
+    return np.quantile(draws, [0.025, 0.975])
+
+
 def replay(args):
     import numpy as np
 
@@ -312,6 +340,7 @@ def replay(args):
         dearest = expected[np.arange(n), quality.argmax(1)].sum()
         print(f"\n{path.name}: {n:,} prompts, {k} priced models; best single {score.mean(0).max():.1%}")
         print("budget     optimised  greedy at preset wtp      gain (95% interval)         plan/dual  spent")
+        gains = {name: [] for name in PRESETS}
         for share in (0.02, 0.05, 0.1, 0.2, 0.4):
             budget = share * dearest
             plan = most_quality(quality, expected, np.ones((n, k), bool), budget)
@@ -319,16 +348,20 @@ def replay(args):
             ours = optimised(quality, expected, cost, bound, budget)
             got = np.where(ours >= 0, score[np.arange(n), ours], 0.0)
             spent = cost[np.arange(n), ours][ours >= 0].sum()
-            for name, wtp in (("cheap", 0.01), ("balanced", 0.1), ("best", 1.0)):
+            for name, wtp in PRESETS.items():
                 theirs = greedy(quality, expected, cost, bound, budget, wtp)
                 had = np.where(theirs >= 0, score[np.arange(n), theirs], 0.0)
                 gap = got - had
-                draws = gap[rng.integers(0, n, (2000, n))].mean(1)
-                low, high = np.quantile(draws, [0.025, 0.975])
+                gains[name].append(gap)
+                low, high = interval(gap, rng)
                 print(
                     f"${budget:<8.3f} {got.mean():9.1%}  {had.mean():9.1%} {name:12} {gap.mean():+8.1%} [{low:+.1%}, {high:+.1%}]"
                     f"   {plan.value / plan.dual:9.4f} {held.value / held.dual:.4f} {spent / budget:6.0%}"
                 )
+        for name, gaps in gains.items():
+            gap = np.mean(gaps, axis=0)
+            low, high = interval(gap, rng)
+            print(f"mean over the budgets, against {name:8}  {gap.mean():+.1%} [{low:+.1%}, {high:+.1%}]", flush=True)
 
 
 def main():

@@ -101,7 +101,15 @@ def batch(
         ),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("-j", "--jobs", metavar="N", min=1, max=1024, help="Calls in flight on each arm (8).")
+        int | None,
+        typer.Option(
+            "-j",
+            "--jobs",
+            metavar="N",
+            min=1,
+            max=1024,
+            help="Calls in flight on each arm (8; an arm may allow fewer).",
+        ),
     ] = None,
     max_errors: Annotated[
         int | None, typer.Option("--max-errors", metavar="N", min=1, help="Stop after this many failed rows.")

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchFlags", "cancel_run", "list_runs", "run_batch", "show_run"]
 
-DEFAULT_JOBS = 8
-
 
 @dataclass(frozen=True, slots=True)
 class BatchFlags:
@@ -179,9 +177,7 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
         now = time.time()
         money = start.money_for(ledger, profile, goals, run_id=run_id, now=now)
         planner = start.plan(source, found, chooser, wishes, goals, money, now=now, seed=flags.seed or 0)
-        guess = start.estimate(
-            planner, profile, ledger, n_left=found.n_good, money=money, concurrency=flags.jobs or DEFAULT_JOBS
-        )
+        guess = start.estimate(planner, profile, ledger, n_left=found.n_good, money=money, concurrency=flags.jobs)
         if estimate_only:
             if flags.input == "-":
                 path.unlink(missing_ok=True)
@@ -429,7 +425,7 @@ def _resume(
                 ledger,
                 n_left=found.n_good - len(done),
                 money=money,
-                concurrency=merged.jobs or DEFAULT_JOBS,
+                concurrency=merged.jobs,
             )
             return emit(Result(data=guess.to_dict(), blocks=_estimate_blocks(guess, found)), as_json=as_json)
         engine, stats = _engine(
@@ -521,7 +517,7 @@ def _engine(
         planner=planner,
         settings=Settings(
             wishes=wishes,
-            concurrency=flags.jobs or DEFAULT_JOBS,
+            concurrency=flags.jobs,
             max_errors=flags.max_errors,
             max_cost_nano=session.parse_usd(flags.max_cost, "--max-cost"),
             keep=tools.keep,

@@ -17,7 +17,7 @@ from scrimp.routing.backoff import Backoff
 
 from .books import Books
 from .gates import ProviderGate
-from .jobs import Job, Lane, Settings, Stats
+from .jobs import Job, Lane, Settings, Stats, in_flight
 from .output import Result, result_of
 from .plan import PLAN_NOTE, forecast, options_of, planned
 from .rows import content_key
@@ -214,7 +214,7 @@ class Engine:
         gates: dict[str, ProviderGate] = {}
         lanes = {}
         for arm in self.decider.profile.arms:
-            most = 1 if arm.model.startswith("local/") else arm.limits.concurrency or self.settings.concurrency
+            most = in_flight(arm, self.settings.concurrency)
             provider = arm.api_base or arm.provider or arm.model
             gate = gates.setdefault(provider, ProviderGate(0))
             gate.most += most

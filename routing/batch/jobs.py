@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .gates import Bucket
 
@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from .gates import ProviderGate
     from .rows import Row
 
-__all__ = ["Job", "Lane", "Settings", "Stats"]
+__all__ = ["Job", "Lane", "Settings", "Stats", "in_flight"]
+
+_IN_FLIGHT: Final = 8
+
+
+def in_flight(arm: Arm, wanted: int | None) -> int:
+    """Return how many calls of an arm are made at a time: a model in this process answers one after another."""
+    if arm.model.startswith("local/"):
+        return 1
+    if arm.limits.concurrency is None:
+        return wanted or _IN_FLIGHT
+    return min(arm.limits.concurrency, wanted or arm.limits.concurrency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,7 @@ class Settings:
     Attributes
     ----------
     concurrency
-        Calls in flight on each arm, where the arm itself does not say.
+        Calls in flight on each arm, where the arm itself does not allow fewer; None for 8, or what the arm says.
     max_errors
         Stop after this many failed rows; None never stops.
     max_cost_nano
@@ -43,7 +54,7 @@ class Settings:
     """
 
     wishes: Wishes
-    concurrency: int = 8
+    concurrency: int | None = None
     max_errors: int | None = None
     max_cost_nano: int | None = None
     keep: str = "all"

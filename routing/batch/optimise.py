@@ -203,7 +203,9 @@ def most_quality_within_bounds(
     if share * float(rooms.max()) <= _MATERIAL * budget:
         best = most_quality(value, cost, feasible, budget - share * float(rooms.max()))
         return Solution(best.choice, best.value, best.cost, max(dual, best.value), best.rule)
-    for threshold in np.unique(np.quantile(rooms, np.linspace(0.0, 1.0, _THRESHOLDS))):
+    # The most that each arm needs is a threshold too: a quantile may shut out an arm's last rows alone.
+    whole = np.where(feasible, room, 0.0).max(axis=0)
+    for threshold in np.unique(np.concatenate([np.quantile(rooms, np.linspace(0.0, 1.0, _THRESHOLDS)), whole])):
         within = feasible & (room <= threshold)
         solution = most_quality(value, cost, within, max(0.0, budget - share * float(threshold)))
         if best is None or solution.value > best.value:

@@ -310,6 +310,7 @@ class Planner:
         budget_usd: float | None,
         among: frozenset[int] | None = None,
         variance: float = 0.0,
+        hold_back: bool = True,
     ) -> Rule | None:
         """Return how rows from place `after` on should choose; None leaves them to the profile's policy.
 
@@ -323,6 +324,8 @@ class Planner:
             Their places, where not all from `after` on are left.
         variance
             Of what the rows cost that are planned and not yet done, USD squared.
+        hold_back
+            Keep some of the budget for chance (it is given free as true costs come in).
         """
         import numpy as np
 
@@ -356,13 +359,16 @@ class Planner:
             )
 
         # A row that is left out at the end costs more quality than a better arm brings, so chance gets its margin.
-        choice = best(budget_usd).choice
+        whole = best(budget_usd)
+        choice = whole.choice
         rows = np.flatnonzero(choice != SKIP)
         spread = ((rest.high - rest.cost) * ratios)[rows, choice[rows]] / _Z90
+        if not hold_back or not len(rows):
+            return whole.rule
         margin = _MARGIN * math.sqrt(float((spread**2).sum()) / share + variance)
         held_back = best(budget_usd - min(margin, _MOST_MARGIN * budget_usd))
         # Where the budget holds a few rows only, the margin must not take the last of them.
-        return held_back.rule if len(rows) == 0 or (held_back.choice != SKIP).any() else best(budget_usd).rule
+        return (held_back if (held_back.choice != SKIP).any() else whole).rule
 
     def choose(self, rule: Rule, options: Options) -> Ints:
         """Return `(m,) int64` arms for rows, -1 for those that the budget does not reach."""
@@ -399,7 +405,7 @@ class Planner:
         if m == 0:
             return Estimate(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, (), (), 0.0, None, planned=False)
         scale = n_rows / m
-        rule = self.solve(after=0, n_left=n_rows, budget_usd=budget_usd)
+        rule = self.solve(after=0, n_left=n_rows, budget_usd=budget_usd, hold_back=False)
         chosen = sample.natural
         if rule is None and budget_usd is not None:  # in the file's order, until the money is spent
             rows, arms_taken = natural_rows(sample)

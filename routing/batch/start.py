@@ -11,6 +11,7 @@ from scrimp.profiles.money import NANO, format_usd, nano_from_usd
 from scrimp.routing.ledger import new_id
 
 from . import runs
+from .jobs import in_flight
 from .money import Money, money_left
 from .output import Journal
 from .plan import SAMPLE_ROWS, Options, Planner, options_of
@@ -228,12 +229,10 @@ def latencies(ledger: Ledger | None, profile: Profile, planner: Planner) -> dict
 
 
 def estimate(
-    planner: Planner, profile: Profile, ledger: Ledger | None, *, n_left: int, money: Money, concurrency: int
+    planner: Planner, profile: Profile, ledger: Ledger | None, *, n_left: int, money: Money, concurrency: int | None
 ) -> Estimate:
     """Return what a run would cost, bring and take."""
-    parallel = {
-        arm.name: 1 if arm.model.startswith("local/") else arm.limits.concurrency or concurrency for arm in profile.arms
-    }
+    parallel = {arm.name: in_flight(arm, concurrency) for arm in profile.arms}
     return planner.estimate(
         n_rows=n_left,
         budget_usd=money.budget_usd,

@@ -223,23 +223,26 @@ def test_refusals_for_rate_slow_all_calls_to_the_provider(world):
     assert gate.in_flight == 0
 
 
-def test_no_more_calls_are_in_flight_than_asked_for(world):
+@pytest.mark.parametrize(
+    ("limits", "wanted", "got"), [({}, 5, 5), ({}, None, 8), ({"concurrency": 2}, 5, 2), ({"concurrency": 2}, 1, 1)]
+)
+def test_as_many_calls_are_in_flight_as_asked_for_and_no_more(world, limits, wanted, got):
     now = most = 0
 
     async def attempt(_call):
         nonlocal now, most
         now += 1
         most = max(most, now)
-        await asyncio.sleep(0.001)
+        for _ in range(1000):  # the first ones wait for the others
+            if most >= got:
+                break
+            await asyncio.sleep(0.001)
         now -= 1
         return answer()
 
-    world.rows(*map(str, range(60))).go(attempt, arm="small", concurrency=5)
-    assert most == 5
-    most = 0
-    profile = make_profile(a=arm("a", 1, limits={"concurrency": 2}))
-    world.go(attempt, profile=profile, concurrency=5)
-    assert most == 2
+    profile = make_profile(a=arm("a", 1, limits=limits))
+    world.rows(*map(str, range(40))).go(attempt, profile=profile, concurrency=wanted)
+    assert most == got
 
 
 def test_a_local_arm_is_asked_one_at_a_time(world):

@@ -156,3 +156,13 @@ def test_a_rule_spends_on_the_very_rows_it_was_made_of_what_its_plan_does(budget
     rows = np.flatnonzero(chosen != SKIP)
     assert cost[rows, chosen[rows]].sum() == pytest.approx(solution.cost, rel=0.05)
     assert quality[rows, chosen[rows]].sum() == pytest.approx(solution.value, rel=0.02)
+
+
+def test_the_room_of_an_arms_last_rows_is_not_shut_out():
+    """Rooms differ a little from row to row; no quantile of all rooms need fall between one arm and the next."""
+    n = 200
+    cost = np.column_stack([np.linspace(0.9, 1.1, n), np.full(n, 4.0), np.full(n, 9.0)])
+    bound = cost * np.array([8.0, 40.0, 90.0])
+    value = np.tile([0.7, 0.75, 0.8], (n, 1))
+    plan = most_quality_within_bounds(value, cost, bound, np.ones((n, 3), bool), cost[:, 0].sum() + 8.0)
+    assert (plan.choice == 0).all()
