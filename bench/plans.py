@@ -4,6 +4,7 @@
 
 The world is that of tests/unit/test_cascade.py: three arms, three checks (one good, one weak, one without power) whose
 errors lean on how hard a prompt truly is, twenty plans, 500 labelled outcomes to learn from, 4,000 prompts to judge on.
+After it come sixteen worlds drawn at random (prices, abilities, hidden difficulty, the checks' errors).
 """
 
 import statistics
@@ -40,32 +41,38 @@ def choice_ms(n_arms: int = 8, n_rounds: int = 300) -> tuple[int, float, float]:
 def simulate() -> None:
     import test_cascade as truth
 
-    plans = truth.twenty_plans()
-    index = {plan: i for i, plan in enumerate(plans)}
-    costs = [round(cost * 1e9) for cost in truth.COST]
     print("wtp_usd\tseed\tplanner / best plan\tplanner / one arm\tprior only / best plan")
     for wtp in (0.01, 0.1, 1.0):
         for seed in range(5):
+            blind = Planner(tuple(Gate(name, prior_power(truth.CHECKS[name][0])) for name in truth.CHECKS))
             rng = np.random.default_rng(seed)
             planner = truth.learned(rng)
-            blind = Planner(tuple(Gate(name, prior_power(truth.CHECKS[name][0])) for name in truth.CHECKS))
-            n = 4_000
-            quality, right, verdicts, _, same = truth.world(rng, n)
-            pairs = [truth.run(plan, right, verdicts, same) for plan in plans]
-            utility = np.column_stack([wtp * got - cost for got, cost in pairs])
-            best = utility.mean(axis=0).max()
+            state = rng.bit_generator.state
+            mine, one, best = truth.judged(rng, planner, wtp, n=4_000)
+            rng.bit_generator.state = state  # the same prompts again
+            prior, _, _ = truth.judged(rng, blind, wtp, n=4_000)
+            print(f"{wtp:g}\t{seed}\t{mine / best:.4f}\t{mine / one:.4f}\t{prior / best:.4f}", flush=True)
 
-            def mean(which: Planner, attribute: str, q=quality, u=utility, w=wtp) -> float:
-                chosen = [
-                    getattr(which.choose(plans, truth.ARMS, row, costs, costs, wtp_usd=w), attribute) for row in q
-                ]
-                return float(u[np.arange(len(q)), [index[each.plan] for each in chosen]].mean())
 
-            mine, one, prior = mean(planner, "taken"), mean(planner, "one"), mean(blind, "taken")
-            print(f"{wtp:g}\t{seed}\t{mine / best:.4f}\t{mine / one:.4f}\t{prior / best:.4f}")
+def other_worlds(n_worlds: int = 16) -> None:
+    import test_cascade as truth
+
+    print("wtp_usd\tplanner / best plan: least, median\tplanner / one arm: least, median")
+    ratios: dict[float, list[tuple[float, float]]] = {0.01: [], 0.1: [], 1.0: []}
+    for seed in range(1000, 1000 + n_worlds):
+        for name, value in truth.another_world(seed).items():
+            setattr(truth, name, value)
+        for wtp, found in ratios.items():
+            rng = np.random.default_rng(seed)
+            mine, one, best = truth.judged(rng, truth.learned(rng), wtp, n=2_000)
+            found.append((mine / best, mine / one))
+    for wtp, found in ratios.items():
+        least, middle = np.min(found, axis=0), np.median(found, axis=0)
+        print(f"{wtp:g}\t{least[0]:.4f}, {middle[0]:.4f}\t{least[1]:.4f}, {middle[1]:.4f}")
 
 
 if __name__ == "__main__":
     count, median, p95 = choice_ms()
     print(f"{count} plans, 8 arms, 3 checks: {median:.2f} ms a choice (p95 {p95:.2f} ms)")
     simulate()
+    other_worlds()

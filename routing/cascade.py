@@ -51,7 +51,6 @@ __all__ = [
     "Valued",
     "plan_table",
     "read_plan",
-    "stage_values",
 ]
 
 MAX_STAGES: Final = 3
@@ -274,105 +273,150 @@ class Gate:
     payer: str | None = None
 
 
-def stage_values(
-    stage: Stage,
-    quality: Mapping[str, Floats],
-    powers: Mapping[str, tuple[Floats, Floats]],
-    *,
-    same_wrong: float = 0.2,
-    earlier: tuple[str, ...] = (),
-) -> tuple[Floats, Floats]:
-    """Return `(K,)` P(stops and is right) and `(K,)` P(stops) of a stage, given each node of difficulty.
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Stages of one kind, which are valued together.
 
-    Parameters
+    Attributes
     ----------
-    quality
-        `(K,)` P(right) of each arm at the nodes.
-    powers
-        `(K,)` P(pass | right) and `(K,)` P(pass | wrong) of each gate at the nodes.
-    same_wrong
-        P(two wrong answers are the same).
+    at
+        `(k,)` their places in the table.
+    arms
+        `(k, n)` the arms they ask, as rows of the qualities.
+    gates
+        `(k,)` what they stop at, as rows of the powers; -1 where that is nothing, or agreement.
     earlier
-        The arms of the stages before, which did not agree.
+        `(k, m)` the arms of the stages before, which did not agree.
     """
-    q = quality[stage.arms[0]]
-    always = np.ones_like(q)
-    if len(stage.arms) == 1:
-        if stage.gate is None:
-            return q, always
-        if stage.gate == "agree":
-            return _joins(q, [quality[arm] for arm in earlier], same_wrong)
-        given_right, given_wrong = powers[stage.gate]
-        return q * given_right, q * given_right + (1.0 - q) * given_wrong
-    if stage.how == "vote":
-        return _vote_right([quality[arm] for arm in stage.arms], same_wrong), always
-    if stage.how == "best":
-        given_right, given_wrong = powers[ALL]
-        right, undecided = q * 0.0, always
-        for arm in stage.arms:  # the first that passes is taken, else the first
-            passes = quality[arm] * given_right + (1.0 - quality[arm]) * given_wrong
-            right = right + undecided * quality[arm] * given_right
-            undecided = undecided * (1.0 - passes)
-        failed_right = q * (1.0 - given_right)
-        failed = failed_right + (1.0 - q) * (1.0 - given_wrong)
-        return right + undecided * failed_right / np.maximum(failed, _MARGIN), always
-    same = len(set(stage.arms)) == 1
-    wrong = same_wrong
-    others = [quality[arm] for arm in stage.arms[1:]]
-    again = REPEATS if same else 0.0
-    agree_right = q * _majority([_SAME_RIGHT * (again + (1.0 - again) * other) for other in others])
-    agree_wrong = (1.0 - q) * _majority([again + (1.0 - again) * wrong * (1.0 - other) for other in others])
-    if stage.gate is None:  # the first stands, whether or not the others agree
-        return q, always
-    return agree_right, agree_right + agree_wrong
+
+    kind: Literal["alone", "gated", "joins", "agree", "first", "vote", "best"]
+    at: NDArray[np.intp]
+    arms: NDArray[np.intp]
+    gates: NDArray[np.intp]
+    earlier: NDArray[np.intp]
+
+    def values(self, q: Floats, right: Floats, wrong: Floats, same_wrong: float) -> tuple[Floats, Floats]:
+        """Return `(k, K)` P(stops and is right) and P(stops) of each stage, given each of K nodes of difficulty.
+
+        Parameters
+        ----------
+        q
+            `(n_arms, K)` P(right) of each arm at the nodes.
+        right, wrong
+            `(n_gates, K)` P(pass | right) and P(pass | wrong) of each gate at the nodes; the last is all together.
+        same_wrong
+            P(two wrong answers are the same).
+        """
+        mine = q[self.arms]  # (k, n, K)
+        first = mine[:, 0]
+        if self.kind == "gated":
+            passes_right = first * right[self.gates]
+            return passes_right, passes_right + (1.0 - first) * wrong[self.gates]
+        if self.kind == "joins":
+            return _joins(first, q[self.earlier], same_wrong)
+        if self.kind == "agree":
+            same = (self.arms == self.arms[:, :1]).all(axis=1)
+            again = np.where(same, REPEATS, 0.0)[:, None, None]
+            others = mine[:, 1:]
+            agree_right = first * _majority(_SAME_RIGHT * (again + (1.0 - again) * others))
+            agree_wrong = (1.0 - first) * _majority(again + (1.0 - again) * same_wrong * (1.0 - others))
+            return agree_right, agree_right + agree_wrong
+        always = np.ones_like(first)
+        if self.kind == "vote":
+            return _vote_right(mine, same_wrong), always
+        if self.kind == "best":
+            return _best_right(mine, right[-1], wrong[-1]), always
+        return first, always  # alone; or the first of several stands, whether or not the others agree
 
 
-def _joins(q: Floats, earlier: Sequence[Floats], same_wrong: float) -> tuple[Floats, Floats]:
+def _groups(
+    stages: Sequence[tuple[Stage, bool, tuple[str, ...]]], arms: Sequence[str], gates: Sequence[str]
+) -> list[_Group]:
+    """Return stages in groups of one kind and size."""
+    row = {name: i for i, name in enumerate(arms)}
+    gate_row = {name: i for i, name in enumerate([*gates, ALL])}
+    places: dict[tuple[Any, int, int], list[int]] = {}
+    for i, (stage, _, earlier) in enumerate(stages):
+        kind: Any = stage.how
+        if stage.how == "one":
+            several = len(stage.arms) > 1
+            if stage.gate is None:
+                kind = "first" if several else "alone"
+            elif stage.gate == "agree":
+                kind = "agree" if several else "joins"
+            else:
+                kind = "gated"
+        places.setdefault((kind, len(stage.arms), len(earlier) if kind == "joins" else 0), []).append(i)
+    return [
+        _Group(
+            kind,
+            np.array(at, dtype=np.intp),
+            np.array([[row[arm] for arm in stages[i][0].arms] for i in at], dtype=np.intp),
+            np.array([gate_row.get(stages[i][0].gate or "", -1) for i in at], dtype=np.intp),
+            np.array([[row[arm] for arm in stages[i][2][:n_earlier]] for i in at], dtype=np.intp),
+        )
+        for (kind, _, n_earlier), at in places.items()
+    ]
+
+
+def _joins(q: Floats, earlier: Floats, same_wrong: float) -> tuple[Floats, Floats]:
     """Return P(right and as one of the earlier answers says) and P(as one of them says), given that those differed.
 
     Of answers that differ at most one is right: it is with the odds of exactly one against none, these all apart.
+    `earlier` is `(k, m, K)`.
     """
-    none = np.prod([1.0 - each for each in earlier], axis=0) * (1.0 - same_wrong)
-    one = sum(
-        each * np.prod([1.0 - other for k, other in enumerate(earlier) if k != j], axis=0)
-        for j, each in enumerate(earlier)
-    )
+    wrong = 1.0 - earlier
+    none = wrong.prod(axis=1) * (1.0 - same_wrong)
+    m = earlier.shape[1]
+    one = sum((earlier[:, j] * np.delete(wrong, j, axis=1).prod(axis=1) for j in range(m)), np.zeros_like(q))
     some = one / np.maximum(one + none, _MARGIN)
     joins_right = q * some * _SAME_RIGHT
-    n_wrong = len(earlier) - some
-    return joins_right, joins_right + (1.0 - q) * (1.0 - (1.0 - same_wrong) ** n_wrong)
+    return joins_right, joins_right + (1.0 - q) * (1.0 - (1.0 - same_wrong) ** (m - some))
 
 
-def _majority(chances: Sequence[Floats]) -> Floats:
-    """Return `(K,)` P(more than half of some independent events happen)."""
-    n = len(chances)
+def _majority(chances: Floats) -> Floats:
+    """Return `(k, K)` P(more than half of some independent events happen); `chances` is `(k, n, K)`."""
+    n = chances.shape[1]
     if n == 1:
-        return chances[0]
-    counts = [np.ones_like(chances[0])] + [np.zeros_like(chances[0]) for _ in range(n)]
-    for chance in chances:
-        for k in range(n, 0, -1):
-            counts[k] = counts[k] * (1.0 - chance) + counts[k - 1] * chance
-        counts[0] = counts[0] * (1.0 - chance)
-    total: Floats = sum(counts[k] for k in range(n + 1) if 2 * k > n)  # type: ignore[assignment]  # never empty
+        only: Floats = chances[:, 0]
+        return only
+    counts = np.zeros((n + 1, chances.shape[0], chances.shape[2]))
+    counts[0] = 1.0
+    for i in range(n):
+        chance = chances[:, i]
+        counts[1:] = counts[1:] * (1.0 - chance) + counts[:-1] * chance
+        counts[0] *= 1.0 - chance
+    total: Floats = counts[n // 2 + 1 :].sum(axis=0)
     return total
 
 
-def _vote_right(quality: Sequence[Floats], same_wrong: float) -> Floats:
-    """Return `(K,)` P(a weighted vote is right); n wrong answers are all the same with P same_wrong^(n - 1)."""
-    mean = [min(0.95, max(0.05, float(WEIGHTS @ q))) for q in quality]
-    weights = [max(0.05, math.log(4.0 * q / (1.0 - q))) for q in mean]
-    total = np.zeros_like(quality[0])
-    for pattern in itertools.product((True, False), repeat=len(quality)):
-        sure = sum(w for w, right in zip(weights, pattern, strict=True) if right)
-        wrong = [w for w, right in zip(weights, pattern, strict=True) if not right]
-        if not sure:
+def _best_right(quality: Floats, given_right: Floats, given_wrong: Floats) -> Floats:
+    """Return `(k, K)` P(the best by the checks is right): the first that passes is taken, else the first."""
+    q = quality[:, 0]
+    right, undecided = np.zeros_like(q), np.ones_like(q)
+    for i in range(quality.shape[1]):
+        each = quality[:, i]
+        right = right + undecided * each * given_right
+        undecided = undecided * (1.0 - each * given_right - (1.0 - each) * given_wrong)
+    failed_right = q * (1.0 - given_right)
+    failed = failed_right + (1.0 - q) * (1.0 - given_wrong)
+    return right + undecided * failed_right / np.maximum(failed, _MARGIN)
+
+
+def _vote_right(quality: Floats, same_wrong: float) -> Floats:
+    """Return `(k, K)` P(a weighted vote is right); n wrong answers are all the same with P same_wrong^(n - 1)."""
+    mean = np.clip(quality @ WEIGHTS, 0.05, 0.95)
+    weights = np.maximum(0.05, np.log(4.0 * mean / (1.0 - mean)))  # (k, n)
+    total = np.zeros_like(quality[:, 0])
+    for pattern in itertools.product((True, False), repeat=quality.shape[1]):
+        right = np.array(pattern)
+        if not right.any():
             continue
-        chance: Floats | float = 1.0
-        for right, q in zip(pattern, quality, strict=True):
-            chance = chance * (q if right else 1.0 - q)
-        together = same_wrong ** max(0, len(wrong) - 1)
-        wins = together * (sure > sum(wrong)) + (1.0 - together) * (sure > max(wrong, default=0.0))
-        total = total + chance * wins
+        sure, wrong = weights[:, right].sum(axis=1), weights[:, ~right]
+        chance = np.where(right[:, None], quality, 1.0 - quality).prod(axis=1)
+        together = same_wrong ** max(0, wrong.shape[1] - 1)
+        wins = together * (sure > wrong.sum(axis=1)) + (1.0 - together) * (sure > wrong.max(axis=1, initial=0.0))
+        total += chance * wins[:, None]
     return total
 
 
@@ -438,9 +482,15 @@ class _Table:
     stages: list[tuple[Stage, bool, tuple[str, ...]]]
     index: NDArray[np.intp]
     names: list[str]
-    calls: Floats
+    calls: Floats  # of the first stage
+    later: Floats
     n_stage_calls: Floats
     single: list[bool]
+    groups: list[_Group]
+    again: Floats
+    asks: Floats
+    checks: NDArray[np.intp]
+    n_checked: Floats
 
 
 @dataclass(slots=True)
@@ -487,15 +537,24 @@ class Planner:
                 index[i, j] = stages.setdefault((stage, again, before), len(stages))
         names = sorted({arm for plan in plans for arm in plan.arms})
         calls = np.array([[plan.arms.count(name) for name in names] for plan in plans], dtype=np.float64)
+        first = np.array([[plan.stages[0].arms.count(name) for name in names] for plan in plans], dtype=np.float64)
         sizes = np.array([len(stage.arms) for stage, _, _ in stages], dtype=np.float64)
+        gate_row = {name: i for i, name in enumerate([*(gate.name for gate in self.gates), ALL])}
         table = _Table(
             plans,
             list(stages),
             index,
             names,
-            calls.reshape(len(plans), len(names)),
+            first.reshape(len(plans), len(names)),
+            (calls - first).reshape(len(plans), len(names)),
             sizes,
             [plan.single for plan in plans],
+            _groups(list(stages), names, [gate.name for gate in self.gates]),
+            np.array([[1.0 - REPEATS if again else 1.0] for _, again, _ in stages]),
+            np.array([[stage.arms.count(name) for name in names] for stage, _, _ in stages], dtype=np.float64),
+            # What a stage's checks cost: of its gate once, or of all for each of several answers.
+            np.array([gate_row.get(ALL if stage.how == "best" else stage.gate or "", -1) for stage, _, _ in stages]),
+            np.array([len(stage.arms) if stage.how == "best" else 1.0 for stage, _, _ in stages]),
         )
         if len(self._tables) > 32:
             self._tables.clear()
@@ -510,28 +569,26 @@ class Planner:
         at_nodes = 1.0 / (1.0 + np.exp(-(centre[:, None] - self.spread * NODES[None, :])))
         at_nodes *= (q / (at_nodes @ WEIGHTS))[:, None]  # the mean over difficulty is what was predicted
         at_nodes = np.minimum(at_nodes, 1.0)
-        by_arm = {arm: at_nodes[i] for i, arm in enumerate(arms)}
-        costs = dict(zip(arms, cost_nano, strict=True))
+        order = [list(arms).index(name) for name in table.names]
+        at_nodes = at_nodes[order]
+        costs = np.asarray(cost_nano, dtype=np.float64)[order]
         ease = float(np.log(q / (1.0 - q)).mean())
-        powers = {gate.name: power_at(gate.power, ease - self.spread * NODES) for gate in self.gates}
-        if self.gates:
-            powers[ALL] = (
-                np.prod([powers[gate.name][0] for gate in self.gates], axis=0),
-                np.prod([powers[gate.name][1] for gate in self.gates], axis=0),
+        powers = [power_at(gate.power, ease - self.spread * NODES) for gate in self.gates]
+        given_right, given_wrong = (
+            np.array(
+                [*(power[y] for power in powers), np.prod([power[y] for power in powers], axis=0) * np.ones_like(NODES)]
             )
-        extra = {gate.name: gate.cost_nano for gate in self.gates}
-        extra[ALL] = sum(gate.cost_nano for gate in self.gates)
+            for y in (0, 1)
+        )
+        extra = np.array([float(gate.cost_nano) for gate in self.gates])
+        extra = np.concatenate([extra, [extra.sum(), 0.0]])  # of each gate, of all together, of none
         n_nodes = len(NODES)
         right = np.zeros((len(table.stages) + 1, n_nodes))
         stops = np.zeros((len(table.stages) + 1, n_nodes))
-        cost = np.zeros(len(table.stages) + 1)
-        for i, (stage, again, before) in enumerate(table.stages):
-            right[i], stops[i] = stage_values(stage, by_arm, powers, same_wrong=self.same_wrong, earlier=before)
-            if again:
-                right[i] *= 1.0 - REPEATS
-            cost[i] = sum(costs[arm] for arm in stage.arms) + (extra.get(stage.gate, 0) if stage.gate else 0)
-            if stage.how == "best":
-                cost[i] += len(stage.arms) * extra[ALL]
+        for group in table.groups:
+            right[group.at], stops[group.at] = group.values(at_nodes, given_right, given_wrong, self.same_wrong)
+        right[:-1] *= table.again
+        cost = np.append(table.asks @ costs + extra[table.checks] * table.n_checked, 0.0)
         sizes = np.append(table.n_stage_calls, 0.0)
         shape = (len(table.plans), n_nodes)
         reach = np.ones(shape)
@@ -554,6 +611,7 @@ class Planner:
         *,
         wtp_usd: float,
         min_quality: float = 0.0,
+        later_nano: Sequence[int] | None = None,
         left: Sequence[tuple[str | None, int]] = (),
         n_others: int = 4,
     ) -> Chosen:
@@ -565,14 +623,19 @@ class Planner:
         ----------
         quality, cost_nano, bound_nano
             Of each arm: P(right), expected cost, and what is reserved for a call.
+        later_nano
+            What is reserved for a call after the first stage, where that is more: it may carry the failed answer.
         left
             What each cap over a day, month or run leaves, nano-USD, with the arm it is about (None: all of them).
         """
         table = self._table(plans)
         p_right, p_cost, p_calls = self._values(table, arms, quality, cost_nano)
         names = table.names
-        bounds = dict(zip(arms, bound_nano, strict=True))
-        per_arm = table.calls * np.array([bounds[name] for name in names], dtype=np.float64)
+        first, later = (
+            np.array([dict(zip(arms, each, strict=True))[name] for name in names], dtype=np.float64)
+            for each in (bound_nano, bound_nano if later_nano is None else later_nano)
+        )
+        per_arm = table.calls * first + table.later * later
         checks = np.zeros(len(table.plans))
         if any(gate.bound_nano for gate in self.gates):
             checks = np.array([_gate_bounds(plan, self.gates) for plan in table.plans], dtype=np.float64)

@@ -233,7 +233,6 @@ class Cascader:
         }
         # A call that repairs carries the failed answer: its bound allows for that.
         extra = _QUOTED_BYTES if repair else 0
-        bounds = {name: self._bound(option, extra) for name, option in options.items()}
         spread = learned_spread(self.asker.ledger)
         gates = self._gates(decision, options)
         planner = Planner(gates, spread=spread)
@@ -253,7 +252,8 @@ class Cascader:
             names,
             quality,
             costs,
-            [bounds[name] for name in names],
+            [options[name].bound_nano or 0 for name in names],
+            later_nano=[self._bound(options[name], extra) for name in names],
             wtp_usd=decision.wtp_usd,
             min_quality=decision.min_quality,
             left=self._left(ask, decision),

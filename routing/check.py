@@ -44,6 +44,8 @@ class Given:
 
 
 NOTHING: Final = Given()
+EMPTY: Final = "the answer is empty"
+"""What every check says of an answer with nothing in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Check(Protocol):
         """Return the verdict on an answer."""
         ...
 
-    def problem(self, answer: str) -> str | None:
+    def problem(self, answer: str, given: Given = NOTHING) -> str | None:
         """Return what is wrong with an answer, or None when it does not fail."""
         ...
 
@@ -110,10 +112,12 @@ class BaseCheck:
         """Return the verdict on an answer."""
         raise NotImplementedError
 
-    def problem(self, answer: str) -> str | None:
+    def problem(self, answer: str, given: Given = NOTHING) -> str | None:
         """Return what is wrong with an answer, or None when it does not fail."""
-        verdict = self.test(answer)
-        return verdict.evidence if verdict.failed else None
+        if not answer.strip():
+            return EMPTY
+        verdict = self.test(answer, given)
+        return (verdict.evidence or f"the answer fails {self.name}") if verdict.failed else None
 
     def passed(self, evidence: str = "", score: float | None = None) -> Verdict:
         """Return a pass."""
@@ -136,7 +140,7 @@ def run_checks(checks: Sequence[Check], answer: str, given: Given = NOTHING) -> 
     verdicts: list[Verdict] = []
     for check in sorted(checks, key=lambda each: each.slow):
         if not answer.strip():
-            verdicts.append(Verdict(check.name, "fail", "the answer is empty"))
+            verdicts.append(Verdict(check.name, "fail", EMPTY))
             continue
         if check.slow and any(verdict.failed for verdict in verdicts):
             break
