@@ -7,16 +7,20 @@ and versions give the same bytes.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from scrimp.routing.embedding import Embedder
 from scrimp.routing.learn.outcomes import read_outcomes
 from scrimp.routing.learn.train import SHIPPED_RECIPE, train
+from scrimp.routing.learned import PLACED
 from scrimp.routing.predict import shipped_folder
 from scrimp.routing.router_file import write_router
 from scrimp.routing.vector_cache import VectorCache
 
 FILES = ("zeroeval", "llmrouter", "mmlu_pro")
+# By `scrimp probe smollm2`, with the router as it was before: the local model is no small model of its time, and says so.
+PROBED = {"smollm2-135m-instruct": -2.62}
 ABOUT = {
     "date": "2026-11-22",
     "data": [
@@ -42,6 +46,8 @@ def main():
     embed = VectorCache(embedder, args.embeddings).embed if args.embeddings else embedder.embed
     outcomes = read_outcomes([args.outcomes / "train" / f"{name}.jsonl.gz" for name in FILES])
     router = train(outcomes, embed, embedder.id, recipe=SHIPPED_RECIPE, version="shipped-2026.11", seed=0, about=ABOUT)
+    placed = {PLACED + model: ability for model, ability in PROBED.items()}
+    router = replace(router, prior={**router.prior, **placed})
     write_router(router, args.out)
     print({key: router.card[key] for key in ("n_prompts", "n_outcomes", "held_out_rows")}, router.prior)
     print(router.card["held_out_sources"]["rank_correlation"])

@@ -102,7 +102,7 @@ def probe(
         lines.append(
             f"ability {ability.mean:+.2f} [{ability.low:+.2f}, {ability.high:+.2f}] "
             f"(90% credible; {ability.prior_mean:+.2f} "
-            f"was assumed from tier and price)"
+            f"was assumed before)"
         )
     if ability is not None and ability.shift_sd is not None:
         lines.append(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["ArmLayer", "LearnedRouter", "Weights", "canonical_name", "prompt_hash"]
+__all__ = ["PLACED", "ArmLayer", "LearnedRouter", "Weights", "canonical_name", "prompt_hash"]
 
 SURFACE_SCALE: Final = 0.1
 """Standardised surface features times this stand beside the embedding's coordinates (which are about 0.05)."""
@@ -28,6 +28,10 @@ _Z80: Final = 1.2816  # half-width of an 80% interval, in standard deviations
 _FAMILIAR: Final = 0.90  # up to this quantile of distance a known model's own head is trusted in full
 _STRANGE: Final = 0.97  # from here on quality is drawn towards one half
 _REASONING_FACTOR: Final = 6.0  # tokens written by an arm that thinks, to those of one that does not
+
+
+PLACED: Final = "ability of "
+"""A key of the prior that starts so holds the ability of the model (by canonical name) that was placed by probes."""
 
 
 def canonical_name(model: str) -> str:
@@ -185,7 +189,11 @@ class LearnedRouter:
         return self.layers.get(arm.name) or self.layers.get(arm.model)
 
     def abilities(self, arms: Sequence[ArmInfo]) -> Floats:
-        """Return `(n_arms,)` abilities on the logit scale: known, learnt, or from tier and price within the pool."""
+        """Return `(n_arms,)` abilities on the logit scale.
+
+        The first of: learnt from outcomes; known from training; placed by probes before the router shipped; stated by
+        the tier; from the price within the pool.
+        """
         prior = self.prior
         prices = [a.output_usd_per_mtok for a in arms if a.output_usd_per_mtok]
         middle = float(np.median(np.log10(prices))) if prices else 0.0
@@ -196,6 +204,8 @@ class LearnedRouter:
                 ability[j] = layer.ability
             elif known is not None and not arm.reasoning:
                 ability[j] = self.weights.ability[known]
+            elif (placed := prior.get(PLACED + canonical_name(arm.model))) is not None:
+                ability[j] = placed
             elif arm.tier is not None:
                 ability[j] = prior[f"ability_{arm.tier}"]
             elif arm.output_usd_per_mtok:

@@ -100,6 +100,14 @@ def test_price_relative_to_the_pool_stands_in_for_a_tier(shipped):
     assert np.isfinite(shipped.abilities([ArmInfo(name="a", model="x")])).all()
 
 
+def test_the_local_model_is_placed_where_its_probes_put_it(shipped):
+    local = ArmInfo(name="smollm2", model="local/smollm2-135m-instruct", tier="small")
+    assert shipped.abilities([local])[0] < shipped.prior["ability_small"] - 2
+    p = shipped.predict(*inputs(shipped, ["What is 17 times 23?"]), [local, SMALL])
+    assert p.quality[0, 0] < p.quality[0, 1] - 0.1
+    assert p.basis == ("prior", "prior")
+
+
 def test_strange_prompts_lose_confidence(shipped):
     far = np.zeros((1, 384), dtype=np.float32)
     far[0, 0] = -1.0
