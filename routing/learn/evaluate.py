@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from scrimp.profiles.errors import DataError
+from scrimp.profiles.errors import DataError, UsageError
 from scrimp.routing.context import FEATURE_NAMES, surface_matrix
 from scrimp.routing.predict import ArmInfo
 
@@ -211,13 +211,15 @@ def _estimate(values: Floats | Sequence[float]) -> Estimate:
 def _check(outcomes: Outcomes) -> None:
     if len(outcomes.models) < 2:
         raise DataError(
-            f"outcomes of one model only ({', '.join(outcomes.models)}): there is nothing to choose between",
+            f"{outcomes.name}: outcomes of one model only ({', '.join(outcomes.models)}): nothing to choose between",
             hint="an outcome file to evaluate on needs at least two models tried on the same prompts",
         )
     if not ((~np.isnan(outcomes.score)).sum(axis=1) >= 2).any():
-        raise DataError("no two models were tried on the same prompt: they cannot be compared")
+        raise DataError(f"{outcomes.name}: no two models were tried on the same prompt: they cannot be compared")
     if np.nanmin(outcomes.score) == np.nanmax(outcomes.score):
-        raise DataError(f"every score is {np.nanmin(outcomes.score):g}: there is nothing to tell routers apart by")
+        raise DataError(
+            f"{outcomes.name}: every score is {np.nanmin(outcomes.score):g}: there is nothing to tell routers apart by"
+        )
 
 
 def _usable(outcomes: Outcomes, notes: list[str]) -> Outcomes:
@@ -500,28 +502,35 @@ def evaluate(
     Raises
     ------
     DataError
-        If there is nothing to measure: one model, no common models, one score for all, fewer rows than asked to fit on.
+        If there is nothing to measure: one model, no common models, one score for all.
+    UsageError
+        If a pair is not one, or fewer rows are there than asked to fit on.
     """
     notes: list[str] = []
     if (strong is None) != (weak is None):
-        raise DataError("a pair needs both: --strong A --weak B")
+        raise UsageError("a pair needs both: --strong A --weak B")
     _check(outcomes)
     if strong is not None and weak is not None:
         if strong == weak:
-            raise DataError(f"--strong and --weak are both {strong}")
+            raise UsageError(f"--strong and --weak are both {strong}")
         outcomes = outcomes.only([strong, weak])
         _check(outcomes)
     rng = np.random.default_rng(seed)
     fit_part: Outcomes | None = None
     if isinstance(fit, int):
         if not 1 <= fit <= len(outcomes) - 2:
-            raise DataError(f"--fit {fit} leaves nothing to test on: there are {len(outcomes)} rows")
+            raise UsageError(
+                f"--fit {fit} leaves nothing to {'test' if fit else 'fit'} on: {outcomes.name} has {len(outcomes)} rows"
+            )
         order = rng.permutation(len(outcomes))
         fit_part, outcomes = outcomes.take(order[:fit]), outcomes.take(order[fit:])
     elif fit is not None:
         common = [model for model in outcomes.models if model in fit.models]
         if len(common) < 2:
-            raise DataError(f"the files have {len(common)} models in common: two are needed")
+            raise DataError(
+                f"{fit.name} and {outcomes.name} have {len(common)} models in common: two are needed",
+                hint=f"they have {', '.join(fit.models[:5])}, ... and {', '.join(outcomes.models[:5])}, ...",
+            )
         overlap = set(fit.prompts) & set(outcomes.prompts)
         if overlap:
             notes.append(f"{len(overlap)} prompts to test on are also in the file learnt from")

@@ -58,6 +58,8 @@ class Outcomes:
         Per prompt, the normalised answer of each model that has one.
     gold
         Per prompt, the right answer; None where it is not given.
+    files
+        Where they were read.
     """
 
     ids: tuple[str, ...]
@@ -71,6 +73,12 @@ class Outcomes:
     cost_usd: NDArray[np.float64]
     answers: tuple[dict[str, str], ...] = ()
     gold: tuple[str | None, ...] = ()
+    files: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What messages call them."""
+        return ", ".join(self.files) or "the outcomes"
 
     def __len__(self) -> int:
         """Return the number of prompts."""
@@ -94,6 +102,7 @@ class Outcomes:
             cost_usd=self.cost_usd[index],
             answers=tuple(self.answers[i] for i in pick) if self.answers else (),
             gold=tuple(self.gold[i] for i in pick) if self.gold else (),
+            files=self.files,
         )
 
     def only(self, models: Sequence[str]) -> Outcomes:
@@ -123,6 +132,7 @@ class Outcomes:
             cost_usd=self.cost_usd[:, columns],
             answers=self.answers,
             gold=self.gold,
+            files=self.files,
         )
 
 
@@ -224,4 +234,5 @@ def read_outcomes(paths: Sequence[Path]) -> Outcomes:
         cost_usd=cost,
         answers=answers if any(answers) else (),
         gold=tuple(_as_text(row.gold) for row in rows) if any(row.gold is not None for row in rows) else (),
+        files=tuple(map(str, paths)),
     )

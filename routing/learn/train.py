@@ -141,10 +141,11 @@ def tabulate(
     models = tuple(dict.fromkeys(canonical_name(name) for name in outcomes.models))
     if len(outcomes) < 50:
         raise DataError(
-            f"{len(outcomes)} prompts are too few to train on", hint="50 are the least, thousands are better"
+            f"{outcomes.name}: {len(outcomes)} prompts are too few to train on",
+            hint="50 are the least, thousands are better",
         )
     if len(models) < 2:
-        raise DataError("outcomes of one model only: there is nothing to choose between")
+        raise DataError(f"{outcomes.name}: outcomes of one model only: there is nothing to choose between")
     score, n_out = (np.full((len(outcomes), len(models)), np.nan) for _ in range(2))
     for j, name in enumerate(outcomes.models):
         column = models.index(canonical_name(name))
@@ -155,7 +156,9 @@ def tabulate(
         columns = [j for j, name in enumerate(models) if part in name]
         score[np.ix_(sources == source, columns)] = np.nan
     if np.nanmin(score) == np.nanmax(score):
-        raise DataError("every score is the same: there is nothing to learn")
+        raise DataError(f"{outcomes.name}: every score is the same: there is nothing to learn")
+    if not ((~np.isnan(score)).sum(axis=1) >= 2).any():
+        raise DataError(f"{outcomes.name}: no two models were tried on the same prompt: they cannot be compared")
     return Table(
         embeddings=embed(outcomes.prompts),
         surface=surface_matrix(outcomes.prompts),

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from scrimp.profiles.errors import DataError
+from scrimp.profiles.errors import DataError, ScrimpError
 from scrimp.routing.context import surface_matrix
 from scrimp.routing.learn.evaluate import evaluate
 from scrimp.routing.learn.heads import sigmoid
@@ -80,14 +80,19 @@ def test_training_repeats_to_the_byte(trained, tmp_path):
     assert read_router(tmp_path / "a").models == ("dear", "middle", "cheap")
 
 
-@pytest.mark.parametrize("how", ["few", "one model", "constant"])
-def test_nothing_to_train_on(how):
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [("few", "40 prompts"), ("one model", "one model"), ("constant", "same"), ("nothing in common", "compared")],
+)
+def test_nothing_to_train_on(how, says):
     outcomes, _ = world(40 if how == "few" else 100)
     if how == "one model":
         outcomes = outcomes.only(["dear"])
     if how == "constant":
         outcomes.score[:] = 1.0
-    with pytest.raises(DataError):
+    if how == "nothing in common":
+        outcomes.score[np.arange(100)[:, None] % 3 != np.arange(3)] = np.nan
+    with pytest.raises(DataError, match=says):
         train(outcomes, vectors, "e", version="t")
 
 
@@ -192,11 +197,11 @@ def test_missing_cells_are_skipped(trained):
         ({"strong": "dear", "weak": "dear"}, "both"),
         ({"strong": "dear", "weak": "none"}, "no outcomes of a model"),
         ({"fit": 400}, "nothing to test on"),
-        ({"fit": 0}, "nothing to test on"),
+        ({"fit": 0}, "nothing to fit on"),
     ],
 )
 def test_what_cannot_be_asked(trained, change, says):
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(ScrimpError, match=says):
         evaluate(world(100, start=62_000)[0], trained, vectors, n_bootstrap=5, **change)
 
 
