@@ -397,8 +397,9 @@ def _resume(
     found = scan(source)
     profile = _profile(merged)
     tools = _tools(merged, profile)
-    if not estimate_only:
-        _warm()
+    if estimate_only:
+        return _estimate_rest(merged, run, profile, ledger, source, found, retry_unknown, retry_errors, as_json)
+    _warm()
     now = time.time()
     journal, recovered, n_again = start.open_old(
         ledger, run, found, _folder(), retry_unknown=retry_unknown, retry_errors=retry_errors, now=now
@@ -406,28 +407,11 @@ def _resume(
     try:
         _tell_recovered(ledger, run, recovered, n_again, found, retry_unknown=retry_unknown)
         _look_after(ledger, profile)
-        chooser, wishes = _chooser(merged, profile, with_keys=not estimate_only)
+        chooser, wishes = _chooser(merged, profile, with_keys=True)
         goals = _goals(merged)
         money = start.money_for(ledger, profile, goals, run_id=run.id, now=now)
-        done = frozenset(
-            row[0]
-            for row in ledger.conn.execute(
-                "SELECT n FROM batch_rows WHERE run_id = ? AND status IN ('ok', 'failed', 'unknown', 'skipped', "
-                "'answered')",
-                (run.id,),
-            )
-        )
+        done = frozenset(runs.states(ledger, run.id))
         planner = start.plan(source, found, chooser, wishes, goals, money, done=done, now=now, seed=merged.seed or 0)
-        if estimate_only:
-            guess = start.estimate(
-                planner,
-                profile,
-                ledger,
-                n_left=found.n_good - len(done),
-                money=money,
-                concurrency=merged.jobs,
-            )
-            return emit(Result(data=guess.to_dict(), blocks=_estimate_blocks(guess, found)), as_json=as_json)
         engine, stats = _engine(
             merged, tools, ledger, run, journal, source, found, chooser, wishes, planner, recovered, len(done)
         )
@@ -436,6 +420,33 @@ def _resume(
         runs.finish(ledger, run.id, "stopped", now=now)
         raise
     return _go(_Work(merged, profile, ledger, run, journal, engine, stats), found, quiet=quiet, as_json=as_json)
+
+
+def _estimate_rest(
+    flags: BatchFlags,
+    run: Run,
+    profile: Profile,
+    ledger: Ledger,
+    source: Source,
+    found: Scan,
+    retry_unknown: bool,
+    retry_errors: bool,
+    as_json: bool,
+) -> int:
+    """Say what the rest of a run would cost; change nothing."""
+    from scrimp.routing.batch import runs, start
+
+    start.check_same_input(run, found)
+    again = ({"unknown", "sent"} if retry_unknown else set()) | ({"failed", "skipped"} if retry_errors else set())
+    done = frozenset(n for n, state in runs.states(ledger, run.id).items() if state not in again)
+    chooser, wishes = _chooser(flags, profile, with_keys=False)
+    goals, now = _goals(flags), time.time()
+    money = start.money_for(ledger, profile, goals, run_id=run.id, now=now)
+    planner = start.plan(source, found, chooser, wishes, goals, money, done=done, now=now, seed=flags.seed or 0)
+    guess = start.estimate(
+        planner, profile, ledger, n_left=found.n_good - len(done), money=money, concurrency=flags.jobs
+    )
+    return emit(Result(data=guess.to_dict(), blocks=_estimate_blocks(guess, found)), as_json=as_json)
 
 
 def _tell_recovered(
@@ -643,6 +654,8 @@ def _sum_up(work: _Work, found: Scan, status: str, *, quiet: bool, as_json: bool
         say(_summary_line(work, counts, charged))
         if stats.n_same or stats.n_cached:
             say(f"not asked: {stats.n_same:,} equal to another row, {stats.n_cached:,} from the cache")
+        if n_uncertain := runs.n_uncertain(work.ledger, run.id):
+            say(f"cost not known for certain, and charged at its bound: {_rows(n_uncertain)} (`scrimp spend --open`)")
         for line in _alerts(work):
             say(line)
     bad = sum(counts.get(state, 0) for state in ("failed", "skipped", "unknown"))
@@ -699,6 +712,7 @@ def _summary(work: _Work, counts: dict[str, int], charged: int, status: str) -> 
     from scrimp.routing.batch import runs
 
     cost = sum(row["cost_nano"] or 0 for row in runs.by_arm(work.ledger, work.run.id))
+    n_uncertain = runs.n_uncertain(work.ledger, work.run.id)
     return {
         "schema_version": 1,
         "run": work.run.id,
@@ -708,7 +722,8 @@ def _summary(work: _Work, counts: dict[str, int], charged: int, status: str) -> 
         **{state: counts.get(state, 0) for state in ("ok", "failed", "skipped", "unknown")},
         "same": work.stats.n_same,
         "cached": work.stats.n_cached,
-        "cost_usd": usd_from_nano(cost),
+        "cost_usd": None if n_uncertain else usd_from_nano(cost),
+        "cost_unknown": n_uncertain,
         "charged_usd": usd_from_nano(charged),
         "seconds": round(work.stats.seconds, 3),
         "arms": dict(_answered(work)),
@@ -783,7 +798,14 @@ def list_runs(*, as_json: bool) -> int:
     table = Table(
         (Column("id"), Column("begun"), Column("status"), Column("rows", "right"), Column("done"), Column("output")),
         [
-            (run.id, run.created_at[:19].replace("T", " "), run.status, f"{run.n_rows:,}", _counted(counts), run.output)
+            (
+                run.id,
+                run.created_at[:19].replace("T", " "),
+                _state(run),
+                f"{run.n_rows:,}",
+                _counted(counts),
+                run.output,
+            )
             for run, counts in found
         ],
     )
@@ -803,7 +825,7 @@ def show_run(which: str, *, as_json: bool) -> int:
     rows = runs.by_arm(ledger, run.id)
     text = "\n".join(
         (
-            f"run {run.id}, {run.status}, begun {run.created_at[:19].replace('T', ' ')} UTC, profile {run.profile}",
+            f"run {run.id}, {_state(run)}, begun {run.created_at[:19].replace('T', ' ')} UTC, profile {run.profile}",
             f"input {run.input} ({run.n_rows:,} rows)",
             f"output {run.output}",
             f"{_counted(counts)}; {run.n_rows - sum(counts.values()):,} to do",
@@ -851,12 +873,19 @@ def cancel_run(which: str, *, as_json: bool) -> int:
     return emit(Result(data=data, messages=(said,)), as_json=as_json)
 
 
+def _state(run: Run) -> str:
+    """Return how a run stands: one that is `running` on record and has no process was killed."""
+    from scrimp.routing.batch import runs
+
+    return "killed" if run.status == "running" and not runs.is_live(run) else run.status
+
+
 def _run_dict(run: Run, counts: dict[str, int]) -> dict[str, Any]:
     return {
         "id": run.id,
         "created_at": run.created_at,
         "finished_at": run.finished_at,
-        "status": run.status,
+        "status": _state(run),
         "profile": run.profile,
         "input": run.input,
         "output": run.output,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.routing import budget
 from scrimp.routing.ask import Ask, attempt_row, request_row
+from scrimp.routing.check_log import label_weight
 from scrimp.routing.history import add_label
 from scrimp.routing.ledger import instant
 from scrimp.routing.prices import check_usage
@@ -397,14 +398,17 @@ class Books:
         await self.scribe.submit(write, runs.entry(result))
 
     def label(self, result: Result) -> None:
-        """Tell the log what the checks found: the router learns from it."""
+        """Tell the log what the checks found, with the weight of the one that says most: the router learns from it."""
+        passed = result.status == "ok"
+        weights = [label_weight(check.kind, passed=passed) for check in self.settings.checks]
         if self.settings.keep != "money" and result.decision_id is not None and result.arm is not None:
             add_label(
                 self.ledger,
                 request_id=result.decision_id,
                 arm=result.arm,
-                reward=1.0 if result.status == "ok" else 0.0,
+                reward=1.0 if passed else 0.0,
                 source="check",
+                weight=max(weights, default=1.0),
                 at=instant(self.clock()),
                 note=result.error,
             )

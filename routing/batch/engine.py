@@ -14,6 +14,7 @@ from scrimp.profiles.errors import BudgetRefusedError, ScrimpError
 from scrimp.profiles.money import NANO
 from scrimp.routing import budget
 from scrimp.routing.backoff import Backoff
+from scrimp.routing.check import Given
 
 from .books import Books
 from .gates import ProviderGate
@@ -512,7 +513,7 @@ class Engine:
     async def _settle(self, job: Job, lane: Lane, reservation: budget.Reservation, reply: Reply) -> None:
         """Write an answer down, run what checks take time, and keep it for others."""
         option = job.option
-        problem, slow = self._check(reply.text)
+        problem, slow = self._check(reply.text, Given(job.row.prompt.text, reply.finish_reason))
         result, cost = await self.books.settle(
             job, lane, reservation, reply, problem=problem, checked=not slow or problem is not None
         )
@@ -530,10 +531,10 @@ class Engine:
             self.cache.put(self._cache_key(job, lane), result)
         await self._done(job, result)
 
-    def _check(self, answer: str) -> tuple[str | None, bool]:
+    def _check(self, answer: str, given: Given) -> tuple[str | None, bool]:
         """Return what quick checks say of an answer, and whether slow ones are to follow."""
         for check in self.settings.checks:
-            if not check.slow and (problem := check.problem(answer)) is not None:
+            if not check.slow and (problem := check.problem(answer, given)) is not None:
                 return problem, False
         return None, any(check.slow for check in self.settings.checks)
 
@@ -622,7 +623,7 @@ class Engine:
         found = self.cache.get(self._cache_key(job, lane), now=self.clock())
         if found is None:
             return False
-        problem, slow = self._check(found.answer or "")
+        problem, slow = self._check(found.answer or "", Given(job.row.prompt.text))
         if problem is not None or slow:
             return False
         result = await self._take_over(job, replace(found, arm=lane.arm.name, source="cache"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,18 +31,20 @@ __all__ = [
     "cancel",
     "charges",
     "counts",
-    "done_rows",
     "entry",
     "fetch",
     "file_row",
     "finish",
+    "is_live",
     "latest",
     "listing",
+    "n_uncertain",
     "park_journal",
     "recover",
     "reopen",
     "same_answer",
     "spans",
+    "states",
     "unpark_journal",
 ]
 
@@ -194,20 +198,40 @@ def by_arm(ledger: Ledger, run_id: str) -> list[dict[str, Any]]:
     )
 
 
+def n_uncertain(ledger: Ledger, run_id: str) -> int:
+    """Return how many rows with a result have a cost that is not fully known."""
+    marks = ", ".join("?" * len(FINAL))
+    rows = ledger.rows(
+        f"SELECT count(*) AS n FROM batch_rows WHERE run_id = ? AND cost_nano IS NULL AND status IN ({marks})",  # noqa: S608 - constants
+        (run_id, *FINAL),
+    )
+    return int(rows[0]["n"])
+
+
+def is_live(run: Run) -> bool:
+    """Tell whether a process is running a run now: it holds the lock on the journal."""
+    try:
+        fd = os.open(run.partial, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def charges(ledger: Ledger, run_id: str) -> tuple[int, int]:
     """Return what a run is charged: (in flight, settled and unknown), nano-USD."""
     rows = ledger.rows("SELECT live_nano, fixed_nano FROM balances WHERE key = ?", (f"run:{run_id}",))
     return (rows[0]["live_nano"], rows[0]["fixed_nano"]) if rows else (0, 0)
 
 
-def done_rows(ledger: Ledger, run_id: str, first: int, last: int) -> set[int]:
-    """Return which rows of a range have a result."""
-    marks = ", ".join("?" * len(FINAL))
-    rows = ledger.rows(
-        f"SELECT n FROM batch_rows WHERE run_id = ? AND n BETWEEN ? AND ? AND status IN ({marks})",  # noqa: S608 - constants
-        (run_id, first, last, *FINAL),
-    )
-    return {row["n"] for row in rows}
+def states(ledger: Ledger, run_id: str) -> dict[int, str]:
+    """Return the state of every row that has one, by its place."""
+    return dict(ledger.conn.execute("SELECT n, status FROM batch_rows WHERE run_id = ?", (run_id,)).fetchall())
 
 
 def file_row(

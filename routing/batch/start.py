@@ -33,6 +33,7 @@ __all__ = [
     "Goals",
     "check_output",
     "check_rows",
+    "check_same_input",
     "estimate",
     "latencies",
     "money_for",
@@ -285,6 +286,21 @@ def open_new(
     return run, journal
 
 
+def check_same_input(run: runs.Run, found: Scan) -> None:
+    """Refuse to go on with another file than the run began with.
+
+    Raises
+    ------
+    UsageError
+        If the bytes are not the same.
+    """
+    if found.sha256 != run.input_sha256:
+        raise UsageError(
+            f"{run.input} has changed since the run began: its rows may not be those that were answered",
+            hint="Put the old file back, or start anew with --overwrite.",
+        )
+
+
 def open_old(
     ledger: Ledger, run: runs.Run, found: Scan, folder: Path, *, retry_unknown: bool, retry_errors: bool, now: float
 ) -> tuple[Journal, runs.Recovered, int]:
@@ -297,11 +313,7 @@ def open_old(
     TryAgainError
         If it is still going.
     """
-    if found.sha256 != run.input_sha256:
-        raise UsageError(
-            f"{run.input} has changed since the run began: its rows may not be those that were answered",
-            hint="Put the old file back, or start anew with --overwrite.",
-        )
+    check_same_input(run, found)
     runs.unpark_journal(run, folder)
     journal = Journal.open(run.partial, new=False)
     try:

@@ -57,7 +57,10 @@ def test_an_estimate_sends_nothing_and_makes_nothing(scrimp, profile, prompts, o
         assert word in done.out
     data = json.loads(scrimp("batch", prompts, "-n", "-p", profile(small="ok", large="ok"), "--json").out)
     assert (
-        data["cost_usd"]["low"] <= data["cost_usd"]["likely"] <= data["cost_usd"]["high"] <= data["cost_usd"]["at_limits"]
+        data["cost_usd"]["low"]
+        <= data["cost_usd"]["likely"]
+        <= data["cost_usd"]["high"]
+        <= data["cost_usd"]["at_limits"]
     )
     assert sum(arm["rows"] for arm in data["arms"]) == data["n_rows"] == 12
     qualities = [point["predicted_quality"] for point in data["frontier"]]
@@ -264,6 +267,28 @@ def test_failed_rows_exit_6_and_can_be_asked_again(scrimp, profile, prompts, out
     assert scrimp("batch", "--resume", "--retry-errors").code == 2, "none is left"
 
 
+def test_an_estimate_of_what_is_left_changes_nothing(scrimp, profile, prompts, out, server):
+    server.script(["400"] * 3)
+    scrimp("batch", prompts, "-o", out, "-p", profile(small="ok"), "-j", "1")
+    before = scrimp("batch", "list", "--json").out
+    n = len(server.chats)
+    again = scrimp("batch", "--resume", "--retry-errors", "-n", "--json")
+    assert json.loads(again.out)["n_rows"] == 3
+    assert scrimp("batch", "list", "--json").out == before
+    assert len(server.chats) == n
+    assert not out.with_name("out.jsonl.partial").exists()
+
+
+def test_a_cost_that_is_not_known_is_not_nothing(scrimp, profile, prompts, out):
+    done = scrimp("batch", prompts, "-o", out, "-p", profile(small="no-usage"), "--json")
+    data = json.loads(done.out)
+    assert data["ok"] == 12
+    assert (data["cost_usd"], data["cost_unknown"]) == (None, 12)
+    assert data["charged_usd"] > 0
+    assert "not known for certain" in done.err
+    assert {row["cost_usd"] for row in rows_of(out)} == {None}
+
+
 def test_a_refused_key_ends_the_run_with_4(scrimp, profile, prompts, out):
     done = scrimp("batch", prompts, "-o", out, "-p", profile(small="401"))
     assert done.code == 4
@@ -292,6 +317,17 @@ def test_a_profile_of_two_arms_under_one_budget(scrimp, profile, home, server):
     assert set(data["arms"]) == {"small", "large"}
     assert data["charged_usd"] <= 0.03
     assert sum(data["arms"].values()) == len(server.chats) == 80
+
+
+def test_checks_know_the_prompt_and_weigh_as_they_do_in_ask(scrimp, profile, prompts, out):
+    jsonl(prompts, [{"prompt": "In at most two words: hello"}])
+    flags = ("--check", "instructions", "--check", "has:well")
+    assert scrimp("batch", prompts, "-o", out, "-p", profile(small="say@text=well_well_well"), *flags).code == 6
+    (row,) = rows_of(out)
+    assert "3 words" in row["error"]
+    (label,) = json.loads(scrimp("log", "show", row["decision_id"], "--json").out)["labels"]
+    assert label["reward"] == 0.0
+    assert 0.9 <= label["weight"] < 1.0
 
 
 def test_a_schema_and_a_pattern_are_checked(scrimp, profile, prompts, out):

@@ -290,7 +290,11 @@ def test_a_run_that_is_still_going_cannot_be_resumed(worker, world):
     pid = begin(worker, world)
     wait_until((world / "out.jsonl.partial").exists)
     code, said = worker.run("batch", "--resume", "-o", world / "out.jsonl", home=world / "home")
+    _, listed = worker.run("batch", "list", "--json", home=world / "home")
     os.kill(pid, signal.SIGKILL)
     worker.wait(pid)
     assert code == 75
     assert "still going" in said
+    assert [run["status"] for run in json.loads(listed)["runs"]] == ["running"]
+    _, said = worker.run("batch", "list", "--json", home=world / "home")
+    assert [run["status"] for run in json.loads(said)["runs"]] == ["killed"]
