@@ -255,6 +255,66 @@ def test_a_judge_that_answers_prose_abstains(scrimp, profile):
     assert shown(scrimp)["labels"] == []
 
 
+def test_a_judge_picks_the_best_of_several(scrimp, profile, server):
+    path = profile(small="ok", large="ok")
+    server.script(["say@text=so-so", judged(3), "say@text=better", judged(6)])
+    done, answer = ask(scrimp, "-p", path, "--plan", "small + small best", "--check", "judge:large", "6 x 7?")
+    assert (done.code, answer["answer"]) == (7, "better")  # neither gets the judge's 7 of 10
+    assert [(step["kind"], step["taken"]) for step in answer["steps"]] == [
+        ("ask", False),
+        ("judge", False),
+        ("ask", True),
+        ("judge", False),
+    ]
+    assert round(answer["total_charged_usd"] * 1e9) == charged(scrimp, path)
+
+
+def test_agreement_is_a_check_of_a_cascade_too(scrimp, profile, server):
+    path = profile(small=GOOD, large="say@text=It_is_43")
+    done, answer = ask(scrimp, "-p", path, "--plan", "small ? checks > large", "--check", "agree", "6 x 7?")
+    assert (done.code, answer["arm"]) == (0, "small"), done.err
+    assert [step["kind"] for step in answer["steps"]] == ["ask", "sample", "sample"]
+    assert answer["checks"][0]["check"] == "agree:3"
+
+
+def test_a_check_that_cannot_tell_says_so(scrimp, profile):
+    done = scrimp("ask", "-p", profile(small=GOOD), "--check", "language:en", "6 x 7?")
+    assert done.code == 0
+    assert "check language:en cannot tell: too little text" in done.err
+
+
+def test_a_missing_command_is_found_out_before_anything_is_paid(scrimp, profile, server):
+    extra = '[checks.gone]\ncmd = ["no-such-program-anywhere"]\n'
+    path = profile(small=GOOD, extra=extra)
+    for check in ("gone", "cmd:no-such-program-anywhere {file}"):
+        done = scrimp("ask", "-p", path, "--check", check, "6 x 7?")
+        assert done.code == 2
+        assert "there is no command 'no-such-program-anywhere'" in done.err
+    assert server.chats == []
+
+
+def test_what_was_not_taken_stands_in_the_log_too(scrimp, profile):
+    path = profile(small=BAD, large=GOOD)
+    scrimp("ask", "-p", path, "--plan", "small ? checks > large", "--check", "number:42", "6 x 7?")
+    assert "answer of step 1, small, not taken:\nno idea" in scrimp("log", "show").out
+
+
+def test_route_points_to_where_the_plan_is_shown(scrimp, profile):
+    path = profile(small=GOOD, large=GOOD, extra='[policy]\nmode = "cascade"\n')
+    assert "ask -n -x" in scrimp("route", "-p", path, "6 x 7?").err
+    assert "ask -n -x" not in scrimp("route", "-p", path, "-m", "small", "6 x 7?").err
+
+
+def test_a_repair_is_planned_within_the_caps_by_what_each_call_can_carry(scrimp, profile, server):
+    path = profile(small=BAD, medium=GOOD, caps="per_run_usd = 0.03")
+    argv = ("--cascade", "--repair", "--check", "number:42", "6 x 7?")
+    plan = ask(scrimp, "-n", "-p", path, *argv)[1]["plan"]
+    # One call of any arm is paid for easily; one that carries a failed answer (36,000 tokens at most) is not.
+    assert (" ? " in plan["text"], plan["n_unpayable"]) == (False, plan["n_plans"] - 2)
+    assert ask(scrimp, "-p", profile(small=BAD, medium=GOOD, caps="per_run_usd = 0.5"), *argv)[1]["arm"] == "medium"
+    assert "no idea" in server.chats[-1].prompt
+
+
 def test_agreement_of_samples_is_paid_for(scrimp, profile, server):
     server.script([GOOD, GOOD, BAD])
     path = profile(small="ok")

@@ -46,6 +46,10 @@ def test_success_and_its_price_escalation_and_checks(scrimp, profile):
     assert arms["large"]["success"] == 0.5
     assert arms["small"]["success"] is None
     assert "precision" in scrimp("report").out
+    quality = json.loads(scrimp("spend", "--json", "-p", path).out)["quality"]
+    assert (quality["right"], quality["escalation"]) == (data["right"], data["escalation"])
+    assert quality["arms"] == data["arms"]
+    assert "right answers: 50% (1 of 2)" in scrimp("spend", "-p", path).out
     assert report(scrimp, "-p", "nobody")["requests"] == 0
 
 
