@@ -18,7 +18,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ from scrimp.routing.learn.decisions import Pool, predict_in_parts
 from scrimp.routing.learn.gate import error_for_test, judge_gain
 from scrimp.routing.learn.judge import compare
 from scrimp.routing.learn.labelled import Labelled
-from scrimp.routing.learn.offpolicy import cells_of_log, cross_fitted, dr, ips, snips
+from scrimp.routing.learn.offpolicy import bootstrap, cells_of_log, cross_fitted, dr, ips, snips
 from scrimp.routing.learn.outcomes import read_outcomes
 from scrimp.routing.learn.refit import refit
 from scrimp.routing.predict import SHIPPED, ArmInfo, load_router
@@ -63,9 +63,9 @@ SETTINGS = (
     Setting("strangers, one dearer than good", "mmlu_pro_overlap", ((FLASH, "small"), (JAMBA, "large")), 0.01, named=False),
     Setting("GPT-4 and Mixtral", "routellm_mmlu", (("Mixtral-8x7B-Instruct-v0.1", "small"), ("gpt-4-1106-preview", "large")), 0.05, named=False),
 )  # fmt: skip
-PRICES = {  # USD per million tokens in and out, December 2024
-    FLASH: (0.075, 0.3), PRO: (1.25, 5.0), JAMBA: (2.0, 8.0), LLAMA: (0.05, 0.08),
-    "Mixtral-8x7B-Instruct-v0.1": (0.6, 0.6), "gpt-4-1106-preview": (10.0, 30.0),
+PRICES = {  # USD per million tokens in and out, as the outcome files were priced (December 2024)
+    FLASH: (0.075, 0.3), PRO: (3.5, 10.5), JAMBA: (2.0, 8.0), LLAMA: (0.05, 0.08),
+    "Mixtral-8x7B-Instruct-v0.1": (0.7, 0.7), "gpt-4-1106-preview": (10.0, 30.0),
 }  # fmt: skip
 
 
@@ -173,53 +173,63 @@ def live(truth, bench, shipped, *, epsilon, full, seed, refits=True, week=200, a
     return bench.wtp_usd * truth.judged[rows, chosen] - truth.cost_usd[rows, chosen], verdicts
 
 
+NAMES = ("shipped", "weekly refits", "and 5% audited", "full information", "best single", "oracle")
+
+
 def replay(args):
     shipped = load_router(SHIPPED, Path("/nonexistent"))
     for setting in SETTINGS if args.only is None else [SETTINGS[args.only]]:
         truth, bench = world(setting, args.outcomes, args.cache)
+        bench = replace(bench, wtp_usd=args.wtp or setting.wtp_usd)
+        n = len(truth)
         for order in args.orders:
-            curves: dict[str, list] = {}
+            curves: dict[str, list] = {name: [] for name in NAMES}  # in the order lived through, per cent of the worth
+            by_prompt: dict[str, list] = {name: [] for name in NAMES}
             counts: Counter = Counter()
             for seed in range(args.seeds):
-                rows = np.arange(len(truth)) if order == "file" else np.random.default_rng(seed).permutation(len(truth))
+                rows = np.arange(n) if order == "file" else np.random.default_rng(seed).permutation(n)
                 log = truth.take(rows)
                 log = labelled(log.judged, embeddings=log.embeddings, surface=log.surface, arms=log.arms, cost=log.cost_usd,
                                input_tokens=log.input_tokens, output_tokens=log.output_tokens, text_key=log.text_key)  # fmt: skip
                 utility = bench.wtp_usd * log.judged - log.cost_usd
-                single = utility[:, utility.mean(axis=0).argmax()]
-                for name, values in (
-                    (
-                        "shipped",
-                        live(log, bench, shipped, epsilon=args.epsilon, full=False, seed=seed, refits=False)[0],
-                    ),
-                    ("best single", single),
-                    ("oracle", utility.max(axis=1)),
-                ):
-                    curves.setdefault(name, []).append(values)
+                found = {
+                    "best single": utility[:, utility.mean(axis=0).argmax()],
+                    "oracle": utility.max(axis=1),
+                    "shipped": live(log, bench, shipped, epsilon=args.epsilon, full=False, seed=seed, refits=False)[0],
+                }
                 for name, full, audits in (
                     ("weekly refits", False, 0.0),
                     ("and 5% audited", False, 0.05),
                     ("full information", True, 0.0),
                 ):
-                    values, verdicts = live(
+                    found[name], verdicts = live(
                         log, bench, shipped, epsilon=args.epsilon, full=full, seed=seed, week=args.week, audits=audits
                     )
-                    curves.setdefault(name, []).append(values)
                     counts.update((name, verdict) for verdict in verdicts)
-            print(f"\n{setting.name}: {setting.file}, n = {len(truth)}, wtp ${setting.wtp_usd}, {order} order, "
-                  f"epsilon {args.epsilon}, {args.seeds} seeds; USD of utility per 1,000 prompts", flush=True)  # fmt: skip
-            quarters = np.array_split(np.arange(len(truth)), 4)
-            for name in ("shipped", "weekly refits", "and 5% audited", "full information", "best single", "oracle"):
+                for name, earned in found.items():
+                    values = 100 * earned / bench.wtp_usd
+                    curves[name].append(values)
+                    back = np.empty(n)
+                    back[rows] = values
+                    by_prompt[name].append(back)
+            single = bench.names[int((bench.wtp_usd * truth.judged - truth.cost_usd).mean(axis=0).argmax())]
+            print(f"\n{setting.name}: {setting.file}, n = {n}, a right answer worth ${bench.wtp_usd:g}, {order} order, epsilon "
+                  f"{args.epsilon:g}, {args.seeds} seeds; utility in % of what a right answer is worth; best single: {single}")  # fmt: skip
+            quarters = np.array_split(np.arange(n), 4)
+            rng = np.random.default_rng(0)
+            for name in NAMES:
                 values = np.array(curves[name])
-                gain = values.mean(axis=1) - np.array(curves["shipped"]).mean(axis=1)
-                each = " ".join(f"{1000 * values[:, q].mean():8.3f}" for q in quarters)
+                each = " ".join(f"{values[:, q].mean():5.1f}" for q in quarters)
+                gain = np.mean(by_prompt[name], axis=0) - np.mean(by_prompt["shipped"], axis=0)
+                low, high = bootstrap(gain, rng=rng)
+                last = (values - np.array(curves["shipped"]))[:, quarters[3]].mean()
                 words = {
-                    word: counts[name, word] / args.seeds
+                    word: round(counts[name, word] / args.seeds, 1)
                     for word in ("promoted", "refused", "no-change")
                     if counts[name, word]
                 }
-                print(f"  {name:17s} {1000 * values.mean():8.3f}  by quarter {each}  over shipped "
-                      f"{1000 * gain.mean():+7.3f} (sd {1000 * gain.std():.3f})  {words}", flush=True)  # fmt: skip
+                print(f"  {name:17s} {values.mean():5.1f}  by quarter {each}  over shipped {gain.mean():+5.1f} "
+                      f"[{low:+.1f}, {high:+.1f}], last quarter {last:+5.1f}  {words or ''}", flush=True)  # fmt: skip
 
 
 def simulate(args):
@@ -329,6 +339,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epsilon", type=float, default=0.05)
     parser.add_argument("--week", type=int, default=200, help="prompts a week")
+    parser.add_argument("--wtp", type=float, help="USD a right answer is worth, in place of the settings' own")
     parser.add_argument("--only", type=int, help="one setting, by its number")
     parser.add_argument("--orders", nargs="+", default=["file", "shuffled"])
     parser.add_argument("--runs", type=int, default=500)

@@ -14,7 +14,7 @@ import numpy as np
 
 from scrimp.routing.learned import ArmLayer, LearnedRouter
 
-from .heads import map_logistic, platt, sigmoid
+from .heads import map_logistic, sigmoid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ class Fitted:
     strength
         The penalty that cross-validation chose.
     slope, intercept
-        Recalibration of the logits; (1, 0) where it did not help.
+        Recalibration of the logits, with an intercept for each arm; 1 and 0 where it did not help.
     n_outcomes
         Outcomes behind each arm's head.
     log_loss, log_loss_shipped
@@ -64,7 +64,7 @@ class Fitted:
     router: LearnedRouter
     strength: float
     slope: float
-    intercept: float
+    intercept: Mapping[str, float]
     n_outcomes: Mapping[str, int]
     log_loss: float
     log_loss_shipped: float
@@ -226,7 +226,7 @@ def fit(
         full = layer_base[a] + np.append(basis @ moves[a, :-1], moves[a, -1])
         total = full + _shared_linear(base, float(ability[a]))
         full = full + (slope - 1.0) * total
-        full[-1] += intercept
+        full[-1] += intercept[a]
         known = ~np.isnan(log.reward[:, a])
         p = sigmoid(problem.offset[known, a] + problem.z[known] @ moves[a])
         information = float((problem.weight[known, a] * p * (1.0 - p)).sum()) + problem.shift_precision
@@ -244,13 +244,14 @@ def fit(
         weights=_familiar(base, log, rng),
         note=None,
     )
-    return Fitted(router, strength, slope, intercept, counts, *losses)
+    intercepts = {arm.name: float(intercept[a]) for a, arm in enumerate(arms)}
+    return Fitted(router, strength, slope, intercepts, counts, *losses)
 
 
 def _cross_validate(
     problem: _Problem, log: Labelled, rng: np.random.Generator
-) -> tuple[float, float, float, tuple[float, float]]:
-    """Return the strength that predicts best, Platt's slope and intercept out of fold, and both log losses."""
+) -> tuple[float, float, Floats, tuple[float, float]]:
+    """Return the strength that predicts best, and out of fold: Platt's slope, `(m,)` intercepts, both log losses."""
     index = np.arange(len(problem.z))
     if len(index) > _CV_ROWS:
         index = np.sort(rng.choice(len(index), _CV_ROWS, replace=False))
@@ -272,16 +273,27 @@ def _cross_validate(
         loss = _log_loss(out[cell], target, weight)
         if loss < best - 1e-4:
             best, best_strength, best_logit = loss, strength, out
-    slope, intercept = 1.0, 0.0
+    slope, intercept, centre = 1.0, 0.0, np.zeros(best_logit.shape[1])
     if cell.sum() >= 2 * CALIBRATED_FROM:
-        a, b = platt(best_logit[cell], target, weight)
-        if 0.3 < a < 2.0 and _log_loss(a * best_logit[cell] + b, target, weight) < best - 1e-3:
+        # About each arm's own middle: one line through all arms would draw the able and the weak ones together.
+        for arm in np.flatnonzero(cell.any(axis=0)):
+            centre[arm] = best_logit[cell[:, arm], arm].mean()
+        middle = np.broadcast_to(centre, best_logit.shape)[cell]
+        a, b = map_logistic(
+            np.column_stack([best_logit[cell] - middle, np.ones(len(middle))]), target, offset=middle, weight=weight,
+            precision=np.array([1.0, 0.1]), prior=np.array([1.0, 0.0]),
+        ).tolist()  # fmt: skip
+        if 0.3 < a < 2.0 and _log_loss(middle + a * (best_logit[cell] - middle) + b, target, weight) < best - 1e-3:
             slope, intercept = a, b
-    return best_strength, slope, intercept, (best, shipped)
+    return best_strength, slope, intercept + (1.0 - slope) * centre, (best, shipped)
 
 
 def _token_shift(base: LearnedRouter, x: Floats, arm: ArmInfo, output_tokens: Floats) -> float | None:
-    """Return an arm's shift of ln output tokens, drawn towards the shipped one; None without observations."""
+    """Return an arm's shift of ln output tokens, drawn towards the shipped one; None without observations.
+
+    With it predictions add up to the tokens that were counted: what a decision weighs is the expected cost, and a
+    median of lengths that differ as much as these lies well below their mean.
+    """
     seen = output_tokens > 0
     if not seen.any():
         return None
@@ -289,19 +301,33 @@ def _token_shift(base: LearnedRouter, x: Floats, arm: ArmInfo, output_tokens: Fl
     prior = 0.0
     if known is not None and not np.isnan(base.weights.token_shift[known]):
         prior = float(base.weights.token_shift[known])
-    residual = np.log(output_tokens[seen]) - x[seen] @ base.weights.tokens
+    predicted = np.exp(np.clip(x[seen] @ base.weights.tokens, 0.0, 12.0))
     n = int(seen.sum())
-    return float((np.median(residual) * n + prior * _TOKEN_PRIOR) / (n + _TOKEN_PRIOR))
+    shift = float(np.log(output_tokens[seen].sum() / predicted.sum()))
+    return (shift * n + prior * _TOKEN_PRIOR) / (n + _TOKEN_PRIOR)
 
 
 def _familiar(base: LearnedRouter, log: Labelled, rng: np.random.Generator) -> Weights:
-    """Return the weights with landmarks and ranges that take in the prompts fitted on."""
+    """Return the weights with landmarks, distances and ranges that take in the prompts fitted on."""
     w = base.weights
-    pick = rng.choice(len(log), min(_N_LANDMARKS, len(log)), replace=False)
+    order = rng.permutation(len(log))
+    mine = log.embeddings[np.sort(order[:_N_LANDMARKS])]
+    landmarks = np.concatenate([w.landmarks, mine])
+    others = log.embeddings[np.sort(order[_N_LANDMARKS : 3 * _N_LANDMARKS])]
+    if len(others) >= _N_LANDMARKS // 2:
+        nearest = 1.0 - (others @ landmarks.T).max(axis=1)
+    else:  # few prompts: each one's distance to all the others
+        among = mine @ mine.T
+        np.fill_diagonal(among, -1.0)
+        nearest = 1.0 - np.maximum(among.max(axis=1), (mine @ w.landmarks.T).max(axis=1))
+    grid = np.linspace(0.0, 1.0, len(w.landmark_quantiles))
     low, high = np.quantile(log.surface, [0.005, 0.995], axis=0)
     return replace(
         w,
-        landmarks=np.concatenate([w.landmarks, log.embeddings[np.sort(pick)]]),
+        landmarks=landmarks,
+        # Strange is what lies far by the measure of the public prompts and of this user's own: the heads were fitted
+        # without being drawn to one half, so on prompts like those fitted on they must not be.
+        landmark_quantiles=np.maximum(w.landmark_quantiles, np.quantile(nearest, grid)),
         surface_low=np.minimum(w.surface_low, low),
         surface_high=np.maximum(w.surface_high, high),
     )

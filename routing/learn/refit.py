@@ -99,7 +99,7 @@ class Refit:
             else {
                 "strength": f.strength,
                 "slope": f.slope,
-                "intercept": f.intercept,
+                "intercept": dict(f.intercept),
                 "n_outcomes": dict(f.n_outcomes),
                 "log_loss": f.log_loss,
                 "log_loss_shipped": f.log_loss_shipped,

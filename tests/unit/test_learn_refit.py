@@ -121,6 +121,39 @@ def test_token_shifts_follow_what_was_counted(shipped):
     )
 
 
+def test_predicted_tokens_add_up_to_those_counted(shipped):
+    """Lengths are lopsided: planned by their median, an arm looked cheaper than it was."""
+    counted = np.exp(np.random.default_rng(3).normal(5.0, 1.0, (600, 2)))
+    log = world(shipped, 600, output_tokens=counted)
+    seen = fit(shipped, ARMS, log, version="r0001").router.predict(log.embeddings, log.surface, ARMS)
+    assert np.minimum(seen.output_tokens_p50, 1000).sum(axis=0) == pytest.approx(counted.sum(axis=0), rel=0.1)
+
+
+def test_recalibration_keeps_able_and_weak_arms_apart(shipped):
+    """One line through the logits of all arms drew their means together, and the able arm looked too weak."""
+    arms = tuple(ArmInfo(name=model, model=model, output_limit=1000) for model in shipped.models[:3])
+    rng = np.random.default_rng(0)
+    log = world(shipped, 1500)
+    judged = (rng.random((1500, 3)) < [0.25, 0.6, 0.92]).astype(float)
+    log = labelled(judged, embeddings=log.embeddings, surface=log.surface, arms=tuple(arm.name for arm in arms))
+    fitted = fit(shipped, arms, log, version="r0001")
+    quality = fitted.router.predict(log.embeddings, log.surface, arms).quality
+    assert quality.mean(axis=0) == pytest.approx(judged.mean(axis=0), abs=0.02)
+
+
+def test_prompts_like_those_fitted_on_are_not_strange(shipped):
+    """A user whose prompts lie far from the public ones: after the fit only a few of them may look strange."""
+    rng = np.random.default_rng(0)
+    far = np.abs(rng.normal(size=(900, shipped.weights.landmarks.shape[1])))
+    far = (far / np.linalg.norm(far, axis=1, keepdims=True)).astype(np.float32)
+    surface = np.tile(shipped.weights.surface_mean, (900, 1))
+    judged = (rng.random((900, 2)) < [0.5, 0.9]).astype(float)
+    log = labelled(judged, embeddings=far, surface=surface, arms=("small", "large"))
+    assert (shipped.predict(far, surface, ARMS).ood > 0.97).mean() > 0.9
+    router = fit(shipped, ARMS, log.take(np.arange(600)), version="r0001").router
+    assert (router.predict(far[600:], surface[600:], ARMS).ood > 0.97).mean() < 0.1
+
+
 def test_weights_undo_selection_within_bounds():
     chance = np.array([[0.9, 0.1], [0.9, 0.1], [0.5, 0.5], [0.001, 0.999]])
     log = labelled(np.full((4, 2), np.nan), chance=chance, chosen=np.array([0, 1, 0, 0]))
