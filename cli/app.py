@@ -89,7 +89,21 @@ def command(name: str) -> Any:
     module = importlib.import_module(f".{name}", __package__)
     built = typer.main.get_command(module.app)
     built.name = name
+    _say_what_arguments_are(built)
     return built
+
+
+def _say_what_arguments_are(built: Any) -> None:
+    """Leave an argument's Python type out of the help page where its name says what it is: not `PROMPT <list[str]>`."""
+    for parameter in built.params:
+        if parameter.param_type_name == "argument" and parameter.metavar:
+            parameter.display_type_rich = _no_type
+    for each in getattr(built, "commands", {}).values():
+        _say_what_arguments_are(each)
+
+
+def _no_type(ctx: Any) -> None:
+    del ctx
 
 
 app = typer.Typer(

@@ -135,7 +135,9 @@ def batch(
     local_only: LocalOnly = False,
     offline: Offline = False,
     need: Needs = None,
-    tag: Annotated[str | None, typer.Option("--tag", help="A word to find the calls by in log and spend.")] = None,
+    tag: Annotated[
+        str | None, typer.Option("--tag", metavar="TEXT", help="A word to find the calls by in log and spend.")
+    ] = None,
     no_log: Annotated[bool, typer.Option("--no-log", help="Log the money only, no text.")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask before an expensive run.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,

@@ -98,9 +98,11 @@ def _short(text: str | None, width: int) -> str:
 
 
 Limit = Annotated[int, typer.Option("-n", "--limit", min=1, help="How many, newest first.")]
-ArmFilter = Annotated[str | None, typer.Option("-m", "--arm", help="Only this arm.", autocompletion=complete_arms)]
-ProfileFilter = Annotated[str | None, typer.Option("-p", "--profile", help="Only this profile.")]
-TagFilter = Annotated[str | None, typer.Option("--tag", help="Only this tag.")]
+ArmFilter = Annotated[
+    str | None, typer.Option("-m", "--arm", metavar="ARM", help="Only this arm.", autocompletion=complete_arms)
+]
+ProfileFilter = Annotated[str | None, typer.Option("-p", "--profile", metavar="NAME", help="Only this profile.")]
+TagFilter = Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="Only this tag.")]
 Days = Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last so many days.")]
 
 
@@ -127,7 +129,7 @@ def list_(
 
 @app.command()
 def search(
-    query: Annotated[str, typer.Argument(help="Words that prompt or answer must hold.")],
+    query: Annotated[str, typer.Argument(metavar="WORDS", help="Words that prompt or answer must hold.")],
     limit: Limit = 20,
     arm: ArmFilter = None,
     profile: ProfileFilter = None,
@@ -233,7 +235,9 @@ def _attempts(attempts: list[dict[str, Any]]) -> Table:
 
 @app.command()
 def export(
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="File to write; it must not exist.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="File to write; it must not exist.")
+    ] = None,
 ) -> int:
     """Write every request with its decision, attempts and labels as JSON Lines."""
     from scrimp.routing.history import export as rows

@@ -33,7 +33,7 @@ def rate(
     what: Annotated[
         list[str], typer.Argument(metavar="[ID|last] good|bad|0..1", help="Which answer, and how good it was.")
     ],
-    note: Annotated[str | None, typer.Option("--note", help="Why.")] = None,
+    note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Why.")] = None,
     json: JsonOption = False,
 ) -> int:
     """Record how good an answer was: good, bad, or a number from 0 to 1."""

@@ -30,7 +30,7 @@ Examples:
 
 @app.command(epilog=EPILOG)
 def report(
-    profile: Annotated[str | None, typer.Option("-p", "--profile", help="Only this profile.")] = None,
+    profile: Annotated[str | None, typer.Option("-p", "--profile", metavar="NAME", help="Only this profile.")] = None,
     days: Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last so many days.")] = None,
     json: JsonOption = False,
 ) -> int:
