@@ -89,17 +89,19 @@ def command(name: str) -> Any:
     module = importlib.import_module(f".{name}", __package__)
     built = typer.main.get_command(module.app)
     built.name = name
-    _say_what_arguments_are(built)
+    _say_no_types(built)
     return built
 
 
-def _say_what_arguments_are(built: Any) -> None:
-    """Leave an argument's Python type out of the help page where its name says what it is: not `PROMPT <list[str]>`."""
+def _say_no_types(built: Any) -> None:
+    """Leave Python's types out of the help page: not `PROMPT <list[str]>` or `--limit <int range>`."""
     for parameter in built.params:
         if parameter.param_type_name == "argument" and parameter.metavar:
             parameter.display_type_rich = _no_type
+        elif parameter.type_descriptor.is_ranged and not parameter.metavar:
+            parameter.metavar = "N"
     for each in getattr(built, "commands", {}).values():
-        _say_what_arguments_are(each)
+        _say_no_types(each)
 
 
 def _no_type(ctx: Any) -> None:
