@@ -82,6 +82,10 @@ def evaluate(
     from scrimp.routing.predict import SHIPPED, load_router
     from scrimp.routing.vector_cache import VectorCache
 
+    if plot is not None:
+        from scrimp.routing.learn.plot import check_plot
+
+        check_plot(plot)
     embedder = Embedder(cache_dir=paths().cache)
     learnt_on = _fit(fit)
     if seeds > 1 and not isinstance(learnt_on, int):

@@ -14,7 +14,7 @@ from scrimp.routing.predict import ArmInfo
 
 from . import baselines
 from .layers import fit_layers
-from .metrics import aiq, apgr, brier, convex_hull, cost_save, cpt, ece, reliability
+from .metrics import aiq, apgr, brier, convex_hull, cost_save, cpt, ece, reliability, strong_call_curve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,6 +63,8 @@ class EvalRow:
         (willingness to pay in USD, mean cost in USD, mean score) of the sweep; empty without costs.
     reliability
         (mean prediction, mean outcome, share of predictions) by bin.
+    calls
+        (share of calls to the strong model, mean score) at thresholds on the router's rank, for a pair; else empty.
     """
 
     router: str
@@ -71,6 +73,7 @@ class EvalRow:
     curve: tuple[tuple[float, float, float], ...] = ()
     reliability: tuple[tuple[float, float, float], ...] = ()
     note: str | None = None
+    calls: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,7 @@ class EvalReport:
                     flat[f"{name}_sd"] = estimate.sd
             flat["curve"] = [list(point) for point in row.curve]
             flat["reliability"] = [list(point) for point in row.reliability]
+            flat["calls"] = [list(point) for point in row.calls]
             flat["note"] = row.note
             rows.append(flat)
         return {
@@ -389,8 +393,11 @@ def _measure(candidate: _Candidate, bench: _Bench) -> tuple[EvalRow, Floats | No
     rank = candidate.rank
     if rank is None and candidate.quality is not None and bench.strong is not None and bench.weak is not None:
         rank = candidate.quality[:, bench.strong] - candidate.quality[:, bench.weak]
+    calls: tuple[tuple[float, float], ...] = ()
     if rank is not None and bench.strong is not None and bench.weak is not None:
         metrics |= _pair_metrics(rank, bench)
+        by_share = strong_call_curve(rank, bench.score[:, bench.strong], bench.score[:, bench.weak])
+        calls = tuple(zip(*(v.tolist() for v in by_share), strict=True))
     bins: tuple[tuple[float, float, float], ...] = ()
     if candidate.quality is not None and candidate.states_quality:
         cell = ~np.isnan(bench.score)
@@ -398,7 +405,7 @@ def _measure(candidate: _Candidate, bench: _Bench) -> tuple[EvalRow, Floats | No
         metrics["ece"] = Estimate(ece(said, seen))
         metrics["brier"] = Estimate(brier(said, seen))
         bins = tuple(zip(*(v.tolist() for v in reliability(said, seen, 10)), strict=True))
-    row = EvalRow(candidate.name, draws.n, metrics, curve, bins, candidate.note)
+    row = EvalRow(candidate.name, draws.n, metrics, curve, bins, candidate.note, calls)
     return row, area
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import UsageError
@@ -11,28 +12,44 @@ if TYPE_CHECKING:
 
     from .evaluate import EvalReport
 
-__all__ = ["plot"]
+__all__ = ["check_plot", "plot"]
 
 
-def plot(report: EvalReport, path: Path) -> None:
-    """Draw a report to a .png or .svg file.
+def check_plot(path: Path) -> None:
+    """Find what would stand in the way of a picture before anything is measured for it.
 
     Raises
     ------
     UsageError
-        If the ending is another one, matplotlib is not installed, or the file cannot be written.
+        If the ending is another one, the folder is not there, or matplotlib is not installed.
     """
     if path.suffix not in {".png", ".svg"}:
         raise UsageError(f"--plot {path}: the picture is a .png or a .svg")
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.backends.backend_svg import FigureCanvasSVG
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError("--plot needs matplotlib", hint="pip install 'scrimp[plot]'") from error
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--plot {path}: there is no folder {path.parent}")
+    if find_spec("matplotlib") is None:
+        raise UsageError("--plot needs matplotlib", hint="pip install 'scrimp[plot]'")
+
+
+def plot(report: EvalReport, path: Path) -> None:
+    """Draw a report to a .png or .svg file: cost (without costs, the share of strong calls) and score; calibration.
+
+    Raises
+    ------
+    UsageError
+        As `check_plot`, and if the file cannot be written.
+    """
+    check_plot(path)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(10.0, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
+    priced = [(1000.0 * cost, score) for _, cost, score in report.singles if cost is not None]
     for row in report.rows:
+        if not priced and row.calls:
+            left.plot([100.0 * x for x, _ in row.calls], [y for _, y in row.calls], label=row.router, linewidth=1.2)
         if row.curve:
             points = sorted((1000.0 * cost, score) for _, cost, score in row.curve)
             left.plot([x for x, _ in points], [y for _, y in points], label=row.router, linewidth=1.2)
@@ -43,12 +60,11 @@ def plot(report: EvalReport, path: Path) -> None:
                 marker=".",
                 label=row.router,
             )
-    priced = [(1000.0 * cost, score) for _, cost, score in report.singles if cost is not None]
     if priced:
         left.scatter([x for x, _ in priced], [y for _, y in priced], color="grey", s=14, label="single models")
-    left.set_xlabel("USD per 1,000 prompts")
+    left.set_xlabel("USD per 1,000 prompts" if priced else f"% of calls to {report.strong}")
     left.set_ylabel("mean score")
-    left.set_title(f"cost and quality, {report.n_test} prompts")
+    left.set_title(f"{'cost' if priced else 'calls'} and quality, {report.n_test} prompts")
     right.plot([0.0, 1.0], [0.0, 1.0], color="grey", linewidth=0.8)
     right.set_xlabel("predicted quality")
     right.set_ylabel("observed")

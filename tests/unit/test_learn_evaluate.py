@@ -14,6 +14,7 @@ from scrimp.routing.learn.heads import sigmoid
 from scrimp.routing.learn.layers import CALIBRATED_FROM, fit_layers
 from scrimp.routing.learn.metrics import ece
 from scrimp.routing.learn.outcomes import Outcomes
+from scrimp.routing.learn.plot import plot
 from scrimp.routing.learn.train import train
 from scrimp.routing.predict import ArmInfo
 from scrimp.routing.router_file import read_router, write_router
@@ -222,3 +223,23 @@ def test_equal_costs_and_equal_models_behave(trained):
     outcomes.score[:, 1] = outcomes.score[:, 0]
     report = evaluate(outcomes, trained, vectors, fit=100, n_bootstrap=20)
     json.dumps(report.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("priced", [True, False])
+def test_a_picture(trained, tmp_path, priced):
+    outcomes = world(120, start=66_000)[0].only(["dear", "cheap"])
+    if not priced:
+        outcomes.cost_usd[:] = np.nan
+    report = evaluate(outcomes, trained, vectors, strong="dear", weak="cheap", n_bootstrap=5)
+    (row,) = [row for row in report.rows if row.router == "shipped"]
+    assert row.calls[0] == (0.0, pytest.approx(outcomes.score[:, 1].mean()))
+    assert row.calls[-1] == (1.0, pytest.approx(outcomes.score[:, 0].mean()))
+    plot(report, tmp_path / "a.png")
+    plot(report, tmp_path / "a.svg")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    drawn = (tmp_path / "a.svg").read_text()
+    assert drawn.startswith("<?xml")
+    assert "</svg>" in drawn
+    for wrong in ("a.pdf", "none/a.png"):
+        with pytest.raises(ScrimpError, match="--plot"):
+            plot(report, tmp_path / wrong)
