@@ -146,7 +146,7 @@ def run_checks(checks: Sequence[Check], answer: str, given: Given = NOTHING) -> 
             break
         try:
             verdicts.append(check.test(answer, given))
-        except (RecursionError, MemoryError, ValueError, ArithmeticError, LookupError) as error:
+        except (OSError, RecursionError, MemoryError, ValueError, ArithmeticError, LookupError) as error:
             verdicts.append(Verdict(check.name, "abstain", f"the check itself failed: {type(error).__name__}"))
     return tuple(verdicts)
 

@@ -200,15 +200,17 @@ def fit_spread(
     several = [list(each.values()) for each in outcomes if len(each) > 1]
     if not several:
         return SPREAD
+    most = max(len(pairs) for pairs in several)
+    padded = np.array([pairs + [(np.nan, np.nan)] * (most - len(pairs)) for pairs in several])  # (n, most, 2)
+    known = ~np.isnan(padded[:, :, :1])
+    q = np.clip(np.nan_to_num(padded[:, :, 0], nan=0.5), 1e-3, 1.0 - 1e-3)
+    y = np.nan_to_num(padded[:, :, 1:])
     best, best_value = SPREAD, -np.inf
     for spread in grid:
-        value = -0.5 * ((spread - SPREAD) / 0.75) ** 2
-        for pairs in several:
-            q = np.clip([pair[0] for pair in pairs], 1e-3, 1.0 - 1e-3)
-            y = np.array([pair[1] for pair in pairs])[:, None]
-            centre = np.log(q / (1.0 - q)) * np.sqrt(1.0 + np.pi * spread**2 / 8.0)
-            p = np.clip(1.0 / (1.0 + np.exp(-(centre[:, None] - spread * NODES[None, :]))), 1e-9, 1.0 - 1e-9)
-            value += float(np.log(WEIGHTS @ np.exp((y * np.log(p) + (1.0 - y) * np.log1p(-p)).sum(axis=0))))
+        centre = np.log(q / (1.0 - q)) * np.sqrt(1.0 + np.pi * spread**2 / 8.0)
+        p = np.clip(1.0 / (1.0 + np.exp(-(centre[:, :, None] - spread * NODES))), 1e-9, 1.0 - 1e-9)
+        each = np.where(known, y * np.log(p) + (1.0 - y) * np.log1p(-p), 0.0).sum(axis=1)  # (n, K)
+        value = -0.5 * ((spread - SPREAD) / 0.75) ** 2 + float(np.log(np.exp(each) @ WEIGHTS).sum())
         if value > best_value:
             best, best_value = spread, value
     return best

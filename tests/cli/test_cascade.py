@@ -388,3 +388,39 @@ def test_spread_is_learned_from_prompts_with_several_labelled_answers(scrimp, pr
                 reward = float(n % 2)
                 add_label(ledger, request_id=row["id"], arm=arm, reward=reward, source="import", at=instant(0.0))
         assert learned_spread(ledger) > SPREAD  # both arms are right or wrong together
+
+
+def outcome(i):
+    cells = {}
+    for j, price in enumerate((0.0002, 0.0003, 0.01)):
+        right = j == 2 or i % (j + 3) > 0
+        answer = "7" if right else f"1{i}{j}"
+        cells[f"m{j}"] = {
+            "score": float(right),
+            "input_tokens": 9,
+            "output_tokens": 9,
+            "cost_usd": price,
+            "answer": answer,
+        }
+    return {"id": f"q{i}", "source": "s", "prompt": f"question {i}", "gold": "7", "models": cells}
+
+
+def test_eval_measures_cascades(scrimp, home):
+    from pathlib import Path
+
+    Path("o.jsonl").write_text("".join(json.dumps(outcome(i)) + "\n" for i in range(120)))
+    done = scrimp("eval", "o.jsonl", "--router", "cascade", "--fit", "80", "--json")
+    assert done.code == 0, done.err
+    data = json.loads(done.out)
+    rows = {row["router"]: row for row in data["rows"]}
+    assert list(rows) == ["cascade", "fixed", "one-arm", "random"]
+    assert data["n_test"] == 40
+    assert data["best_single"]["accuracy"] == pytest.approx(1.0)
+    # The two cheap ones agree only when they are right: all that the third gets is had for the price of two and some.
+    assert rows["cascade"]["cost_save"] > 0.3 > rows["one-arm"]["cost_save"]
+    table = scrimp("eval", "o.jsonl", "--router", "cascade", "--fit", "80").out
+    assert "USD/right" in table
+    for more in (("--router", "knn"), ("--strong", "m2"), ("--plot", "c.svg")):
+        done = scrimp("eval", "o.jsonl", "--router", "cascade", *more)
+        assert done.code == 2
+        assert "stands alone" in done.err

@@ -51,6 +51,11 @@ def test_success_and_its_price_escalation_and_checks(scrimp, profile):
     assert quality["arms"] == data["arms"]
     assert "right answers: 50% (1 of 2)" in scrimp("spend", "-p", path).out
     assert report(scrimp, "-p", "nobody")["requests"] == 0
+    # One that was right after all, and passed: of two passes one was right, of one right answer one passed.
+    scrimp("rate", ids[0], "good")
+    (check,) = report(scrimp)["checks"]
+    assert (check["n_labelled"], check["precision"], check["recall"]) == (2, 0.5, 1.0)
+    assert check["precision_interval"][0] < 0.5 < check["precision_interval"][1]
 
 
 def test_schema_validity(scrimp, profile):
