@@ -12,7 +12,7 @@ from scrimp.profiles.paths import paths
 
 from .options import JsonOption
 from .parser import new_app
-from .progress import on_embedded
+from .progress import on_embedded, one_thread
 from .result import Column, Result, Table, emit
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def evaluate(
     ] = None,
 ) -> int:
     """Measure routers on outcomes, beside single models, a random mix and simple baselines."""
+    one_thread()
     from scrimp.routing.embedding import Embedder
     from scrimp.routing.learn import evaluate as core
     from scrimp.routing.learn.outcomes import read_outcomes

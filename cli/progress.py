@@ -1,12 +1,13 @@
-"""How far a long step has come, on stderr: one line that is written over on a terminal, seldom a line elsewhere."""
+"""Long steps: how far one has come, on stderr, and how much of the machine it takes."""
 
 from __future__ import annotations
 
+import os
 import sys
 
 from .result import say
 
-__all__ = ["on_embedded"]
+__all__ = ["on_embedded", "one_thread"]
 
 
 def on_embedded(done: int, total: int) -> None:
@@ -18,3 +19,12 @@ def on_embedded(done: int, total: int) -> None:
         sys.stderr.flush()
     elif done == total or done % 2_560 == 0:
         say(f"{done:,} of {total:,} prompts embedded")
+
+
+def one_thread() -> None:
+    """Keep numpy's linear algebra to one thread, unless the user says otherwise; to be called before it is imported.
+
+    The matrices of a fit are small: on a busy machine a second thread, spinning while it waits for the first, took six
+    times the processor time.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -12,7 +12,7 @@ from scrimp.profiles.paths import paths
 
 from .options import JsonOption
 from .parser import new_app
-from .progress import on_embedded
+from .progress import on_embedded, one_thread
 from .result import Result, emit
 
 __all__ = ["app"]
@@ -36,6 +36,7 @@ def train(
     """Learn a router from outcomes: heads, calibration, output lengths, and what is usual for a prompt."""
     from datetime import UTC, datetime
 
+    one_thread()
     from scrimp.routing.embedding import Embedder
     from scrimp.routing.learn.outcomes import read_outcomes
     from scrimp.routing.learn.train import train as learn
