@@ -18,6 +18,7 @@ import resource
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -140,6 +141,7 @@ def hidden(log, chosen, chance, asked):
 def live(truth, bench, shipped, *, epsilon, full, seed, refits=True, week=200, audits=0.0):
     """Live through the log week by week; return each prompt's utility and the verdicts.
 
+    `epsilon` is the chance that another arm than the best is drawn (with `explore = 0.1` and two arms, scrimp's is 0.05).
     `audits` is the share of prompts on which the arms that were not drawn are asked as well (their cost is not counted).
     """
     rng = np.random.default_rng(seed)
@@ -153,8 +155,8 @@ def live(truth, bench, shipped, *, epsilon, full, seed, refits=True, week=200, a
         part = truth.take(rows)
         seen = predict_in_parts(current, part.embeddings, part.surface, bench.arms)
         best = bench.decide(seen, part.input_tokens, part.feasible)
-        pi = np.full((len(rows), m), epsilon / m)
-        pi[np.arange(len(rows)), best] += 1.0 - epsilon
+        pi = np.full((len(rows), m), epsilon / (m - 1))
+        pi[np.arange(len(rows)), best] = 1.0 - epsilon
         chosen[rows] = (pi.cumsum(axis=1) > rng.random((len(rows), 1))).argmax(axis=1)
         chance[rows] = pi + (1.0 - pi) * audits
         if not refits or rows[-1] + 1 >= n:
@@ -176,8 +178,33 @@ def live(truth, bench, shipped, *, epsilon, full, seed, refits=True, week=200, a
 NAMES = ("shipped", "weekly refits", "and 5% audited", "full information", "best single", "oracle")
 
 
-def replay(args):
+def one_seed(truth, bench, order, seed, args):
+    """Return the order of the rows, each router's utility on them, and how often which verdict was given."""
     shipped = load_router(SHIPPED, Path("/nonexistent"))
+    rows = np.arange(len(truth)) if order == "file" else np.random.default_rng(seed).permutation(len(truth))
+    log = truth.take(rows)
+    log = labelled(log.judged, embeddings=log.embeddings, surface=log.surface, arms=log.arms, cost=log.cost_usd,
+                   input_tokens=log.input_tokens, output_tokens=log.output_tokens, text_key=log.text_key)  # fmt: skip
+    utility = bench.wtp_usd * log.judged - log.cost_usd
+    found = {
+        "best single": utility[:, utility.mean(axis=0).argmax()],
+        "oracle": utility.max(axis=1),
+        "shipped": live(log, bench, shipped, epsilon=args.epsilon, full=False, seed=seed, refits=False)[0],
+    }
+    counts: Counter = Counter()
+    for name, full, audits in (
+        ("weekly refits", False, 0.0),
+        ("and 5% audited", False, 0.05),
+        ("full information", True, 0.0),
+    ):
+        found[name], verdicts = live(
+            log, bench, shipped, epsilon=args.epsilon, full=full, seed=seed, week=args.week, audits=audits
+        )
+        counts.update((name, verdict) for verdict in verdicts)
+    return rows, found, counts
+
+
+def replay(args):
     for setting in SETTINGS if args.only is None else [SETTINGS[args.only]]:
         truth, bench = world(setting, args.outcomes, args.cache)
         bench = replace(bench, wtp_usd=args.wtp or setting.wtp_usd)
@@ -186,26 +213,14 @@ def replay(args):
             curves: dict[str, list] = {name: [] for name in NAMES}  # in the order lived through, per cent of the worth
             by_prompt: dict[str, list] = {name: [] for name in NAMES}
             counts: Counter = Counter()
-            for seed in range(args.seeds):
-                rows = np.arange(n) if order == "file" else np.random.default_rng(seed).permutation(n)
-                log = truth.take(rows)
-                log = labelled(log.judged, embeddings=log.embeddings, surface=log.surface, arms=log.arms, cost=log.cost_usd,
-                               input_tokens=log.input_tokens, output_tokens=log.output_tokens, text_key=log.text_key)  # fmt: skip
-                utility = bench.wtp_usd * log.judged - log.cost_usd
-                found = {
-                    "best single": utility[:, utility.mean(axis=0).argmax()],
-                    "oracle": utility.max(axis=1),
-                    "shipped": live(log, bench, shipped, epsilon=args.epsilon, full=False, seed=seed, refits=False)[0],
-                }
-                for name, full, audits in (
-                    ("weekly refits", False, 0.0),
-                    ("and 5% audited", False, 0.05),
-                    ("full information", True, 0.0),
-                ):
-                    found[name], verdicts = live(
-                        log, bench, shipped, epsilon=args.epsilon, full=full, seed=seed, week=args.week, audits=audits
+            with ProcessPoolExecutor(args.jobs) as jobs:
+                lives = list(
+                    jobs.map(
+                        one_seed, *zip(*((truth, bench, order, seed, args) for seed in range(args.seeds)), strict=True)
                     )
-                    counts.update((name, verdict) for verdict in verdicts)
+                )
+            for rows, found, words in lives:
+                counts.update(words)
                 for name, earned in found.items():
                     values = 100 * earned / bench.wtp_usd
                     curves[name].append(values)
@@ -337,6 +352,7 @@ def main():
     parser.add_argument("outcomes", type=Path, nargs="?")
     parser.add_argument("--cache", type=Path, default=Path("/tmp/scrimp-embeddings"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1, help="seeds lived through at a time")
     parser.add_argument("--epsilon", type=float, default=0.05)
     parser.add_argument("--week", type=int, default=200, help="prompts a week")
     parser.add_argument("--wtp", type=float, help="USD a right answer is worth, in place of the settings' own")

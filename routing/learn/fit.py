@@ -130,10 +130,16 @@ class _Problem:
             row, arm = row[pick], arm[pick]
         r = self.z.shape[1] - 1
         precision = np.append(np.full(r, strength), self.shift_precision)
-        common = map_logistic(
-            self.z[row], self.reward[row, arm], offset=self.offset[row, arm], weight=self.weight[row, arm],
-            precision=precision, tolerance=tolerance,
+        # The arms' own shifts are fitted beside the common move: else the arm with most outcomes would take all others
+        # with it, and one that turned out worse than believed would pull down those that were hardly tried.
+        arms = self.reward.shape[1]
+        shifts = np.eye(arms)[arm]
+        both = map_logistic(
+            np.column_stack([self.z[row], shifts]), self.reward[row, arm], offset=self.offset[row, arm],
+            weight=self.weight[row, arm], precision=np.append(precision, np.full(arms, self.shift_precision)),
+            tolerance=tolerance,
         )  # fmt: skip
+        common = both[: r + 1]
         moves = np.tile(common, (self.reward.shape[1], 1))
         for a in range(self.reward.shape[1]):
             mine = np.flatnonzero(known[:, a])

@@ -141,6 +141,19 @@ def test_recalibration_keeps_able_and_weak_arms_apart(shipped):
     assert quality.mean(axis=0) == pytest.approx(judged.mean(axis=0), abs=0.02)
 
 
+def test_an_arm_hardly_tried_is_not_pulled_down_by_another_that_disappoints(shipped):
+    log = world(shipped, 800)
+    rng = np.random.default_rng(1)
+    judged = np.column_stack([np.full(800, np.nan), (rng.random(800) < 0.35).astype(float)])
+    judged[::200] = [[1.0, np.nan], [0.0, np.nan], [1.0, np.nan], [0.0, np.nan]]
+    log = labelled(judged, embeddings=log.embeddings, surface=log.surface, arms=("small", "large"))
+    before = shipped.predict(log.embeddings, log.surface, ARMS).quality.mean(axis=0)
+    after = fit(shipped, ARMS, log, version="r0001").router.predict(log.embeddings, log.surface, ARMS).quality
+    assert before[1] > before[0] + 0.1
+    assert after[:, 1].mean() == pytest.approx(0.35, abs=0.03)
+    assert after[:, 0].mean() > 0.3, "four outcomes, half of them good"
+
+
 def test_prompts_like_those_fitted_on_are_not_strange(shipped):
     """A user whose prompts lie far from the public ones: after the fit only a few of them may look strange."""
     rng = np.random.default_rng(0)
