@@ -8,9 +8,10 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
 
 from scrimp.profiles.errors import ExitCode, ScrimpError
+
+from .parser import Group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,7 @@ Examples:
 """
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(Group):
     """A group that imports a command's module only when the command is wanted."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -65,11 +66,10 @@ class LazyGroup(TyperGroup):
         del ctx
         return command(cmd_name)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of commands, importing none."""
+    def summaries(self, ctx: Any) -> list[tuple[str, str]]:
+        """Return the commands' names and lines, importing none."""
         del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        return list(COMMANDS.items())
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Refuse an unknown command, naming the nearest."""

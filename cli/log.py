@@ -16,7 +16,7 @@ from scrimp.profiles.money import format_usd
 from . import session
 from .complete import complete_arms
 from .options import JsonOption
-from .parser import new_app
+from .parser import Group, new_app
 from .result import Column, Result, Table, emit, say, write_out
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = new_app(
-    "What was asked, why an arm was chosen, and what came of it.",
     epilog="""\b
 Examples:
-  scrimp log                        the last requests
+  scrimp log                        the last requests; takes the options of `log list`
+  scrimp log -n 5 --days 1
   scrimp log search "unit tests"    full text of prompts and answers
   scrimp log show last              one request with its whole decision
   scrimp log export > log.jsonl
@@ -106,12 +106,18 @@ TagFilter = Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="On
 Days = Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last so many days.")]
 
 
-@app.callback(invoke_without_command=True)
-def log(ctx: typer.Context, json: JsonOption = False) -> int:
+class _Listing(Group):
+    """A group that lists when no subcommand is named: `log -n 5` is `log list -n 5`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put `list` before options that come first."""
+        bare = not args or (args[0].startswith("-") and args[0] not in ("-h", "--help"))
+        return super().parse_args(ctx, ["list", *args] if bare else args)
+
+
+@app.callback(cls=_Listing)
+def log() -> None:
     """Show what was asked, why an arm was chosen, and what came of it."""
-    if ctx.invoked_subcommand is None:
-        return _list(None, 20, None, None, None, None, json)
-    return 0
 
 
 @app.command("list")

@@ -5,8 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-__all__ = ["new_app"]
+__all__ = ["Group", "new_app"]
+
+
+class Group(TyperGroup):
+    """A group whose help page says in a whole sentence what each of its commands does."""
+
+    def summaries(self, ctx: Any) -> list[tuple[str, str]]:
+        """Return the commands' names, in the order of the help page, with a sentence on each."""
+        named = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        return [(name, each.get_short_help_str(1000)) for name, each in named if each and not each.hidden]
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(self.summaries(ctx))
 
 
 def new_app(help: str | None = None, *, epilog: str | None = None, group: bool = False) -> typer.Typer:  # noqa: A002 - Typer's own word
@@ -21,6 +36,7 @@ def new_app(help: str | None = None, *, epilog: str | None = None, group: bool =
     """
     texts: dict[str, Any] = {name: text for name, text in (("help", help), ("epilog", epilog)) if text is not None}
     return typer.Typer(
+        cls=Group,
         **texts,  # a None here would hide the callback's own docstring
         no_args_is_help=group,
         add_completion=False,

@@ -194,6 +194,7 @@ def test_log_lists_searches_exports_and_forgets(scrimp, profile, home):
     for text in ("the quick brown fox", "a lazy dog", 'quotes " AND * NEAR('):
         ask_json(scrimp, "-p", path, text)
     assert len(json.loads(scrimp("log", "--json").out)["rows"]) == 3
+    assert len(json.loads(scrimp("log", "-n", "2", "--json").out)["rows"]) == 2
     found = json.loads(scrimp("log", "search", "quick fox", "--json").out)["rows"]
     assert [row["prompt"] for row in found] == ["the quick brown fox"]
     assert json.loads(scrimp("log", "search", '" AND * NEAR(', "--json").out)["rows"]
