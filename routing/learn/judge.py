@@ -64,7 +64,7 @@ class Judgement:
         Share of the changed decisions that go where the log has no support.
     values
         Quality, cost and utility of the current router, the new one, the best single arm and a random mix at the new
-        router's shares.
+        router's shares; `quality_snips` is quality by self-normalised weights, beside the doubly robust one.
     neediest
         The arm whose outcomes are most wanting.
     expected_gain, expected_se
@@ -245,7 +245,20 @@ def _values(
                 ("quality", quality), ("cost_usd", paid), ("utility_usd", pool.wtp_usd * quality - paid),
             )
         }  # fmt: skip
+        out[name]["quality_snips"] = _self_normalised(policy, log, rng)
     return out, best
+
+
+def _self_normalised(policy: Floats, log: Labelled, rng: np.random.Generator) -> Estimate:
+    """Return SNIPS over cells, sum w r / sum w with w = pi / p where an outcome was seen: no model of quality."""
+    shown = ~np.isnan(log.judged) & (log.chance >= FLOOR)
+    weight = np.divide(policy, log.chance, out=np.zeros_like(policy), where=shown)
+    top, bottom = (weight * np.where(shown, log.judged, 0.0)).sum(axis=1), weight.sum(axis=1)
+    total = float(bottom.sum())
+    if total <= 0.0:
+        return Estimate(np.nan, np.nan, np.nan, len(log), 0.0)
+    low, high = bootstrap(top, bottom, rng=rng, n_resamples=400)
+    return Estimate(float(top.sum()) / total, low, high, len(log), effective_size(bottom))
 
 
 def _bootstrapped(values: Floats, ess: float, rng: np.random.Generator) -> Estimate:

@@ -61,6 +61,23 @@ def test_without_support_it_refuses_and_names_the_arm(epsilon):
     assert "audit" in " ".join(verdict.reasons)
 
 
+def test_values_by_weights_alone_stand_beside_the_doubly_robust_ones():
+    rng = np.random.default_rng(0)
+    log, views = trial(rng, n=600, gain=0.05, changed=0.3)
+    values = compare(log, views, pool(), rng=rng).values
+    for name in ("current", "new", "best single"):
+        assert values[name]["quality_snips"].value == pytest.approx(values[name]["quality"].value), "all is known"
+    log, views = trial(rng, n=4000, gain=0.05, changed=0.3, epsilon=0.4, near_tie=False)
+    new = compare(log, views, pool(), rng=rng).values["new"]
+    assert new["quality_snips"].low < 0.775 < new["quality_snips"].high
+    assert new["quality_snips"].value == pytest.approx(new["quality"].value, abs=0.03)
+    nothing = labelled(np.full((50, 2), np.nan))
+    part = Views(
+        *(each[:50] for each in (views.current, views.new, views.current_quality, views.new_quality)), np.zeros((50, 2))
+    )
+    assert np.isnan(compare(nothing, part, pool(), rng=rng).values["new"]["quality_snips"].value)
+
+
 def test_few_outcomes_are_refused_with_how_many_more():
     log, views = trial(np.random.default_rng(0), n=60)
     verdict = judge_gain(compare(log, views, pool(), rng=np.random.default_rng(0)), n_tests=0)
