@@ -12,7 +12,7 @@ from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
 
 from . import session
-from .explain import decision_blocks, decision_line, steps_table
+from .explain import basis_reasons, decision_blocks, decision_line, steps_table
 from .result import Result, emit, say, write_out
 from .stdin import read_stdin
 
@@ -181,7 +181,8 @@ def answer_request(
     else:
         decision = asker.decide(request, context)
     if explain:
-        emit_stderr(decision_blocks(decision))
+        rests_on = (f"{name} is {why}" for name, why in basis_reasons(asker.decider).items())
+        emit_stderr((*decision_blocks(decision), *rests_on))
     if dry_run:
         return emit(Result(data=decision.to_dict(), blocks=(decision_line(decision),)), as_json=as_json)
     printer = _Printer() if stream and (plan is None or plan.single) else None

@@ -11,9 +11,9 @@ from .result import Column, Table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scrimp.routing.decide import Decision
+    from scrimp.routing.decide import Decider, Decision
 
-__all__ = ["decision_blocks", "decision_line", "neighbour_table", "steps_table"]
+__all__ = ["basis_reasons", "decision_blocks", "decision_line", "neighbour_table", "steps_table"]
 
 
 def _usd(usd: float | None) -> str:
@@ -216,3 +216,13 @@ def neighbour_table(near: Sequence[Mapping[str, Any]]) -> Table:
         rows,
         title="nearest in the log",
     )
+
+
+def basis_reasons(decider: Decider) -> dict[str, str]:
+    """Return on what each arm's quality rests."""
+    from scrimp.routing.learned import LearnedRouter
+
+    router = decider.router
+    if not isinstance(router, LearnedRouter):
+        return {info.name: "uncalibrated: a guess from tier and price" for info in decider.infos}
+    return dict(zip((info.name for info in decider.infos), router.reasons(decider.infos), strict=True))

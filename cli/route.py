@@ -14,7 +14,7 @@ import typer
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, UsageError
 
 from . import session
-from .explain import decision_blocks, decision_line
+from .explain import basis_reasons, decision_blocks, decision_line
 from .options import (
     ArmOption,
     JsonOption,
@@ -75,6 +75,9 @@ def route(
     exact: Annotated[
         bool, typer.Option("--exact-tokens", help="Also count the prompt with the arms' own public tokenisers.")
     ] = False,
+    explain: Annotated[
+        bool, typer.Option("-x", "--explain", help="Also say on what each arm's quality rests: calibrated, or a prior.")
+    ] = False,
     json: JsonOption = False,
     seed: SeedOption = None,
 ) -> int:
@@ -104,6 +107,10 @@ def route(
     decision = _one(decider, ledger, _text(prompt or []), wishes, needs, rng)
     data = decision.to_dict()
     blocks = decision_blocks(decision)
+    if explain:
+        reasons = basis_reasons(decider)
+        data["quality_rests_on"] = reasons
+        blocks = (*blocks, *(f"{name} is {why}" for name, why in reasons.items()))
     if exact:
         counts = _exact(decider, _text(prompt or []))
         data["exact_input_tokens"] = counts

@@ -215,6 +215,40 @@ class LearnedRouter:
                 ability[j] = prior["ability_small"]
         return ability
 
+    def reasons(self, arms: Sequence[ArmInfo]) -> list[str]:
+        """Return why each arm's quality is what `predict` says it is: `calibrated`, or `prior` and on what ground."""
+        unknown = [arm.model for arm in arms if arm.reasoning or self.known(arm.model) is None]
+        layered = [arm.name for arm in arms if self.layer(arm) is not None]
+        found = []
+        for arm in arms:
+            layer, known = self.layer(arm), None if arm.reasoning else self.known(arm.model)
+            if layer is not None:
+                kind = "calibrated" if layer.calibrated else "prior"
+                found.append(f"{kind}: moved by {layer.n_outcomes:,} outcomes of your own")
+            elif known is not None and not unknown and not layered:
+                found.append(f"calibrated: it has a head of its own, learnt from {self.models[known]}")
+            elif known is not None:
+                other = f"{layered[0]} was learnt from your outcomes" if layered else f"{unknown[0]} is not"
+                found.append(
+                    f"prior: the ability of {self.models[known]} is known, but {other}, and arms are compared alike"
+                )
+            else:
+                model = (
+                    f"{arm.model} thinks before it answers"
+                    if arm.reasoning
+                    else f"{arm.model} is not in the training data"
+                )
+                if PLACED + canonical_name(arm.model) in self.prior:
+                    ground = "its ability is that of probes made before this router shipped"
+                elif arm.tier is not None:
+                    ground = f"its ability is that of its tier, {arm.tier}"
+                elif arm.output_usd_per_mtok:
+                    ground = "its ability is guessed from its price beside the others'"
+                else:
+                    ground = "with neither tier nor price it is taken for a small one"
+                found.append(f"prior: {model}; {ground} (`scrimp probe {arm.name}` finds it out)")
+        return found
+
     def distance_quantile(self, embeddings: NDArray[np.float32], surface: Floats) -> Floats:
         """Return `(n,)` in [0, 1]: the quantile of a prompt's distance among prompts of held-out sources.
 

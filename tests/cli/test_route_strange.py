@@ -78,3 +78,20 @@ def test_another_language_is_less_sure_than_english(scrimp, known):
         assert decision["ood"] > usual["ood"], name
         assert max(arm["quality"] for arm in decision["arms"]) < 0.85, name
         assert min(widths(decision)) > max(widths(usual)), name
+
+
+def test_explain_says_on_what_quality_rests(scrimp, known, profile):
+    said = scrimp("route", "-p", known, "--explain", "What is 2 + 2?").out
+    assert "mini is calibrated: it has a head of its own, learnt from gpt-4o-mini-2024-07-18" in said
+    mixed = known.with_name("mixed.toml")
+    mixed.write_text(
+        known.read_text().replace('"known"', '"mixed"')
+        + '[[arms]]\nname = "new"\nmodel = "acme/new-1"\ntier = "medium"\nprice = { input_usd_per_mtok = 1, output_usd_per_mtok = 2 }\n'
+    )
+    data = json.loads(scrimp("route", "-p", mixed, "--explain", "--json", "What is 2 + 2?").out)
+    assert data["quality_rests_on"]["mini"].startswith("prior: the ability of gpt-4o-mini-2024-07-18 is known")
+    assert (
+        "acme/new-1 is not in the training data; its ability is that of its tier, medium"
+        in data["quality_rests_on"]["new"]
+    )
+    assert {arm["basis"] for arm in data["arms"]} == {"prior"}
