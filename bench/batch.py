@@ -182,7 +182,9 @@ def llm(args):
             _, wall, _ = batch(folder, url, rows_file(folder, args.rows))
             ours = args.rows / wall
     print(f"llm under xargs -P 8: {theirs:.2f} rows/s; scrimp batch: {ours:.2f}, start-up and all")
-    print(f"answered by llm: {n_answered} of {args.rows}; the rest failed: {(done.stderr.splitlines() or ['-'])[-1]}")
+    print(
+        f"answered by llm: {n_answered} of {args.rows}; its exit {done.returncode}, {(done.stderr.splitlines() or ['-'])[-1]}"
+    )
     print(f"ratio over {args.rows} rows: {ours / theirs:.1f}")
 
 
