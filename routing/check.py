@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.schema import Check as NamedCheck
 
-__all__ = ["NOTHING", "SHOWN", "BaseCheck", "Check", "Given", "Outcome", "Verdict", "make_check", "run_checks", "worst"]
+__all__ = [
+    "NOTHING",
+    "SHOWN",
+    "BaseCheck",
+    "Check",
+    "Given",
+    "Outcome",
+    "Verdict",
+    "make_check",
+    "problem_of",
+    "run_checks",
+    "worst",
+]
 
 Outcome = Literal["pass", "fail", "abstain"]
 
@@ -96,10 +108,6 @@ class Check(Protocol):
         """Return the verdict on an answer."""
         ...
 
-    def problem(self, answer: str, given: Given = NOTHING) -> str | None:
-        """Return what is wrong with an answer, or None when it does not fail."""
-        ...
-
 
 class BaseCheck:
     """What checks have in common: `test` from one method that says what is wrong."""
@@ -111,13 +119,6 @@ class BaseCheck:
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""
         raise NotImplementedError
-
-    def problem(self, answer: str, given: Given = NOTHING) -> str | None:
-        """Return what is wrong with an answer, or None when it does not fail."""
-        if not answer.strip():
-            return EMPTY
-        verdict = self.test(answer, given)
-        return (verdict.evidence or f"the answer fails {self.name}") if verdict.failed else None
 
     def passed(self, evidence: str = "", score: float | None = None) -> Verdict:
         """Return a pass."""
@@ -149,6 +150,14 @@ def run_checks(checks: Sequence[Check], answer: str, given: Given = NOTHING) -> 
         except (OSError, RecursionError, MemoryError, ValueError, ArithmeticError, LookupError) as error:
             verdicts.append(Verdict(check.name, "abstain", f"the check itself failed: {type(error).__name__}"))
     return tuple(verdicts)
+
+
+def problem_of(verdicts: Sequence[Verdict]) -> str | None:
+    """Return what the first failed check found wrong, or None where none failed."""
+    for verdict in verdicts:
+        if verdict.failed:
+            return verdict.evidence or f"the answer fails {verdict.check}"
+    return None
 
 
 def worst(verdicts: Sequence[Verdict]) -> Outcome:

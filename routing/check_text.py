@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from scrimp.profiles.errors import UsageError
 
-from .check import NOTHING, SHOWN, BaseCheck, Check, Given, Outcome, Verdict, read_range
+from .check import NOTHING, SHOWN, BaseCheck, Check, Given, Outcome, Verdict, problem_of, read_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -686,7 +686,7 @@ class InstructionsCheck(BaseCheck):
         checks = instructions_in(given.prompt)
         if not checks:
             return self.abstained("the prompt has no instruction that can be verified")
-        problems = [problem for check in checks if (problem := check.problem(answer)) is not None]
+        problems = [problem for check in checks if (problem := problem_of([check.test(answer)])) is not None]
         score = 1.0 - len(problems) / len(checks)
         if problems:
             return self.failed("; ".join(problems), score)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.routing import budget
 from scrimp.routing.ask import Ask, attempt_row, request_row
-from scrimp.routing.check_log import label_weight
-from scrimp.routing.history import add_label
+from scrimp.routing.check import problem_of
+from scrimp.routing.check_log import write_labels
 from scrimp.routing.ledger import instant
 from scrimp.routing.prices import check_usage
 
@@ -16,8 +16,9 @@ from .money import Money, caps_of, money_left
 from .output import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from scrimp.routing.check import Verdict
     from scrimp.routing.decide import Decider
     from scrimp.routing.dispatch import CallError, Reply
     from scrimp.routing.ledger import Ledger
@@ -283,15 +284,15 @@ class Books:
         reservation: budget.Reservation,
         reply: Reply,
         *,
-        problem: str | None,
+        verdicts: Sequence[Verdict],
         checked: bool,
     ) -> tuple[Result, int | None]:
         """Write an answer down: journal first, then money and row in one transaction.
 
         Parameters
         ----------
-        problem
-            What a check found wrong with it.
+        verdicts
+            What the checks run so far said.
         checked
             False when a check has yet to be run.
 
@@ -304,6 +305,7 @@ class Books:
         cost, usage_status = self._cost(lane, option, reply.usage, reply.usage_status)
         usage = reply.usage if usage_status == "reported" else None
         self._charge(job, cost, reservation.bound_nano)
+        problem = problem_of(verdicts)
         result = Result(
             job.row.n,
             job.row.id,
@@ -358,13 +360,20 @@ class Books:
                 same=same,
                 span=span,
             )
-            if self.settings.checks and checked:
-                self.label(result)
+            if checked:
+                self.label(result, verdicts)
 
         await self.scribe.submit(write, runs.entry(result, late, state=state))
         return result, cost
 
-    async def file(self, result: Result, *, same: bytes | None = None, error_of: Job | None = None) -> None:
+    async def file(
+        self,
+        result: Result,
+        *,
+        same: bytes | None = None,
+        error_of: Job | None = None,
+        verdicts: Sequence[Verdict] = (),
+    ) -> None:
         """Write a result down that no call is to be settled for.
 
         Parameters
@@ -373,6 +382,8 @@ class Books:
             What equal rows find it by.
         error_of
             The row that got no answer: the log's request is closed too.
+        verdicts
+            What the checks said, to be labels of the answer.
         """
 
         def write(span: Span | None) -> None:
@@ -392,23 +403,19 @@ class Books:
             if error_of is not None and error_of.logged and self.settings.keep != "money":
                 values: dict[str, object] = {"status": "failed", "error": result.error}
                 self.ledger.update("requests", ("id", error_of.decision.id), values)
-            if self.settings.checks and result.source == "asked" and result.answer is not None:
-                self.label(result)
+            self.label(result, verdicts)
 
         await self.scribe.submit(write, runs.entry(result))
 
-    def label(self, result: Result) -> None:
-        """Tell the log what the checks found, with the weight of the one that says most: the router learns from it."""
-        passed = result.status == "ok"
-        weights = [label_weight(check.kind, passed=passed) for check in self.settings.checks]
+    def label(self, result: Result, verdicts: Sequence[Verdict]) -> None:
+        """Tell the log what each check found: the router learns from it."""
         if self.settings.keep != "money" and result.decision_id is not None and result.arm is not None:
-            add_label(
+            write_labels(
                 self.ledger,
-                request_id=result.decision_id,
-                arm=result.arm,
-                reward=1.0 if passed else 0.0,
-                source="check",
-                weight=max(weights, default=1.0),
+                result.decision_id,
+                result.arm,
+                verdicts,
+                {check.name: check.kind for check in self.settings.checks},
                 at=instant(self.clock()),
-                note=result.error,
+                keep_evidence=self.settings.keep == "all",
             )

@@ -14,7 +14,7 @@ from scrimp.profiles.errors import BudgetRefusedError, ScrimpError
 from scrimp.profiles.money import NANO
 from scrimp.routing import budget
 from scrimp.routing.backoff import Backoff
-from scrimp.routing.check import Given
+from scrimp.routing.check import Given, problem_of, run_checks
 
 from .books import Books
 from .gates import ProviderGate
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from scrimp.profiles.schema import Arm
+    from scrimp.routing.check import Verdict
     from scrimp.routing.decide import Decider
     from scrimp.routing.dispatch import Call, CallError, Reply
     from scrimp.routing.ledger import Ledger
@@ -513,10 +514,9 @@ class Engine:
     async def _settle(self, job: Job, lane: Lane, reservation: budget.Reservation, reply: Reply) -> None:
         """Write an answer down, run what checks take time, and keep it for others."""
         option = job.option
-        problem, slow = self._check(reply.text, Given(job.row.prompt.text, reply.finish_reason))
-        result, cost = await self.books.settle(
-            job, lane, reservation, reply, problem=problem, checked=not slow or problem is not None
-        )
+        given = Given(job.row.prompt.text, reply.finish_reason)
+        verdicts, slow = self._check(reply.text, given)
+        result, cost = await self.books.settle(job, lane, reservation, reply, verdicts=verdicts, checked=not slow)
         if cost is not None and option.cost_nano:
             self.planner.learn(option.arm, predicted_usd=forecast(option).mean, true_usd=cost / NANO)
             if cost > reservation.bound_nano:
@@ -525,37 +525,36 @@ class Engine:
                     f"{option.arm} charged above its enforced bound: suspended until "
                     f"`scrimp models resume {option.arm}`"
                 )
-        if slow and problem is None:
-            result = await self._check_slowly(result, job.same if lane.is_steady(job) else None)
+        if slow:
+            result = await self._check_slowly(result, given, verdicts, job.same if lane.is_steady(job) else None)
         if self.cache is not None and result.status == "ok" and reply.finish_reason == "stop":
             self.cache.put(self._cache_key(job, lane), result)
         await self._done(job, result)
 
-    def _check(self, answer: str, given: Given) -> tuple[str | None, bool]:
-        """Return what quick checks say of an answer, and whether slow ones are to follow."""
-        for check in self.settings.checks:
-            if not check.slow and (problem := check.problem(answer, given)) is not None:
-                return problem, False
-        return None, any(check.slow for check in self.settings.checks)
+    def _check(self, answer: str, given: Given) -> tuple[tuple[Verdict, ...], bool]:
+        """Return the verdicts of the quick checks, and whether slow ones are to follow."""
+        verdicts = run_checks([check for check in self.settings.checks if not check.slow], answer, given)
+        slow = any(check.slow for check in self.settings.checks)
+        return verdicts, slow and problem_of(verdicts) is None
 
-    async def _check_slowly(self, result: Result, same: bytes | None) -> Result:
+    async def _check_slowly(
+        self, result: Result, given: Given, verdicts: tuple[Verdict, ...], same: bytes | None = None
+    ) -> Result:
         """Run the checks that take time, and write the row's true end."""
+        slow = [check for check in self.settings.checks if check.slow]
         async with self._slow_checks:
-            for check in self.settings.checks:
-                if check.slow:
-                    problem = await asyncio.to_thread(check.problem, result.answer or "")
-                    if problem is not None:
-                        result = replace(result, status="failed", error=problem)
-                        break
-
-        await self.books.file(result, same=same)
+            verdicts += await asyncio.to_thread(run_checks, slow, result.answer or "", given)
+        problem = problem_of(verdicts)
+        if problem is not None:
+            result = replace(result, status="failed", error=problem)
+        await self.books.file(result, same=same, verdicts=verdicts)
         return result
 
     async def _finish_checks(self) -> None:
-        """Run the checks that a kill left undone: their answers are here already."""
+        """Run the checks that a kill left undone: their answers are here already, and had passed the quick ones."""
         for span in self.recovered.unchecked if self.recovered is not None else ():
-            result = await self._check_slowly(result_of(self.journal.read(*span)), None)
-            self._count(result)
+            result = result_of(self.journal.read(*span))
+            self._count(await self._check_slowly(result, Given("", result.finish_reason), ()))
 
     async def _end(self, job: Job, status: Status, *, arm: str | None = None, error: str) -> None:
         """Write down a row that got no answer."""
@@ -623,8 +622,8 @@ class Engine:
         found = self.cache.get(self._cache_key(job, lane), now=self.clock())
         if found is None:
             return False
-        problem, slow = self._check(found.answer or "", Given(job.row.prompt.text))
-        if problem is not None or slow:
+        verdicts, slow = self._check(found.answer or "", Given(job.row.prompt.text))
+        if problem_of(verdicts) is not None or slow:
             return False
         result = await self._take_over(job, replace(found, arm=lane.arm.name, source="cache"))
         await self._serve(job, result)

@@ -325,9 +325,12 @@ def test_checks_know_the_prompt_and_weigh_as_they_do_in_ask(scrimp, profile, pro
     assert scrimp("batch", prompts, "-o", out, "-p", profile(small="say@text=well_well_well"), *flags).code == 6
     (row,) = rows_of(out)
     assert "3 words" in row["error"]
-    (label,) = json.loads(scrimp("log", "show", row["decision_id"], "--json").out)["labels"]
-    assert label["reward"] == 0.0
-    assert 0.9 <= label["weight"] < 1.0
+    labels = {
+        label["note"].partition(":")[0]: label
+        for label in json.loads(scrimp("log", "show", row["decision_id"], "--json").out)["labels"]
+    }
+    assert {note: label["reward"] for note, label in labels.items()} == {"instructions": 0.0, "has": 1.0}
+    assert 0.9 <= labels["instructions"]["weight"] < 1.0
 
 
 def test_a_schema_and_a_pattern_are_checked(scrimp, profile, prompts, out):

@@ -18,7 +18,7 @@ from scrimp.routing.batch.choosing import Chooser, NoEmbedder
 from scrimp.routing.batch.engine import Engine, Settings, Stats
 from scrimp.routing.batch.output import Journal, result_of
 from scrimp.routing.batch.rows import Source, good_rows, scan
-from scrimp.routing.check import make_check
+from scrimp.routing.check import Verdict, make_check
 from scrimp.routing.decide import Decider, Wishes
 from scrimp.routing.dispatch import Reply
 from scrimp.routing.faults import CallError
@@ -547,10 +547,10 @@ def test_a_slow_check_runs_when_the_answer_is_safe(world):
         def __init__(self):
             self.seen = []
 
-        def problem(self, text):
+        def test(self, text, _given):
             (row,) = world.ledger.rows("SELECT status FROM batch_rows WHERE run_id = 'run1' AND n = 0")
             self.seen.append(row["status"])
-            return "bad" if text == "b" else None
+            return Verdict("slow", "fail" if text == "b" else "pass", "bad" if text == "b" else "")
 
     check = Slow()
     results = world.rows("b").go(lambda call: answer(call.messages[-1]["content"]), arm="small", checks=(check,))
@@ -566,10 +566,10 @@ def test_a_kill_before_the_check_asks_nothing_again(world):
         def __init__(self, verdict):
             self.verdict = verdict
 
-        def problem(self, _text):
+        def test(self, _text, _given):
             if isinstance(self.verdict, Exception):
                 raise self.verdict
-            return self.verdict
+            return Verdict("slow", "pass" if self.verdict is None else "fail", self.verdict or "")
 
     world.rows("a")
     with pytest.raises(RuntimeError):

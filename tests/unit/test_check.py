@@ -10,7 +10,7 @@ import pytest
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.schema import Check as NamedCheck
 from scrimp.routing.agreement import AgreeCheck, agreement, final_number, groups, normalise, sigma, vote
-from scrimp.routing.check import Given, make_check, read_range, run_checks, worst
+from scrimp.routing.check import Given, make_check, problem_of, read_range, run_checks, worst
 from scrimp.routing.check_process import code_in
 from scrimp.routing.check_text import PatternCheck, SchemaCheck, instructions_in
 from scrimp.routing.judge import JudgeCheck, judge_prompt, read_score
@@ -63,7 +63,7 @@ CASES = [
 def test_each_check_passes_fails_or_abstains(spec, answer, outcome):
     verdict = make_check(spec, {}).test(answer)
     assert verdict.outcome == outcome, verdict
-    assert (make_check(spec, {}).problem(answer) is not None) == (outcome == "fail")
+    assert (problem_of([verdict]) is not None) == (outcome == "fail")
     if outcome == "fail":
         assert verdict.evidence
 
