@@ -30,7 +30,7 @@ class VectorCache:
     """An embedder with a memory: one file per embedder, of records (hash of the text, vector).
 
     Records are only appended, each chunk by one write. What does not look like a unit vector is not believed, and a
-    file that does not end with a record is begun anew. A folder that cannot be written means that nothing is remembered.
+    file that does not end with a record is begun anew. Nothing is remembered in a folder that cannot be written.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from .layers import fit_layers
 from .metrics import aiq, apgr, brier, convex_hull, cost_save, cpt, ece, reliability, strong_call_curve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -684,6 +684,12 @@ def _verdict(lead: tuple[str, Estimate] | None, n: int) -> tuple[Verdict, str]:
     return "does not help", why
 
 
+def _mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of what is known, None where nothing is."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
 def mean_report(reports: Sequence[EvalReport]) -> EvalReport:
     """Return the means over reports of several seeds: each number with its standard deviation over them.
 
@@ -716,11 +722,16 @@ def mean_report(reports: Sequence[EvalReport]) -> EvalReport:
         name: None if value is None else float(np.mean([report.oracle[name] for report in reports]))
         for name, value in first.oracle.items()
     }
-    singles = tuple(
-        (name, None if cost is None else float(np.mean([report.singles[j][1] for report in reports])),
-         float(np.mean([report.singles[j][2] for report in reports])))
-        for j, (name, cost, _) in enumerate(first.singles)
-    ) if all(report.models == first.models for report in reports) else first.singles  # fmt: skip
+    singles = first.singles
+    if all(report.models == first.models for report in reports):
+        singles = tuple(
+            (
+                name,
+                _mean(report.singles[j][1] for report in reports),
+                float(np.mean([r.singles[j][2] for r in reports])),
+            )
+            for j, (name, _, _) in enumerate(first.singles)
+        )
     return replace(
         first,
         rows=tuple(rows),
