@@ -9,6 +9,7 @@ agreement and the judge need calls of their own, which the plan of a cascade mak
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
@@ -109,16 +110,16 @@ class Check(Protocol):
         ...
 
 
-class BaseCheck:
+class BaseCheck(ABC):
     """What checks have in common: `test` from one method that says what is wrong."""
 
     name: str = ""
     kind: str = ""
     slow: bool = False
 
+    @abstractmethod
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""
-        raise NotImplementedError
 
     def passed(self, evidence: str = "", score: float | None = None) -> Verdict:
         """Return a pass."""
