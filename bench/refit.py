@@ -3,6 +3,7 @@
 PART is one of
   replay     OUTCOMES_DIR replayed as a live log: prompts in order, only the drawn arm's score revealed, weekly refits
   simulate   known truths: coverage of the estimators, power and error of the gate, a year of weekly refits
+  whole      known truths: whole refits (fit and test) of 2,000 prompts, every arm's outcome known
   scale      100,000 prompts x 10 arms, time and memory of one refit
 
 OUTCOMES_DIR/eval is read: files that measure. They are replayed as if they were one user's log; nothing learnt from them is
@@ -34,7 +35,7 @@ from scrimp.routing.learn.decisions import Pool, predict_in_parts
 from scrimp.routing.learn.gate import error_for_test, judge_gain
 from scrimp.routing.learn.judge import compare
 from scrimp.routing.learn.labelled import Labelled
-from scrimp.routing.learn.offpolicy import bootstrap, cells_of_log, cross_fitted, dr, ips, snips
+from scrimp.routing.learn.offpolicy import bootstrap, cells_of_log, cross_fitted, dr, ips, quantile_t, snips
 from scrimp.routing.learn.outcomes import read_outcomes
 from scrimp.routing.learn.refit import refit
 from scrimp.routing.predict import SHIPPED, ArmInfo, load_router
@@ -197,6 +198,8 @@ def one_seed(truth, bench, order, seed, args):
         ("and 5% audited", False, 0.05),
         ("full information", True, 0.0),
     ):
+        if name not in args.lives:
+            continue
         found[name], verdicts = live(
             log, bench, shipped, epsilon=args.epsilon, full=full, seed=seed, week=args.week, audits=audits
         )
@@ -216,7 +219,11 @@ def replay(args):
             with ProcessPoolExecutor(args.jobs) as jobs:
                 lives = list(
                     jobs.map(
-                        one_seed, *zip(*((truth, bench, order, seed, args) for seed in range(args.seeds)), strict=True)
+                        one_seed,
+                        *zip(
+                            *((truth, bench, order, seed, args) for seed in range(args.first, args.first + args.seeds)),
+                            strict=True,
+                        ),
                     )
                 )
             for rows, found, words in lives:
@@ -233,6 +240,8 @@ def replay(args):
             quarters = np.array_split(np.arange(n), 4)
             rng = np.random.default_rng(0)
             for name in NAMES:
+                if not curves[name]:
+                    continue
                 values = np.array(curves[name])
                 each = " ".join(f"{values[:, q].mean():5.1f}" for q in quarters)
                 gain = np.mean(by_prompt[name], axis=0) - np.mean(by_prompt["shipped"], axis=0)
@@ -245,6 +254,11 @@ def replay(args):
                 }
                 print(f"  {name:17s} {values.mean():5.1f}  by quarter {each}  over shipped {gain.mean():+5.1f} "
                       f"[{low:+.1f}, {high:+.1f}], last quarter {last:+5.1f}  {words or ''}", flush=True)  # fmt: skip
+                each = (values - np.array(curves["shipped"])).mean(axis=1)
+                if name in NAMES[1:4]:
+                    print(f"  {'':17s} by seed {' '.join(f'{gain:+.1f}' for gain in each)}"
+                          + (f", mean {each.mean():+.1f} +- {each.std(ddof=1) / len(each)**0.5 * quantile_t(0.025, len(each)):.1f}" if len(each) > 1 else ""),
+                          flush=True)  # fmt: skip
 
 
 def simulate(args):
@@ -318,6 +332,42 @@ def simulate(args):
     )
 
 
+def whole(args):
+    """Two arms that the router does not know, alike in price; each is the better one on one half of the prompts."""
+    rng = np.random.default_rng(0)
+    n, names = 2000, ("small", "large")
+    shipped = load_router(SHIPPED, Path("/nonexistent"))
+    w = shipped.weights
+    arms = tuple(ArmInfo(name=name, model=f"x/{name}", tier=name, output_limit=1000) for name in names)
+    bench = Pool(arms, np.full(2, 1e-6), np.full(2, 1e-6), np.zeros(2), wtp_usd=0.1)
+    later = np.arange(n * 3 // 4, n)
+    for gap in (0.0, 0.3, 0.4):
+        words: Counter = Counter()
+        gains, changes = [], []
+        for run in range(args.runs):
+            base = w.landmarks[rng.integers(0, len(w.landmarks), n)]
+            x = base + 0.5 * rng.normal(size=base.shape) / base.shape[1] ** 0.5
+            x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+            side = (x - w.centre) @ rng.normal(size=x.shape[1])
+            tilt = gap / 2 * np.tanh(2 * (side - side.mean()) / side.std())
+            q = np.column_stack([0.7 + tilt, 0.7 - tilt])
+            log = labelled((rng.random((n, 2)) < q).astype(float), embeddings=x, surface=np.tile(w.surface_mean, (n, 1)),
+                           arms=names, cost=np.full((n, 2), np.nan), output_tokens=np.full((n, 2), 100.0))  # fmt: skip
+            result = refit(log, shipped, shipped, bench, version="r1", seed=run)
+            words[result.verdict.word] += 1
+            part = log.take(later)
+            old, new = (
+                bench.decide(
+                    predict_in_parts(router, part.embeddings, part.surface, arms), part.input_tokens, part.feasible
+                )
+                for router in (shipped, result.fitted.router)
+            )
+            gains.append((q[later, new] - q[later, old]).mean())
+            changes.append((new != old).mean())
+        print(f"whole refits, 500 of 2,000 judged, arms apart by up to {gap:.0%}: true gain {np.mean(gains):+.1%} on "
+              f"{np.mean(changes):.0%} changed; promoted in {words['promoted']} of {args.runs} runs", flush=True)  # fmt: skip
+
+
 def scale(_args):
     rng = np.random.default_rng(0)
     n, m = 100_000, 10
@@ -348,10 +398,18 @@ def scale(_args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["replay", "simulate", "scale"])
+    parser.add_argument("part", choices=["replay", "simulate", "whole", "scale"])
     parser.add_argument("outcomes", type=Path, nargs="?")
     parser.add_argument("--cache", type=Path, default=Path("/tmp/scrimp-embeddings"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument(
+        "--lives",
+        nargs="+",
+        default=NAMES[1:4],
+        choices=NAMES[1:4],
+        help="what is lived through, beside the shipped router",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="seeds lived through at a time")
     parser.add_argument("--epsilon", type=float, default=0.05)
     parser.add_argument("--week", type=int, default=200, help="prompts a week")
@@ -362,7 +420,7 @@ def main():
     parser.add_argument("--years", type=int, default=400)
     args = parser.parse_args()
     print(json.dumps({"command": " ".join(sys.argv[1:]).replace(str(args.outcomes), "OUTCOMES_DIR")}))
-    {"replay": replay, "simulate": simulate, "scale": scale}[args.part](args)
+    {"replay": replay, "simulate": simulate, "whole": whole, "scale": scale}[args.part](args)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,14 @@ MIN_CHANGED: Final = 20
 PATIENCE: Final = 500
 """From this effective size, times the test's number, it is made anyway; below, only where it may show something."""
 
+FORESEEN: Final = {"direct": 1 / 2, "doubly robust": 2 / 3}
+"""A test is made once the new router foresees this share of the gain that the test could show.
+
+With 2/3, the first test has one chance in four of passing if the gain is the one foreseen. To wait for even odds takes
+months of one drawn arm's outcomes, in which a better router would have served; to test at once uses outcomes up for
+nothing. Where every arm's outcome is known, new ones are cheap.
+"""
+
 MAX_UNSUPPORTED: Final = 0.1
 """Share of the changed decisions that may lie where the log has no support; they count as no gain."""
 
@@ -242,14 +250,12 @@ def _usd(usd: float) -> str:
 def _too_early(j: Judgement, level: float) -> str | None:
     """Return why a test now would only waste outcomes and error, or None.
 
-    That is so where the gain that the new router itself foresees is less than what the test could show (half of that,
-    where every arm's outcome is known: then new outcomes are cheap). Neither number looks at the outcomes, so that
-    waiting is no peeking.
+    That is so where the gain that the new router itself foresees is less than a share of what the test could show
+    (`FORESEEN`). Neither number looks at the outcomes, so that waiting is no peeking.
     """
     if j.expected_gain is None or j.expected_se is None:
         return None
-    needed = quantile_t(level, j.n) * j.expected_se
-    needed *= 0.5 if j.method == "direct" else 1.0
+    needed = FORESEEN[j.method] * quantile_t(level, j.n) * j.expected_se
     if j.expected_gain >= needed:
         return None
     kept = f"the {j.n:,} fresh outcomes are kept for a later test"

@@ -1,10 +1,13 @@
 """The gate keeps its word: what is better passes, what is not does not, and luck does not add up."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from simulated_log import labelled, pool, trial
 
 from scrimp.routing.learn.gate import (
+    FORESEEN,
     bounds,
     certify,
     clopper_pearson_upper,
@@ -12,6 +15,7 @@ from scrimp.routing.learn.gate import (
     judge_gain,
 )
 from scrimp.routing.learn.judge import Views, compare
+from scrimp.routing.learn.offpolicy import quantile_t
 
 
 def words(runs, *, seed=0, n_tests=0, **setting):
@@ -91,6 +95,20 @@ def test_a_refusal_says_how_many_labels_would_show_it():
     assert verdict.word == "refused"
     assert verdict.tested
     assert "fresh labels" in verdict.reasons[1] or "more labels would only help" in verdict.reasons[1]
+
+
+@pytest.mark.parametrize("epsilon", [None, 0.9])
+def test_a_test_waits_until_it_may_show_what_is_foreseen(epsilon):
+    rng = np.random.default_rng(0)
+    log, views = trial(rng, n=450, gain=0.0, changed=0.3, epsilon=epsilon, near_tie=False)
+    judgement = compare(log, views, pool(), rng=rng, details=False)
+    assert judgement.method == ("direct" if epsilon is None else "doubly robust")
+    assert judgement.expected_se is not None
+    least = FORESEEN[judgement.method] * quantile_t(error_for_test(1), judgement.n) * judgement.expected_se
+    early = judge_gain(replace(judgement, expected_gain=0.98 * least), n_tests=0)
+    assert not early.tested
+    assert "too early" in early.reasons[0]
+    assert judge_gain(replace(judgement, expected_gain=1.02 * least), n_tests=0).tested
 
 
 def test_equal_decisions_are_no_change():
