@@ -112,7 +112,8 @@ class _Listing(Group):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put `list` before options that come first."""
         bare = not args or (args[0].startswith("-") and args[0] not in ("-h", "--help"))
-        return super().parse_args(ctx, ["list", *args] if bare else args)
+        completing = ctx.resilient_parsing
+        return super().parse_args(ctx, ["list", *args] if bare and not completing else args)
 
 
 @app.callback(cls=_Listing)

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from .cascade import SPREAD
-from .history import add_label
+from .history import TRUTH, add_label
 from .power import PRIORS, Observation, fit_spread, learn_power
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ __all__ = ["label_weight", "learned_powers", "learned_spread", "observations", "
 
 _RECENT: Final = 1_000
 """How many of the latest labelled answers are looked at: a check's power changes with what it is used for."""
-
-TRUTH: Final = ("rating", "import", "probe", "audit")
-"""Sources of labels that say how good an answer was without being a check themselves."""
 
 
 def label_weight(kind: str, *, passed: bool) -> float:

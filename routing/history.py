@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import UsageError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .ledger import Ledger
 
 __all__ = [
+    "TRUTH",
     "add_label",
     "attempts_of",
     "export",
@@ -27,6 +28,9 @@ __all__ = [
     "retire",
     "steps_of",
 ]
+
+TRUTH: Final = ("rating", "import", "probe", "audit")
+"""Sources of labels that say how good an answer was without being a check themselves."""
 
 _COLUMNS = (
     "id, created_at, command, profile, conversation_id, redo_of, system, prompt, answer, attachments, schema, "

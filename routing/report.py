@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import usd_from_nano
 
-from .check_log import TRUTH
+from .history import TRUTH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -1,6 +1,7 @@
 """What every test stands on: a home of its own, a loopback server, and the command line run in this process."""
 
 import os
+import signal
 import sys
 import textwrap
 from dataclasses import dataclass
@@ -117,6 +118,11 @@ def profile(home, server, tmp_path):
         return path
 
     return write
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background by a shell: what is started here would not see an interrupt either.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def environment(home: Path, **extra: str) -> dict[str, str]:
