@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -110,6 +111,7 @@ def test_ctrl_c_in_mid_stream_is_logged_as_spent(home, run, profile, server, beh
     while not server.chats and time.monotonic() < deadline:
         time.sleep(0.05)
     if behaviour == "hang-stream":
+        assert select.select([leader], [], [], 60)[0], "nothing was streamed"
         os.read(leader, 1)
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130, process.stderr.read()
