@@ -32,12 +32,13 @@ from simulated_log import labelled, pool, trial
 from scrimp.routing.context import approx_tokens, surface_matrix
 from scrimp.routing.embedding import Embedder
 from scrimp.routing.learn.decisions import Pool, predict_in_parts
-from scrimp.routing.learn.gate import error_for_test, judge_gain
-from scrimp.routing.learn.judge import compare
+from scrimp.routing.learn.gate import judge_gain
+from scrimp.routing.learn.judge import Views, compare
 from scrimp.routing.learn.labelled import Labelled
 from scrimp.routing.learn.offpolicy import bootstrap, cells_of_log, cross_fitted, dr, ips, quantile_t, snips
 from scrimp.routing.learn.outcomes import read_outcomes
 from scrimp.routing.learn.refit import refit
+from scrimp.routing.learn.sequential import Look
 from scrimp.routing.predict import SHIPPED, ArmInfo, load_router
 
 
@@ -139,6 +140,11 @@ def hidden(log, chosen, chance, asked):
     )  # fmt: skip
 
 
+def look_of(result):
+    v = result.verdict
+    return Look(v.information, v.alpha, v.spent, result.terms)
+
+
 def live(truth, bench, shipped, *, epsilon, full, seed, refits=True, week=200, audits=0.0):
     """Live through the log week by week; return each prompt's utility and the verdicts.
 
@@ -147,7 +153,8 @@ def live(truth, bench, shipped, *, epsilon, full, seed, refits=True, week=200, a
     """
     rng = np.random.default_rng(seed)
     n, m = truth.judged.shape
-    current, n_tests, watermark = shipped, 0, 0
+    current, watermark = shipped, 0
+    past: list[Look] = []
     chosen, chance = np.zeros(n, np.intp), np.zeros((n, m))
     asked = rng.random(n) < audits
     verdicts = []
@@ -165,13 +172,13 @@ def live(truth, bench, shipped, *, epsilon, full, seed, refits=True, week=200, a
         so_far = truth.take(np.arange(rows[-1] + 1))
         if not full:
             so_far = hidden(so_far, chosen[: len(so_far)], chance[: len(so_far)], asked[: len(so_far)])
-        result = refit(so_far, shipped, current, bench, version=f"r{start // week + 1:04d}", n_tests=n_tests,
+        result = refit(so_far, shipped, current, bench, version=f"r{start // week + 1:04d}", past=past,
                        watermark=watermark, seed=seed)  # fmt: skip
         verdicts.append(result.verdict.word)
         if result.verdict.tested:
-            n_tests, watermark = n_tests + 1, result.last_label
+            past.append(look_of(result))
         if result.promoted:
-            current, n_tests = result.fitted.router, 0
+            current, watermark, past = result.fitted.router, result.last_label, []
     rows = np.arange(n)
     return bench.wtp_usd * truth.judged[rows, chosen] - truth.cost_usd[rows, chosen], verdicts
 
@@ -295,7 +302,7 @@ def simulate(args):
         words: Counter = Counter()
         for _ in range(runs):
             log, views = trial(rng, **kw)
-            words[judge_gain(compare(log, views, bench, rng=rng, details=False), n_tests=0).word] += 1
+            words[judge_gain(compare(log, views, bench, rng=rng, details=False)).word] += 1
         return f"promoted in {words['promoted'] / runs:.1%} of {runs} runs"
 
     for gain in (0.05, 0.0, -0.02):
@@ -310,26 +317,29 @@ def simulate(args):
             for gain in (0.05, 0.0, -0.02):
                 print(f"drawn arm's outcome, 2,000 judged, epsilon {epsilon:.0%} {'among near ties' if near_tie else 'everywhere'}, gain {gain:+.0%}:",
                       share(n=2000, gain=gain, changed=0.3, epsilon=epsilon, near_tie=near_tie), flush=True)  # fmt: skip
-    years = 2000
-    for words, levels in (
-        ("error spent as here", [error_for_test(k) for k in range(1, 53)]),
-        ("5% each week", [0.05] * 52),
-    ):
-        lucky = (rng.random((years, 52)) < np.array(levels)).any(axis=1).mean()
-        print(f"exact tests, 52 a year, equal routers, {words}: {lucky:.1%} of {years} years", flush=True)
-    lucky = 0
-    for _ in range(args.years):
-        k = 0
-        for _ in range(52):
-            log, views = trial(rng, n=100, gain=0.0, changed=0.4)
-            verdict = judge_gain(compare(log, views, bench, rng=rng, details=False), n_tests=k)
-            k += verdict.tested
-            if verdict.word == "promoted":
-                lucky += 1
-                break
-    print(
-        f"52 weekly refits of equal routers, 100 fresh outcomes each: promoted by luck in {lucky / args.years:.1%} of {args.years} years"
-    )
+    for words, naive in (("error spent as here", False), ("5% each week", True)):
+        lucky = sum(lucky_year(rng, bench, naive=naive) for _ in range(args.years))
+        print(f"52 weekly refits of equal routers, 100 fresh outcomes each, {words}: promoted by luck in {lucky / args.years:.1%} "
+              f"of {args.years} years", flush=True)  # fmt: skip
+
+
+def lucky_year(rng, bench, *, naive):
+    """Return whether a year of weekly looks at a growing log promotes a router that is no better."""
+    year, seen = trial(rng, n=5200, gain=0.0, changed=0.4)
+    past: list[Look] = []
+    for week in range(1, 53):
+        n = 100 * week
+        part = Views(
+            *(each[:n] for each in (seen.current, seen.new, seen.current_quality, seen.new_quality, seen.cost_usd))
+        )
+        verdict = judge_gain(
+            compare(year.take(np.arange(n)), part, bench, rng=rng, details=False), past=[] if naive else past
+        )
+        if verdict.word == "promoted":
+            return True
+        if verdict.tested:
+            past.append(Look(verdict.information, verdict.alpha, verdict.spent))
+    return False
 
 
 def whole(args):

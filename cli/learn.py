@@ -82,8 +82,9 @@ def status(
     json: JsonOption = False,
 ) -> int:
     """Show labels by arm and by kind of prompt, what is missing, and what would be most worth labelling next."""
-    from scrimp.routing.learn.refit import MIN_LABELS, history_of, split
+    from scrimp.routing.learn.refit import MIN_LABELS, history_of, made_by
     from scrimp.routing.learn.status import clusters, missing, most_worth
+    from scrimp.routing.learn.timeline import timeline
     from scrimp.routing.refitting import past_refits, set_up
 
     loaded = session.load(profile)
@@ -91,8 +92,8 @@ def status(
     bench = set_up(decider, paths().routers)
     ledger = session.ledger_to_read()
     log = bench.read(ledger, loaded.profile.name, decider.embedder)
-    n_tests, watermark = history_of(past_refits(ledger, loaded.profile.name))
-    _, fresh = split(log, watermark)
+    past, watermark = history_of(past_refits(ledger, loaded.profile.name), made_by(bench.current, bench.pool))
+    n_fresh = sum(len(block.judged) for block in timeline(log, watermark))
     arms = missing(log, bench.pool.names)
     groups = clusters(log, k=kinds) if len(log) else []
     worth = most_worth(bench.current, log, bench.pool, kinds=kinds)
@@ -107,8 +108,8 @@ def status(
         "profile": loaded.profile.name,
         "n_prompts": len(log),
         "n_labels": sum(each["n_labels"] for each in arms),
-        "n_fresh": len(fresh),
-        "n_tests": n_tests,
+        "n_fresh": n_fresh,
+        "n_tests": len(past),
         "least_to_fit": MIN_LABELS,
         "sources": {each["source"]: each["n"] for each in sources},
         "arms": arms,
@@ -203,7 +204,7 @@ def _status_blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
         )  # fmt: skip
     blocks.append(
         f"{_count(data['n_fresh'], 'fresh outcome')} may judge the next refit (100 are the least); "
-        f"{_count(data['n_tests'], 'test')} since the last promotion"
+        f"{_count(data['n_tests'], 'test')} so far against the router in force"
     )
     return (*blocks, *(f"note: {note}" for note in data["notes"]))
 

@@ -84,9 +84,11 @@ def _blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
     judgement = data["judgement"]
     if judgement is not None and judgement["values"]:
         blocks.append(values_table(judgement))
+        series = len(data["blocks"])
+        which = "" if series == 1 else f" as the last of {series} refits, each judged on what came before the next"
         blocks.append(
             f"{data['n_labels']:,} labels; fitted on {data['n_fit']:,} prompts, judged on {data['n_judged']:,} later "
-            f"ones ({judgement['method']}, effective size {judgement['ess']:g}); "
+            f"ones{which} ({judgement['method']}, effective size {judgement['ess']:g}); "
             f"{judgement['n_changed']:,} decisions change"
         )
     if data["certificate"]["status"] != "not-enough-data" or judgement is not None:
@@ -104,9 +106,10 @@ def values_table(judgement: dict[str, Any]) -> Table:
 
         return f"{number(each['estimate'])} [{number(each['low'])}, {number(each['high'])}]"
 
+    best = f"best single ({judgement['best_single']})"
     rows = [
         (
-            name if name != "best single" else f"best single ({judgement['best_single']})",
+            best if name == "best single" else "new, as the log grew" if name == "new" else name,
             cell(parts["quality"], 3), cell(parts["cost_usd"], 6), cell(parts["utility_usd"], 5),
         )
         for name, parts in judgement["values"].items()

@@ -130,6 +130,8 @@ class ArmLayer:
         Added to ln of the median output tokens; None leaves them.
     ability
         Put in place of the prior ability; None leaves it.
+    version
+        The version that it was fitted for: later ones may carry it over. "" where that was not noted.
     """
 
     weights: Floats
@@ -139,6 +141,7 @@ class ArmLayer:
     whole: bool = False
     token_shift: float | None = None
     ability: float | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

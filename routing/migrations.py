@@ -179,7 +179,7 @@ def _m1_ledger(conn: sqlite3.Connection) -> None:
             "profile": str,
             "verdict": str,  # promoted | refused | no-change
             "version": str,
-            "tested": int,  # 1 where error was spent, and the labels up to `last_label` with it
+            "tested": int,  # 1 where error was spent
             "alpha": float,
             "last_label": int,
             "forced": int,

@@ -104,17 +104,17 @@ def refit_profile(
     TryAgainError
         If another refit is under way.
     """
-    from .learn.gate import Certificate, Verdict, error_for_test
-    from .learn.refit import Refit, history_of, refit
+    from .learn.gate import Certificate, Verdict
+    from .learn.refit import Refit, history_of, made_by, refit
 
     profile = decider.profile.name
     with versions.lock(routers):
         bench = set_up(decider, routers)
-        n_tests, watermark = history_of(past_refits(ledger, profile))
+        past, watermark = history_of(past_refits(ledger, profile), made_by(bench.current, bench.pool))
         at = instant(now)
         if bench.problem is not None:
             why = (bench.problem, "`scrimp router promote shipped`, or another version, first")
-            verdict = Verdict("refused", why, False, error_for_test(n_tests + 1))
+            verdict = Verdict("refused", why, False, 0.0)
             unknown = Certificate("not-enough-data", None, 0, 0, None)
             result = Refit(verdict, False, 0, 0, 0, None, None, unknown, None, watermark, ())
             return result.to_dict(version=bench.current_name, candidate=None)
@@ -122,7 +122,7 @@ def refit_profile(
         name = versions.next_name(routers)
         result = refit(
             log, bench.base, bench.current, bench.pool,
-            version=name, n_tests=n_tests, watermark=watermark, force=force, seed=seed,
+            version=name, past=past, watermark=watermark, force=force, seed=seed,
         )  # fmt: skip
         kept = result.fitted is not None and result.verdict.word != "no-change"
         data = result.to_dict(version=name if result.promoted else bench.current_name, candidate=name if kept else None)
@@ -131,7 +131,7 @@ def refit_profile(
         if kept and result.fitted is not None:
             versions.write_version(routers, result.fitted.router, data)
         if ledger is not None:
-            # On record before the change: labels that have judged are used up even if this process ends here.
+            # On record before the change: the error is spent even if this process ends here.
             with ledger.transaction():
                 ledger.insert(
                     "refits",

@@ -74,6 +74,7 @@ def write_router(router: LearnedRouter, folder: Path) -> None:
                 "whole": layer.whole,
                 "token_shift": layer.token_shift,
                 "ability": layer.ability,
+                "version": layer.version,
             }
             for k, (key, layer) in enumerate(sorted(router.layers.items()))
         },
@@ -188,6 +189,7 @@ def read_router(folder: Path, *, embedder_id: str | None = None) -> LearnedRoute
                 whole=bool(entry.get("whole", False)),
                 token_shift=None if entry.get("token_shift") is None else float(entry["token_shift"]),
                 ability=None if entry.get("ability") is None else float(entry["ability"]),
+                version=str(entry.get("version", "")),
             )
             for key, entry in described.items()
         }

@@ -244,6 +244,7 @@ def fit(
             calibrated=counts[arm.name] >= CALIBRATED_FROM,
             token_shift=_token_shift(base, x, arm, log.output_tokens[:, a]),
             ability=float(ability[a]),
+            version=version,
         )
     router = replace(
         base.with_layers(layers, version),

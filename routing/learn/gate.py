@@ -8,63 +8,37 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .offpolicy import quantile_t
+from .sequential import ALPHA, GROWTH, informed, level_of_test, spent_by
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
     from .judge import Judgement
+    from .sequential import Look
 
     Floats = NDArray[np.float64]
 
 __all__ = [
-    "ALPHA",
     "MIN_CHANGED",
     "MIN_ESS",
     "Certificate",
     "Verdict",
     "certify",
     "clopper_pearson_upper",
-    "error_for_test",
     "judge_gain",
 ]
-
-ALPHA: Final = 0.05
-"""All the error there is to spend: the chance that any of the tests ever made promotes a router that is not better."""
 
 MIN_ESS: Final = 100.0
 MIN_CHANGED: Final = 20
 """Decisions that differ, with outcomes for both arms in effect, below which nothing can be told."""
 
-PATIENCE: Final = 500
-"""From this effective size, times the test's number, it is made anyway; below, only where it may show something."""
-
-FORESEEN: Final = {"direct": 1 / 2, "doubly robust": 2 / 3}
-"""A test is made once the new router foresees this share of the gain that the test could show.
-
-With 2/3, the first test has one chance in four of passing if the gain is the one foreseen. To wait for even odds takes
-months of one drawn arm's outcomes, in which a better router would have served; to test at once uses outcomes up for
-nothing. Where every arm's outcome is known, new ones are cheap.
-"""
-
 MAX_UNSUPPORTED: Final = 0.1
 """Share of the changed decisions that may lie where the log has no support; they count as no gain."""
 
 Word = Literal["promoted", "refused", "no-change"]
-
-
-def error_for_test(k: int, *, alpha: float = ALPHA) -> float:
-    """Return the error of the k-th test since a promotion: alpha * 6 / (pi^2 k^2).
-
-    These sum to alpha, so by the union bound that is the chance that equal routers are ever promoted, whatever the
-    tests have in common. Only tests count: refusals for want of data, and no-change, spend nothing.
-
-    Examples
-    --------
-    >>> round(sum(error_for_test(k) for k in range(1, 100_000)), 4)
-    0.05
-    """
-    return alpha * 6.0 / (math.pi**2 * k * k)
 
 
 def clopper_pearson_upper(k: int, n: int, alpha: float = 0.05) -> float:
@@ -196,11 +170,13 @@ class Verdict:
     Attributes
     ----------
     tested
-        Whether the test was made: then its labels are used up, and error was spent.
+        Whether the test was made: then error was spent.
     alpha
         The one-sided error of that test (or what it would have been).
     low, high
         Bounds on the gain in utility, USD a prompt, each one-sided at `alpha`; None where nothing was estimated.
+    information, spent
+        Effective number of outcomes that show a new choice; the error spent by then.
     """
 
     word: Word
@@ -209,63 +185,69 @@ class Verdict:
     alpha: float
     low: float | None = None
     high: float | None = None
+    information: float = 0.0
+    spent: float = 0.0
 
 
-def judge_gain(judgement: Judgement, *, n_tests: int, alpha: float = ALPHA) -> Verdict:
+def judge_gain(
+    judgement: Judgement, *, past: Sequence[Look] = (), terms: str | None = None, alpha: float = ALPHA
+) -> Verdict:
     """Put a judgement to the test: promote when the lower bound of the gain in utility is above zero.
 
     Parameters
     ----------
-    n_tests
-        Tests made since the last promotion.
+    past
+        Tests made against the router in force, oldest first.
+    terms
+        What is compared with what; tests on other terms have only spent error.
     """
     j = judgement
-    level = error_for_test(n_tests + 1, alpha=alpha)
-    if j.share_changed == 0.0:
-        return Verdict("no-change", (f"both routers decide alike on all {j.n:,} prompts judged on",), False, level)
-    low, high = bounds(j.scores, level)
-    short = _shortage(j)
-    if short:
-        return Verdict("refused", short, False, level, low, high)
-    if min(j.n, j.ess) < PATIENCE * (n_tests + 1):
-        early = _too_early(j, level)
-        if early:
-            return Verdict("refused", (early,), False, level, low, high)
+    before = max((look.spent for look in past), default=0.0)
+    if j.n_changed_late == 0:
+        return Verdict("no-change", (_alike(j),), False, 0.0, None, None, j.ess_changed, before)
+    level = level_of_test(j.ess_changed, past, terms=terms, alpha=alpha)
+    low, high = bounds(j.scores, level) if level > 0.0 else (-math.inf, math.inf)
+    wait = _shortage(j) or _too_soon(j, past)
+    if wait:
+        return Verdict("refused", wait, False, level, low, high, j.ess_changed, before)
+    spent = spent_by(j.ess_changed, alpha=alpha)
     found = f"on {j.n:,} fresh outcomes the gain in utility is {_usd(j.gain_utility.value)} a prompt"
-    test = f"at error {level:.2g}, test {n_tests + 1}"
-    if low > 0.0:
+    test = f"at error {level:.2g}, test {len(past) + 1}"
+    late = bounds(j.scores[-j.n_late :], alpha)[1]
+    if low > 0.0 and late >= 0.0:
         why = f"{found}, at least {_usd(low)} ({test}); {j.share_changed:.0%} of decisions change"
-        return Verdict("promoted", (why,), True, level, low, high)
-    why = f"{found}, between {_usd(low)} and {_usd(high)} ({test}): " + (
+        return Verdict("promoted", (why,), True, level, low, high, j.ess_changed, spent)
+    if low > 0.0:
+        lately = (
+            f"{found}, at least {_usd(low)} ({test}), but on the latest {j.n_late:,} it would be a loss",
+            "the prompts, or the arms, have changed: later refits learn from those outcomes",
+        )
+        return Verdict("refused", lately, True, level, low, high, j.ess_changed, spent)
+    said = f"{found}, between {_usd(low)} and {_usd(high)} ({test}): " + (
         "it would be a loss" if high < 0.0 else "it may be nothing"
     )
-    help_ = _what_would_help(j, error_for_test(n_tests + 2, alpha=alpha))
-    return Verdict("refused", (why, help_), True, level, low, high)
+    return Verdict("refused", (said, _what_would_help(j, level)), True, level, low, high, j.ess_changed, spent)
+
+
+def _alike(j: Judgement) -> str:
+    if j.n_changed == 0:
+        return f"both routers decide alike on all {j.n:,} prompts judged on"
+    return f"both routers decide alike on the latest {j.n_late:,} prompts, those the new one is judged on"
 
 
 def _usd(usd: float) -> str:
     return f"{'-' if usd < 0 else ''}${abs(usd):.3g}"
 
 
-def _too_early(j: Judgement, level: float) -> str | None:
-    """Return why a test now would only waste outcomes and error, or None.
-
-    That is so where the gain that the new router itself foresees is less than a share of what the test could show
-    (`FORESEEN`). Neither number looks at the outcomes, so that waiting is no peeking.
-    """
-    if j.expected_gain is None or j.expected_se is None:
-        return None
-    needed = FORESEEN[j.method] * quantile_t(level, j.n) * j.expected_se
-    if j.expected_gain >= needed:
-        return None
-    kept = f"the {j.n:,} fresh outcomes are kept for a later test"
-    if j.expected_gain <= 0.0:
-        return f"the new router itself foresees no gain on the {j.n_changed:,} decisions that change; {kept}"
-    more = math.ceil(j.n * ((needed / j.expected_gain) ** 2 - 1.0))
-    return (
-        f"too early to test: a gain as small as the new router foresees ({_usd(j.expected_gain)} a prompt) would not "
-        f"show on {j.n:,} outcomes; about {more:,} more labels on {j.neediest or 'each arm'}, and {kept}"
-    )
+def _too_soon(j: Judgement, past: Sequence[Look]) -> tuple[str, ...]:
+    """Return why there is next to nothing new to test since the last time, or nothing."""
+    last = max((informed(look) for look in past), default=0.0)
+    if j.ess_changed >= GROWTH * last:
+        return ()
+    need = math.ceil(GROWTH * last - j.ess_changed)
+    most = j.neediest or "each arm"
+    counted = f"outcomes of new choices count for {j.ess_changed:.0f}, and counted for {last:.0f} then"
+    return (f"too little is new since the last test: {counted}; about {need:,} more labels on {most}",)
 
 
 def bounds(scores: Floats, level: float) -> tuple[float, float]:
@@ -321,8 +303,8 @@ def _what_would_help(j: Judgement, level: float) -> str:
         return "more labels would only help if later prompts spoke for the new router: so far they do not"
     n = len(j.scores)
     sd = float(j.scores.std(ddof=1))
-    need = math.ceil((NormalDist().inv_cdf(1.0 - level) * sd / gain) ** 2)
+    more = math.ceil((NormalDist().inv_cdf(1.0 - level) * sd / gain) ** 2) - n
     return (
-        f"if the gain is what it seems, about {need:,} fresh labels ({j.neediest or 'each arm'} above all) would show "
-        f"it in the next test; {n:,} were used in this one"
+        f"if the gain is what it seems, about {max(more, math.ceil((GROWTH - 1.0) * n)):,} more fresh labels "
+        f"({j.neediest or 'each arm'} above all) would show it; these {n:,} will count again"
     )

@@ -21,11 +21,11 @@ from .offpolicy import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from scrimp.routing.predict import Predictions, Router
+    from scrimp.routing.predict import Router
 
     from .decisions import Pool
     from .labelled import Labelled
@@ -37,13 +37,24 @@ __all__ = ["Judgement", "Views", "compare", "judge", "scaled_costs", "views"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Views:
-    """What two routers make of the same prompts: `(n,)` decisions, `(n, m)` qualities, and the costs of both."""
+    """What two routers make of the same prompts, in the order of the log.
+
+    Attributes
+    ----------
+    current, new
+        `(n,)` decisions.
+    current_quality, new_quality, cost_usd
+        `(n, m)`.
+    block
+        `(n,)` rising: where the new router is a series of refits, which of them it was; all 0 unless given.
+    """
 
     current: NDArray[np.intp]
     new: NDArray[np.intp]
     current_quality: Floats
     new_quality: Floats
     cost_usd: Floats
+    block: NDArray[np.intp] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,9 +66,11 @@ class Judgement:
     method
         "direct" where every decision's outcome is known, else "doubly robust".
     scores
-        `(n,)` each prompt's gain in utility, USD; its mean is the gain.
+        `(n,)` each prompt's gain in utility, USD, times the weight of its block; their mean is the gain.
     share_changed
         Share of all prompts of the log on which the two decide differently.
+    n_late, n_changed_late
+        Prompts of the last block, and decisions that differ there.
     ess, ess_changed
         Effective sample size: of all outcomes, and of those that show the new choice where it differs.
     unsupported
@@ -67,9 +80,6 @@ class Judgement:
         router's shares; `quality_snips` is quality by self-normalised weights, beside the doubly robust one.
     neediest
         The arm whose outcomes are most wanting.
-    expected_gain, expected_se
-        The gain in utility that the new router predicts here, USD a prompt, and the standard error of its estimate to
-        be expected: both without a look at the outcomes. None where that was not worked out.
     """
 
     n: int
@@ -77,6 +87,8 @@ class Judgement:
     scores: Floats
     share_changed: float
     n_changed: int
+    n_late: int
+    n_changed_late: int
     ess: float
     ess_changed: float
     unsupported: float
@@ -87,13 +99,12 @@ class Judgement:
     values: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
     best_single: str | None = None
     neediest: str | None = None
-    expected_gain: float | None = None
-    expected_se: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, without the scores."""
         return {
             "n": self.n, "method": self.method, "share_changed": self.share_changed, "n_changed": self.n_changed,
+            "n_late": self.n_late, "n_changed_late": self.n_changed_late,
             "ess": round(self.ess, 1), "ess_changed": round(self.ess_changed, 1), "unsupported": self.unsupported,
             "gaps": [{"arm": gap.arm, "share": gap.share} for gap in self.gaps],
             "gain_quality": _finite(self.gain_quality), "gain_cost_usd": _finite(self.gain_cost),
@@ -109,19 +120,39 @@ def _finite(estimate: Estimate) -> dict[str, float | int | None]:
     return {key: value if np.isfinite(value) else None for key, value in estimate.to_dict().items()}
 
 
-def views(current: Router, new: Router, log: Labelled, pool: Pool) -> Views:
-    """Return what both routers decide on the log's prompts, and what each arm costs there.
+def views(current: Router, series: Sequence[tuple[Router, int]], log: Labelled, pool: Pool) -> Views:
+    """Return what the router in force and a series of refits decide on the log's prompts, and what each arm costs.
 
     A cost is what was paid where it is known; elsewhere it is predicted, by the new router, for both, and scaled by
     what calls of that arm cost on average against their predictions (a median of tokens is not their mean).
+
+    Parameters
+    ----------
+    series
+        Refits, and how many prompts each decides: the log's first ones, the next ones, and so on to the end.
     """
-    seen: list[Predictions] = [
-        predict_in_parts(router, log.embeddings, log.surface, pool.arms) for router in (current, new)
-    ]
-    decided = [pool.decide(each, log.input_tokens, log.feasible) for each in seen]
-    predicted = scaled_costs(pool.costs(log.input_tokens, seen[1].output_tokens_p50), log.cost_usd)
-    cost = np.where(np.isnan(log.cost_usd), predicted, log.cost_usd)
-    return Views(decided[0], decided[1], seen[0].quality, seen[1].quality, cost)
+    old = predict_in_parts(current, log.embeddings, log.surface, pool.arms)
+    lengths = [length for _, length in series]
+    if sum(lengths) != len(log):
+        raise ValueError(f"the series decides {sum(lengths)} prompts of {len(log)}")
+    decided, quality, predicted = [], [], []
+    begin = 0
+    for router, length in series:
+        rows = np.arange(begin, begin + length)
+        new = predict_in_parts(router, log.embeddings[rows], log.surface[rows], pool.arms)
+        decided.append(pool.decide(new, log.input_tokens[rows], log.feasible[rows]))
+        quality.append(new.quality)
+        predicted.append(pool.costs(log.input_tokens[rows], new.output_tokens_p50))
+        begin += length
+    expected = scaled_costs(np.concatenate(predicted), log.cost_usd)
+    return Views(
+        current=pool.decide(old, log.input_tokens, log.feasible),
+        new=np.concatenate(decided),
+        current_quality=old.quality,
+        new_quality=np.concatenate(quality),
+        cost_usd=np.where(np.isnan(log.cost_usd), expected, log.cost_usd),
+        block=np.repeat(np.arange(len(lengths)), lengths),
+    )
 
 
 def scaled_costs(predicted: Floats, paid: Floats, *, least: int = 20) -> Floats:
@@ -169,9 +200,12 @@ def compare(log: Labelled, seen: Views, pool: Pool, *, rng: np.random.Generator,
     gain_cost = np.where(changed, gain_cost, 0.0)
     utility = pool.wtp_usd * gain_quality - gain_cost
     known = ~np.isnan(reward)
+    block = np.zeros(len(log), np.intp) if seen.block is None else seen.block
     lacking = np.zeros(len(log), bool)
     lacking[rows] = (chance[rows, seen.new[rows]] < FLOOR) | (chance[rows, seen.current[rows]] < FLOOR)
-    utility = np.where(lacking, np.minimum(utility, 0.0), utility)
+    share = _block_weights(block, changed & ~lacking, seen, chance)
+    quality_gain, cost_gain = gain_quality * share, gain_cost * share
+    utility = np.where(lacking, np.minimum(utility, 0.0), utility) * share
     unsupported = float(lacking[rows].mean()) if len(rows) else 0.0
     direct = len(rows) == 0 or bool(
         (known[rows, seen.new[rows]] & known[rows, seen.current[rows]]).all()
@@ -186,10 +220,7 @@ def compare(log: Labelled, seen: Views, pool: Pool, *, rng: np.random.Generator,
         np.add.at(wanting, side[rows], ~shown[rows, side[rows]])
     lost = np.zeros((len(log), m))
     lost[rows[lacking[rows]], seen.new[rows[lacking[rows]]]] = 1.0
-    foreseen = pool.wtp_usd * ((new - current) * seen.new_quality).sum(axis=1) - gain_cost
-    doubt = (np.abs(new - current) * seen.new_quality * (1.0 - seen.new_quality) / np.maximum(chance, FLOOR)).sum(
-        axis=1
-    )
+    late = block == block[-1] if len(log) else np.zeros(0, bool)
     values, best = _values(log, seen, pool, model, cost, mean, rng) if details else ({}, None)
     return Judgement(
         n=len(log),
@@ -197,19 +228,38 @@ def compare(log: Labelled, seen: Views, pool: Pool, *, rng: np.random.Generator,
         scores=utility,
         share_changed=float(changed.mean()) if len(log) else 0.0,
         n_changed=len(rows),
-        ess=float(len(log)) if direct else effective_size(weight),
-        ess_changed=effective_size(hits),
+        n_late=int(late.sum()),
+        n_changed_late=int((changed & late).sum()),
+        ess=float(len(log)) if direct else effective_size(weight * share),
+        ess_changed=effective_size(hits * share),
         unsupported=unsupported,
         gaps=support_gaps(lost, np.zeros((len(log), m)), pool.names),
-        gain_quality=mean_estimate(gain_quality),
-        gain_cost=mean_estimate(gain_cost),
+        gain_quality=mean_estimate(quality_gain),
+        gain_cost=mean_estimate(cost_gain),
         gain_utility=mean_estimate(utility),
         values=values,
         best_single=best,
         neediest=pool.names[int(wanting.argmax())] if wanting.any() else None,
-        expected_gain=float(np.where(changed, foreseen, 0.0).mean()) if len(log) else None,
-        expected_se=pool.wtp_usd * float(np.where(changed, doubt, 0.0).sum()) ** 0.5 / max(len(log), 1),
     )
+
+
+def _block_weights(block: NDArray[np.intp], counts: NDArray[np.bool_], seen: Views, chance: Floats) -> Floats:
+    """Return `(n,)` weights with mean 1: a block counts by how well outcomes show a gain there, not by what they were.
+
+    That is one over the mean of 1/p(new) + 1/p(current) on the block's changed decisions, the variance of a score but
+    for a factor. Else a few drawn outcomes of great weight would drown the imports of an earlier block.
+    """
+    weight = np.full(len(block), np.nan)
+    for b in np.unique(block):
+        mine = np.flatnonzero((block == b) & counts)
+        if len(mine):
+            variance = 1.0 / chance[mine, seen.new[mine]] + 1.0 / chance[mine, seen.current[mine]]
+            weight[block == b] = 1.0 / float(variance.mean())
+    if np.isnan(weight).all():
+        return np.ones(len(block))
+    weight = np.where(np.isnan(weight), np.nanmean(weight), weight)  # nothing changes there: its scores are 0
+    even: Floats = weight / weight.mean()
+    return even
 
 
 def _values(
@@ -268,4 +318,4 @@ def _bootstrapped(values: Floats, ess: float, rng: np.random.Generator) -> Estim
 
 def judge(current: Router, new: Router, log: Labelled, pool: Pool, *, seed: int = 0) -> Judgement:
     """Judge a new router against the current one on prompts with outcomes that neither was fitted on."""
-    return compare(log, views(current, new, log, pool), pool, rng=np.random.default_rng(seed))
+    return compare(log, views(current, [(new, len(log))], log, pool), pool, rng=np.random.default_rng(seed))

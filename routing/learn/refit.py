@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from scrimp.routing.predict import SHIPPED
+
 from .decisions import predict_in_parts
 from .fit import Drift, Fitted, drift, fit, layer_key
-from .gate import MIN_ESS, Certificate, Verdict, certify, error_for_test, judge_gain
+from .gate import MIN_ESS, Certificate, Verdict, certify, judge_gain
 from .judge import Judgement, compare, views
 from .labelled import contradictions
+from .sequential import Look
+from .timeline import disorder, timeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,9 +28,11 @@ if TYPE_CHECKING:
     from scrimp.routing.learned import LearnedRouter
 
     from .decisions import Pool
+    from .gate import Word
     from .labelled import Labelled
+    from .timeline import Block
 
-__all__ = ["MAX_DISORDER", "MIN_LABELS", "Refit", "disorder", "history_of", "refit", "split"]
+__all__ = ["MAX_DISORDER", "MIN_LABELS", "Refit", "history_of", "made_by", "refit"]
 
 MIN_LABELS: Final = 20
 """Labelled prompts below which nothing is fitted."""
@@ -43,8 +51,14 @@ class Refit:
     ----------
     fitted, judgement
         None where there was nothing to fit, or to judge on.
+    n_fit, n_judged
+        Prompts that the new router was fitted on; later ones that judged it, or the refits before it.
+    blocks
+        Prompts fitted on and judged on, of each refit in the series.
     last_label
-        The labels up to this id are used up when the test was made.
+        The labels up to this id were there when the new router was made.
+    against, terms
+        The refit that the router in force is due to; a mark of what was compared with what.
     """
 
     verdict: Verdict
@@ -58,6 +72,9 @@ class Refit:
     drift: Drift | None
     last_label: int
     notes: tuple[str, ...]
+    blocks: tuple[tuple[int, int], ...] = ()
+    against: str = SHIPPED
+    terms: str | None = None
 
     @property
     def promoted(self) -> bool:
@@ -93,6 +110,11 @@ class Refit:
             "alpha": v.alpha,
             "n_fit": self.n_fit,
             "n_judged": self.n_judged,
+            "blocks": [{"n_fit": n_fit, "n_judged": n_judged} for n_fit, n_judged in self.blocks],
+            "information": v.information,
+            "spent": v.spent,
+            "against": self.against,
+            "terms": self.terms,
             "judgement": None if j is None else j.to_dict(),
             "fit": None
             if f is None
@@ -115,45 +137,6 @@ def _number(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else value
 
 
-def split(log: Labelled, watermark: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the rows to fit on and the rows to judge on: the later quarter of what may judge, as far as it is fresh.
-
-    It is the later two thirds where most outcomes are those of one drawn arm, since each says less, and the later half
-    after a first test, since each later one has less error to spend. At least `MIN_ESS` prompts judge
-    where there are twice as many. In order of the labels: what was learnt later judges what was learnt before. Fresh
-    are prompts none of whose labels has judged before (ids up to `watermark`).
-    """
-    strong = np.flatnonzero(log.may_judge)
-    strong = strong[np.argsort(log.first_label[strong], kind="stable")]
-    n = len(strong)
-    known = ~np.isnan(log.judged[strong])
-    drawn = known.sum(axis=1) < 2
-    part = 2 / 3 if n and drawn.mean() > 0.5 else 0.5 if watermark > 0 else 0.25
-    n_judge = max(math.ceil(part * n), min(int(MIN_ESS), n // 2))
-    later = strong[n - n_judge :]
-    judged = later[log.first_label[later] > watermark]
-    labelled = np.flatnonzero((~np.isnan(log.reward)).any(axis=1))
-    rest = np.setdiff1d(labelled, judged)
-    # A rating of a prompt that is judged, under another request, would let the judge's answer slip into the fit.
-    weak = ~log.may_judge[rest] & np.isin(log.text_key[rest], log.text_key[judged])
-    return rest[~weak], judged
-
-
-def disorder(log: Labelled, to_fit: NDArray[np.intp], judged: NDArray[np.intp]) -> float:
-    """Return the share of the rows judged on that would be fitted on if the dates were the order, not the log.
-
-    Labels may come long after the prompt: so the dates are set against the places in the log, not against the labels.
-    """
-    rows = np.concatenate([to_fit, judged])
-    rows = rows[log.may_judge[rows]]
-    if log.asked_at is None or not len(judged) or len(judged) == len(rows):
-        return 0.0
-    rows = rows[np.argsort(log.position[rows], kind="stable")]
-    by_date = rows[np.argsort(log.asked_at[rows], kind="stable")]
-    n = len(judged)
-    return float(1.0 - np.isin(rows[-n:], by_date[-n:]).mean())
-
-
 def refit(
     log: Labelled,
     base: LearnedRouter,
@@ -161,12 +144,16 @@ def refit(
     pool: Pool,
     *,
     version: str,
-    n_tests: int = 0,
+    past: Sequence[Look] = (),
     watermark: int = 0,
     force: bool = False,
     seed: int = 0,
 ) -> Refit:
     """Fit a new router and put it to the test.
+
+    It is the last of a series: the refits that would have been made as the log grew, each judged on what came between
+    it and the next (`timeline`). What is tested is the gain of that series over the router in force, so that every
+    outcome since the last promotion but the first few speaks, and each speaks of a router that had not seen it.
 
     Parameters
     ----------
@@ -174,15 +161,14 @@ def refit(
         The shipped router, which the fit starts from, and the one in force, which is to be beaten.
     version
         The new router's name.
-    n_tests
-        Tests made since the last promotion: each leaves less error to spend.
+    past
+        Tests made against the router in force: they have spent error.
     watermark
-        Labels up to this id have judged before.
+        Labels up to this id were there when the router in force was made.
     force
         Promote whatever the test says.
     """
     rng = np.random.default_rng(seed)
-    level = error_for_test(n_tests + 1)
     known = ~np.isnan(log.reward)
     n_labels = int(known.sum())
     notes = list(log.notes)
@@ -192,7 +178,12 @@ def refit(
             f"labels contradict one another: {opposed:,} of {repeated:,} prompts that were asked more than once got "
             "opposite outcomes from one arm"
         )
-    to_fit, judged = split(log, watermark)
+    blocks = timeline(log, watermark)
+    nothing = np.zeros(0, np.intp)
+    to_fit, late = (blocks[-1].to_fit, blocks[-1].judged) if blocks else (np.flatnonzero(known.any(axis=1)), nothing)
+    judged = np.concatenate([block.judged for block in blocks]) if blocks else nothing
+    against = made_by(current, pool)
+    terms = _terms(pool, against)
 
     def end(verdict: Verdict, fitted: Fitted | None = None, judgement: Judgement | None = None) -> Refit:
         forced = force and fitted is not None and verdict.word != "promoted"
@@ -201,8 +192,9 @@ def refit(
             verdict = replace(verdict, word="promoted", reasons=why)
         promoted = verdict.word == "promoted"
         router = fitted.router if promoted and fitted is not None else current
-        # A router may be certified on what it was not fitted on: the shipped one on all, others on the judged part.
-        rows = judged if promoted or current.layers else np.flatnonzero(log.may_judge)[-_CERTIFIED_ON:]
+        # A router may be certified on what it was not fitted on: the new one on the last block, the one in force on
+        # what is fresh, the shipped one on all.
+        rows = late if promoted else judged if current.layers else np.flatnonzero(log.may_judge)[-_CERTIFIED_ON:]
         return Refit(
             verdict=verdict,
             forced=forced,
@@ -212,34 +204,46 @@ def refit(
             fitted=fitted,
             judgement=judgement,
             certificate=_certificate(router, log, rows, pool),
-            drift=drift(log.embeddings[to_fit], log.embeddings[judged], seed=seed),
+            drift=drift(log.embeddings[to_fit], log.embeddings[late], seed=seed),
             last_label=int(log.last_label[judged].max()) if len(judged) else watermark,
             notes=tuple(notes),
+            blocks=tuple((len(block.to_fit), len(block.judged)) for block in blocks),
+            against=against,
+            terms=terms,
         )
 
+    def untested(word: Word, *reasons: str) -> Verdict:
+        return Verdict(word, reasons, False, 0.0, spent=max((look.spent for look in past), default=0.0))
+
     if len(pool.arms) < 2:
-        return end(Verdict("no-change", ("the profile has one arm: there is nothing to choose between",), False, level))
-    why_not = _unfit(log, known, to_fit, judged, n_labels)
+        return end(untested("no-change", "the profile has one arm: there is nothing to choose between"))
+    why_not = _unfit(log, known, to_fit, late, n_labels)
     if why_not:
-        return end(Verdict("refused", why_not, False, level))
+        return end(untested("refused", *why_not))
     own = {layer_key(arm, pool.arms) for arm in pool.arms}
     keep = {key: layer for key, layer in current.layers.items() if key not in own}
-    fitted = fit(base, pool.arms, log.take(to_fit), version=version, seed=seed, keep=keep)
-    if not len(judged):
-        every = views(current, fitted.router, log, pool)
+
+    def fit_on(rows: NDArray[np.intp]) -> Fitted:
+        return fit(base, pool.arms, log.take(rows), version=version, seed=seed, keep=keep)
+
+    if not blocks:
+        fitted = fit_on(to_fit)
+        every = views(current, [(fitted.router, len(log))], log, pool)
         if (every.current == every.new).all():
-            return end(
-                Verdict("no-change", ("both routers decide alike on every prompt of the log",), False, level), fitted
-            )
-        return end(Verdict("refused", (_nothing_fresh(log, watermark),), False, level), fitted)
-    unclear = disorder(log, to_fit, judged)
+            return end(untested("no-change", "both routers decide alike on every prompt of the log"), fitted)
+        return end(untested("refused", _nothing_fresh(log, watermark)), fitted)
+    unclear = disorder(log, blocks)
     if unclear > MAX_DISORDER:
-        return end(Verdict("refused", _clock(log, unclear, len(judged)), False, level), fitted)
+        return end(untested("refused", *_clock(log, unclear, len(judged))), fit_on(to_fit))
+    skipped = next((i for i, block in enumerate(blocks[:-1]) if _teaches(log, block)), len(blocks) - 1)
+    series = [fit_on(block.to_fit) for block in blocks[skipped:]]
+    lengths = [len(block.judged) for block in blocks]
     part = log.take(judged)
-    seen = views(current, fitted.router, part, pool)
+    routers = [*[current] * skipped, *(fitted.router for fitted in series)]
+    seen = views(current, list(zip(routers, lengths, strict=True)), part, pool)
     judgement = compare(part, seen, pool, rng=rng)
-    verdict = judge_gain(judgement, n_tests=n_tests)
-    result = end(verdict, fitted, judgement)
+    verdict = judge_gain(judgement, past=past, terms=terms)
+    result = end(verdict, series[-1], judgement)
     if result.drift is not None and result.drift.drifted:
         line = (
             f"newer prompts differ from those fitted on: {result.drift.share_far:.0%} lie farther from them than 5% "
@@ -247,6 +251,25 @@ def refit(
         )
         result = replace(result, notes=(*result.notes, line))
     return result
+
+
+def _teaches(log: Labelled, block: Block) -> bool:
+    """Return whether a refit could have been made then; a block before that changes nothing, and says nothing."""
+    known = ~np.isnan(log.reward[block.to_fit])
+    return int(known.any(axis=1).sum()) >= MIN_LABELS // 2 and int(known.any(axis=0).sum()) > 1
+
+
+def made_by(router: LearnedRouter, pool: Pool) -> str:
+    """Return the refit that a router's say on these arms is due to; other profiles' refits carry it over as it is."""
+    own = {layer_key(arm, pool.arms) for arm in pool.arms}
+    return max((layer.version or router.version for key, layer in router.layers.items() if key in own), default=SHIPPED)
+
+
+def _terms(pool: Pool, against: str) -> str:
+    """Return a mark of what is compared with what: arms and models, the worth of an answer, the router in force."""
+    arms = [[arm.name, arm.model] for arm in pool.arms]
+    text = json.dumps([arms, pool.wtp_usd, pool.min_quality, against])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _unfit(
@@ -301,8 +324,8 @@ def _clock(log: Labelled, unclear: float, n_judged: int) -> tuple[str, str]:
 def _nothing_fresh(log: Labelled, watermark: int) -> str:
     used = int((log.first_label[log.may_judge] <= watermark).sum())
     return (
-        f"no outcomes are fresh: all {used:,} that may judge are from before the last test, which judged on them or "
-        f"fitted on them; about {MIN_ESS:.0f} new ones are needed"
+        f"no outcomes are fresh: all {used:,} that may judge were there when the router in force was made; about "
+        f"{MIN_ESS:.0f} new ones are needed"
     )
 
 
@@ -322,19 +345,32 @@ def _certificate(router: LearnedRouter, log: Labelled, rows: NDArray[np.intp], p
     return certify(decided, part.judged, best, pool.names, cheaper=cheaper)
 
 
-def history_of(rows: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
-    """Return the tests made since the last promotion, and up to which label id labels have been used up.
+def history_of(rows: Sequence[Mapping[str, Any]], against: str) -> tuple[tuple[Look, ...], int]:
+    """Return the tests made against a router, and up to which label id labels were there when it was made.
 
     Parameters
     ----------
     rows
         A profile's past refits, oldest first, as the ledger keeps them.
+    against
+        The refit that the router in force is due to (`made_by`).
     """
-    n_tests = watermark = 0
+    past: list[Look] = []
+    watermark, in_force = 0, SHIPPED
     for row in rows:
-        if row["tested"] or row["forced"]:
-            watermark = max(watermark, row["last_label"] or 0)
-        n_tests += bool(row["tested"])
+        kept = json.loads(row["data"] or "{}")
+        if row["tested"] and kept.get("against", in_force) == against:
+            before = past[-1].spent if past else 0.0
+            past.append(
+                Look(
+                    information=kept.get("information"),
+                    level=row["alpha"] or 0.0,
+                    spent=kept.get("spent", before + (row["alpha"] or 0.0)),
+                    terms=kept.get("terms"),
+                )
+            )
         if row["verdict"] == "promoted":
-            n_tests = 0
-    return n_tests, watermark
+            in_force = row["version"] or in_force
+        if row["version"] is not None and row["version"] == against:
+            watermark = row["last_label"] or 0
+    return tuple(past), watermark

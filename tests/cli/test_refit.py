@@ -98,6 +98,9 @@ def test_promotion_show_diff_replay_and_rollback(scrimp, profile, fill):
     assert again["verdict"] in ("refused", "no-change")
     assert scrimp("router", "rollback").code == 0
     assert current(scrimp) == "shipped"
+    back = refit(scrimp, path)
+    assert (back["verdict"], back["tested"]) == ("refused", False)
+    assert "too little is new since the last test" in back["reasons"][0], "the outcomes may judge again, but have"
     assert scrimp("router", "rollback").code == 2
     assert scrimp("router", "promote", "r0001").code == 0
     assert current(scrimp) == "r0001"
@@ -180,7 +183,7 @@ def test_a_clock_that_went_back_by_years_leaves_the_router(scrimp, profile, fill
     fill(400, quality=(0.92, 0.55), seed=1, at=1.4e9)
     data = refit(scrimp, path)
     assert (data["verdict"], data["tested"], current(scrimp)) == ("refused", False, "shipped")
-    assert data["reasons"][0].startswith("the clock went back: by their dates 100% of the 250 prompts")
+    assert data["reasons"][0].startswith("the clock went back: by their dates 44% of the 900 prompts")
     assert "further labels" in data["reasons"][1]
 
 

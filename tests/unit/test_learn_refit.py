@@ -1,5 +1,7 @@
 """Refit: what is fitted moves as far as outcomes bear it out, and data that cannot teach is said to be so."""
 
+import itertools
+import json
 import random
 from dataclasses import replace
 
@@ -10,7 +12,9 @@ from simulated_log import labelled
 from scrimp.routing.learn.decisions import Pool, greedy
 from scrimp.routing.learn.fit import drift, fit, importance
 from scrimp.routing.learn.labelled import contradictions
-from scrimp.routing.learn.refit import disorder, history_of, refit, split
+from scrimp.routing.learn.refit import history_of, made_by, refit
+from scrimp.routing.learn.sequential import Look
+from scrimp.routing.learn.timeline import disorder, timeline
 from scrimp.routing.policy import Option, choose
 from scrimp.routing.predict import SHIPPED, ArmInfo, load_router
 
@@ -109,6 +113,7 @@ def test_a_fitted_router_reads_back_as_it_was(shipped, tmp_path):
     router = fit(shipped, ARMS, log, version="r0001").router
     versions.write_version(tmp_path, router, {})
     again = versions.open_version(tmp_path, "r0001")
+    assert again.layers["x/small"].version == "r0001"
     first, second = (each.predict(log.embeddings, log.surface, ARMS).quality for each in (router, again))
     assert first == pytest.approx(second, abs=2e-3)
 
@@ -188,29 +193,58 @@ def test_drift_is_seen():
     assert drift(old, unit(-np.ones(20) + 0.5 * rng.normal(size=(100, 20)))).drifted
 
 
-def test_judging_labels_are_fresh_and_later(shipped):
+def test_every_refit_is_judged_on_what_came_after_it(shipped):
+    log = world(shipped, 1000)
+    blocks = timeline(log, 0)
+    assert [(len(block.to_fit), len(block.judged)) for block in blocks] == [
+        (100, 56), (156, 88), (244, 137), (381, 215), (596, 404),
+    ]  # fmt: skip
+    for block, following in itertools.pairwise(blocks):
+        assert block.to_fit.max() < block.judged.min()
+        assert following.to_fit.tolist() == [*block.to_fit, *block.judged]
+    grown = timeline(world(shipped, 1400), 0)
+    for old, new in zip(blocks[:-1], grown, strict=False):
+        assert old.judged.tolist() == new.judged.tolist(), "what was judged stays as it was judged"
+    (half,) = timeline(log.take(np.arange(101)), 0)
+    assert (len(half.to_fit), len(half.judged)) == (51, 50), "of few, the later half"
+    many = timeline(world(shipped, 12_000), 0)
+    assert len(many) <= 5, "each costs a fit"
+    assert many[-1].judged.max() == 11_999
+
+
+def test_what_was_there_when_the_router_in_force_was_made_does_not_judge(shipped):
     log = world(shipped, 400)
-    to_fit, judged = split(log, 0)
-    assert len(judged) == 100
-    assert to_fit.max() < judged.min()
-    to_fit, judged = split(log, 350)
-    assert log.first_label[judged].min() > 350
-    assert len(judged) == 50
-    assert len(to_fit) == 350
-    assert len(split(log, 400)[1]) == 0
+    (block,) = timeline(log, 350)
+    assert (len(block.to_fit), len(block.judged)) == (350, 50)
+    assert log.first_label[block.judged].min() > 350
+    assert timeline(log, 400) == ()
+
+
+def test_ratings_are_fitted_on_as_far_as_they_go_back_and_never_on_what_is_judged(shipped):
+    log = world(shipped, 600)
+    rated = np.arange(600) % 3 == 0
+    judged = np.where(rated[:, None], np.nan, log.judged)
+    log = replace(log, judged=judged, text_key=np.where(np.arange(600) == 30, 599, log.text_key))
+    for block in timeline(log, 0):
+        assert block.to_fit.max() < block.judged.min()
+        assert rated[block.to_fit].sum() > 40
+        assert not np.isin(log.text_key[block.to_fit], log.text_key[block.judged]).any()
 
 
 def test_dates_that_contradict_the_order_of_the_log(shipped):
-    log = world(shipped, 400)
-    to_fit, judged = split(log, 0)
-    assert disorder(log, to_fit, judged) == 0.0, "without dates the order is all there is"
+    log = world(shipped, 200)
+    blocks = timeline(log, 0)
+    assert len(blocks) == 2
+    assert disorder(log, blocks) == 0.0, "without dates the order is all there is"
     for dates, share in (
-        (np.arange(400.0), 0.0),
-        (np.zeros(400), 0.0),  # an import: one date, the file's order
-        (-np.arange(400.0), 1.0),
-        (np.where(np.arange(400) == 50, 1e6, np.arange(400.0)), 0.01),
+        (np.arange(200.0), 0.0),
+        (np.zeros(200), 0.0),  # an import: one date, the file's order
+        (-np.arange(200.0), 1.0),
+        (np.where(np.arange(200) == 50, 1e6, np.arange(200.0)), 0.02),  # the first of either block
     ):
-        assert disorder(replace(log, asked_at=dates), to_fit, judged) == pytest.approx(share)
+        assert disorder(replace(log, asked_at=dates), blocks) == pytest.approx(share)
+    assert disorder(replace(log, asked_at=-np.arange(200.0)), timeline(log, 150)) == 1.0
+    assert disorder(log, ()) == 0.0
 
 
 def test_a_better_router_is_promoted_and_its_labels_are_used_up(shipped):
@@ -221,19 +255,68 @@ def test_a_better_router_is_promoted_and_its_labels_are_used_up(shipped):
     data = result.to_dict(version="r0001", candidate="r0001")
     assert data["gain_utility"]["low"] > 0
     assert set(data["judgement"]["values"]) == {"current", "new", "best single", "random mix"}
-    again = refit(log, shipped, result.fitted.router, POOL, version="r0002", n_tests=0, watermark=result.last_label)
+    again = refit(log, shipped, result.fitted.router, POOL, version="r0002", watermark=result.last_label)
     assert again.verdict.word in ("refused", "no-change")
     assert "fresh" in again.verdict.reasons[0] or "alike" in again.verdict.reasons[0]
 
 
-def test_the_count_of_tests_starts_again_at_a_promotion():
-    def row(**values):
-        return {"tested": 0, "forced": 0, "last_label": None, "verdict": "refused", **values}
+def test_a_refit_refused_goes_on_with_the_same_outcomes_and_says_what_it_is_part_of(shipped):
+    log = world(shipped, 900)
+    refused = refit(log.take(np.arange(150)), shipped, shipped, POOL, version="r0001")
+    assert refused.verdict.word == "refused", refused.verdict
+    result = refit(log, shipped, shipped, POOL, version="r0002")
+    data = result.to_dict(version="r0002", candidate="r0002")
+    assert sum(block["n_judged"] for block in data["blocks"]) == data["n_judged"] == 800
+    assert data["blocks"][-1]["n_fit"] == data["n_fit"]
+    assert 0 < data["spent"] < 0.05
+    assert data["information"] == pytest.approx(result.judgement.ess_changed)
+    late = [Look(data["information"], data["alpha"], data["spent"], data["terms"])]
+    again = refit(log, shipped, shipped, POOL, version="r0003", past=late)
+    assert not again.verdict.tested
+    assert "too little is new" in again.verdict.reasons[0]
+    worth = replace(POOL, wtp_usd=10.0)
+    assert refit(log, shipped, shipped, worth, version="r0003").terms != result.terms
 
-    rows = [row(tested=1, last_label=10), row(), row(tested=1, last_label=30)]
-    assert history_of(rows) == (2, 30)
-    assert history_of([*rows, row(tested=1, last_label=40, verdict="promoted")]) == (0, 40)
-    assert history_of([*rows, row(forced=1, last_label=35, verdict="promoted")]) == (0, 35)
+
+def test_tests_count_against_the_router_they_were_made_against():
+    def row(**values):
+        return {
+            "tested": 0,
+            "last_label": None,
+            "verdict": "refused",
+            "alpha": 0.0,
+            "data": None,
+            "version": None,
+        } | values
+
+    def noted(**values):
+        return json.dumps(values)
+
+    rows = [
+        row(tested=1, alpha=0.02, last_label=10, version="r0001"),
+        row(),
+        row(tested=1, alpha=0.012, last_label=30, data=noted(information=80.0, spent=0.031, terms="t")),
+    ]
+    looks = (Look(None, 0.02, 0.02), Look(80.0, 0.012, 0.031, "t"))
+    assert history_of(rows, "shipped") == (looks, 0), "refusals use no labels up"
+    made = row(tested=1, alpha=0.005, last_label=40, verdict="promoted", version="r0004", data=noted(spent=0.04))
+    assert history_of([*rows, made], "r0004") == ((), 40), "a new router, a new count"
+    rolled_back = history_of([*rows, made], "shipped")
+    assert rolled_back == ((*looks, Look(None, 0.005, 0.04)), 0), "all outcomes may judge again, the error stays spent"
+    assert history_of([*rows, made], "r0001") == ((), 10), "by hand: what it was fitted on, and what judged it"
+    forced = row(last_label=35, verdict="promoted", version="r0005")
+    later = row(tested=1, alpha=0.01, data=noted(spent=0.01, against="r0005", information=25.0))
+    assert history_of([*rows, forced, later], "r0005") == ((Look(25.0, 0.01, 0.01),), 35)
+
+
+def test_another_profiles_refit_does_not_count_as_ones_own(shipped):
+    log = world(shipped, 300)
+    mine = fit(shipped, ARMS, log, version="r0001").router
+    other = replace(POOL, arms=(ArmInfo(name="a", model="x/a"), ArmInfo(name="b", model="x/b")))
+    theirs = fit(shipped, other.arms, log, version="r0002", keep=mine.layers).router
+    assert made_by(shipped, POOL) == "shipped"
+    assert (made_by(mine, POOL), made_by(mine, other)) == ("r0001", "shipped")
+    assert (made_by(theirs, POOL), made_by(theirs, other)) == ("r0001", "r0002")
 
 
 @pytest.mark.parametrize(
