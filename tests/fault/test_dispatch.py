@@ -36,6 +36,9 @@ MODES = ("stream", "whole", "async")
 def running():
     dispatch.prepare()
     with Server() as server:
+        # LiteLLM imports parts of itself in its first call; an interrupt that lands there would leave them half made.
+        for _ in dispatch.stream(make(server, "ok")):
+            pass
         yield server
 
 
