@@ -9,7 +9,8 @@ import typer
 
 from scrimp.profiles.errors import UsageError
 
-from .batching import BatchFlags, cancel_run, list_runs, run_batch, show_run
+from .batch_runs import cancel_run, list_runs, show_run
+from .batching import BatchFlags, run_batch
 from .options import (
     ArmOption,
     JsonOption,

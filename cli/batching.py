@@ -12,26 +12,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
-from scrimp.profiles.money import format_usd, nano_from_usd, usd_from_nano
+from scrimp.profiles.money import nano_from_usd
 from scrimp.profiles.paths import make_private_dir, paths
 
 from . import session
 from .batch_progress import watch
-from .result import Column, Result, Table, emit, say
+from .batch_report import counted, estimate_blocks, forecast, missed_target, sum_up
+from .batch_runs import spool
+from .result import Result, emit, say
 
 if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
     from scrimp.routing.batch.choosing import Chooser
     from scrimp.routing.batch.engine import Engine, Stats
     from scrimp.routing.batch.output import Journal
-    from scrimp.routing.batch.plan import Estimate
     from scrimp.routing.batch.rows import Scan, Source
     from scrimp.routing.batch.runs import Run
     from scrimp.routing.check import Check
     from scrimp.routing.decide import Wishes
     from scrimp.routing.ledger import Ledger
 
-__all__ = ["BatchFlags", "cancel_run", "list_runs", "run_batch", "show_run"]
+__all__ = ["BatchFlags", "Work", "run_batch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class BatchFlags:
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class Work:
     """A run that is ready to go."""
 
     flags: BatchFlags
@@ -88,6 +89,13 @@ class _Work:
     journal: Journal
     engine: Engine
     stats: Stats
+
+    @property
+    def cap_nano(self) -> int | None:
+        """The cap on the run, nano-USD."""
+        own = self.profile.caps.per_run_usd
+        caps = [None if own is None else nano_from_usd(own), session.parse_usd(self.flags.max_cost, "--max-cost")]
+        return min((cap for cap in caps if cap is not None), default=None)
 
 
 def run_batch(
@@ -126,10 +134,6 @@ def _output(path: Path) -> Path:
             "-o - cannot be resumed, and is not supported", hint="Name a file: it is renamed into place when complete."
         )
     return path.expanduser().absolute()
-
-
-def _folder() -> Path:
-    return paths().state / "batches"
 
 
 def _find_run(flags: BatchFlags, *, retrying: bool) -> Run | None:
@@ -181,11 +185,11 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
         if estimate_only:
             if flags.input == "-":
                 path.unlink(missing_ok=True)
-            return emit(Result(data=guess.to_dict(), blocks=_estimate_blocks(guess, found)), as_json=as_json)
+            return emit(Result(data=guess.to_dict(), blocks=estimate_blocks(guess, found)), as_json=as_json)
         if not quiet:
-            say(_forecast(guess))
+            say(forecast(guess))
             if guess.missed_target is not None:
-                say(_missed(guess.missed_target))
+                say(missed_target(guess.missed_target))
             if profile.policy.mode == "cascade" and flags.arm is None:
                 say("a batch routes each row once: it does not escalate, whatever the profile's mode")
         if not confirmed and flags.max_cost is None:
@@ -211,7 +215,7 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
             path.unlink(missing_ok=True)
         raise
     engine, stats = _engine(flags, tools, ledger, run, journal, source, found, chooser, wishes, planner, None)
-    return _go(_Work(flags, profile, ledger, run, journal, engine, stats), found, quiet=quiet, as_json=as_json)
+    return _go(Work(flags, profile, ledger, run, journal, engine, stats), found, quiet=quiet, as_json=as_json)
 
 
 def _input(flags: BatchFlags, run_id: str) -> Path:
@@ -225,14 +229,14 @@ def _input(flags: BatchFlags, run_id: str) -> Path:
     import os
     import shutil
 
-    make_private_dir(_folder())
-    path = _folder() / f"{run_id}.input"
+    make_private_dir(spool())
+    path = spool() / f"{run_id}.input"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with os.fdopen(fd, "wb") as spool:
-            shutil.copyfileobj(sys.stdin.buffer, spool, 1 << 20)
-            spool.flush()
-            os.fsync(spool.fileno())
+        with os.fdopen(fd, "wb") as kept:
+            shutil.copyfileobj(sys.stdin.buffer, kept, 1 << 20)
+            kept.flush()
+            os.fsync(kept.fileno())
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -342,7 +346,7 @@ def _give_up_old(ledger: Ledger, output: Path) -> None:
 
     old = runs.latest(ledger, output=output, retrying=True)
     if old is not None:
-        runs.cancel(ledger, old, _folder(), now=time.time(), status="replaced")
+        runs.cancel(ledger, old, spool(), now=time.time(), status="replaced")
     partial = output.with_name(output.name + ".partial")
     if partial.exists():
         Journal.open(partial, new=False).close()
@@ -387,7 +391,7 @@ def _resume(
     if run.status == "finished" and not (retry_unknown or retry_errors):
         counts = runs.counts(ledger, run.id)
         bad = sum(counts.get(state, 0) for state in ("failed", "skipped", "unknown"))
-        say(f"run {run.id} is finished: {_counted(counts)}; its output is {run.output}")
+        say(f"run {run.id} is finished: {counted(counts)}; its output is {run.output}")
         return int(ExitCode.BATCH_FAILURES if bad else ExitCode.OK)
     merged = flags.over(run.options | {"profile": flags.profile or run.options.get("profile")})
     path = Path(run.input)
@@ -402,7 +406,7 @@ def _resume(
     _warm()
     now = time.time()
     journal, recovered, n_again = start.open_old(
-        ledger, run, found, _folder(), retry_unknown=retry_unknown, retry_errors=retry_errors, now=now
+        ledger, run, found, spool(), retry_unknown=retry_unknown, retry_errors=retry_errors, now=now
     )
     try:
         _tell_recovered(ledger, run, recovered, n_again, found, retry_unknown=retry_unknown)
@@ -419,7 +423,7 @@ def _resume(
         journal.close()
         runs.finish(ledger, run.id, "stopped", now=now)
         raise
-    return _go(_Work(merged, profile, ledger, run, journal, engine, stats), found, quiet=quiet, as_json=as_json)
+    return _go(Work(merged, profile, ledger, run, journal, engine, stats), found, quiet=quiet, as_json=as_json)
 
 
 def _estimate_rest(
@@ -446,7 +450,7 @@ def _estimate_rest(
     guess = start.estimate(
         planner, profile, ledger, n_left=found.n_good - len(done), money=money, concurrency=flags.jobs
     )
-    return emit(Result(data=guess.to_dict(), blocks=_estimate_blocks(guess, found)), as_json=as_json)
+    return emit(Result(data=guess.to_dict(), blocks=estimate_blocks(guess, found)), as_json=as_json)
 
 
 def _tell_recovered(
@@ -564,7 +568,7 @@ async def _attempt(call: Any) -> Any:
     return await aattempt(call)
 
 
-def _go(work: _Work, found: Scan, *, quiet: bool, as_json: bool) -> int:
+def _go(work: Work, found: Scan, *, quiet: bool, as_json: bool) -> int:
     """Run the engine to its end, write the output, and say what came of it."""
     from scrimp.routing.batch import runs
 
@@ -579,13 +583,13 @@ def _go(work: _Work, found: Scan, *, quiet: bool, as_json: bool) -> int:
         if status == "finished":
             counts = runs.counts(work.ledger, work.run.id)
             keep = any(counts.get(state) for state in ("failed", "skipped", "unknown"))
-            runs.park_journal(work.run, _folder(), keep=keep)
+            runs.park_journal(work.run, spool(), keep=keep)
         with suppress(ScrimpError):
             runs.finish(work.ledger, work.run.id, status, now=time.time())
-    return _sum_up(work, found, status, quiet=quiet, as_json=as_json)
+    return sum_up(work, found, status, quiet=quiet, as_json=as_json)
 
 
-async def _drive(engine: Engine, stats: Stats, work: _Work, *, quiet: bool) -> None:
+async def _drive(engine: Engine, stats: Stats, work: Work, *, quiet: bool) -> None:
     loop = asyncio.get_running_loop()
 
     def interrupt() -> None:
@@ -595,7 +599,7 @@ async def _drive(engine: Engine, stats: Stats, work: _Work, *, quiet: bool) -> N
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)
-    watcher = None if quiet else asyncio.create_task(watch(stats, _cap_nano(work)))
+    watcher = None if quiet else asyncio.create_task(watch(stats, work.cap_nano))
     try:
         await engine.go()
     finally:
@@ -610,14 +614,7 @@ async def _drive(engine: Engine, stats: Stats, work: _Work, *, quiet: bool) -> N
             loop.remove_signal_handler(number)
 
 
-def _cap_nano(work: _Work) -> int | None:
-    """Return the cap on the run, nano-USD."""
-    own = work.profile.caps.per_run_usd
-    caps = [None if own is None else nano_from_usd(own), session.parse_usd(work.flags.max_cost, "--max-cost")]
-    return min((cap for cap in caps if cap is not None), default=None)
-
-
-def _write(work: _Work, found: Scan) -> None:
+def _write(work: Work, found: Scan) -> None:
     from scrimp.routing.batch import runs
     from scrimp.routing.batch.output import table_columns, write_output
     from scrimp.routing.batch.rows import header
@@ -634,261 +631,3 @@ def _write(work: _Work, found: Scan) -> None:
         shape,
         head,
     )
-
-
-# -- telling --------------------------------------------------------------------------------------------------------
-
-
-def _counted(counts: dict[str, int]) -> str:
-    names = {"ok": "ok", "failed": "failed", "skipped": "skipped", "unknown": "unknown"}
-    return ", ".join(f"{counts[state]:,} {name}" for state, name in names.items() if counts.get(state)) or "no rows"
-
-
-def _sum_up(work: _Work, found: Scan, status: str, *, quiet: bool, as_json: bool) -> int:
-    from scrimp.routing.batch import runs
-
-    stats, run = work.stats, work.run
-    counts = runs.counts(work.ledger, run.id)
-    _, charged = runs.charges(work.ledger, run.id)
-    if not quiet:
-        say(_summary_line(work, counts, charged))
-        if stats.n_same or stats.n_cached:
-            say(f"not asked: {stats.n_same:,} equal to another row, {stats.n_cached:,} from the cache")
-        if n_uncertain := runs.n_uncertain(work.ledger, run.id):
-            say(f"cost not known for certain, and charged at its bound: {_rows(n_uncertain)} (`scrimp spend --open`)")
-        for line in _alerts(work):
-            say(line)
-    bad = sum(counts.get(state, 0) for state in ("failed", "skipped", "unknown"))
-    if status == "finished":
-        code = ExitCode.BATCH_FAILURES if bad else ExitCode.OK
-        if bad and not quiet:
-            flags = " ".join(
-                flag
-                for flag, states in (("--retry-unknown", ("unknown",)), ("--retry-errors", ("failed", "skipped")))
-                if any(counts.get(state) for state in states)
-            )
-            say(f"to ask them again: scrimp batch --resume -o {run.output} {flags}")
-    else:
-        why = f"after {stats.failed:,} failed rows (--max-errors)" if stats.stopping == "errors" else "as asked"
-        n_left = found.n_good - sum(counts.values())
-        say(f"stopped {why}, {_rows(n_left)} left; to go on: scrimp batch --resume -o {run.output}")
-        code = ExitCode.BATCH_FAILURES if stats.stopping == "errors" else ExitCode.INTERRUPTED
-    if as_json:
-        emit(Result(data=_summary(work, counts, charged, status)), as_json=True)
-    return int(code)
-
-
-def _alerts(work: _Work) -> list[str]:
-    from scrimp.routing import budget
-
-    now = time.time()
-    return budget.new_alerts(work.ledger, budget.applicable_caps(work.ledger, work.profile, None, now=now), now=now)
-
-
-def _answered(work: _Work) -> list[tuple[str, int]]:
-    """Return how many good answers each arm gave, most first; those of earlier processes too."""
-    from scrimp.routing.batch import runs
-
-    rows = [(row["arm"], row["n"]) for row in runs.by_arm(work.ledger, work.run.id) if row["status"] == "ok"]
-    return sorted(rows, key=lambda pair: -pair[1])
-
-
-def _summary_line(work: _Work, counts: dict[str, int], charged: int) -> str:
-    stats = work.stats
-    cap = _cap_nano(work)
-    parts = [
-        f"{_rows(sum(counts.values()))}: {_counted(counts)}",
-        format_usd(charged) + ("" if cap is None else f" of {format_usd(cap)}"),
-    ]
-    arms = ", ".join(f"{arm} {n:,}" for arm, n in _answered(work))
-    if arms:
-        parts.append(arms)
-    rate = stats.done / stats.seconds if stats.seconds > 0 else 0.0
-    parts.append(f"{stats.seconds:.1f} s ({rate:.1f} rows/s)")
-    return " · ".join(parts)
-
-
-def _summary(work: _Work, counts: dict[str, int], charged: int, status: str) -> dict[str, Any]:
-    from scrimp.routing.batch import runs
-
-    cost = sum(row["cost_nano"] or 0 for row in runs.by_arm(work.ledger, work.run.id))
-    n_uncertain = runs.n_uncertain(work.ledger, work.run.id)
-    return {
-        "schema_version": 1,
-        "run": work.run.id,
-        "status": status,
-        "output": work.run.output,
-        "rows": sum(counts.values()),
-        **{state: counts.get(state, 0) for state in ("ok", "failed", "skipped", "unknown")},
-        "same": work.stats.n_same,
-        "cached": work.stats.n_cached,
-        "cost_usd": None if n_uncertain else usd_from_nano(cost),
-        "cost_unknown": n_uncertain,
-        "charged_usd": usd_from_nano(charged),
-        "seconds": round(work.stats.seconds, 3),
-        "arms": dict(_answered(work)),
-    }
-
-
-def _forecast(guess: Estimate) -> str:
-    cost = (
-        "free"
-        if guess.most_usd <= 0.0 and guess.arms
-        else f"likely {_usd(guess.likely_usd)} ({_usd(guess.low_usd)} to {_usd(guess.high_usd)})"
-    )
-    arms = ", ".join(f"{name} {rows:,}" for name, rows, _ in guess.arms)
-    return f"{_rows(guess.n_rows)}: {cost}, predicted quality {guess.quality:.0%}; {arms or 'no arm'}"
-
-
-def _rows(n: int) -> str:
-    return f"{n:,} row" if n == 1 else f"{n:,} rows"
-
-
-def _missed(target: float) -> str:
-    return f"no plan within the limits is predicted to reach a mean quality of {target:.0%}: this is the best there is"
-
-
-def _usd(usd: float) -> str:
-    return format_usd(nano_from_usd(f"{max(usd, 0.0):.9f}"))
-
-
-def _estimate_blocks(guess: Estimate, found: Scan) -> tuple[str | Table, ...]:
-    lines = [
-        _rows(guess.n_rows)
-        + (f", planned on a sample of {guess.n_sampled:,}" if guess.n_sampled < guess.n_rows else ""),
-        (
-            f"cost: likely {_usd(guess.likely_usd)}, low {_usd(guess.low_usd)}, high {_usd(guess.high_usd)}; "
-            f"{_usd(guess.most_usd)} if every answer ran to its limit"
-        ),
-        f"predicted quality: {guess.quality:.1%}"
-        + ("" if guess.dual_quality is None else f" (no plan within the budget can beat {guess.dual_quality:.1%})"),
-        "time: unknown" if guess.time_s is None else f"time: about {_duration(guess.time_s)}",
-    ]
-    if guess.n_skipped:
-        lines.append(f"the budget does not reach for {_rows(guess.n_skipped)}")
-    if guess.missed_target is not None:
-        lines.append(_missed(guess.missed_target))
-    if found.n_bad:
-        lines.append(f"left out, since they cannot be read: {_rows(found.n_bad)}")
-    arms = Table(
-        (Column("arm"), Column("rows", "right"), Column("likely cost", "right")),
-        tuple((name, f"{rows:,}", _usd(usd)) for name, rows, usd in guess.arms),
-    )
-    curve = "what money buys: " + ", ".join(f"{_usd(usd)}: {quality:.1%}" for usd, quality in guess.frontier)
-    return ("\n".join(lines), arms, *((curve,) if len(guess.frontier) > 1 else ()))
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
-# -- list, show, cancel ---------------------------------------------------------------------------------------------
-
-
-def list_runs(*, as_json: bool) -> int:
-    """Print the runs, newest first."""
-    from scrimp.routing.batch import runs
-
-    ledger = session.ledger_to_read()
-    found = [(run, {} if ledger is None else runs.counts(ledger, run.id)) for run in runs.listing(ledger)]
-    table = Table(
-        (Column("id"), Column("begun"), Column("status"), Column("rows", "right"), Column("done"), Column("output")),
-        [
-            (
-                run.id,
-                run.created_at[:19].replace("T", " "),
-                _state(run),
-                f"{run.n_rows:,}",
-                _counted(counts),
-                run.output,
-            )
-            for run, counts in found
-        ],
-    )
-    data = {"schema_version": 1, "runs": [_run_dict(run, counts) for run, counts in found]}
-    return emit(Result(data=data, blocks=(table,) if found else ("no runs yet",)), as_json=as_json)
-
-
-def show_run(which: str, *, as_json: bool) -> int:
-    """Print one run: how far it is, what it cost, and by which arms."""
-    from scrimp.routing.batch import runs
-
-    ledger = session.ledger_to_read()
-    run = runs.fetch(ledger, which)
-    assert ledger is not None  # noqa: S101 - fetch has raised
-    counts = runs.counts(ledger, run.id)
-    live, charged = runs.charges(ledger, run.id)
-    rows = runs.by_arm(ledger, run.id)
-    text = "\n".join(
-        (
-            f"run {run.id}, {_state(run)}, begun {run.created_at[:19].replace('T', ' ')} UTC, profile {run.profile}",
-            f"input {run.input} ({run.n_rows:,} rows)",
-            f"output {run.output}",
-            f"{_counted(counts)}; {run.n_rows - sum(counts.values()):,} to do",
-            f"charged {format_usd(charged)}" + (f", in flight up to {format_usd(live)}" if live else ""),
-        )
-    )
-    table = Table(
-        (Column("arm"), Column("status"), Column("rows", "right"), Column("cost", "right")),
-        [(row["arm"], row["status"], f"{row['n']:,}", format_usd(row["cost_nano"])) for row in rows],
-    )
-    data = {
-        **_run_dict(run, counts),
-        "schema_version": 1,
-        "charged_usd": usd_from_nano(charged),
-        "in_flight_usd": usd_from_nano(live),
-        "arms": [
-            {
-                "arm": row["arm"],
-                "status": row["status"],
-                "rows": row["n"],
-                "cost_usd": None if row["cost_nano"] is None else usd_from_nano(row["cost_nano"]),
-            }
-            for row in rows
-        ],
-    }
-    return emit(Result(data=data, blocks=(text, table) if rows else (text,)), as_json=as_json)
-
-
-def cancel_run(which: str, *, as_json: bool) -> int:
-    """Give a run up: its partial answers go, its money stays on record."""
-    from scrimp.routing.batch import runs
-
-    ledger = session.ledger()
-    run = runs.fetch(ledger, which)
-    if run.status in ("cancelled", "replaced"):
-        said = f"run {run.id} was given up before"
-    elif run.status == "finished":
-        # What was kept for --retry-unknown and --retry-errors goes; the run and its output are as they were.
-        runs.cancel(ledger, run, _folder(), now=time.time(), status="finished")
-        said = f"run {run.id} is finished: no row of it can be asked again now"
-    else:
-        runs.cancel(ledger, run, _folder(), now=time.time())
-        said = f"run {run.id} is given up; what it cost stays on record"
-    data = {"schema_version": 1, "id": run.id, "status": runs.fetch(ledger, run.id).status}
-    return emit(Result(data=data, messages=(said,)), as_json=as_json)
-
-
-def _state(run: Run) -> str:
-    """Return how a run stands: one that is `running` on record and has no process was killed."""
-    from scrimp.routing.batch import runs
-
-    return "killed" if run.status == "running" and not runs.is_live(run) else run.status
-
-
-def _run_dict(run: Run, counts: dict[str, int]) -> dict[str, Any]:
-    return {
-        "id": run.id,
-        "created_at": run.created_at,
-        "finished_at": run.finished_at,
-        "status": _state(run),
-        "profile": run.profile,
-        "input": run.input,
-        "output": run.output,
-        "rows": run.n_rows,
-        "counts": counts,
-    }

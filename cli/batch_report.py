@@ -1,0 +1,171 @@
+"""What a batch says of itself: the estimate before it, the summary after it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from scrimp.profiles.errors import ExitCode
+from scrimp.profiles.money import format_usd, nano_from_usd, usd_from_nano
+
+from .result import Column, Result, Table, emit, say
+
+if TYPE_CHECKING:
+    from scrimp.routing.batch.plan import Estimate
+    from scrimp.routing.batch.rows import Scan
+
+    from .batching import Work
+
+__all__ = ["counted", "estimate_blocks", "forecast", "missed_target", "sum_up"]
+
+
+def counted(counts: dict[str, int]) -> str:
+    """Return counts of rows by state, in words."""
+    names = {"ok": "ok", "failed": "failed", "skipped": "skipped", "unknown": "unknown"}
+    return ", ".join(f"{counts[state]:,} {name}" for state, name in names.items() if counts.get(state)) or "no rows"
+
+
+def sum_up(work: Work, found: Scan, status: str, *, quiet: bool, as_json: bool) -> int:
+    """Say what came of a run and how to go on with it; return the exit code."""
+    from scrimp.routing.batch import runs
+
+    stats, run = work.stats, work.run
+    counts = runs.counts(work.ledger, run.id)
+    _, charged = runs.charges(work.ledger, run.id)
+    if not quiet:
+        say(_summary_line(work, counts, charged))
+        if stats.n_same or stats.n_cached:
+            say(f"not asked: {stats.n_same:,} equal to another row, {stats.n_cached:,} from the cache")
+        if n_uncertain := runs.n_uncertain(work.ledger, run.id):
+            say(f"cost not known for certain, and charged at its bound: {_rows(n_uncertain)} (`scrimp spend --open`)")
+        for line in _alerts(work):
+            say(line)
+    bad = sum(counts.get(state, 0) for state in ("failed", "skipped", "unknown"))
+    if status == "finished":
+        code = ExitCode.BATCH_FAILURES if bad else ExitCode.OK
+        if bad and not quiet:
+            flags = " ".join(
+                flag
+                for flag, states in (("--retry-unknown", ("unknown",)), ("--retry-errors", ("failed", "skipped")))
+                if any(counts.get(state) for state in states)
+            )
+            say(f"to ask them again: scrimp batch --resume -o {run.output} {flags}")
+    else:
+        why = f"after {stats.failed:,} failed rows (--max-errors)" if stats.stopping == "errors" else "as asked"
+        n_left = found.n_good - sum(counts.values())
+        say(f"stopped {why}, {_rows(n_left)} left; to go on: scrimp batch --resume -o {run.output}")
+        code = ExitCode.BATCH_FAILURES if stats.stopping == "errors" else ExitCode.INTERRUPTED
+    if as_json:
+        emit(Result(data=_summary(work, counts, charged, status)), as_json=True)
+    return int(code)
+
+
+def _alerts(work: Work) -> list[str]:
+    from scrimp.routing import budget
+
+    now = time.time()
+    return budget.new_alerts(work.ledger, budget.applicable_caps(work.ledger, work.profile, None, now=now), now=now)
+
+
+def _answered(work: Work) -> list[tuple[str, int]]:
+    """Return how many good answers each arm gave, most first; those of earlier processes too."""
+    from scrimp.routing.batch import runs
+
+    rows = [(row["arm"], row["n"]) for row in runs.by_arm(work.ledger, work.run.id) if row["status"] == "ok"]
+    return sorted(rows, key=lambda pair: -pair[1])
+
+
+def _summary_line(work: Work, counts: dict[str, int], charged: int) -> str:
+    stats = work.stats
+    cap = work.cap_nano
+    parts = [
+        f"{_rows(sum(counts.values()))}: {counted(counts)}",
+        format_usd(charged) + ("" if cap is None else f" of {format_usd(cap)}"),
+    ]
+    arms = ", ".join(f"{arm} {n:,}" for arm, n in _answered(work))
+    if arms:
+        parts.append(arms)
+    rate = stats.done / stats.seconds if stats.seconds > 0 else 0.0
+    parts.append(f"{stats.seconds:.1f} s ({rate:.1f} rows/s)")
+    return " · ".join(parts)
+
+
+def _summary(work: Work, counts: dict[str, int], charged: int, status: str) -> dict[str, Any]:
+    from scrimp.routing.batch import runs
+
+    cost = sum(row["cost_nano"] or 0 for row in runs.by_arm(work.ledger, work.run.id))
+    n_uncertain = runs.n_uncertain(work.ledger, work.run.id)
+    return {
+        "schema_version": 1,
+        "run": work.run.id,
+        "status": status,
+        "output": work.run.output,
+        "rows": sum(counts.values()),
+        **{state: counts.get(state, 0) for state in ("ok", "failed", "skipped", "unknown")},
+        "same": work.stats.n_same,
+        "cached": work.stats.n_cached,
+        "cost_usd": None if n_uncertain else usd_from_nano(cost),
+        "cost_unknown": n_uncertain,
+        "charged_usd": usd_from_nano(charged),
+        "seconds": round(work.stats.seconds, 3),
+        "arms": dict(_answered(work)),
+    }
+
+
+def forecast(guess: Estimate) -> str:
+    """Return the line that a run begins with."""
+    cost = (
+        "free"
+        if guess.most_usd <= 0.0 and guess.arms
+        else f"likely {_usd(guess.likely_usd)} ({_usd(guess.low_usd)} to {_usd(guess.high_usd)})"
+    )
+    arms = ", ".join(f"{name} {rows:,}" for name, rows, _ in guess.arms)
+    return f"{_rows(guess.n_rows)}: {cost}, predicted quality {guess.quality:.0%}; {arms or 'no arm'}"
+
+
+def _rows(n: int) -> str:
+    return f"{n:,} row" if n == 1 else f"{n:,} rows"
+
+
+def missed_target(target: float) -> str:
+    """Return the warning that --min-quality is out of reach."""
+    return f"no plan within the limits is predicted to reach a mean quality of {target:.0%}: this is the best there is"
+
+
+def _usd(usd: float) -> str:
+    return format_usd(nano_from_usd(f"{max(usd, 0.0):.9f}"))
+
+
+def estimate_blocks(guess: Estimate, found: Scan) -> tuple[str | Table, ...]:
+    """Return what `batch --estimate` prints."""
+    lines = [
+        _rows(guess.n_rows)
+        + (f", planned on a sample of {guess.n_sampled:,}" if guess.n_sampled < guess.n_rows else ""),
+        (
+            f"cost: likely {_usd(guess.likely_usd)}, low {_usd(guess.low_usd)}, high {_usd(guess.high_usd)}; "
+            f"{_usd(guess.most_usd)} if every answer ran to its limit"
+        ),
+        f"predicted quality: {guess.quality:.1%}"
+        + ("" if guess.dual_quality is None else f" (no plan within the budget can beat {guess.dual_quality:.1%})"),
+        "time: unknown" if guess.time_s is None else f"time: about {_duration(guess.time_s)}",
+    ]
+    if guess.n_skipped:
+        lines.append(f"the budget does not reach for {_rows(guess.n_skipped)}")
+    if guess.missed_target is not None:
+        lines.append(missed_target(guess.missed_target))
+    if found.n_bad:
+        lines.append(f"left out, since they cannot be read: {_rows(found.n_bad)}")
+    arms = Table(
+        (Column("arm"), Column("rows", "right"), Column("likely cost", "right")),
+        tuple((name, f"{rows:,}", _usd(usd)) for name, rows, usd in guess.arms),
+    )
+    curve = "what money buys: " + ", ".join(f"{_usd(usd)}: {quality:.1%}" for usd, quality in guess.frontier)
+    return ("\n".join(lines), arms, *((curve,) if len(guess.frontier) > 1 else ()))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

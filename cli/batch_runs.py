@@ -1,0 +1,130 @@
+"""Past and present runs of `batch`: list, show, cancel."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from scrimp.profiles.money import format_usd, usd_from_nano
+from scrimp.profiles.paths import paths
+
+from . import session
+from .batch_report import counted
+from .result import Column, Result, Table, emit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scrimp.routing.batch.runs import Run
+
+__all__ = ["cancel_run", "list_runs", "show_run", "spool"]
+
+
+def spool() -> Path:
+    """Return the folder of the journals of runs that are not finished."""
+    return paths().state / "batches"
+
+
+def list_runs(*, as_json: bool) -> int:
+    """Print the runs, newest first."""
+    from scrimp.routing.batch import runs
+
+    ledger = session.ledger_to_read()
+    found = [(run, {} if ledger is None else runs.counts(ledger, run.id)) for run in runs.listing(ledger)]
+    table = Table(
+        (Column("id"), Column("begun"), Column("status"), Column("rows", "right"), Column("done"), Column("output")),
+        [
+            (
+                run.id,
+                run.created_at[:19].replace("T", " "),
+                _state(run),
+                f"{run.n_rows:,}",
+                counted(counts),
+                run.output,
+            )
+            for run, counts in found
+        ],
+    )
+    data = {"schema_version": 1, "runs": [_run_dict(run, counts) for run, counts in found]}
+    return emit(Result(data=data, blocks=(table,) if found else ("no runs yet",)), as_json=as_json)
+
+
+def show_run(which: str, *, as_json: bool) -> int:
+    """Print one run: how far it is, what it cost, and by which arms."""
+    from scrimp.routing.batch import runs
+
+    ledger = session.ledger_to_read()
+    run = runs.fetch(ledger, which)
+    assert ledger is not None  # noqa: S101 - fetch has raised
+    counts = runs.counts(ledger, run.id)
+    live, charged = runs.charges(ledger, run.id)
+    rows = runs.by_arm(ledger, run.id)
+    text = "\n".join(
+        (
+            f"run {run.id}, {_state(run)}, begun {run.created_at[:19].replace('T', ' ')} UTC, profile {run.profile}",
+            f"input {run.input} ({run.n_rows:,} rows)",
+            f"output {run.output}",
+            f"{counted(counts)}; {run.n_rows - sum(counts.values()):,} to do",
+            f"charged {format_usd(charged)}" + (f", in flight up to {format_usd(live)}" if live else ""),
+        )
+    )
+    table = Table(
+        (Column("arm"), Column("status"), Column("rows", "right"), Column("cost", "right")),
+        [(row["arm"], row["status"], f"{row['n']:,}", format_usd(row["cost_nano"])) for row in rows],
+    )
+    data = {
+        **_run_dict(run, counts),
+        "schema_version": 1,
+        "charged_usd": usd_from_nano(charged),
+        "in_flight_usd": usd_from_nano(live),
+        "arms": [
+            {
+                "arm": row["arm"],
+                "status": row["status"],
+                "rows": row["n"],
+                "cost_usd": None if row["cost_nano"] is None else usd_from_nano(row["cost_nano"]),
+            }
+            for row in rows
+        ],
+    }
+    return emit(Result(data=data, blocks=(text, table) if rows else (text,)), as_json=as_json)
+
+
+def cancel_run(which: str, *, as_json: bool) -> int:
+    """Give a run up: its partial answers go, its money stays on record."""
+    from scrimp.routing.batch import runs
+
+    ledger = session.ledger()
+    run = runs.fetch(ledger, which)
+    if run.status in ("cancelled", "replaced"):
+        said = f"run {run.id} was given up before"
+    elif run.status == "finished":
+        # What was kept for --retry-unknown and --retry-errors goes; the run and its output are as they were.
+        runs.cancel(ledger, run, spool(), now=time.time(), status="finished")
+        said = f"run {run.id} is finished: no row of it can be asked again now"
+    else:
+        runs.cancel(ledger, run, spool(), now=time.time())
+        said = f"run {run.id} is given up; what it cost stays on record"
+    data = {"schema_version": 1, "id": run.id, "status": runs.fetch(ledger, run.id).status}
+    return emit(Result(data=data, messages=(said,)), as_json=as_json)
+
+
+def _state(run: Run) -> str:
+    """Return how a run stands: one that is `running` on record and has no process was killed."""
+    from scrimp.routing.batch import runs
+
+    return "killed" if run.status == "running" and not runs.is_live(run) else run.status
+
+
+def _run_dict(run: Run, counts: dict[str, int]) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "created_at": run.created_at,
+        "finished_at": run.finished_at,
+        "status": _state(run),
+        "profile": run.profile,
+        "input": run.input,
+        "output": run.output,
+        "rows": run.n_rows,
+        "counts": counts,
+    }
