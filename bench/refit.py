@@ -4,6 +4,7 @@ PART is one of
   replay     OUTCOMES_DIR replayed as a live log: prompts in order, only the drawn arm's score revealed, weekly refits
   simulate   known truths: coverage of the estimators, power and error of the gate, a year of weekly refits
   whole      known truths: whole refits (fit and test) of 2,000 prompts, every arm's outcome known
+  years      known truths: whole refits every week between arms that are equal
   scale      100,000 prompts x 10 arms, time and memory of one refit
 
 OUTCOMES_DIR/eval is read: files that measure. They are replayed as if they were one user's log; nothing learnt from them is
@@ -219,6 +220,7 @@ def replay(args):
         truth, bench = world(setting, args.outcomes, args.cache)
         bench = replace(bench, wtp_usd=args.wtp or setting.wtp_usd)
         n = len(truth)
+        drawn = {}
         for order in args.orders:
             curves: dict[str, list] = {name: [] for name in NAMES}  # in the order lived through, per cent of the worth
             by_prompt: dict[str, list] = {name: [] for name in NAMES}
@@ -244,6 +246,8 @@ def replay(args):
             single = bench.names[int((bench.wtp_usd * truth.judged - truth.cost_usd).mean(axis=0).argmax())]
             print(f"\n{setting.name}: {setting.file}, n = {n}, a right answer worth ${bench.wtp_usd:g}, {order} order, epsilon "
                   f"{args.epsilon:g}, {args.seeds} seeds; utility in % of what a right answer is worth; best single: {single}")  # fmt: skip
+            drawn[order] = {name: np.mean(values, axis=0) - np.mean(curves["shipped"], axis=0)
+                            for name, values in curves.items() if values and name != "shipped"}  # fmt: skip
             quarters = np.array_split(np.arange(n), 4)
             rng = np.random.default_rng(0)
             for name in NAMES:
@@ -266,6 +270,32 @@ def replay(args):
                     print(f"  {'':17s} by seed {' '.join(f'{gain:+.1f}' for gain in each)}"
                           + (f", mean {each.mean():+.1f} +- {each.std(ddof=1) / len(each)**0.5 * quantile_t(0.025, len(each)):.1f}" if len(each) > 1 else ""),
                           flush=True)  # fmt: skip
+
+        if args.curve is not None:
+            draw(drawn, n, args)
+
+
+def draw(gains, n, args):
+    """Draw the gain over the shipped router, so far, as the log is lived through."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "scrimp"})
+    figure = Figure(figsize=(10.0, 4.0), layout="constrained")
+    at = np.arange(args.week, n + 1, args.week)
+    panels = figure.subplots(1, len(gains), sharey=True, squeeze=False)[0]
+    for axes, (order, lines) in zip(panels, gains.items(), strict=True):
+        for name, gain in lines.items():
+            weekly = name.startswith("weekly")
+            axes.plot(at, gain.cumsum()[at - 1] / n, label=name, linewidth=2.2 if weekly else 1.1)
+        axes.axhline(0.0, color="grey", linewidth=0.8)
+        axes.set_title(f"{order} order, {args.seeds} seeds")
+        axes.set_xlabel("prompts")
+    panels[0].set_ylabel("utility gained over the shipped router,\n% of a right answer's worth on the whole log")
+    panels[0].legend(fontsize=8)
+    FigureCanvasSVG(figure)
+    figure.savefig(args.curve, metadata={"Date": None})
 
 
 def simulate(args):
@@ -374,8 +404,33 @@ def whole(args):
             )
             gains.append((q[later, new] - q[later, old]).mean())
             changes.append((new != old).mean())
-        print(f"whole refits, 500 of 2,000 judged, arms apart by up to {gap:.0%}: true gain {np.mean(gains):+.1%} on "
+        print(f"whole refits of 2,000 prompts, arms apart by up to {gap:.0%}: true gain {np.mean(gains):+.1%} on "
               f"{np.mean(changes):.0%} changed; promoted in {words['promoted']} of {args.runs} runs", flush=True)  # fmt: skip
+
+
+def years(args):
+    """Two arms that the router does not know, alike in price and in quality everywhere; refits every week, whole ones."""
+    shipped = load_router(SHIPPED, Path("/nonexistent"))
+    w = shipped.weights
+    names = ("small", "large")
+    arms = tuple(ArmInfo(name=name, model=f"x/{name}", tier=name, output_limit=1000) for name in names)
+    bench = Pool(arms, np.full(2, 1e-6), np.full(2, 1e-6), np.zeros(2), wtp_usd=0.1)
+    n, week = 52 * args.week, args.week
+    for audits, epsilon in ((1.0, 0.05), (0.0, 0.4)):
+        lucky, words = 0, Counter()
+        for year in range(args.runs):
+            rng = np.random.default_rng(year)
+            base = w.landmarks[rng.integers(0, len(w.landmarks), n)]
+            x = base + 0.5 * rng.normal(size=base.shape) / base.shape[1] ** 0.5
+            x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+            log = labelled((rng.random((n, 2)) < 0.7).astype(float), embeddings=x, surface=np.tile(w.surface_mean, (n, 1)),
+                           arms=names, cost=np.full((n, 2), 1e-4), output_tokens=np.full((n, 2), 100.0))  # fmt: skip
+            _, verdicts = live(log, bench, shipped, epsilon=epsilon, full=False, seed=year, week=week, audits=audits)
+            words.update(verdicts)
+            lucky += "promoted" in verdicts
+        print(f"whole refits, 52 a year, {week} prompts each, equal arms, "
+              f"{'both outcomes known' if audits else f'the other arm drawn on {epsilon:.0%}'}: promoted by luck in {lucky} of "
+              f"{args.runs} years ({dict(words)})", flush=True)  # fmt: skip
 
 
 def scale(_args):
@@ -408,7 +463,7 @@ def scale(_args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["replay", "simulate", "whole", "scale"])
+    parser.add_argument("part", choices=["replay", "simulate", "whole", "years", "scale"])
     parser.add_argument("outcomes", type=Path, nargs="?")
     parser.add_argument("--cache", type=Path, default=Path("/tmp/scrimp-embeddings"))
     parser.add_argument("--seeds", type=int, default=3)
@@ -426,11 +481,14 @@ def main():
     parser.add_argument("--wtp", type=float, help="USD a right answer is worth, in place of the settings' own")
     parser.add_argument("--only", type=int, help="one setting, by its number")
     parser.add_argument("--orders", nargs="+", default=["file", "shuffled"])
+    parser.add_argument(
+        "--curve", type=Path, help="draw the gain over the shipped router to this .svg (needs matplotlib)"
+    )
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--years", type=int, default=400)
     args = parser.parse_args()
     print(json.dumps({"command": " ".join(sys.argv[1:]).replace(str(args.outcomes), "OUTCOMES_DIR")}))
-    {"replay": replay, "simulate": simulate, "whole": whole, "scale": scale}[args.part](args)
+    {"replay": replay, "simulate": simulate, "whole": whole, "years": years, "scale": scale}[args.part](args)
 
 
 if __name__ == "__main__":

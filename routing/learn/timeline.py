@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Block", "disorder", "timeline"]
 
 STEP: Final = 1.25**2
-"""A refit is made again once the log has grown by so much."""
+"""A refit is made again once so many times as much came since the router in force was made, counting a hundred more."""
 
 MOST_BLOCKS: Final = 10
 LARGE: Final = 10_000
@@ -66,16 +66,14 @@ def timeline(log: Labelled, watermark: int) -> tuple[Block, ...]:
 
 
 def _limits(start: int, n: int) -> list[int]:
-    """Return where blocks begin: at `start`, and at the numbers of a geometric series from `MIN_ESS` that follow."""
+    """Return where blocks begin: at `start`, then in a geometric series, as if `MIN_ESS` fresh prompts were before."""
     most = MOST_BLOCKS if n <= LARGE else MOST_BLOCKS // 2
     step = STEP
-    while math.log(n / start) / math.log(step) > most:
+    while math.log((n - start) / MIN_ESS + 1.0) / math.log(step) > most:
         step *= step
-    limits = [start]
-    at = MIN_ESS
-    while at < n:
-        if at >= start * math.sqrt(step):
-            limits.append(round(at))
+    limits, at = [start], MIN_ESS * step
+    while start + round(at - MIN_ESS) < n:
+        limits.append(start + round(at - MIN_ESS))
         at *= step
     while len(limits) > 1 and n - limits[-1] < LAST * (n - start):
         limits.pop()

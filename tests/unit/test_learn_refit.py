@@ -214,9 +214,11 @@ def test_every_refit_is_judged_on_what_came_after_it(shipped):
 
 def test_what_was_there_when_the_router_in_force_was_made_does_not_judge(shipped):
     log = world(shipped, 400)
-    (block,) = timeline(log, 350)
-    assert (len(block.to_fit), len(block.judged)) == (350, 50)
-    assert log.first_label[block.judged].min() > 350
+    (block,) = timeline(log, 360)
+    assert (len(block.to_fit), len(block.judged)) == (360, 40)
+    assert log.first_label[block.judged].min() > 360
+    first, second = timeline(log, 250)
+    assert (len(first.to_fit), len(second.to_fit)) == (250, 306), "learning goes on soon after a promotion"
     assert timeline(log, 400) == ()
 
 
@@ -243,7 +245,7 @@ def test_dates_that_contradict_the_order_of_the_log(shipped):
         (np.where(np.arange(200) == 50, 1e6, np.arange(200.0)), 0.02),  # the first of either block
     ):
         assert disorder(replace(log, asked_at=dates), blocks) == pytest.approx(share)
-    assert disorder(replace(log, asked_at=-np.arange(200.0)), timeline(log, 150)) == 1.0
+    assert disorder(replace(log, asked_at=-np.arange(200.0)), timeline(log, 160)) == 1.0
     assert disorder(log, ()) == 0.0
 
 
