@@ -128,7 +128,7 @@ def _way(flags: AskFlags, profile: Profile, prompt: Prompt) -> Way:
 
         checks.append(SchemaCheck(prompt.schema))
     if flags.checks:
-        from scrimp.routing.check import make_check
+        from scrimp.routing.check_names import make_check
 
         checks += [make_check(text, profile.checks, calls=True) for text in dict.fromkeys(flags.checks)]
     cascade = flags.cascade or (profile.policy.mode == "cascade" and flags.arm is None)

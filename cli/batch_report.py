@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.plan import Estimate
     from scrimp.routing.batch.rows import Scan
 
-    from .batching import Work
+    from .batch_work import Work
 
 __all__ = ["counted", "estimate_blocks", "forecast", "missed_target", "sum_up"]
 

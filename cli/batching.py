@@ -7,18 +7,18 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
-from scrimp.profiles.money import nano_from_usd
 from scrimp.profiles.paths import make_private_dir, paths
 
 from . import session
 from .batch_progress import watch
 from .batch_report import counted, estimate_blocks, forecast, missed_target, sum_up
 from .batch_runs import spool
+from .batch_work import BatchFlags, Work
 from .result import Result, emit, say
 
 if TYPE_CHECKING:
@@ -32,70 +32,7 @@ if TYPE_CHECKING:
     from scrimp.routing.decide import Wishes
     from scrimp.routing.ledger import Ledger
 
-__all__ = ["BatchFlags", "Work", "run_batch"]
-
-
-@dataclass(frozen=True, slots=True)
-class BatchFlags:
-    """The flags of a run, as given; `--resume` goes on with those it was started with, where no others are given."""
-
-    input: str | None = None
-    output: Path | None = None
-    profile: str | None = None
-    arm: str | None = None
-    max_cost: str | None = None
-    min_quality: float | None = None
-    wtp: float | None = None
-    prefer: str | None = None
-    system: str | None = None
-    format: str | None = None
-    column: str | None = None
-    template: str | None = None
-    schema: str | None = None
-    check: tuple[str, ...] = ()
-    jobs: int | None = None
-    max_errors: int | None = None
-    cache: str | None = None
-    skip_bad: bool = False
-    unordered: bool = False
-    on_this_machine: bool = False
-    need: tuple[str, ...] = ()
-    tag: str | None = None
-    no_log: bool = False
-    seed: int | None = None
-
-    def to_saved(self) -> dict[str, Any]:
-        """Return what the run remembers of them."""
-        return {key: value for key, value in asdict(self).items() if key not in ("input", "output")}
-
-    def over(self, saved: dict[str, Any]) -> BatchFlags:
-        """Return the flags of a resumed run: these, where they were given, over what it remembers."""
-        given = {each.name: getattr(self, each.name) for each in fields(self)}
-        names = {each.name for each in fields(self)}
-        merged = {key: value for key, value in saved.items() if key in names}
-        merged |= {key: value for key, value in given.items() if value not in (None, False, ())}
-        merged["check"], merged["need"] = tuple(merged.get("check", ())), tuple(merged.get("need", ()))
-        return BatchFlags(**merged)
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A run that is ready to go."""
-
-    flags: BatchFlags
-    profile: Profile
-    ledger: Ledger
-    run: Run
-    journal: Journal
-    engine: Engine
-    stats: Stats
-
-    @property
-    def cap_nano(self) -> int | None:
-        """The cap on the run, nano-USD."""
-        own = self.profile.caps.per_run_usd
-        caps = [None if own is None else nano_from_usd(own), session.parse_usd(self.flags.max_cost, "--max-cost")]
-        return min((cap for cap in caps if cap is not None), default=None)
+__all__ = ["run_batch"]
 
 
 def run_batch(
@@ -485,7 +422,7 @@ class _Tools:
 def _tools(flags: BatchFlags, profile: Profile) -> _Tools:
     """Read the flags that can be wrong, before anything is set up or replaced."""
     from scrimp.routing.batch.cache import parse_age
-    from scrimp.routing.check import make_check
+    from scrimp.routing.check_names import make_check
     from scrimp.routing.check_text import SchemaCheck
 
     keep = "money" if flags.no_log else profile.log.keep

@@ -242,7 +242,7 @@ def audit(
     pool = candidates(ledger, chosen.name, best, names, last=last)
     test = None
     if check is not None:
-        from scrimp.routing.check import make_check
+        from scrimp.routing.check_names import make_check
 
         test = make_check(check, chosen.checks)
     if not pool:

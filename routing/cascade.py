@@ -29,7 +29,7 @@ import numpy as np
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import NANO
 
-from .power import power_at
+from .power import NODES, SPREAD, WEIGHTS, power_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,13 +56,6 @@ __all__ = [
 MAX_STAGES: Final = 3
 ALL: Final = "*"
 """The gate that is all checks together."""
-
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
-NODES: Final[Floats] = _NODES
-WEIGHTS: Final[Floats] = _WEIGHTS / _WEIGHTS.sum()
-
-SPREAD: Final = 1.5
-"""How much the hidden difficulty moves every arm's logit, before anything was learned of it."""
 
 REPEATS: Final = 0.8
 """P(an arm asked again comes to the same answer), whatever it sampled: what it got wrong it mostly gets wrong again."""

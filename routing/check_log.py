@@ -6,9 +6,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from .cascade import SPREAD
 from .history import TRUTH, add_label
-from .power import PRIORS, Observation, fit_spread, learn_power
+from .power import PRIORS, SPREAD, Observation, fit_spread, learn_power
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

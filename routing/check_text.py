@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from scrimp.profiles.errors import UsageError
 
-from .check import NOTHING, SHOWN, BaseCheck, Check, Given, Outcome, Verdict, problem_of, read_range
+from .check import NOTHING, SHOWN, BaseCheck, Check, Given, Outcome, Verdict, problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +31,7 @@ __all__ = [
     "SchemaCheck",
     "WordingCheck",
     "bare_json",
+    "read_range",
     "schema_verdict",
     "searched_quickly",
 ]
@@ -316,6 +317,31 @@ _COUNTED: Final[dict[str, Callable[[str], int]]] = {
     "paragraphs": lambda text: len([part for part in re.split(r"\n[ \t]*\n", text) if part.strip()]),
     "bullets": _bullets,
 }
+
+
+def read_range(text: str, name: str) -> tuple[int, int | None]:
+    """Return (least, most) of `10..200`, `..200`, `10..` or `3`; most is None where there is none.
+
+    Raises
+    ------
+    UsageError
+        If it is not a range.
+
+    Examples
+    --------
+    >>> read_range("10..200", "words"), read_range("..5", "words"), read_range("3", "words")
+    ((10, 200), (0, 5), (3, 3))
+    """
+    found = re.fullmatch(r"\s*(\d{0,9})\s*(\.\.)?\s*(\d{0,9})\s*", text)
+    if found is None or not (found[1] or found[3]):
+        raise UsageError(f"--check {name}: expected a number, or a range such as 10..200, ..200 or 10..")
+    if found[2] is None:
+        number = int(found[1] or found[3])
+        return number, number
+    least, most = int(found[1] or 0), int(found[3]) if found[3] else None
+    if most is not None and most < least:
+        raise UsageError(f"--check {name}: no number is at least {least} and at most {most}")
+    return least, most
 
 
 @dataclass(frozen=True, slots=True)

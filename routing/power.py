@@ -23,7 +23,26 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["PRIORS", "Observation", "Power", "fit_spread", "learn_power", "power_at", "prior_power"]
+__all__ = [
+    "NODES",
+    "PRIORS",
+    "SPREAD",
+    "WEIGHTS",
+    "Observation",
+    "Power",
+    "fit_spread",
+    "learn_power",
+    "power_at",
+    "prior_power",
+]
+
+# Gauss and Hermite's quadrature over a prompt's hidden difficulty, standard normal.
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
+NODES: Final[Floats] = _NODES
+WEIGHTS: Final[Floats] = _WEIGHTS / _WEIGHTS.sum()
+
+SPREAD: Final = 1.5
+"""How much the hidden difficulty moves every arm's logit, before anything was learned of it."""
 
 X0: Final = 1.0
 _SLOPE_SD: Final = 0.7
@@ -195,8 +214,6 @@ def fit_spread(
     outcomes
         One a prompt: (predicted quality, reward) by arm.
     """
-    from .cascade import NODES, SPREAD, WEIGHTS
-
     several = [list(each.values()) for each in outcomes if len(each) > 1]
     if not several:
         return SPREAD

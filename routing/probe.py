@@ -13,8 +13,9 @@ from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, Conf
 from scrimp.profiles.schema import did_you_mean
 
 from .ask import Ask
-from .check import Given, make_check, run_checks, worst
+from .check import Given, run_checks, worst
 from .check_log import label_weight
+from .check_names import make_check
 from .context import stack
 from .decide import Wishes
 from .history import add_label

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import ScrimpError
 
-from .check import make_check
+from .check_names import make_check
 from .check_text import SchemaCheck
 from .prompt import Prompt, Turn
 

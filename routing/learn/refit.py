@@ -102,7 +102,7 @@ class Refit:
                 "low": _number(v.low),
                 "high": _number(v.high),
                 "unit": "USD a prompt",
-                "confidence": 1.0 - v.alpha,
+                "confidence": 1.0 - v.alpha if v.alpha > 0.0 else None,
             },
             "certificate": self.certificate.to_dict(),
             "forced": self.forced,

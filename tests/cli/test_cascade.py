@@ -373,10 +373,10 @@ def test_what_ratings_say_of_a_check_moves_its_power(scrimp, profile):
 
 def test_spread_is_learned_from_prompts_with_several_labelled_answers(scrimp, profile):
     from scrimp.profiles.paths import paths
-    from scrimp.routing.cascade import SPREAD
     from scrimp.routing.check_log import learned_spread
     from scrimp.routing.history import add_label
     from scrimp.routing.ledger import instant, open_ledger
+    from scrimp.routing.power import SPREAD
 
     path = profile(small=GOOD, large=GOOD)
     for i in range(10):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scrimp.profiles.errors import UsageError
-from scrimp.routing.check import make_check
+from scrimp.routing.check_names import make_check
 from scrimp.routing.check_process import CommandCheck, PythonCheck, run_apart
 
 

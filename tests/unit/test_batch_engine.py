@@ -18,7 +18,8 @@ from scrimp.routing.batch.choosing import Chooser, NoEmbedder
 from scrimp.routing.batch.engine import Engine, Settings, Stats
 from scrimp.routing.batch.output import Journal, result_of
 from scrimp.routing.batch.rows import Source, good_rows, scan
-from scrimp.routing.check import Verdict, make_check
+from scrimp.routing.check import Verdict
+from scrimp.routing.check_names import make_check
 from scrimp.routing.decide import Decider, Wishes
 from scrimp.routing.dispatch import Reply
 from scrimp.routing.faults import CallError

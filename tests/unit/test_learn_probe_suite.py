@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from scrimp.routing.check import make_check
+from scrimp.routing.check_names import make_check
 from scrimp.routing.learn.probe_suite import SUITE
 
 
