@@ -1,21 +1,16 @@
-"""Agreement of answers: what two answers have in common once numbers, choices, code and JSON are normalised; votes."""
+"""Agreement of answers: how far they say the same once each is brought to its normal form; votes."""
 
 from __future__ import annotations
 
-import ast
-import json
 import math
-import re
 from collections import Counter
 from dataclasses import dataclass, field
-from fractions import Fraction
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import UsageError
 
 from .check import NOTHING, BaseCheck, Given, Verdict
-from .check_process import code_in
-from .check_text import bare_json, plain_text
+from .normal import final_number, normalise, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,121 +20,10 @@ if TYPE_CHECKING:
 
     Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
-__all__ = ["SAME_PROSE", "AgreeCheck", "Normal", "agreement", "final_number", "groups", "normalise", "sigma", "vote"]
+__all__ = ["SAME_PROSE", "AgreeCheck", "agreement", "groups", "sigma", "vote"]
 
 SAME_PROSE: Final = 0.85
 """Cosine of two texts' embeddings from which they say the same, as far as an embedding can tell."""
-
-Kind = Literal["json", "choice", "number", "code", "text", "prose"]
-
-
-@dataclass(frozen=True, slots=True)
-class Normal:
-    """What an answer comes to.
-
-    Attributes
-    ----------
-    key
-        Equal for answers that say the same; None for prose, which only an embedding can compare.
-    """
-
-    kind: Kind
-    key: str | None
-
-
-# Searched for in text whose runs of space are one space: otherwise runs of optional space beside each other would take
-# a time that grows with the cube of what a model repeats without end.
-_LEAD: Final = (
-    r"(?:final answer|the answer|answer|correct (?:option|choice|answer)|result) ?(?:is|:|=){0,3} ?(?:option )?"
-)
-_NUMBER: Final = r"[-+−]?\s?[$€£]?\s?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?:\s?/\s?\d[\d,]*(?:\.\d+)?)?\s?%?"
-_MARKS: Final = r"[*_` ]{0,6}"
-_CHOICE: Final = re.compile(rf"{_LEAD}{_MARKS}\(?([A-Z])\)?(?![\w'’])", re.IGNORECASE)
-_BARE_CHOICE: Final = re.compile(r"[\s*_`\"'\[{]*\(?([A-Za-z])\)?[\s*_`\"'\]}.:)]*")
-_BOXED: Final = re.compile(r"\\boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
-
-
-def _fraction(text: str) -> Fraction | None:
-    """Return the number that a text spells, or None."""
-    text = re.sub(r"\\d?frac\{([^{}]+)\}\{([^{}]+)\}", r"\1/\2", text)
-    text = re.sub(r"[\s$€£,%]|\\[,!;]", "", text.replace("−", "-").replace("\\$", ""))
-    above, _, below = text.partition("/")
-    if len(text) > 60 or re.search(r"[eE][-+]?\d{3,}", text):
-        return None
-    try:
-        number = Fraction(above)
-        return number / Fraction(below) if below else number
-    except (ValueError, ZeroDivisionError):
-        return None
-
-
-def _one_space(text: str) -> str:
-    return " ".join(text.split())
-
-
-def final_number(answer: str) -> Fraction | None:
-    """Return the number that an answer comes to: a marked one (boxed, after "the answer is" or ####), else the last.
-
-    Examples
-    --------
-    >>> final_number("So 3 + 4 = 7. The answer is $1,234.50."), final_number("no number")
-    (Fraction(2469, 2), None)
-    """
-    text = _one_space(answer[-20_000:])
-    marked = _BOXED.findall(text) or re.findall(rf"(?:####|{_LEAD}){_MARKS}({_NUMBER})", text, re.IGNORECASE)
-    found = marked or re.findall(_NUMBER, text)
-    for each in reversed(found):
-        number = _fraction(each)
-        if number is not None:
-            return number
-        inner = re.findall(_NUMBER, each)
-        if inner and (number := _fraction(inner[-1])) is not None and marked and len(inner) == 1:
-            return number
-    return None
-
-
-def normalise(answer: str) -> Normal | None:
-    """Return what an answer comes to; None where there is nothing in it.
-
-    Examples
-    --------
-    >>> normalise("The answer is (B).").key == normalise("b").key
-    True
-    >>> normalise("It comes to 1,000 apples, so the answer is 1,000.").key == normalise("1000").key
-    True
-    >>> normalise('{"b": 1, "a": 2}').key == normalise('{"a":2,"b":1}').key
-    True
-    """
-    text = answer.strip()
-    if not text:
-        return None
-    if (body := bare_json(text).strip())[:1] in ("{", "["):
-        try:
-            return Normal("json", json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")))
-        except (ValueError, RecursionError):
-            pass
-    bare = _BARE_CHOICE.fullmatch(text)
-    if bare is not None:
-        return Normal("choice", bare[1].upper())
-    line = _one_space(text[-20_000:])
-    said = _CHOICE.findall(line[-2_000:])
-    if said:
-        return Normal("choice", said[-1].upper())
-    alone = _fraction(plain_text(text)) if len(text) <= 60 else None
-    marked = re.search(rf"\\boxed ?\{{|####|{_LEAD}{_MARKS}{_NUMBER}", line, re.IGNORECASE)
-    number = alone if alone is not None else final_number(text) if marked else None
-    if number is not None:
-        return Normal("number", str(number))
-    if marked and (boxed := _BOXED.findall(line)):
-        return Normal("text", plain_text(boxed[-1]))
-    code = code_in(text)
-    if code is not text:
-        try:
-            return Normal("code", ast.dump(ast.parse(code)))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return Normal("code", "\n".join(line.strip() for line in code.splitlines() if line.strip()))
-    plain = plain_text(text)
-    return Normal("text", plain) if len(plain.split()) <= 6 else Normal("prose", None)
 
 
 def agreement(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from scrimp.profiles.errors import UsageError
 
 from .check import NOTHING, SHOWN, BaseCheck, Check, Given, Outcome, Verdict, problem_of
+from .normal import bare_json, final_number, normalise, plain_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +31,6 @@ __all__ = [
     "RefusalCheck",
     "SchemaCheck",
     "WordingCheck",
-    "bare_json",
     "read_range",
     "schema_verdict",
     "searched_quickly",
@@ -40,12 +40,6 @@ PATTERN_TIMEOUT_S: Final = 5.0
 """A pattern that searches an answer for longer than this has failed."""
 
 _QUICK_CHARS: Final = 10_000
-
-
-def bare_json(answer: str) -> str:
-    """Return the JSON of an answer: what stands in its only fenced block, or all of it."""
-    blocks = re.findall(r"^```[ \t]*(?:json)?[ \t]*\n(.*?)^```[ \t]*$", answer, re.DOTALL | re.MULTILINE)
-    return blocks[0] if len(blocks) == 1 else answer
 
 
 @dataclass(frozen=True)
@@ -237,8 +231,6 @@ class ExactCheck(BaseCheck):
 
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""
-        from .agreement import normalise
-
         del given
         if plain_text(answer) == plain_text(self.expected):
             return self.passed()
@@ -273,8 +265,6 @@ class NumberCheck(BaseCheck):
         """Return the verdict on an answer."""
         from fractions import Fraction
 
-        from .agreement import final_number
-
         del given
         number = final_number(answer)
         if number is None:
@@ -282,18 +272,6 @@ class NumberCheck(BaseCheck):
         if abs(number - Fraction(self.expected)) <= Fraction(self.tolerance):
             return self.passed()
         return self.failed(f"the answer's number is {float(number):g}, not {self.expected}")
-
-
-def plain_text(text: str) -> str:
-    """Return text without case, surplus space, and punctuation at its ends.
-
-    Examples
-    --------
-    >>> plain_text("  **Paris.** ")
-    'paris'
-    """
-    text = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    return text.strip("\"'`*_.,;:!?()[]{} \t\u201c\u201d\u2018\u2019")
 
 
 def _bullets(text: str) -> int:
