@@ -14,6 +14,7 @@ from scrimp.profiles.paths import paths
 from . import session
 from .options import JsonOption, ProfileOption, SeedOption
 from .parser import new_app
+from .progress import one_thread
 from .result import Column, Result, Table, emit, say
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def refit(
     """
     if timer is not None:
         return _install(timer, profile, as_json=json)
+    one_thread()
     from scrimp.routing.refitting import refit_profile
 
     loaded = session.load(profile, quiet=quiet)
