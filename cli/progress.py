@@ -7,7 +7,7 @@ import sys
 
 from .result import say
 
-__all__ = ["on_embedded", "one_thread"]
+__all__ = ["on_embedded", "on_fitted", "one_thread"]
 
 
 def on_embedded(done: int, total: int) -> None:
@@ -19,6 +19,13 @@ def on_embedded(done: int, total: int) -> None:
         sys.stderr.flush()
     elif done == total or done % 2_560 == 0:
         say(f"{done:,} of {total:,} prompts embedded")
+
+
+def on_fitted(done: int, total: int) -> None:
+    """Tell, on a terminal, how many refits of a series are made."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\rfitted {done} of {total}" + ("\r\x1b[K" if done == total else ""))
+        sys.stderr.flush()
 
 
 def one_thread() -> None:

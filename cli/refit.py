@@ -14,7 +14,7 @@ from scrimp.profiles.paths import paths
 from . import session
 from .options import JsonOption, ProfileOption, SeedOption
 from .parser import new_app
-from .progress import one_thread
+from .progress import on_fitted, one_thread
 from .result import Column, Result, Table, emit, say
 
 if TYPE_CHECKING:
@@ -70,7 +70,15 @@ def refit(
     loaded = session.load(profile, quiet=quiet)
     decider = session.make_decider(loaded.profile)
     ledger = session.ledger_to_read()
-    data = refit_profile(ledger, decider, paths().routers, now=time.time(), force=force, seed=seed or 0)
+    data = refit_profile(
+        ledger,
+        decider,
+        paths().routers,
+        now=time.time(),
+        force=force,
+        seed=seed or 0,
+        on_fitted=None if quiet else on_fitted,
+    )
     changed = data["verdict"] == "promoted"
     if quiet and not json:
         if changed:

@@ -13,6 +13,7 @@ from .ledger import instant
 from .predict import SHIPPED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from .context import TextEmbedder
@@ -95,7 +96,14 @@ def past_refits(ledger: Ledger | None, profile: str) -> list[dict[str, Any]]:
 
 
 def refit_profile(
-    ledger: Ledger | None, decider: Decider, routers: Path, *, now: float, force: bool = False, seed: int = 0
+    ledger: Ledger | None,
+    decider: Decider,
+    routers: Path,
+    *,
+    now: float,
+    force: bool = False,
+    seed: int = 0,
+    on_fitted: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Refit a profile's router and return what `refit --json` prints; what is in force changes in the last step only.
 
@@ -123,6 +131,7 @@ def refit_profile(
         result = refit(
             log, bench.base, bench.current, bench.pool,
             version=name, past=past, watermark=watermark, force=force, seed=seed,
+            on_fitted=on_fitted,
         )  # fmt: skip
         kept = result.fitted is not None and result.verdict.word != "no-change"
         data = result.to_dict(version=name if result.promoted else bench.current_name, candidate=name if kept else None)

@@ -21,7 +21,7 @@ from .sequential import Look
 from .timeline import disorder, timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -148,6 +148,7 @@ def refit(
     watermark: int = 0,
     force: bool = False,
     seed: int = 0,
+    on_fitted: Callable[[int, int], None] | None = None,
 ) -> Refit:
     """Fit a new router and put it to the test.
 
@@ -167,6 +168,8 @@ def refit(
         Labels up to this id were there when the router in force was made.
     force
         Promote whatever the test says.
+    on_fitted
+        Called with how many refits of the series are made, and how many there are.
     """
     rng = np.random.default_rng(seed)
     known = ~np.isnan(log.reward)
@@ -236,7 +239,11 @@ def refit(
     if unclear > MAX_DISORDER:
         return end(untested("refused", *_clock(log, unclear, len(judged))), fit_on(to_fit))
     skipped = next((i for i, block in enumerate(blocks[:-1]) if _teaches(log, block)), len(blocks) - 1)
-    series = [fit_on(block.to_fit) for block in blocks[skipped:]]
+    series: list[Fitted] = []
+    for block in blocks[skipped:]:
+        series.append(fit_on(block.to_fit))
+        if on_fitted is not None:
+            on_fitted(len(series), len(blocks) - skipped)
     lengths = [len(block.judged) for block in blocks]
     part = log.take(judged)
     routers = [*[current] * skipped, *(fitted.router for fitted in series)]
