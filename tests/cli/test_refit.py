@@ -153,6 +153,27 @@ def test_bad_data_is_told_and_changes_nothing(scrimp, profile, fill, home, case,
     assert current(scrimp) == data["version"] == "shipped"
 
 
+def test_error_is_spent_over_refits_and_the_outcomes_count_again(scrimp, profile, fill):
+    """Arms that are alike: every test finds nothing, each on all that the log holds."""
+    path = profile(small="ok", large="ok", extra="[policy]\nwtp_usd = 0.1\n")
+    spent, judged, n_tests = [0.0], [0], 0
+    for week in range(3):
+        fill(300, quality=(0.7, 0.7), seed=4 + week, at=1.7e9 + 1e6 * week)
+        data = refit(scrimp, path)
+        assert data["verdict"] == "refused", data["reasons"]
+        assert data["against"] == "shipped"
+        n_tests += data["tested"]
+        spent.append(data["spent"])
+        judged.append(data["n_judged"])
+        assert sum(block["n_judged"] for block in data["blocks"]) == data["n_judged"] == 300 * (week + 1) - 100
+    assert n_tests >= 2, "a test a refit, once there is enough"
+    assert spent == sorted(spent)
+    assert 0.0 < spent[-1] < 0.05
+    assert json.loads(scrimp("learn", "status", "--json", "-p", path).out)["n_tests"] == n_tests
+    again = refit(scrimp, path)
+    assert (again["verdict"], again["tested"], again["spent"]) == ("refused", False, spent[-1])
+
+
 def test_one_arm(scrimp, profile, fill):
     path = profile(small="ok")
     fill(60, arms=("small",))
