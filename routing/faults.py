@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.errors import ScrimpError
 
-    from .dispatch import Call, Reply
+    from .call import Call, Reply
     from .wire import Wire
 
 __all__ = ["CallError", "Kind", "problem", "to_scrimp_error"]
