@@ -19,6 +19,7 @@ import json
 import resource
 import sys
 import time
+import zlib
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -114,7 +115,7 @@ def world(setting, folder, cache):
     log = labelled(
         outcomes.score, embeddings=embedded(outcomes.prompts, cache), surface=surface_matrix(outcomes.prompts),
         arms=tuple(arm.name for arm in arms), input_tokens=n_input, output_tokens=outcomes.output_tokens, cost=cost,
-        text_key=np.array([hash(prompt) for prompt in outcomes.prompts]),
+        text_key=np.array([zlib.crc32(prompt.encode()) for prompt in outcomes.prompts]),
     )  # fmt: skip
     return log, bench
 
