@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Judgement", "Views", "compare", "judge", "scaled_costs", "views"]
+__all__ = ["Judgement", "Views", "compare", "scaled_costs", "views"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -314,8 +314,3 @@ def _self_normalised(policy: Floats, log: Labelled, rng: np.random.Generator) ->
 def _bootstrapped(values: Floats, ess: float, rng: np.random.Generator) -> Estimate:
     low, high = bootstrap(values, rng=rng, n_resamples=400)
     return Estimate(float(values.mean()), low, high, len(values), ess)
-
-
-def judge(current: Router, new: Router, log: Labelled, pool: Pool, *, seed: int = 0) -> Judgement:
-    """Judge a new router against the current one on prompts with outcomes that neither was fitted on."""
-    return compare(log, views(current, [(new, len(log))], log, pool), pool, rng=np.random.default_rng(seed))
