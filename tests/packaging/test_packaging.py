@@ -78,7 +78,7 @@ def built(tmp_path_factory):
         if hasattr(tarfile, "data_filter"):
             tar.extractall(out / "unpacked", filter="data")
         else:  # Python 3.11.0 to 3.11.3: the archive is our own
-            tar.extractall(out / "unpacked")  # noqa: S202
+            tar.extractall(out / "unpacked")
     (source,) = (out / "unpacked").iterdir()
     done = subprocess.run(
         [sys.executable, "-m", "build", "--no-isolation", "--wheel", "-o", out / "again", source],
