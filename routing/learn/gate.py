@@ -8,7 +8,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .offpolicy import quantile_t
-from .sequential import ALPHA, GROWTH, informed, level_of_test, spent_by
+from .sequential import ALPHA, GROWTH, informed, level_of_test, spent_by, spent_so_far
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -202,7 +202,7 @@ def judge_gain(
         What is compared with what; tests on other terms have only spent error.
     """
     j = judgement
-    before = max((look.spent for look in past), default=0.0)
+    before = spent_so_far(past)
     if j.n_changed_late == 0:
         return Verdict("no-change", (_alike(j),), False, 0.0, None, None, j.ess_changed, before)
     level = level_of_test(j.ess_changed, past, terms=terms, alpha=alpha)

@@ -17,7 +17,7 @@ from .fit import Drift, Fitted, drift, fit, layer_key
 from .gate import MIN_ESS, Certificate, Verdict, certify, judge_gain
 from .judge import Judgement, compare, views
 from .labelled import contradictions
-from .sequential import Look
+from .sequential import Look, spent_so_far
 from .timeline import disorder, timeline
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def refit(
         )
 
     def untested(word: Word, *reasons: str) -> Verdict:
-        return Verdict(word, reasons, False, 0.0, spent=max((look.spent for look in past), default=0.0))
+        return Verdict(word, reasons, False, 0.0, spent=spent_so_far(past))
 
     if len(pool.arms) < 2:
         return end(untested("no-change", "the profile has one arm: there is nothing to choose between"))

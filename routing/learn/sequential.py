@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["ALPHA", "GROWTH", "HALF_SPENT", "Look", "informed", "level_of_test", "spent_by"]
+__all__ = ["ALPHA", "GROWTH", "HALF_SPENT", "Look", "informed", "level_of_test", "spent_by", "spent_so_far"]
 
 ALPHA: Final = 0.05
 """All the error there is to spend: the chance that any of the tests ever made promotes a router that is not better."""
@@ -70,6 +70,11 @@ def spent_by(information: float, *, alpha: float = ALPHA) -> float:
     return alpha * information / (information + HALF_SPENT)
 
 
+def spent_so_far(past: Sequence[Look]) -> float:
+    """Return the error that past tests have spent, together."""
+    return max((look.spent for look in past), default=0.0)
+
+
 def informed(look: Look, *, alpha: float = ALPHA) -> float:
     """Return the information of a look; of one that did not note it, that by which its error may be spent."""
     if look.information is not None:
@@ -99,8 +104,7 @@ def level_of_test(
     >>> round(level_of_test(200.0, [first]), 4) > spent_by(200.0) - 0.025
     True
     """
-    before = max((look.spent for look in past), default=0.0)
-    new = spent_by(information, alpha=alpha) - before
+    new = spent_by(information, alpha=alpha) - spent_so_far(past)
     if new <= 0.0:
         return 0.0
     times: list[float] = []
