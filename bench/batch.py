@@ -53,8 +53,9 @@ STAND_IN = """
 import asyncio, sys
 from scrimp.cli import batching
 from scrimp.cli.app import run
-from scrimp.routing.dispatch import Reply, prepare
-from scrimp.routing.prices import Usage
+from scrimp.routing.calls.call import Reply
+from scrimp.routing.calls.dispatch import prepare
+from scrimp.routing.prices.usage import Usage
 prepare()
 async def answer(call):
     await asyncio.sleep(0)
@@ -235,8 +236,8 @@ def predictions(prompts, score, cost, seed):
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.model_selection import KFold
 
-    from scrimp.routing.context import contexts, stack
-    from scrimp.routing.embedding import Embedder
+    from scrimp.routing.prompts.context import contexts, stack
+    from scrimp.routing.prompts.embedding import Embedder
 
     embeddings, surface = stack(contexts(prompts, Embedder("builtin", cache_dir=Path(tempfile.gettempdir()))))
     surface = (surface - surface.mean(0)) / (surface.std(0) + 1e-9)
@@ -276,7 +277,7 @@ def optimised(quality, expected, cost, bound, budget, window=64):
     """As the engine plans: window by window, by a rule solved anew as true costs come in; left-out rows go last."""
     import numpy as np
 
-    from scrimp.routing.batch.plan import Options, Planner
+    from scrimp.routing.batch.planning.plan import Options, Planner
 
     n, k = quality.shape
     yes = np.ones((n, k), dtype=bool)
@@ -322,7 +323,7 @@ def interval(gap, rng):
 def replay(args):
     import numpy as np
 
-    from scrimp.routing.batch.optimise import most_quality, most_quality_within_bounds
+    from scrimp.routing.batch.planning.optimise import most_quality, most_quality_within_bounds
 
     folder = Path(args.outcomes)
     rng = np.random.default_rng(0)

@@ -37,13 +37,15 @@ import numpy as np
 from scrimp.profiles.errors import BudgetRefusedError
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.schema import Arm, Caps, Policy, Price, Profile
-from scrimp.routing import budget
-from scrimp.routing.ask import Ask, Asker
-from scrimp.routing.decide import Decider, Wishes
-from scrimp.routing.ledger import open_ledger
-from scrimp.routing.predict import TierPrior
-from scrimp.routing.prices import PriceTable
-from scrimp.routing.prompt import Prompt
+from scrimp.routing.asking.asker import Asker
+from scrimp.routing.asking.request import Ask
+from scrimp.routing.deciding.decide import Decider, Wishes
+from scrimp.routing.ledger import caps as budget_caps
+from scrimp.routing.ledger import reservations
+from scrimp.routing.ledger.store import open_ledger
+from scrimp.routing.prices.table import PriceTable
+from scrimp.routing.prompts.prompt import Prompt
+from scrimp.routing.router.tier_prior import TierPrior
 
 SERVER = Path(__file__).parents[1] / "tests" / "server.py"
 PRICE_IN, PRICE_OUT = "1", "4"
@@ -119,7 +121,7 @@ def make_profile(base_url: str, cap_nano: int) -> Profile:
 
 def ask_away(decider: Decider, path: Path, worker: int, calls: int, report: Path, seed: int) -> None:
     """Ask `calls` prompts, one after the other; write down what came of each."""
-    from scrimp.routing.dispatch import attempt
+    from scrimp.routing.calls.dispatch import attempt
 
     rng = random.Random(seed * 1000 + worker)
     with open_ledger(path) as ledger, report.open("w") as out:
@@ -178,7 +180,7 @@ def wait_for(pids: list[int], deadline: float) -> int:
 
 def stress(plan: Plan, *, kill: bool) -> dict[str, Any]:
     """Let all workers spend at once; with `kill`, kill every fifth in the middle."""
-    from scrimp.routing.dispatch import prepare
+    from scrimp.routing.calls.dispatch import prepare
 
     prepare()
     name = "kill" if kill else "hold"
@@ -232,12 +234,12 @@ def judge(
         json.loads(line) for report in folder.glob("worker-*.jsonl") for line in report.read_text().splitlines()
     ]
     with open_ledger(folder / "scrimp.db") as ledger:
-        budget.reap(ledger, now=time.time())
+        reservations.reap(ledger, now=time.time())
         rows = ledger.rows(
             "SELECT r.status, r.charged_nano, r.reserved_nano, r.breach, q.prompt FROM reservations r "
             "JOIN requests q ON q.id = r.request_id"
         )
-        wrong_sums = len(budget.audit(ledger))
+        wrong_sums = len(reservations.audit_balances(ledger))
     settled = [row for row in rows if row["status"] == "settled"]
     unsure = [row for row in rows if row["status"] in ("unknown", "unverified")]
     true_total = sum(bill["cost_nano"] for bill in bills)
@@ -289,9 +291,9 @@ def rate(plan: Plan, *, seconds: float = 4.0) -> dict[str, Any]:
         late = wait_for(pids, time.monotonic() + seconds + 60)
         counts = [int((folder / str(n)).read_text()) for n in range(workers) if (folder / str(n)).exists()]
         with open_ledger(path) as ledger:
-            sound = not budget.audit(ledger) and ledger.rows("SELECT count(*) AS n FROM reservations")[0]["n"] == sum(
-                counts
-            )
+            sound = not reservations.audit_balances(ledger) and ledger.rows("SELECT count(*) AS n FROM reservations")[
+                0
+            ]["n"] == sum(counts)
         result[f"pairs_per_s_{workers}"] = round(sum(counts) / seconds, 1)
         result["ok"] = result["ok"] and sound and late == 0 and len(counts) == workers
     return result
@@ -304,10 +306,10 @@ def pairs(path: Path, report: Path, seconds: float) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             now = time.time()
-            caps = budget.applicable_caps(ledger, profile, "small", now=now, run_id=f"{os.getpid()}-{done}")
-            charge = budget.Charge("r", "stress", "small", 1000, run_id=f"{os.getpid()}-{done}")
-            held = budget.reserve(ledger, charge, caps, now=now)
-            budget.settle(ledger, held, cost_nano=500, now=now)
+            caps = budget_caps.applicable_caps(ledger, profile, "small", now=now, run_id=f"{os.getpid()}-{done}")
+            charge = reservations.Charge("r", "stress", "small", 1000, run_id=f"{os.getpid()}-{done}")
+            held = reservations.reserve(ledger, charge, caps, now=now)
+            reservations.settle(ledger, held, cost_nano=500, now=now)
             done += 1
     report.write_text(str(done))
 

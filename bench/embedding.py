@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from scrimp.routing import embedding as module
-from scrimp.routing.embedding import Embedder
+from scrimp.routing.prompts import embedding as module
+from scrimp.routing.prompts.embedding import Embedder
 
 WORDS = [
     "the",
@@ -155,7 +155,7 @@ def start_up(rounds: int) -> None:
         f"T.add_custom_model(model='a/b', pooling=P.MEAN, normalization=True, sources=S(hf='a/b'), dim=384, model_file={str(weights)!r})\n"
         f"list(T('a/b', specific_model_path={str(folder)!r}, cache_dir={str(folder)!r}).embed(['What is the capital of France?']))"
     )
-    ours = "from scrimp.routing.embedding import Embedder; Embedder().embed(['What is the capital of France?'])"
+    ours = "from scrimp.routing.prompts.embedding import Embedder; Embedder().embed(['What is the capital of France?'])"
     quiet = "import os; os.environ['ORT_DISABLE_TELEMETRY'] = '1'\n"
     codes = {
         "bare": bare,

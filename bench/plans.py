@@ -16,8 +16,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "unit"))
 
-from scrimp.routing.cascade import Gate, Planner, plan_table
-from scrimp.routing.power import prior_power
+from scrimp.routing.plans.plan import plan_table
+from scrimp.routing.plans.power import prior_power
+from scrimp.routing.plans.value import Gate, Planner
 
 
 def choice_ms(n_arms: int = 8, n_rounds: int = 300) -> tuple[int, list[float], list[float]]:

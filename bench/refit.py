@@ -31,17 +31,19 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from simulated_log import labelled, pool, trial
 
-from scrimp.routing.context import approx_tokens, surface_matrix
-from scrimp.routing.embedding import Embedder
-from scrimp.routing.learn.decisions import Pool, predict_in_parts
-from scrimp.routing.learn.gate import judge_gain
-from scrimp.routing.learn.judge import Views, compare
-from scrimp.routing.learn.labelled import Labelled
-from scrimp.routing.learn.offpolicy import bootstrap, cells_of_log, cross_fitted, dr, ips, quantile_t, snips
-from scrimp.routing.learn.outcomes import read_outcomes
-from scrimp.routing.learn.refit import refit
-from scrimp.routing.learn.sequential import Look
-from scrimp.routing.predict import SHIPPED, ArmInfo, load_router
+from scrimp.routing.learn.data.decisions import Pool, predict_in_parts
+from scrimp.routing.learn.data.labelled import Labelled
+from scrimp.routing.learn.data.outcomes import read_outcomes
+from scrimp.routing.learn.judging.gate import judge_gain
+from scrimp.routing.learn.judging.judge import Views, compare
+from scrimp.routing.learn.judging.refit import refit
+from scrimp.routing.learn.maths.offpolicy import bootstrap, cells_of_log, cross_fitted, dr, ips, quantile_t, snips
+from scrimp.routing.learn.maths.sequential import Look
+from scrimp.routing.prompts.context import approx_tokens
+from scrimp.routing.prompts.embedding import Embedder
+from scrimp.routing.prompts.surface import surface_matrix
+from scrimp.routing.router.arms import ArmInfo
+from scrimp.routing.router.in_force import SHIPPED, load_router
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a waiting second thread wo
 
 from embedding import made_up, raw
 
-from scrimp.routing import embedding as module
+from scrimp.routing.prompts import embedding as module
 
 PROFILE = """
 name = "bench"
@@ -98,10 +98,10 @@ def throughput(prompts, parts, folder, profile, decider):
 
 def decision(decider, prompts):
     """The time from a context to its decision, and of surface features, one prompt at a time."""
-    from scrimp.routing.context import surface_matrix
-    from scrimp.routing.decide import Wishes
-    from scrimp.routing.ledger import new_id
-    from scrimp.routing.prompt import Prompt
+    from scrimp.routing.deciding.decide import Wishes
+    from scrimp.routing.ledger.store import new_id
+    from scrimp.routing.prompts.prompt import Prompt
+    from scrimp.routing.prompts.surface import surface_matrix
 
     rng = random.Random(0)
     over, embedding = [], []

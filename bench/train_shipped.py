@@ -15,13 +15,13 @@ from pathlib import Path
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_CORETYPE"] = "Haswell"
 
-from scrimp.routing.embedding import Embedder
-from scrimp.routing.learn.outcomes import read_outcomes
-from scrimp.routing.learn.train import SHIPPED_RECIPE, train
-from scrimp.routing.learned import PLACED
-from scrimp.routing.predict import shipped_folder
-from scrimp.routing.router_file import write_router
-from scrimp.routing.vector_cache import VectorCache
+from scrimp.routing.learn.data.outcomes import read_outcomes
+from scrimp.routing.learn.fitting.train import SHIPPED_RECIPE, train
+from scrimp.routing.prompts.embedding import Embedder
+from scrimp.routing.prompts.vector_cache import VectorCache
+from scrimp.routing.router.folder import write_router
+from scrimp.routing.router.in_force import shipped_folder
+from scrimp.routing.router.learned import PLACED
 
 FILES = ("zeroeval", "llmrouter", "mmlu_pro")
 # By `scrimp probe smollm2`, with the router as it was before: the local model is no small model of its time, and says so.

@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 from train_shipped import FILES
 
-from scrimp.routing.embedding import Embedder
-from scrimp.routing.learn import train as training
-from scrimp.routing.learn.outcomes import read_outcomes
-from scrimp.routing.learn.prior import place
-from scrimp.routing.predict import ArmInfo, shipped_folder
-from scrimp.routing.router_file import read_router
-from scrimp.routing.vector_cache import VectorCache
+from scrimp.routing.learn.data.outcomes import read_outcomes
+from scrimp.routing.learn.fitting import train as training
+from scrimp.routing.learn.fitting.prior import place
+from scrimp.routing.prompts.embedding import Embedder
+from scrimp.routing.prompts.vector_cache import VectorCache
+from scrimp.routing.router.arms import ArmInfo
+from scrimp.routing.router.folder import read_router
+from scrimp.routing.router.in_force import shipped_folder
 
 NS = (0, 20, 40, 80)
 

@@ -178,7 +178,7 @@ def _trace(error: BaseException) -> None:
         return
     import traceback
 
-    from scrimp.routing.sanitize import sanitize, scrub
+    from scrimp.routing.text.sanitize import sanitize, scrub
 
     from .session import secrets
 
@@ -187,7 +187,7 @@ def _trace(error: BaseException) -> None:
 
 
 def _explain(error: ScrimpError) -> int:
-    from scrimp.routing.sanitize import sanitize
+    from scrimp.routing.text.sanitize import sanitize
 
     _trace(error)
     sys.stderr.write(f"scrimp: {sanitize(error.message)}\n")
@@ -204,7 +204,7 @@ def _unexpected(error: Exception) -> int:
         return int(ExitCode.UNEXPECTED)
     _trace(error)
     if not _debugging():
-        from scrimp.routing.sanitize import sanitize, scrub
+        from scrimp.routing.text.sanitize import sanitize, scrub
 
         from .session import secrets
 

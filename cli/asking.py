@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.load import Loaded
     from scrimp.profiles.schema import Profile
-    from scrimp.routing.ask import Answer, Ask
-    from scrimp.routing.cascade import Plan
-    from scrimp.routing.cascading import Cascader, Checked
-    from scrimp.routing.check import Check
-    from scrimp.routing.ledger import Ledger
-    from scrimp.routing.prompt import Prompt
+    from scrimp.routing.asking.cascading import Cascader, Checked
+    from scrimp.routing.asking.request import Answer, Ask
+    from scrimp.routing.checks.base import Check
+    from scrimp.routing.ledger.store import Ledger
+    from scrimp.routing.plans.plan import Plan
+    from scrimp.routing.prompts.prompt import Prompt
 
 __all__ = ["AskFlags", "answer_request", "run_ask"]
 
@@ -66,8 +66,8 @@ class AskFlags:
 
 def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> int:
     """Ask, and print what came of it."""
-    from scrimp.routing.ask import Ask
-    from scrimp.routing.decide import Wishes
+    from scrimp.routing.asking.request import Ask
+    from scrimp.routing.deciding.decide import Wishes
 
     prompt = _prompt(flags)
     loaded = session.load(
@@ -124,11 +124,11 @@ def _way(flags: AskFlags, profile: Profile, prompt: Prompt) -> Way:
     """Make the checks that flags and schema ask for."""
     checks: list[Check] = []
     if prompt.schema is not None:
-        from scrimp.routing.check_text import SchemaCheck
+        from scrimp.routing.checks.text import SchemaCheck
 
         checks.append(SchemaCheck(prompt.schema))
     if flags.checks:
-        from scrimp.routing.check_names import make_check
+        from scrimp.routing.checks.names import make_check
 
         checks += [make_check(text, profile.checks, calls=True) for text in dict.fromkeys(flags.checks)]
     cascade = flags.cascade or (profile.policy.mode == "cascade" and flags.arm is None)
@@ -153,13 +153,14 @@ def answer_request(
     """Decide, dispatch, check, print; return the exit code."""
     import time
 
-    from scrimp.routing import budget
-    from scrimp.routing.ask import Asker
+    from scrimp.routing.asking.asker import Asker
+    from scrimp.routing.ledger.caps import check_zone
+    from scrimp.routing.ledger.reservations import reap
 
     if not dry_run:
         _warm()
-    budget.check_zone(ledger, loaded.profile)
-    budget.reap(ledger, now=time.time())
+    check_zone(ledger, loaded.profile)
+    reap(ledger, now=time.time())
     asker = Asker(
         session.make_decider(loaded.profile),
         ledger,
@@ -174,7 +175,7 @@ def answer_request(
     cascader: Cascader | None = None
     plan: Plan | None = None
     if way.checks or way.cascade or way.plan:
-        from scrimp.routing import cascading
+        from scrimp.routing.asking import cascading
 
         cascader = cascading.Cascader(asker, way.checks, embed=asker.decider.embedder.embed)
         decision, plan = cascader.decide(request, context, cascade=way.cascade, spelled=way.plan, repair=way.repair)
@@ -219,7 +220,7 @@ def _schema_way(request: Ask) -> Way:
     """Return what a request that comes without flags asks of its answer: its schema."""
     if request.prompt.schema is None:
         return Way()
-    from scrimp.routing.check_text import SchemaCheck
+    from scrimp.routing.checks.text import SchemaCheck
 
     return Way((SchemaCheck(request.prompt.schema),))
 
@@ -244,10 +245,10 @@ def _alert(ledger: Ledger, loaded: Loaded, asker: Any) -> None:
     """Say once when a cap's window has reached 50, 80 or 100%."""
     import time
 
-    from scrimp.routing import budget
+    from scrimp.routing.ledger.caps import applicable_caps, new_alerts
 
     now = time.time()
-    for line in budget.new_alerts(ledger, budget.applicable_caps(ledger, loaded.profile, None, now=now), now=now):
+    for line in new_alerts(ledger, applicable_caps(ledger, loaded.profile, None, now=now), now=now):
         asker.say(line)
 
 
@@ -255,8 +256,8 @@ def _retire(ledger: Ledger, loaded: Loaded) -> None:
     """Forget what is older than the profile keeps."""
     import time
 
-    from scrimp.routing.history import retire
-    from scrimp.routing.ledger import instant
+    from scrimp.routing.ledger.forget import retire
+    from scrimp.routing.ledger.store import instant
 
     days = loaded.profile.log.retention_days
     if days is not None:
@@ -278,7 +279,7 @@ class _Printer:
     """Prints an answer to a terminal as it comes in, unable to control it."""
 
     def __init__(self) -> None:
-        from scrimp.routing.sanitize import Sanitizer
+        from scrimp.routing.text.sanitize import Sanitizer
 
         self._sanitizer = Sanitizer()
         self._last = "\n"
@@ -301,7 +302,7 @@ class _Printer:
 
 def _printable(text: str) -> str:
     """Return an answer as it goes to stdout: as it is to a pipe, harmless to a terminal; ended by a newline."""
-    from scrimp.routing.sanitize import encodable, sanitize
+    from scrimp.routing.text.sanitize import encodable, sanitize
 
     text = sanitize(text) if sys.stdout.isatty() else encodable(text)
     return text if text.endswith("\n") else text + "\n"
@@ -309,13 +310,13 @@ def _printable(text: str) -> str:
 
 def _warm() -> None:
     """Import LiteLLM beside everything else that has to be done first."""
-    from scrimp.routing.dispatch import warm
+    from scrimp.routing.calls.dispatch import warm
 
     warm()
 
 
 def _attempt(call: Any, on_text: Callable[[str], None] | None) -> Any:
-    from scrimp.routing.dispatch import attempt
+    from scrimp.routing.calls.dispatch import attempt
 
     return attempt(call, on_text)
 
@@ -347,7 +348,7 @@ def _summary(answer: Answer, checked: Checked | None = None) -> str:
 
 def _prompt(flags: AskFlags) -> Prompt:
     """Put the prompt together from arguments, standard input, files and template."""
-    from scrimp.routing.prompt import Prompt, clean_text, fill_template, load_attachment, load_schema
+    from scrimp.routing.prompts.prompt import Prompt, clean_text, fill_template, load_attachment, load_schema
 
     words = [word for word in flags.words if word != "-"]
     explicit = len(words) != len(flags.words)
@@ -419,6 +420,6 @@ def _fill(flags: AskFlags, text: str, fill: Callable[..., str]) -> str:
 
 def _last_conversation(ledger: Ledger) -> tuple[str, tuple[Any, ...], str | None]:
     """Return the last conversation's id, its turns and its system prompt."""
-    from scrimp.routing.history import last_conversation
+    from scrimp.routing.reports.history import last_conversation
 
     return last_conversation(ledger)

@@ -11,7 +11,7 @@ from scrimp.profiles.money import format_usd
 from .result import say
 
 if TYPE_CHECKING:
-    from scrimp.routing.batch.engine import Stats
+    from scrimp.routing.batch.running.jobs import Stats
 
 __all__ = ["progress_line", "watch"]
 
@@ -56,7 +56,7 @@ async def _draw(stats: Stats, cap_nano: int | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from scrimp.routing.sanitize import sanitize
+    from scrimp.routing.text.sanitize import sanitize
 
     def drawn() -> Table:
         bar = ProgressBar(total=max(1, stats.n_rows), completed=stats.done + stats.n_before, width=40)

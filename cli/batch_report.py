@@ -11,8 +11,8 @@ from scrimp.profiles.money import format_usd, nano_from_usd, usd_from_nano
 from .result import Column, Result, Table, emit, say
 
 if TYPE_CHECKING:
-    from scrimp.routing.batch.plan import Estimate
-    from scrimp.routing.batch.rows import Scan
+    from scrimp.routing.batch.files.rows import Scan
+    from scrimp.routing.batch.planning.plan import Estimate
 
     from .batch_work import Work
 
@@ -27,7 +27,7 @@ def counted(counts: dict[str, int]) -> str:
 
 def sum_up(work: Work, found: Scan, status: str, *, quiet: bool, as_json: bool) -> int:
     """Say what came of a run and how to go on with it; return the exit code."""
-    from scrimp.routing.batch import runs
+    from scrimp.routing.batch.state import runs
 
     stats, run = work.stats, work.run
     counts = runs.counts(work.ledger, run.id)
@@ -61,15 +61,15 @@ def sum_up(work: Work, found: Scan, status: str, *, quiet: bool, as_json: bool) 
 
 
 def _alerts(work: Work) -> list[str]:
-    from scrimp.routing import budget
+    from scrimp.routing.ledger.caps import applicable_caps, new_alerts
 
     now = time.time()
-    return budget.new_alerts(work.ledger, budget.applicable_caps(work.ledger, work.profile, None, now=now), now=now)
+    return new_alerts(work.ledger, applicable_caps(work.ledger, work.profile, None, now=now), now=now)
 
 
 def _answered(work: Work) -> list[tuple[str, int]]:
     """Return how many good answers each arm gave, most first; those of earlier processes too."""
-    from scrimp.routing.batch import runs
+    from scrimp.routing.batch.state import runs
 
     rows = [(row["arm"], row["n"]) for row in runs.by_arm(work.ledger, work.run.id) if row["status"] == "ok"]
     return sorted(rows, key=lambda pair: -pair[1])
@@ -91,7 +91,7 @@ def _summary_line(work: Work, counts: dict[str, int], charged: int) -> str:
 
 
 def _summary(work: Work, counts: dict[str, int], charged: int, status: str) -> dict[str, Any]:
-    from scrimp.routing.batch import runs
+    from scrimp.routing.batch.state import runs
 
     cost = sum(row["cost_nano"] or 0 for row in runs.by_arm(work.ledger, work.run.id))
     n_uncertain = runs.n_uncertain(work.ledger, work.run.id)

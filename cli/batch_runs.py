@@ -15,7 +15,7 @@ from .result import Column, Result, Table, emit
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scrimp.routing.batch.runs import Run
+    from scrimp.routing.batch.state.runs import Run
 
 __all__ = ["cancel_run", "list_runs", "show_run", "spool"]
 
@@ -27,7 +27,7 @@ def spool() -> Path:
 
 def list_runs(*, as_json: bool) -> int:
     """Print the runs, newest first."""
-    from scrimp.routing.batch import runs
+    from scrimp.routing.batch.state import runs
 
     ledger = session.ledger_to_read()
     found = [(run, {} if ledger is None else runs.counts(ledger, run.id)) for run in runs.listing(ledger)]
@@ -51,7 +51,7 @@ def list_runs(*, as_json: bool) -> int:
 
 def show_run(which: str, *, as_json: bool) -> int:
     """Print one run: how far it is, what it cost, and by which arms."""
-    from scrimp.routing.batch import runs
+    from scrimp.routing.batch.state import runs
 
     ledger = session.ledger_to_read()
     run = runs.fetch(ledger, which)
@@ -92,7 +92,7 @@ def show_run(which: str, *, as_json: bool) -> int:
 
 def cancel_run(which: str, *, as_json: bool) -> int:
     """Give a run up: its partial answers go, its money stays on record."""
-    from scrimp.routing.batch import runs
+    from scrimp.routing.batch.state import runs
 
     ledger = session.ledger()
     run = runs.fetch(ledger, which)
@@ -111,7 +111,7 @@ def cancel_run(which: str, *, as_json: bool) -> int:
 
 def _state(run: Run) -> str:
     """Return how a run stands: one that is `running` on record and has no process was killed."""
-    from scrimp.routing.batch import runs
+    from scrimp.routing.batch.state import runs
 
     return "killed" if run.status == "running" and not runs.is_live(run) else run.status
 

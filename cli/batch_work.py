@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scrimp.profiles.schema import Profile
-    from scrimp.routing.batch.engine import Engine, Stats
-    from scrimp.routing.batch.output import Journal
-    from scrimp.routing.batch.runs import Run
-    from scrimp.routing.ledger import Ledger
+    from scrimp.routing.batch.files.output import Journal
+    from scrimp.routing.batch.running.engine import Engine
+    from scrimp.routing.batch.running.jobs import Stats
+    from scrimp.routing.batch.state.runs import Run
+    from scrimp.routing.ledger.store import Ledger
 
 __all__ = ["BatchFlags", "Work"]
 

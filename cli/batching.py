@@ -23,14 +23,15 @@ from .result import Result, emit, say
 
 if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
-    from scrimp.routing.batch.choosing import Chooser
-    from scrimp.routing.batch.engine import Engine, Stats
-    from scrimp.routing.batch.output import Journal
-    from scrimp.routing.batch.rows import Scan, Source
-    from scrimp.routing.batch.runs import Run
-    from scrimp.routing.check import Check
-    from scrimp.routing.decide import Wishes
-    from scrimp.routing.ledger import Ledger
+    from scrimp.routing.batch.files.output import Journal
+    from scrimp.routing.batch.files.rows import Scan, Source
+    from scrimp.routing.batch.planning.choosing import Chooser
+    from scrimp.routing.batch.running.engine import Engine
+    from scrimp.routing.batch.running.jobs import Stats
+    from scrimp.routing.batch.state.runs import Run
+    from scrimp.routing.checks.base import Check
+    from scrimp.routing.deciding.decide import Wishes
+    from scrimp.routing.ledger.store import Ledger
 
 __all__ = ["run_batch"]
 
@@ -75,7 +76,7 @@ def _output(path: Path) -> Path:
 
 def _find_run(flags: BatchFlags, *, retrying: bool) -> Run | None:
     """Return the run that --resume means."""
-    from scrimp.routing.batch import runs
+    from scrimp.routing.batch.state import runs
 
     ledger = session.ledger_to_read()
     run = runs.latest(ledger, output=flags.output, retrying=retrying)
@@ -93,9 +94,9 @@ def _find_run(flags: BatchFlags, *, retrying: bool) -> Run | None:
 
 
 def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: bool, quiet: bool, as_json: bool) -> int:
-    from scrimp.routing.batch import start
-    from scrimp.routing.batch.rows import scan
-    from scrimp.routing.ledger import new_id
+    from scrimp.routing.batch.files.rows import scan
+    from scrimp.routing.batch.planning import start
+    from scrimp.routing.ledger.store import new_id
 
     run_id = new_id()
     path = _input(flags, run_id)
@@ -181,7 +182,7 @@ def _input(flags: BatchFlags, run_id: str) -> Path:
 
 
 def _source(flags: BatchFlags, path: Path) -> Source:
-    from scrimp.routing.batch.rows import Source, header
+    from scrimp.routing.batch.files.rows import Source, header
 
     formats = ("jsonl", "csv", "tsv", "lines")
     if flags.format is not None and flags.format not in formats:
@@ -236,7 +237,7 @@ def _profile(flags: BatchFlags) -> Profile:
 
 def _goals(flags: BatchFlags) -> Any:
     from scrimp.profiles.schema import PRESETS_USD
-    from scrimp.routing.batch.start import Goals
+    from scrimp.routing.batch.planning.start import Goals
 
     wtp = flags.wtp
     if flags.prefer is not None:
@@ -245,8 +246,9 @@ def _goals(flags: BatchFlags) -> Any:
 
 
 def _chooser(flags: BatchFlags, profile: Profile, *, with_keys: bool) -> tuple[Chooser, Wishes]:
-    from scrimp.routing.batch.choosing import Chooser
-    from scrimp.routing.decide import Wishes, runs_here
+    from scrimp.routing.batch.planning.choosing import Chooser
+    from scrimp.routing.deciding.decide import Wishes
+    from scrimp.routing.deciding.options import runs_here
 
     wishes = Wishes(arm=flags.arm, on_this_machine=flags.on_this_machine)
     keyless: dict[str, ScrimpError] = {}
@@ -260,15 +262,16 @@ def _chooser(flags: BatchFlags, profile: Profile, *, with_keys: bool) -> tuple[C
 
 
 def _look_after(ledger: Ledger, profile: Profile) -> None:
-    from scrimp.routing import budget
+    from scrimp.routing.ledger.caps import check_zone
+    from scrimp.routing.ledger.reservations import reap
 
-    budget.check_zone(ledger, profile)
-    budget.reap(ledger, now=time.time())
+    check_zone(ledger, profile)
+    reap(ledger, now=time.time())
 
 
 def _refuse_unfinished(ledger: Ledger, output: Path) -> None:
     """Refuse to begin where a run with the same output has begun: its answers would be paid again."""
-    from scrimp.routing.batch import runs
+    from scrimp.routing.batch.state import runs
 
     if runs.latest(ledger, output=output) is not None:
         raise UsageError(
@@ -278,8 +281,8 @@ def _refuse_unfinished(ledger: Ledger, output: Path) -> None:
 
 def _give_up_old(ledger: Ledger, output: Path) -> None:
     """Drop the unfinished run whose output is to be replaced."""
-    from scrimp.routing.batch import runs
-    from scrimp.routing.batch.output import Journal
+    from scrimp.routing.batch.files.output import Journal
+    from scrimp.routing.batch.state import runs
 
     old = runs.latest(ledger, output=output, retrying=True)
     if old is not None:
@@ -302,7 +305,7 @@ def _confirm(why: str | None) -> None:
 
 
 def _warm() -> None:
-    from scrimp.routing.dispatch import warm
+    from scrimp.routing.calls.dispatch import warm
 
     warm()
 
@@ -319,8 +322,9 @@ def _resume(
     quiet: bool,
     as_json: bool,
 ) -> int:
-    from scrimp.routing.batch import runs, start
-    from scrimp.routing.batch.rows import scan
+    from scrimp.routing.batch.files.rows import scan
+    from scrimp.routing.batch.planning import start
+    from scrimp.routing.batch.state import runs
 
     ledger = session.ledger()
     if flags.input not in (None, "-", run.input) and Path(flags.input or "").expanduser().absolute() != Path(run.input):
@@ -375,7 +379,8 @@ def _estimate_rest(
     as_json: bool,
 ) -> int:
     """Say what the rest of a run would cost; change nothing."""
-    from scrimp.routing.batch import runs, start
+    from scrimp.routing.batch.planning import start
+    from scrimp.routing.batch.state import runs
 
     start.check_same_input(run, found)
     again = ({"unknown", "sent"} if retry_unknown else set()) | ({"failed", "skipped"} if retry_errors else set())
@@ -393,7 +398,7 @@ def _estimate_rest(
 def _tell_recovered(
     ledger: Ledger, run: Run, recovered: Any, n_again: int, found: Scan, *, retry_unknown: bool
 ) -> None:
-    from scrimp.routing.batch import runs
+    from scrimp.routing.batch.state import runs
 
     counts = runs.counts(ledger, run.id)
     n_done = sum(counts.values())
@@ -421,9 +426,9 @@ class _Tools:
 
 def _tools(flags: BatchFlags, profile: Profile) -> _Tools:
     """Read the flags that can be wrong, before anything is set up or replaced."""
-    from scrimp.routing.batch.cache import parse_age
-    from scrimp.routing.check_names import make_check
-    from scrimp.routing.check_text import SchemaCheck
+    from scrimp.routing.batch.files.cache import parse_age
+    from scrimp.routing.checks.names import make_check
+    from scrimp.routing.checks.text import SchemaCheck
 
     keep = "money" if flags.no_log else profile.log.keep
     age_s = None if flags.cache is None else parse_age(flags.cache)
@@ -449,10 +454,11 @@ def _engine(
     recovered: Any,
     n_done: int = 0,
 ) -> tuple[Engine, Stats]:
-    from scrimp.routing.batch import runs
-    from scrimp.routing.batch.cache import Cache
-    from scrimp.routing.batch.engine import Engine, Settings, Stats
-    from scrimp.routing.batch.rows import good_rows
+    from scrimp.routing.batch.files.cache import Cache
+    from scrimp.routing.batch.files.rows import good_rows
+    from scrimp.routing.batch.running.engine import Engine
+    from scrimp.routing.batch.running.jobs import Settings, Stats
+    from scrimp.routing.batch.state import runs
 
     cache = None
     if tools.cache_age_s is not None:
@@ -489,7 +495,7 @@ def _engine(
 
 
 def _schema(text: str) -> dict[str, Any]:
-    from scrimp.routing.prompt import load_schema
+    from scrimp.routing.prompts.prompt import load_schema
 
     if text.lstrip().startswith("{"):
         return load_schema(text, what="--schema")
@@ -500,14 +506,14 @@ def _schema(text: str) -> dict[str, Any]:
 
 
 async def _attempt(call: Any) -> Any:
-    from scrimp.routing.dispatch import aattempt
+    from scrimp.routing.calls.dispatch import aattempt
 
     return await aattempt(call)
 
 
 def _go(work: Work, found: Scan, *, quiet: bool, as_json: bool) -> int:
     """Run the engine to its end, write the output, and say what came of it."""
-    from scrimp.routing.batch import runs
+    from scrimp.routing.batch.state import runs
 
     status = "stopped"
     try:
@@ -544,7 +550,7 @@ async def _drive(engine: Engine, stats: Stats, work: Work, *, quiet: bool) -> No
             watcher.cancel()
             with suppress(asyncio.CancelledError):
                 await watcher
-        from scrimp.routing.dispatch import aclose
+        from scrimp.routing.calls.dispatch import aclose
 
         await aclose()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -552,9 +558,9 @@ async def _drive(engine: Engine, stats: Stats, work: Work, *, quiet: bool) -> No
 
 
 def _write(work: Work, found: Scan) -> None:
-    from scrimp.routing.batch import runs
-    from scrimp.routing.batch.output import table_columns, write_output
-    from scrimp.routing.batch.rows import header
+    from scrimp.routing.batch.files.output import table_columns, write_output
+    from scrimp.routing.batch.files.rows import header
+    from scrimp.routing.batch.state import runs
 
     source = _source(work.flags, Path(work.run.input))
     shape: Any = source.format if source.format in ("csv", "tsv") else "jsonl"

@@ -36,15 +36,16 @@ ScopeArgument = Annotated[str, typer.Argument(metavar="SCOPE", help="shared:day 
 @app.command()
 def show(json: JsonOption = False) -> int:
     """Show the shared caps and what they leave."""
-    from scrimp.routing import budget
-    from scrimp.routing.spending import cap_dict
+    from scrimp.routing.ledger.caps import cap_states, shared_caps_at
+    from scrimp.routing.ledger.reservations import reap
+    from scrimp.routing.reports.spending import cap_dict
 
     now = time.time()
     ledger = session.ledger_to_read()
     states = []
     if ledger is not None:
-        budget.reap(ledger, now=now)
-        states = budget.cap_states(ledger, budget.shared_caps_at(ledger, now=now), now=now)
+        reap(ledger, now=now)
+        states = cap_states(ledger, shared_caps_at(ledger, now=now), now=now)
     data = {"schema_version": 1, "caps": [cap_dict(state) for state in states]}
     messages = () if states else ("no cap is shared by all profiles: `scrimp budget set shared:month USD` sets one",)
     return emit(Result(data=data, blocks=(cap_table(states),) if states else (), messages=messages), as_json=json)
@@ -56,16 +57,14 @@ def set_(
     usd: Annotated[str, typer.Argument(metavar="USD", help="The most that all profiles together may spend.")],
 ) -> int:
     """Set a cap over all profiles; it holds from the very next call, in every process."""
-    from scrimp.routing import budget
+    from scrimp.routing.ledger.caps import cap_states, set_shared_cap, shared_caps_at
 
     limit = session.parse_usd(usd, "USD") or 0
     ledger = session.ledger()
     now = time.time()
-    budget.set_shared_cap(ledger, scope, limit, now=now)
+    set_shared_cap(ledger, scope, limit, now=now)
     (state,) = (
-        state
-        for state in budget.cap_states(ledger, budget.shared_caps_at(ledger, now=now), now=now)
-        if state.cap.scope == scope
+        state for state in cap_states(ledger, shared_caps_at(ledger, now=now), now=now) if state.cap.scope == scope
     )
     line = f"{scope} is capped at {format_usd(limit)}; {format_usd(max(state.left_nano, 0))} of it is left"
     return emit(Result(messages=(line,)))
@@ -74,9 +73,9 @@ def set_(
 @app.command()
 def clear(scope: ScopeArgument) -> int:
     """Lift a cap over all profiles."""
-    from scrimp.routing import budget
+    from scrimp.routing.ledger.caps import clear_shared_cap
 
     ledger = session.ledger_to_read()
-    if ledger is None or not budget.clear_shared_cap(ledger, scope):
+    if ledger is None or not clear_shared_cap(ledger, scope):
         raise UsageError(f"there is no cap {scope}", hint="`scrimp budget show` lists what there is.")
     return emit(Result(messages=(f"{scope} is no longer capped",)))

@@ -11,7 +11,7 @@ from .result import Column, Table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scrimp.routing.budget import CapState
+    from scrimp.routing.ledger.caps import CapState
 
 __all__ = ["cap_table"]
 

@@ -62,7 +62,7 @@ def doctor(
 ) -> int:
     """Check everything that scrimp stands on, and say what to do about what does not work. Nothing is sent."""
     if fetch is not None:
-        from scrimp.routing.embedding import fetch as download
+        from scrimp.routing.prompts.embedding import fetch as download
 
         say(f"{fetch} lies in {download(fetch, paths().cache)}")
         return 0
@@ -124,7 +124,7 @@ def _folders() -> Iterator[Finding]:
 
 def _profile_findings(name: str | None) -> Callable[[], Iterator[Finding]]:
     def profile() -> Iterator[Finding]:
-        from scrimp.routing.audit import check_profile
+        from scrimp.routing.reports.profile_check import check_profile
 
         loaded = session.load(name, quiet=True)
         yield Finding("profile", "ok", f"{loaded.profile.name}, chosen by {loaded.chosen_by}")
@@ -140,7 +140,7 @@ def _profile_findings(name: str | None) -> Callable[[], Iterator[Finding]]:
 
 def _embedder() -> Iterator[Finding]:
     loaded = session.load(None, quiet=True)
-    from scrimp.routing.embedding import Embedder
+    from scrimp.routing.prompts.embedding import Embedder
 
     began = time.perf_counter()
     embedder = Embedder(loaded.profile.embedding.model, cache_dir=paths().cache)
@@ -149,7 +149,7 @@ def _embedder() -> Iterator[Finding]:
 
 
 def _local_model() -> Iterator[Finding]:
-    from scrimp.routing.local import check_available
+    from scrimp.routing.calls.local_engine import check_available
 
     try:
         yield Finding("local model", "ok", str(check_available("local/smollm2-135m-instruct")))
@@ -158,22 +158,22 @@ def _local_model() -> Iterator[Finding]:
 
 
 def _router() -> Iterator[Finding]:
-    from scrimp.routing.predict import load_router
+    from scrimp.routing.router.in_force import load_router
 
     router = load_router(None, paths().routers)
     yield Finding("router", "note" if router.note else "ok", router.note or router.version)
 
 
 def _ledger() -> Iterator[Finding]:
-    from scrimp.routing import budget
-    from scrimp.routing.spending import open_calls
+    from scrimp.routing.ledger.reservations import audit_balances, reap
+    from scrimp.routing.reports.spending import open_calls
 
     path = paths().ledger
     ledger = session.ledger_to_read()
     if ledger is None:
         yield Finding("ledger", "ok", f"{path} (made on first use)")
         return
-    budget.reap(ledger, now=time.time())
+    reap(ledger, now=time.time())
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         yield Finding("ledger", "problem", f"{path} can be read by others ({mode:o})", f"chmod 600 {path}")
@@ -183,7 +183,7 @@ def _ledger() -> Iterator[Finding]:
             "ledger", "problem", f"{path} is damaged: {next(iter(state.values()))}", "Put a backup in its place."
         )
         return
-    wrong = budget.audit(ledger)
+    wrong = audit_balances(ledger)
     if wrong:
         yield Finding(
             "ledger",

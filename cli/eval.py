@@ -16,8 +16,8 @@ from .progress import on_embedded, one_thread
 from .result import Column, Result, Table, emit
 
 if TYPE_CHECKING:
-    from scrimp.routing.learn.evaluate import EvalReport, EvalRow
-    from scrimp.routing.learn.outcomes import Outcomes
+    from scrimp.routing.learn.data.outcomes import Outcomes
+    from scrimp.routing.learn.measuring.evaluate import EvalReport, EvalRow
 
 __all__ = ["app"]
 
@@ -76,15 +76,15 @@ def evaluate(
 ) -> int:
     """Measure routers on outcomes, beside single models, a random mix and simple baselines."""
     one_thread()
-    from scrimp.routing.embedding import Embedder
-    from scrimp.routing.learn import evaluate as core
-    from scrimp.routing.learn.outcomes import read_outcomes
-    from scrimp.routing.learned import LearnedRouter
-    from scrimp.routing.predict import SHIPPED, load_router
-    from scrimp.routing.vector_cache import VectorCache
+    from scrimp.routing.learn.data.outcomes import read_outcomes
+    from scrimp.routing.learn.measuring import evaluate as core
+    from scrimp.routing.prompts.embedding import Embedder
+    from scrimp.routing.prompts.vector_cache import VectorCache
+    from scrimp.routing.router.in_force import SHIPPED, load_router
+    from scrimp.routing.router.learned import LearnedRouter
 
     if plot is not None:
-        from scrimp.routing.learn.plot import check_plot
+        from scrimp.routing.learn.measuring.plot import check_plot
 
         check_plot(plot)
     embedder = Embedder(cache_dir=paths().cache)
@@ -133,7 +133,7 @@ def evaluate(
     ]
     report = reports[0] if seeds == 1 else core.mean_report(reports)
     if plot is not None:
-        from scrimp.routing.learn.plot import plot as draw
+        from scrimp.routing.learn.measuring.plot import plot as draw
 
         draw(report, plot)
     return emit(_result(report), as_json=json)
@@ -141,8 +141,8 @@ def evaluate(
 
 def _cascade(files: list[Path], other: int | Outcomes | None, seed: int, embed: Any, *, as_json: bool) -> int:
     """Measure plans of several models beside one-arm routing, single models and random mixes."""
-    from scrimp.routing.learn.evaluate_cascade import evaluate_cascade
-    from scrimp.routing.learn.outcomes import read_outcomes
+    from scrimp.routing.learn.data.outcomes import read_outcomes
+    from scrimp.routing.learn.measuring.evaluate_cascade import evaluate_cascade
 
     report = evaluate_cascade(read_outcomes(files), embed, fit=other, seed=seed)
     columns = (
@@ -188,7 +188,7 @@ def _fit(value: str | None) -> int | Outcomes | None:
         return None
     if value.isascii() and value.isdigit():
         return int(value)
-    from scrimp.routing.learn.outcomes import read_outcomes
+    from scrimp.routing.learn.data.outcomes import read_outcomes
 
     return read_outcomes([Path(value)])
 

@@ -11,7 +11,8 @@ from .result import Column, Table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scrimp.routing.decide import Decider, Decision
+    from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.deciding.trace import Decision
 
 __all__ = ["basis_reasons", "decision_blocks", "decision_line", "neighbour_table", "steps_table"]
 
@@ -220,7 +221,7 @@ def neighbour_table(near: Sequence[Mapping[str, Any]]) -> Table:
 
 def basis_reasons(decider: Decider) -> dict[str, str]:
     """Return on what each arm's quality rests."""
-    from scrimp.routing.learned import LearnedRouter
+    from scrimp.routing.router.learned import LearnedRouter
 
     router = decider.router
     if not isinstance(router, LearnedRouter):

@@ -86,10 +86,11 @@ def rm(name: Name) -> int:
 def test(profile: ProfileOption = None, json: JsonOption = False) -> int:
     """Try the keys of a profile: one tiny call for each, on the cheapest arm that uses it, paid like any other."""
     from scrimp.profiles.keys import key_names
-    from scrimp.routing.ask import Ask, Asker
-    from scrimp.routing.decide import Wishes
-    from scrimp.routing.dispatch import attempt
-    from scrimp.routing.prompt import Prompt
+    from scrimp.routing.asking.asker import Asker
+    from scrimp.routing.asking.request import Ask
+    from scrimp.routing.calls.dispatch import attempt
+    from scrimp.routing.deciding.decide import Wishes
+    from scrimp.routing.prompts.prompt import Prompt
 
     loaded = session.load(profile)
     table = session.price_table()

@@ -19,7 +19,7 @@ from .parser import new_app
 from .result import Column, Result, Table, emit, say, write_out
 
 if TYPE_CHECKING:
-    from scrimp.routing.ledger import Ledger
+    from scrimp.routing.ledger.store import Ledger
 
 __all__ = ["app"]
 
@@ -48,8 +48,8 @@ def import_(
 
     A name in the file stands for the arm of that name, else for the arm with that model. File order is time.
     """
-    from scrimp.routing.embedding import Embedder
-    from scrimp.routing.learn.imports import import_file
+    from scrimp.routing.learn.data.imports import import_file
+    from scrimp.routing.prompts.embedding import Embedder
 
     if not file.is_file():
         raise UsageError(f"cannot read {file}: no such file")
@@ -82,10 +82,10 @@ def status(
     json: JsonOption = False,
 ) -> int:
     """Show labels by arm and by kind of prompt, what is missing, and what would be most worth labelling next."""
-    from scrimp.routing.learn.refit import MIN_LABELS, history_of, made_by
-    from scrimp.routing.learn.status import clusters, missing, most_worth
-    from scrimp.routing.learn.timeline import timeline
-    from scrimp.routing.refitting import past_refits, set_up
+    from scrimp.routing.learn.judging.refit import MIN_LABELS, history_of, made_by
+    from scrimp.routing.learn.judging.refitting import past_refits, set_up
+    from scrimp.routing.learn.judging.timeline import timeline
+    from scrimp.routing.learn.measuring.status import clusters, missing, most_worth
 
     loaded = session.load(profile)
     decider = session.make_decider(loaded.profile)
@@ -227,10 +227,11 @@ def audit(
     Only so can downgrades be judged. Answers are compared by --check; else you rate them, side by side and unnamed;
     with neither a check nor a terminal only their agreement is noted, which is fitted on but judges nothing.
     """
-    from scrimp.routing import budget
-    from scrimp.routing.ask import Asker
-    from scrimp.routing.dispatch import attempt, warm
-    from scrimp.routing.learn.audit import best_arm, candidates, run_audit
+    from scrimp.routing.asking.asker import Asker
+    from scrimp.routing.calls.dispatch import attempt, warm
+    from scrimp.routing.learn.collecting.audit import best_arm, candidates, run_audit
+    from scrimp.routing.ledger.caps import check_zone
+    from scrimp.routing.ledger.reservations import reap
 
     loaded = session.load(profile)
     chosen = loaded.profile
@@ -242,7 +243,7 @@ def audit(
     pool = candidates(ledger, chosen.name, best, names, last=last)
     test = None
     if check is not None:
-        from scrimp.routing.check_names import make_check
+        from scrimp.routing.checks.names import make_check
 
         test = make_check(check, chosen.checks)
     if not pool:
@@ -250,8 +251,8 @@ def audit(
     limit = session.parse_usd(max_usd, "--max-usd") or 0
     if pool:
         warm()
-    budget.check_zone(ledger, chosen)
-    budget.reap(ledger, now=time.time())
+    check_zone(ledger, chosen)
+    reap(ledger, now=time.time())
     asker = Asker(
         session.make_decider(chosen), ledger, attempt=attempt, key=session.find_key, say=say,
         rng=session.make_rng(seed),
@@ -274,7 +275,7 @@ def audit(
 
 def _ask_user(prompt: str, first: str, second: str, best_first: bool) -> tuple[float, float] | None:
     """Show two answers, unnamed, and ask which are good; return the cheaper arm's and the best arm's reward."""
-    from scrimp.routing.sanitize import sanitize
+    from scrimp.routing.text.sanitize import sanitize
 
     for title, text in (("prompt", prompt), ("answer 1", first), ("answer 2", second)):
         write_out(f"\n--- {title}\n{sanitize(text)}\n")

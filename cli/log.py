@@ -20,7 +20,7 @@ from .parser import Group, new_app
 from .result import Column, Result, Table, emit, say, write_out
 
 if TYPE_CHECKING:
-    from scrimp.routing.ledger import Ledger
+    from scrimp.routing.ledger.store import Ledger
 
 __all__ = ["app"]
 
@@ -42,7 +42,7 @@ def _since(days: float | None) -> str | None:
         return None
     import time
 
-    from scrimp.routing.ledger import instant
+    from scrimp.routing.ledger.store import instant
 
     return instant(time.time() - days * 86_400)
 
@@ -56,7 +56,7 @@ def _list(
     days: float | None,
     as_json: bool,
 ) -> int:
-    from scrimp.routing.history import listing
+    from scrimp.routing.reports.history import listing
 
     ledger = session.ledger_to_read()
     rows = (
@@ -162,9 +162,9 @@ def show(
     json: JsonOption = False,
 ) -> int:
     """Show one request: prompt, answer, every attempt, and the decision as it was made."""
-    from scrimp.routing.decide import Decision
-    from scrimp.routing.history import attempts_of, find, labels_of, steps_of
-    from scrimp.routing.neighbours import neighbours
+    from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.reports.history import attempts_of, find, labels_of, steps_of
+    from scrimp.routing.reports.neighbours import neighbours
 
     from .explain import decision_blocks, neighbour_table, steps_table
 
@@ -247,7 +247,7 @@ def export(
     ] = None,
 ) -> int:
     """Write every request with its decision, attempts and labels as JSON Lines."""
-    from scrimp.routing.history import export as rows
+    from scrimp.routing.reports.history import export as rows
 
     ledger = session.ledger_to_read()
     if output is None:
@@ -259,7 +259,7 @@ def export(
 
 
 def _write_new(output: Path, ledger: Ledger | None) -> None:
-    from scrimp.routing.history import export as rows
+    from scrimp.routing.reports.history import export as rows
 
     try:
         handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -278,7 +278,8 @@ def rm(
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
 ) -> int:
     """Forget requests: text, features, trace and labels. What they cost stays counted."""
-    from scrimp.routing.history import find, remove
+    from scrimp.routing.ledger.forget import remove
+    from scrimp.routing.reports.history import find
 
     ledger = session.ledger_to_read()
     found = [find(ledger, each) for each in which]
@@ -299,7 +300,7 @@ def purge(
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
 ) -> int:
     """Forget the whole log, and rewrite the file so that nothing of it can be recovered. What it cost stays counted."""
-    from scrimp.routing.history import purge as forget
+    from scrimp.routing.ledger.forget import purge as forget
 
     ledger = session.ledger_to_read()
     if ledger is None:

@@ -32,13 +32,13 @@ def models(ctx: typer.Context, profile: ProfileOption = None, json: JsonOption =
     """List a profile's arms: price, window, limits, capabilities, and whether their key is there."""
     if ctx.invoked_subcommand is not None:
         return 0
-    from scrimp.routing import budget
+    from scrimp.routing.ledger.reservations import suspensions
 
     loaded = session.load(profile, quiet=json)
     table = session.price_table()
     keys = session.keys()
     ledger = session.ledger_to_read()
-    stopped = {} if ledger is None else budget.suspensions(ledger, loaded.profile.name)
+    stopped = {} if ledger is None else suspensions(ledger, loaded.profile.name)
     rows: list[dict[str, Any]] = []
     for arm in loaded.profile.arms:
         price, info = table.price(arm), table.model_info(arm)
@@ -98,11 +98,11 @@ def resume(
     profile: ProfileOption = None,
 ) -> int:
     """Let an arm take calls again that was suspended because it charged above its enforced bound."""
-    from scrimp.routing import budget
+    from scrimp.routing.ledger.reservations import clear_suspension
 
     loaded = session.load(profile, quiet=True)
     ledger = session.ledger_to_read()
-    if ledger is None or not budget.clear_suspension(ledger, loaded.profile.name, arm):
+    if ledger is None or not clear_suspension(ledger, loaded.profile.name, arm):
         raise UsageError(f"arm {arm!r} of profile {loaded.profile.name} is not suspended")
     say(f"{arm} takes calls again")
     return 0

@@ -14,8 +14,8 @@ from . import session
 from .result import Column, Result, Table, emit
 
 if TYPE_CHECKING:
-    from scrimp.routing.prices import ArmPrice
-    from scrimp.routing.repricing import Change, Flip
+    from scrimp.routing.prices.price import ArmPrice
+    from scrimp.routing.reports.repricing import Change, Flip
 
 __all__ = ["run_prices"]
 
@@ -25,9 +25,9 @@ SHOWN = 20
 
 def run_prices(profile: str | None, *, update: Path | None, forget: bool, diff: bool, as_json: bool) -> int:
     """Show the prices of a profile's arms; store or remove the user's own table first, when asked."""
-    from scrimp.routing.ledger import instant
-    from scrimp.routing.prices import check_table, store_table
-    from scrimp.routing.repricing import changes, flips, logged_prices
+    from scrimp.routing.ledger.store import instant
+    from scrimp.routing.prices.table import check_table, store_table
+    from scrimp.routing.reports.repricing import changes, flips, logged_prices
 
     if update is not None and forget:
         raise UsageError("--update stores a table and --forget removes it: give one of them")

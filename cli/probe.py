@@ -21,11 +21,11 @@ from .result import Column, Result, Table, emit, say
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scrimp.routing.ask import Asker
-    from scrimp.routing.learn.prior import Ability
-    from scrimp.routing.learned import LearnedRouter
-    from scrimp.routing.probe import ProbeReport
-    from scrimp.routing.probe_log import LogItems
+    from scrimp.routing.asking.asker import Asker
+    from scrimp.routing.learn.collecting.probe import ProbeReport
+    from scrimp.routing.learn.collecting.probe_log import LogItems
+    from scrimp.routing.learn.fitting.prior import Ability
+    from scrimp.routing.router.learned import LearnedRouter
 
 __all__ = ["app", "probe"]
 
@@ -67,9 +67,9 @@ def probe(
 
     The router then uses what was found in place of the prior from tier and price (`scrimp router rollback` undoes it).
     """
-    from scrimp.routing.ask import Asker
-    from scrimp.routing.dispatch import attempt, warm
-    from scrimp.routing.probe import probe as run
+    from scrimp.routing.asking.asker import Asker
+    from scrimp.routing.calls.dispatch import attempt, warm
+    from scrimp.routing.learn.collecting.probe import probe as run
 
     if check and not from_log:
         raise UsageError("--check chooses among prompts of the log: it goes with --from-log")
@@ -165,8 +165,8 @@ def probe(
 
 def _log_items(asker: Asker, arm: str, named: tuple[str, ...], n: int) -> LogItems:
     """Read the checked prompts of the log that may be asked of an arm."""
-    from scrimp.routing.decide import runs_here
-    from scrimp.routing.probe_log import read_checked
+    from scrimp.routing.deciding.options import runs_here
+    from scrimp.routing.learn.collecting.probe_log import read_checked
 
     profile = asker.decider.profile
     here = any(each.name == arm and runs_here(each) for each in profile.arms)
@@ -190,9 +190,9 @@ def _progress(done: int, total: int) -> None:
 
 def _use(router: LearnedRouter, report: ProbeReport, ability: Ability) -> str:
     """Write a router version that knows the arm's ability, and make it the current one."""
-    from scrimp.routing import versions
-    from scrimp.routing.learn.prior import with_ability
-    from scrimp.routing.ledger import instant
+    from scrimp.routing.learn.fitting.prior import with_ability
+    from scrimp.routing.ledger.store import instant
+    from scrimp.routing.router import versions
 
     routers = paths().routers
     with versions.lock(routers):

@@ -110,7 +110,7 @@ def init(
 @app.command()
 def check(name: Name = None, json: JsonOption = False) -> int:
     """Check a profile: keys, prices, models that are gone or going. Exit 78 if an arm cannot be used."""
-    from scrimp.routing.audit import check_profile
+    from scrimp.routing.reports.profile_check import check_profile
 
     loaded = session.load(name, quiet=json)
     findings = check_profile(loaded, session.price_table(), session.keys(), today=datetime.now(UTC).date())

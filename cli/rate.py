@@ -37,8 +37,9 @@ def rate(
     json: JsonOption = False,
 ) -> int:
     """Record how good an answer was: good, bad, or a number from 0 to 1."""
-    from scrimp.routing.history import add_label, find
-    from scrimp.routing.ledger import instant
+    from scrimp.routing.ledger.labels import add_label
+    from scrimp.routing.ledger.store import instant
+    from scrimp.routing.reports.history import find
 
     if len(what) > 2:
         raise UsageError("expected an id (or nothing, for the last answer) and a rating")

@@ -18,7 +18,7 @@ from .result import say
 
 if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
-    from scrimp.routing.prompt import Prompt
+    from scrimp.routing.prompts.prompt import Prompt
 
 __all__ = ["app", "redo"]
 
@@ -49,10 +49,11 @@ def redo(
 
     Without -m it is the arm of the next higher predicted quality.
     """
-    from scrimp.routing.ask import Ask
-    from scrimp.routing.decide import Wishes
-    from scrimp.routing.history import add_label, find
-    from scrimp.routing.ledger import instant
+    from scrimp.routing.asking.request import Ask
+    from scrimp.routing.deciding.decide import Wishes
+    from scrimp.routing.ledger.labels import add_label
+    from scrimp.routing.ledger.store import instant
+    from scrimp.routing.reports.history import find
 
     from .asking import answer_request
 
@@ -96,7 +97,7 @@ def redo(
 
 
 def _prompt(row: dict[str, Any]) -> Prompt:
-    from scrimp.routing.prompt import Prompt, Turn
+    from scrimp.routing.prompts.prompt import Prompt, Turn
 
     turns = [] if row["messages"] is None else jsonlib.loads(row["messages"])
     return Prompt(
@@ -109,7 +110,7 @@ def _prompt(row: dict[str, Any]) -> Prompt:
 
 def _next_better(row: dict[str, Any], profile: Profile) -> str:
     """Return the arm of the next higher predicted quality than the one that answered."""
-    from scrimp.routing.decide import Decision
+    from scrimp.routing.deciding.trace import Decision
 
     names = {arm.name for arm in profile.arms}
     options = []

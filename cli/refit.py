@@ -65,7 +65,7 @@ def refit(
     if timer is not None:
         return _install(timer, profile, as_json=json)
     one_thread()
-    from scrimp.routing.refitting import refit_profile
+    from scrimp.routing.learn.judging.refitting import refit_profile
 
     loaded = session.load(profile, quiet=quiet)
     decider = session.make_decider(loaded.profile)
@@ -128,7 +128,7 @@ def values_table(judgement: dict[str, Any]) -> Table:
 
 
 def _install(every: str, profile: str | None, *, as_json: bool) -> int:
-    from scrimp.routing.timer import install_timer
+    from scrimp.routing.learn.judging.timer import install_timer
 
     if every not in ("daily", "weekly"):
         raise UsageError(f"--install-timer: expected daily or weekly, not {every!r}")

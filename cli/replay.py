@@ -46,8 +46,8 @@ def replay(
     json: JsonOption = False,
 ) -> int:
     """Show which past decisions would change, and what that would cost or save. Nothing is sent."""
-    from scrimp.routing.replay import WhatIf
-    from scrimp.routing.replay import replay as run
+    from scrimp.routing.learn.measuring.replay import WhatIf
+    from scrimp.routing.learn.measuring.replay import replay as run
 
     loaded = session.load(profile, prefer=prefer)
     cost = session.parse_usd(max_cost, "--max-cost")
@@ -62,7 +62,7 @@ def replay(
 def _day(since: str | None) -> str | None:
     from datetime import UTC, datetime
 
-    from scrimp.routing.ledger import instant
+    from scrimp.routing.ledger.store import instant
 
     if since is None:
         return None

@@ -15,7 +15,7 @@ from .parser import new_app
 from .result import Column, Result, Table, emit
 
 if TYPE_CHECKING:
-    from scrimp.routing.report import QualityReport
+    from scrimp.routing.reports.quality import QualityReport
 
 __all__ = ["app", "quality_line", "report"]
 
@@ -38,8 +38,8 @@ def report(
 
     An answer's worth is what a rating or an import says of it, else what its checks said.
     """
-    from scrimp.routing.ledger import instant
-    from scrimp.routing.report import quality_report
+    from scrimp.routing.ledger.store import instant
+    from scrimp.routing.reports.quality import quality_report
 
     since = None if days is None else instant(time.time() - days * 86_400)
     found = quality_report(session.ledger_to_read(), since=since, profile=profile)

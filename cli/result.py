@@ -54,7 +54,7 @@ class Result:
 
 def say(line: str) -> None:
     """Write a line to stderr, harmless to a terminal."""
-    from scrimp.routing.sanitize import sanitize
+    from scrimp.routing.text.sanitize import sanitize
 
     sys.stderr.write(f"scrimp: {sanitize(line)}\n")
     sys.stderr.flush()
@@ -101,7 +101,7 @@ def draw(blocks: Sequence[str | Table], *, stderr: bool = False) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    from scrimp.routing.sanitize import sanitize
+    from scrimp.routing.text.sanitize import sanitize
 
     console = Console(highlight=False, soft_wrap=True, stderr=stderr)
     for block in blocks:

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
 
-    from scrimp.routing.decide import Decider, Decision, Wishes
-    from scrimp.routing.ledger import Ledger
+    from scrimp.routing.deciding.decide import Decider, Wishes
+    from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.ledger.store import Ledger
 
 __all__ = ["app", "route"]
 
@@ -85,7 +86,7 @@ def route(
 
     Deciding happens on this machine: no network, no key, nothing logged.
     """
-    from scrimp.routing.decide import Wishes
+    from scrimp.routing.deciding.decide import Wishes
 
     loaded = session.load(profile, prefer=prefer, wtp=wtp, min_quality=min_quality)
     decider = session.make_decider(loaded.profile)
@@ -131,7 +132,7 @@ def route(
 
 
 def _text(words: list[str]) -> str:
-    from scrimp.routing.prompt import clean_text
+    from scrimp.routing.prompts.prompt import clean_text
 
     from .stdin import read_stdin
 
@@ -148,9 +149,9 @@ def _text(words: list[str]) -> str:
 def _one(
     decider: Decider, ledger: Ledger | None, text: str, wishes: Wishes, needs: frozenset[str], rng: random.Random
 ) -> Decision:
-    from scrimp.routing.ask import decide
-    from scrimp.routing.ledger import new_id
-    from scrimp.routing.prompt import Prompt
+    from scrimp.routing.deciding.against_caps import decide
+    from scrimp.routing.ledger.store import new_id
+    from scrimp.routing.prompts.prompt import Prompt
 
     if not text.strip():
         raise UsageError("the prompt is empty")
@@ -178,9 +179,9 @@ def _many(
     as_json: bool,
 ) -> int:
     """Decide row after row, embedding them in chunks; memory stays bounded."""
-    from scrimp.routing.ask import caps_left
-    from scrimp.routing.ledger import new_id
-    from scrimp.routing.prompt import Prompt
+    from scrimp.routing.deciding.against_caps import caps_left
+    from scrimp.routing.ledger.store import new_id
+    from scrimp.routing.prompts.prompt import Prompt
 
     left, blocked = caps_left(ledger, decider.profile, now=time.time())
     while chunk := list(islice(rows, CHUNK)):
@@ -219,7 +220,7 @@ def _open(name: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _lines(name: str) -> Iterator[tuple[str, str]]:
-    from scrimp.routing.prompt import clean_text
+    from scrimp.routing.prompts.prompt import clean_text
 
     for number, raw in _open(name):
         text = clean_text(raw, what=f"{name}, line {number},").strip("\r\n")
@@ -228,7 +229,7 @@ def _lines(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _jsonl(name: str) -> Iterator[tuple[str, str]]:
-    from scrimp.routing.prompt import clean_text
+    from scrimp.routing.prompts.prompt import clean_text
 
     for number, raw in _open(name):
         if not raw.strip():
@@ -244,6 +245,6 @@ def _jsonl(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _exact(decider: Decider, text: str) -> dict[str, int | None]:
-    from scrimp.routing.tokens import exact_tokens
+    from scrimp.routing.prompts.tokens import exact_tokens
 
     return {arm.name: exact_tokens(text, arm.model) for arm in decider.profile.arms}

@@ -38,7 +38,7 @@ Name = Annotated[
 @app.command("list")
 def list_(json: JsonOption = False) -> int:
     """List the versions, oldest first."""
-    from scrimp.routing.versions import list_versions
+    from scrimp.routing.router.versions import list_versions
 
     rows = list_versions(paths().routers)
     data = {
@@ -89,7 +89,7 @@ def _word(verdict: Any) -> str:
 @app.command()
 def show(version: Name = None, json: JsonOption = False) -> int:
     """Show a version's card and verdict."""
-    from scrimp.routing.versions import current_name, folder_of, history, list_versions
+    from scrimp.routing.router.versions import current_name, folder_of, history, list_versions
 
     routers = paths().routers
     name = version or current_name(routers)
@@ -152,8 +152,8 @@ def diff(
     json: JsonOption = False,
 ) -> int:
     """Show how two versions would decide the prompts of the log."""
-    from scrimp.routing.replay import difference
-    from scrimp.routing.versions import current_name
+    from scrimp.routing.learn.measuring.replay import difference
+    from scrimp.routing.router.versions import current_name
 
     loaded = session.load(profile)
     other = second or current_name(paths().routers)
@@ -174,9 +174,9 @@ def diff(
 @app.command()
 def promote(version: Annotated[str, typer.Argument(metavar="VERSION")], json: JsonOption = False) -> int:
     """Put a version in force, whatever its verdict; `shipped` is one too."""
-    from scrimp.routing.ledger import instant
-    from scrimp.routing.versions import lock
-    from scrimp.routing.versions import promote as put
+    from scrimp.routing.ledger.store import instant
+    from scrimp.routing.router.versions import lock
+    from scrimp.routing.router.versions import promote as put
 
     with lock(paths().routers):
         before = put(paths().routers, version, at=instant(time.time()), action="promoted by hand")
@@ -187,9 +187,9 @@ def promote(version: Annotated[str, typer.Argument(metavar="VERSION")], json: Js
 @app.command()
 def rollback(json: JsonOption = False) -> int:
     """Go back to the version that was in force before this one."""
-    from scrimp.routing.ledger import instant
-    from scrimp.routing.versions import lock
-    from scrimp.routing.versions import rollback as back
+    from scrimp.routing.ledger.store import instant
+    from scrimp.routing.router.versions import lock
+    from scrimp.routing.router.versions import rollback as back
 
     with lock(paths().routers):
         left, now = back(paths().routers, at=instant(time.time()))

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from scrimp.profiles.keys import Keys
     from scrimp.profiles.load import Loaded
     from scrimp.profiles.schema import Arm, Profile
-    from scrimp.routing.decide import Decider
-    from scrimp.routing.ledger import Ledger
-    from scrimp.routing.prices import PriceTable
+    from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.ledger.store import Ledger
+    from scrimp.routing.prices.table import PriceTable
 
 __all__ = [
     "close",
@@ -58,16 +58,16 @@ def load(
 
 def price_table() -> PriceTable:
     """Return the user's own price table over that of the installed LiteLLM."""
-    from scrimp.routing.prices import PriceTable
+    from scrimp.routing.prices.table import PriceTable
 
     return PriceTable.load(paths().prices)
 
 
 def make_decider(profile: Profile) -> Decider:
     """Put together what decides for a profile. Nothing heavy is loaded before the first prompt."""
-    from scrimp.routing.decide import Decider
-    from scrimp.routing.embedding import Embedder
-    from scrimp.routing.predict import load_router
+    from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.prompts.embedding import Embedder
+    from scrimp.routing.router.in_force import load_router
 
     embedder = Embedder(profile.embedding.model, cache_dir=paths().cache)
     router = load_router(None, paths().routers, embedder_id=embedder.id)
@@ -81,7 +81,7 @@ _open: list[Ledger] = []
 
 def ledger() -> Ledger:
     """Open the ledger to write, making it on first use; `close` closes it at the command's end."""
-    from scrimp.routing.ledger import open_ledger
+    from scrimp.routing.ledger.store import open_ledger
 
     _open.append(open_ledger(paths().ledger))
     return _open[-1]
@@ -119,7 +119,7 @@ def find_key(arm: Arm) -> str | None:
     from scrimp.profiles.keys import key_names
 
     if arm.model.startswith("local/"):
-        from scrimp.routing.local import check_available
+        from scrimp.routing.calls.local_engine import check_available
 
         check_available(arm.model)
         return None

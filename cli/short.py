@@ -24,8 +24,8 @@ def run_short(words: list[str]) -> int | None:
         return None
     from scrimp.profiles.errors import ScrimpError
     from scrimp.profiles.paths import paths
-    from scrimp.routing.ledger import read_ledger
-    from scrimp.routing.status import status_line
+    from scrimp.routing.ledger.store import read_ledger
+    from scrimp.routing.reports.status_line import status_line
 
     try:
         ledger = read_ledger(paths().ledger)

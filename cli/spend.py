@@ -21,8 +21,8 @@ from .result import Column, Result, Table, emit, say, write_out
 
 if TYPE_CHECKING:
     from scrimp.profiles.load import Loaded
-    from scrimp.routing.ledger import Ledger
-    from scrimp.routing.versus import Estimate
+    from scrimp.routing.ledger.store import Ledger
+    from scrimp.routing.reports.versus import Estimate
 
 __all__ = ["app"]
 
@@ -65,10 +65,11 @@ def spend(
     """Show what was spent, and what the caps leave. Calls of unknown cost count at their upper bound."""
     if ctx.invoked_subcommand is not None:
         return 0
-    from scrimp.routing import budget
-    from scrimp.routing.ledger import instant
-    from scrimp.routing.report import quality_report
-    from scrimp.routing.spending import GROUPS, cap_dict, open_calls, sums
+    from scrimp.routing.ledger.caps import applicable_caps, cap_states
+    from scrimp.routing.ledger.reservations import reap
+    from scrimp.routing.ledger.store import instant
+    from scrimp.routing.reports.quality import quality_report
+    from scrimp.routing.reports.spending import GROUPS, cap_dict, open_calls, sums
 
     from .report import quality_line
 
@@ -85,8 +86,8 @@ def spend(
         states, groups, unsettled = [], [], []
         quality = quality_report(None)
     else:
-        budget.reap(ledger, now=now)
-        states = budget.cap_states(ledger, budget.applicable_caps(ledger, loaded.profile, None, now=now), now=now)
+        reap(ledger, now=now)
+        states = cap_states(ledger, applicable_caps(ledger, loaded.profile, None, now=now), now=now)
         since = None if days is None else ledger.windows(now - (days - 1) * 86_400)[0]
         groups = sums(ledger, by, since_day=since, profile=loaded.profile.name if profile else None)
         unsettled = open_calls(ledger)
@@ -167,7 +168,7 @@ def spend(
 
 
 def _short(ledger: Ledger | None, profile: str, now: float) -> int:
-    from scrimp.routing.status import status_line
+    from scrimp.routing.reports.status_line import status_line
 
     write_out(("nothing spent yet" if ledger is None else status_line(ledger, profile, now=now)) + "\n")
     return 0
@@ -176,7 +177,7 @@ def _short(ledger: Ledger | None, profile: str, now: float) -> int:
 def _versus(loaded: Loaded, ledger: Ledger | None, arm: str, *, days: int | None, now: float, as_json: bool) -> int:
     """Compare what was routed with one arm alone."""
     from scrimp.profiles.schema import did_you_mean
-    from scrimp.routing.versus import versus
+    from scrimp.routing.reports.versus import versus
 
     names = [each.name for each in loaded.profile.arms]
     if arm not in names:
@@ -239,13 +240,13 @@ def reconcile(
     json: JsonOption = False,
 ) -> int:
     """Say what a call of unknown or unverified cost truly cost; what was reserved too much is free again."""
-    from scrimp.routing import budget
+    from scrimp.routing.ledger.reservations import reconcile
 
     ledger = session.ledger_to_read()
     if ledger is None:
         raise UsageError("nothing has been spent yet")
     nano = session.parse_usd(usd, "USD") or 0
-    was = budget.reconcile(ledger, call, nano, now=time.time())
+    was = reconcile(ledger, call, nano, now=time.time())
     if nano > was["reserved_nano"]:
         say("that is above what was reserved: the provider charged past its own limit")
     data = {"schema_version": 1, "call": call, "cost_usd": nano / 1e9, "was": was["status"]}

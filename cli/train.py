@@ -37,11 +37,11 @@ def train(
     from datetime import UTC, datetime
 
     one_thread()
-    from scrimp.routing.embedding import Embedder
-    from scrimp.routing.learn.outcomes import read_outcomes
-    from scrimp.routing.learn.train import train as learn
-    from scrimp.routing.router_file import write_router
-    from scrimp.routing.vector_cache import VectorCache
+    from scrimp.routing.learn.data.outcomes import read_outcomes
+    from scrimp.routing.learn.fitting.train import train as learn
+    from scrimp.routing.prompts.embedding import Embedder
+    from scrimp.routing.prompts.vector_cache import VectorCache
+    from scrimp.routing.router.folder import write_router
 
     if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
         raise UsageError(f"{out} is there already and not empty", hint="name a new folder with -o")

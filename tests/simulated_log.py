@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from scrimp.routing.learn.decisions import Pool
-from scrimp.routing.learn.judge import Views
-from scrimp.routing.learn.labelled import Labelled
-from scrimp.routing.predict import ArmInfo
+from scrimp.routing.learn.data.decisions import Pool
+from scrimp.routing.learn.data.labelled import Labelled
+from scrimp.routing.learn.judging.judge import Views
+from scrimp.routing.router.arms import ArmInfo
 
 
 def pool(m=2, wtp=0.1, cost=0.0):

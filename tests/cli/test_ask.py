@@ -287,7 +287,7 @@ def test_escapes_of_a_model_do_not_reach_a_terminal(home, profile, server):
 
 def test_the_log_keeps_no_longer_than_the_profile_says(scrimp, profile, home):
     from scrimp.profiles.paths import paths
-    from scrimp.routing.ledger import open_ledger
+    from scrimp.routing.ledger.store import open_ledger
 
     path = profile(small="ok", extra="[log]\nretention_days = 30\n")
     old = ask_json(scrimp, "-p", path, "an old question")

@@ -144,7 +144,7 @@ def test_max_cost_covers_the_whole_plan(scrimp, profile, server):
 
 
 def test_a_cap_that_fills_up_in_the_middle_ends_the_plan_with_what_there_is(scrimp, profile, server, monkeypatch):
-    from scrimp.routing.cascading import Cascader
+    from scrimp.routing.asking.cascading import Cascader
 
     monkeypatch.setattr(Cascader, "_left", lambda *_: [])  # as if another process had taken the rest meanwhile
     dry = json.loads(scrimp("ask", "-n", "--json", "-p", profile(small=BAD, large=GOOD), "6 x 7?").out)
@@ -159,7 +159,7 @@ def test_a_cap_that_fills_up_in_the_middle_ends_the_plan_with_what_there_is(scri
 
 
 def test_an_arm_that_is_down_is_passed_over(scrimp, profile, server, monkeypatch):
-    monkeypatch.setattr("scrimp.routing.ask.Asker._wait", lambda _self, _seconds: None)
+    monkeypatch.setattr("scrimp.routing.asking.asker.Asker._wait", lambda _self, _seconds: None)
     path = profile(small="400", large=GOOD)
     done, answer = ask(scrimp, "-p", path, "--plan", "small ? checks > large", "--check", "number:42", "6 x 7?")
     assert (done.code, answer["arm"]) == (0, "large")
@@ -344,7 +344,7 @@ def test_forgetting_a_request_forgets_its_steps(scrimp, profile):
     _, answer = ask(scrimp, "-p", path, "--plan", "small ? checks > large", "--check", "number:42", "6 x 7?")
     assert scrimp("log", "rm", answer["id"], "--yes").code == 0
     from scrimp.profiles.paths import paths
-    from scrimp.routing.ledger import open_ledger
+    from scrimp.routing.ledger.store import open_ledger
 
     with open_ledger(paths().ledger) as ledger:
         assert ledger.rows("SELECT * FROM steps") == []
@@ -373,10 +373,10 @@ def test_what_ratings_say_of_a_check_moves_its_power(scrimp, profile):
 
 def test_spread_is_learned_from_prompts_with_several_labelled_answers(scrimp, profile):
     from scrimp.profiles.paths import paths
-    from scrimp.routing.check_log import learned_spread
-    from scrimp.routing.history import add_label
-    from scrimp.routing.ledger import instant, open_ledger
-    from scrimp.routing.power import SPREAD
+    from scrimp.routing.ledger.labels import add_label
+    from scrimp.routing.ledger.store import instant, open_ledger
+    from scrimp.routing.plans.power import SPREAD
+    from scrimp.routing.plans.record import learned_spread
 
     path = profile(small=GOOD, large=GOOD)
     for i in range(10):

@@ -125,7 +125,7 @@ def test_ctrl_c_in_mid_stream_is_logged_as_spent(home, run, profile, server, beh
 def test_twelve_first_runs_at_once(home, profile, server):
     """They race to make the ledger: each finds it whole, none fails."""
     path = str(profile(small="ok"))
-    script = "import sys; from scrimp.routing.ledger import open_ledger; from scrimp.profiles.paths import paths; open_ledger(paths().ledger)"
+    script = "import sys; from scrimp.routing.ledger.store import open_ledger; from scrimp.profiles.paths import paths; open_ledger(paths().ledger)"
     processes = [
         subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, env=environment(home))
         for _ in range(12)

@@ -8,8 +8,8 @@ import sqlite3
 import numpy as np
 import pytest
 
-from scrimp.routing.ledger import instant, open_ledger
-from scrimp.routing.predict import SHIPPED, load_router
+from scrimp.routing.ledger.store import instant, open_ledger
+from scrimp.routing.router.in_force import SHIPPED, load_router
 
 ARMS = ("small", "large")
 
@@ -332,7 +332,7 @@ INSERT INTO turns VALUES ('t1', 'x', 'm1', 'm2', 'ok', 5, 1, '2026-01-01T00:00:0
 
 
 def test_the_log_of_a_newer_llm(scrimp, profile, tmp_path):
-    from scrimp.routing.learn.llm_log import read_llm_log
+    from scrimp.routing.learn.data.llm_log import read_llm_log
 
     file = tmp_path / "logs.db"
     with sqlite3.connect(file) as conn:
@@ -399,7 +399,7 @@ def test_replay_and_explain_of_what_was_asked(scrimp, profile):
 
 
 def test_a_timer_where_there_is_no_systemd_is_a_line_for_cron(scrimp, profile, home, monkeypatch):
-    from scrimp.routing import timer
+    from scrimp.routing.learn.judging import timer
 
     monkeypatch.setattr(timer.shutil, "which", lambda name: None)
     done = json.loads(scrimp("refit", "--install-timer", "weekly", "--json", "-p", profile(small="ok")).out)
@@ -413,7 +413,7 @@ def test_a_timer_where_there_is_no_systemd_is_a_line_for_cron(scrimp, profile, h
 
 
 def test_the_units_of_the_timer():
-    from scrimp.routing.timer import unit_files
+    from scrimp.routing.learn.judging.timer import unit_files
 
     files = unit_files("daily", ["/opt/my tools/scrimp", "refit", "--quiet"], "/home/x/100%")
     assert "OnCalendar=daily" in files["scrimp-refit.timer"]

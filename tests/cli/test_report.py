@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from scrimp.routing.report import quantile, tep, wilson
+from scrimp.routing.reports.quality import quantile, tep, wilson
 
 
 def report(scrimp, *argv):

@@ -307,7 +307,7 @@ def test_prices_in_a_profile_win_over_every_table(scrimp, profile, server, tmp_p
 
 
 def test_pacing_is_shown_and_moves_the_choice(scrimp, profile, monkeypatch):
-    monkeypatch.setattr("scrimp.routing.ledger.Ledger.month_gone", lambda _self, _now: 0.5)
+    monkeypatch.setattr("scrimp.routing.ledger.store.Ledger.month_gone", lambda _self, _now: 0.5)
     path = profile(
         small="fill", large="fill", caps="per_month_usd = 0.02", extra='[policy]\npace = "month"\nexplore = 0\n'
     )

@@ -141,8 +141,8 @@ def rows_of(path):
 
 
 def _has_begun(world):
-    from scrimp.routing.batch import runs
-    from scrimp.routing.ledger import open_ledger
+    from scrimp.routing.batch.state import runs
+    from scrimp.routing.ledger.store import open_ledger
 
     path = world / "home" / "scrimp.db"
     if not path.exists():
@@ -152,11 +152,11 @@ def _has_begun(world):
 
 
 def audit(world):
-    from scrimp.routing import budget
-    from scrimp.routing.ledger import open_ledger
+    from scrimp.routing.ledger import reservations
+    from scrimp.routing.ledger.store import open_ledger
 
     with open_ledger(world / "home" / "scrimp.db") as ledger:
-        assert budget.audit(ledger) == {}
+        assert reservations.audit_balances(ledger) == {}
         statuses = ledger.rows("SELECT status, count(*) AS n FROM reservations GROUP BY status")
         return {row["status"]: row["n"] for row in statuses}
 
@@ -255,7 +255,7 @@ def test_the_second_ctrl_c_gives_up_what_is_in_flight(worker, world, slow_server
 
 
 def _n_reserved(world):
-    from scrimp.routing.ledger import open_ledger
+    from scrimp.routing.ledger.store import open_ledger
 
     path = world / "home" / "scrimp.db"
     if not path.exists():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import environment
 
-from scrimp.routing.ledger import open_ledger
+from scrimp.routing.ledger.store import open_ledger
 
 BENCH = Path(__file__).parents[2] / "bench" / "caps.py"
 SCRIMP = [sys.executable, "-m", "scrimp.cli"]
@@ -155,7 +155,7 @@ def test_a_breach_is_charged_at_the_servers_own_bill(scrimp, profile, server, ho
 
 
 def test_a_run_cap_holds_over_retries_and_fallbacks(scrimp, profile, server, monkeypatch):
-    monkeypatch.setattr("scrimp.routing.ask.Asker._wait", lambda _self, _seconds: None)
+    monkeypatch.setattr("scrimp.routing.asking.asker.Asker._wait", lambda _self, _seconds: None)
     path = profile(small="garbage", large="garbage", caps="per_run_usd = 0.0012")
     done = scrimp("ask", "-p", path, "--prefer", "cheap", "hello")
     assert done.code in (3, 5)
@@ -193,13 +193,12 @@ def test_alerts_are_said_once(scrimp, profile, server):
 
 def test_an_answer_that_cannot_be_logged_is_shown_and_stays_charged(scrimp, profile, server, home, monkeypatch):
     from scrimp.profiles.errors import LedgerError
-    from scrimp.routing import budget
 
     def full(*_args, **_kwargs):
         raise LedgerError("the disk is full")
 
     path = profile(small="echo")
-    monkeypatch.setattr(budget, "settle", full)
+    monkeypatch.setattr("scrimp.routing.asking.asker.settle", full)
     done = scrimp("ask", "-p", path, "hello there")
     assert done.code == 0
     assert done.out == "hello there\n"
@@ -215,18 +214,20 @@ def in_flight(scrimp, profile, home):
     """Another call holds nearly the whole day's cap; it is alive, in this very process."""
     from datetime import UTC, datetime
 
-    from scrimp.routing import budget
+    from scrimp.routing.ledger import reservations
 
     path = profile(small="ok", caps="per_day_usd = 0.0016")
     assert scrimp("ask", "-p", path, "hello").code == 0
     ledger = open_ledger(home / "scrimp.db")
-    held = budget.reserve(ledger, budget.Charge("r", "test", "small", 1_000_000), (), now=datetime.now(UTC).timestamp())
+    held = reservations.reserve(
+        ledger, reservations.Charge("r", "test", "small", 1_000_000), (), now=datetime.now(UTC).timestamp()
+    )
     yield path, ledger, held
     ledger.close()
 
 
 def test_an_ask_waits_for_calls_in_flight(scrimp, in_flight, monkeypatch):
-    from scrimp.routing import budget
+    from scrimp.routing.ledger import reservations
 
     path, ledger, held = in_flight
     looked = []
@@ -235,10 +236,10 @@ def test_an_ask_waits_for_calls_in_flight(scrimp, in_flight, monkeypatch):
         """Stand in for a look at the dead: the second one is made while waiting, and the other call ends."""
         looked.append(now)
         if len(looked) == 2:
-            budget.settle(ledger, held, cost_nano=0, released=True, now=now)
+            reservations.settle(ledger, held, cost_nano=0, released=True, now=now)
         return 0
 
-    monkeypatch.setattr(budget, "reap", reap)
+    monkeypatch.setattr("scrimp.routing.asking.asker.reap", reap)
     done = scrimp("ask", "-p", path, "hello " * 30)
     assert done.code == 0, done.err
     assert len(looked) == 2
@@ -246,7 +247,7 @@ def test_an_ask_waits_for_calls_in_flight(scrimp, in_flight, monkeypatch):
 
 def test_an_ask_does_not_wait_for_ever(scrimp, in_flight, monkeypatch):
     path, _ledger, _held = in_flight
-    monkeypatch.setattr("scrimp.routing.ask.LIVE_WAIT_S", 0.0)
+    monkeypatch.setattr("scrimp.routing.asking.asker.LIVE_WAIT_S", 0.0)
     done = scrimp("ask", "-p", path, "hello " * 300)
     assert done.code == 3
     assert "is left" in done.err

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from scrimp.profiles.errors import UsageError
-from scrimp.routing.check_names import make_check
-from scrimp.routing.check_process import CommandCheck, PythonCheck, run_apart
+from scrimp.routing.checks.code import CommandCheck, PythonCheck
+from scrimp.routing.checks.names import make_check
+from scrimp.routing.checks.sandbox import run_apart
 
 
 def sh(script, **kwargs):

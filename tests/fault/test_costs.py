@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from scrimp.profiles.schema import Arm
-from scrimp.routing import dispatch
-from scrimp.routing.dispatch import Call
-from scrimp.routing.prices import PriceTable, Usage
+from scrimp.routing.calls import dispatch
+from scrimp.routing.calls.call import Call
+from scrimp.routing.prices.table import PriceTable
+from scrimp.routing.prices.usage import Usage
 
 ROOT = Path(__file__).parents[2]
 FIXTURES = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "tests/fixtures/usage").glob("*.json"))}

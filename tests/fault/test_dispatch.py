@@ -22,10 +22,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from server import BEHAVIOURS, Server
 
 from scrimp.profiles.errors import AuthError, ExitCode, ProviderError, TryAgainError
-from scrimp.routing import dispatch
-from scrimp.routing.dispatch import Backoff, Call, CallError, Reply, TextDelta, to_scrimp_error
-from scrimp.routing.prices import Usage
-from scrimp.routing.wire import RefusedError, Wire
+from scrimp.routing.calls import dispatch
+from scrimp.routing.calls.backoff import Backoff
+from scrimp.routing.calls.call import Call, Reply, TextDelta
+from scrimp.routing.calls.faults import CallError, to_scrimp_error
+from scrimp.routing.calls.wire import RefusedError, Wire
+from scrimp.routing.prices.usage import Usage
 
 KEY = "sk-canary-Zq7Tn5vX2bLw8Kd4"
 MESSAGES = [{"role": "user", "content": "name three colours"}]
@@ -573,7 +575,7 @@ def test_the_key_is_nowhere(server, mode, name, caplog, capfd):
 def test_litellm_is_quiet_and_reads_no_env_file(tmp_path):
     (tmp_path / ".env").write_text(f"OPENAI_API_KEY={KEY}\nSCRIMP_CANARY=1\n")
     code = (
-        "import os, sys; from scrimp.routing import dispatch; assert 'litellm' not in sys.modules; "
+        "import os, sys; from scrimp.routing.calls import dispatch; assert 'litellm' not in sys.modules; "
         "dispatch.warm().join(); import litellm; "
         "assert 'SCRIMP_CANARY' not in os.environ and 'OPENAI_API_KEY' not in os.environ; "
         "c = dispatch.Call(model='nobody/knows', messages=[], max_output_tokens=1)\n"
@@ -586,7 +588,7 @@ def test_litellm_is_quiet_and_reads_no_env_file(tmp_path):
 
 def test_a_process_that_warmed_up_for_nothing_ends(server):
     """A thread frozen in an import at exit would hold a lock that litellm's finalisers wait for."""
-    code = "from scrimp.routing import dispatch; dispatch.warm(); print('end')"
+    code = "from scrimp.routing.calls import dispatch; dispatch.warm(); print('end')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
 
@@ -706,7 +708,7 @@ def test_the_wire_survives_junk(junk):
 def test_the_wire_has_a_longest_reply(monkeypatch):
     import httpx
 
-    monkeypatch.setattr("scrimp.routing.wire.MAX_REPLY_BYTES", 100)
+    monkeypatch.setattr("scrimp.routing.calls.wire.MAX_REPLY_BYTES", 100)
     with pytest.raises(httpx.ReadError):
         wired(b"data: {}\n" * 50)
 

@@ -10,8 +10,10 @@ import sys
 def main() -> None:
     from scrimp.cli import batch, batching, session  # noqa: F401
     from scrimp.cli.app import run
-    from scrimp.routing.batch import cache, choosing, engine, plan, start  # noqa: F401
-    from scrimp.routing.dispatch import prepare
+    from scrimp.routing.batch.planning import (
+        start,  # noqa: F401
+    )
+    from scrimp.routing.calls.dispatch import prepare
 
     prepare()
     import httpcore  # noqa: F401

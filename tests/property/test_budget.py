@@ -13,9 +13,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.schema import Arm, ArmCaps, Caps, Price, Profile
-from scrimp.routing import budget
-from scrimp.routing.budget import Charge, RefusedError, SuspendedError
-from scrimp.routing.ledger import open_ledger
+from scrimp.routing.ledger import caps as budget_caps
+from scrimp.routing.ledger import reservations
+from scrimp.routing.ledger.caps import RefusedError
+from scrimp.routing.ledger.reservations import Charge, SuspendedError
+from scrimp.routing.ledger.store import open_ledger
 
 PRICE = Price(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(4))
 RUNS = (None, "run-1", "run-2")
@@ -82,7 +84,7 @@ class Caps_(RuleBasedStateMachine):
 
     def keys(self, owner, arm, run):
         day, month = self.ledger.windows(self.now)
-        return budget._keys(owner.name, arm, run, day, month)
+        return budget_caps.window_keys(owner.name, arm, run, day, month)
 
     # -- what can happen
 
@@ -91,12 +93,12 @@ class Caps_(RuleBasedStateMachine):
     def reserve(self, who, arm, run, bound, override):
         owner = self.profiles[who]
         run = None if run is None else f"{run} of {owner.name}"
-        caps = budget.applicable_caps(self.ledger, owner, arm, now=self.now, run_id=run)
+        caps = budget_caps.applicable_caps(self.ledger, owner, arm, now=self.now, run_id=run)
         keys = self.keys(owner, arm, run)
-        sums = {key: sum(budget._balance(self.ledger, key)) for key in keys}
+        sums = {key: sum(budget_caps.balance(self.ledger, key)) for key in keys}
         charge = Charge("r", owner.name, arm, bound, run_id=run, cap_override_nano=override)
         try:
-            taken = budget.reserve(self.ledger, charge, caps, now=self.now)
+            taken = reservations.reserve(self.ledger, charge, caps, now=self.now)
         except SuspendedError:
             assert (owner.name, arm) in self.stopped
             return None
@@ -104,7 +106,7 @@ class Caps_(RuleBasedStateMachine):
             if override is None:
                 assert any(cap.limit_nano - sums.get(cap.key, 0) < bound for cap in caps)
                 assert refusal.cap in caps  # noqa: PT017 - whether it refuses is what is tested
-            assert {key: sum(budget._balance(self.ledger, key)) for key in keys} == sums
+            assert {key: sum(budget_caps.balance(self.ledger, key)) for key in keys} == sums
             return None
         assert (owner.name, arm) not in self.stopped
         if override is None:
@@ -142,7 +144,7 @@ class Caps_(RuleBasedStateMachine):
         if taken is None:
             return None
         was = self.model[taken.id]
-        status, breach = budget.settle(self.ledger, taken, cost_nano=cost, released=released, now=self.now)
+        status, breach = reservations.settle(self.ledger, taken, cost_nano=cost, released=released, now=self.now)
         if was[0] in ("reserved", "unknown"):
             was[0] = "released" if released else "unverified" if cost is None else "settled"
             was[2] = 0 if released else was[1] if cost is None else cost
@@ -163,7 +165,7 @@ class Caps_(RuleBasedStateMachine):
             return None
         with self.ledger.transaction() as conn:
             conn.execute("UPDATE reservations SET pid = 1, process_started = 'x' WHERE id = ?", (taken.id,))
-        assert budget.reap(self.ledger, now=self.now) == 1
+        assert reservations.reap(self.ledger, now=self.now) == 1
         self.model[taken.id][0] = "unknown"
         return taken
 
@@ -172,7 +174,7 @@ class Caps_(RuleBasedStateMachine):
         if taken is None:
             return
         was = self.model[taken.id]
-        budget.reconcile(self.ledger, taken.id, cost, now=self.now)
+        reservations.reconcile(self.ledger, taken.id, cost, now=self.now)
         held = was[2] if was[0] in ("settled", "released") else was[1]
         was[0], was[2] = "settled", cost
         if cost > held or cost > was[1]:
@@ -182,7 +184,7 @@ class Caps_(RuleBasedStateMachine):
     def reconcile_too_early(self, taken):
         if taken is not None:
             try:
-                budget.reconcile(self.ledger, taken.id, 0, now=self.now)
+                reservations.reconcile(self.ledger, taken.id, 0, now=self.now)
             except UsageError:
                 return
             raise AssertionError
@@ -191,15 +193,15 @@ class Caps_(RuleBasedStateMachine):
     @rule()
     def resume(self):
         owner, arm = min(self.stopped)
-        assert budget.clear_suspension(self.ledger, owner, arm)
+        assert reservations.clear_suspension(self.ledger, owner, arm)
         self.stopped.remove((owner, arm))
 
-    @rule(scope=st.sampled_from(budget.SHARED_SCOPES), limit=maybe)
+    @rule(scope=st.sampled_from(budget_caps.SHARED_SCOPES), limit=maybe)
     def share(self, scope, limit):
         if limit is None:
-            budget.clear_shared_cap(self.ledger, scope)
+            budget_caps.clear_shared_cap(self.ledger, scope)
             return
-        budget.set_shared_cap(self.ledger, scope, limit, now=self.now)
+        budget_caps.set_shared_cap(self.ledger, scope, limit, now=self.now)
         for key in self.limits:
             if "|" not in key and key.startswith(scope.removeprefix("shared:")):
                 self.excused.add(key)  # windows that had more room before; new ones are checked from their start
@@ -219,19 +221,19 @@ class Caps_(RuleBasedStateMachine):
     def within_every_cap(self):
         for key, limit in getattr(self, "limits", {}).items():
             if key not in self.excused:
-                assert sum(budget._balance(self.ledger, key)) <= limit, key
+                assert sum(budget_caps.balance(self.ledger, key)) <= limit, key
 
     @invariant()
     def sums_agree(self):
         if not hasattr(self, "ledger"):
             return
-        assert budget.audit(self.ledger) == {}
+        assert reservations.audit_balances(self.ledger) == {}
         totals = {}
         for _, _, charged, keys, _, _ in self.model.values():
             for key in keys:
                 totals[key] = totals.get(key, 0) + charged
         for key, total in totals.items():
-            assert sum(budget._balance(self.ledger, key)) == total
+            assert sum(budget_caps.balance(self.ledger, key)) == total
         statuses = {row["id"]: row["status"] for row in self.ledger.rows("SELECT id, status FROM reservations")}
         assert statuses == {number: was[0] for number, was in self.model.items()}
 
@@ -240,7 +242,9 @@ class Caps_(RuleBasedStateMachine):
         if not hasattr(self, "ledger"):
             return
         for owner in ("p", "q"):
-            assert set(budget.suspensions(self.ledger, owner)) == {arm for name, arm in self.stopped if name == owner}
+            assert set(reservations.suspensions(self.ledger, owner)) == {
+                arm for name, arm in self.stopped if name == owner
+            }
         over = {
             row["id"]
             for row in self.ledger.rows("SELECT id FROM reservations WHERE charged_nano > reserved_nano AND breach = 0")
@@ -252,10 +256,10 @@ class Caps_(RuleBasedStateMachine):
         if not hasattr(self, "ledger"):
             return
         for owner in self.profiles:
-            caps = budget.applicable_caps(self.ledger, owner, None, now=self.now)
-            for state in budget.cap_states(self.ledger, caps, now=self.now):
+            caps = budget_caps.applicable_caps(self.ledger, owner, None, now=self.now)
+            for state in budget_caps.cap_states(self.ledger, caps, now=self.now):
                 charged = state.settled_nano + state.reserved_nano + state.unknown_nano
-                assert charged == sum(budget._balance(self.ledger, state.cap.key))
+                assert charged == sum(budget_caps.balance(self.ledger, state.cap.key))
 
 
 TestCaps = Caps_.TestCase

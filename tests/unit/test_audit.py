@@ -9,9 +9,9 @@ from scrimp.profiles.keys import Keys
 from scrimp.profiles.load import load_profile
 from scrimp.profiles.paths import paths
 from scrimp.profiles.schema import Arm
-from scrimp.routing.audit import check_profile
-from scrimp.routing.prices import PriceTable
-from scrimp.routing.successors import Candidate, successor
+from scrimp.routing.prices.successors import Candidate, successor
+from scrimp.routing.prices.table import PriceTable
+from scrimp.routing.reports.profile_check import check_profile
 
 TODAY = date(2026, 11, 22)
 

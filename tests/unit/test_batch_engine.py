@@ -11,21 +11,24 @@ import pytest
 from scrimp.profiles.errors import AuthError, UsageError
 from scrimp.profiles.paths import Paths
 from scrimp.profiles.schema import build_profile
-from scrimp.routing import budget
-from scrimp.routing.batch import runs, start
-from scrimp.routing.batch.cache import Cache, parse_age
-from scrimp.routing.batch.choosing import Chooser, NoEmbedder
-from scrimp.routing.batch.engine import Engine, Settings, Stats
-from scrimp.routing.batch.output import Journal, result_of
-from scrimp.routing.batch.rows import Source, good_rows, scan
-from scrimp.routing.check import Verdict
-from scrimp.routing.check_names import make_check
-from scrimp.routing.decide import Decider, Wishes
-from scrimp.routing.dispatch import Reply
-from scrimp.routing.faults import CallError
-from scrimp.routing.ledger import open_ledger
-from scrimp.routing.predict import TierPrior
-from scrimp.routing.prices import PriceTable, Usage
+from scrimp.routing.batch.files.cache import Cache, parse_age
+from scrimp.routing.batch.files.output import Journal, result_of
+from scrimp.routing.batch.files.rows import Source, good_rows, scan
+from scrimp.routing.batch.planning import start
+from scrimp.routing.batch.planning.choosing import Chooser, NoEmbedder
+from scrimp.routing.batch.running.engine import Engine
+from scrimp.routing.batch.running.jobs import Settings, Stats
+from scrimp.routing.batch.state import runs
+from scrimp.routing.calls.call import Reply
+from scrimp.routing.calls.faults import CallError
+from scrimp.routing.checks.base import Verdict
+from scrimp.routing.checks.names import make_check
+from scrimp.routing.deciding.decide import Decider, Wishes
+from scrimp.routing.ledger import reservations
+from scrimp.routing.ledger.store import open_ledger
+from scrimp.routing.prices.table import PriceTable
+from scrimp.routing.prices.usage import Usage
+from scrimp.routing.router.tier_prior import TierPrior
 
 TABLE = PriceTable(b"{}", "0")
 
@@ -125,7 +128,7 @@ class World:
         finally:
             self.results = [result_of(journal.read(*span)) for span in runs.spans(self.ledger, run.id, ordered=True)]
             journal.close()
-            assert budget.audit(self.ledger) == {}
+            assert reservations.audit_balances(self.ledger) == {}
         return [(each.status, each.arm, each.answer or each.error) for each in self.results]
 
 
@@ -139,7 +142,7 @@ def world(tmp_path):
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
     """Back-off waits no longer than a test can."""
-    monkeypatch.setattr("scrimp.routing.backoff.Backoff.next_delay", _soon)
+    monkeypatch.setattr("scrimp.routing.calls.backoff.Backoff.next_delay", _soon)
 
 
 def _soon(self, error):
@@ -587,16 +590,16 @@ def test_a_kill_before_the_check_asks_nothing_again(world):
 
 def test_an_answer_on_disk_that_was_not_booked_is_booked_on_resume(world, monkeypatch):
     world.rows("a", "b")
-    real = budget.settle
+    real = reservations.settle
 
     def dies(*_args, **_kwargs):
         raise RuntimeError("killed between journal and ledger")
 
-    monkeypatch.setattr(budget, "settle", dies)
+    monkeypatch.setattr("scrimp.routing.batch.running.books.settle", dies)
     with pytest.raises(RuntimeError):
         world.go(lambda _call: answer("paid for"), arm="small", concurrency=1)
     assert {row["status"] for row in world.ledger.rows("SELECT status FROM reservations")} == {"reserved"}
-    monkeypatch.setattr(budget, "settle", real)
+    monkeypatch.setattr("scrimp.routing.batch.running.books.settle", real)
     results = world.go(lambda _call: answer("new"), arm="small", run=world.run)
     assert [text for _, _, text in results] == ["paid for", "new"]
     assert {row["status"] for row in world.ledger.rows("SELECT status FROM reservations")} == {"settled"}
@@ -666,7 +669,7 @@ def test_true_costs_of_one_arm_move_what_is_expected_of_the_others(world):
 
 def test_true_costs_are_held_against_what_the_plan_expects(world):
     """Not against the cost of the median answer, which is less: the plan would believe itself too cheap for ever."""
-    from scrimp.routing.batch.plan import forecast
+    from scrimp.routing.batch.planning.plan import forecast
 
     world.rows(*[f"prompt {i}" for i in range(40)])
     world.go(lambda _call: answer(), profile=make_profile(only=arm("only", 1, tier="small")))

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from scrimp.routing.batch.gates import Bucket, ProviderGate
+from scrimp.routing.batch.running.gates import Bucket, ProviderGate
 
 
 class Clock:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scrimp.routing.batch.optimise import (
+from scrimp.routing.batch.planning.optimise import (
     SKIP,
     Rule,
     cheapest_at_quality,

@@ -10,8 +10,8 @@ import stat
 import pytest
 
 from scrimp.profiles.errors import DataError, TryAgainError, UsageError
-from scrimp.routing.batch import runs
-from scrimp.routing.batch.output import Journal, Result, render, result_of, table_columns, write_output
+from scrimp.routing.batch.files.output import Journal, Result, render, result_of, table_columns, write_output
+from scrimp.routing.batch.state import runs
 
 OK = Result(
     0, "../../x", "ok", "d1", answer='a "b"\nc', arm="small", cost_nano=1500, input_tokens=3, output_tokens=2,

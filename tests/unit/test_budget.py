@@ -10,9 +10,12 @@ import pytest
 
 from scrimp.profiles.errors import BudgetRefusedError, ConfigError, ExitCode, LedgerError, UsageError
 from scrimp.profiles.schema import Arm, ArmCaps, Caps, Policy, Price, Profile
-from scrimp.routing import budget
-from scrimp.routing.budget import Charge, RefusedError, SuspendedError
-from scrimp.routing.ledger import open_ledger
+from scrimp.routing.deciding.against_caps import month_pace
+from scrimp.routing.ledger import caps as budget_caps
+from scrimp.routing.ledger import reservations
+from scrimp.routing.ledger.caps import RefusedError
+from scrimp.routing.ledger.reservations import Charge, SuspendedError
+from scrimp.routing.ledger.store import open_ledger
 
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC).timestamp()
 CENT = 10_000_000
@@ -24,7 +27,7 @@ def ledger(tmp_path, monkeypatch):
     monkeypatch.setenv("TZ", "UTC")
     with open_ledger(tmp_path / "scrimp.db") as ledger:
         yield ledger
-        assert budget.audit(ledger) == {}
+        assert reservations.audit_balances(ledger) == {}
 
 
 def arm(name="small", cap=None):
@@ -38,14 +41,14 @@ def profile(name="p", *arms, pace="off", **caps):
 
 
 def reserve(ledger, owner, nano, *, name="small", run=None, now=NOON, override=None, extra=()):
-    caps = (*budget.applicable_caps(ledger, owner, name, now=now, run_id=run), *extra)
+    caps = (*budget_caps.applicable_caps(ledger, owner, name, now=now, run_id=run), *extra)
     charge = Charge("r1", owner.name, name, nano, run_id=run, cap_override_nano=override)
-    return budget.reserve(ledger, charge, caps, now=now)
+    return reservations.reserve(ledger, charge, caps, now=now)
 
 
 def state(ledger, owner, scope, now=NOON):
-    caps = budget.applicable_caps(ledger, owner, None, now=now)
-    return next(each for each in budget.cap_states(ledger, caps, now=now) if each.cap.scope == scope)
+    caps = budget_caps.applicable_caps(ledger, owner, None, now=now)
+    return next(each for each in budget_caps.cap_states(ledger, caps, now=now) if each.cap.scope == scope)
 
 
 def kill(ledger, reservation):
@@ -77,7 +80,7 @@ def test_each_kind_of_cap_refuses_what_it_cannot_pay(ledger, scope):
 def test_a_refusal_says_what_it_would_cost_what_is_left_and_when_the_cap_rolls_over(ledger):
     owner = profile(per_day_usd="0.05")
     first = reserve(ledger, owner, 4 * CENT)
-    budget.settle(ledger, first, cost_nano=3 * CENT, now=NOON)
+    reservations.settle(ledger, first, cost_nano=3 * CENT, now=NOON)
     with pytest.raises(RefusedError) as caught:
         reserve(ledger, owner, 3 * CENT)
     assert "could cost up to $0.030" in caught.value.message
@@ -107,8 +110,8 @@ def test_waiting_helps_only_where_live_calls_alone_stand_in_the_way(ledger):
 def test_what_is_free_is_never_refused(ledger):
     owner = profile(per_day_usd="0.05")
     first = reserve(ledger, owner, 4 * CENT)
-    budget.settle(ledger, first, cost_nano=9 * CENT, now=NOON)
-    budget.clear_suspension(ledger, "p", "small")
+    reservations.settle(ledger, first, cost_nano=9 * CENT, now=NOON)
+    reservations.clear_suspension(ledger, "p", "small")
     assert state(ledger, owner, "day").left_nano < 0
     reserve(ledger, owner, 0)
     with pytest.raises(RefusedError):
@@ -117,38 +120,38 @@ def test_what_is_free_is_never_refused(ledger):
 
 def test_caps_drawn_up_yesterday_are_checked_today(ledger):
     owner = profile(per_day_usd="0.05")
-    stale = budget.applicable_caps(ledger, owner, "small", now=NOON)
+    stale = budget_caps.applicable_caps(ledger, owner, "small", now=NOON)
     tomorrow = NOON + DAY
-    budget.reserve(ledger, Charge("r", "p", "small", 5 * CENT), stale, now=tomorrow)
+    reservations.reserve(ledger, Charge("r", "p", "small", 5 * CENT), stale, now=tomorrow)
     with pytest.raises(RefusedError):
-        budget.reserve(ledger, Charge("r", "p", "small", 1), stale, now=tomorrow)
-    budget.reserve(ledger, Charge("r", "p", "small", 5 * CENT), stale, now=NOON)
+        reservations.reserve(ledger, Charge("r", "p", "small", 1), stale, now=tomorrow)
+    reservations.reserve(ledger, Charge("r", "p", "small", 5 * CENT), stale, now=NOON)
 
 
 def test_a_shared_cap_holds_over_all_profiles_from_the_next_reservation_on(ledger):
     one, two = profile("one"), profile("two")
-    caps = budget.applicable_caps(ledger, one, "small", now=NOON)
+    caps = budget_caps.applicable_caps(ledger, one, "small", now=NOON)
     reserve(ledger, one, 4 * CENT)
-    budget.set_shared_cap(ledger, "shared:day", 5 * CENT, now=NOON)
+    budget_caps.set_shared_cap(ledger, "shared:day", 5 * CENT, now=NOON)
     with pytest.raises(RefusedError) as caught:
-        budget.reserve(ledger, Charge("r", "one", "small", 2 * CENT), caps, now=NOON)
+        reservations.reserve(ledger, Charge("r", "one", "small", 2 * CENT), caps, now=NOON)
     assert caught.value.cap.scope == "shared:day"
     reserve(ledger, two, 1 * CENT)
     with pytest.raises(RefusedError):
         reserve(ledger, two, 1)
     assert state(ledger, one, "shared:day").left_nano == 0
-    assert budget.clear_shared_cap(ledger, "shared:day")
-    assert not budget.clear_shared_cap(ledger, "shared:day")
+    assert budget_caps.clear_shared_cap(ledger, "shared:day")
+    assert not budget_caps.clear_shared_cap(ledger, "shared:day")
     reserve(ledger, two, 1)
 
 
 def test_a_shared_cap_of_another_kind_is_refused(ledger):
     with pytest.raises(UsageError, match="no such cap"):
-        budget.set_shared_cap(ledger, "shared:year", 1, now=NOON)
+        budget_caps.set_shared_cap(ledger, "shared:year", 1, now=NOON)
     with pytest.raises(UsageError, match="no such cap"):
-        budget.clear_shared_cap(ledger, "day")
+        budget_caps.clear_shared_cap(ledger, "day")
     with pytest.raises(UsageError, match="amount from"):
-        budget.set_shared_cap(ledger, "shared:day", -1, now=NOON)
+        budget_caps.set_shared_cap(ledger, "shared:day", -1, now=NOON)
 
 
 def test_a_run_is_capped_over_its_arms_and_by_itself(ledger):
@@ -168,7 +171,7 @@ def test_an_arms_cap_leaves_other_arms_alone(ledger):
 
 
 def test_a_bound_that_is_no_amount_is_refused(ledger):
-    for nano in (-1, budget.MAX_CALL_NANO + 1):
+    for nano in (-1, reservations.MAX_CALL_NANO + 1):
         with pytest.raises(LedgerError):
             reserve(ledger, profile(), nano)
 
@@ -180,7 +183,7 @@ def test_an_override_pays_past_the_caps_once_and_is_charged_all_the_same(ledger)
     owner = profile(per_day_usd="0.01")
     reserve(ledger, owner, CENT)
     over = reserve(ledger, owner, 3 * CENT, run="r1", override=4 * CENT)
-    budget.settle(ledger, over, cost_nano=2 * CENT, now=NOON)
+    reservations.settle(ledger, over, cost_nano=2 * CENT, now=NOON)
     assert state(ledger, owner, "day").settled_nano == 2 * CENT
     assert state(ledger, owner, "day").left_nano == -2 * CENT
     (row,) = ledger.rows("SELECT cap_override_nano FROM reservations WHERE id = ?", (over.id,))
@@ -192,7 +195,7 @@ def test_an_override_pays_past_the_caps_once_and_is_charged_all_the_same(ledger)
 def test_an_override_holds_for_all_attempts_together(ledger):
     owner = profile(per_day_usd="0.01")
     first = reserve(ledger, owner, 3 * CENT, run="r1", override=4 * CENT)
-    budget.settle(ledger, first, cost_nano=None, now=NOON)
+    reservations.settle(ledger, first, cost_nano=None, now=NOON)
     with pytest.raises(RefusedError) as caught:
         reserve(ledger, owner, 3 * CENT, run="r1", override=4 * CENT)
     assert caught.value.left_nano == CENT
@@ -200,11 +203,11 @@ def test_an_override_holds_for_all_attempts_together(ledger):
 
 def test_an_override_lifts_neither_the_requests_own_limit_nor_a_suspension(ledger):
     owner = profile(per_day_usd="0.01")
-    own = budget.Cap("--max-cost:call", CENT, None)
+    own = budget_caps.Cap("--max-cost:call", CENT, None)
     with pytest.raises(RefusedError):
         reserve(ledger, owner, 2 * CENT, run="r1", override=4 * CENT, extra=(own,))
     first = reserve(ledger, owner, CENT)
-    budget.settle(ledger, first, cost_nano=2 * CENT, now=NOON)
+    reservations.settle(ledger, first, cost_nano=2 * CENT, now=NOON)
     with pytest.raises(SuspendedError):
         reserve(ledger, owner, CENT, run="r1", override=4 * CENT)
 
@@ -215,14 +218,14 @@ def test_an_override_lifts_neither_the_requests_own_limit_nor_a_suspension(ledge
 def test_settling_gives_back_what_was_reserved_too_much(ledger):
     owner = profile(per_day_usd="0.05")
     first = reserve(ledger, owner, 5 * CENT)
-    assert budget.settle(ledger, first, cost_nano=CENT, now=NOON) == ("settled", False)
+    assert reservations.settle(ledger, first, cost_nano=CENT, now=NOON) == ("settled", False)
     reserve(ledger, owner, 4 * CENT)
 
 
 def test_an_unknown_cost_stays_charged_in_full(ledger):
     owner = profile(per_day_usd="0.05")
     first = reserve(ledger, owner, 5 * CENT)
-    assert budget.settle(ledger, first, cost_nano=None, now=NOON) == ("unverified", False)
+    assert reservations.settle(ledger, first, cost_nano=None, now=NOON) == ("unverified", False)
     with pytest.raises(RefusedError):
         reserve(ledger, owner, 1)
 
@@ -230,18 +233,18 @@ def test_an_unknown_cost_stays_charged_in_full(ledger):
 def test_a_failed_call_that_cost_nothing_gives_everything_back(ledger):
     owner = profile(per_day_usd="0.05")
     first = reserve(ledger, owner, 5 * CENT)
-    assert budget.settle(ledger, first, cost_nano=0, released=True, now=NOON) == ("released", False)
+    assert reservations.settle(ledger, first, cost_nano=0, released=True, now=NOON) == ("released", False)
     reserve(ledger, owner, 5 * CENT)
 
 
 def test_settling_twice_changes_nothing(ledger):
     owner = profile(per_day_usd="0.05")
     first = reserve(ledger, owner, 5 * CENT)
-    budget.settle(ledger, first, cost_nano=2 * CENT, now=NOON)
-    assert budget.settle(ledger, first, cost_nano=9 * CENT, now=NOON) == ("settled", False)
-    assert budget.settle(ledger, first, cost_nano=0, released=True, now=NOON) == ("settled", False)
+    reservations.settle(ledger, first, cost_nano=2 * CENT, now=NOON)
+    assert reservations.settle(ledger, first, cost_nano=9 * CENT, now=NOON) == ("settled", False)
+    assert reservations.settle(ledger, first, cost_nano=0, released=True, now=NOON) == ("settled", False)
     assert state(ledger, owner, "day").settled_nano == 2 * CENT
-    assert budget.suspensions(ledger, "p") == {}
+    assert reservations.suspensions(ledger, "p") == {}
 
 
 def test_a_settlement_is_charged_to_the_day_of_its_reservation(ledger):
@@ -249,25 +252,25 @@ def test_a_settlement_is_charged_to_the_day_of_its_reservation(ledger):
     late = reserve(ledger, owner, 5 * CENT, now=NOON)
     tomorrow = NOON + DAY
     reserve(ledger, owner, 5 * CENT, now=tomorrow)
-    budget.settle(ledger, late, cost_nano=CENT, now=tomorrow)
+    reservations.settle(ledger, late, cost_nano=CENT, now=tomorrow)
     assert state(ledger, owner, "day", NOON).settled_nano == CENT
     assert state(ledger, owner, "day", tomorrow).settled_nano == 0
 
 
 def test_a_breach_is_charged_in_full_flagged_and_stops_the_arm(ledger):
     owner = profile("p", arm("small"), arm("other"), per_day_usd="0.05")
-    caps = budget.applicable_caps(ledger, owner, "small", now=NOON)
+    caps = budget_caps.applicable_caps(ledger, owner, "small", now=NOON)
     first = reserve(ledger, owner, CENT)
-    assert budget.settle(ledger, first, cost_nano=2 * CENT, now=NOON) == ("settled", True)
+    assert reservations.settle(ledger, first, cost_nano=2 * CENT, now=NOON) == ("settled", True)
     assert state(ledger, owner, "day").settled_nano == 2 * CENT
-    assert "cost $0.020, above its bound of $0.010" in budget.suspensions(ledger, "p")["small"]
+    assert "cost $0.020, above its bound of $0.010" in reservations.suspensions(ledger, "p")["small"]
     # Even for somebody who had decided before it happened.
     with pytest.raises(SuspendedError, match="is suspended"):
-        budget.reserve(ledger, Charge("r", "p", "small", 1), caps, now=NOON)
+        reservations.reserve(ledger, Charge("r", "p", "small", 1), caps, now=NOON)
     reserve(ledger, owner, 1, name="other")
     reserve(ledger, profile("q"), 1)
-    assert budget.clear_suspension(ledger, "p", "small")
-    assert not budget.clear_suspension(ledger, "p", "small")
+    assert reservations.clear_suspension(ledger, "p", "small")
+    assert not reservations.clear_suspension(ledger, "p", "small")
     reserve(ledger, owner, 1)
 
 
@@ -277,10 +280,10 @@ def test_a_breach_is_charged_in_full_flagged_and_stops_the_arm(ledger):
 def test_a_dead_process_leaves_an_unknown_that_stays_charged(ledger):
     owner = profile(per_day_usd="0.05")
     first = reserve(ledger, owner, 5 * CENT)
-    assert budget.reap(ledger, now=NOON) == 0
+    assert reservations.reap(ledger, now=NOON) == 0
     kill(ledger, first)
-    assert budget.reap(ledger, now=NOON) == 1
-    assert budget.reap(ledger, now=NOON) == 0
+    assert reservations.reap(ledger, now=NOON) == 1
+    assert reservations.reap(ledger, now=NOON) == 0
     assert state(ledger, owner, "day").unknown_nano == 5 * CENT
     with pytest.raises(RefusedError) as caught:
         reserve(ledger, owner, 1)
@@ -291,8 +294,8 @@ def test_a_late_settle_of_an_unknown_still_lands(ledger):
     owner = profile(per_day_usd="0.05")
     first = reserve(ledger, owner, 5 * CENT)
     kill(ledger, first)
-    budget.reap(ledger, now=NOON)
-    assert budget.settle(ledger, first, cost_nano=CENT, now=NOON) == ("settled", False)
+    reservations.reap(ledger, now=NOON)
+    assert reservations.settle(ledger, first, cost_nano=CENT, now=NOON) == ("settled", False)
     assert state(ledger, owner, "day").settled_nano == CENT
     assert state(ledger, owner, "day").unknown_nano == 0
 
@@ -301,8 +304,8 @@ def test_reconciling_an_unknown_frees_what_it_did_not_cost(ledger):
     owner = profile(per_day_usd="0.05")
     first = reserve(ledger, owner, 5 * CENT)
     kill(ledger, first)
-    budget.reap(ledger, now=NOON)
-    assert budget.reconcile(ledger, first.id, CENT, now=NOON)["status"] == "unknown"
+    reservations.reap(ledger, now=NOON)
+    assert reservations.reconcile(ledger, first.id, CENT, now=NOON)["status"] == "unknown"
     assert state(ledger, owner, "day").settled_nano == CENT
     reserve(ledger, owner, 4 * CENT)
 
@@ -311,39 +314,42 @@ def test_a_settle_after_reconciling_does_not_undo_it(ledger):
     owner = profile(per_day_usd="0.05")
     first = reserve(ledger, owner, 5 * CENT)
     kill(ledger, first)
-    budget.reap(ledger, now=NOON)
-    budget.reconcile(ledger, first.id, CENT, now=NOON)
-    assert budget.settle(ledger, first, cost_nano=3 * CENT, now=NOON, attempt={"cost_nano": 3}) == ("settled", False)
+    reservations.reap(ledger, now=NOON)
+    reservations.reconcile(ledger, first.id, CENT, now=NOON)
+    assert reservations.settle(ledger, first, cost_nano=3 * CENT, now=NOON, attempt={"cost_nano": 3}) == (
+        "settled",
+        False,
+    )
     assert state(ledger, owner, "day").settled_nano == CENT
 
 
 def test_a_bill_above_what_was_held_is_a_breach(ledger):
     owner = profile(per_day_usd="0.10")
     unknown = reserve(ledger, owner, 2 * CENT)
-    budget.settle(ledger, unknown, cost_nano=None, now=NOON)
-    budget.reconcile(ledger, unknown.id, 3 * CENT, now=NOON)
-    assert "small" in budget.suspensions(ledger, "p")
+    reservations.settle(ledger, unknown, cost_nano=None, now=NOON)
+    reservations.reconcile(ledger, unknown.id, 3 * CENT, now=NOON)
+    assert "small" in reservations.suspensions(ledger, "p")
     # Put right: it was a slip of the pen.
-    budget.reconcile(ledger, unknown.id, CENT, now=NOON)
+    reservations.reconcile(ledger, unknown.id, CENT, now=NOON)
     (row,) = ledger.rows("SELECT breach, charged_nano FROM reservations")
     assert (row["breach"], row["charged_nano"]) == (0, CENT)
-    budget.clear_suspension(ledger, "p", "small")
+    reservations.clear_suspension(ledger, "p", "small")
     # A provider that reported less than it billed: the caps had been told the lesser sum.
     lied = reserve(ledger, owner, 5 * CENT)
-    budget.settle(ledger, lied, cost_nano=CENT, now=NOON)
-    budget.reconcile(ledger, lied.id, 4 * CENT, now=NOON)
-    assert "$0.010 was reported" in budget.suspensions(ledger, "p")["small"]
+    reservations.settle(ledger, lied, cost_nano=CENT, now=NOON)
+    reservations.reconcile(ledger, lied.id, 4 * CENT, now=NOON)
+    assert "$0.010 was reported" in reservations.suspensions(ledger, "p")["small"]
 
 
 def test_what_cannot_be_reconciled(ledger):
     first = reserve(ledger, profile(), CENT)
     with pytest.raises(UsageError, match="still in flight"):
-        budget.reconcile(ledger, first.id, 0, now=NOON)
+        reservations.reconcile(ledger, first.id, 0, now=NOON)
     with pytest.raises(UsageError, match="no call 99"):
-        budget.reconcile(ledger, 99, 0, now=NOON)
-    for nano in (-1, budget.MAX_CALL_NANO + 1):
+        reservations.reconcile(ledger, 99, 0, now=NOON)
+    for nano in (-1, reservations.MAX_CALL_NANO + 1):
         with pytest.raises(UsageError, match="costs from"):
-            budget.reconcile(ledger, first.id, nano, now=NOON)
+            reservations.reconcile(ledger, first.id, nano, now=NOON)
 
 
 # ---- windows
@@ -382,10 +388,10 @@ def test_alerts_come_once_each(ledger):
     owner = profile(per_day_usd="0.10")
 
     def alerts():
-        return budget.new_alerts(ledger, budget.applicable_caps(ledger, owner, None, now=NOON), now=NOON)
+        return budget_caps.new_alerts(ledger, budget_caps.applicable_caps(ledger, owner, None, now=NOON), now=NOON)
 
     def spend(nano):
-        budget.settle(ledger, reserve(ledger, owner, nano), cost_nano=nano, now=NOON)
+        reservations.settle(ledger, reserve(ledger, owner, nano), cost_nano=nano, now=NOON)
 
     assert alerts() == []
     spend(4 * CENT)
@@ -400,7 +406,7 @@ def test_alerts_come_once_each(ledger):
     assert "100%" in alerts()[0]
     assert alerts() == []
     raised = replace_cap(owner, "0.20")
-    lines = budget.new_alerts(ledger, budget.applicable_caps(ledger, raised, None, now=NOON), now=NOON)
+    lines = budget_caps.new_alerts(ledger, budget_caps.applicable_caps(ledger, raised, None, now=NOON), now=NOON)
     assert "50%" in lines[0]
 
 
@@ -415,17 +421,17 @@ def replace_cap(owner, usd):
 
 def test_the_pace_is_that_of_the_tightest_month(ledger):
     owner = profile(pace="month", per_month_usd="1.00")
-    assert budget.month_pace(ledger, profile(per_month_usd="1.00"), now=NOON) is None
-    assert budget.month_pace(ledger, profile(pace="month"), now=NOON) is None
-    assert budget.month_pace(ledger, owner, now=NOON).factor == 1.0
+    assert month_pace(ledger, profile(per_month_usd="1.00"), now=NOON) is None
+    assert month_pace(ledger, profile(pace="month"), now=NOON) is None
+    assert month_pace(ledger, owner, now=NOON).factor == 1.0
     done = reserve(ledger, owner, 90 * CENT)
-    budget.settle(ledger, done, cost_nano=90 * CENT, now=NOON)
-    pace = budget.month_pace(ledger, owner, now=NOON)
+    reservations.settle(ledger, done, cost_nano=90 * CENT, now=NOON)
+    pace = month_pace(ledger, owner, now=NOON)
     assert (pace.scope, pace.used) == ("month", 0.9)
     assert pace.gone == pytest.approx(14.5 / 30)
     assert pace.factor == pytest.approx((0.1 / (15.5 / 30)) ** 4)
-    budget.set_shared_cap(ledger, "shared:month", 91 * CENT, now=NOON)
-    assert budget.month_pace(ledger, owner, now=NOON).scope == "shared:month"
+    budget_caps.set_shared_cap(ledger, "shared:month", 91 * CENT, now=NOON)
+    assert month_pace(ledger, owner, now=NOON).scope == "shared:month"
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
@@ -455,7 +461,7 @@ def test_threads_that_share_a_ledger_take_turns(ledger):
         for _ in range(20):
             try:
                 held = reserve(ledger, owner, 2 * CENT)
-                budget.settle(ledger, held, cost_nano=CENT, now=NOON)
+                reservations.settle(ledger, held, cost_nano=CENT, now=NOON)
                 outcomes.append("paid")
             except BudgetRefusedError:
                 outcomes.append("refused")
@@ -471,6 +477,6 @@ def test_threads_that_share_a_ledger_take_turns(ledger):
 
 
 def test_a_cap_says_which_window_it_is(ledger):
-    caps = budget.applicable_caps(ledger, profile(per_day_usd=1), "small", now=NOON)
+    caps = budget_caps.applicable_caps(ledger, profile(per_day_usd=1), "small", now=NOON)
     assert [(cap.scope, cap.window, cap.key) for cap in caps] == [("day", "day", "day:2026-06-15|p:p")]
     assert replace(caps[0], scope="arm:x:call").window == "call"

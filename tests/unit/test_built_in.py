@@ -9,9 +9,9 @@ from scrimp.profiles.keys import Keys
 from scrimp.profiles.load import BUILT_IN, load_profile
 from scrimp.profiles.money import nano_from_usd
 from scrimp.profiles.paths import paths
-from scrimp.routing.audit import check_profile
-from scrimp.routing.prices import PriceTable
-from scrimp.routing.usage import Usage
+from scrimp.routing.prices.table import PriceTable
+from scrimp.routing.prices.usage import Usage
+from scrimp.routing.reports.profile_check import check_profile
 
 CHECKED_ON = date(2026, 11, 22)
 KEYS = {f"{name}_API_KEY": "k" for name in ("OPENAI", "ANTHROPIC", "GEMINI", "OPENROUTER")}

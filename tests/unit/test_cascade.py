@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from scrimp.profiles.errors import UsageError
-from scrimp.routing.cascade import ALL, Gate, Plan, Planner, Stage, plan_table, read_plan
-from scrimp.routing.power import Observation, fit_spread, learn_power, prior_power
+from scrimp.routing.plans.plan import ALL, Plan, Stage, plan_table, read_plan
+from scrimp.routing.plans.power import Observation, fit_spread, learn_power, prior_power
+from scrimp.routing.plans.value import Gate, Planner
 
 ARMS = ["small", "medium", "large"]
 PERFECT = learn_power("cmd", ())

@@ -9,13 +9,16 @@ import pytest
 
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.schema import Check as NamedCheck
-from scrimp.routing.agreement import AgreeCheck, agreement, groups, sigma, vote
-from scrimp.routing.check import Given, problem_of, run_checks, worst
-from scrimp.routing.check_names import make_check
-from scrimp.routing.check_process import code_in
-from scrimp.routing.check_text import PatternCheck, SchemaCheck, instructions_in, read_range
-from scrimp.routing.judge import JudgeCheck, judge_prompt, read_score
-from scrimp.routing.normal import final_number, normalise
+from scrimp.routing.checks.agree import AgreeCheck
+from scrimp.routing.checks.base import Given, problem_of, run_checks, worst
+from scrimp.routing.checks.form import read_range
+from scrimp.routing.checks.instructions import instructions_in
+from scrimp.routing.checks.judge import JudgeCheck, judge_prompt, read_score
+from scrimp.routing.checks.names import make_check
+from scrimp.routing.checks.text import PatternCheck, SchemaCheck
+from scrimp.routing.text.code import code_in
+from scrimp.routing.text.compare import agreement, groups, sigma, vote
+from scrimp.routing.text.normal import final_number, normalise
 
 CASES = [
     ("json", '```json\n{"a": 1}\n```', "pass"),

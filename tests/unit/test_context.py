@@ -7,15 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scrimp.routing.context import (
-    FEATURE_NAMES,
-    SCANNED_CHARS,
-    approx_tokens,
-    contexts,
-    stack,
-    surface_features,
-    surface_matrix,
-)
+from scrimp.routing.prompts.context import approx_tokens, contexts, stack
+from scrimp.routing.prompts.surface import FEATURE_NAMES, SCANNED_CHARS, surface_features, surface_matrix
 
 
 class FakeEmbedder:
@@ -66,7 +59,7 @@ def test_features_are_finite_and_repeatable(text):
 @pytest.mark.parametrize("unit", ["a", "\n ", "(", "A. x\n", "1", "x = {1}; \\frac $ ", "日"])
 def test_ten_megabytes_are_scanned_in_part(unit, monkeypatch):
     seen = []
-    import scrimp.routing.context as module
+    import scrimp.routing.prompts.surface as module
 
     scanned = module._scanned
 

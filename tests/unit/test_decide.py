@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from scrimp.profiles.schema import Arm, Caps, Price, Profile
-from scrimp.routing.decide import Decider, Decision, Wishes, runs_here
-from scrimp.routing.predict import Predictions
-from scrimp.routing.prices import PriceTable
-from scrimp.routing.prompt import Attachment, Prompt
+from scrimp.routing.deciding.decide import Decider, Wishes
+from scrimp.routing.deciding.options import runs_here
+from scrimp.routing.deciding.trace import Decision
+from scrimp.routing.prices.table import PriceTable
+from scrimp.routing.prompts.prompt import Attachment, Prompt
+from scrimp.routing.router.arms import Predictions
 
 PRICE = Price(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(4))
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from scrimp.profiles.errors import ConfigError, ProviderError
-from scrimp.routing import embedding as module
-from scrimp.routing.embedding import BUILTIN_ID, FETCH_COMMAND, HEAD_TOKENS, TAIL_TOKENS, Embedder, fetch
+from scrimp.routing.prompts import embedding as module
+from scrimp.routing.prompts.embedding import BUILTIN_ID, FETCH_COMMAND, HEAD_TOKENS, TAIL_TOKENS, Embedder, fetch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,7 +134,7 @@ def test_cold_process_is_silent_offline_and_writes_nothing(tmp_path: Path) -> No
         "import socket\n"
         "def refuse(*a, **k): raise SystemExit('network')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        "from scrimp.routing.embedding import Embedder\n"
+        "from scrimp.routing.prompts.embedding import Embedder\n"
         "import os, sys\n"
         "assert 'fastembed' not in sys.modules and 'numpy' not in sys.modules\n"
         "vectors = Embedder().embed(['one', 'two'])\n"
@@ -192,7 +192,7 @@ def test_a_hub_out_of_reach_is_a_provider_error(tmp_path: Path) -> None:
     code = (
         "import pathlib\n"
         "from scrimp.profiles.errors import ProviderError\n"
-        "from scrimp.routing.embedding import fetch\n"
+        "from scrimp.routing.prompts.embedding import fetch\n"
         "try:\n"
         "    fetch('BAAI/bge-small-en-v1.5', pathlib.Path('cache'))\n"
         "except ProviderError as error:\n"
@@ -264,7 +264,7 @@ def test_a_named_model_is_fetched_once_then_works_offline(tmp_path: Path) -> Non
     thread.start()
     code = (
         "import pathlib\n"
-        "from scrimp.routing.embedding import Embedder, fetch\n"
+        "from scrimp.routing.prompts.embedding import Embedder, fetch\n"
         "cache = pathlib.Path('cache')\n"
         "{first}"
         "e = Embedder('baai/BGE-small-en-v1.5', cache)\n"

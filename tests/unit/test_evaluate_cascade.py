@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from scrimp.profiles.errors import DataError
-from scrimp.routing.cascade import read_plan
-from scrimp.routing.learn.evaluate_cascade import answer_codes, evaluate_cascade, plans_for, simulate
-from scrimp.routing.learn.outcomes import read_outcomes
+from scrimp.routing.learn.data.outcomes import read_outcomes
+from scrimp.routing.learn.measuring.evaluate_cascade import answer_codes, evaluate_cascade, plans_for, simulate
+from scrimp.routing.plans.plan import read_plan
 
 MODELS = ["a", "b", "c"]
 ANSWERS = [["1", "1", "2"], ["1", "2", "2"], ["1", "2", "3"], [None, None, "3"], ["4", "4", "5"]]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from simulated_log import labelled, pool, trial
 
-from scrimp.routing.learn.gate import bounds, certify, clopper_pearson_upper, judge_gain
-from scrimp.routing.learn.judge import Views, compare
-from scrimp.routing.learn.sequential import Look, level_of_test, spent_by
+from scrimp.routing.learn.judging.gate import bounds, certify, clopper_pearson_upper, judge_gain
+from scrimp.routing.learn.judging.judge import Views, compare
+from scrimp.routing.learn.maths.sequential import Look, level_of_test, spent_by
 
 
 def words(runs, *, seed=0, **setting):

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from scrimp.profiles.errors import DataError, ScrimpError
-from scrimp.routing.context import surface_matrix
-from scrimp.routing.learn.evaluate import evaluate
-from scrimp.routing.learn.heads import sigmoid
-from scrimp.routing.learn.layers import CALIBRATED_FROM, fit_layers
-from scrimp.routing.learn.metrics import ece
-from scrimp.routing.learn.outcomes import Outcomes
-from scrimp.routing.learn.plot import plot
-from scrimp.routing.learn.train import train
-from scrimp.routing.predict import ArmInfo
-from scrimp.routing.router_file import read_router, write_router
+from scrimp.routing.learn.data.outcomes import Outcomes
+from scrimp.routing.learn.fitting.layers import CALIBRATED_FROM, fit_layers
+from scrimp.routing.learn.fitting.train import train
+from scrimp.routing.learn.maths.heads import sigmoid
+from scrimp.routing.learn.maths.metrics import ece
+from scrimp.routing.learn.measuring.evaluate import evaluate
+from scrimp.routing.learn.measuring.plot import plot
+from scrimp.routing.prompts.surface import surface_matrix
+from scrimp.routing.router.arms import ArmInfo
+from scrimp.routing.router.folder import read_router, write_router
 
 DIM = 16
 

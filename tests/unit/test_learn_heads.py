@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scrimp.routing.learn.heads import map_logistic, platt, ridge_within, sigmoid
+from scrimp.routing.learn.maths.heads import map_logistic, platt, ridge_within, sigmoid
 
 
 def simulate(n=4000, p=5, seed=0):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scrimp.routing.learn.metrics import aiq, apgr, brier, convex_hull, cost_save, cpt, ece, reliability
+from scrimp.routing.learn.maths.metrics import aiq, apgr, brier, convex_hull, cost_save, cpt, ece, reliability
 
 A = np.array
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scrimp.profiles.errors import DataError
-from scrimp.routing.learn.outcomes import read_outcomes
+from scrimp.routing.learn.data.outcomes import read_outcomes
 
 
 def row(key="a", score=1.0, **more):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scrimp.routing.context import FEATURE_NAMES
-from scrimp.routing.learn.heads import sigmoid
-from scrimp.routing.learn.prior import Beside, place, with_ability
-from scrimp.routing.predict import ArmInfo, shipped_folder
-from scrimp.routing.router_file import read_router
+from scrimp.routing.learn.fitting.prior import Beside, place, with_ability
+from scrimp.routing.learn.maths.heads import sigmoid
+from scrimp.routing.prompts.surface import FEATURE_NAMES
+from scrimp.routing.router.arms import ArmInfo
+from scrimp.routing.router.folder import read_router
+from scrimp.routing.router.in_force import shipped_folder
 
 ARM = ArmInfo(name="new", model="acme/new", tier="medium")
 

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from scrimp.routing.check_names import make_check
-from scrimp.routing.learn.probe_suite import SUITE
+from scrimp.routing.checks.names import make_check
+from scrimp.routing.learn.collecting.probe_suite import SUITE
 
 
 def test_the_suite_is_spread():

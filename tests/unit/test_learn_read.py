@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from scrimp.routing.context import FEATURE_NAMES
-from scrimp.routing.learn.read import read_log
-from scrimp.routing.ledger import instant, open_ledger
-from scrimp.routing.predict import ArmInfo
+from scrimp.routing.learn.data.read import read_log
+from scrimp.routing.ledger.store import instant, open_ledger
+from scrimp.routing.prompts.surface import FEATURE_NAMES
+from scrimp.routing.router.arms import ArmInfo
 
 ARMS = (ArmInfo(name="small", model="x/small"), ArmInfo(name="large", model="x/large"))
 DIM = 4

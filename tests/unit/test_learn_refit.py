@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from simulated_log import labelled
 
-from scrimp.routing.learn.decisions import Pool, greedy
-from scrimp.routing.learn.fit import drift, fit, importance
-from scrimp.routing.learn.labelled import contradictions
-from scrimp.routing.learn.refit import history_of, made_by, refit
-from scrimp.routing.learn.sequential import Look
-from scrimp.routing.learn.timeline import disorder, timeline
-from scrimp.routing.policy import Option, choose
-from scrimp.routing.predict import SHIPPED, ArmInfo, load_router
+from scrimp.routing.deciding.policy import Option, choose
+from scrimp.routing.learn.data.decisions import Pool, greedy
+from scrimp.routing.learn.data.labelled import contradictions
+from scrimp.routing.learn.fitting.fit import drift, fit, importance
+from scrimp.routing.learn.judging.refit import history_of, made_by, refit
+from scrimp.routing.learn.judging.timeline import disorder, timeline
+from scrimp.routing.learn.maths.sequential import Look
+from scrimp.routing.router.arms import ArmInfo
+from scrimp.routing.router.in_force import SHIPPED, load_router
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ def test_few_outcomes_leave_the_heads_near_the_shipped_ones(shipped):
 
 
 def test_a_fitted_router_reads_back_as_it_was(shipped, tmp_path):
-    from scrimp.routing import versions
+    from scrimp.routing.router import versions
 
     log = world(shipped, 100)
     router = fit(shipped, ARMS, log, version="r0001").router

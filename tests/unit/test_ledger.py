@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 import pytest
 
 from scrimp.profiles.errors import LedgerError
-from scrimp.routing.budget import audit
-from scrimp.routing.ledger import Ledger, instant, new_id, open_ledger, read_ledger
-from scrimp.routing.migrations import SCHEMA_VERSION
+from scrimp.routing.ledger.migrations import SCHEMA_VERSION
+from scrimp.routing.ledger.reservations import audit_balances as audit
+from scrimp.routing.ledger.store import Ledger, instant, new_id, open_ledger, read_ledger
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_dozen_first_runs_at_once_make_one_ledger(path):
     code = """
         import sys
         from pathlib import Path
-        from scrimp.routing.ledger import open_ledger
+        from scrimp.routing.ledger.store import open_ledger
         sys.stdin.read()
         with open_ledger(Path(sys.argv[1])) as ledger:
             with ledger.transaction():
@@ -164,7 +164,7 @@ def test_a_full_disk_changes_nothing_and_stays_sound(path):
         import resource, signal, sys
         from pathlib import Path
         from scrimp.profiles.errors import LedgerError
-        from scrimp.routing.ledger import open_ledger
+        from scrimp.routing.ledger.store import open_ledger
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         path = Path(sys.argv[1])
         ledger = open_ledger(path)
@@ -189,7 +189,7 @@ def test_a_full_disk_changes_nothing_and_stays_sound(path):
 
 
 def test_a_ledger_held_by_another_program_is_explained(path, monkeypatch):
-    monkeypatch.setattr("scrimp.routing.ledger.BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("scrimp.routing.ledger.store.BUSY_TIMEOUT_S", 0.05)
     with open_ledger(path) as one, open_ledger(path) as other, one.transaction():
         with pytest.raises(LedgerError, match="held by another program"), other.transaction():
             raise AssertionError

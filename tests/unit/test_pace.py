@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrimp.routing.pace import Pace, pace, pace_factor
+from scrimp.routing.deciding.pace import Pace, pace, pace_factor
 
 shares = st.floats(0, 1, allow_nan=False)
 

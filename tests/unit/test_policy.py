@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrimp.routing.policy import NEAR_TIE, Option, choose, utility
+from scrimp.routing.deciding.policy import NEAR_TIE, Option, choose, utility
 
 
 def option(arm, quality, cost_usd, **changes):

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from scrimp.profiles.errors import DataError
-from scrimp.routing.context import FEATURE_NAMES, surface_matrix
-from scrimp.routing.embedding import BUILTIN_ID
-from scrimp.routing.learned import ArmLayer, canonical_name
-from scrimp.routing.predict import ArmInfo, TierPrior, load_router, shipped_folder
-from scrimp.routing.router_file import read_router, write_router
+from scrimp.routing.prompts.embedding import BUILTIN_ID
+from scrimp.routing.prompts.surface import FEATURE_NAMES, surface_matrix
+from scrimp.routing.router.arms import ArmInfo
+from scrimp.routing.router.folder import read_router, write_router
+from scrimp.routing.router.in_force import load_router, shipped_folder
+from scrimp.routing.router.learned import ArmLayer, canonical_name
+from scrimp.routing.router.tier_prior import TierPrior
 
 LARGE = ArmInfo(name="large", model="acme/unheard-of-xl", tier="large")
 SMALL = ArmInfo(name="small", model="acme/unheard-of-xs", tier="small")
@@ -223,7 +225,7 @@ def test_the_current_version_is_used(shipped, tmp_path):
 
 
 def test_without_weights_there_is_a_guess(tmp_path, monkeypatch):
-    monkeypatch.setattr("scrimp.routing.predict.shipped_folder", lambda: tmp_path / "nothing")
+    monkeypatch.setattr("scrimp.routing.router.in_force.shipped_folder", lambda: tmp_path / "nothing")
     router = load_router(None, tmp_path)
     assert isinstance(router, TierPrior)
     assert "guess" in router.note
@@ -243,7 +245,7 @@ def test_predicting_does_not_import_sklearn():
     import sys
 
     code = (
-        "import sys, pathlib; from scrimp.routing.predict import load_router;"
+        "import sys, pathlib; from scrimp.routing.router.in_force import load_router;"
         "load_router(None, pathlib.Path('nowhere')); assert 'sklearn' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

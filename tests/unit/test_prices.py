@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from scrimp.profiles.errors import ConfigError
 from scrimp.profiles.schema import Arm, Price
-from scrimp.routing.prices import ArmPrice, PriceTable, Tier, Usage
+from scrimp.routing.prices.price import ArmPrice, Tier
+from scrimp.routing.prices.table import PriceTable
+from scrimp.routing.prices.usage import Usage
 
 TABLE = {
     "sample_spec": {"mode": "one of: chat", "input_cost_per_token": 0.0},

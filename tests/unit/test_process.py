@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from scrimp.routing.process import Process, boot_id, is_alive, this_process
+from scrimp.routing.ledger.process import Process, boot_id, is_alive, this_process
 
 
 def test_this_process_is_alive_and_named():

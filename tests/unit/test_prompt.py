@@ -7,8 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scrimp.profiles.errors import DataError, UsageError
-from scrimp.routing.prompt import Attachment, Prompt, Turn, clean_text, fill_template, load_attachment, load_schema
-from scrimp.routing.tokens import bound_tokens, estimate_tokens, exact_tokens
+from scrimp.routing.prompts.prompt import (
+    Attachment,
+    Prompt,
+    Turn,
+    clean_text,
+    fill_template,
+    load_attachment,
+    load_schema,
+)
+from scrimp.routing.prompts.tokens import bound_tokens, estimate_tokens, exact_tokens
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 

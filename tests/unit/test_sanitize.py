@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrimp.routing.sanitize import REDACTED, Sanitizer, encodable, sanitize, scrub
+from scrimp.routing.text.sanitize import REDACTED, Sanitizer, encodable, sanitize, scrub
 
 KEY = "sk-canary-Zq7_Tn5vX2bLw8Kd"
 

@@ -6,12 +6,13 @@ from decimal import Decimal
 import pytest
 
 from scrimp.profiles.schema import Arm, Caps, Price, Profile
-from scrimp.routing import budget
-from scrimp.routing.budget import Charge
-from scrimp.routing.ledger import open_ledger
-from scrimp.routing.spending import GROUPS, cap_dict, open_calls, sums
-from scrimp.routing.status import status_line
-from scrimp.routing.versus import estimate
+from scrimp.routing.ledger import caps as budget_caps
+from scrimp.routing.ledger import reservations
+from scrimp.routing.ledger.reservations import Charge
+from scrimp.routing.ledger.store import open_ledger
+from scrimp.routing.reports.spending import GROUPS, cap_dict, open_calls, sums
+from scrimp.routing.reports.status_line import status_line
+from scrimp.routing.reports.versus import estimate
 
 CENT = 10_000_000
 JUNE_29 = datetime(2026, 6, 29, 12, tzinfo=UTC).timestamp()
@@ -28,8 +29,8 @@ def ledger(tmp_path, monkeypatch):
 
 def call(ledger, name="p", *, arm="a", now=JUNE_29, cost=CENT, bound=3 * CENT, kill=False, live=False, **more):
     owner = Profile(name=name, arms=(Arm(name=arm, model="m", price=PRICE),), caps=Caps(per_day_usd=Decimal(1)))
-    caps = budget.applicable_caps(ledger, owner, arm, now=now)
-    held = budget.reserve(
+    caps = budget_caps.applicable_caps(ledger, owner, arm, now=now)
+    held = reservations.reserve(
         ledger,
         Charge("r", name, arm, bound, **more),
         caps,
@@ -39,10 +40,10 @@ def call(ledger, name="p", *, arm="a", now=JUNE_29, cost=CENT, bound=3 * CENT, k
     if kill:
         with ledger.transaction() as conn:
             conn.execute("UPDATE reservations SET pid = 1, process_started = 'x' WHERE id = ?", (held.id,))
-        budget.reap(ledger, now=now)
+        reservations.reap(ledger, now=now)
     elif not live:
         tokens = {"input_tokens": 10, "output_tokens": 20}
-        budget.settle(ledger, held, cost_nano=cost, now=now, attempt=tokens)
+        reservations.settle(ledger, held, cost_nano=cost, now=now, attempt=tokens)
     return held
 
 
@@ -104,8 +105,8 @@ def test_what_is_open(spent):
 
 def test_a_caps_state_as_json(spent):
     now = JUNE_29 + 2 * DAY
-    cap = budget.Cap("day", 100 * CENT, "day:2026-07-01|p:q")
-    (state,) = budget.cap_states(spent, [cap], now=now)
+    cap = budget_caps.Cap("day", 100 * CENT, "day:2026-07-01|p:q")
+    (state,) = budget_caps.cap_states(spent, [cap], now=now)
     assert cap_dict(state) == {
         "scope": "day",
         "limit_usd": 1.0,
@@ -121,7 +122,7 @@ def test_the_line_for_a_prompt(spent):
     now = JUNE_29 + 2 * DAY
     assert status_line(spent, None, now=now) == "$0.090/$1.00 day · $0.090 month · 1 unknown"
     assert status_line(spent, "p", now=JUNE_29) == "$0.010/$1.00 day · $0.020 month · 1 unknown"
-    budget.set_shared_cap(spent, "shared:month", 50 * CENT, now=now)
+    budget_caps.set_shared_cap(spent, "shared:month", 50 * CENT, now=now)
     assert "$0.090/$0.50 month, all profiles" in status_line(spent, None, now=now)
     assert status_line(spent, "never used", now=now).startswith("$0 day · $0 month")
 

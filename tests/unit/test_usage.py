@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from scrimp.routing.usage import Usage, check_usage, usage_from_litellm
+from scrimp.routing.prices.usage import Usage, check_usage, usage_from_litellm
 
 
 def test_openai():

@@ -7,8 +7,8 @@ import stat
 import numpy as np
 import pytest
 
-from scrimp.routing.embedding import Embedder
-from scrimp.routing.vector_cache import VectorCache
+from scrimp.routing.prompts.embedding import Embedder
+from scrimp.routing.prompts.vector_cache import VectorCache
 
 TEXTS = ["What is the capital of France?", "", "naïve \ud800", "What is the capital of France?"]
 

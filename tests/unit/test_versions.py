@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from scrimp.profiles.errors import DataError, TryAgainError, UsageError
-from scrimp.routing import versions
-from scrimp.routing.predict import SHIPPED, load_router
+from scrimp.routing.router import versions
+from scrimp.routing.router.in_force import SHIPPED, load_router
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def test_a_kill_while_writing_leaves_the_current_router(routers):
     versions.promote(routers, "r0001", at="t")
     code = (
         "import os, sys, pathlib\n"
-        "from scrimp.routing import versions, router_file\n"
-        "from scrimp.routing.predict import load_router\n"
+        "from scrimp.routing.router import versions, folder as router_file\n"
+        "from scrimp.routing.router.in_force import load_router\n"
         "routers = pathlib.Path(sys.argv[1])\n"
         "real = router_file._write_atomically\n"
         "def write(path, content):\n"

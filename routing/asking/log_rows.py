@@ -1,0 +1,77 @@
+"""Rows of the log: what a request and an attempt put on record."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from scrimp.routing.ledger.store import instant
+
+if TYPE_CHECKING:
+    from scrimp.routing.calls.call import Reply
+    from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.prices.usage import Usage
+    from scrimp.routing.prompts.context import Context
+
+    from .request import Ask
+
+__all__ = ["attempt_row", "request_row"]
+
+
+def request_row(ask: Ask, decision: Decision, context: Context | None, now: float) -> dict[str, object]:
+    """Return the log's row for a request, with as much of it as the profile keeps.
+
+    Parameters
+    ----------
+    context
+        None where nothing was embedded, since the arm was asked for by name.
+    now
+        POSIX time.
+    """
+    prompt = ask.prompt
+    row: dict[str, object] = {
+        "id": decision.id,
+        "created_at": instant(now),
+        "command": ask.command,
+        "profile": decision.profile,
+        "conversation_id": ask.conversation_id or decision.id,
+        "redo_of": ask.redo_of,
+        "embedding": None if context is None else context.embedding.astype("<f4").tobytes(),
+        "surface": None if context is None else json.dumps([round(float(value), 6) for value in context.surface]),
+        "embedder_id": None if context is None else decision.embedder_id,
+        "router_version": decision.router_version,
+        "decision": json.dumps(decision.to_dict()),
+        "arm": decision.arm,
+        "propensity": decision.choice.propensity,
+        "status": "pending",
+        "tag": ask.tag,
+    }
+    if ask.keep == "all":
+        row |= {
+            "system": prompt.system,
+            "prompt": prompt.text,
+            "attachments": json.dumps([each.describe() for each in prompt.attachments]) if prompt.attachments else None,
+            "schema": prompt.schema_text or None,
+            "messages": json.dumps([[turn.prompt, turn.answer] for turn in prompt.history]) if prompt.history else None,
+        }
+    return row
+
+
+def attempt_row(reply: Reply, usage: Usage | None, usage_status: str, cost: int | None) -> dict[str, object]:
+    """Return the columns of `attempts` that a reply fills; `cost` is in nano-USD, None where it is not known."""
+    return {
+        "served_model": reply.served_model,
+        "input_tokens": None if usage is None else usage.input_tokens,
+        "cached_tokens": None if usage is None else usage.cached_tokens,
+        "cache_write_tokens": None if usage is None else usage.cache_write_tokens,
+        "output_tokens": None if usage is None else usage.output_tokens,
+        "reasoning_tokens": None if usage is None else usage.reasoning_tokens,
+        "usage_status": usage_status,
+        # What cannot be true is kept as it was claimed: the columns above hold only what is believed.
+        "usage": None if reply.usage is None or usage is not None else json.dumps(asdict(reply.usage)),
+        "cost_nano": cost,
+        "latency_s": reply.latency_s,
+        "ttft_s": reply.ttft_s,
+        "finish_reason": reply.finish_reason,
+    }

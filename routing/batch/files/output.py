@@ -1,0 +1,301 @@
+"""What a run writes: a journal of results as they come, and at the end the output in the shape the input had."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fcntl
+import gzip
+import io
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from scrimp.profiles.errors import DataError, TryAgainError, UsageError
+from scrimp.profiles.money import usd_from_nano
+from scrimp.routing.text.sanitize import encodable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+__all__ = ["Journal", "Result", "Shape", "Status", "render", "table_columns", "write_output"]
+
+Shape = Literal["jsonl", "openai", "csv", "tsv"]
+Status = Literal["ok", "failed", "unknown", "skipped"]
+
+_COLUMNS = ("status", "answer", "arm", "cost_usd", "input_tokens", "output_tokens", "decision_id", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a row ended.
+
+    Attributes
+    ----------
+    cost_nano
+        What the row cost in all, nano-USD; None where a part of it is not known.
+    source
+        `asked`, `same` (an equal row's answer), or `cache`.
+    cells
+        The row of a table as it was.
+    """
+
+    n: int
+    id: str | int
+    status: Status
+    decision_id: str | None
+    answer: str | None = None
+    arm: str | None = None
+    cost_nano: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    error: str | None = None
+    source: str = "asked"
+    finish_reason: str | None = None
+    model: str | None = None
+    at: int = 0
+    cells: tuple[str, ...] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row of a JSON Lines output."""
+        return {
+            "id": self.id,
+            "status": self.status,
+            "answer": self.answer,
+            "arm": self.arm,
+            "cost_usd": None if self.cost_nano is None else usd_from_nano(self.cost_nano),
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "decision_id": self.decision_id,
+            "error": self.error,
+            "source": self.source,
+        }
+
+
+def render(result: Result, shape: Shape) -> str:
+    """Return a result as it stands in the output, its newline included."""
+    if shape == "jsonl":
+        return json.dumps(result.to_dict(), ensure_ascii=False) + "\n"
+    if shape == "openai":
+        return json.dumps(_openai(result), ensure_ascii=False) + "\n"
+    row = result.to_dict()
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter="\t" if shape == "tsv" else ",", lineterminator="\n")
+    writer.writerow([*(result.cells or ()), *("" if row[name] is None else _cell(row[name]) for name in _COLUMNS)])
+    return encodable(out.getvalue())
+
+
+def table_columns(columns: Sequence[str], shape: Shape) -> str:
+    """Return the header of a table's output: the input's columns, then ours (`scrimp_` before a name that is taken)."""
+    out = io.StringIO()
+    ours = [f"scrimp_{name}" if name in columns else name for name in _COLUMNS]
+    csv.writer(out, delimiter="\t" if shape == "tsv" else ",", lineterminator="\n").writerow([*columns, *ours])
+    return out.getvalue()
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.9f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def _openai(result: Result) -> dict[str, Any]:
+    """Return the row of an OpenAI Batch output file, and beside it what that shape has no place for."""
+    row = result.to_dict()
+    response = error = None
+    if result.answer is not None:  # an answer that failed a check is there too, beside the error
+        known = result.input_tokens is not None and result.output_tokens is not None
+        total = (result.input_tokens or 0) + (result.output_tokens or 0)
+        response = {
+            "status_code": 200,
+            "request_id": result.decision_id,
+            "body": {
+                "id": f"chatcmpl-{result.decision_id}",
+                "object": "chat.completion",
+                "created": result.at,
+                "model": result.model,
+                "choices": [
+                    {
+                        "index": 0,
+                        "message": {"role": "assistant", "content": result.answer},
+                        "logprobs": None,
+                        "finish_reason": result.finish_reason or "stop",
+                    }
+                ],
+                "usage": {
+                    "prompt_tokens": result.input_tokens,
+                    "completion_tokens": result.output_tokens,
+                    "total_tokens": total,
+                }
+                if known
+                else None,
+            },
+        }
+    if result.status != "ok":
+        error = {"code": result.status, "message": result.error}
+    ours = {key: row[key] for key in ("status", "arm", "cost_usd", "decision_id", "source")}
+    return {
+        "id": f"batch_req_{result.decision_id or result.n}",
+        "custom_id": str(result.id),
+        "response": response,
+        "error": error,
+        "scrimp": ours,
+    }
+
+
+class Journal:
+    """The partial file: one JSON line for each result in the order they come, locked by the run that writes it.
+
+    Parameters
+    ----------
+    path
+        Beside the output: `OUTPUT.partial`.
+    """
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+        self.size = os.fstat(fd).st_size
+
+    @classmethod
+    def open(cls, path: Path, *, new: bool) -> Self:
+        """Open it, alone.
+
+        Raises
+        ------
+        UsageError
+            If the folder cannot be written, or (with `new`) it is there already.
+        TryAgainError
+            If another run writes it now.
+        """
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror}") from None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            raise TryAgainError(
+                f"the run that writes {path} is still going", hint="Wait for it, or stop it with Ctrl-C."
+            ) from None
+        if new and os.fstat(fd).st_size > 0:  # an empty one was left by a run that had not begun
+            os.close(fd)
+            raise UsageError(
+                f"{path} is there: another run is not finished",
+                hint="Go on with it (--resume), or start anew (--overwrite).",
+            )
+        return cls(path, fd)
+
+    def append(self, lines: Sequence[bytes]) -> list[tuple[int, int]]:
+        """Write lines and have them on disk; return where each stands (offset, length).
+
+        Raises
+        ------
+        DataError
+            If the disk is full or failing: then the file is as it was.
+        """
+        data, spans = b"".join(lines), []
+        at = self.size
+        for line in lines:
+            spans.append((at, len(line)))
+            at += len(line)
+        try:
+            view = memoryview(data)
+            offset = self.size
+            while view:
+                n = os.pwrite(self._fd, view, offset)
+                offset, view = offset + n, view[n:]
+            os.fsync(self._fd)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # a torn line at the end is cut when the run is resumed
+                os.ftruncate(self._fd, self.size)
+            raise DataError(
+                f"cannot write {self.path}: {error.strerror}",
+                hint="Free some space on that disk, then go on with --resume.",
+            ) from None
+        self.size = at
+        return spans
+
+    def read(self, offset: int, length: int) -> dict[str, Any]:
+        """Return the entry that stands somewhere."""
+        entry: dict[str, Any] = json.loads(os.pread(self._fd, length, offset))
+        return entry
+
+    def tail(self, start: int) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        """Yield (offset, length, entry) for every whole line from `start`, and cut off a torn last one."""
+        at = start
+        with os.fdopen(os.dup(self._fd), "rb") as file:
+            file.seek(start)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    break
+                yield at, len(line), entry
+                at += len(line)
+        if at < os.fstat(self._fd).st_size:
+            os.ftruncate(self._fd, at)
+        self.size = at
+
+    def close(self) -> None:
+        """Close it, and give up the lock."""
+        os.close(self._fd)
+
+
+def result_of(entry: dict[str, Any]) -> Result:
+    """Return the result in a journal's entry."""
+    values = dict(entry["result"])
+    cells = values.pop("cells", None)
+    return Result(**values, cells=None if cells is None else tuple(cells))
+
+
+def write_output(path: Path, journal: Journal, spans: Iterable[tuple[int, int]], shape: Shape, head: str = "") -> int:
+    """Write the output whole beside its place, then rename it there; return how many rows it has.
+
+    Parameters
+    ----------
+    spans
+        Where the journal holds the results, in the output's order.
+    head
+        What comes first (a table's header).
+
+    Raises
+    ------
+    DataError
+        If the disk is full or failing: the journal stays, and the run can be resumed.
+    """
+    unfinished = path.with_name(path.name + ".unfinished")
+    n = 0
+    try:
+        unfinished.unlink(missing_ok=True)
+        fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        with os.fdopen(fd, "wb") as raw:
+            packed = gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) if path.suffix == ".gz" else None
+            out: Any = packed or io.BufferedWriter(raw, 1 << 20)
+            out.write(head.encode())
+            for offset, length in spans:
+                out.write(render(result_of(journal.read(offset, length)), shape).encode("utf-8", "replace"))
+                n += 1
+            if packed is not None:
+                packed.close()
+            else:
+                out.flush()
+            raw.flush()
+            os.fsync(raw.fileno())
+            if packed is None:
+                out.detach()
+        unfinished.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise DataError(
+            f"cannot write {path}: {error.strerror}", hint="Nothing is lost: free some space, then go on with --resume."
+        ) from None
+    return n

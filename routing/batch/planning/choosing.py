@@ -1,0 +1,129 @@
+"""Decisions for many rows: embedded together, predicted together, each explained like any other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from scrimp.routing.ledger.store import new_id
+from scrimp.routing.prompts.context import Context
+from scrimp.routing.prompts.surface import surface_features
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from scrimp.profiles.errors import ScrimpError
+    from scrimp.routing.batch.files.rows import Row
+    from scrimp.routing.deciding.decide import Decider, Wishes
+    from scrimp.routing.deciding.trace import Decision
+
+    from .money import Money
+
+__all__ = ["Chooser", "Decided", "NoEmbedder", "blind_decider"]
+
+_WINDOW_BYTES: Final = 16 * 1024 * 1024
+_CHUNK: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A row's decision, and the context it was made on (None where nothing was embedded)."""
+
+    decision: Decision
+    context: Context | None
+
+
+class NoEmbedder:
+    """Stands in for the embedder where there is nothing to choose: vectors without a dimension."""
+
+    id = ""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return `(n_texts, 0) float32`."""
+        import numpy as np
+
+        return np.zeros((len(texts), 0), dtype=np.float32)
+
+
+def blind_decider(decider: Decider) -> Decider:
+    """Return a decider that embeds nothing, for an arm asked for by name: lengths are estimated from the text alone."""
+    from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.router.tier_prior import TierPrior
+
+    return Decider(decider.profile, decider.table, TierPrior(), NoEmbedder())
+
+
+class Chooser:
+    """Decides rows.
+
+    Parameters
+    ----------
+    decider
+        How to decide. With one arm to take (`wishes.arm`, or a profile of one) nothing is embedded.
+    keyless
+        Arms that cannot be called, and why.
+
+    Attributes
+    ----------
+    kept
+        Contexts of rows that were embedded for the plan, by place; taken from here when their turn comes.
+    """
+
+    def __init__(self, decider: Decider, wishes: Wishes, *, keyless: Mapping[str, ScrimpError]) -> None:
+        self.blind = wishes.arm is not None or len(decider.profile.arms) == 1
+        self.decider = blind_decider(decider) if self.blind else decider
+        self.keyless = keyless
+        self.kept: dict[int, Context] = {}
+
+    def read(self, rows: Iterator[Row], n: int) -> list[Row]:
+        """Return the next rows: up to `n`, or up to 16 MB of text."""
+        window: list[Row] = []
+        size = 0
+        for row in rows:
+            window.append(row)
+            size += len(row.prompt.text)
+            if len(window) >= n or size >= _WINDOW_BYTES:
+                break
+        return window
+
+    def decide(
+        self, rows: Sequence[Row], wishes: Wishes, money: Money, *, rng: random.Random, now: float
+    ) -> list[Decided]:
+        """Decide rows, embedding them in chunks."""
+        decided = []
+        blocked = money.blocked | {name: error.message for name, error in self.keyless.items()}
+        for start in range(0, len(rows), _CHUNK):
+            chunk = rows[start : start + _CHUNK]
+            contexts = self._contexts(chunk)
+            predictions = self.decider.predict(contexts)
+            for i, (row, context) in enumerate(zip(chunk, contexts, strict=True)):
+                decision = self.decider.decide(
+                    row.prompt,
+                    predictions,
+                    wishes,
+                    decision_id=new_id(now),
+                    rng=rng,
+                    row=i,
+                    output_limit=row.max_output_tokens,
+                    left_nano=money.left_nano,
+                    blocked=blocked,
+                    pace=money.pace,
+                )
+                decided.append(Decided(decision, None if self.blind else context))
+        return decided
+
+    def _contexts(self, rows: Sequence[Row]) -> list[Context]:
+        texts = [row.prompt.text for row in rows]
+        if not self.blind:
+            if all(row.n in self.kept for row in rows):
+                return [self.kept[row.n] for row in rows]
+            return self.decider.contexts(texts)
+        vectors = NoEmbedder().embed(texts)
+        return [
+            Context(vector, surface_features(text), len(text), len(text), 0)
+            for vector, text in zip(vectors, texts, strict=True)
+        ]

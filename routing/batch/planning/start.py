@@ -1,0 +1,356 @@
+"""From a file to a run that can begin: the sample is planned, what it would cost is said, the state is set up."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, ScrimpError, UsageError
+from scrimp.profiles.money import NANO, format_usd, nano_from_usd
+from scrimp.routing.batch.files.output import Journal
+from scrimp.routing.batch.files.rows import good_rows
+from scrimp.routing.batch.state import runs
+from scrimp.routing.ledger.store import new_id
+
+from .money import Money, money_left
+from .plan import SAMPLE_ROWS, Options, Planner, options_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from scrimp.profiles.schema import Arm, Profile
+    from scrimp.routing.batch.files.rows import Scan, Source
+    from scrimp.routing.deciding.decide import Wishes
+    from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.ledger.store import Ledger
+
+    from .choosing import Chooser
+    from .plan import Estimate
+
+__all__ = [
+    "Goals",
+    "check_output",
+    "check_rows",
+    "check_same_input",
+    "estimate",
+    "in_flight",
+    "latencies",
+    "money_for",
+    "needs_yes",
+    "open_new",
+    "open_old",
+    "plan",
+]
+
+CONFIRM_NANO: Final = NANO
+"""A run that would likely cost more than this is confirmed first."""
+
+_CHUNK: Final = 64
+_SHOWN_BAD: Final = 10
+_IN_FLIGHT: Final = 8
+
+
+def in_flight(arm: Arm, wanted: int | None) -> int:
+    """Return how many calls of an arm are made at a time: a model in this process answers one after another."""
+    if arm.model.startswith("local/"):
+        return 1
+    if arm.limits.concurrency is None:
+        return wanted or _IN_FLIGHT
+    return min(arm.limits.concurrency, wanted or arm.limits.concurrency)
+
+
+@dataclass(frozen=True, slots=True)
+class Goals:
+    """What a run is to achieve.
+
+    Attributes
+    ----------
+    max_cost_nano
+        Spend no more than this, and get the most quality for it.
+    target
+        Mean quality to reach at the least cost.
+    wtp_usd
+        What a right answer is worth, where the user said so for this run: no row is paid more than it is worth.
+    """
+
+    max_cost_nano: int | None = None
+    target: float | None = None
+    wtp_usd: float | None = None
+
+
+def check_rows(source: Source, found: Scan, *, skip_bad: bool) -> list[str]:
+    """Return what is to be said of a file's bad rows.
+
+    Raises
+    ------
+    DataError
+        If there are any, and they are not to be skipped; or if no good one is left.
+    """
+    if not found.n_bad:
+        return []
+    lines = [f"{source.name}, line {bad.line}: {bad.reason}" for bad in found.bad[:_SHOWN_BAD]]
+    if found.n_bad > len(lines):
+        lines.append(f"... and {found.n_bad - len(lines):,} more")
+    rows = f"{found.n_bad:,} of {found.n_rows:,} rows cannot be read"
+    if not skip_bad:
+        raise DataError(
+            f"{source.name}: {rows}; nothing was sent\n  " + "\n  ".join(lines),
+            hint="Mend them, or leave them out with --skip-bad.",
+        )
+    if not found.n_good:
+        raise DataError(f"{source.name}: {rows}: none is left\n  " + "\n  ".join(lines))
+    return [*lines, f"{rows} and are left out (--skip-bad)"]
+
+
+def check_output(output: Path | None, source: Path, *, overwrite: bool) -> None:
+    """Refuse an output that would harm something.
+
+    Raises
+    ------
+    UsageError
+        If there is none, it is the input, is there already, or cannot be made.
+    """
+    if output is None:
+        raise UsageError("where should the answers go? -o OUTPUT", hint="-n says what it would cost.")
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder", hint="-o names a file.")
+    if output.exists() and source.exists() and output.samefile(source):
+        raise UsageError(f"the output {output} is the input", hint="Give another name with -o.")
+    if not output.parent.is_dir():
+        raise UsageError(f"there is no folder {output.parent}")
+    if output.exists() and not overwrite:
+        raise UsageError(
+            f"{output} is there already", hint="Replace it with --overwrite, or go on with its run: --resume."
+        )
+
+
+def plan(
+    source: Source,
+    found: Scan,
+    chooser: Chooser,
+    wishes: Wishes,
+    goals: Goals,
+    money: Money,
+    *,
+    done: frozenset[int] = frozenset(),
+    now: float,
+    seed: int = 0,
+) -> Planner:
+    """Decide a sample of the rows that are left (all, if there are no more than 2,000), and return what plans by it.
+
+    Parameters
+    ----------
+    done
+        Places of rows that have a result.
+
+    Raises
+    ------
+    ScrimpError
+        If no arm can take any of them: money (exit 3), a key (4) or anything else (2).
+    """
+    import numpy as np
+
+    picker = random.Random(seed)  # noqa: S311 - a sample, not a secret
+    n = found.n_rows
+    sampled = frozenset(range(n) if n <= SAMPLE_ROWS else picker.sample(range(n), SAMPLE_ROWS))
+    arms = tuple(arm.name for arm in chooser.decider.profile.arms)
+    parts: list[Options] = []
+    places: list[int] = []
+    refused: Decision | None = None
+    picked = (row for row in good_rows(source, found) if row.n in sampled and row.n not in done)
+    keep = n <= SAMPLE_ROWS and not chooser.blind
+    while chunk := chooser.read(picked, _CHUNK):
+        decided = chooser.decide(chunk, wishes, money, rng=picker, now=now)
+        parts.append(options_of([each.decision for each in decided], arms))
+        places += [row.n for row in chunk]
+        if keep:
+            chooser.kept |= {
+                row.n: each.context for row, each in zip(chunk, decided, strict=True) if each.context is not None
+            }
+        if refused is None:
+            refused = next((each.decision for each in decided if each.decision.arm is None), None)
+    policy = chooser.decider.profile.policy
+    wtp = goals.wtp_usd if goals.wtp_usd is not None else None if goals.max_cost_nano is not None else policy.wtp
+    sample = _joined(parts, len(arms))
+    if len(sample) and not sample.feasible.any():
+        raise _refusal(refused, chooser, wishes)
+    return Planner(
+        arms,
+        np.array(places, dtype=np.int64),
+        sample,
+        floor=0.0 if wtp is None or wtp <= 0.0 else 1.0 / wtp,
+        always=goals.max_cost_nano is not None and wishes.arm is None,
+        target=goals.target,
+        forced=wishes.arm is not None,
+    )
+
+
+def _joined(parts: list[Options], n_arms: int) -> Options:
+    import numpy as np
+
+    if not parts:
+        empty = np.zeros((0, n_arms))
+        return Options(empty, empty, empty, empty, empty, empty, empty.astype(bool), np.zeros(0, dtype=np.int64))
+    names = Options.__slots__
+    return Options(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def _refusal(decision: Decision | None, chooser: Chooser, wishes: Wishes) -> ScrimpError:
+    """Return the error that says why no arm can take any row."""
+    profile = chooser.decider.profile.name
+    options = [
+        weighed.option
+        for weighed in (decision.choice.weighed if decision is not None else ())
+        if wishes.arm in (None, weighed.option.arm)
+    ]
+    dear = [option for option in options if option.by_cap]
+    if dear:
+        cheapest = min(dear, key=lambda option: option.bound_nano or 0)
+        return BudgetRefusedError(
+            f"no row can be sent: {cheapest.arm}, the cheapest arm, {cheapest.infeasible}",
+            hint="Raise the cap (`scrimp spend` shows all caps) or --max-cost, or lower the arm's max_output_tokens.",
+        )
+    keyless = [chooser.keyless[option.arm] for option in options if option.arm in chooser.keyless]
+    if keyless and len(keyless) == len(options):
+        return keyless[0]
+    reasons = "; ".join(f"{option.arm}: {option.infeasible}" for option in options)
+    return ArmUnavailableError(
+        f"no arm of profile {profile} can take these rows ({reasons})",
+        hint="`scrimp models` shows what each arm can take.",
+    )
+
+
+def latencies(ledger: Ledger | None, profile: Profile, planner: Planner) -> dict[str, float]:
+    """Return how long an answer of each arm takes, in seconds: from the log, else guessed from its length."""
+    known: dict[str, float] = {}
+    if ledger is not None:
+        for row in ledger.rows(
+            "SELECT a.arm AS arm, avg(a.latency_s) AS s FROM attempts a JOIN reservations r ON r.id = a.id "
+            "WHERE r.profile = ? AND a.latency_s IS NOT NULL AND a.error_kind IS NULL "
+            "AND a.id > (SELECT coalesce(max(id), 0) - 2000 FROM attempts) GROUP BY a.arm",
+            (profile.name,),
+        ):
+            known[row["arm"]] = row["s"]
+    for j, arm in enumerate(planner.arms):
+        if arm not in known and len(planner.sample):
+            rate = 20.0 if profile.arm(arm).model.startswith("local/") else 60.0
+            known[arm] = 0.5 + float(planner.sample.tokens[:, j].mean()) / rate
+    return known
+
+
+def estimate(
+    planner: Planner, profile: Profile, ledger: Ledger | None, *, n_left: int, money: Money, concurrency: int | None
+) -> Estimate:
+    """Return what a run would cost, bring and take."""
+    parallel = {arm.name: in_flight(arm, concurrency) for arm in profile.arms}
+    return planner.estimate(
+        n_rows=n_left,
+        budget_usd=money.budget_usd,
+        seconds=latencies(ledger, profile, planner),
+        parallel=parallel,
+    )
+
+
+def needs_yes(guess: Estimate, profile: Profile) -> str | None:
+    """Return why a run should be confirmed, or None."""
+    likely, high = nano_from_usd(guess.likely_usd), nano_from_usd(guess.high_usd)
+    if likely > CONFIRM_NANO:
+        return f"this would likely cost {format_usd(likely)} (up to {format_usd(high)})"
+    cap = profile.caps.per_run_usd
+    if cap is not None and high > nano_from_usd(cap):
+        return f"this could cost {format_usd(high)}, and a run may cost {format_usd(nano_from_usd(cap))}"
+    return None
+
+
+def open_new(
+    ledger: Ledger,
+    *,
+    run_id: str,
+    profile: Profile,
+    input_name: str,
+    found: Scan,
+    output: Path,
+    options: Mapping[str, Any],
+    now: float,
+) -> tuple[runs.Run, Journal]:
+    """Set up a new run's state: from here on it can be killed and resumed."""
+    partial = output.with_name(output.name + ".partial")
+    journal = Journal.open(partial, new=True)
+    try:
+        run = runs.begin(
+            ledger,
+            run_id=run_id,
+            profile=profile.name,
+            input=input_name,
+            input_sha256=found.sha256,
+            output=output,
+            n_rows=found.n_good,
+            options=dict(options),
+            now=now,
+        )
+    except BaseException:
+        journal.close()
+        partial.unlink(missing_ok=True)
+        raise
+    return run, journal
+
+
+def check_same_input(run: runs.Run, found: Scan) -> None:
+    """Refuse to go on with another file than the run began with.
+
+    Raises
+    ------
+    UsageError
+        If the bytes are not the same.
+    """
+    if found.sha256 != run.input_sha256:
+        raise UsageError(
+            f"{run.input} has changed since the run began: its rows may not be those that were answered",
+            hint="Put the old file back, or start anew with --overwrite.",
+        )
+
+
+def open_old(
+    ledger: Ledger, run: runs.Run, found: Scan, folder: Path, *, retry_unknown: bool, retry_errors: bool, now: float
+) -> tuple[Journal, runs.Recovered, int]:
+    """Take a run up again; return its journal, what was found, and how many rows are opened to be asked again.
+
+    Raises
+    ------
+    UsageError
+        If its input is not what it was.
+    TryAgainError
+        If it is still going.
+    """
+    check_same_input(run, found)
+    runs.unpark_journal(run, folder)
+    journal = Journal.open(run.partial, new=False)
+    try:
+        recovered = runs.recover(ledger, run, journal, now=now)
+        n_again = runs.reopen(ledger, run.id, retry_unknown=retry_unknown, retry_errors=retry_errors)
+    except BaseException:
+        journal.close()
+        raise
+    return journal, recovered, n_again
+
+
+def money_for(ledger: Ledger | None, profile: Profile, goals: Goals, *, run_id: str | None, now: float) -> Money:
+    """Return what the caps leave a run that has not begun, or has been killed."""
+    if ledger is None:
+        from scrimp.routing.deciding.against_caps import caps_left
+
+        left, blocked = caps_left(None, profile, now=now)
+        own = (profile.caps.per_run_usd, profile.caps.per_day_usd, profile.caps.per_month_usd)
+        windows = [nano_from_usd(usd) for usd in own if usd is not None]
+        windows += [] if goals.max_cost_nano is None else [goals.max_cost_nano]
+        return Money(left, blocked, min(windows) / NANO if windows else None)
+    return money_left(
+        ledger,
+        profile,
+        run_id=run_id or new_id(now),
+        max_cost_nano=goals.max_cost_nano,
+        committed_usd=0.0,
+        now=now,
+    )

@@ -1,0 +1,492 @@
+"""One call to a model through LiteLLM, told as it was: what came, what it used, what failed and whether it was billed.
+
+Only this module imports litellm (`local` registers a provider of its own with it), on first use. An attempt is one paid
+HTTP request: retries and fallbacks are the caller's, since each needs its own reservation; `Backoff` says when.
+
+Names: LiteLLM knows a provider by the model's prefix. A server of one's own that speaks OpenAI's language is
+`model = "openai/NAME"` with `api_base`; without the prefix LiteLLM does not know where to send the call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from scrimp.routing.prices.usage import Usage, check_usage, usage_from_litellm
+from scrimp.routing.text.sanitize import encodable, sanitize
+
+from .backoff import Backoff
+from .call import Call, Reply, TextDelta, UsageStatus
+from .faults import CallError, Kind, problem, to_scrimp_error
+from .wire import RefusedError, Wire, watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+__all__ = [
+    "Attempt",
+    "Backoff",
+    "Call",
+    "CallError",
+    "Kind",
+    "Reply",
+    "TextDelta",
+    "UsageStatus",
+    "aattempt",
+    "aclose",
+    "attempt",
+    "prepare",
+    "stream",
+    "to_scrimp_error",
+    "warm",
+]
+
+_NO_KEY = "none"
+_USAGE_NAMES = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"})
+_FINISH_NAMES = {
+    "end_turn": "stop", "stop_sequence": "stop", "STOP": "stop", "COMPLETE": "stop", "max_tokens": "length",
+    "MAX_TOKENS": "length", "SAFETY": "content_filter", "load": "stop",
+}  # fmt: skip
+
+
+# ---- litellm
+
+
+_lock = threading.Lock()
+_ready = False
+
+
+def prepare() -> None:
+    """Import litellm and make it quiet, offline and obedient; at once when that is done already.
+
+    Its price table is not fetched, no `.env` is read, nothing is printed, no callback runs, no log record is written.
+    """
+    global _ready  # noqa: PLW0603  # a module is imported once in a process
+    if _ready:
+        return
+    with _lock:
+        if _ready:
+            return  # type: ignore[unreachable]  # another thread was first
+        os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+        os.environ["LITELLM_MODE"] = "PRODUCTION"
+        import logging
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import httpx
+            import litellm
+            from litellm.litellm_core_utils import logging_utils
+            from litellm.litellm_core_utils.litellm_logging import Logging
+            from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
+            from litellm.llms.custom_httpx.http_handler import get_ssl_configuration
+
+        # Nobody listens to its logging, and its idea of cost is not ours: it would load a tokeniser to price each
+        # answer before the first word is shown (0.2 s), and take a sixth of the time of a call in a batch.
+        Logging.response_cost_calculator = lambda *_args, **_kwargs: None
+        Logging.success_handler = lambda *_args, **_kwargs: None
+        Logging.async_success_handler = _nothing
+        logging_utils._get_service_logger = _Deaf  # noqa: SLF001  # the real one runs an event loop in every call
+        # Its models warn about fields that providers add; the user can do nothing about that.
+        warnings.filterwarnings("ignore", module=r"(litellm|pydantic)(\.|$)")
+        warnings.filterwarnings("ignore", message="Pydantic serializer warnings")
+        warnings.filterwarnings("ignore", message="Accessing the .model_(computed_)?fields. attribute")
+        for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "openai", "httpx", "httpcore", "aiohttp"):
+            logger = logging.getLogger(name)
+            logger.handlers[:] = [logging.NullHandler()]
+            logger.setLevel(logging.CRITICAL + 1)
+            logger.propagate = False
+        options: Any = litellm  # its stubs do not know what it exports
+        options.suppress_debug_info = True
+        options.set_verbose = False
+        options.drop_params = False
+        options.modify_params = False
+        options.num_retries = None
+        options.cache = None
+        options.disable_streaming_logging = True
+        options.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize  # an answer may say "ha" a hundred times
+        for name in (
+            "callbacks",
+            "input_callback",
+            "success_callback",
+            "failure_callback",
+            "service_callback",
+            "_async_input_callback",
+            "_async_success_callback",
+            "_async_failure_callback",
+        ):
+            if isinstance(getattr(options, name, None), list):
+                getattr(options, name).clear()
+        # One client for all: litellm would make one, with its own trust store, for every key and time-out.
+        options.client_session = httpx.Client(verify=get_ssl_configuration())
+        watch(LiteLLMAiohttpTransport)
+        _ready = True
+
+
+async def _nothing(*_args: object, **_kwargs: object) -> None:
+    """Do nothing."""
+
+
+class _Deaf:
+    """Stands in for litellm's service logger."""
+
+    @staticmethod
+    def service_success_hook(**_event: object) -> None:
+        """Do nothing."""
+
+    async_service_success_hook = staticmethod(_nothing)
+
+
+def warm() -> threading.Thread:
+    """Begin `prepare` in the background, so that it overlaps with other work; a later call waits for it.
+
+    Also imports what litellm puts off until its first call, about half a second's worth. The process cannot end in the
+    middle of an import: the thread is no daemon, since litellm's finalisers import too, and would wait for it for ever.
+    """
+    thread = threading.Thread(target=_warm, name="scrimp-litellm", daemon=False)
+    thread.start()
+    return thread
+
+
+def _warm() -> None:
+    import importlib
+
+    with contextlib.suppress(Exception):  # whoever calls next meets the error, and can say it
+        prepare()
+        for name in ("httpcore", "openai.resources"):
+            if threading.main_thread().is_alive():
+                importlib.import_module(name)
+
+
+async def aclose() -> None:
+    """Close the connections that `aattempt` keeps open, before their event loop ends."""
+    if not _ready:
+        return
+    import litellm
+
+    clients: Any = litellm
+    with contextlib.suppress(Exception):
+        await clients.close_litellm_async_clients()
+
+
+def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:
+    """Return the keyword arguments of litellm's completion for a call."""
+    try:
+        msgspec.json.encode(call.messages)
+    except (TypeError, ValueError) as error:  # a lone surrogate, or what is no JSON at all
+        raise CallError("bad_request", f"{call.model}: the messages cannot be sent: {error}", billable="no") from None
+    prepare()
+    if call.model.startswith("local/"):
+        from .local_provider import register
+
+        register()
+    timeout_s = min(call.timeout_s, call.deadline_s)
+    arguments: dict[str, Any] = {
+        **copy.deepcopy(dict(call.params)),
+        "model": call.model,
+        "messages": [copy.deepcopy(dict(message)) for message in call.messages],
+        "max_tokens": call.max_output_tokens,
+        "timeout": timeout_s,
+        "max_retries": 0,
+        "num_retries": 0,
+    }
+    if call.api_base is not None:
+        arguments["api_base"] = call.api_base
+        arguments["api_key"] = call.api_key or _NO_KEY
+        if call.model.startswith("openai/"):
+            # litellm does not know what a server of one's own supports, and must not refuse on its behalf.
+            arguments["allowed_openai_params"] = ["reasoning_effort", "response_format"]
+    elif call.api_key is not None:
+        arguments["api_key"] = call.api_key
+    if call.reasoning_effort is not None:
+        arguments["reasoning_effort"] = call.reasoning_effort
+    if call.response_format is not None:
+        arguments["response_format"] = copy.deepcopy(dict(call.response_format))
+    if streams:
+        arguments["stream"] = True
+        arguments["stream_options"] = {"include_usage": True}
+    return arguments
+
+
+def _wire(call: Call) -> Wire:
+    return Wire(output_limit=call.max_output_tokens, timeout_s=call.timeout_s, deadline_s=call.deadline_s)
+
+
+# ---- attempts
+
+
+def attempt(call: Call, on_text: Callable[[str], object] | None = None) -> Reply:
+    """Make one call and return its answer.
+
+    Parameters
+    ----------
+    call
+        What to ask.
+    on_text
+        Takes each piece of the answer as it comes; None, or `call.stream` False, asks for the answer whole.
+
+    Raises
+    ------
+    CallError
+        If no answer came.
+    """
+    if on_text is None or not call.stream:
+        return _raised(_whole(call))
+    with contextlib.closing(stream(call)) as events:
+        for event in events:
+            if isinstance(event, Reply):
+                return event
+            on_text(event.text)
+    raise AssertionError("a stream ends with a reply")  # pragma: no cover
+
+
+async def aattempt(call: Call) -> Reply:
+    """Make one call whole, without blocking; as `attempt`.
+
+    Raises
+    ------
+    CallError
+        If no answer came.
+    asyncio.CancelledError
+        If cancelled; the call may have been billed.
+    """
+    return _raised(await _awhole(call))
+
+
+async def _awhole(call: Call) -> Reply | CallError:
+    """Make one call whole, without blocking."""
+    import asyncio
+
+    arguments = _arguments(call, streams=False)
+    import litellm
+
+    wire = _wire(call)
+    response: Any = None
+    failure: BaseException | None = None
+    try:
+        with wire.current():
+            async with asyncio.timeout(call.deadline_s):
+                response = await litellm.acompletion(**arguments)
+    except TimeoutError as error:
+        wire.late = True
+        failure = error
+    except (Exception, RefusedError) as error:  # noqa: BLE001  # litellm raises what it likes
+        failure = error
+    return _settle_whole(call, wire, response, failure)
+
+
+def stream(call: Call) -> Attempt:
+    """Return an attempt at a call, to be iterated: `TextDelta`s, then exactly one `Reply`."""
+    return Attempt(call)
+
+
+class Attempt(Iterator["TextDelta | Reply"]):
+    """One streamed call: nothing is sent before the first `next`.
+
+    Whatever ends it (an error, KeyboardInterrupt, `close`), the connection is closed and what had come stays readable.
+
+    Attributes
+    ----------
+    text_so_far
+        The pieces of the answer until now.
+    sent
+        Whether the request left: if not, it cannot be billed.
+
+    Raises
+    ------
+    CallError
+        From `next`, if no answer came, or not all of it.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self._wire = _wire(call)
+        self._pieces: list[str] = []
+        self._ttft_s: float | None = None
+        self._events = self._run()
+
+    @property
+    def text_so_far(self) -> str:
+        """The pieces of the answer until now, joined."""
+        return "".join(self._pieces)
+
+    @property
+    def sent(self) -> bool:
+        """Whether the request may have left this machine."""
+        wire = self._wire
+        return bool(self._pieces) or wire.connected or (wire.sent and wire.failure is None)
+
+    def __iter__(self) -> Attempt:
+        return self
+
+    def __next__(self) -> TextDelta | Reply:
+        return next(self._events)
+
+    def close(self) -> None:
+        """Give up: close the connection."""
+        self._events.close()
+        self._wire.close()
+
+    def partial(self) -> Reply:
+        """Return what has come until now, for the log."""
+        return _reply(self._wire, self.text_so_far, None, None, self._ttft_s, whole=False, call=self.call)
+
+    def interrupted(self) -> CallError:
+        """Return the error to record when the caller was interrupted while this ran."""
+        return CallError("interrupted", "interrupted", billable="maybe" if self.sent else "no", reply=self.partial())
+
+    def _run(self) -> Generator[TextDelta | Reply, None, None]:
+        call = self.call
+        arguments = _arguments(call, streams=True)
+        import litellm
+
+        wire = self._wire = _wire(call)
+        failure: BaseException | None = None
+        usage: Any = None
+        finish: str | None = None
+        model: str | None = None
+        response: Any = None
+        chunks: Iterator[Any] = iter(())
+        try:
+            with wire.current():
+                response = litellm.completion(**arguments)
+            chunks = iter(response)
+            while wire.status is None or wire.status < 400:
+                with wire.current():
+                    chunk = next(chunks, None)
+                if chunk is None:
+                    break
+                usage = getattr(chunk, "usage", None) or usage
+                model = getattr(chunk, "model", None) or model
+                choice = chunk.choices[0] if chunk.choices else None
+                if choice is None:
+                    continue
+                finish = choice.finish_reason or finish
+                text = getattr(choice.delta, "content", None)
+                if not text:
+                    continue
+                if self._ttft_s is None:
+                    self._ttft_s = time.monotonic() - wire.started
+                self._pieces.append(text)
+                yield TextDelta(text)
+        except (Exception, RefusedError) as error:  # noqa: BLE001  # litellm raises what it likes
+            failure = error
+        finally:
+            wire.close()
+        text = self.text_so_far
+        if wire.blind:
+            complete = failure is None and getattr(response, "received_finish_reason", None) is not None
+        elif wire.recognised:
+            complete = (wire.finish_reason is not None or wire.done) and wire.error is None
+        else:
+            complete = failure is None and wire.ended and getattr(response, "received_finish_reason", None) is not None
+        reply = _reply(wire, text, usage, finish, self._ttft_s, whole=complete, call=call, model=model)
+        fault = problem(call, wire, failure, reply, complete=complete)
+        arguments, failure, response, chunks = {}, None, None, iter(())  # they hold the key, and a traceback holds them
+        if fault is not None:
+            raise fault
+        yield reply
+
+
+def _raised(outcome: Reply | CallError) -> Reply:
+    """Raise the error, from a frame that holds no key."""
+    if isinstance(outcome, CallError):
+        raise outcome
+    return outcome
+
+
+def _whole(call: Call) -> Reply | CallError:
+    """Make one call that is not streamed."""
+    arguments = _arguments(call, streams=False)
+    import litellm
+
+    wire = _wire(call)
+    response: Any = None
+    failure: BaseException | None = None
+    try:
+        with wire.current():
+            response = litellm.completion(**arguments)
+    except (Exception, RefusedError) as error:  # noqa: BLE001  # litellm raises what it likes
+        failure = error
+    finally:
+        wire.close()
+    return _settle_whole(call, wire, response, failure)
+
+
+def _settle_whole(call: Call, wire: Wire, response: Any, failure: BaseException | None) -> Reply | CallError:
+    """Return the answer in litellm's response, or what it was instead."""
+    choices = getattr(response, "choices", None) or []
+    message = getattr(choices[0], "message", None) if choices else None
+    text = getattr(message, "content", None)
+    finish = getattr(choices[0], "finish_reason", None) if choices else None
+    complete = failure is None and wire.error is None and message is not None
+    reply = _reply(
+        wire,
+        text if isinstance(text, str) else "",
+        getattr(response, "usage", None),
+        finish,
+        None,
+        whole=complete or (wire.ended and wire.usage is not None),
+        call=call,
+        model=getattr(response, "model", None),
+    )
+    return problem(call, wire, failure, reply, complete=complete) or reply
+
+
+def _reply(
+    wire: Wire,
+    text: str,
+    usage: Any,
+    finish: str | None,
+    ttft_s: float | None,
+    *,
+    whole: bool,
+    call: Call,
+    model: str | None = None,
+) -> Reply:
+    """Put together what came; usage counts only where the provider itself sent it, and the answer is whole."""
+    refusal = wire.refused_text
+    if not text and refusal and whole:
+        text, finish = refusal, "refusal"
+    elif not wire.blind and wire.recognised:
+        raw = wire.finish_reason
+        finish = None if raw is None else finish or _FINISH_NAMES.get(raw, raw)
+    found: Usage | None = None
+    if whole and wire.blind:
+        found = usage_from_litellm(usage)
+    elif whole and wire.usage is not None:
+        found = usage_from_litellm(wire.usage if _USAGE_NAMES & wire.usage.keys() else usage)
+    if found is not None and (found.input_tokens == 0 or (found.output_tokens == 0 and text)):
+        found = None  # an answer from nothing, or out of nothing: the provider did not count
+    status: UsageStatus = "missing"
+    if found is not None:
+        status = check_usage(found, input_bound=1, output_limit=call.max_output_tokens, window=None)
+    return Reply(
+        text=encodable(text),
+        served_model=_short(wire.model if wire.model is not None else model if wire.blind else None),
+        usage=found,
+        usage_status=status,
+        finish_reason=_short(finish),
+        latency_s=time.monotonic() - wire.started,
+        ttft_s=ttft_s,
+        request_id=_short(_request_id(wire)),
+    )
+
+
+def _short(text: str | None) -> str | None:
+    return None if text is None else sanitize(text)[:200]
+
+
+def _request_id(wire: Wire) -> str | None:
+    for name in ("x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id"):
+        if wire.headers.get(name):
+            return wire.headers[name]
+    return wire.reply_id

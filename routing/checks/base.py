@@ -1,0 +1,164 @@
+"""Checks of an answer: what they have in common, and how several are run.
+
+A check takes an answer and what it answers, and returns a verdict: pass, fail or abstain, a score, evidence, and what
+reaching it cost. It never raises because of an answer: an answer that breaks a check has failed it, and a check that
+cannot tell abstains. `names` makes one of what a flag says. Checks that look at the text are in `text`,
+`form` and `instructions`,
+those that run something in `code`; agreement and the judge need calls of their own, which the plan of a
+cascade makes and pays (`agreement`, `judge`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+__all__ = [
+    "NOTHING",
+    "SHOWN",
+    "BaseCheck",
+    "Check",
+    "Given",
+    "Outcome",
+    "Verdict",
+    "problem_of",
+    "run_checks",
+    "worst",
+]
+
+Outcome = Literal["pass", "fail", "abstain"]
+
+SHOWN: Final = 200
+"""How many characters of evidence are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What an answer is an answer to.
+
+    Attributes
+    ----------
+    prompt
+        The text of the prompt; empty where it is not known.
+    finish_reason
+        Why the model stopped, as the provider says; None where it does not.
+    """
+
+    prompt: str = ""
+    finish_reason: str | None = None
+
+
+NOTHING: Final = Given()
+EMPTY: Final = "the answer is empty"
+"""What every check says of an answer with nothing in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check made of an answer.
+
+    Attributes
+    ----------
+    score
+        In [0, 1], where the check has degrees; None where it has not, or abstained.
+    evidence
+        Why, in words: shown to the user, and to the next arm of a cascade that repairs.
+    cost_nano
+        What reaching it was charged, nano-USD: the judge's calls, the other samples of an agreement.
+    """
+
+    check: str
+    outcome: Outcome
+    evidence: str = ""
+    score: float | None = None
+    cost_nano: int = 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether the answer failed."""
+        return self.outcome == "fail"
+
+
+class Check(Protocol):
+    """A test of an answer."""
+
+    @property
+    def name(self) -> str:
+        """What messages and labels call it."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """What sort of check it is: the key of its predicted power before anything was learned."""
+        ...
+
+    @property
+    def slow(self) -> bool:
+        """Whether it takes time (a command), so that an answer should be safe on disk before."""
+        ...
+
+    def test(self, answer: str, given: Given = NOTHING) -> Verdict:
+        """Return the verdict on an answer."""
+        ...
+
+
+class BaseCheck(ABC):
+    """What checks have in common: `test` from one method that says what is wrong."""
+
+    name: str = ""
+    kind: str = ""
+    slow: bool = False
+
+    @abstractmethod
+    def test(self, answer: str, given: Given = NOTHING) -> Verdict:
+        """Return the verdict on an answer."""
+
+    def passed(self, evidence: str = "", score: float | None = None) -> Verdict:
+        """Return a pass."""
+        return Verdict(self.name, "pass", evidence[: 2 * SHOWN], score)
+
+    def failed(self, evidence: str, score: float | None = None) -> Verdict:
+        """Return a fail."""
+        return Verdict(self.name, "fail", evidence[: 2 * SHOWN], score)
+
+    def abstained(self, evidence: str) -> Verdict:
+        """Return that the check cannot tell."""
+        return Verdict(self.name, "abstain", evidence[: 2 * SHOWN])
+
+
+def run_checks(checks: Sequence[Check], answer: str, given: Given = NOTHING) -> tuple[Verdict, ...]:
+    """Return every check's verdict, the quick ones first; after a fail, what is slow is not run any more.
+
+    An empty answer fails every check.
+    """
+    verdicts: list[Verdict] = []
+    for check in sorted(checks, key=lambda each: each.slow):
+        if not answer.strip():
+            verdicts.append(Verdict(check.name, "fail", EMPTY))
+            continue
+        if check.slow and any(verdict.failed for verdict in verdicts):
+            break
+        try:
+            verdicts.append(check.test(answer, given))
+        except (OSError, RecursionError, MemoryError, ValueError, ArithmeticError, LookupError) as error:
+            verdicts.append(Verdict(check.name, "abstain", f"the check itself failed: {type(error).__name__}"))
+    return tuple(verdicts)
+
+
+def problem_of(verdicts: Sequence[Verdict]) -> str | None:
+    """Return what the first failed check found wrong, or None where none failed."""
+    for verdict in verdicts:
+        if verdict.failed:
+            return verdict.evidence or f"the answer fails {verdict.check}"
+    return None
+
+
+def worst(verdicts: Sequence[Verdict]) -> Outcome:
+    """Return fail where any check failed, else pass where any passed, else abstain."""
+    outcomes = {verdict.outcome for verdict in verdicts}
+    return "fail" if "fail" in outcomes else "pass" if "pass" in outcomes else "abstain"

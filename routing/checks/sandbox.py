@@ -1,0 +1,229 @@
+"""Checks that run something: a command, Python's parser, unit tests, a pattern; each in a process that cannot harm.
+
+Every such process has a time-out, its own process group (killed whole, whatever it forked), and an output that is
+read to a limit and no further. Code that a model wrote also gets limits of its own on memory, CPU, processes and files,
+an empty environment and a folder that is removed; that keeps accidents in, and is not a sandbox against malice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from .base import SHOWN
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Mapping, Sequence
+
+    from .base import Outcome
+
+__all__ = ["Ran", "run_apart", "search_apart", "validate_apart"]
+
+_START_S: Final = 2.0
+MAX_PROCESSES: Final = 256
+"""A command that has more processes at a time has failed: it forks without end."""
+
+MAX_OUTPUT_BYTES: Final = 16 * 1024 * 1024
+"""A command that prints more has failed: it is not going to stop."""
+
+_KEPT_BYTES: Final = 16 * 1024
+_COUNT_EVERY_S: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a process ended.
+
+    Attributes
+    ----------
+    code
+        Its exit status, below 0 for a signal; None where it was ended for taking, printing or starting too much.
+    tail
+        The end of what it printed, stdout and stderr together.
+    """
+
+    code: int | None
+    tail: str
+    too_long: bool = False
+    too_much: bool = False
+    too_many: bool = False
+
+
+def run_apart(
+    command: Sequence[str],
+    *,
+    data: bytes,
+    timeout_s: float,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+    max_processes: int = MAX_PROCESSES,
+) -> Ran:
+    """Run a command in a process group of its own, with bytes on its standard input, and kill what is left of it.
+
+    It is ended where it takes too long, prints too much, or has too many processes (counted where there is a /proc).
+
+    Raises
+    ------
+    OSError
+        If it cannot be started.
+    """
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(data)
+        stdin.seek(0)
+        process = subprocess.Popen(
+            list(command),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=None if env is None else dict(env),
+            cwd=cwd,
+        )
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    deadline = time.monotonic() + timeout_s
+    tail, n_bytes = bytearray(), 0
+    too_long = too_much = too_many = False
+    count_at = time.monotonic() + _COUNT_EVERY_S
+    try:
+        os.set_blocking(process.stdout.fileno(), False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            open_ = True
+            while True:
+                ended = process.poll() is not None
+                if open_ and selector.select(0.0 if ended else 0.02):
+                    piece = process.stdout.read(65_536)
+                    if piece:
+                        n_bytes += len(piece)
+                        tail += piece
+                        del tail[:-_KEPT_BYTES]
+                    elif piece == b"":
+                        open_ = False
+                    if n_bytes > MAX_OUTPUT_BYTES:
+                        too_much = True
+                        break
+                elif ended:
+                    break  # what it forked may still hold the pipe: it is killed below, not waited for
+                elif not open_:
+                    time.sleep(0.005)
+                now = time.monotonic()
+                if now > deadline:
+                    too_long = True
+                    break
+                if now > count_at:
+                    if _n_processes(process.pid) > max_processes:
+                        too_many = True
+                        break
+                    count_at = time.monotonic() + _COUNT_EVERY_S
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.stdout.close()
+        process.wait()
+    text = bytes(tail).decode("utf-8", "replace")
+    cut = too_long or too_much or too_many
+    return Ran(None if cut else process.returncode, text, too_long, too_much, too_many)
+
+
+def _n_processes(group: int) -> int:
+    """Return how many processes a group has; 0 where that cannot be told."""
+    count = 0
+    with contextlib.suppress(OSError):
+        for each in Path("/proc").iterdir():
+            if each.name.isdigit():
+                with contextlib.suppress(OSError, ValueError, IndexError):
+                    count += int((each / "stat").read_bytes().rpartition(b")")[2].split()[2]) == group
+    return count
+
+
+def last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:SHOWN] if lines else ""
+
+
+GUARD: Final = r"""
+import json, os, resource, sys
+job = json.loads(sys.stdin.read())
+for name, limit in job["limits"].items():
+    kind = getattr(resource, name, None)
+    if kind is not None:
+        hard = resource.getrlimit(kind)[1]
+        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        try:
+            resource.setrlimit(kind, (limit, limit))
+        except (ValueError, OSError):
+            pass
+sys.stdin = open(os.devnull)
+barred = ("os.fork", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.startfile", "os.kill", "pty.spawn",
+          "subprocess.Popen", "socket.", "ctypes.", "os.setxattr", "shutil.rmtree", "os.putenv", "signal.")
+def watch(event, args):
+    if event.startswith(barred):
+        raise PermissionError("a check does not allow " + event)
+"""
+
+_SEARCH: Final = (
+    GUARD
+    + r"""
+import re
+found = re.compile(job["pattern"], job["flags"]).search(job["text"]) is not None
+sys.stdout.write("1" if found else "0")
+"""
+)
+
+_VALIDATE: Final = (
+    GUARD
+    + r"""
+from scrimp.routing.checks.text import schema_verdict
+sys.stdout.write(json.dumps(schema_verdict(job["schema"], job["text"])))
+"""
+)
+
+
+def _limits(timeout_s: float, memory_mb: int) -> dict[str, int]:
+    return {
+        "RLIMIT_AS": memory_mb * 1024 * 1024,
+        "RLIMIT_CPU": max(1, round(timeout_s)),
+        "RLIMIT_NPROC": 64,
+        "RLIMIT_FSIZE": 16 * 1024 * 1024,
+        "RLIMIT_NOFILE": 64,
+        "RLIMIT_CORE": 0,
+    }
+
+
+def run_python(script: str, job: Mapping[str, object], *, timeout_s: float, memory_mb: int = 512) -> Ran:
+    """Run a script of ours in a limited Python of its own, with nothing in its environment and a folder to waste."""
+    data = json.dumps({**job, "limits": _limits(timeout_s, memory_mb)}).encode("utf-8", "replace")
+    with tempfile.TemporaryDirectory(prefix="scrimp-check-", ignore_cleanup_errors=True) as folder:
+        env = {"PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder, "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-I", "-X", "utf8", "-c", script]
+        return run_apart(command, data=data, timeout_s=timeout_s, env=env, cwd=folder)
+
+
+def search_apart(pattern: re.Pattern[str], text: str, *, timeout_s: float) -> bool | None:
+    """Return whether a pattern is found, searched for in a process of its own; None where that took too long."""
+    ran = run_python(_SEARCH, {"pattern": pattern.pattern, "flags": pattern.flags, "text": text}, timeout_s=timeout_s)
+    return None if ran.code != 0 else ran.tail == "1"
+
+
+def validate_apart(schema: Mapping[str, Any], text: str, *, timeout_s: float) -> tuple[Outcome, str] | None:
+    """Return what `schema_verdict` says, worked out in a process of its own; None where that took too long."""
+    # The process imports what validates before it begins, which on a busy machine takes longer than it should.
+    ran = run_python(_VALIDATE, {"schema": dict(schema), "text": text}, timeout_s=timeout_s + _START_S)
+    if ran.too_long or (ran.code is not None and ran.code < 0):
+        return None
+    try:
+        outcome, said = json.loads(ran.tail.splitlines()[-1])
+    except (ValueError, IndexError):
+        return "abstain", f"the schema could not be held against the answer: {last_line(ran.tail)}"
+    return outcome, said

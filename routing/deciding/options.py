@@ -1,0 +1,151 @@
+"""What each arm can do for a prompt: its option, with the limit and bound that hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from scrimp.profiles.money import format_usd
+from scrimp.routing.prompts.tokens import bound_tokens
+from scrimp.routing.router.arms import ArmInfo
+
+from .policy import Option
+
+if TYPE_CHECKING:
+    from scrimp.profiles.schema import Arm
+    from scrimp.routing.prices.price import ArmPrice
+    from scrimp.routing.prices.table import ModelInfo, PriceTable
+    from scrimp.routing.prompts.prompt import Prompt
+
+__all__ = ["runs_here"]
+
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class KnownArm:
+    """What is known of an arm before any prompt is seen."""
+
+    arm: Arm
+    info: ArmInfo
+    model: ModelInfo
+    price: ArmPrice | None
+    output_limit: int
+    window: int | None
+    capabilities: frozenset[str]
+
+
+def runs_here(arm: Arm) -> bool:
+    """Tell whether an arm runs on this machine: in process, tagged `local`, or served on loopback."""
+    if arm.api_base is not None:
+        return (urlsplit(arm.api_base).hostname or "") in _LOOPBACK
+    return arm.model.startswith("local/") or "local" in arm.tags
+
+
+def know_arm(arm: Arm, table: PriceTable) -> KnownArm:
+    price = table.price(arm)
+    model = table.model_info(arm)
+    limit = table.output_limit(arm)
+    reasoning = arm.reasoning_effort not in (None, "none") or (
+        arm.reasoning_effort is None and "reasoning" in model.capabilities
+    )
+    info = ArmInfo(
+        name=arm.name,
+        model=arm.model,
+        tier=arm.tier,
+        input_usd_per_mtok=None if price is None else price.input_usd_per_mtok,
+        output_usd_per_mtok=None if price is None else price.output_usd_per_mtok,
+        reasoning=reasoning,
+        output_limit=limit,
+    )
+    window = arm.context_window or model.max_input_tokens
+    return KnownArm(arm, info, model, price, limit, window, model.capabilities | frozenset(arm.tags))
+
+
+def option_for(
+    known: KnownArm,
+    prompt: Prompt,
+    *,
+    n_input: int,
+    quality: float,
+    quality_low: float,
+    quality_high: float,
+    basis: str,
+    p50: float,
+    p90: float,
+    output_limit: int | None,
+    left: int | None,
+    blocked: str | None,
+    here_only: bool,
+) -> Option:
+    """Work out one arm's option for one prompt: limits, costs, and the first reason against it."""
+    arm, price = known.arm, known.price
+    limit = known.output_limit if output_limit is None else min(known.output_limit, output_limit)
+    n_p50, n_p90 = max(1, round(min(p50, limit))), max(1, round(min(p90, limit)))
+    why: str | None = None
+    by_cap = lowered = False
+    bound_in = bound_tokens(prompt, arm.model, known.window)
+    missing = sorted(prompt.required - known.capabilities)
+    may_lower = not known.info.reasoning
+    if blocked is not None:
+        why = blocked
+    elif here_only and not runs_here(arm):
+        why = "does not run on this machine"
+    elif missing:
+        why = f"not known to take {', '.join(missing)} (if it does, add it to the arm's tags)"
+    elif known.window is not None and n_input + limit > known.window:
+        room = known.window - n_input
+        if may_lower and room > n_p90:
+            limit = room
+        else:
+            why = f"about {n_input:,} tokens do not fit its window of {known.window:,}"
+    elif bound_in is None:
+        why = "a PDF cannot be priced without knowing the model's window (set context_window)"
+    if price is None and why is None:
+        why = "no price is known for it (state one in the profile; 0 is allowed)"
+    bound_in = bound_in or 0
+    cost = p90_cost = bound = None
+    if price is not None:
+        cost = price.expected_nano(n_input, n_p50)
+        p90_cost = price.expected_nano(n_input, n_p90)
+        bound = price.bound_nano(bound_in, limit)
+        if why is None and left is not None and bound > max(left, 0):  # what is free is never refused
+            fitting = _limit_that_fits(price, bound_in, limit, left) if may_lower else 0
+            if fitting > n_p90:
+                limit, bound, lowered = fitting, price.bound_nano(bound_in, fitting), True
+            else:
+                by_cap = True
+                why = f"could cost up to {format_usd(bound)}, and the caps leave {format_usd(max(left, 0))}"
+    return Option(
+        arm=arm.name,
+        model=arm.model,
+        quality=quality,
+        quality_low=quality_low,
+        quality_high=quality_high,
+        basis=basis,
+        input_tokens=n_input,
+        output_tokens_p50=n_p50,
+        output_tokens_p90=n_p90,
+        input_bound=bound_in,
+        output_limit=limit,
+        cost_nano=cost,
+        cost_p90_nano=p90_cost,
+        bound_nano=bound,
+        infeasible=why,
+        by_cap=by_cap,
+        limit_lowered=lowered,
+    )
+
+
+def _limit_that_fits(price: ArmPrice, n_input: int, limit: int, left: int) -> int:
+    """Return the greatest output limit below `limit` whose bound is within `left` nano-USD; 0 where there is none."""
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        if price.bound_nano(n_input, middle) <= left:
+            low = middle
+        else:
+            high = middle - 1
+    return low

@@ -1,0 +1,182 @@
+"""A decision with its whole trace, to plain data and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scrimp.profiles.money import nano_from_usd, usd_from_nano
+
+from .pace import Pace
+from .policy import Choice, Option, Weighed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+__all__ = ["Decision"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A decision with its whole trace.
+
+    Attributes
+    ----------
+    id
+        The request's id in the log.
+    choice
+        The policy's choice, with every arm's numbers.
+    wtp_usd
+        What a right answer was taken to be worth, after pacing.
+    ood
+        How far the prompt is from what the router was trained on: a quantile in [0, 1].
+    pace
+        How the month stood, where the profile paces itself; None elsewhere.
+    plan
+        The plan of several calls that was chosen instead of one arm, and what it was weighed against; None elsewhere.
+    """
+
+    id: str
+    profile: str
+    choice: Choice
+    wtp_usd: float
+    min_quality: float
+    explore: float
+    ood: float
+    router_version: str
+    embedder_id: str
+    input_tokens: int
+    required: tuple[str, ...] = ()
+    pace: Pace | None = None
+    plan: Mapping[str, Any] | None = None
+
+    @property
+    def arm(self) -> str | None:
+        """The arm taken, or None where none was feasible."""
+        return self.choice.arm
+
+    def fallbacks(self) -> list[Option]:
+        """Return the arms to try when the taken one fails, best first; none when the arm was asked for by name."""
+        if self.choice.propensity_note == "asked for by name":
+            return []
+        rest = [
+            weighed
+            for weighed in self.choice.weighed
+            if weighed.option.infeasible is None and weighed.option.arm != self.arm and weighed.utility_usd is not None
+        ]
+        return [weighed.option for weighed in sorted(rest, key=lambda each: -(each.utility_usd or 0.0))]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the trace as plain data, in `route --json`'s spelling."""
+        choice = self.choice
+        return {
+            "schema_version": 1,
+            "id": self.id,
+            "profile": self.profile,
+            "arm": choice.arm,
+            "greedy_arm": choice.greedy,
+            "explored": choice.explored,
+            "propensity": choice.propensity,
+            "propensity_note": choice.propensity_note,
+            "guard": choice.guard,
+            "wtp_usd": self.wtp_usd,
+            "min_quality": self.min_quality,
+            "explore": self.explore,
+            "ood": self.ood,
+            "router_version": self.router_version,
+            "embedder_id": self.embedder_id,
+            "input_tokens": self.input_tokens,
+            "required": list(self.required),
+            "pace": None if self.pace is None else self.pace.to_dict(),
+            "plan": self.plan,
+            "arms": [_weighed_dict(weighed, choice) for weighed in choice.weighed],
+        }
+
+    @classmethod
+    def from_dict(cls, trace: Mapping[str, Any]) -> Decision:
+        """Read a trace back from the log."""
+        weighed = tuple(_weighed_from(each) for each in trace["arms"])
+        return cls(
+            id=trace["id"],
+            profile=trace["profile"],
+            choice=Choice(
+                arm=trace["arm"],
+                greedy=trace["greedy_arm"],
+                explored=trace["explored"],
+                propensity=trace["propensity"],
+                propensity_note=trace["propensity_note"],
+                guard=trace["guard"],
+                weighed=weighed,
+            ),
+            wtp_usd=trace["wtp_usd"],
+            min_quality=trace["min_quality"],
+            explore=trace["explore"],
+            ood=trace["ood"],
+            router_version=trace["router_version"],
+            embedder_id=trace["embedder_id"],
+            input_tokens=trace["input_tokens"],
+            required=tuple(trace["required"]),
+            pace=None if trace.get("pace") is None else Pace(**trace["pace"]),
+            plan=trace.get("plan"),
+        )
+
+
+def _weighed_dict(weighed: Weighed, choice: Choice) -> dict[str, Any]:
+    option = weighed.option
+    return {
+        "name": option.arm,
+        "model": option.model,
+        "quality": option.quality,
+        "quality_low": option.quality_low,
+        "quality_high": option.quality_high,
+        "basis": option.basis,
+        "input_tokens": option.input_tokens,
+        "input_bound": option.input_bound,
+        "output_tokens_p50": option.output_tokens_p50,
+        "output_tokens_p90": option.output_tokens_p90,
+        "output_limit": option.output_limit,
+        "cost_usd": None if option.cost_nano is None else usd_from_nano(option.cost_nano),
+        "cost_usd_p90": None if option.cost_p90_nano is None else usd_from_nano(option.cost_p90_nano),
+        "bound_usd": None if option.bound_nano is None else usd_from_nano(option.bound_nano),
+        "utility": weighed.utility_usd,
+        "propensity": None if choice.propensity_note else weighed.probability,
+        "feasible": option.infeasible is None,
+        "by_cap": option.by_cap,
+        "limit_lowered": option.limit_lowered,
+        "why": weighed.why,
+        "flip_cost_usd": weighed.flip_cost_usd,
+        "flip_wtp_usd": weighed.flip_wtp_usd,
+    }
+
+
+def _weighed_from(each: Mapping[str, Any]) -> Weighed:
+    def nano(key: str) -> int | None:
+        return None if each[key] is None else nano_from_usd(each[key])
+
+    return Weighed(
+        option=Option(
+            arm=each["name"],
+            model=each["model"],
+            quality=each["quality"],
+            quality_low=each["quality_low"],
+            quality_high=each["quality_high"],
+            basis=each["basis"],
+            input_tokens=each["input_tokens"],
+            output_tokens_p50=each["output_tokens_p50"],
+            output_tokens_p90=each["output_tokens_p90"],
+            input_bound=each["input_bound"],
+            output_limit=each["output_limit"],
+            cost_nano=nano("cost_usd"),
+            cost_p90_nano=nano("cost_usd_p90"),
+            bound_nano=nano("bound_usd"),
+            infeasible=None if each["feasible"] else each["why"],
+            by_cap=each["by_cap"],
+            limit_lowered=each["limit_lowered"],
+        ),
+        utility_usd=each["utility"],
+        probability=each["propensity"] or 0.0,
+        why=each["why"],
+        flip_cost_usd=each["flip_cost_usd"],
+        flip_wtp_usd=each["flip_wtp_usd"],
+    )

@@ -1,0 +1,228 @@
+"""Audits: the best arm, asked again on a random sample of prompts that went to a cheaper one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scrimp.profiles.errors import BudgetRefusedError, ScrimpError
+from scrimp.routing.asking.request import Ask
+from scrimp.routing.deciding.decide import Wishes
+from scrimp.routing.ledger.labels import add_label
+from scrimp.routing.ledger.store import instant
+from scrimp.routing.prompts.prompt import Prompt, Turn
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from scrimp.routing.asking.asker import Asker
+    from scrimp.routing.checks.base import Check
+    from scrimp.routing.ledger.store import Ledger
+
+__all__ = ["Audit", "Candidate", "agreement", "best_arm", "candidates", "run_audit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A prompt that went to a cheaper arm and could be asked again of the best one."""
+
+    n: int
+    id: str
+    arm: str
+    answer: str
+    prompt: Prompt
+
+
+@dataclass(slots=True)
+class Audit:
+    """What an audit did.
+
+    Attributes
+    ----------
+    n_pool, n_asked
+        Prompts that could have been drawn, and those that were.
+    n_lost
+        Prompts the best arm answered and the cheaper one did not.
+    """
+
+    arm: str
+    n_pool: int
+    n_asked: int = 0
+    n_labelled: int = 0
+    n_lost: int = 0
+    n_failed: int = 0
+    charged_nano: int = 0
+    stopped: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "schema_version": 1, "arm": self.arm, "n_pool": self.n_pool, "n_asked": self.n_asked,
+            "n_labelled": self.n_labelled, "n_lost": self.n_lost, "n_failed": self.n_failed,
+            "charged_usd": self.charged_nano / 1e9, "stopped": self.stopped,
+        }  # fmt: skip
+
+
+def best_arm(ledger: Ledger, profile: str, names: Sequence[str]) -> str | None:
+    """Return the arm whose predicted quality was highest on average over the last decisions of the log."""
+    rows = ledger.rows(
+        "SELECT decision FROM requests WHERE profile = ? AND decision IS NOT NULL ORDER BY n DESC LIMIT 500", (profile,)
+    )
+    total: dict[str, list[float]] = {name: [] for name in names}
+    for row in rows:
+        for arm in json.loads(row["decision"]).get("arms", []):
+            if arm.get("name") in total:
+                total[arm["name"]].append(float(arm["quality"]))
+    means = {name: float(np.mean(values)) for name, values in total.items() if values}
+    return max(means, key=lambda name: means[name]) if means else None
+
+
+def candidates(ledger: Ledger, profile: str, best: str, arms: Sequence[str], *, last: int) -> list[Candidate]:
+    """Return the prompts that may be audited: the last so many that another arm answered and whose text is kept."""
+    marks = ", ".join("?" * len(arms))
+    rows = ledger.rows(
+        "SELECT n, id, arm, prompt, system, answer, messages, schema FROM requests q "  # noqa: S608 - marks
+        f"WHERE profile = ? AND status = 'ok' AND arm != ? AND arm IN ({marks}) "
+        "AND prompt IS NOT NULL AND answer IS NOT NULL AND attachments IS NULL "
+        "AND command IN ('ask', 'batch') AND NOT EXISTS (SELECT 1 FROM requests a WHERE a.redo_of = q.id "
+        "AND a.command = 'audit') ORDER BY n DESC LIMIT ?",
+        (profile, best, *arms, last),
+    )
+    return [
+        Candidate(
+            row["n"],
+            row["id"],
+            row["arm"],
+            row["answer"],
+            Prompt(
+                text=row["prompt"],
+                system=row["system"],
+                history=tuple(Turn(a, b) for a, b in json.loads(row["messages"] or "[]")),
+                schema=None if row["schema"] is None else json.loads(row["schema"]),
+            ),
+        )
+        for row in rows
+    ]
+
+
+def agreement(first: str, second: str, embed: Callable[[Sequence[str]], NDArray[np.float32]]) -> float:
+    """Return how far two answers say the same, in [0, 1]: 1 for equal text, else the cosine of their embeddings.
+
+    It is no measure of quality: two answers may agree and be wrong.
+    """
+    if " ".join(first.lower().split()) == " ".join(second.lower().split()):
+        return 1.0
+    a, b = embed([first, second])
+    return float(np.clip(a @ b, 0.0, 1.0))
+
+
+def run_audit(
+    asker: Asker,
+    ledger: Ledger,
+    pool: list[Candidate],
+    best: str,
+    *,
+    max_nano: int,
+    n: int,
+    check: Check | None,
+    ask_user: Callable[[str, str, str, bool], tuple[float, float] | None] | None,
+    rng: random.Random,
+    keep: str,
+    clock: Callable[[], float],
+    progress: Callable[[str], None],
+) -> Audit:
+    """Ask the best arm again on a random sample, in random order, until the money or the sample is used up.
+
+    Every call is reserved, paid and logged like any other, under all caps. Answers are compared by the check, else by
+    the user, who is shown both without their names, else by how far they agree, which is fitted on but judges nothing.
+
+    Parameters
+    ----------
+    max_nano
+        What the audit may cost, nano-USD, reservations included.
+    ask_user
+        Takes prompt, two answers, and whether the best arm's comes first; returns the rewards of the cheaper and the
+        best arm, or None to skip.
+    """
+    audit = Audit(best, len(pool))
+    drawn = rng.sample(pool, min(n, len(pool)))
+    compared = 0
+    for each in drawn:
+        left = max_nano - audit.charged_nano
+        request = Ask(
+            prompt=each.prompt,
+            wishes=Wishes(arm=best, max_cost_nano=left),
+            command="audit",
+            redo_of=each.id,
+            tag="audit",
+            keep=keep,
+        )
+        try:
+            (context,) = asker.decider.contexts([each.prompt.text])
+            decision = asker.decide(request, context)
+            answer = asker.run(request, decision, context)
+        except BudgetRefusedError as error:
+            audit.stopped = error.message
+            break
+        except ScrimpError as error:
+            audit.n_failed += 1
+            progress(f"{each.id}: {error.message}")
+            if audit.n_failed >= 3 and audit.n_asked == 0:
+                audit.stopped = "three calls failed and none succeeded"
+                break
+            continue
+        audit.n_asked += 1
+        audit.charged_nano += answer.total_charged_nano
+        at = instant(clock())
+        if check is not None:
+            rewards: tuple[float, float] | None = _checked(check, each, answer.text)
+        elif ask_user is not None:
+            best_first = rng.random() < 0.5
+            shown = (answer.text, each.answer) if best_first else (each.answer, answer.text)
+            rewards = ask_user(each.prompt.text, *shown, best_first)
+        else:
+            score = agreement(each.answer, answer.text, asker.decider.embedder.embed)
+            add_label(
+                ledger, request_id=each.id, arm=each.arm, reward=score, source="agreement", at=at, note=f"with {best}"
+            )
+            audit.n_labelled += 1
+            continue
+        if rewards is None:
+            continue
+        note = "audit" if check is None else f"audit: {check.name}"
+        add_label(ledger, request_id=each.id, arm=each.arm, reward=rewards[0], source="audit", at=at, note=note)
+        add_label(ledger, request_id=answer.id, arm=best, reward=rewards[1], source="audit", at=at, note=note)
+        audit.n_labelled += 2
+        audit.n_lost += rewards[1] >= 0.5 > rewards[0]
+        compared += 1
+    if compared:
+        with ledger.transaction():
+            ledger.insert(
+                "audits",
+                {
+                    "at": instant(clock()), "profile": asker.decider.profile.name, "arm": best,
+                    "first_n": min(each.n for each in pool), "last_n": max(each.n for each in pool),
+                    "n_pool": len(pool), "n_sampled": compared,
+                },
+            )  # fmt: skip
+    return audit
+
+
+def _checked(check: Check, each: Candidate, answer: str) -> tuple[float, float] | None:
+    """Return the rewards of the cheaper and the best arm's answer; None where the check cannot tell of either."""
+    from scrimp.routing.checks.base import Given, run_checks
+
+    given = Given(each.prompt.text)
+    rewards = []
+    for text in (each.answer, answer):
+        (verdict,) = run_checks([check], text, given)
+        if verdict.outcome == "abstain":
+            return None
+        rewards.append(0.0 if verdict.failed else 1.0)
+    return rewards[0], rewards[1]

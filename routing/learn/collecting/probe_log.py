@@ -1,0 +1,187 @@
+"""Prompts of the user's own log whose answers were checked, made ready to be asked of another arm and checked alike."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from scrimp.profiles.errors import ScrimpError
+from scrimp.routing.checks.names import make_check
+from scrimp.routing.checks.text import SchemaCheck
+from scrimp.routing.prompts.prompt import Prompt, Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scrimp.profiles.schema import Profile
+    from scrimp.routing.checks.base import Check
+    from scrimp.routing.ledger.store import Ledger
+
+__all__ = ["LogItem", "LogItems", "read_checked"]
+
+_NOT_HERE: Final = "does not run on this machine"  # as `decide` words it
+
+
+@dataclass(frozen=True, slots=True)
+class LogItem:
+    """One logged prompt.
+
+    Attributes
+    ----------
+    id
+        Of the request.
+    checks
+        Those its answer was put to, made anew.
+    arm, reward, weight
+        Who answered then, what the checks said of it, and how much that says.
+    """
+
+    id: str
+    prompt: Prompt
+    checks: tuple[Check, ...]
+    arm: str
+    reward: float
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class LogItems:
+    """What the log holds: prompts to ask, outcomes of the arm itself, and why others were left out (reason: count)."""
+
+    to_ask: tuple[LogItem, ...]
+    known: tuple[LogItem, ...]
+    left_out: dict[str, int]
+
+
+def read_checked(
+    ledger: Ledger,
+    profile: Profile,
+    arm: str,
+    *,
+    named: Sequence[str] = (),
+    runs_here: bool = False,
+    n: int = 40,
+    among: int = 1_000,
+) -> LogItems:
+    """Return the latest checked prompts of a profile's log.
+
+    Checks that run a command run it only where they are named: what was safe to run on one arm's answer need not be on
+    another's. Checks that ask models are left out: they would cost more calls than the answer. A prompt that was kept
+    on this machine (`--local-only`) is not sent elsewhere.
+
+    Parameters
+    ----------
+    arm
+        The arm to be placed; what it answered itself is returned as known, and not paid for again.
+    named
+        Only prompts that carried one of these checks, and only these checks of theirs; any when empty.
+    runs_here
+        Whether the arm runs on this machine.
+    n
+        At most so many prompts to ask, the latest first.
+    among
+        Only the latest so many checked requests are looked at.
+    """
+    rows = ledger.rows(
+        "SELECT q.id, q.arm, q.command, q.prompt, q.system, q.messages, q.schema, q.attachments, q.decision, "
+        "q.redo_of, l.reward, l.weight FROM requests q JOIN labels l ON l.request_id = q.id AND l.arm = q.arm "
+        "WHERE q.profile = ? AND q.status = 'ok' AND q.command IN ('ask', 'batch', 'redo') AND l.source = 'check' "
+        "AND l.id = (SELECT max(o.id) FROM labels o WHERE o.request_id = q.id AND o.arm = q.arm "
+        "AND o.source = 'check') ORDER BY q.n DESC LIMIT ?",
+        (profile.name, among),
+    )
+    to_ask: dict[tuple[str | None, ...], LogItem] = {}
+    known: dict[tuple[str | None, ...], LogItem] = {}
+    left_out: Counter[str] = Counter()
+    for row in rows:
+        item = _item(ledger, profile, row, arm, named, runs_here)
+        if isinstance(item, str):
+            left_out[item] += 1
+            continue
+        same = (row["prompt"], row["system"], row["messages"], row["schema"])
+        (known if item.arm == arm else to_ask).setdefault(same, item)
+    asked = [item for same, item in to_ask.items() if same not in known]
+    if len(asked) > n:
+        left_out[f"more than the latest {n}"] = len(asked) - n
+    return LogItems(tuple(asked[:n]), tuple(known.values()), dict(left_out))
+
+
+def _item(
+    ledger: Ledger, profile: Profile, row: dict[str, Any], arm: str, named: Sequence[str], runs_here: bool
+) -> LogItem | str:
+    """Return a row as an item, or why it is left out."""
+    if row["prompt"] is None:
+        return "text not kept"
+    if row["attachments"] is not None:
+        return "has attachments, which the log does not keep"
+    names = _checks_of(ledger, row)
+    if named and not set(names) & set(named):
+        return f"not checked by {' or '.join(named)}"
+    schema = None if row["schema"] is None else json.loads(row["schema"])
+    checks: list[Check] = []
+    for name in names:
+        if named and name not in named:
+            continue
+        check = _make(name, profile, schema)
+        if check is None:
+            return f"its check {name!r} asks models, or is not in this profile any more"
+        if check.slow and name not in named:
+            return f"its check {name!r} runs a command (--check {name} allows it)"
+        checks.append(check)
+    if not checks:
+        return "which checks it had is not on record"
+    trace = json.loads(row["decision"] or "{}")
+    if row["arm"] != arm and (why := _kept_from(trace, arm, runs_here)) is not None:
+        return why
+    history = tuple(Turn(asked, answered) for asked, answered in json.loads(row["messages"] or "[]"))
+    prompt = Prompt(
+        row["prompt"], row["system"], history, schema=schema, needs=frozenset(trace.get("required", ())) - {"json"}
+    )
+    return LogItem(row["id"], prompt, tuple(checks), row["arm"], float(row["reward"]), float(row["weight"] or 1.0))
+
+
+def _checks_of(ledger: Ledger, row: dict[str, Any]) -> list[str]:
+    """Return the names of the checks that a request carried, as its flags or its batch's gave them."""
+    names: list[str] = []
+    if row["command"] == "batch":
+        runs = ledger.rows(
+            "SELECT b.options FROM batch_rows r JOIN batch_runs b ON b.id = r.run_id WHERE r.request_id = ? LIMIT 1",
+            (row["id"],),
+        )
+        if runs:
+            names += json.loads(runs[0]["options"]).get("check") or []
+    else:
+        for step in ledger.rows(
+            "SELECT verdicts FROM steps WHERE request_id = ? AND arm = ? AND kind = 'ask' ORDER BY seq",
+            (row["id"], row["arm"]),
+        ):
+            names += [verdict["check"] for verdict in json.loads(step["verdicts"] or "[]")]
+    if row["schema"] is not None:
+        names.append(SchemaCheck.name)
+    return list(dict.fromkeys(names))
+
+
+def _make(name: str, profile: Profile, schema: dict[str, Any] | None) -> Check | None:
+    """Return a check by the name it had; None where it cannot be made, or would ask models."""
+    if name == "schema" and schema is not None and name not in profile.checks:
+        return SchemaCheck(schema)
+    try:
+        return make_check(name, profile.checks)
+    except ScrimpError:
+        return None
+
+
+def _kept_from(trace: dict[str, Any], arm: str, runs_here: bool) -> str | None:
+    """Return why a prompt may not be sent to an arm, from the decision made then; None when it may."""
+    arms = trace.get("arms", [])
+    if not runs_here and any(each.get("why") == _NOT_HERE for each in arms):
+        return "was to stay on this machine"
+    own = next((each for each in arms if each.get("name") == arm), None)
+    if own is not None and not own.get("feasible", True) and not own.get("by_cap", False):
+        why = str(own.get("why"))
+        # A key that was missing then, or a suspension, says nothing of the prompt.
+        if "window" in why or "not known to take" in why:
+            return f"the arm cannot take it: {why}"
+    return None

@@ -1,0 +1,358 @@
+"""Caps: what stands on a call, and what its windows are charged.
+
+Running sums per window (`balances`) are changed in the transaction that changes a reservation, so a cap is checked by
+one look-up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from scrimp.profiles.errors import (
+    BudgetRefusedError,
+    ConfigError,
+    UsageError,
+)
+from scrimp.profiles.money import format_usd, nano_from_usd
+
+from .store import instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from scrimp.profiles.schema import Profile
+
+    from .store import Ledger
+
+__all__ = [
+    "ALERT_PERCENTS",
+    "SHARED_SCOPES",
+    "Cap",
+    "CapState",
+    "RefusedError",
+    "applicable_caps",
+    "at_window",
+    "balance",
+    "cap_states",
+    "check_caps",
+    "check_zone",
+    "clear_shared_cap",
+    "left_nano",
+    "new_alerts",
+    "set_shared_cap",
+    "shared_at",
+    "shared_caps",
+    "shared_caps_at",
+    "window_keys",
+]
+
+ALERT_PERCENTS: Final = (50, 80, 100)
+"""Shares of a cap at which the user is told, once each."""
+
+SHARED_SCOPES: Final = ("shared:day", "shared:month")
+"""The caps that can stand over all profiles together."""
+
+_SOONEST_LAST: Final = {"call": 0, "run": 0, "month": 1, "day": 2}
+"""Of several caps that refuse, the one is named that time helps least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """One cap that applies to a call.
+
+    Attributes
+    ----------
+    scope
+        `call`, `run`, `day`, `month`; `arm:NAME:` or `shared:` before one of them.
+    limit_nano
+        The most that may be charged, nano-USD.
+    key
+        The window's key in `balances`, or None for a cap on the single call.
+    """
+
+    scope: str
+    limit_nano: int
+    key: str | None
+
+    @property
+    def own(self) -> bool:
+        """Whether it belongs to the request itself (a flag), so that paying past the caps does not lift it."""
+        return self.scope.startswith("--")
+
+    @property
+    def window(self) -> str:
+        """The last word of the scope: call, run, day or month."""
+        return self.scope.rpartition(":")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class CapState:
+    """A cap and what is charged to its window now (nano-USD); `resets_at` is ISO 8601, None for call and run."""
+
+    cap: Cap
+    settled_nano: int
+    reserved_nano: int
+    unknown_nano: int
+    resets_at: str | None
+
+    @property
+    def left_nano(self) -> int:
+        """What is left, nano-USD; below zero only after a breach or a lowered cap."""
+        return self.cap.limit_nano - self.settled_nano - self.reserved_nano - self.unknown_nano
+
+
+class RefusedError(BudgetRefusedError):
+    """A cap leaves too little.
+
+    Attributes
+    ----------
+    cap
+        The cap that leaves least.
+    left_nano
+        What it leaves, nano-USD.
+    only_live
+        True when only other live reservations stand in the way: waiting for them may help.
+    """
+
+    def __init__(self, cap: Cap, *, needed_nano: int, left_nano: int, only_live: bool, resets_at: str | None) -> None:
+        when = f"; the cap rolls over at {resets_at}" if resets_at else ""
+        super().__init__(
+            f"refused by the {cap.scope} cap of {format_usd(cap.limit_nano)}: the call could cost up to "
+            f"{format_usd(needed_nano)}, and {format_usd(max(left_nano, 0))} is left{when}",
+            hint="Lower max_output_tokens, choose a cheaper arm, or raise the cap (`scrimp spend` shows all caps).",
+        )
+        self.cap = cap
+        self.needed_nano = needed_nano
+        self.left_nano = left_nano
+        self.only_live = only_live
+        self.resets_at = resets_at
+
+
+def check_zone(ledger: Ledger, profile: Profile) -> None:
+    """Refuse a profile whose days are not the ledger's.
+
+    Raises
+    ------
+    ConfigError
+        If the profile names a time zone other than the one fixed when the ledger was made.
+    """
+    zone = profile.caps.timezone
+    if zone not in ("local", ledger.zone_name):
+        raise ConfigError(
+            f"profile {profile.name}: caps.timezone is {zone!r}, but the ledger's is fixed as {ledger.zone_name!r}",
+            hint=f'Write timezone = "{ledger.zone_name}" or "local": a window that could move could be spent twice.',
+        )
+
+
+def applicable_caps(
+    ledger: Ledger, profile: Profile, arm: str | None, *, now: float, run_id: str | None = None
+) -> tuple[Cap, ...]:
+    """List every cap that applies to a call of `arm` (all arms' own caps when None) at POSIX time `now`.
+
+    Raises
+    ------
+    ConfigError
+        If the profile's days are not the ledger's.
+    """
+    check_zone(ledger, profile)
+    day, month = ledger.windows(now)
+    caps: list[Cap] = []
+
+    def add(scope: str, usd: object, key: str | None) -> None:
+        if usd is not None:
+            caps.append(Cap(scope, nano_from_usd(usd), key))  # type: ignore[arg-type]  # a Decimal, by the schema
+
+    own = profile.caps
+    add("call", own.per_call_usd, None)
+    if run_id is not None:
+        add("run", own.per_run_usd, f"run:{run_id}")
+    add("day", own.per_day_usd, f"day:{day}|p:{profile.name}")
+    add("month", own.per_month_usd, f"month:{month}|p:{profile.name}")
+    for each in profile.arms:
+        if each.cap is not None and arm in (None, each.name):
+            where = f"|p:{profile.name}|a:{each.name}"
+            add(f"arm:{each.name}:call", each.cap.per_call_usd, None)
+            add(f"arm:{each.name}:day", each.cap.per_day_usd, f"day:{day}{where}")
+            add(f"arm:{each.name}:month", each.cap.per_month_usd, f"month:{month}{where}")
+    return (*caps, *shared_at(ledger, day, month))
+
+
+def shared_at(ledger: Ledger, day: str, month: str) -> list[Cap]:
+    """Return the caps over all profiles together, on a day (YYYY-MM-DD) and its month (YYYY-MM)."""
+    return [
+        Cap(scope, limit, f"day:{day}" if scope.endswith(":day") else f"month:{month}")
+        for scope, limit in shared_caps(ledger).items()
+    ]
+
+
+def shared_caps(ledger: Ledger) -> dict[str, int]:
+    """Return the caps over all profiles together: nano-USD by scope."""
+    rows = ledger.rows("SELECT scope, limit_nano FROM shared_caps ORDER BY scope")
+    return {row["scope"]: int(row["limit_nano"]) for row in rows}
+
+
+def shared_caps_at(ledger: Ledger, *, now: float) -> list[Cap]:
+    """Return the caps over all profiles on the day and month of `now`."""
+    return shared_at(ledger, *ledger.windows(now))
+
+
+def set_shared_cap(ledger: Ledger, scope: str, limit_nano: int, *, now: float) -> None:
+    """Set a cap over all profiles together; it holds for the very next reservation of any process.
+
+    Raises
+    ------
+    UsageError
+        If there is no such scope, or the amount is out of range.
+    """
+    _check_scope(scope)
+    if not 0 <= limit_nano <= 10**18:
+        raise UsageError("a cap is an amount from $0 to $1,000,000,000")
+    with ledger.transaction() as conn:
+        conn.execute(
+            "INSERT INTO shared_caps (scope, limit_nano, set_at) VALUES (?, ?, ?) ON CONFLICT (scope) DO UPDATE SET "
+            "limit_nano = excluded.limit_nano, set_at = excluded.set_at",
+            (scope, limit_nano, instant(now)),
+        )
+
+
+def clear_shared_cap(ledger: Ledger, scope: str) -> bool:
+    """Lift a cap over all profiles; return False when there was none.
+
+    Raises
+    ------
+    UsageError
+        If there is no such scope.
+    """
+    _check_scope(scope)
+    with ledger.transaction() as conn:
+        return conn.execute("DELETE FROM shared_caps WHERE scope = ?", (scope,)).rowcount > 0
+
+
+def _check_scope(scope: str) -> None:
+    if scope not in SHARED_SCOPES:
+        raise UsageError(
+            f"no such cap: {scope!r}",
+            hint=f"Caps over all profiles are {' and '.join(SHARED_SCOPES)}; others stand in a profile's [caps].",
+        )
+
+
+def left_nano(ledger: Ledger, caps: Iterable[Cap]) -> int | None:
+    """Return the least that any of the caps leaves, nano-USD; None when nothing caps the call.
+
+    A look ahead, for choosing an arm; only `reserve` decides.
+    """
+    left = [cap.limit_nano - sum(balance(ledger, cap.key)) for cap in caps]
+    return min(left, default=None)
+
+
+def check_caps(ledger: Ledger, caps: Iterable[Cap], bound_nano: int, *, now: float) -> None:
+    """Refuse a call that a cap leaves too little for.
+
+    Outside a transaction this is a look ahead; `reserve` calls it inside its own. What is free is never refused, even
+    where a breach or a lowered cap left less than nothing.
+
+    Raises
+    ------
+    RefusedError
+        Naming, of the caps that leave too little, the one that rolls over last; among those, the one that leaves least.
+    """
+    if bound_nano == 0:
+        return
+    worst: tuple[int, Cap] | None = None
+    only_live = True
+    for cap in caps:
+        live, fixed = balance(ledger, cap.key)
+        left = cap.limit_nano - live - fixed
+        if left < bound_nano:
+            only_live = only_live and cap.limit_nano - fixed >= bound_nano
+            if worst is None or (_SOONEST_LAST[cap.window], left) < (_SOONEST_LAST[worst[1].window], worst[0]):
+                worst = (left, cap)
+    if worst is not None:
+        left, cap = worst
+        raise RefusedError(
+            cap,
+            needed_nano=bound_nano,
+            left_nano=left,
+            only_live=only_live,
+            resets_at=ledger.rolls_over_at(cap.window, now) if cap.window in ("day", "month") else None,
+        )
+
+
+def cap_states(ledger: Ledger, caps: Iterable[Cap], *, now: float) -> list[CapState]:
+    """Return what is charged to each cap's window now, apart by status, from the reservations themselves."""
+    states = []
+    for cap in caps:
+        settled = reserved = unknown = 0
+        if cap.key is not None:
+            where, parameters = _where(cap.key)
+            for row in ledger.rows(
+                f"SELECT status, sum(charged_nano) AS nano FROM reservations WHERE {where} GROUP BY status",  # noqa: S608 - built from constants
+                parameters,
+            ):
+                if row["status"] == "reserved":
+                    reserved += row["nano"]
+                elif row["status"] == "unknown":
+                    unknown += row["nano"]
+                else:
+                    settled += row["nano"]
+        resets = ledger.rolls_over_at(cap.window, now) if cap.window in ("day", "month") else None
+        states.append(CapState(cap, settled, reserved, unknown, resets))
+    return states
+
+
+def new_alerts(ledger: Ledger, caps: Iterable[Cap], *, now: float) -> list[str]:
+    """Return a line for each cap whose window has newly reached 50, 80 or 100%; each is returned once, ever."""
+    lines = []
+    for cap in caps:
+        if cap.key is None or cap.limit_nano <= 0 or cap.window not in ("day", "month"):
+            continue
+        used = sum(balance(ledger, cap.key))
+        percent = max((step for step in ALERT_PERCENTS if used * 100 >= step * cap.limit_nano), default=None)
+        if percent is None:
+            continue
+        name = f"{cap.key} {cap.scope} {cap.limit_nano}"
+        if ledger.rows("SELECT 1 FROM alerts WHERE key = ? AND percent >= ?", (name, percent)):
+            continue
+        with ledger.transaction() as conn:
+            fresh = conn.execute(
+                "INSERT OR IGNORE INTO alerts (key, percent, at) VALUES (?, ?, ?)", (name, percent, instant(now))
+            ).rowcount
+        if fresh:
+            lines.append(
+                f"{format_usd(used)} of the {cap.scope} cap of {format_usd(cap.limit_nano)} is used ({percent}% passed)"
+            )
+    return lines
+
+
+def window_keys(profile: str, arm: str, run_id: str | None, day: str, month: str) -> list[str]:
+    """List the windows that a call is charged to, whether or not a cap stands on them today."""
+    keys = []
+    for window in (f"day:{day}", f"month:{month}"):
+        keys += [window, f"{window}|p:{profile}", f"{window}|p:{profile}|a:{arm}"]
+    if run_id is not None:
+        keys.append(f"run:{run_id}")
+    return keys
+
+
+def _where(key: str) -> tuple[str, list[str]]:
+    """Turn a window's key into the condition on reservations that it stands for."""
+    columns = {"day": "day", "month": "month", "run": "run_id", "p": "profile", "a": "arm"}
+    parts = [part.partition(":") for part in key.split("|")]
+    return " AND ".join(f"{columns[kind]} = ?" for kind, _, _ in parts), [value for _, _, value in parts]
+
+
+def at_window(cap: Cap, day: str, month: str) -> Cap:
+    """Return a cap on the day and month given, whenever it was drawn up."""
+    if cap.key is None or cap.window == "run":
+        return cap
+    _, bar, rest = cap.key.partition("|")
+    return replace(cap, key=(f"day:{day}" if cap.window == "day" else f"month:{month}") + bar + rest)
+
+
+def balance(ledger: Ledger, key: str | None) -> tuple[int, int]:
+    """Return (live, fixed) nano-USD charged to a window."""
+    if key is None:
+        return 0, 0
+    rows = ledger.rows("SELECT live_nano, fixed_nano FROM balances WHERE key = ?", (key,))
+    return (int(rows[0]["live_nano"]), int(rows[0]["fixed_nano"])) if rows else (0, 0)

@@ -1,0 +1,431 @@
+"""Caps that hold: reserve an upper bound before a call, settle to the truth after it, in one transaction each.
+
+Every reservation is charged to the windows of its own instant: the day and the month, each for all profiles together,
+for its profile, and for its arm, and to its run. Running sums per window (`balances`) are changed in the transaction
+that changes the reservation, so a cap is checked by one look-up and at all times
+
+    settled + reserved + unknown <= cap
+
+unless a provider charges above its own enforced limit (a breach: charged in full, flagged, and the arm suspended), the
+user pays past the caps for one request by name, or lowers a cap below what is spent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from scrimp.profiles.errors import (
+    ArmUnavailableError,
+    LedgerError,
+    UsageError,
+)
+from scrimp.profiles.money import format_usd
+
+from .process import Process, is_alive, this_process
+from .store import instant
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Mapping
+
+    from scrimp.routing.prices.price import ArmPrice
+    from scrimp.routing.prices.table import PriceTable
+
+    from .store import Ledger
+from .caps import Cap, at_window, check_caps, shared_at, window_keys
+
+__all__ = [
+    "MAX_CALL_NANO",
+    "Charge",
+    "Reservation",
+    "SuspendedError",
+    "audit_balances",
+    "clear_suspension",
+    "price_id",
+    "reap",
+    "reconcile",
+    "reserve",
+    "settle",
+    "suspensions",
+]
+
+MAX_CALL_NANO: Final = 10**15
+"""A million USD. No call costs more, and sums of calls below it stay exact in SQLite's 64 bits."""
+
+Status = Literal["reserved", "settled", "unverified", "unknown", "released"]
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A call about to be made: who pays, and at most how much (nano-USD).
+
+    Attributes
+    ----------
+    run_id
+        What the per-run cap is about: a batch, or one request with its retries and fallbacks.
+    cap_override_nano
+        Pay up to this much in the whole run, whatever the caps say.
+    """
+
+    request_id: str
+    profile: str
+    arm: str
+    bound_nano: int
+    source: str = "ask"
+    run_id: str | None = None
+    tag: str | None = None
+    price_id: int | None = None
+    cap_override_nano: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A reservation that stands: its id in the ledger, its upper bound, and the arm it was taken for."""
+
+    id: int
+    bound_nano: int
+    profile: str
+    arm: str
+
+
+class SuspendedError(ArmUnavailableError):
+    """The arm once charged above its bound, and takes no calls until the user says so."""
+
+    def __init__(self, profile: str, arm: str, reason: str) -> None:
+        super().__init__(
+            f"arm {arm} of profile {profile} is suspended: {reason}",
+            hint=f"`scrimp models resume {arm} -p {profile}` lets it take calls again.",
+        )
+
+
+def price_id(ledger: Ledger, price: ArmPrice, *, model: str, table: PriceTable, now: float) -> int:
+    """Return the ledger's id of a model's price as it stands, storing it once per version of the table."""
+    text = price.to_json()
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    find = "SELECT id FROM prices WHERE sha256 = ? AND table_sha256 = ?"
+    rows = ledger.rows(find, (digest, table.sha256))
+    if not rows:
+        with ledger.transaction() as conn:
+            conn.execute(
+                "INSERT OR IGNORE INTO prices (sha256, model, table_version, table_sha256, json, first_seen_at) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (digest, model, price.source, table.sha256, text, instant(now)),
+            )
+        rows = ledger.rows(find, (digest, table.sha256))
+    return int(rows[0]["id"])
+
+
+def reserve(
+    ledger: Ledger,
+    charge: Charge,
+    caps: Iterable[Cap],
+    *,
+    now: float,
+    attempt: Mapping[str, object] | None = None,
+    request: Mapping[str, object] | None = None,
+) -> Reservation:
+    """Reserve the upper bound of a call against every cap that applies, in one transaction.
+
+    Parameters
+    ----------
+    charge
+        The call and its bound.
+    caps
+        What `applicable_caps` returned for it, however long ago: days and months are taken at `now`, and the caps
+        shared by all profiles are read anew. With `charge.cap_override_nano` the run is measured against that amount
+        and the request's own limits alone, and logged as such.
+    now
+        POSIX time; it says which day and month are charged.
+    attempt, request
+        Rows of the log to write in the same transaction, so that intent is on disk before a call leaves.
+
+    Raises
+    ------
+    RefusedError
+        If a cap leaves too little: nothing was written.
+    SuspendedError
+        If the arm is suspended: nothing was written.
+    LedgerError
+        If the ledger cannot be written.
+    """
+    if not 0 <= charge.bound_nano <= MAX_CALL_NANO:
+        raise LedgerError(
+            f"a call cannot be reserved at {format_usd(charge.bound_nano)}", hint="Check the arm's price."
+        )
+    me = this_process()
+    day, month = ledger.windows(now)
+    own = [at_window(cap, day, month) for cap in caps if not cap.scope.startswith("shared:")]
+    with ledger.transaction() as conn:
+        stopped = conn.execute(
+            "SELECT reason FROM suspensions WHERE profile = ? AND arm = ?", (charge.profile, charge.arm)
+        ).fetchone()
+        if stopped is not None:
+            raise SuspendedError(charge.profile, charge.arm, stopped[0])
+        if charge.cap_override_nano is None:
+            check_caps(ledger, (*own, *shared_at(ledger, day, month)), charge.bound_nano, now=now)
+        else:
+            key = None if charge.run_id is None else f"run:{charge.run_id}"
+            override = Cap("--cap-override:run" if key else "--cap-override:call", charge.cap_override_nano, key)
+            check_caps(ledger, (*(cap for cap in own if cap.own), override), charge.bound_nano, now=now)
+        _remember(conn, charge.profile, own)
+        reservation_id = ledger.insert(
+            "reservations",
+            {
+                "request_id": charge.request_id,
+                "run_id": charge.run_id,
+                "profile": charge.profile,
+                "arm": charge.arm,
+                "source": charge.source,
+                "tag": charge.tag,
+                "at": instant(now),
+                "day": day,
+                "month": month,
+                "status": "reserved",
+                "reserved_nano": charge.bound_nano,
+                "charged_nano": charge.bound_nano,
+                "price_id": charge.price_id,
+                "cap_override_nano": charge.cap_override_nano,
+                "pid": me.pid,
+                "process_started": me.started,
+                "boot_id": me.boot_id,
+            },
+        )
+        _move(conn, window_keys(charge.profile, charge.arm, charge.run_id, day, month), live=charge.bound_nano)
+        if request is not None:
+            ledger.insert("requests", dict(request))
+        if attempt is not None:
+            ledger.insert("attempts", {"id": reservation_id, **attempt})
+    return Reservation(reservation_id, charge.bound_nano, charge.profile, charge.arm)
+
+
+def settle(
+    ledger: Ledger,
+    reservation: Reservation,
+    *,
+    cost_nano: int | None,
+    now: float,
+    released: bool = False,
+    attempt: Mapping[str, object] | None = None,
+    request: tuple[str, Mapping[str, object]] | None = None,
+    note: str | None = None,
+) -> tuple[Status, bool]:
+    """Settle a reservation to what the call cost.
+
+    Parameters
+    ----------
+    cost_nano
+        The true cost, nano-USD; None when it is not known: then the whole reservation stays charged, `unverified`.
+    released
+        The call certainly cost nothing (it never arrived, or was refused): the reservation is given back.
+    attempt, request
+        Columns of the log to update in the same transaction.
+
+    Returns
+    -------
+    tuple[Status, bool]
+        The status it has now, and whether the cost was above the bound (a breach: the arm is suspended until the user
+        clears it). Only a live or `unknown` reservation is settled: one that was settled, or reconciled by hand, keeps
+        its status and its charge.
+    """
+    status: Status
+    with ledger.transaction() as conn:
+        row = _reservation(conn, reservation.id)
+        late = row["status"] not in ("reserved", "unknown")
+        if late:
+            status, breach = row["status"], bool(row["breach"])
+        elif released:
+            status, breach = "released", False
+            _recharge(conn, row, status, 0, at=instant(now), note=note)
+        elif cost_nano is None:
+            status, breach = "unverified", False
+            _recharge(conn, row, status, row["reserved_nano"], at=instant(now), note=note)
+        else:
+            cost_nano = min(cost_nano, MAX_CALL_NANO)
+            status, breach = "settled", cost_nano > row["reserved_nano"]
+            _recharge(conn, row, status, cost_nano, at=instant(now), breach=breach, note=note)
+            if breach:
+                _suspend(conn, row, cost_nano, now=now)
+        if attempt is not None:
+            told = {key: value for key, value in attempt.items() if not (late and key == "cost_nano")}
+            if told:
+                ledger.update("attempts", ("id", reservation.id), told)
+        if request is not None:
+            ledger.update("requests", ("id", request[0]), dict(request[1]))
+    return status, breach
+
+
+def reap(ledger: Ledger, *, now: float) -> int:
+    """Turn the reservations of dead processes into `unknown`: still charged in full. Return how many there were."""
+    rows = ledger.rows("SELECT id, pid, process_started, boot_id FROM reservations WHERE status = 'reserved'")
+    verdicts: dict[Process, bool] = {}
+    dead = []
+    for row in rows:
+        process = Process(row["pid"], row["process_started"], row["boot_id"])
+        if process not in verdicts:
+            verdicts[process] = is_alive(process)
+        if not verdicts[process]:
+            dead.append(row["id"])
+    if not dead:
+        return 0
+    n_reaped = 0
+    note = "the process that made this call died before it was settled"
+    with ledger.transaction() as conn:
+        for reservation_id in dead:
+            row = _reservation(conn, reservation_id)
+            if row["status"] != "reserved":
+                continue  # settled, or reaped by another process, since we looked
+            _recharge(conn, row, "unknown", row["reserved_nano"], at=instant(now), note=note)
+            conn.execute(
+                "UPDATE requests SET status = 'unknown', error = ? WHERE id = ? AND status = 'pending'",
+                (note, row["request_id"]),
+            )
+            n_reaped += 1
+    return n_reaped
+
+
+def reconcile(ledger: Ledger, reservation_id: int, cost_nano: int, *, now: float) -> dict[str, Any]:
+    """Set what a call truly cost, as the provider's bill says; return the reservation as it was.
+
+    An `unknown` or `unverified` call costs at most its reservation, or its arm is suspended. So is the arm of a call
+    that cost more than its provider had reported: what it reports cannot be relied on, and the caps may be passed.
+
+    Raises
+    ------
+    UsageError
+        If there is no such reservation, it is still in flight, or the amount is out of range.
+    """
+    if not 0 <= cost_nano <= MAX_CALL_NANO:
+        raise UsageError("a call costs from $0 to $1,000,000")
+    with ledger.transaction() as conn:
+        try:
+            row = _reservation(conn, reservation_id)
+        except LedgerError:
+            raise UsageError(
+                f"no call {reservation_id} in the ledger", hint="`scrimp spend --open` lists what can be reconciled."
+            ) from None
+        if row["status"] == "reserved":
+            raise UsageError(
+                f"call {reservation_id} is still in flight", hint="Wait for it to end, or end its process first."
+            )
+        held = row["charged_nano"] if row["status"] in ("settled", "released") else row["reserved_nano"]
+        breach = cost_nano > held or cost_nano > row["reserved_nano"]
+        note = f"reconciled by hand (was {row['status']}, {format_usd(row['charged_nano'])})"
+        _recharge(conn, row, "settled", cost_nano, at=instant(now), breach=breach, note=note)
+        if breach:
+            _suspend(conn, row, cost_nano, now=now)
+        ledger.update("attempts", ("id", reservation_id), {"cost_nano": cost_nano})
+    return row
+
+
+def suspensions(ledger: Ledger, profile: str) -> dict[str, str]:
+    """Return the suspended arms of a profile, and why."""
+    rows = ledger.rows("SELECT arm, reason FROM suspensions WHERE profile = ?", (profile,))
+    return {row["arm"]: row["reason"] for row in rows}
+
+
+def clear_suspension(ledger: Ledger, profile: str, arm: str) -> bool:
+    """Let a suspended arm take calls again; return False when it was not suspended."""
+    with ledger.transaction() as conn:
+        return conn.execute("DELETE FROM suspensions WHERE profile = ? AND arm = ?", (profile, arm)).rowcount > 0
+
+
+def audit_balances(ledger: Ledger) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
+    """Return the windows whose running sums disagree with the reservations: (live, fixed) as kept, and as summed."""
+    summed: dict[str, tuple[int, int]] = {}
+    for row in ledger.rows("SELECT profile, arm, run_id, day, month, status, charged_nano FROM reservations"):
+        for key in window_keys(row["profile"], row["arm"], row["run_id"], row["day"], row["month"]):
+            live, fixed = summed.get(key, (0, 0))
+            nano = int(row["charged_nano"])
+            summed[key] = (live + nano, fixed) if row["status"] == "reserved" else (live, fixed + nano)
+    kept = {
+        row["key"]: (int(row["live_nano"]), int(row["fixed_nano"]))
+        for row in ledger.rows("SELECT key, live_nano, fixed_nano FROM balances")
+    }
+    nothing = (0, 0)
+    return {
+        key: (kept.get(key, nothing), summed.get(key, nothing))
+        for key in kept.keys() | summed.keys()
+        if kept.get(key, nothing) != summed.get(key, nothing)
+    }
+
+
+def _remember(conn: sqlite3.Connection, profile: str, caps: Iterable[Cap]) -> None:
+    """Keep the profile's own caps where `spend --short` finds them without reading a profile."""
+    limits = {cap.scope: cap.limit_nano for cap in caps if cap.scope in ("day", "month")}
+    for key, value in ((f"caps:{profile}", json.dumps(limits, sort_keys=True)), ("last_profile", profile)):
+        conn.execute(
+            "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value "
+            "WHERE value <> excluded.value",
+            (key, value),
+        )
+
+
+def _move(conn: sqlite3.Connection, keys: Iterable[str], *, live: int = 0, fixed: int = 0) -> None:
+    conn.executemany(
+        "INSERT INTO balances (key, live_nano, fixed_nano) VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
+        "live_nano = live_nano + excluded.live_nano, fixed_nano = fixed_nano + excluded.fixed_nano",
+        [(key, live, fixed) for key in keys],
+    )
+
+
+_COLUMNS: Final = (
+    "id", "request_id", "status", "reserved_nano", "charged_nano", "profile", "arm", "run_id", "day", "month", "breach",
+)  # fmt: skip
+
+
+def _reservation(conn: sqlite3.Connection, reservation_id: int) -> dict[str, Any]:
+    """Return a reservation as it stands inside the caller's transaction.
+
+    Raises
+    ------
+    LedgerError
+        If there is none.
+    """
+    row = conn.execute(
+        f"SELECT {', '.join(_COLUMNS)} FROM reservations WHERE id = ?",  # noqa: S608 - constants
+        (reservation_id,),
+    ).fetchone()
+    if row is None:
+        raise LedgerError(f"reservation {reservation_id} is not in the ledger", hint="Run `scrimp doctor`.")
+    return dict(zip(_COLUMNS, row, strict=True))
+
+
+def _recharge(
+    conn: sqlite3.Connection,
+    row: Mapping[str, Any],
+    status: Status,
+    charged: int,
+    *,
+    at: str,
+    breach: bool = False,
+    note: str | None = None,
+) -> None:
+    """Change what a reservation is charged, in its own windows, inside the caller's transaction."""
+    was = int(row["charged_nano"])
+    live, fixed = (-was, charged) if row["status"] == "reserved" else (0, charged - was)
+    _move(
+        conn, window_keys(row["profile"], row["arm"], row["run_id"], row["day"], row["month"]), live=live, fixed=fixed
+    )
+    conn.execute(
+        "UPDATE reservations SET status = ?, charged_nano = ?, breach = ?, settled_at = ?, note = coalesce(?, note) "
+        "WHERE id = ?",
+        (status, charged, int(breach), at, note, row["id"]),
+    )
+
+
+def _suspend(conn: sqlite3.Connection, row: Mapping[str, Any], cost_nano: int, *, now: float) -> None:
+    """Stop an arm that charged more than was held for a call."""
+    conn.execute(
+        "INSERT OR IGNORE INTO suspensions (profile, arm, at, reason) VALUES (?, ?, ?, ?)",
+        (
+            row["profile"],
+            row["arm"],
+            instant(now),
+            f"call {row['id']} cost {format_usd(cost_nano)}, above its bound of {format_usd(row['reserved_nano'])}"
+            if cost_nano > row["reserved_nano"]
+            else f"call {row['id']} cost {format_usd(cost_nano)}, and {format_usd(row['charged_nano'])} was reported",
+        ),
+    )

@@ -1,0 +1,150 @@
+"""What the log knows of checks: their verdicts as labels, and their power where the answer's worth became known."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from scrimp.routing.ledger.labels import TRUTH, add_label
+
+from .power import PRIORS, SPREAD, Observation, fit_spread, learn_power
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from scrimp.routing.checks.base import Check, Verdict
+    from scrimp.routing.ledger.store import Ledger
+
+    from .power import Power
+
+__all__ = ["label_weight", "learned_powers", "learned_spread", "observations", "write_labels"]
+
+_RECENT: Final = 1_000
+"""How many of the latest labelled answers are looked at: a check's power changes with what it is used for."""
+
+
+def label_weight(kind: str, *, passed: bool) -> float:
+    """Return how much a verdict says about an answer being right, in [0, 1]: the weight of its label.
+
+    A pass weighs 1 - P(pass | wrong), a fail P(pass | right), as supposed of the kind of check.
+    """
+    right_pass, right_fail, wrong_pass, wrong_fail = PRIORS.get(kind, (8, 2, 5, 5))
+    if passed:
+        return round(wrong_fail / (wrong_pass + wrong_fail), 3)
+    return round(right_pass / (right_pass + right_fail), 3)
+
+
+def write_labels(
+    ledger: Ledger,
+    request_id: str,
+    arm: str,
+    verdicts: Iterable[Verdict],
+    kinds: Mapping[str, str],
+    *,
+    at: str,
+    keep_evidence: bool = True,
+) -> None:
+    """Write each verdict as a label of the source `check`: reward 1 for a pass, 0 for a fail; abstentions are none.
+
+    The last label of a source is the one that counts, so fails are written after passes.
+    """
+    told = [verdict for verdict in verdicts if verdict.outcome != "abstain"]
+    with ledger.transaction():
+        for verdict in sorted(
+            told, key=lambda each: (each.failed, label_weight(kinds.get(each.check, ""), passed=not each.failed))
+        ):
+            add_label(
+                ledger,
+                request_id=request_id,
+                arm=arm,
+                reward=0.0 if verdict.failed else 1.0,
+                source="check",
+                weight=label_weight(kinds.get(verdict.check, ""), passed=not verdict.failed),
+                note=_note(verdict) if keep_evidence else verdict.check,
+                at=at,
+            )
+
+
+def _note(verdict: Verdict) -> str:
+    """Return what a label says of its verdict: the check, and the evidence where that does not name it already."""
+    if verdict.check in verdict.evidence or not verdict.evidence:
+        return verdict.evidence or verdict.check
+    return f"{verdict.check}: {verdict.evidence}"
+
+
+def _ease(decision: str | None) -> float | None:
+    """Return the mean logit of the arms' predicted quality, of a logged decision."""
+    try:
+        arms = json.loads(decision or "")["arms"]
+        qualities = [min(0.9999, max(0.0001, float(arm["quality"]))) for arm in arms]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return math.fsum(math.log(q / (1.0 - q)) for q in qualities) / len(qualities) if qualities else None
+
+
+def _labelled(ledger: Ledger, columns: str, joins: str, where: str, limit: int) -> list[dict[str, Any]]:
+    """Return the latest labels that say how good an answer was, newest first: of an answer's the newest counts."""
+    marks = ", ".join("?" * len(TRUTH))
+    newest = (
+        "SELECT max(o.id) FROM labels o WHERE o.request_id = l.request_id AND o.arm = l.arm "  # noqa: S608 - constants
+        f"AND o.source IN ({marks})"
+    )
+    return ledger.rows(
+        f"SELECT l.request_id, l.arm, l.reward, l.weight, q.decision, {columns} FROM labels l "  # noqa: S608 - constants
+        f"JOIN requests q ON q.id = l.request_id {joins} WHERE l.source IN ({marks}) AND l.id = ({newest}) AND {where} "
+        f"ORDER BY l.id DESC LIMIT {limit}",
+        (*TRUTH, *TRUTH),
+    )
+
+
+def observations(ledger: Ledger) -> dict[str, list[Observation]]:
+    """Return, for each check of the log, its verdicts on answers whose worth became known otherwise."""
+    found: dict[str, list[Observation]] = {}
+    rows = _labelled(
+        ledger,
+        "s.verdicts",
+        "JOIN steps s ON s.request_id = l.request_id AND s.arm = l.arm AND s.kind = 'ask'",
+        # Of several answers of one arm, the label is about the one that was given.
+        "s.verdicts <> '[]' AND (s.taken = 1 OR NOT EXISTS (SELECT 1 FROM steps t WHERE t.request_id = s.request_id "
+        "AND t.arm = s.arm AND t.kind = 'ask' AND t.id <> s.id AND (t.taken = 1 OR t.id > s.id)))",
+        _RECENT,
+    )
+    for row in rows:
+        ease = _ease(row["decision"])
+        for verdict in json.loads(row["verdicts"] or "[]"):
+            if verdict["outcome"] != "abstain":
+                found.setdefault(verdict["check"], []).append(
+                    Observation(
+                        verdict["outcome"] == "pass",
+                        float(row["reward"]),
+                        1.0 if ease is None else ease,
+                        float(row["weight"] or 1.0),
+                    )
+                )
+    return found
+
+
+def learned_powers(ledger: Ledger, checks: Sequence[Check]) -> dict[str, Power]:
+    """Return the power of each check by name: its kind's prior and what the log adds."""
+    seen = observations(ledger) if checks else {}
+    return {check.name: learn_power(check.kind, seen.get(check.name, ())) for check in checks}
+
+
+def learned_spread(ledger: Ledger) -> float:
+    """Return how much hidden difficulty moves all arms alike, from prompts on which several answers were labelled."""
+    by_request: dict[str, dict[str, tuple[float, float]]] = {}
+    marks = ", ".join(f"'{source}'" for source in TRUTH)
+    several = (
+        f"l.request_id IN (SELECT m.request_id FROM labels m WHERE m.source IN ({marks}) "  # noqa: S608 - constants
+        "GROUP BY m.request_id HAVING count(DISTINCT m.arm) > 1)"
+    )
+    for row in _labelled(ledger, "NULL AS verdicts", "", several, _RECENT):
+        try:
+            arms = json.loads(row["decision"] or "")["arms"]
+            quality = next(float(arm["quality"]) for arm in arms if arm["name"] == row["arm"])
+        except (ValueError, KeyError, TypeError, StopIteration):
+            continue
+        by_request.setdefault(row["request_id"], {})[row["arm"]] = (quality, float(row["reward"]))
+    known = [arms for arms in by_request.values() if len(arms) > 1]
+    return fit_spread(known) if len(known) >= 10 else SPREAD

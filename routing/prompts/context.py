@@ -1,0 +1,104 @@
+"""The context of a prompt: what the router sees of it, an embedding and a few cheap surface features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+from .surface import surface_features
+
+__all__ = ["Context", "TextEmbedder", "approx_tokens", "contexts", "stack"]
+
+
+class TextEmbedder(Protocol):
+    """What the router needs of an embedder; `scrimp.routing.prompts.embedding.Embedder` is one."""
+
+    @property
+    def id(self) -> str:
+        """Name model, weights and truncation: vectors of different ids are not comparable."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return `(n_texts, dim) float32`, rows of unit length."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known of one prompt before any model has seen it.
+
+    Attributes
+    ----------
+    embedding
+        `(dim,) float32`, unit length.
+    surface
+        `(n_features,) float64`, in the order of `FEATURE_NAMES`.
+    n_chars, n_bytes
+        Length of the whole prompt, in characters and in UTF-8 bytes.
+    input_tokens
+        Tokens of the prompt, as counted by the caller's counter, or estimated.
+    """
+
+    embedding: NDArray[np.float32]
+    surface: NDArray[np.float64]
+    n_chars: int
+    n_bytes: int
+    input_tokens: int
+
+
+def approx_tokens(text: str) -> int:
+    """Estimate a prompt's tokens from its length: four ASCII characters a token, one token for any other character.
+
+    Examples
+    --------
+    >>> approx_tokens("twelve chars"), approx_tokens("日本語"), approx_tokens("")
+    (3, 3, 0)
+    """
+    if text.isascii():
+        return -(-len(text) // 4)
+    n_ascii = len(text.encode("ascii", "ignore"))
+    return -(-n_ascii // 4) + len(text) - n_ascii
+
+
+def contexts(
+    texts: Sequence[str],
+    embedder: TextEmbedder,
+    *,
+    count_tokens: Callable[[str], int] = approx_tokens,
+) -> list[Context]:
+    """Return the context of each prompt, embedding them in one go.
+
+    Parameters
+    ----------
+    texts
+        The prompts.
+    embedder
+        Turns texts into unit vectors.
+    count_tokens
+        Tokens of one text; an estimate from its length unless given.
+    """
+    if not texts:
+        return []
+    embeddings = embedder.embed(texts)
+    return [
+        Context(
+            embedding=embedding,
+            surface=surface_features(text),
+            n_chars=len(text),
+            n_bytes=len(text.encode("utf-8", "surrogatepass")),
+            input_tokens=count_tokens(text),
+        )
+        for text, embedding in zip(texts, embeddings, strict=True)
+    ]
+
+
+def stack(items: Sequence[Context]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return `(n, dim) float32` embeddings and `(n, n_features) float64` surface features of one or more contexts."""
+    import numpy as np
+
+    return np.stack([item.embedding for item in items]), np.stack([item.surface for item in items])

@@ -1,0 +1,148 @@
+"""What is wrong, or soon will be, with a profile that loads: models going away, prices and keys that are missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Final, Literal
+
+from scrimp.profiles.keys import key_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scrimp.profiles.keys import Keys
+    from scrimp.profiles.load import Loaded
+    from scrimp.profiles.schema import Arm
+    from scrimp.routing.prices.table import PriceTable
+
+__all__ = ["Finding", "Level", "check_profile"]
+
+Level = Literal["error", "warning", "note"]
+
+_SOON: Final = timedelta(days=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One remark about a profile.
+
+    Parameters
+    ----------
+    level
+        "error": an arm cannot be used; "warning": it will stop being usable, or is not safe; "note": good to know.
+    where
+        The part of the profile, such as `arm "small"`.
+    message
+        What is the matter.
+    fix
+        What to do about it; None when there is nothing to do.
+    """
+
+    level: Level
+    where: str
+    message: str
+    fix: str | None = None
+
+
+def check_profile(loaded: Loaded, table: PriceTable, keys: Keys, *, today: date) -> tuple[Finding, ...]:
+    """Return what stands in the way of each arm, and what will.
+
+    Parameters
+    ----------
+    loaded
+        The profile.
+    table
+        The price table.
+    keys
+        The keys that are set and stored; no key command is run.
+    today
+        Today's date.
+    """
+    findings = [finding for arm in loaded.profile.arms for finding in _check_arm(arm, table, keys, today)]
+    if loaded.profile.policy.wtp == 0:
+        findings.append(Finding("note", "policy", "wtp_usd is 0: the cheapest arm is always taken"))
+    if all(value is None for value in _caps(loaded)) and any(_may_cost(arm, table) for arm in loaded.profile.arms):
+        findings.append(
+            Finding("warning", "caps", "no cap is set: nothing limits what this profile spends", "set caps.per_day_usd")
+        )
+    default = loaded.profile.default
+    if any(finding.level == "error" and finding.where == _where(default) for finding in findings):
+        findings.append(
+            Finding(
+                "error",
+                "default_arm",
+                f"{default.name!r}, the arm taken when the router should not be trusted, cannot be used",
+                "make another arm the default, or mend this one",
+            )
+        )
+    return tuple(findings)
+
+
+def _check_arm(arm: Arm, table: PriceTable, keys: Keys, today: date) -> Iterator[Finding]:
+    where = _where(arm)
+    info = table.model_info(arm)
+    instead = f"its likely successor is {info.successor}" if info.successor else "`scrimp models` lists what is known"
+    if table.price(arm) is None:
+        if info.known:
+            message = f"{arm.model} has no price in the table of {table.source}: it is never sent"
+        else:
+            message = f"{arm.model} is not in the price table of {table.source}, so it has no price: it is never sent"
+        fix = f"state a price (0 is allowed) if the name is right; {instead}"
+        yield Finding("error", where, message, fix)
+    if info.deprecation_date is not None:
+        yield from _check_date(arm, info.deprecation_date, instead, today)
+    if keys.status(arm) == "missing":
+        names = key_names(arm)
+        yield Finding("error", where, f"no key: {' or '.join(names)} is not set", f"scrimp keys set {names[0]}")
+    if arm.api_base is not None and arm.api_base.startswith("http://") and keys.status(arm) != "not needed":
+        host = arm.api_base.removeprefix("http://").partition("/")[0]
+        if not _loopback(host):
+            yield Finding("warning", where, f"its key and prompts go to {host} unencrypted", "use an https:// address")
+    if info.max_output_tokens is not None and (arm.max_output_tokens or 0) > info.max_output_tokens:
+        yield Finding(
+            "warning",
+            where,
+            f"max_output_tokens is {arm.max_output_tokens}, but {arm.model} produces {info.max_output_tokens} at most",
+            f"lower it to {info.max_output_tokens}: more than that is reserved for nothing",
+        )
+    if arm.tier is None and not info.known:
+        yield Finding("note", where, "it has no tier: its quality is guessed from its price", 'set tier = "small"')
+
+
+def _check_date(arm: Arm, deprecated: str, instead: str, today: date) -> Iterator[Finding]:
+    try:
+        end = date.fromisoformat(deprecated)
+    except ValueError:
+        return
+    if end <= today:
+        yield Finding("error", _where(arm), f"{arm.model} was withdrawn on {end}", instead)
+    elif end <= today + _SOON:
+        yield Finding("warning", _where(arm), f"{arm.model} will be withdrawn on {end}", instead)
+    else:
+        yield Finding("note", _where(arm), f"{arm.model} is to be withdrawn on {end}", instead)
+
+
+def _where(arm: Arm) -> str:
+    return f'arm "{arm.name}"'
+
+
+def _caps(loaded: Loaded) -> tuple[object, ...]:
+    caps = loaded.profile.caps
+    return (caps.per_call_usd, caps.per_run_usd, caps.per_day_usd, caps.per_month_usd)
+
+
+def _may_cost(arm: Arm, table: PriceTable) -> bool:
+    price = table.price(arm)
+    return price is not None and not price.free
+
+
+def _loopback(host: str) -> bool:
+    """Return whether a host, with or without its port, is this machine."""
+    from ipaddress import ip_address
+
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    try:
+        return name == "localhost" or ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False

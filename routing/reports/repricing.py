@@ -1,0 +1,147 @@
+"""New prices held against old ones: which of a profile's arms they change, and which logged choices they would flip."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from scrimp.routing.deciding.policy import choose
+from scrimp.routing.deciding.trace import Decision
+from scrimp.routing.prices.price import ArmPrice
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scrimp.profiles.schema import Profile
+    from scrimp.routing.ledger.store import Ledger
+    from scrimp.routing.prices.table import PriceTable
+
+__all__ = ["Change", "Flip", "changes", "flips", "logged_prices"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An arm's price before and now; None where there was, or is, none."""
+
+    arm: str
+    model: str
+    before: ArmPrice | None
+    after: ArmPrice | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything but the name of the table differs."""
+        return _rates(self.before) != _rates(self.after)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data, USD per million tokens."""
+        return {
+            "arm": self.arm,
+            "model": self.model,
+            "changed": self.changed,
+            "before": _price_dict(self.before),
+            "after": _price_dict(self.after),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A logged choice that would fall on another arm at the new prices (nano-USD, predicted)."""
+
+    id: str
+    at: str
+    was: str
+    now: str | None
+    was_cost_nano: int | None
+    now_cost_nano: int | None
+
+
+def _rates(price: ArmPrice | None) -> ArmPrice | None:
+    return None if price is None else replace(price, source="")
+
+
+def _price_dict(price: ArmPrice | None) -> dict[str, Any] | None:
+    if price is None:
+        return None
+    return {
+        "input_usd_per_mtok": price.input_usd_per_mtok,
+        "output_usd_per_mtok": price.output_usd_per_mtok,
+        "cache_read_usd_per_mtok": None if price.cache_read is None else float(price.cache_read / 1000),
+        "cache_write_usd_per_mtok": None if price.cache_write is None else float(price.cache_write / 1000),
+        "source": price.source,
+    }
+
+
+def logged_prices(ledger: Ledger, profile: str) -> dict[str, ArmPrice]:
+    """Return the price that each arm of a profile was last charged at."""
+    rows = ledger.rows(
+        "SELECT r.arm, p.json FROM reservations r JOIN prices p ON p.id = r.price_id WHERE r.id IN "
+        "(SELECT max(id) FROM reservations WHERE profile = ? AND price_id IS NOT NULL GROUP BY arm)",
+        (profile,),
+    )
+    return {row["arm"]: ArmPrice.from_json(row["json"]) for row in rows}
+
+
+def changes(profile: Profile, before: Mapping[str, ArmPrice | None], table: PriceTable) -> list[Change]:
+    """Return every arm's price before and in `table`; an arm that `before` does not name is left out."""
+    return [
+        Change(arm.name, arm.model, before[arm.name], table.price(arm)) for arm in profile.arms if arm.name in before
+    ]
+
+
+def flips(ledger: Ledger, profile: Profile, table: PriceTable, *, since: str) -> tuple[list[Flip], int]:
+    """Decide logged prompts again at the prices of `table`; return the choices that change, and how many were decided.
+
+    All else stays as it was: qualities, tokens, what an answer was worth, which arms were feasible. Exploration is
+    left out: the best arm then is held against the best arm now. Choices by name (`-m`) were no choices.
+
+    Parameters
+    ----------
+    since
+        An instant, as the ledger spells them.
+    """
+    arms = {arm.name: arm for arm in profile.arms}
+    rows = ledger.rows(
+        "SELECT id, created_at, decision FROM requests WHERE profile = ? AND created_at >= ? AND decision IS NOT NULL "
+        "ORDER BY created_at, n",
+        (profile.name, since),
+    )
+    found, n_decided = [], 0
+    for row in rows:
+        decision = Decision.from_dict(json.loads(row["decision"]))
+        choice = decision.choice
+        if choice.greedy is None or choice.propensity_note == "asked for by name":
+            continue
+        n_decided += 1
+        options = []
+        for weighed in choice.weighed:
+            option = weighed.option
+            arm = arms.get(option.arm)
+            if arm is not None and arm.model == option.model:
+                price = table.price(arm)
+                cost = None if price is None else price.expected_nano(option.input_tokens, option.output_tokens_p50)
+                option = replace(option, cost_nano=cost)
+            options.append(option)
+        again = choose(
+            options,
+            wtp_usd=decision.wtp_usd,
+            min_quality=decision.min_quality,
+            default_arm=profile.default_arm,
+            guard=choice.guard,
+            rng=random.Random(0),  # noqa: S311 - nothing is drawn: exploration is off
+        )
+        if again.greedy != choice.greedy:
+            costs = {option.arm: option.cost_nano for option in options}
+            found.append(
+                Flip(
+                    row["id"],
+                    row["created_at"],
+                    choice.greedy,
+                    again.greedy,
+                    costs.get(choice.greedy),
+                    None if again.greedy is None else costs.get(again.greedy),
+                )
+            )
+    return found, n_decided

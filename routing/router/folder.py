@@ -1,0 +1,217 @@
+"""Router versions on disk: a folder with card.json and router.npz; checked before anything of it is used."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from scrimp.profiles.errors import DataError
+from scrimp.routing.prompts.surface import FEATURE_NAMES, FEATURE_SET
+
+from .learned import ArmLayer, LearnedRouter, Weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["CARD", "SCHEMA_VERSION", "WEIGHTS", "read_router", "write_router"]
+
+SCHEMA_VERSION: Final = 1
+CARD: Final = "card.json"
+WEIGHTS: Final = "router.npz"
+_MAX_BYTES: Final = 64_000_000
+_PICKLES: Final = (".pkl", ".pickle", ".joblib", ".pt", ".bin")
+_ARRAYS: Final = tuple(Weights.__annotations__)
+_STORED: Final = {"landmarks": np.float16, "seen": np.uint32}
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def write_router(router: LearnedRouter, folder: Path) -> None:
+    """Write a router version: weights first, then the card that vouches for them with their checksum.
+
+    Coefficients are rounded to six decimals, so that the last bits of another processor's arithmetic do not show.
+    """
+    arrays: dict[str, Any] = {}
+    for name in _ARRAYS:
+        value = getattr(router.weights, name)
+        if name in _STORED:
+            arrays[name] = value.astype(_STORED[name])
+        else:
+            arrays[name] = np.round(value, 6).astype(np.float32) + np.float32(0.0)  # no negative zeros
+    for k, key in enumerate(sorted(router.layers)):
+        arrays[f"layer_{k}"] = np.round(router.layers[key].weights, 6).astype(np.float32)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    content = buffer.getvalue()
+    card = {
+        **router.card,
+        "schema_version": SCHEMA_VERSION,
+        "version": router.version,
+        "embedder_id": router.embedder_id,
+        "feature_set": FEATURE_SET,
+        "weights_sha256": hashlib.sha256(content).hexdigest(),
+        "models": list(router.models),
+        "prior": dict(router.prior),
+        "layers": {
+            key: {
+                "array": f"layer_{k}",
+                "n_outcomes": layer.n_outcomes,
+                "shift_sd": layer.shift_sd,
+                "calibrated": layer.calibrated,
+                "whole": layer.whole,
+                "token_shift": layer.token_shift,
+                "ability": layer.ability,
+                "version": layer.version,
+            }
+            for k, (key, layer) in enumerate(sorted(router.layers.items()))
+        },
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_atomically(folder / WEIGHTS, content)
+    text = json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    _write_atomically(folder / CARD, text.encode())
+
+
+def _refuse(folder: Path, why: str) -> DataError:
+    return DataError(f"router version {folder.name!r} refused: {why}", hint=f"it lies in {folder}")
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    try:
+        card = json.loads((folder / CARD).read_bytes())
+    except FileNotFoundError:
+        raise _refuse(folder, f"it has no {CARD}") from None
+    except (OSError, ValueError) as error:
+        raise _refuse(folder, f"its {CARD} cannot be read ({error})") from error
+    if not isinstance(card, dict):
+        raise _refuse(folder, f"its {CARD} is not an object")
+    schema = card.get("schema_version")
+    if not isinstance(schema, int):
+        raise _refuse(folder, "its card states no schema version")
+    if schema != SCHEMA_VERSION:
+        age = "a newer" if schema > SCHEMA_VERSION else "an older"
+        raise _refuse(folder, f"it is of {age} schema ({schema}; this version reads {SCHEMA_VERSION})")
+    if card.get("feature_set") != FEATURE_SET:
+        raise _refuse(folder, f"it was learnt on other features ({card.get('feature_set')}, not {FEATURE_SET})")
+    return card
+
+
+def _read_arrays(folder: Path, card: dict[str, Any]) -> dict[str, Any]:
+    path = folder / WEIGHTS
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise _refuse(folder, f"its {WEIGHTS} is larger than {_MAX_BYTES:,} bytes")
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise _refuse(folder, f"it has no {WEIGHTS}") from None
+    except OSError as error:
+        raise _refuse(folder, f"its {WEIGHTS} cannot be read ({error})") from error
+    if hashlib.sha256(content).hexdigest() != card.get("weights_sha256"):
+        raise _refuse(folder, f"its {WEIGHTS} is truncated or changed (the checksum differs)")
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise _refuse(folder, f"its {WEIGHTS} is not a plain array file ({error})") from error
+
+
+def _check_shapes(folder: Path, arrays: dict[str, Any], n_models: int) -> None:
+    missing = [name for name in _ARRAYS if name not in arrays]
+    if missing:
+        raise _refuse(folder, f"its {WEIGHTS} lacks {', '.join(missing)}")
+    dim, features = len(arrays["centre"]), len(FEATURE_NAMES)
+    p = dim + features + 1
+    wanted = {
+        "surface_mean": (features,), "surface_sd": (features,), "surface_low": (features,), "surface_high": (features,),
+        "ease": (p,), "spread": (p,), "tokens": (p,), "ability": (n_models,), "token_shift": (n_models,),
+        "head": (n_models, p),
+    }  # fmt: skip
+    for name, shape in wanted.items():
+        if arrays[name].shape != shape:
+            raise _refuse(folder, f"{name} is of shape {arrays[name].shape}, not {shape}")
+    if arrays["landmarks"].ndim != 2 or arrays["landmarks"].shape[1] != dim or not len(arrays["landmarks"]):
+        raise _refuse(folder, f"landmarks is of shape {arrays['landmarks'].shape}")
+    for name, value in arrays.items():
+        if value.dtype.kind not in "fu" or (name != "token_shift" and not np.isfinite(value).all()):
+            raise _refuse(folder, f"{name} holds values that are not finite numbers")
+
+
+def read_router(folder: Path, *, embedder_id: str | None = None) -> LearnedRouter:
+    """Read a router version.
+
+    Parameters
+    ----------
+    folder
+        Holds card.json and router.npz, and nothing that could be a pickle.
+    embedder_id
+        The embedder in use; None accepts any.
+
+    Raises
+    ------
+    DataError
+        Naming the version and why it is refused: missing or damaged files, a newer schema, other features, another
+        embedder, a pickle, arrays that do not fit.
+    """
+    try:
+        pickles = [entry.name for entry in folder.iterdir() if entry.suffix in _PICKLES]
+    except OSError:
+        raise _refuse(folder, "there is no such folder") from None
+    if pickles:
+        raise _refuse(folder, f"it holds {pickles[0]}: a pickle can run code and is never loaded")
+    card = _read_card(folder)
+    if embedder_id is not None and card.get("embedder_id") != embedder_id:
+        raise _refuse(folder, f"it was learnt with another embedder ({card.get('embedder_id')}, not {embedder_id})")
+    arrays = _read_arrays(folder, card)
+    try:
+        models = tuple(map(str, card["models"]))
+        prior = {str(key): float(value) for key, value in card["prior"].items()}
+        described = dict(card.get("layers", {}))
+        _check_shapes(folder, arrays, len(models))
+        layers = {
+            str(key): ArmLayer(
+                weights=arrays[entry["array"]].astype(np.float64),
+                n_outcomes=int(entry["n_outcomes"]),
+                shift_sd=float(entry["shift_sd"]),
+                calibrated=bool(entry["calibrated"]),
+                whole=bool(entry.get("whole", False)),
+                token_shift=None if entry.get("token_shift") is None else float(entry["token_shift"]),
+                ability=None if entry.get("ability") is None else float(entry["ability"]),
+                version=str(entry.get("version", "")),
+            )
+            for key, entry in described.items()
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _refuse(folder, f"its {CARD} lacks or garbles {error}") from error
+    if any(layer.weights.shape != arrays["ease"].shape for layer in layers.values()):
+        raise _refuse(folder, "a layer's shape does not fit")
+    single = ("centre", "landmarks")
+    weights = Weights(
+        **{
+            name: arrays[name].astype(
+                np.uint32 if name == "seen" else np.float32 if name in single else np.float64, copy=False
+            )
+            for name in _ARRAYS
+        }
+    )
+    return LearnedRouter(
+        version=str(card.get("version", folder.name)),
+        embedder_id=str(card["embedder_id"]),
+        weights=weights,
+        models=models,
+        prior=prior,
+        layers=layers,
+        card=card,
+    )
