@@ -37,8 +37,8 @@ import numpy as np
 from scrimp.profiles.errors import BudgetRefusedError
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.schema import Arm, Caps, Policy, Price, Profile
-from scrimp.routing.asking.asker import Asker
 from scrimp.routing.asking.request import Ask
+from scrimp.routing.asking.workspace import Workspace
 from scrimp.routing.deciding.decide import Decider, Wishes
 from scrimp.routing.ledger import caps as budget_caps
 from scrimp.routing.ledger import reservations
@@ -121,16 +121,13 @@ def make_profile(base_url: str, cap_nano: int) -> Profile:
 
 def ask_away(decider: Decider, path: Path, worker: int, calls: int, report: Path, seed: int) -> None:
     """Ask `calls` prompts, one after the other; write down what came of each."""
-    from scrimp.routing.calls.dispatch import attempt
-
     rng = random.Random(seed * 1000 + worker)
     with open_ledger(path) as ledger, report.open("w") as out:
-        asker = Asker(decider, ledger, attempt=attempt, key=lambda _arm: "k", rng=rng)
+        space = Workspace(decider, ledger, lambda _arm: "k", rng=rng)
         for n in range(calls):
             request = Ask(Prompt(f"worker {worker} call {n}: name some colours"), Wishes(arm="small"))
             try:
-                (context,) = decider.contexts([request.prompt.text])
-                answer = asker.run(request, asker.decide(request, context), context)
+                answer = space.answer(request)
                 what = {"ok": True, "cost_nano": answer.cost_nano}
             except BudgetRefusedError as error:
                 what = {"ok": False, "refused": error.message}

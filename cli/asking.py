@@ -15,17 +15,14 @@ from . import session
 from .explain import basis_reasons, decision_blocks, decision_line, steps_table
 from .result import Result, emit, say, write_out
 from .stdin import read_stdin
+from .ways import make_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scrimp.profiles.load import Loaded
-    from scrimp.profiles.schema import Profile
-    from scrimp.routing.asking.cascading import Cascader, Checked
-    from scrimp.routing.asking.request import Answer, Ask
-    from scrimp.routing.checks.base import Check
+    from scrimp.routing.asking.request import Answer, Ask, Checked, Way
     from scrimp.routing.ledger.store import Ledger
-    from scrimp.routing.plans.plan import Plan
     from scrimp.routing.prompts.prompt import Prompt
 
 __all__ = ["AskFlags", "answer_request", "run_ask"]
@@ -100,7 +97,15 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         loaded,
         ledger,
         request,
-        way=_way(flags, loaded.profile, prompt),
+        way=make_way(
+            loaded.profile,
+            schema=prompt.schema,
+            checks=flags.checks,
+            cascade=flags.cascade,
+            plan=flags.plan,
+            repair=flags.repair,
+            arm=flags.arm,
+        ),
         explain=explain,
         as_json=as_json,
         stream=stream,
@@ -108,33 +113,6 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         quiet=flags.quiet,
         seed=flags.seed,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """What is done with answers: the checks they must pass, and whether a plan may escalate."""
-
-    checks: tuple[Check, ...] = ()
-    cascade: bool = False
-    plan: str | None = None
-    repair: bool = False
-
-
-def _way(flags: AskFlags, profile: Profile, prompt: Prompt) -> Way:
-    """Make the checks that flags and schema ask for."""
-    checks: list[Check] = []
-    if prompt.schema is not None:
-        from scrimp.routing.checks.text import SchemaCheck
-
-        checks.append(SchemaCheck(prompt.schema))
-    if flags.checks:
-        from scrimp.routing.checks.names import make_check
-
-        checks += [make_check(text, profile.checks, calls=True) for text in dict.fromkeys(flags.checks)]
-    cascade = flags.cascade or (profile.policy.mode == "cascade" and flags.arm is None)
-    if flags.repair and not (cascade or flags.plan):
-        raise UsageError("--repair is about escalation", hint="Add --cascade, or a --plan.")
-    return Way(tuple(checks), cascade, flags.plan, flags.repair)
 
 
 def answer_request(
@@ -151,78 +129,40 @@ def answer_request(
     seed: int | None = None,
 ) -> int:
     """Decide, dispatch, check, print; return the exit code."""
-    import time
-
-    from scrimp.routing.asking.asker import Asker
-    from scrimp.routing.ledger.caps import check_zone
-    from scrimp.routing.ledger.reservations import reap
-
-    if not dry_run:
-        _warm()
-    check_zone(ledger, loaded.profile)
-    reap(ledger, now=time.time())
-    asker = Asker(
-        session.make_decider(loaded.profile),
-        ledger,
-        attempt=_attempt,
-        key=(lambda _arm: None) if dry_run else session.find_key,
-        say=say,
-        rng=session.make_rng(seed),
-    )
-    (context,) = asker.decider.contexts([request.prompt.text])
-    way = _schema_way(request) if way is None else way
-    checked: Checked | None = None
-    cascader: Cascader | None = None
-    plan: Plan | None = None
-    if way.checks or way.cascade or way.plan:
-        from scrimp.routing.asking import cascading
-
-        cascader = cascading.Cascader(asker, way.checks, embed=asker.decider.embedder.embed)
-        decision, plan = cascader.decide(request, context, cascade=way.cascade, spelled=way.plan, repair=way.repair)
-    else:
-        decision = asker.decide(request, context)
+    space = session.workspace(loaded, ledger, seed=seed, calls=not dry_run)
+    space.look_after()
+    (context,) = space.decider.contexts([request.prompt.text])
+    way = make_way(loaded.profile, schema=request.prompt.schema, arm=request.wishes.arm) if way is None else way
+    decision, plan = space.choose(request, context, way)
     if explain:
-        rests_on = (f"{name} is {why}" for name, why in basis_reasons(asker.decider).items())
+        rests_on = (f"{name} is {why}" for name, why in basis_reasons(space.decider).items())
         emit_stderr((*decision_blocks(decision), *rests_on))
     if dry_run:
         return emit(Result(data=decision.to_dict(), blocks=(decision_line(decision),)), as_json=as_json)
-    printer = _Printer() if stream and (plan is None or plan.single) else None
+    printer = _Printer() if stream and plan.single else None
     try:
-        if cascader is None or plan is None:
-            answer = asker.run(request, decision, context, on_text=printer.show if printer else None)
-        else:
-            checked = cascader.run(request, decision, context, plan, on_text=printer.show if printer else None)
-            answer = checked.answer
+        checked = space.run(request, decision, context, plan, way, on_text=printer.show if printer else None)
     finally:
         if printer:
             printer.end()
+    answer, told = checked.answer, bool(way.checks) or way.several
     if as_json:
-        emit(Result(data=(checked or answer).to_dict()), as_json=True)
+        emit(Result(data=(checked if told else answer).to_dict()), as_json=True)
     elif printer is None:
         write_out(_printable(answer.text))
     for note in answer.notes:
         say(note)
-    for verdict in () if checked is None else checked.verdicts:
+    for verdict in checked.verdicts:
         if verdict.outcome == "abstain":
             say(f"check {verdict.check} cannot tell: {verdict.evidence}")
-    if explain and checked is not None:
+    if explain and told:
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
         sys.stderr.write(_summary(answer, checked) + "\n")
-    _alert(ledger, loaded, asker)
-    _retire(ledger, loaded)
-    if checked is not None and checked.failed:
+    space.look_back()
+    if checked.failed:
         raise _check_failure(checked)
     return int(ExitCode.OK)
-
-
-def _schema_way(request: Ask) -> Way:
-    """Return what a request that comes without flags asks of its answer: its schema."""
-    if request.prompt.schema is None:
-        return Way()
-    from scrimp.routing.checks.text import SchemaCheck
-
-    return Way((SchemaCheck(request.prompt.schema),))
 
 
 def _check_failure(checked: Checked) -> CheckFailedError:
@@ -231,7 +171,7 @@ def _check_failure(checked: Checked) -> CheckFailedError:
     tried = "; ".join(
         f"{step.arm} {step.outcome} for {format_usd(round(step.charged_nano))}"
         for step in checked.steps
-        if step.kind == "ask"
+        if step.role == "ask"
     )
     return CheckFailedError(
         f"the answer failed {len(failed)} of {len(checked.verdicts)} checks: "
@@ -239,29 +179,6 @@ def _check_failure(checked: Checked) -> CheckFailedError:
         hint=f"Tried: {tried}; {format_usd(checked.answer.total_charged_nano)} in all. The answer is above, and in "
         "`scrimp log show last`.",
     )
-
-
-def _alert(ledger: Ledger, loaded: Loaded, asker: Any) -> None:
-    """Say once when a cap's window has reached 50, 80 or 100%."""
-    import time
-
-    from scrimp.routing.ledger.caps import applicable_caps, new_alerts
-
-    now = time.time()
-    for line in new_alerts(ledger, applicable_caps(ledger, loaded.profile, None, now=now), now=now):
-        asker.say(line)
-
-
-def _retire(ledger: Ledger, loaded: Loaded) -> None:
-    """Forget what is older than the profile keeps."""
-    import time
-
-    from scrimp.routing.ledger.forget import retire
-    from scrimp.routing.ledger.store import instant
-
-    days = loaded.profile.log.retention_days
-    if days is not None:
-        retire(ledger, profile=loaded.profile.name, before=instant(time.time() - days * 86_400))
 
 
 def emit_stderr(blocks: tuple[Any, ...]) -> None:
@@ -308,34 +225,23 @@ def _printable(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-def _warm() -> None:
-    """Import LiteLLM beside everything else that has to be done first."""
-    from scrimp.routing.calls.dispatch import warm
-
-    warm()
-
-
-def _attempt(call: Any, on_text: Callable[[str], None] | None) -> Any:
-    from scrimp.routing.calls.dispatch import attempt
-
-    return attempt(call, on_text)
-
-
-def _summary(answer: Answer, checked: Checked | None = None) -> str:
+def _summary(answer: Answer, checked: Checked) -> str:
     """Return the line of cost and choice that follows each answer."""
+    from scrimp.routing.strategies.protocol import Role
+
     taken = answer.decision.choice.option(answer.arm)
     cost = format_usd(answer.cost_nano)
     if answer.cost_nano is None:
         cost = f"unknown (charged {format_usd(answer.charged_nano)})"
     parts = [answer.arm, cost]
-    several = checked is not None and any(step.seq > 1 for step in checked.steps)
+    several = checked.plan.single is False or any(step.role is not Role.ASK for step in checked.steps)
     if answer.total_charged_nano != answer.charged_nano:
         parts.append(
             f"{format_usd(answer.total_charged_nano)} for all {answer.n_attempts} calls"
             if several
             else f"{format_usd(answer.total_charged_nano)} with failed attempts"
         )
-    if checked is not None and checked.verdicts:
+    if checked.verdicts:
         n_passed = sum(verdict.outcome == "pass" for verdict in checked.verdicts)
         parts.append(f"{n_passed} of {len(checked.verdicts)} checks passed")
     if answer.saved_nano is not None and answer.saved_against is not None:

@@ -40,6 +40,9 @@ class BatchFlags:
     template: str | None = None
     schema: str | None = None
     check: tuple[str, ...] = ()
+    cascade: bool = False
+    plan: str | None = None
+    repair: bool = False
     jobs: int | None = None
     max_errors: int | None = None
     cache: str | None = None

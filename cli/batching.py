@@ -20,16 +20,17 @@ from .batch_report import counted, estimate_blocks, forecast, missed_target, sum
 from .batch_runs import spool
 from .batch_work import BatchFlags, Work
 from .result import Result, emit, say
+from .ways import make_way
 
 if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
+    from scrimp.routing.asking.request import Way
     from scrimp.routing.batch.files.output import Journal
     from scrimp.routing.batch.files.rows import Scan, Source
     from scrimp.routing.batch.planning.choosing import Chooser
     from scrimp.routing.batch.running.engine import Engine
     from scrimp.routing.batch.running.jobs import Stats
     from scrimp.routing.batch.state.runs import Run
-    from scrimp.routing.checks.base import Check
     from scrimp.routing.deciding.decide import Wishes
     from scrimp.routing.ledger.store import Ledger
 
@@ -128,8 +129,6 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
             say(forecast(guess))
             if guess.missed_target is not None:
                 say(missed_target(guess.missed_target))
-            if profile.policy.mode == "cascade" and flags.arm is None:
-                say("a batch routes each row once: it does not escalate, whatever the profile's mode")
         if not confirmed and flags.max_cost is None:
             _confirm(start.needs_yes(guess, profile))
         assert flags.output is not None  # noqa: S101 - checked above
@@ -417,27 +416,31 @@ def _tell_recovered(
 
 @dataclass(frozen=True, slots=True)
 class _Tools:
-    """What a run needs beside its rows: what of it is kept, how old an answer may be, what answers must pass."""
+    """What a run needs beside its rows: what of it is kept, how old an answer may be, how answers are come to."""
 
     keep: str
     cache_age_s: float | None
-    checks: tuple[Check, ...]
+    way: Way
 
 
 def _tools(flags: BatchFlags, profile: Profile) -> _Tools:
     """Read the flags that can be wrong, before anything is set up or replaced."""
     from scrimp.routing.batch.files.cache import parse_age
-    from scrimp.routing.checks.names import make_check
-    from scrimp.routing.checks.text import SchemaCheck
 
     keep = "money" if flags.no_log else profile.log.keep
     age_s = None if flags.cache is None else parse_age(flags.cache)
     if age_s is not None and keep != "all":
         raise UsageError("--cache keeps answers, and this profile (or --no-log) keeps no text")
-    checks = [make_check(text, profile.checks) for text in flags.check]
-    if flags.schema is not None:
-        checks.insert(0, SchemaCheck(_schema(flags.schema)))
-    return _Tools(keep, age_s, tuple(checks))
+    way = make_way(
+        profile,
+        schema=None if flags.schema is None else _schema(flags.schema),
+        checks=flags.check,
+        cascade=flags.cascade,
+        plan=flags.plan,
+        repair=flags.repair,
+        arm=flags.arm,
+    )
+    return _Tools(keep, age_s, way)
 
 
 def _engine(
@@ -480,7 +483,7 @@ def _engine(
             max_cost_nano=session.parse_usd(flags.max_cost, "--max-cost"),
             keep=tools.keep,
             tag=flags.tag,
-            checks=tools.checks,
+            way=tools.way,
         ),
         stats=stats,
         attempt=_attempt,
@@ -505,10 +508,10 @@ def _schema(text: str) -> dict[str, Any]:
         raise UsageError(f"cannot read schema {text}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
 
 
-async def _attempt(call: Any) -> Any:
+async def _attempt(call: Any, on_send: Any) -> Any:
     from scrimp.routing.calls.dispatch import aattempt
 
-    return await aattempt(call)
+    return await aattempt(call, on_send)
 
 
 def _go(work: Work, found: Scan, *, quiet: bool, as_json: bool) -> int:

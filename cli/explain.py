@@ -96,8 +96,8 @@ def decision_blocks(decision: Decision) -> tuple[str | Table, ...]:
         )
     if choice.guard:
         lines.append(f"guard: {choice.guard}; the default arm is taken")
-    if choice.propensity_note:
-        lines.append(f"no propensity is logged: {choice.propensity_note}")
+    if choice.no_draw:
+        lines.append(f"no propensity is logged: {choice.no_draw}")
     elif choice.explored:
         lines.append(f"explored: {choice.arm} was drawn, {choice.greedy} was the best")
     lines.append(

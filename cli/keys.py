@@ -86,9 +86,7 @@ def rm(name: Name) -> int:
 def test(profile: ProfileOption = None, json: JsonOption = False) -> int:
     """Try the keys of a profile: one tiny call for each, on the cheapest arm that uses it, paid like any other."""
     from scrimp.profiles.keys import key_names
-    from scrimp.routing.asking.asker import Asker
     from scrimp.routing.asking.request import Ask
-    from scrimp.routing.calls.dispatch import attempt
     from scrimp.routing.deciding.decide import Wishes
     from scrimp.routing.prompts.prompt import Prompt
 
@@ -104,16 +102,17 @@ def test(profile: ProfileOption = None, json: JsonOption = False) -> int:
         say(f"no arm of profile {loaded.profile.name} needs a key")
         return 0
     ledger = session.ledger()
-    asker = Asker(session.make_decider(loaded.profile), ledger, attempt=attempt, key=session.find_key)
+    space = session.workspace(loaded, ledger)
+    space.look_after()
     text = "Answer with the one word OK."
-    (context,) = asker.decider.contexts([text])
+    (context,) = space.decider.contexts([text])
     rows = []
     worst = ExitCode.OK
     for name, (_, arm_name) in chosen.items():
         request = Ask(Prompt(text), Wishes(arm=arm_name), command="keys test", keep="money", deadline_s=60.0)
         row: dict[str, object] = {"key": name, "arm": arm_name, "works": True, "problem": None}
         try:
-            asker.run(request, asker.decide(request, context), context)
+            space.answer(request, context)
         except ScrimpError as error:
             row |= {"works": False, "problem": error.message}
             worst = error.exit_code

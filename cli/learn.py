@@ -227,11 +227,7 @@ def audit(
     Only so can downgrades be judged. Answers are compared by --check; else you rate them, side by side and unnamed;
     with neither a check nor a terminal only their agreement is noted, which is fitted on but judges nothing.
     """
-    from scrimp.routing.asking.asker import Asker
-    from scrimp.routing.calls.dispatch import attempt, warm
     from scrimp.routing.learn.collecting.audit import best_arm, candidates, run_audit
-    from scrimp.routing.ledger.caps import check_zone
-    from scrimp.routing.ledger.reservations import reap
 
     loaded = session.load(profile)
     chosen = loaded.profile
@@ -249,14 +245,8 @@ def audit(
     if not pool:
         say(f"nothing to audit: no prompt of the log whose text is kept went to another arm than {best}")
     limit = session.parse_usd(max_usd, "--max-usd") or 0
-    if pool:
-        warm()
-    check_zone(ledger, chosen)
-    reap(ledger, now=time.time())
-    asker = Asker(
-        session.make_decider(chosen), ledger, attempt=attempt, key=session.find_key, say=say,
-        rng=session.make_rng(seed),
-    )  # fmt: skip
+    asker = session.workspace(loaded, ledger, seed=seed, calls=bool(pool))
+    asker.look_after()
     interactive = test is None and sys.stdin.isatty() and not json
     done = run_audit(
         asker, ledger, pool, best, max_nano=limit, n=n, check=test, ask_user=_ask_user if interactive else None,

@@ -21,7 +21,7 @@ from .result import Column, Result, Table, emit, say
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scrimp.routing.asking.asker import Asker
+    from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.learn.collecting.probe import ProbeReport
     from scrimp.routing.learn.collecting.probe_log import LogItems
     from scrimp.routing.learn.fitting.prior import Ability
@@ -67,8 +67,6 @@ def probe(
 
     The router then uses what was found in place of the prior from tier and price (`scrimp router rollback` undoes it).
     """
-    from scrimp.routing.asking.asker import Asker
-    from scrimp.routing.calls.dispatch import attempt, warm
     from scrimp.routing.learn.collecting.probe import probe as run
 
     if check and not from_log:
@@ -77,15 +75,13 @@ def probe(
         raise UsageError("--limit 0 leaves nothing to ask: it goes with --from-log")
     loaded = session.load(profile)
     max_nano = session.parse_usd(max_usd, "--max-usd") or 0
-    asker = Asker(
-        session.make_decider(loaded.profile), session.ledger(), attempt=attempt, key=session.find_key, say=say
-    )
+    asker = session.workspace(loaded, session.ledger())
     log = _log_items(asker, arm, tuple(check or ()), log_limit) if from_log else None
     if log is not None and limit == 0 and not log.to_ask and not log.known:
         raise UsageError(
             f"the log has no prompt to ask{_counts(log.left_out)}", hint="`scrimp ask --check` makes some."
         )
-    warm()
+    asker.look_after()
     report = run(asker, arm, max_nano=max_nano, limit=limit, log=log, on_item=_progress)
     ability = report.ability
     version = None
@@ -163,7 +159,7 @@ def probe(
     return emit(Result(data=data, blocks=(table, *lines), messages=tuple(messages)), as_json=json)
 
 
-def _log_items(asker: Asker, arm: str, named: tuple[str, ...], n: int) -> LogItems:
+def _log_items(asker: Workspace, arm: str, named: tuple[str, ...], n: int) -> LogItems:
     """Read the checked prompts of the log that may be asked of an arm."""
     from scrimp.routing.deciding.options import runs_here
     from scrimp.routing.learn.collecting.probe_log import read_checked

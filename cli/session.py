@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scrimp.profiles.errors import AuthError, UsageError
+from scrimp.profiles.errors import UsageError
 from scrimp.profiles.load import load_profile, override
 from scrimp.profiles.money import nano_from_usd
 from scrimp.profiles.paths import paths
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scrimp.profiles.keys import Keys
     from scrimp.profiles.load import Loaded
     from scrimp.profiles.schema import Arm, Profile
+    from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prices.table import PriceTable
@@ -35,6 +36,7 @@ __all__ = [
     "parse_usd",
     "price_table",
     "secrets",
+    "workspace",
 ]
 
 
@@ -65,15 +67,28 @@ def price_table() -> PriceTable:
 
 def make_decider(profile: Profile) -> Decider:
     """Put together what decides for a profile. Nothing heavy is loaded before the first prompt."""
-    from scrimp.routing.deciding.decide import Decider
-    from scrimp.routing.prompts.embedding import Embedder
-    from scrimp.routing.router.in_force import load_router
+    from scrimp.routing.asking.workspace import make_decider
 
-    embedder = Embedder(profile.embedding.model, cache_dir=paths().cache)
-    router = load_router(None, paths().routers, embedder_id=embedder.id)
-    if router.note:
-        say(router.note)
-    return Decider(profile, price_table(), router, embedder)
+    return make_decider(profile, paths(), say=say)
+
+
+def workspace(loaded: Loaded, ledger: Ledger, *, seed: int | None = None, calls: bool = True) -> Workspace:
+    """Put together what requests of a profile are asked with.
+
+    Parameters
+    ----------
+    calls
+        Whether calls will be made: then LiteLLM is imported beside everything else, and arms need their keys.
+    """
+    from scrimp.routing.asking.workspace import Workspace
+
+    if calls:
+        from scrimp.routing.calls.dispatch import warm
+
+        warm()
+    return Workspace(
+        make_decider(loaded.profile), ledger, find_key if calls else lambda _arm: None, say=say, rng=make_rng(seed)
+    )
 
 
 _open: list[Ledger] = []
@@ -107,32 +122,10 @@ def keys() -> Keys:
 
 
 def find_key(arm: Arm) -> str | None:
-    """Return an arm's key, or None where it needs none.
+    """Return an arm's key, or None where it needs none; raise where it cannot be called."""
+    from scrimp.routing.asking.workspace import find_key
 
-    Raises
-    ------
-    AuthError
-        If it needs one that is not set.
-    ConfigError
-        If it runs in this process and its engine or weights are missing.
-    """
-    from scrimp.profiles.keys import key_names
-
-    if arm.model.startswith("local/"):
-        from scrimp.routing.calls.local_engine import check_available
-
-        check_available(arm.model)
-        return None
-    key = keys().resolve(arm)
-    if key is not None:
-        return key.reveal()
-    if keys().status(arm) == "missing":
-        name = key_names(arm)[0]
-        raise AuthError(
-            f"no key for {arm.name}: {name} is not set",
-            hint=f"Store one with `scrimp keys set {name}`, or export {name}.",
-        )
-    return None
+    return find_key(arm, keys())
 
 
 def secrets() -> list[str]:

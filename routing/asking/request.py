@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import usd_from_nano
+from scrimp.routing.checks.base import worst
+from scrimp.routing.strategies.protocol import verdict_dict
 
 if TYPE_CHECKING:
-    from scrimp.routing.calls.faults import CallError
-    from scrimp.routing.deciding.decide import Wishes
-    from scrimp.routing.deciding.trace import Decision
-    from scrimp.routing.prompts.prompt import Prompt
+    from collections.abc import Mapping
 
-__all__ = ["Answer", "Ask", "Progress"]
+    from scrimp.routing.calls.call import Reply
+    from scrimp.routing.checks.base import Check, Verdict
+    from scrimp.routing.deciding.decide import Decider, Wishes
+    from scrimp.routing.deciding.policy import Option
+    from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.plans.plan import Plan
+    from scrimp.routing.prices.usage import Usage
+    from scrimp.routing.prompts.prompt import Prompt
+    from scrimp.routing.strategies.protocol import Step
+
+__all__ = ["Answer", "Ask", "Checked", "Way", "reply_notes", "saved_against"]
 
 
 TOTAL_DEADLINE_S: Final = 600.0
@@ -33,6 +42,11 @@ class Ask:
         The run whose cap it counts against; None makes it a run of its own.
     keep
         What the log keeps: `all`, `features` (no text) or `money` (neither).
+    deadline_s
+        Seconds that it may take with all its retries and fallbacks.
+    params, response_format, output_limit
+        What the prompt itself brings, over what the arm says (a row of OpenAI's Batch shape): parameters of the call,
+        the form of the answer, and the most output tokens.
     """
 
     prompt: Prompt
@@ -45,11 +59,79 @@ class Ask:
     cap_override_nano: int | None = None
     deadline_s: float = TOTAL_DEADLINE_S
     run_id: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    response_format: Mapping[str, Any] | None = None
+    output_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a request comes to its answer.
+
+    Attributes
+    ----------
+    checks
+        What every answer has to pass.
+    cascade
+        Whether a plan of several calls may be chosen in place of one arm.
+    plan
+        A plan as the user spelled it, or None.
+    repair
+        Whether the next arm is given the failed answer and what was wrong with it.
+    """
+
+    checks: tuple[Check, ...] = ()
+    cascade: bool = False
+    plan: str | None = None
+    repair: bool = False
+
+    @property
+    def several(self) -> bool:
+        """Whether more than one call may be made for one answer."""
+        return self.cascade or self.plan is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer with all that is known of it; None is unknown."""
+    """An answer with all that is known of it; None is unknown.
+
+    Attributes
+    ----------
+    id
+        Of the request, in the log.
+    text
+        As it came: not sanitised for a terminal.
+    arm, requested_model, served_model
+        Who answered: the arm, its model, and the model that the reply names.
+    input_tokens, output_tokens, cached_tokens, reasoning_tokens
+        Of this one call, as the provider counted them; cached ones are among the input, reasoning ones among the
+        output.
+    cost_nano
+        What this one call cost, nano-USD.
+    cost_status
+        settled | unverified (charged at its bound) | unknown (it could not be logged).
+    charged_nano, total_charged_nano
+        What the caps are charged: for this call, and for the request with all its calls, nano-USD.
+    latency_s, ttft_s
+        Seconds to the end (of all calls, for a plan of several), and to the first text where it was streamed.
+    finish_reason
+        As in `calls.call.Reply`.
+    decision
+        How the arm was chosen.
+    n_attempts
+        Calls sent for the request in all.
+    price_source
+        Where the price comes from: `profile`, or the table's version.
+    saved_nano, saved_against
+        What the same answer would have cost more on the arm of highest predicted quality, nano-USD, and that arm's
+        name; None where it is that arm, for a plan of several calls, and where a price or the usage is not known.
+    breach
+        It cost more than its enforced bound, and its arm is suspended.
+    notes
+        What the user is to be told beside the answer.
+    conversation_id
+        What `ask -c` goes on with.
+    """
 
     id: str
     text: str
@@ -75,6 +157,11 @@ class Answer:
     breach: bool
     notes: tuple[str, ...] = ()
     conversation_id: str | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is known of the call itself, as plain data: all but its text and its decision."""
+        names = (each.name for each in fields(self))
+        return {n: getattr(self, n) for n in names if n not in ("text", "decision", "conversation_id")}
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `ask --json` prints."""
@@ -111,13 +198,69 @@ class Answer:
         }
 
 
-@dataclass(slots=True)
-class Progress:
-    """What has happened so far on the way of one prompt."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An answer with what came of its plan.
 
-    notes: list[str] = field(default_factory=list)
-    errors: list[tuple[str, CallError]] = field(default_factory=list)
-    n_attempts: int = 0
-    charged_nano: int = 0
-    shown: int = 0
-    logged: bool = False
+    Attributes
+    ----------
+    verdicts
+        What the checks said of the answer.
+    steps
+        Every call that led to it.
+    cost_nano
+        What all calls cost, nano-USD; None where a part of it is not known.
+    """
+
+    answer: Answer
+    verdicts: tuple[Verdict, ...]
+    steps: tuple[Step, ...]
+    plan: Plan
+    cost_nano: int | None
+
+    @property
+    def failed(self) -> tuple[Verdict, ...]:
+        """The checks that the answer failed."""
+        return tuple(verdict for verdict in self.verdicts if verdict.failed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `ask --json` prints of an answer that was checked or came of a plan."""
+        return self.answer.to_dict() | {
+            "passed": None if not self.verdicts else worst(self.verdicts) != "fail",
+            "checks": [verdict_dict(verdict) for verdict in self.verdicts],
+            "plan": self.plan.to_dict(),
+            "steps": [step.to_dict() for step in self.steps],
+        }
+
+
+def reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
+    """Return what the user is to be told of a reply."""
+    notes = []
+    other = reply.served_by_another(option.model)
+    if other:
+        notes.append(other)
+    if usage_status == "missing":
+        notes.append("the provider reported no usage: the whole reservation is charged")
+    elif usage_status == "implausible":
+        notes.append("the provider reported an impossible usage: the whole reservation is charged")
+    if reply.finish_reason == "length":
+        notes.append(f"the answer was cut at its limit of {option.output_limit:,} tokens (max_output_tokens)")
+    elif reply.finish_reason == "content_filter":
+        notes.append("the provider's filter ended the answer")
+    if not reply.text.strip():
+        notes.append("the answer is empty")
+    return notes
+
+
+def saved_against(
+    decider: Decider, decision: Decision, option: Option, usage: Usage | None, cost_nano: int | None
+) -> tuple[int | None, str | None]:
+    """Return what the same tokens would have cost more on the arm of highest predicted quality, and its name."""
+    priced = [weighed.option for weighed in decision.choice.weighed if weighed.option.cost_nano is not None]
+    best = max(priced, key=lambda each: (each.quality, each.cost_nano or 0), default=None)
+    if best is None or best.arm == option.arm or usage is None or cost_nano is None:
+        return None, None
+    price = decider.price(best.arm)
+    if price is None:
+        return None, None
+    return price.expected_nano(usage.input_tokens, usage.output_tokens) - cost_nano, best.arm

@@ -94,3 +94,10 @@ class Reply:
     latency_s: float
     ttft_s: float | None
     request_id: str | None
+
+    def served_by_another(self, asked: str) -> str | None:
+        """Return what the reply says of itself when it is not from the model that was asked; None where it is."""
+        served, name = self.served_model, asked.rpartition("/")[2]
+        if served and name not in served and served.rpartition("/")[2] not in name:
+            return f"served by {served}, not {asked}"
+        return None

@@ -37,6 +37,7 @@ def decide(
     blocked: Mapping[str, str] | None = None,
     cap_override_nano: int | None = None,
     run_id: str | None = None,
+    output_limit: int | None = None,
 ) -> Decision:
     """Decide one prompt against what the caps leave now.
 
@@ -64,6 +65,7 @@ def decide(
         decision_id=decision_id,
         rng=rng,
         left_nano=left,
+        output_limit=output_limit,
         blocked=blocked,
         pace=None if ledger is None else month_pace(ledger, profile, now=now),
     )

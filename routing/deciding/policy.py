@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.money import NANO
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
-__all__ = ["NEAR_TIE", "Choice", "Option", "Weighed", "choose", "utility"]
+__all__ = ["NEAR_TIE", "Choice", "NoDraw", "Option", "Weighed", "choose", "utility"]
 
 NEAR_TIE: Final = 0.02
 """Arms whose utility is within this share of wtp_usd of the best (two points of quality) are explored among."""
@@ -58,6 +59,23 @@ class Option:
     limit_lowered: bool = False
 
 
+class NoDraw(StrEnum):
+    """Why the arm taken was not drawn from the policy, so that no propensity is logged; the value is the sentence."""
+
+    ASKED_FOR = "asked for by name"
+    GUARD = "the guard's fallback, not a draw"
+    CAP = "a cap altered the set of arms"
+    FILE_PLAN = "set by the plan for the whole file, not a draw"
+    PLAN_ASKED_FOR = "a plan was asked for"
+    PLAN_CHOSEN = "a plan was chosen, not drawn"
+    OTHER = "not a draw"
+
+    @classmethod
+    def read(cls, text: str | None) -> NoDraw | None:
+        """Return the reason that a trace holds; a sentence that this version does not know still means: no draw."""
+        return None if text is None else next((each for each in cls if each == text), cls.OTHER)
+
+
 @dataclass(frozen=True, slots=True)
 class Weighed:
     """An option with what the policy made of it.
@@ -94,8 +112,9 @@ class Choice:
     arm
         The arm drawn, or None when no arm is feasible.
     propensity
-        P(arm | context) at decision time; None where the choice was not a draw (an arm asked for by name, a guard's
-        fallback, a set of arms altered by a cap).
+        P(arm | context) at decision time; None where the choice was not a draw.
+    no_draw
+        Why it was not, or None.
     guard
         Why the router was not trusted, or None.
     """
@@ -104,7 +123,7 @@ class Choice:
     greedy: str | None
     explored: bool
     propensity: float | None
-    propensity_note: str | None
+    no_draw: NoDraw | None
     guard: str | None
     weighed: tuple[Weighed, ...] = field(default=())
 
@@ -156,10 +175,10 @@ def choose(
         Draws; seeded by the caller.
     """
     feasible = [option for option in options if option.infeasible is None and option.cost_nano is not None]
-    note: str | None = None
+    note: NoDraw | None = None
     if forced is not None:
         candidates = [option for option in feasible if option.arm == forced]
-        note = "asked for by name"
+        note = NoDraw.ASKED_FOR
     else:
         candidates = feasible
     if not candidates:
@@ -169,7 +188,7 @@ def choose(
     fallback = next((option for option in candidates if option.arm == default_arm), None)
     if forced is None and guard is not None:
         greedy = fallback or greedy
-        note = "the guard's fallback, not a draw"
+        note = NoDraw.GUARD
         probabilities = {greedy.arm: 1.0}
     else:
         near = _near(ranked, greedy, wtp_usd, min_quality) if forced is None else [greedy]
@@ -178,13 +197,13 @@ def choose(
         probabilities[greedy.arm] += 1.0 - eps
     taken = _draw(probabilities, greedy.arm, rng)
     if note is None and any(option.by_cap or option.limit_lowered for option in options):
-        note = "a cap altered the set of arms"
+        note = NoDraw.CAP
     return Choice(
         arm=taken,
         greedy=greedy.arm,
         explored=taken != greedy.arm,
         propensity=None if note is not None else probabilities[taken],
-        propensity_note=note,
+        no_draw=note,
         guard=guard,
         weighed=_weigh(options, wtp_usd, probabilities, taken, min_quality),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.money import nano_from_usd, usd_from_nano
 
 from .pace import Pace
-from .policy import Choice, Option, Weighed
+from .policy import Choice, NoDraw, Option, Weighed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,7 @@ class Decision:
 
     def fallbacks(self) -> list[Option]:
         """Return the arms to try when the taken one fails, best first; none when the arm was asked for by name."""
-        if self.choice.propensity_note == "asked for by name":
+        if self.choice.no_draw is NoDraw.ASKED_FOR:
             return []
         rest = [
             weighed
@@ -78,7 +78,7 @@ class Decision:
             "greedy_arm": choice.greedy,
             "explored": choice.explored,
             "propensity": choice.propensity,
-            "propensity_note": choice.propensity_note,
+            "propensity_note": choice.no_draw,
             "guard": choice.guard,
             "wtp_usd": self.wtp_usd,
             "min_quality": self.min_quality,
@@ -105,7 +105,7 @@ class Decision:
                 greedy=trace["greedy_arm"],
                 explored=trace["explored"],
                 propensity=trace["propensity"],
-                propensity_note=trace["propensity_note"],
+                no_draw=NoDraw.read(trace["propensity_note"]),
                 guard=trace["guard"],
                 weighed=weighed,
             ),
@@ -140,7 +140,7 @@ def _weighed_dict(weighed: Weighed, choice: Choice) -> dict[str, Any]:
         "cost_usd_p90": None if option.cost_p90_nano is None else usd_from_nano(option.cost_p90_nano),
         "bound_usd": None if option.bound_nano is None else usd_from_nano(option.bound_nano),
         "utility": weighed.utility_usd,
-        "propensity": None if choice.propensity_note else weighed.probability,
+        "propensity": None if choice.no_draw else weighed.probability,
         "feasible": option.infeasible is None,
         "by_cap": option.by_cap,
         "limit_lowered": option.limit_lowered,

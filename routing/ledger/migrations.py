@@ -234,7 +234,20 @@ def _m1_ledger(conn: sqlite3.Connection) -> None:
     conn.execute("CREATE INDEX idx_batch_rows_same ON batch_rows(run_id, same) WHERE same IS NOT NULL")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_m1_ledger,)
+def _m2_sent_and_resumed(conn: sqlite3.Connection) -> None:
+    """Whether a reserved call has left; how far a batch's journal is in the ledger; one row for each step."""
+    conn.execute("ALTER TABLE reservations ADD COLUMN sent INTEGER NOT NULL DEFAULT 1")
+    conn.execute("ALTER TABLE batch_runs ADD COLUMN applied INTEGER NOT NULL DEFAULT 0")
+    conn.execute(
+        "UPDATE batch_runs SET applied = coalesce("
+        "(SELECT max(offset + length) FROM batch_rows r WHERE r.run_id = batch_runs.id), 0)"
+    )
+    conn.execute("DELETE FROM steps WHERE id NOT IN (SELECT max(id) FROM steps GROUP BY request_id, seq)")
+    conn.execute("CREATE UNIQUE INDEX idx_steps_request_id_seq ON steps(request_id, seq)")
+    conn.execute("DROP INDEX IF EXISTS idx_steps_request_id")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_m1_ledger, _m2_sent_and_resumed)
 """Migration n (from 1) takes a ledger from user_version n - 1 to n. Append; never edit one that was released."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -44,6 +44,7 @@ __all__ = [
     "SuspendedError",
     "audit_balances",
     "clear_suspension",
+    "mark_sent",
     "price_id",
     "reap",
     "reconcile",
@@ -126,6 +127,7 @@ def reserve(
     now: float,
     attempt: Mapping[str, object] | None = None,
     request: Mapping[str, object] | None = None,
+    sent: bool = False,
 ) -> Reservation:
     """Reserve the upper bound of a call against every cap that applies, in one transaction.
 
@@ -141,6 +143,8 @@ def reserve(
         POSIX time; it says which day and month are charged.
     attempt, request
         Rows of the log to write in the same transaction, so that intent is on disk before a call leaves.
+    sent
+        Whether the call counts as sent from now on, without `mark_sent`: for callers that send at once.
 
     Raises
     ------
@@ -191,6 +195,7 @@ def reserve(
                 "pid": me.pid,
                 "process_started": me.started,
                 "boot_id": me.boot_id,
+                "sent": int(sent),
             },
         )
         _move(conn, window_keys(charge.profile, charge.arm, charge.run_id, day, month), live=charge.bound_nano)
@@ -257,8 +262,21 @@ def settle(
     return status, breach
 
 
+def mark_sent(ledger: Ledger, reservation_id: int) -> None:
+    """Record that the first byte of a call is about to leave: from here on it may be billed, whatever becomes of us.
+
+    Not flushed to the disk: it has to outlive the process, not the machine (`reap` believes it only where the machine
+    has not been started anew since).
+    """
+    with ledger.transaction(durable=False) as conn:
+        conn.execute("UPDATE reservations SET sent = 1 WHERE id = ?", (reservation_id,))
+
+
 def reap(ledger: Ledger, *, now: float) -> int:
-    """Turn the reservations of dead processes into `unknown`: still charged in full. Return how many there were."""
+    """Turn the reservations of dead processes into `unknown`, still charged in full; return how many there were.
+
+    Where the call had certainly not left, the reservation is given back: it cost nothing.
+    """
     rows = ledger.rows("SELECT id, pid, process_started, boot_id FROM reservations WHERE status = 'reserved'")
     verdicts: dict[Process, bool] = {}
     dead = []
@@ -271,16 +289,19 @@ def reap(ledger: Ledger, *, now: float) -> int:
     if not dead:
         return 0
     n_reaped = 0
-    note = "the process that made this call died before it was settled"
+    boot_id = this_process().boot_id
     with ledger.transaction() as conn:
         for reservation_id in dead:
             row = _reservation(conn, reservation_id)
             if row["status"] != "reserved":
                 continue  # settled, or reaped by another process, since we looked
-            _recharge(conn, row, "unknown", row["reserved_nano"], at=instant(now), note=note)
+            never_left = not row["sent"] and row["boot_id"] == boot_id
+            note = "the process that was to make this call died before it " + ("left" if never_left else "was settled")
+            charged = 0 if never_left else row["reserved_nano"]
+            _recharge(conn, row, "released" if never_left else "unknown", charged, at=instant(now), note=note)
             conn.execute(
-                "UPDATE requests SET status = 'unknown', error = ? WHERE id = ? AND status = 'pending'",
-                (note, row["request_id"]),
+                "UPDATE requests SET status = ?, error = ? WHERE id = ? AND status = 'pending'",
+                ("interrupted" if never_left else "unknown", note, row["request_id"]),
             )
             n_reaped += 1
     return n_reaped
@@ -373,6 +394,7 @@ def _move(conn: sqlite3.Connection, keys: Iterable[str], *, live: int = 0, fixed
 
 _COLUMNS: Final = (
     "id", "request_id", "status", "reserved_nano", "charged_nano", "profile", "arm", "run_id", "day", "month", "breach",
+    "sent", "boot_id",
 )  # fmt: skip
 
 

@@ -93,8 +93,11 @@ class Ledger:
         self.close()
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """Run a block as one BEGIN IMMEDIATE transaction: committed at its end, rolled back on any error.
+
+        One that need not be `durable` outlives the process, but may be lost when the machine loses power; it does not
+        wait for the disk.
 
         Inside another one it is a part of it: undone by itself on an error, committed with the whole. Threads that
         share the ledger take turns.
@@ -105,13 +108,15 @@ class Ledger:
             If the ledger cannot be written (full disk, read-only folder, corruption): then nothing was changed.
         """
         conn = self.conn
-        with self._turn, self._part() if conn.in_transaction else self._whole():
+        with self._turn, self._part() if conn.in_transaction else self._whole(durable=durable):
             yield conn
 
     @contextlib.contextmanager
-    def _whole(self) -> Iterator[None]:
+    def _whole(self, *, durable: bool) -> Iterator[None]:
         conn = self.conn
         try:
+            if not durable:
+                conn.execute("PRAGMA synchronous = NORMAL")
             conn.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -125,6 +130,9 @@ class Ledger:
                 if conn.in_transaction:
                     conn.execute("ROLLBACK")
             raise _explain(error, self.path) from error
+        finally:
+            if not durable:
+                conn.execute("PRAGMA synchronous = FULL")
 
     @contextlib.contextmanager
     def _part(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.routing.ledger.labels import TRUTH, add_label
+from scrimp.routing.ledger.labels import TRUTH
 
 from .power import PRIORS, SPREAD, Observation, fit_spread, learn_power
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .power import Power
 
-__all__ = ["label_weight", "learned_powers", "learned_spread", "observations", "write_labels"]
+__all__ = ["label_rows", "label_weight", "learned_powers", "learned_spread", "observations"]
 
 _RECENT: Final = 1_000
 """How many of the latest labelled answers are looked at: a check's power changes with what it is used for."""
@@ -35,35 +35,23 @@ def label_weight(kind: str, *, passed: bool) -> float:
     return round(right_pass / (right_pass + right_fail), 3)
 
 
-def write_labels(
-    ledger: Ledger,
-    request_id: str,
-    arm: str,
-    verdicts: Iterable[Verdict],
-    kinds: Mapping[str, str],
-    *,
-    at: str,
-    keep_evidence: bool = True,
-) -> None:
-    """Write each verdict as a label of the source `check`: reward 1 for a pass, 0 for a fail; abstentions are none.
+def label_rows(
+    verdicts: Iterable[Verdict], kinds: Mapping[str, str], *, keep_evidence: bool = True
+) -> list[dict[str, Any]]:
+    """Return verdicts as labels of the source `check`: reward 1 for a pass, 0 for a fail; abstentions are none.
 
-    The last label of a source is the one that counts, so fails are written after passes.
+    The last label of a source is the one that counts, so fails come after passes.
     """
     told = [verdict for verdict in verdicts if verdict.outcome != "abstain"]
-    with ledger.transaction():
-        for verdict in sorted(
-            told, key=lambda each: (each.failed, label_weight(kinds.get(each.check, ""), passed=not each.failed))
-        ):
-            add_label(
-                ledger,
-                request_id=request_id,
-                arm=arm,
-                reward=0.0 if verdict.failed else 1.0,
-                source="check",
-                weight=label_weight(kinds.get(verdict.check, ""), passed=not verdict.failed),
-                note=_note(verdict) if keep_evidence else verdict.check,
-                at=at,
-            )
+    weights = {v.check: label_weight(kinds.get(v.check, ""), passed=not v.failed) for v in told}
+    return [
+        {
+            "reward": 0.0 if verdict.failed else 1.0,
+            "weight": weights[verdict.check],
+            "note": _note(verdict) if keep_evidence else verdict.check,
+        }
+        for verdict in sorted(told, key=lambda each: (each.failed, weights[each.check]))
+    ]
 
 
 def _note(verdict: Verdict) -> str:

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.routing.deciding.policy import choose
+from scrimp.routing.deciding.policy import NoDraw, choose
 from scrimp.routing.deciding.trace import Decision
 from scrimp.routing.prices.price import ArmPrice
 
@@ -112,7 +112,7 @@ def flips(ledger: Ledger, profile: Profile, table: PriceTable, *, since: str) ->
     for row in rows:
         decision = Decision.from_dict(json.loads(row["decision"]))
         choice = decision.choice
-        if choice.greedy is None or choice.propensity_note == "asked for by name":
+        if choice.greedy is None or choice.no_draw is NoDraw.ASKED_FOR:
             continue
         n_decided += 1
         options = []

@@ -155,7 +155,7 @@ def test_a_breach_is_charged_at_the_servers_own_bill(scrimp, profile, server, ho
 
 
 def test_a_run_cap_holds_over_retries_and_fallbacks(scrimp, profile, server, monkeypatch):
-    monkeypatch.setattr("scrimp.routing.asking.asker.Asker._wait", lambda _self, _seconds: None)
+    monkeypatch.setattr("scrimp.routing.asking.workspace._BlockingHands.pause", no_pause)
     path = profile(small="garbage", large="garbage", caps="per_run_usd = 0.0012")
     done = scrimp("ask", "-p", path, "--prefer", "cheap", "hello")
     assert done.code in (3, 5)

@@ -11,6 +11,7 @@ import pytest
 from scrimp.profiles.errors import AuthError, UsageError
 from scrimp.profiles.paths import Paths
 from scrimp.profiles.schema import build_profile
+from scrimp.routing.asking.request import Way
 from scrimp.routing.batch.files.cache import Cache, parse_age
 from scrimp.routing.batch.files.output import Journal, result_of
 from scrimp.routing.batch.files.rows import Source, good_rows, scan
@@ -100,8 +101,9 @@ class World:
         planner = start.plan(self.source, found, chooser, wishes, goals, money, done=done, now=1e9)
         self.stats = Stats(n_rows=found.n_good)
 
-        async def call(call):
+        async def call(call, on_send):
             self.calls.append(call)
+            on_send()
             outcome = attempt(call)
             if asyncio.iscoroutine(outcome):
                 outcome = await outcome
@@ -112,7 +114,8 @@ class World:
         self.engine = Engine(
             run=run, journal=journal, ledger=self.ledger, rows=lambda: good_rows(self.source, found),
             n_left=found.n_good, chooser=chooser, planner=planner,
-            settings=Settings(wishes=wishes, max_cost_nano=max_cost, **more), stats=self.stats, attempt=call,
+            settings=Settings(wishes=wishes, max_cost_nano=max_cost, way=Way(tuple(more.pop("checks", ()))), **more),
+            stats=self.stats, attempt=call,
             key=lambda _arm: None, recovered=recovered, repeated=found.repeated, cache=cache, say=self.said.append,
             rng=random.Random(0),
         )  # fmt: skip
@@ -222,7 +225,7 @@ def test_refusals_for_rate_slow_all_calls_to_the_provider(world):
 
     results = world.rows(*map(str, range(20))).go(attempt, arm="small", concurrency=8)
     assert [status for status, _, _ in results] == ["ok"] * 20
-    gate = world.engine._lanes["small"].gate
+    gate = world.engine.lanes["small"].gate
     assert gate.limit < gate.most == 16, "both arms are at one address"
     assert gate.in_flight == 0
 
@@ -552,13 +555,13 @@ def test_a_slow_check_runs_when_the_answer_is_safe(world):
             self.seen = []
 
         def test(self, text, _given):
-            (row,) = world.ledger.rows("SELECT status FROM batch_rows WHERE run_id = 'run1' AND n = 0")
-            self.seen.append(row["status"])
+            (row,) = world.ledger.rows("SELECT status FROM reservations")
+            self.seen.append((row["status"], b'"text": "b"' in world.run.partial.read_bytes()))
             return Verdict("slow", "fail" if text == "b" else "pass", "bad" if text == "b" else "")
 
     check = Slow()
     results = world.rows("b").go(lambda call: answer(call.messages[-1]["content"]), arm="small", checks=(check,))
-    assert check.seen == ["answered"]
+    assert check.seen == [("settled", True)]
     assert results == [("failed", "small", "b")]
     assert world.results[0].error == "bad"
 
@@ -578,7 +581,7 @@ def test_a_kill_before_the_check_asks_nothing_again(world):
     world.rows("a")
     with pytest.raises(RuntimeError):
         world.go(lambda _call: answer(), arm="small", checks=(Slow(RuntimeError("killed")),))
-    assert world.ledger.rows("SELECT status FROM batch_rows") == [{"status": "answered"}]
+    assert world.ledger.rows("SELECT status FROM batch_rows") == [{"status": "sent"}]
     results = world.go(lambda _call: answer(), arm="small", checks=(Slow(None),), run=world.run)
     assert results == [("ok", "small", "fine")]
     assert len(world.calls) == 1
@@ -595,11 +598,11 @@ def test_an_answer_on_disk_that_was_not_booked_is_booked_on_resume(world, monkey
     def dies(*_args, **_kwargs):
         raise RuntimeError("killed between journal and ledger")
 
-    monkeypatch.setattr("scrimp.routing.batch.running.books.settle", dies)
+    monkeypatch.setattr("scrimp.routing.asking.books.settle", dies)
     with pytest.raises(RuntimeError):
         world.go(lambda _call: answer("paid for"), arm="small", concurrency=1)
     assert {row["status"] for row in world.ledger.rows("SELECT status FROM reservations")} == {"reserved"}
-    monkeypatch.setattr("scrimp.routing.batch.running.books.settle", real)
+    monkeypatch.setattr("scrimp.routing.asking.books.settle", real)
     results = world.go(lambda _call: answer("new"), arm="small", run=world.run)
     assert [text for _, _, text in results] == ["paid for", "new"]
     assert {row["status"] for row in world.ledger.rows("SELECT status FROM reservations")} == {"settled"}
@@ -629,7 +632,8 @@ def test_an_old_failure_in_the_journal_does_not_undo_a_new_try(world):
     )
     journal.close()
     assert recovered.n_late == 0
-    assert recovered.unknown == (0,)
+    assert recovered.taken_up == {}
+    assert runs.states(world.ledger, "run1") == {0: "unknown"}
 
 
 def test_cancel_drops_the_journal_and_keeps_the_record(world):

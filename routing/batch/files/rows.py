@@ -112,6 +112,8 @@ class Row:
         Its line, from 1.
     max_output_tokens, params, response_format
         What an OpenAI Batch row asks for.
+    plan
+        The plan that it is to be asked by, as `--plan` spells one; None leaves it to the run.
     openai
         It has the OpenAI Batch shape, and its answer gets that shape.
     cells
@@ -127,6 +129,7 @@ class Row:
     response_format: Mapping[str, Any] | None = None
     openai: bool = False
     cells: tuple[str, ...] | None = None
+    plan: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,7 @@ def content_key(row: Row) -> bytes:
         row.max_output_tokens,
         dict(row.params),
         row.response_format,
+        row.plan,
     ]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).digest()[:16]
 
@@ -386,15 +390,18 @@ def _json_row(source: Source, n: int, line: int, text: str) -> Row:
     system = value.get("system")
     if system is not None and not isinstance(system, str):
         raise DataError(f"system: expected text, got {_kind(system)}")
+    plan = value.get("plan")
+    if plan is not None and not isinstance(plan, str):
+        raise DataError(f"plan: expected text such as 'small ? checks > large', got {_kind(plan)}")
     if source.template is not None:
-        return Row(n, line, name, _prompt(source, _fill(source.template, value), system=system))
+        return Row(n, line, name, _prompt(source, _fill(source.template, value), system=system), plan=plan)
     key = source.column or "prompt"
     if key in value:
         if not isinstance(value[key], str):
             raise DataError(f"{key}: expected text, got {_kind(value[key])}")
-        return Row(n, line, name, _prompt(source, value[key], system=system))
+        return Row(n, line, name, _prompt(source, value[key], system=system), plan=plan)
     if source.column is None and "messages" in value:
-        return Row(n, line, name, _chat(source, value["messages"]))
+        return Row(n, line, name, _chat(source, value["messages"]), plan=plan)
     wanted = repr(key) if source.column else '"prompt" or "messages"'
     raise DataError(f"no {wanted} in it (it has: {', '.join(map(repr, list(value)[:8])) or 'nothing'})")
 

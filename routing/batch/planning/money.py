@@ -35,12 +35,16 @@ class Money:
         What is left for rows not yet planned, or None without a cap.
     pace
         How the month stands, where the profile paces itself.
+    over_calls
+        What each cap over several calls leaves, nano-USD, with the arm it is about (None: all): what a plan has to be
+        payable by.
     """
 
     left_nano: Mapping[str, int | None] = field(default_factory=dict)
     blocked: dict[str, str] = field(default_factory=dict)
     budget_usd: float | None = None
     pace: Pace | None = None
+    over_calls: tuple[tuple[str | None, int], ...] = ()
 
 
 def caps_of(
@@ -67,6 +71,7 @@ def money_left(
         What the run's own rows that are planned and not yet done are expected to cost.
     """
     left: dict[str, int | None] = {}
+    over_calls: dict[str, tuple[str | None, int]] = {}
     common: int | None = None
     own_live, _ = charges(ledger, run_id)
     for arm in profile.arms:
@@ -74,6 +79,8 @@ def money_left(
         for cap in caps_of(ledger, profile, arm.name, run_id=run_id, max_cost_nano=max_cost_nano, now=now):
             live, fixed = balance(ledger, cap.key)
             room = cap.limit_nano - fixed
+            if cap.key is not None:
+                over_calls[cap.scope] = (arm.name if cap.scope.startswith("arm:") else None, room)
             least = room if least is None else min(least, room)
             if cap.window != "call" and not cap.scope.startswith("arm:"):
                 room -= max(0, live - own_live)
@@ -88,4 +95,5 @@ def money_left(
         suspended,
         None if common is None else common / NANO - committed_usd,
         month_pace(ledger, profile, now=now),
+        tuple(over_calls.values()),
     )

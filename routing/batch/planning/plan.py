@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import NANO
+from scrimp.routing.deciding.policy import NoDraw
 
 from .optimise import SKIP, Rule, Solution, cheapest_at_quality, frontier, most_quality_within_bounds
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 __all__ = [
-    "PLAN_NOTE",
     "SAMPLE_ROWS",
     "Estimate",
     "Forecast",
@@ -45,8 +45,6 @@ _MOST_MARGIN: Final = 0.2
 
 _SHRINK_ROWS: Final = 10
 """True costs move an arm's predicted ones with this many rows of belief in the prediction."""
-
-PLAN_NOTE: Final = "set by the plan for the whole file, not a draw"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +143,7 @@ def options_of(decisions: Sequence[Decision], arms: Sequence[str]) -> Options:
         choice = decision.choice
         if choice.arm is not None:
             natural[i] = column[choice.arm]
-        forced = choice.propensity_note == "asked for by name"
+        forced = choice.no_draw is NoDraw.ASKED_FOR
         for weighed in choice.weighed:
             option, j = weighed.option, column[weighed.option.arm]
             if option.infeasible is not None or option.cost_nano is None or option.bound_nano is None:
@@ -174,7 +172,7 @@ def planned(decision: Decision, arm: str | None) -> Decision:
         for each in decision.choice.weighed
     )
     choice = replace(
-        decision.choice, arm=arm, explored=False, propensity=None, propensity_note=PLAN_NOTE, weighed=weighed
+        decision.choice, arm=arm, explored=False, propensity=None, no_draw=NoDraw.FILE_PLAN, weighed=weighed
     )
     return replace(decision, choice=choice)
 

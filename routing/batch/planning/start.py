@@ -328,8 +328,8 @@ def open_old(
     runs.unpark_journal(run, folder)
     journal = Journal.open(run.partial, new=False)
     try:
-        recovered = runs.recover(ledger, run, journal, now=now)
-        n_again = runs.reopen(ledger, run.id, retry_unknown=retry_unknown, retry_errors=retry_errors)
+        recovered = runs.recover(ledger, run, journal, now=now, retry_unknown=retry_unknown)
+        n_again = runs.reopen(ledger, run.id, retry_errors=retry_errors)
     except BaseException:
         journal.close()
         raise

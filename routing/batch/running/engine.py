@@ -1,4 +1,4 @@
-"""The engine: plan a window of rows, send them on all arms at once, write down what came; stop when told to."""
+"""The engine: plan a window of rows, run each on its own, write down what came; stop when told to."""
 
 from __future__ import annotations
 
@@ -10,26 +10,35 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from scrimp.profiles.errors import BudgetRefusedError, ScrimpError
+from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import NANO
+from scrimp.routing.asking.drive import drive
+from scrimp.routing.asking.paid_call import Halted
+from scrimp.routing.asking.plan_choice import PlanChooser
+from scrimp.routing.asking.plan_run import Asked, Kit, plan_run
+from scrimp.routing.asking.refusal import cheapest_too_dear, options_asked_for
+from scrimp.routing.asking.request import Ask
 from scrimp.routing.batch.files.output import Result, result_of
 from scrimp.routing.batch.files.rows import content_key
-from scrimp.routing.batch.planning.plan import PLAN_NOTE, forecast, options_of, planned
+from scrimp.routing.batch.planning.money import money_left
+from scrimp.routing.batch.planning.plan import forecast, options_of, planned
 from scrimp.routing.batch.planning.start import in_flight
+from scrimp.routing.batch.state import runs
 from scrimp.routing.batch.state.scribe import Scribe
-from scrimp.routing.calls.backoff import Backoff
+from scrimp.routing.calls.faults import to_scrimp_error
 from scrimp.routing.checks.base import Given, problem_of, run_checks
-from scrimp.routing.ledger.caps import RefusedError
-from scrimp.routing.ledger.reservations import Reservation, SuspendedError
+from scrimp.routing.deciding.policy import NoDraw
+from scrimp.routing.ledger.reservations import price_id, reap
 
-from .books import Books
 from .gates import ProviderGate
 from .jobs import Job, Lane, Settings, Stats
+from .row_hands import RowHands
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from scrimp.profiles.schema import Arm
+    from scrimp.routing.asking.books import Settlement
     from scrimp.routing.batch.files.cache import Cache
     from scrimp.routing.batch.files.output import Journal, Status
     from scrimp.routing.batch.files.rows import Row
@@ -37,13 +46,13 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.planning.money import Money
     from scrimp.routing.batch.planning.plan import Planner
     from scrimp.routing.batch.state.runs import Recovered, Run
+    from scrimp.routing.batch.state.scribe import Span
     from scrimp.routing.calls.call import Call, Reply
     from scrimp.routing.calls.faults import CallError
-    from scrimp.routing.checks.base import Verdict
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["Engine", "Settings", "Stats"]
+__all__ = ["Engine"]
 
 WINDOW: Final = 256
 """Rows that are planned together at most; at most two windows are in memory."""
@@ -51,12 +60,8 @@ WINDOW: Final = 256
 _LEAST_WINDOW: Final = 32
 _TURNS: Final = 6
 _MOST_LATER: Final = 10_000
-
-ROW_DEADLINE_S: Final = 600.0
-"""How long the retries and fallbacks of one row may go on."""
-
-_BUDGET_WAIT_S: Final = 0.25
 _SLOW_CHECKS: Final = 4
+_REAP_EVERY_S: Final = 5.0
 
 
 class Engine:
@@ -68,12 +73,16 @@ class Engine:
         Its state; the ledger is used by the engine's own thread until `go` returns.
     rows
         Returns the rows that can be asked, in order, as a stream.
+    n_left
+        How many of them have no result.
     chooser, planner
         Decide rows, and choose between arms for the whole file.
     attempt
         Makes one call: `dispatch.aattempt`, or a stand-in.
     key
         Returns an arm's key; raises where the arm cannot be called.
+    recovered
+        What was found of a run that was killed.
     repeated
         64-bit content hashes of rows that are in the file more than once.
     """
@@ -90,7 +99,7 @@ class Engine:
         planner: Planner,
         settings: Settings,
         stats: Stats,
-        attempt: Callable[[Call], Awaitable[Reply]],
+        attempt: Callable[[Call, Callable[[], None]], Awaitable[Reply]],
         key: Callable[[Arm], str | None],
         recovered: Recovered | None = None,
         repeated: frozenset[int] = frozenset(),
@@ -110,18 +119,30 @@ class Engine:
         self.settings = settings
         self.stats = stats
         self.attempt = attempt
-        self.key = key
-        self.recovered = recovered
         self.repeated = repeated
         self.cache = cache
         self.say = say
         self.clock = clock
         self.rng = rng or random.Random()  # noqa: S311 - jitter and exploration, not secrets
         self.fatal: ScrimpError | None = None
+        self.stopped = asyncio.Event()
+        self.lanes = self._make_lanes()
+        self.slow_checks = asyncio.Semaphore(_SLOW_CHECKS)
+        self._plans = PlanChooser(self.decider, settings.way, ledger)
+        self._prices = {lane.arm.name: self._price_id(lane) for lane in self.lanes.values() if lane.price is not None}
+        self._kit = Kit(
+            self.decider,
+            key,
+            self._prices.__getitem__,
+            clock=clock,
+            rng=self.rng,
+            embed=self.decider.embedder.embed,
+            caps_wait_s=None,
+        )
+        self._taken_up = {} if recovered is None else dict(recovered.taken_up)
         self._bug: Exception | None = None
         self._produced = False
         self._pending = 0
-        self._active = 0
         self._committed_usd = self._variance = 0.0
         self._n_planned = 0
         self._n_later = 0
@@ -129,90 +150,9 @@ class Engine:
         self._among: frozenset[int] | None = None
         self._followers: dict[bytes, list[Job]] = {}
         self._said: set[str] = set()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
-        self._stopped = asyncio.Event()
-
-    # -- control ----------------------------------------------------------------------------------------------------
-
-    def stop(self, why: str) -> None:
-        """Send nothing more; what is in flight is waited for. Called again, what is in flight is given up."""
-        if self.stats.stopping is None:
-            self.stats.stopping = why
-            self._stopped.set()
-            self._wake()
-        elif why == "interrupted":
-            for task in self._tasks:
-                task.cancel()
-
-    def _halted(self) -> bool:
-        return self.stats.stopping is not None
-
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def _change(self, timeout_s: float | None = None) -> None:
-        """Wait until something has changed."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), timeout_s)
-
-    async def go(self) -> None:
-        """Run until every row has a result, or the run was stopped.
-
-        Raises
-        ------
-        ScrimpError
-            If it could not go on: no arm is left, the ledger or the journal cannot be written.
-        """
-        self._slow_checks = asyncio.Semaphore(_SLOW_CHECKS)
-        self.scribe = Scribe(self.ledger, self.journal)
-        self.books = Books(
-            self.run,
-            self.ledger,
-            self.scribe,
-            decider=self.decider,
-            settings=self.settings,
-            stats=self.stats,
-            clock=self.clock,
-        )
-        self._lanes = self._make_lanes()
-        try:
-            await self._finish_checks()
-            self._tasks = [
-                asyncio.create_task(self._work(lane)) for lane in self._lanes.values() for _ in range(lane.most)
-            ]
-            self._tasks.append(asyncio.create_task(self._produce_all()))
-            while not self._over() and not all(task.done() for task in self._tasks):
-                await self._change(0.5)
-        finally:
-            for task in self._tasks:
-                if not task.cancelling():
-                    task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await asyncio.to_thread(self.scribe.close)
-        error = self.scribe.failure or self.fatal or self._bug
-        if error is not None:
-            raise error
-
-    def _over(self) -> bool:
-        """Tell whether nothing more will happen."""
-        if self.stats.stopping is not None:
-            return self._active == 0
-        return self._produced and self._pending == 0
-
-    async def _produce_all(self) -> None:
-        try:
-            await self._produce()
-        except ScrimpError as error:
-            self.fatal = self.fatal or error
-            self.stop("failed")
-        except Exception as error:  # noqa: BLE001 - raised by `go`, once what is in flight is safe
-            self._bug = error
-            self.stop("failed")
-        finally:
-            self._produced = True
-            self._wake()
+        self._reaped_at = 0.0
 
     def _make_lanes(self) -> dict[str, Lane]:
         gates: dict[str, ProviderGate] = {}
@@ -226,6 +166,83 @@ class Engine:
             lanes[arm.name] = Lane(arm, self.decider.price(arm.name), gate, most)
         return lanes
 
+    def _price_id(self, lane: Lane) -> int:
+        assert lane.price is not None  # noqa: S101 - the caller has looked
+        return price_id(self.ledger, lane.price, model=lane.arm.model, table=self.decider.table, now=self.clock())
+
+    # -- control ----------------------------------------------------------------------------------------------------
+
+    def stop(self, why: str) -> None:
+        """Send nothing more; what is in flight is waited for. Called again, what is in flight is given up."""
+        if self.stats.stopping is None:
+            self.stats.stopping = why
+            self.stopped.set()
+            self.wake()
+        elif why == "interrupted":
+            for task in self._tasks:
+                task.cancel()
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing more is to be sent."""
+        return self.stats.stopping is not None
+
+    def wake(self) -> None:
+        """Tell whoever waits that something has changed."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def change(self, timeout_s: float | None = None) -> None:
+        """Wait until something has changed."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), timeout_s)
+
+    async def go(self) -> None:
+        """Run until every row has a result, or the run was stopped.
+
+        Raises
+        ------
+        ScrimpError
+            If it could not go on: no arm is left, the ledger or the journal cannot be written.
+        """
+        self.scribe = Scribe(self.ledger, self.journal, self.run.id)
+        producer = asyncio.create_task(self._produce_all())
+        try:
+            while not ((self._produced and self._pending == 0) or (self.halted and not self._tasks)):
+                await self.change(0.5)
+        finally:
+            for task in (producer, *self._tasks):
+                if not task.cancelling():
+                    task.cancel()
+            await asyncio.gather(producer, *self._tasks, return_exceptions=True)
+            await asyncio.to_thread(self.scribe.close)
+        error = self.scribe.failure or self.fatal or self._bug
+        if error is not None:
+            raise error
+
+    async def _produce_all(self) -> None:
+        try:
+            await self._produce()
+        except Exception as error:  # noqa: BLE001 - raised by `go`, once what is in flight is safe
+            self._fail(error)
+        finally:
+            self._produced = True
+            self.wake()
+
+    def _fail(self, error: Exception) -> None:
+        """Stop for good: `go` raises it, once what is in flight is safe."""
+        if isinstance(error, ScrimpError):
+            self.fatal = self.fatal or error
+        else:
+            self._bug = self._bug or error
+        self.stop("failed")
+
+    async def reap(self) -> None:
+        """Look for reservations of dead processes, now and then."""
+        if self.clock() - self._reaped_at >= _REAP_EVERY_S:
+            self._reaped_at = self.clock()
+            await self.scribe.submit(lambda _span: reap(self.ledger, now=self.clock()))
+
     # -- planning ---------------------------------------------------------------------------------------------------
 
     async def _produce(self) -> None:
@@ -238,76 +255,119 @@ class Engine:
             before = self._n_planned
             await self._go_through(last=last)
             n_sent = self._n_planned - before
-            while self._pending and self.stats.stopping is None:
-                await self._change()
-            if self._n_later == 0 or self.stats.stopping is not None:
+            while self._pending and not self.halted:
+                await self.change()
+            if self._n_later == 0 or self.halted:
                 return
             self.n_left = self._n_later
             self._among = frozenset(self._later) if len(self._later) == self._n_later else None
 
     async def _go_through(self, *, last: bool) -> None:
-        """Read, decide and hand out the rows, a window at a time; stay at most one window ahead."""
+        """Read, decide and begin the rows, a window at a time; stay at most one window ahead."""
         rows = self.rows()
         # Small, so that true costs soon count; large enough that no arm runs dry while the next one is planned.
-        widest = max(lane.most for lane in self._lanes.values())
+        widest = max(lane.most for lane in self.lanes.values())
         size = min(WINDOW, max(_LEAST_WINDOW, self.stats.n_rows // 20, 2 * widest))
-        while self.stats.stopping is None:
+        while not self.halted:
             window = await asyncio.to_thread(self.chooser.read, rows, size)
             if not window:
                 return
-            states = await self.scribe.submit(partial(self.books.states, window[0].n, window[-1].n))
+            states = await self.scribe.submit(partial(self._states, window[0].n, window[-1].n))
             for row in window:
                 if states.get(row.n) == "unknown":
-                    await self.books.write_unknown(row)
+                    await self._write_unknown(row)
+            for row in window:
+                if (again := self._taken_up.pop(row.n, None)) is not None:
+                    await self._begin([Job.again(row, again, self._ask(row), self.settings)], last=last)
             fresh = [row for row in window if row.n not in states]
             if fresh:
-                money = await self.scribe.submit(partial(self.books.money, self._committed_usd))
-                await self._hand_out(await asyncio.to_thread(self._decide, fresh, money), last=last)
-            while self._pending > size and self.stats.stopping is None:
-                await self._change()
+                money = await self.scribe.submit(self._money)
+                await self._begin(await asyncio.to_thread(self._decide, fresh, money), last=last)
+            while self._pending > size and not self.halted:
+                await self.change()
+
+    def _states(self, first: int, last: int, _span: Span | None = None) -> dict[int, str]:
+        return runs.states(self.ledger, self.run.id, first, last)
+
+    def _same_answer(self, key: bytes, _span: Span | None = None) -> Span | None:
+        return runs.same_answer(self.ledger, self.run.id, key)
+
+    def _money(self, _span: Span | None = None) -> Money:
+        """Look up what the caps leave the run."""
+        return money_left(
+            self.ledger,
+            self.decider.profile,
+            run_id=self.run.id,
+            max_cost_nano=self.settings.max_cost_nano,
+            committed_usd=self._committed_usd,
+            now=self.clock(),
+        )
+
+    def _ask(self, row: Row) -> Ask:
+        return Ask(
+            row.prompt,
+            self.settings.wishes,
+            command="batch",
+            tag=self.settings.tag,
+            keep=self.settings.keep,
+            run_id=self.run.id,
+            params=row.params,
+            response_format=row.response_format,
+            output_limit=row.max_output_tokens,
+        )
 
     def _decide(self, rows: Sequence[Row], money: Money) -> list[Job]:
-        """Decide a window (in a thread): predictions, the plan, and for each row its arms in the order of trial."""
-        blocked = {name: lane.blocked.message for name, lane in self._lanes.items() if lane.blocked is not None}
+        """Decide a window (in a thread): predictions, the file's plan, and for each row its own plan."""
+        blocked = {name: lane.blocked.message for name, lane in self.lanes.items() if lane.blocked is not None}
         decided = self.chooser.decide(
             rows, self.settings.wishes, replace(money, blocked=money.blocked | blocked), rng=self.rng, now=self.clock()
         )
         decisions = [each.decision for each in decided]
-        options = options_of(decisions, self.planner.arms)
-        rule = self.planner.solve(
-            after=rows[0].n,
-            n_left=self.n_left,
-            budget_usd=money.budget_usd,
-            among=self._among,
-            variance=max(0.0, self._variance),
-        )
+        several = self.settings.way.several or any(row.plan for row in rows)
+        rule = None
+        if not several:
+            rule = self.planner.solve(
+                after=rows[0].n,
+                n_left=self.n_left,
+                budget_usd=money.budget_usd,
+                among=self._among,
+                variance=max(0.0, self._variance),
+            )
         if rule is not None:
-            chosen = self.planner.choose(rule, options)
+            chosen = self.planner.choose(rule, options_of(decisions, self.planner.arms))
             decisions = [
                 planned(decision, None if j < 0 else self.planner.arms[j])
                 for decision, j in zip(decisions, chosen.tolist(), strict=True)
             ]
         jobs = []
         for row, each, decision in zip(rows, decided, decisions, strict=True):
-            queue = []
-            if decision.arm is not None:
-                queue = [decision.choice.taken, *decision.fallbacks()]
-            jobs.append(Job(row, decision, each.context, queue, drawn=decision.arm))
+            ask = self._ask(row)
+            refusal: ScrimpError | None = None
+            try:
+                decision, plan = self._plans.choose(ask, decision, money.over_calls, spelled=row.plan)  # noqa: PLW2901
+            except ScrimpError as error:
+                refusal, plan = error, None
+            way = self.settings.way
+            records_steps = bool(way.checks) or way.several or row.plan is not None
+            asked = None
+            if plan is not None:
+                asked = Asked(ask, decision, each.context, plan, way.checks, records_steps=records_steps)
+            jobs.append(Job(row, decision, asked, refusal=refusal))
         return jobs
 
-    async def _hand_out(self, jobs: list[Job], *, last: bool) -> None:
-        """Give each job to its arm: rows that begin alike one after another, so that prompt caches can be used."""
+    async def _begin(self, jobs: list[Job], *, last: bool) -> None:
+        """Begin rows: those that start alike one after another, so that prompt caches can be used."""
         self.n_left -= len(jobs)
-        self._n_planned += sum(bool(job.queue) for job in jobs)
+        self._n_planned += sum(job.decision.arm is not None for job in jobs)
         jobs.sort(key=lambda job: (job.row.prompt.system or "", job.row.prompt.text[:256]))
         for job in jobs:
-            if not job.queue and not last and job.decision.choice.propensity_note == PLAN_NOTE:
+            if job.decision.arm is None and not last and job.decision.choice.no_draw is NoDraw.FILE_PLAN:
                 self._n_later += 1
                 if len(self._later) < _MOST_LATER:
                     self._later.append(job.row.n)
                 continue
             self._pending += 1
-            if not job.queue:
+            if job.decision.arm is None or job.asked is None:
                 await self._refuse(job)
                 continue
             if int.from_bytes((key := content_key(job.row))[:8], "little") in self.repeated:
@@ -315,28 +375,30 @@ class Engine:
                 if key in self._followers:
                     self._followers[key].append(job)
                     continue
-                span = await self.scribe.submit(partial(self.books.same_answer, key))
+                span = await self.scribe.submit(partial(self._same_answer, key))
                 if span is not None:
                     await self._share(job, result_of(self.journal.read(*span)))
                     continue
                 self._followers[key] = []
-            self._enqueue(job)
+            self._start(job)
 
-    def _enqueue(self, job: Job) -> None:
+    def _start(self, job: Job) -> None:
         guess = forecast(job.option)
-        self._commit(job, guess.mean, guess.variance)
-        self._lanes[job.option.arm].queue.put_nowait(job)
+        expected = (job.decision.plan or {}).get("expected")
+        self._commit(job, guess.mean if expected is None else expected["cost_usd"], guess.variance)
+        task = asyncio.create_task(self._row(job))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _refuse(self, job: Job) -> None:
         """Write a row off that no arm can take."""
-        options = [
-            weighed.option
-            for weighed in job.decision.choice.weighed
-            if self.settings.wishes.arm in (None, weighed.option.arm)
-        ]
-        dear = [option for option in options if option.by_cap]
-        if dear or all(option.infeasible is None for option in options):
-            cheapest = min(dear, key=lambda option: option.bound_nano or 0, default=None)
+        if job.refusal is not None:
+            await self._end(job, "skipped" if job.refusal.exit_code == 3 else "failed", error=job.refusal.message)
+            return
+        arm = self.settings.wishes.arm
+        options = options_asked_for(job.decision, arm)
+        cheapest = cheapest_too_dear(job.decision, arm)
+        if cheapest is not None or all(option.infeasible is None for option in options):
             why = "the budget does not reach" if cheapest is None else f"{cheapest.arm} {cheapest.infeasible}"
             await self._end(job, "skipped", error=f"not sent: {why}")
         else:
@@ -345,23 +407,31 @@ class Engine:
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
-    async def _work(self, lane: Lane) -> None:
-        while True:
-            job = await lane.queue.get()
-            self._active += 1
-            try:
-                await self._advance(job, lane)
-            except ScrimpError as error:
-                self.fatal = self.fatal or error
+    async def _row(self, job: Job) -> None:
+        """Take one row to its end."""
+        hands = RowHands(self, job)
+        try:
+            if self.halted:
+                return
+            if await self._from_cache(job):
+                return
+            with contextlib.suppress(Halted):
+                run = plan_run(job.the_asked, self._kit, recorded=job.recorded, bill=job.bill)
+                try:
+                    await drive(run, hands)
+                except ScrimpError:
+                    if hands.result is None:
+                        raise
+            if hands.result is not None:
+                await self._ended(job, hands.result)
+        except Exception as error:  # noqa: BLE001 - raised by `go`, once what is in flight is safe
+            self._fail(error)
+        finally:
+            if hands.result is not None and hands.result.status == "unknown":
+                self.stats.count("unknown")
+            self._gone(job)
+            if self.scribe.failure is not None:
                 self.stop("failed")
-            except Exception as error:  # noqa: BLE001 - raised by `go`, once what is in flight is safe
-                self._bug = error
-                self.stop("failed")
-            finally:
-                self._active -= 1
-                if self.scribe.failure is not None:
-                    self.stop("failed")
-                self._wake()
 
     def _commit(self, job: Job, usd: float, variance: float) -> None:
         """Count what a row that is planned and not yet done is expected to cost, as the plan has to leave it."""
@@ -373,227 +443,108 @@ class Engine:
         """Count a job that is over, with or without a result."""
         self._commit(job, 0.0, 0.0)
         self._pending -= 1
-        self._wake()
+        self.wake()
 
-    async def _advance(self, job: Job, lane: Lane) -> None:
-        """Try one arm; then the row is done, or goes on to the next arm."""
-        if self.stats.stopping is not None:
-            self._gone(job)
-            return
-        if job.started is None:
-            job.started = time.monotonic()
-        if await self._from_cache(job, lane) or await self._try(job, lane):
-            return
-        if self._halted():
-            self._gone(job)
-            return
-        bound = job.option.bound_nano or 0
-        job.queue.pop(0)
-        if isinstance(job.refusal, BudgetRefusedError) and not job.errors:
-            job.queue = [option for option in job.queue if (option.bound_nano or 0) < bound]
-        job.queue = [option for option in job.queue if self._lanes[option.arm].blocked is None]
-        if job.queue:
-            self._enqueue(job)
-            return
-        if job.errors:
-            arm, error = job.errors[-1]
-            self.stats.errors[error.kind] += 1
-            await self._end(job, "failed", arm=arm, error=error.message)
-        elif isinstance(job.refusal, BudgetRefusedError):
-            await self._end(job, "skipped", error=job.refusal.message)
-        else:
-            why = job.refusal or lane.blocked
-            await self._end(job, "failed", arm=lane.arm.name, error="no arm is left" if why is None else why.message)
-
-    async def _try(self, job: Job, lane: Lane) -> bool:
-        """Try an arm, again where that may help; return False when it failed for good."""
-        from scrimp.routing.calls.faults import CallError
-
-        option = job.option
-        if lane.price is None or option.bound_nano is None:
-            return False
-        elapsed = time.monotonic() - (job.started or 0.0)
-        backoff = Backoff(deadline_s=max(0.0, ROW_DEADLINE_S - elapsed), rng=self.rng)
-        while True:
-            if lane.blocked is not None:
-                return False
-            call = self._call(job, lane, backoff.left_s)
-            await lane.gate.enter()
-            try:
-                await lane.pace(option)
-                reservation = await self._reserve(job, lane)
-                if reservation is None:
-                    return False
-                job.attempts += 1
-                self.stats.n_attempts += 1
-                try:
-                    reply = await self.attempt(call)
-                except CallError as error:
-                    await self.books.settle_failure(job, lane, reservation, error)
-                    self._wake()
-                    failure = error
-                except asyncio.CancelledError:
-                    await asyncio.shield(self.books.give_up(job, reservation))
-                    raise
-                else:
-                    lane.gate.answered()
-                    await self._settle(job, lane, reservation, reply)
-                    return True
-                if failure.kind == "rate_limited":
-                    lane.gate.refused(failure.retry_after_s)
-            finally:
-                lane.gate.leave()
-            job.errors.append((option.arm, failure))
-            self._block(lane, failure)
-            delay = backoff.next_delay(failure) if self.stats.stopping is None else None
-            if delay is None:
-                return False
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopped.wait(), delay)
-
-    def _block(self, lane: Lane, error: CallError) -> None:
+    def block(self, lane: Lane, error: CallError) -> None:
         """Send nothing more to an arm that will not take any call; stop when none is left."""
         if error.kind not in ("auth", "not_found") or lane.blocked is not None:
             return
-        from scrimp.routing.calls.faults import to_scrimp_error
-
         lane.blocked = to_scrimp_error(error, lane.arm)
         self.say(f"{lane.blocked.message}; no more rows are sent to {lane.arm.name}")
         wanted = self.settings.wishes.arm
-        usable = [each for each in self._lanes.values() if wanted in (None, each.arm.name) and each.blocked is None]
-        usable = [each for each in usable if each.arm.name not in self.chooser.keyless]
-        if not usable:
-            self.fatal = self.fatal or lane.blocked
-            self.stop("failed")
+        usable = [each for each in self.lanes.values() if wanted in (None, each.arm.name) and each.blocked is None]
+        if not [each for each in usable if each.arm.name not in self.chooser.keyless]:
+            self._fail(lane.blocked)
 
-    def _call(self, job: Job, lane: Lane, left_s: float) -> Call:
-        from scrimp.routing.calls.call import Call
+    def settled(self, job: Job, settlement: Settlement) -> None:
+        """Take a call's true cost into account."""
+        self.stats.charged_nano += settlement.charged_nano
+        arm, cost = settlement.reservation.arm, settlement.cost_nano
+        option = job.decision.choice.option(arm)
+        if cost is not None and option.cost_nano and "error_kind" not in settlement.attempt:
+            self.planner.learn(arm, predicted_usd=forecast(option).mean, true_usd=cost / NANO)
+        if settlement.breach:
+            self.stats.n_breaches += 1
+            self._say_once(f"{arm} charged above its enforced bound: suspended until `scrimp models resume {arm}`")
 
-        row, arm = job.row, lane.arm
-        return Call(
-            model=arm.model,
-            messages=row.prompt.messages(),
-            max_output_tokens=job.option.output_limit,
-            api_base=arm.api_base,
-            api_key=self.key(arm),
-            params={**arm.params, **row.params},
-            reasoning_effort=arm.reasoning_effort,
-            response_format=row.response_format or row.prompt.response_format(),
-            stream=False,
-            timeout_s=arm.timeout_s,
-            deadline_s=max(1.0, left_s),
+    def is_steady(self, job: Job, arm: str | None) -> bool:
+        """Tell whether the same row would get the same answer of an arm."""
+        return arm is not None and self.lanes[arm].is_steady(job.row)
+
+    # -- ends -------------------------------------------------------------------------------------------------------
+
+    async def _write_unknown(self, row: Row) -> None:
+        """Write down a row that was in flight when the run was killed, now that its id is at hand."""
+        found = await self.scribe.submit(lambda _span: runs.row_state(self.ledger, self.run.id, row.n))
+        result = Result(
+            row.n,
+            row.id,
+            "unknown",
+            found["request_id"],
+            arm=found["arm"],
+            error="in flight when the run was killed: it may have been billed (--retry-unknown asks again)",
+            at=int(self.clock()),
+            cells=row.cells,
         )
+        await self._file(result)
+        self.stats.count("unknown")
 
-    async def _reserve(self, job: Job, lane: Lane) -> Reservation | None:
-        """Write the intent to disk and reserve the bound; wait where only live calls stand in the way.
+    async def _file(self, result: Result) -> None:
+        """Write down a result that no call is to be settled for."""
 
-        Return None when a cap leaves too little, or the run was stopped meanwhile.
-        """
-        while self.stats.stopping is None:
-            done = self.scribe.submit(partial(self.books.reserve, job, lane))
-            try:
-                reservation: Reservation = await asyncio.shield(done)
-            except asyncio.CancelledError:
-                with contextlib.suppress(Exception):
-                    await asyncio.shield(self.books.release(await done))
-                raise
-            except RefusedError as refusal:
-                if not refusal.only_live:
-                    job.refusal = refusal
-                    return None
-                await self.books.reap()
-                await self._change(_BUDGET_WAIT_S)
-                continue
-            except SuspendedError as error:
-                lane.blocked = job.refusal = error
-                return None
-            job.logged = True
-            return reservation
-        return None
-
-    # -- settling ---------------------------------------------------------------------------------------------------
-
-    async def _settle(self, job: Job, lane: Lane, reservation: Reservation, reply: Reply) -> None:
-        """Write an answer down, run what checks take time, and keep it for others."""
-        option = job.option
-        given = Given(job.row.prompt.text, reply.finish_reason)
-        verdicts, slow = self._check(reply.text, given)
-        result, cost = await self.books.settle(job, lane, reservation, reply, verdicts=verdicts, checked=not slow)
-        if cost is not None and option.cost_nano:
-            self.planner.learn(option.arm, predicted_usd=forecast(option).mean, true_usd=cost / NANO)
-            if cost > reservation.bound_nano:
-                self.stats.n_breaches += 1
-                self._say_once(
-                    f"{option.arm} charged above its enforced bound: suspended until "
-                    f"`scrimp models resume {option.arm}`"
+        def do(span: Span | None) -> None:
+            if span is not None:
+                runs.file_row(
+                    self.ledger,
+                    self.run.id,
+                    result.n,
+                    status=result.status,
+                    request_id=result.decision_id,
+                    arm=result.arm,
+                    cost_nano=result.cost_nano,
+                    span=span,
                 )
-        if slow:
-            result = await self._check_slowly(result, given, verdicts, job.same if lane.is_steady(job) else None)
-        if self.cache is not None and result.status == "ok" and reply.finish_reason == "stop":
-            self.cache.put(self._cache_key(job, lane), result)
-        await self._done(job, result)
 
-    def _check(self, answer: str, given: Given) -> tuple[tuple[Verdict, ...], bool]:
-        """Return the verdicts of the quick checks, and whether slow ones are to follow."""
-        verdicts = run_checks([check for check in self.settings.checks if not check.slow], answer, given)
-        slow = any(check.slow for check in self.settings.checks)
-        return verdicts, slow and problem_of(verdicts) is None
+        await self.scribe.submit(do, runs.entry(result.n, result.decision_id, (), result))
 
-    async def _check_slowly(
-        self, result: Result, given: Given, verdicts: tuple[Verdict, ...], same: bytes | None = None
-    ) -> Result:
-        """Run the checks that take time, and write the row's true end."""
-        slow = [check for check in self.settings.checks if check.slow]
-        async with self._slow_checks:
-            verdicts += await asyncio.to_thread(run_checks, slow, result.answer or "", given)
-        problem = problem_of(verdicts)
-        if problem is not None:
-            result = replace(result, status="failed", error=problem)
-        await self.books.file(result, same=same, verdicts=verdicts)
-        return result
-
-    async def _finish_checks(self) -> None:
-        """Run the checks that a kill left undone: their answers are here already, and had passed the quick ones."""
-        for span in self.recovered.unchecked if self.recovered is not None else ():
-            result = result_of(self.journal.read(*span))
-            self._count(await self._check_slowly(result, Given("", result.finish_reason), ()))
-
-    async def _end(self, job: Job, status: Status, *, arm: str | None = None, error: str) -> None:
-        """Write down a row that got no answer."""
+    async def _end(self, job: Job, status: Status, *, error: str) -> None:
+        """Write down a row that was not asked."""
         result = Result(
             job.row.n,
             job.row.id,
             status,
             job.decision.id,
-            arm=arm,
-            cost_nano=job.cost_nano,
+            cost_nano=0,
             error=error,
             at=int(self.clock()),
             cells=job.row.cells,
         )
+        await self._file(result)
+        await self._ended(job, result)
+        self._gone(job)
 
-        await self.books.file(result, error_of=job)
-        await self._done(job, result)
-
-    async def _done(self, job: Job, result: Result) -> None:
-        """Count a result, and serve the rows that waited for it."""
+    async def _ended(self, job: Job, result: Result) -> None:
+        """Count a result, keep it for others, and serve the rows that waited for it."""
+        if result.status == "unknown":
+            return
+        if self.cache is not None and result.status == "ok" and result.finish_reason == "stop":
+            self.cache.put(self._cache_key(job, result.arm or ""), result)
         self._count(result)
         await self._serve(job, result)
-        self._gone(job)
         most = self.settings.max_errors
-        if most is not None and self.stats.failed >= most and self.stats.stopping is None:
+        if most is not None and self.stats.failed >= most and not self.halted:
             self.stop("errors")
 
     async def _serve(self, job: Job, result: Result) -> None:
         """Answer the rows that ask the same, or have them asked."""
         waiting = self._followers.pop(job.same, []) if job.same is not None else []
-        shared = result.status == "ok" and self._lanes[result.arm or ""].is_steady(job)
+        shared = result.status == "ok" and self.is_steady(job, result.arm)
         for follower in waiting:
             if shared:
                 await self._share(follower, result)
             else:
                 follower.same = None
-                self._enqueue(follower)
+                self._start(follower)
 
     def _count(self, result: Result) -> None:
         stats = self.stats
@@ -616,30 +567,30 @@ class Engine:
     async def _share(self, job: Job, result: Result) -> None:
         """Give a row the answer of an equal one."""
         await self._take_over(job, replace(result, source="same"))
+        self._gone(job)
 
-    async def _from_cache(self, job: Job, lane: Lane) -> bool:
+    async def _from_cache(self, job: Job) -> bool:
         """Answer a row from the cache; return False when it is not there."""
-        if self.cache is None or job.attempts:
+        checks = self.settings.way.checks
+        if self.cache is None or job.recorded or not job.the_asked.plan.single or any(each.slow for each in checks):
             return False
-        found = self.cache.get(self._cache_key(job, lane), now=self.clock())
+        arm = job.option.arm
+        found = self.cache.get(self._cache_key(job, arm), now=self.clock())
         if found is None:
             return False
-        verdicts, slow = self._check(found.answer or "", Given(job.row.prompt.text))
-        if problem_of(verdicts) is not None or slow:
+        if problem_of(run_checks(checks, found.answer or "", Given(job.row.prompt.text))) is not None:
             return False
-        result = await self._take_over(job, replace(found, arm=lane.arm.name, source="cache"))
+        result = await self._take_over(job, replace(found, arm=arm, source="cache"))
         await self._serve(job, result)
         return True
 
     async def _take_over(self, job: Job, found: Result) -> Result:
         result = replace(found, n=job.row.n, id=job.row.id, cost_nano=0, cells=job.row.cells, at=int(self.clock()))
-
-        await self.books.file(result)
+        await self._file(result)
         self._count(result)
-        self._gone(job)
         return result
 
-    def _cache_key(self, job: Job, lane: Lane) -> bytes:
+    def _cache_key(self, job: Job, arm: str) -> bytes:
         from scrimp.routing.batch.files.cache import cache_key
 
-        return cache_key(job.row, lane.arm, job.option.output_limit)
+        return cache_key(job.row, self.lanes[arm].arm, job.decision.choice.option(arm).output_limit)

@@ -8,19 +8,23 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from scrimp.routing.asking.paid_call import Bill
+from scrimp.routing.asking.plan_run import Asked
+from scrimp.routing.asking.request import Way
+
 from .gates import Bucket
 
 if TYPE_CHECKING:
     from scrimp.profiles.errors import ScrimpError
     from scrimp.profiles.schema import Arm
+    from scrimp.routing.asking.books import Called
+    from scrimp.routing.asking.request import Ask
     from scrimp.routing.batch.files.rows import Row
-    from scrimp.routing.calls.faults import CallError
-    from scrimp.routing.checks.base import Check
+    from scrimp.routing.batch.state.runs import TakenUp
     from scrimp.routing.deciding.decide import Wishes
     from scrimp.routing.deciding.policy import Option
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.prices.price import ArmPrice
-    from scrimp.routing.prompts.context import Context
 
     from .gates import ProviderGate
 
@@ -41,6 +45,8 @@ class Settings:
         A cap on the whole run, nano-USD.
     keep
         What the log keeps: all, features or money.
+    way
+        How each row comes to its answer: checks, and whether a plan of several calls may be chosen.
     """
 
     wishes: Wishes
@@ -49,12 +55,36 @@ class Settings:
     max_cost_nano: int | None = None
     keep: str = "all"
     tag: str | None = None
-    checks: tuple[Check, ...] = ()
+    way: Way = field(default_factory=Way)
 
 
 @dataclass(slots=True)
 class Stats:
-    """How far a run has come; kept up to date while it goes on."""
+    """How far a run has come; kept up to date while it goes on.
+
+    Attributes
+    ----------
+    n_rows, n_before
+        Rows that can be asked, and those of them that had a result before this process began.
+    ok, failed, skipped, unknown
+        Results of this process.
+    n_same, n_cached
+        Of these, those that took over the answer of an equal row, or one from the cache.
+    n_attempts
+        Calls sent.
+    n_breaches
+        Calls that cost more than their bound.
+    charged_nano
+        What the run is charged, nano-USD; that of earlier processes included.
+    by_arm
+        Answers by arm.
+    errors
+        Rows that failed, by the kind of their last error.
+    started, first_at
+        Seconds on the monotonic clock: when this process began, and when its first result came.
+    stopping
+        Why it sends nothing more: interrupted, failed, errors; None while it goes on.
+    """
 
     n_rows: int
     n_before: int = 0
@@ -99,44 +129,87 @@ class Stats:
 
 @dataclass(slots=True)
 class Job:
-    """One row on its way."""
+    """One row on its way.
+
+    Attributes
+    ----------
+    asked
+        The row as a request with its plan; None where it is refused.
+    bill
+        What it has come to so far.
+    recorded
+        Its calls that an earlier process made before it was killed.
+    refusal
+        Why it is not begun.
+    same
+        What equal rows find it by.
+    committed_usd, variance
+        What it is expected to cost still (USD), and the variance of that (USD squared).
+    """
 
     row: Row
     decision: Decision
-    context: Context | None
-    queue: list[Option]
-    same: bytes | None = None
-    attempts: int = 0
-    logged: bool = False
-    cost_nano: int | None = 0
-    started: float | None = None
-    errors: list[tuple[str, CallError]] = field(default_factory=list)
+    asked: Asked | None
+    bill: Bill = field(default_factory=Bill)
+    recorded: tuple[Called, ...] = ()
     refusal: ScrimpError | None = None
-    drawn: str | None = None
+    same: bytes | None = None
     committed_usd: float = 0.0
     variance: float = 0.0
 
+    @classmethod
+    def again(cls, row: Row, taken_up: TakenUp, ask: Ask, settings: Settings) -> Job:
+        """Return a row that a killed process had begun, to be gone on with as the same request."""
+        way = settings.way
+        records_steps = bool(way.checks) or way.several or row.plan is not None
+        asked = Asked(ask, taken_up.decision, None, taken_up.plan, way.checks, records_steps=records_steps)
+        return cls(row, taken_up.decision, asked, taken_up.bill, taken_up.recorded)
+
+    @property
+    def the_asked(self) -> Asked:
+        """The request; it is one that is not refused."""
+        assert self.asked is not None  # noqa: S101 - refused rows are not begun
+        return self.asked
+
     @property
     def option(self) -> Option:
-        """The arm that is tried now."""
-        return self.queue[0]
+        """The arm that is tried first."""
+        return self.decision.choice.taken
 
 
 class Lane:
-    """One arm's queue."""
+    """One arm, and how many calls it takes at a time."""
 
     def __init__(self, arm: Arm, price: ArmPrice | None, gate: ProviderGate, most: int) -> None:
         self.arm = arm
         self.price = price
         self.gate = gate
         self.most = most
-        self.queue: asyncio.Queue[Job] = asyncio.Queue()
+        self.turns = asyncio.Semaphore(most)
         self.requests = None if arm.limits.rpm is None else Bucket(arm.limits.rpm)
         self.tokens = None if arm.limits.tpm is None else Bucket(arm.limits.tpm)
         self.blocked: ScrimpError | None = None
-        self.price_id: int | None = None
 
-    async def pace(self, option: Option) -> None:
+    async def enter(self, option: Option) -> None:
+        """Wait for a turn, for the provider to take more calls, and for the arm's own limits a minute."""
+        await self.turns.acquire()
+        try:
+            await self.gate.enter()
+        except BaseException:
+            self.turns.release()
+            raise
+        try:
+            await self._pace(option)
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Let the next call have its turn."""
+        self.gate.leave()
+        self.turns.release()
+
+    async def _pace(self, option: Option) -> None:
         """Wait for the arm's own limits a minute."""
         waits = [
             bucket.take(amount)
@@ -149,7 +222,7 @@ class Lane:
         if waits and max(waits) > 0.0:
             await asyncio.sleep(max(waits))
 
-    def is_steady(self, job: Job) -> bool:
+    def is_steady(self, row: Row) -> bool:
         """Tell whether the same request would get the same answer: temperature 0."""
-        params = {**self.arm.params, **job.row.params}
+        params = {**self.arm.params, **row.params}
         return params.get("temperature", 0 if self.arm.model.startswith("local/") else None) == 0

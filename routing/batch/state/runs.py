@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import DataError, UsageError
+from scrimp.routing.asking.books import Called, read_record, write
+from scrimp.routing.asking.paid_call import Bill
 from scrimp.routing.batch.files.output import Journal, Result
-from scrimp.routing.ledger.reservations import Reservation, reap, settle
+from scrimp.routing.deciding.trace import Decision
+from scrimp.routing.ledger.reservations import reap
 from scrimp.routing.ledger.store import instant
+from scrimp.routing.plans.plan import Plan, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from scrimp.routing.asking.books import Record
     from scrimp.routing.ledger.store import Ledger
 
     from .scribe import Span
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Recovered",
     "Run",
+    "TakenUp",
     "begin",
     "by_arm",
     "cancel",
@@ -41,6 +47,7 @@ __all__ = [
     "park_journal",
     "recover",
     "reopen",
+    "row_state",
     "same_answer",
     "spans",
     "states",
@@ -48,7 +55,10 @@ __all__ = [
 ]
 
 FINAL: Final = ("ok", "failed", "unknown", "skipped")
-"""States in which a row has a result. `sent`: a call may be in flight; `answered`: a check has yet to be run."""
+"""States in which a row has a result; until then it is `sent`: begun, and a call may be in flight."""
+
+_AS_THE_RESULT: Final = "\u0000"
+"""Stands in a line of the journal for the answer of its result: it is written once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +238,24 @@ def charges(ledger: Ledger, run_id: str) -> tuple[int, int]:
     return (rows[0]["live_nano"], rows[0]["fixed_nano"]) if rows else (0, 0)
 
 
-def states(ledger: Ledger, run_id: str) -> dict[int, str]:
-    """Return the state of every row that has one, by its place."""
-    return dict(ledger.conn.execute("SELECT n, status FROM batch_rows WHERE run_id = ?", (run_id,)).fetchall())
+def states(ledger: Ledger, run_id: str, first: int | None = None, last: int | None = None) -> dict[int, str]:
+    """Return the rows that have a result, by their places; of a range, `done` for those whose result is in the journal.
+
+    A row that was in flight when its run was killed is `unknown` there until its result is written.
+    """
+    if first is None:
+        return dict(
+            ledger.conn.execute("SELECT n, status FROM batch_rows WHERE run_id = ? AND status <> 'sent'", (run_id,))
+        )
+    rows = ledger.rows(
+        "SELECT n, status, offset FROM batch_rows WHERE run_id = ? AND n BETWEEN ? AND ? ", (run_id, first, last)
+    )
+    return {row["n"]: row["status"] if row["offset"] is None else "done" for row in rows}
+
+
+def row_state(ledger: Ledger, run_id: str, n: int) -> dict[str, Any]:
+    """Return the request and the arm of a row that has been sent."""
+    return ledger.rows("SELECT request_id, arm FROM batch_rows WHERE run_id = ? AND n = ?", (run_id, n))[0]
 
 
 def file_row(
@@ -275,19 +300,42 @@ def spans(ledger: Ledger, run_id: str, *, ordered: bool) -> Iterator[Span]:
         yield int(offset), int(length)
 
 
-def entry(result: Result, late: dict[str, Any] | None = None, *, state: str | None = None) -> bytes:
-    """Return a result as a line of the journal.
+def entry(n: int, request_id: str | None, records: Sequence[Record], result: Result | None) -> bytes:
+    """Return what is to be written of a row as a line of the journal: its records, and its result where it has one."""
+    values = None if result is None else {name: getattr(result, name) for name in Result.__slots__}
+    told = [record.to_dict() for record in records]
+    for record in told:
+        closed = record.get("closed")
+        if closed is not None and values is not None and closed["request"].get("answer") == values["answer"]:
+            closed["request"] = {**closed["request"], "answer": _AS_THE_RESULT}
+    return (json.dumps({"n": n, "request": request_id, "records": told, "result": values}) + "\n").encode()
 
-    Parameters
+
+def _records(line: dict[str, Any]) -> list[Record]:
+    """Return the records of a line of the journal."""
+    for record in line["records"]:
+        closed = record.get("closed")
+        if closed is not None and closed["request"].get("answer") == _AS_THE_RESULT:
+            closed["request"]["answer"] = line["result"]["answer"]
+    return [read_record(record) for record in line["records"]]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenUp:
+    """A row that a killed process had begun and that has nothing in flight: it goes on as the same request.
+
+    Attributes
     ----------
-    late
-        What is needed to settle the call after a kill between journal and ledger: `reservation`, `bound_nano`,
-        `profile`, `cost_nano`, `attempt`.
-    state
-        The row's state, where it is not the result's.
+    recorded
+        Its calls that are over.
+    bill
+        What they came to.
     """
-    values = {name: getattr(result, name) for name in Result.__slots__}
-    return (json.dumps({"state": state or result.status, "result": values, "late": late}) + "\n").encode()
+
+    decision: Decision
+    plan: Plan
+    recorded: tuple[Called, ...]
+    bill: Bill
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,90 +348,116 @@ class Recovered:
         Results that were on disk, but not yet in the ledger.
     unknown
         Rows that were in flight: their calls may have been answered and billed.
-    unchecked
-        Where the journal holds answers whose check had not been run.
+    taken_up
+        Rows that are gone on with, by their places.
     """
 
     n_late: int
     unknown: tuple[int, ...]
-    unchecked: tuple[Span, ...]
+    taken_up: dict[int, TakenUp]
 
 
-def recover(ledger: Ledger, run: Run, journal: Journal, *, now: float) -> Recovered:
-    """Bring a killed run's rows up to what is known of them, before anything is sent."""
-    (end,) = ledger.conn.execute(
-        "SELECT coalesce(max(offset + length), 0) FROM batch_rows WHERE run_id = ?", (run.id,)
-    ).fetchone()
-    if end > journal.size:
+def recover(ledger: Ledger, run: Run, journal: Journal, *, now: float, retry_unknown: bool = False) -> Recovered:
+    """Bring a killed run's rows up to what is known of them, before anything is sent.
+
+    Parameters
+    ----------
+    retry_unknown
+        Go on with rows that were in flight, too: what may have been paid stays charged.
+    """
+    ((applied,),) = ledger.conn.execute("SELECT applied FROM batch_runs WHERE id = ?", (run.id,)).fetchall()
+    if applied > journal.size:
         raise DataError(
             f"{journal.path} is shorter than the ledger remembers: results of this run are missing from it",
             hint=f"Start anew with --overwrite, or drop the run with: scrimp batch cancel {run.id}",
         )
     n_late = 0
-    for offset, length, line in journal.tail(end):
-        result, late = line["result"], line["late"]
-        sent = ledger.rows(
-            "SELECT 1 FROM batch_rows WHERE run_id = ? AND n = ? AND request_id = ? AND status = 'sent'",
-            (run.id, result["n"], result["decision_id"]),
-        )
-        if late is None or not sent:
-            continue  # not an answer that was paid for, or one of an earlier try: it is worked out again
+    for offset, length, line in journal.tail(applied):
+        n_late += line["result"] is not None
         with ledger.transaction():
-            settle(
-                ledger,
-                Reservation(late["reservation"], late["bound_nano"], late["profile"], result["arm"]),
-                cost_nano=late["cost_nano"],
-                now=now,
-                attempt=late["attempt"],
-                request=(result["decision_id"], {"status": "ok"}),
-                note="settled when the batch was resumed",
-            )
-            file_row(
-                ledger,
-                run.id,
-                result["n"],
-                status=line["state"],
-                request_id=result["decision_id"],
-                arm=result["arm"],
-                cost_nano=result["cost_nano"],
-                span=(offset, length),
-            )
-        n_late += 1
+            write(ledger, _records(line), now=now, at=instant(now))
+            if (result := line["result"]) is not None:
+                file_row(
+                    ledger,
+                    run.id,
+                    line["n"],
+                    status=result["status"],
+                    request_id=line["request"],
+                    arm=result["arm"],
+                    cost_nano=result["cost_nano"],
+                    span=(offset, length),
+                )
+            ledger.update("batch_runs", ("id", run.id), {"applied": offset + length})
     reap(ledger, now=now)
+    last = "(SELECT r.status FROM reservations r WHERE r.request_id = b.request_id ORDER BY r.id DESC LIMIT 1)"
     unknown = [
         row["n"]
         for row in ledger.rows(
-            "SELECT n FROM batch_rows b WHERE run_id = ? AND status = 'sent' AND EXISTS (SELECT 1 FROM reservations r "
-            "WHERE r.request_id = b.request_id AND r.status IN ('unknown', 'reserved'))",
+            f"SELECT n FROM batch_rows b WHERE run_id = ? AND status = 'sent' AND {last} IN ('unknown', 'reserved')",  # noqa: S608 - constants
             (run.id,),
         )
     ]
     with ledger.transaction() as conn:
-        # A row that was between two attempts has nothing in flight: it is simply asked again.
         conn.executemany(
             "UPDATE batch_rows SET status = 'unknown' WHERE run_id = ? AND n = ?", [(run.id, n) for n in unknown]
         )
-        conn.execute("DELETE FROM batch_rows WHERE run_id = ? AND status = 'sent'", (run.id,))
-    unchecked = tuple(
-        (row["offset"], row["length"])
-        for row in ledger.rows(
-            "SELECT offset, length FROM batch_rows WHERE run_id = ? AND status = 'answered'", (run.id,)
+        if retry_unknown:
+            conn.execute(
+                "UPDATE batch_rows SET status = 'sent', offset = NULL, length = NULL WHERE run_id = ? "
+                "AND status = 'unknown'",
+                (run.id,),
+            )
+    taken_up = _take_up(ledger, run, journal)
+    with ledger.transaction() as conn:
+        # What cannot be gone on with is asked anew.
+        conn.executemany(
+            "DELETE FROM batch_rows WHERE run_id = ? AND n = ? AND status = 'sent'",
+            [(run.id, n) for n, known in taken_up.items() if known is None],
         )
-    )
-    return Recovered(n_late, tuple(unknown), unchecked)
+    going_on = {n: known for n, known in taken_up.items() if known is not None}
+    return Recovered(n_late, tuple(unknown), going_on)
 
 
-def reopen(ledger: Ledger, run_id: str, *, retry_unknown: bool, retry_errors: bool) -> int:
-    """Have rows asked again: unknown ones, failed and skipped ones. Return how many."""
-    states = (["unknown"] if retry_unknown else []) + (["failed", "skipped"] if retry_errors else [])
+def _take_up(ledger: Ledger, run: Run, journal: Journal) -> dict[int, TakenUp | None]:
+    """Return the rows that were begun, as far as it is known what was decided of them."""
+    begun = {
+        row["request_id"]: row["n"]
+        for row in ledger.rows("SELECT n, request_id FROM batch_rows WHERE run_id = ? AND status = 'sent'", (run.id,))
+    }
+    if not begun:
+        return {}
+    called: dict[str, list[Called]] = {}
+    for _, _, line in journal.tail(0):
+        if line["request"] in begun:
+            mine = called.setdefault(line["request"], [])
+            mine += [record for record in _records(line) if isinstance(record, Called)]
+    return {n: _taken_up(ledger, request_id, called.get(request_id, ())) for request_id, n in begun.items()}
+
+
+def _taken_up(ledger: Ledger, request_id: str, called: Sequence[Called]) -> TakenUp | None:
+    rows = ledger.rows("SELECT decision FROM requests WHERE id = ?", (request_id,))
+    trace = json.loads(rows[0]["decision"]) if rows else called[-1].decision if called else None
+    if trace is None:
+        return None
+    decision = Decision.from_dict(trace)
+    plan = Plan((Stage((decision.arm or "",)),)) if decision.plan is None else Plan.from_dict(decision.plan)
+    ((n, charged, cost),) = ledger.conn.execute(
+        "SELECT count(*), coalesce(sum(charged_nano), 0), "
+        "CASE WHEN sum(status NOT IN ('settled', 'released')) = 0 THEN sum(charged_nano) END "
+        "FROM reservations WHERE request_id = ?",
+        (request_id,),
+    ).fetchall()
+    return TakenUp(decision, plan, tuple(called), Bill(n, charged, cost, logged=bool(rows)))
+
+
+def reopen(ledger: Ledger, run_id: str, *, retry_errors: bool) -> int:
+    """Let a run go on; with `retry_errors` failed and skipped rows are asked anew. Return how many."""
     with ledger.transaction() as conn:
         conn.execute("UPDATE batch_runs SET status = 'running', finished_at = NULL WHERE id = ?", (run_id,))
-        if not states:
+        if not retry_errors:
             return 0
-        marks = ", ".join("?" * len(states))
         return conn.execute(
-            f"DELETE FROM batch_rows WHERE run_id = ? AND status IN ({marks})",  # noqa: S608 - constants
-            (run_id, *states),
+            "DELETE FROM batch_rows WHERE run_id = ? AND status IN ('failed', 'skipped')", (run_id,)
         ).rowcount
 
 

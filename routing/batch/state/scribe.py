@@ -42,14 +42,16 @@ class Scribe:
     ----------
     ledger
         Used by this thread alone until `close`.
-    journal
-        Where results go.
+    journal, run_id
+        Where results go, and of which run: the ledger remembers how much of the journal it knows.
     """
 
-    def __init__(self, ledger: Ledger, journal: Journal) -> None:
+    def __init__(self, ledger: Ledger, journal: Journal, run_id: str) -> None:
+        self.run_id = run_id
         self.ledger = ledger
         self.journal = journal
         self.failure: ScrimpError | None = None
+        self._behind = False  # a line is in the journal and not in the ledger: the next run begins there
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="scrimp-scribe", daemon=True)
         self._thread.start()
@@ -115,6 +117,9 @@ class Scribe:
                         raise
                     except Exception as error:  # noqa: BLE001 - goes to whoever asked for it
                         outcomes.append((None, error))
+                        self._behind = self._behind or work.line is not None
+                if spans and not self._behind:
+                    self.ledger.update("batch_runs", ("id", self.run_id), {"applied": self.journal.size})
         except ScrimpError as failed:
             self.failure = self.failure or failed
             outcomes = [(None, failed)] * len(group)

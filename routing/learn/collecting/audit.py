@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from scrimp.routing.asking.asker import Asker
+    from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.checks.base import Check
     from scrimp.routing.ledger.store import Ledger
 
@@ -123,7 +123,7 @@ def agreement(first: str, second: str, embed: Callable[[Sequence[str]], NDArray[
 
 
 def run_audit(
-    asker: Asker,
+    asker: Workspace,
     ledger: Ledger,
     pool: list[Candidate],
     best: str,
@@ -165,8 +165,7 @@ def run_audit(
         )
         try:
             (context,) = asker.decider.contexts([each.prompt.text])
-            decision = asker.decide(request, context)
-            answer = asker.run(request, decision, context)
+            answer = asker.answer(request, context)
         except BudgetRefusedError as error:
             audit.stopped = error.message
             break

@@ -29,8 +29,8 @@ from .probe_suite import SUITE
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from scrimp.routing.asking.asker import Asker
     from scrimp.routing.asking.request import Answer
+    from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.learn.fitting.prior import Ability
     from scrimp.routing.prompts.context import Context
 
@@ -101,7 +101,7 @@ class ProbeReport:
 
 
 def probe(
-    asker: Asker,
+    asker: Workspace,
     arm_name: str,
     *,
     max_nano: int,
@@ -184,7 +184,7 @@ def _prompt(item: ProbeItem | LogItem) -> Prompt:
 class _Run:
     """A probe under way."""
 
-    asker: Asker
+    asker: Workspace
     arm: str
     max_nano: int
     run_id: str
@@ -216,7 +216,7 @@ class _Run:
             deadline_s=120.0,
         )
         try:
-            answer = self.asker.run(request, self.asker.decide(request, context), context)
+            answer = self.asker.answer(request, context)
         except BudgetRefusedError as error:
             self.n_refused += 1
             if logged and self.n_refused < _REFUSALS:  # a long prompt: a shorter one may fit yet
@@ -248,7 +248,7 @@ def _same(served: str, requested: str) -> bool:
     return asked in served or served.rpartition("/")[2] in asked
 
 
-def _score(asker: Asker, item: ProbeItem | LogItem, answer: Answer, *, keep: str) -> Probed:
+def _score(asker: Workspace, item: ProbeItem | LogItem, answer: Answer, *, keep: str) -> Probed:
     """Check an answer, and keep the outcome as a label."""
     if isinstance(item, LogItem):
         checks, text, note = list(item.checks), item.prompt.text, f"log: {item.id}"
@@ -271,7 +271,7 @@ def _score(asker: Asker, item: ProbeItem | LogItem, answer: Answer, *, keep: str
 
 
 def _place(
-    asker: Asker,
+    asker: Workspace,
     router: LearnedRouter,
     arm_name: str,
     tried: Sequence[Probed],

@@ -1,0 +1,224 @@
+"""What is to be written of a request, as data, and the one place that settles.
+
+Records go to a journal first, where there is one, then to the ledger.
+A kill between journal and ledger loses nothing: the same records, read back, lead to the same rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from scrimp.routing.ledger.labels import add_label
+from scrimp.routing.ledger.reservations import Reservation, settle
+from scrimp.routing.ledger.steps import write_step
+from scrimp.routing.plans.record import label_rows
+from scrimp.routing.strategies.protocol import Outcome, Role, Step, verdict_dict
+from scrimp.routing.text.compare import QUORUMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from scrimp.routing.checks.base import Check
+    from scrimp.routing.ledger.store import Ledger
+
+__all__ = ["Called", "Closing", "Record", "Settlement", "read_record", "write"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an attempt ended.
+
+    Attributes
+    ----------
+    cost_nano
+        What it cost, nano-USD; None where that is not known: the whole reservation stays charged.
+    released
+        It certainly cost nothing.
+    attempt
+        Columns of `attempts`.
+    request
+        Columns of `requests`, where the answer in hand is the request's.
+    note
+        What the reservation says of it.
+    """
+
+    reservation: Reservation
+    cost_nano: int | None
+    released: bool
+    attempt: Mapping[str, Any]
+    request: Mapping[str, Any] = field(default_factory=dict)
+    request_id: str = ""
+    note: str | None = None
+
+    @property
+    def charged_nano(self) -> int:
+        """What the caps are charged for it, nano-USD."""
+        return self.reservation.bound_nano if self.cost_nano is None else self.cost_nano
+
+    @property
+    def breach(self) -> bool:
+        """Whether it cost more than its bound."""
+        return self.charged_nano > self.reservation.bound_nano
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a journal keeps it."""
+        return {"settled": asdict(self)}
+
+    def write(self, ledger: Ledger, *, now: float, at: str) -> None:
+        """Settle, in the caller's transaction."""
+        del at
+        settle(
+            ledger,
+            self.reservation,
+            cost_nano=self.cost_nano,
+            released=self.released,
+            now=now,
+            attempt=self.attempt,
+            request=(self.request_id, self.request) if self.request else None,
+            note=self.note,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """That a call of a plan is over, with its retries: what a killed run is taken up from.
+
+    Attributes
+    ----------
+    step
+        The call and its answer.
+    answer
+        What an `Answer` needs to know of the reply, as plain data; None where there was none.
+    decision
+        The request's decision, as plain data, where the log keeps no row that holds it.
+    keep
+        What the log keeps of it: `all`, `features`, or `money` (nothing).
+    logged
+        Whether it is a row of `steps`: not so the only call of a prompt that nothing checks.
+    """
+
+    request_id: str
+    step: Step
+    answer: Mapping[str, Any] | None
+    decision: Mapping[str, Any] | None
+    keep: str
+    logged: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a journal keeps it."""
+        return {"called": asdict(self)}
+
+    def write(self, ledger: Ledger, *, now: float, at: str) -> None:
+        """Write the step, in the caller's transaction."""
+        del now
+        if self.logged and self.keep != "money":
+            write_step(ledger, step_row(self.request_id, self.step, keep=self.keep, at=at))
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """That a request is over.
+
+    Attributes
+    ----------
+    request
+        Columns of `requests`; empty where the log keeps no row of it.
+    steps
+        Its steps, with their verdicts.
+    kinds
+        The kind of each check by its name: what its labels weigh.
+    """
+
+    request_id: str
+    request: Mapping[str, Any]
+    steps: tuple[Step, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    keep: str = "all"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a journal keeps it."""
+        return {"closed": asdict(self)}
+
+    def write(self, ledger: Ledger, *, now: float, at: str) -> None:
+        """Write the request's end, the verdicts on its answers, and the labels that follow from them."""
+        del now
+        if self.keep == "money":
+            return
+        for step in self.steps:
+            write_step(ledger, step_row(self.request_id, step, keep=self.keep, at=at))
+            for label in label_rows(step.verdicts, self.kinds, keep_evidence=self.keep == "all"):
+                add_label(ledger, request_id=self.request_id, arm=step.arm, source="check", at=at, **label)
+        if self.request:
+            ledger.update("requests", ("id", self.request_id), dict(self.request))
+
+
+Record = Settlement | Called | Closing
+
+
+def read_record(data: Mapping[str, Any]) -> Record:
+    """Return a record as it was before it went to a journal."""
+    ((kind, values),) = data.items()
+    if kind == "settled":
+        return Settlement(**{**values, "reservation": Reservation(**values["reservation"])})
+    if kind == "called":
+        return Called(**{**values, "step": _step(values["step"])})
+    return Closing(**{**values, "steps": tuple(_step(step) for step in values["steps"])})
+
+
+def _step(values: Mapping[str, Any]) -> Step:
+    from scrimp.routing.checks.base import Verdict
+
+    return Step(
+        **{
+            **values,
+            "role": Role(values["role"]),
+            "outcome": Outcome(values["outcome"]),
+            "verdicts": tuple(Verdict(**verdict) for verdict in values["verdicts"]),
+        }
+    )
+
+
+def write(ledger: Ledger, records: Iterable[Record], *, now: float, at: str) -> None:
+    """Write records to the ledger, all or none: the one way by which anything is settled.
+
+    Parameters
+    ----------
+    now, at
+        The instant, as POSIX time and as the ledger spells it.
+
+    Raises
+    ------
+    LedgerError
+        If the ledger cannot be written.
+    """
+    with ledger.transaction():
+        for record in records:
+            record.write(ledger, now=now, at=at)
+
+
+def kinds_of(checks: Sequence[Check]) -> dict[str, str]:
+    """Return the kind of each check by its name, those that plans bring themselves included."""
+    return {check.name: check.kind for check in checks} | {each: each for each in QUORUMS}
+
+
+def step_row(request_id: str, step: Step, *, keep: str, at: str) -> dict[str, object]:
+    """Return a step as a row of the log, with as much of it as the profile keeps."""
+    import json
+
+    everything = keep == "all"
+    return {
+        "request_id": request_id,
+        "seq": step.seq,
+        "stage": step.stage,
+        "kind": str(step.role),
+        "arm": step.arm,
+        "outcome": str(step.outcome),
+        "verdicts": json.dumps([verdict_dict(verdict, evidence=everything) for verdict in step.verdicts]),
+        "answer": step.text if everything else None,
+        "charged_nano": step.charged_nano,
+        "latency_s": step.latency_s,
+        "taken": int(step.taken),
+        "note": step.note if everything else None,
+        "at": at,
+    }

@@ -1,0 +1,118 @@
+"""Doing what a request wants done: one driver, for commands that wait and for those that do much at a time.
+
+`drive` is written once, to be awaited. Hands that never truly wait (`ask`, whose calls block) are driven by `at_once`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from scrimp.routing.strategies.protocol import Test
+
+from .books import Called, Closing, Settlement
+from .paid_call import Pause, Reserve, Send
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Generator
+
+    from scrimp.routing.calls.call import Reply
+    from scrimp.routing.calls.faults import CallError
+    from scrimp.routing.checks.base import Verdict
+    from scrimp.routing.ledger.reservations import Reservation
+
+    from .books import Record
+    from .request import Checked
+
+__all__ = ["Hands", "at_once", "drive"]
+
+T = TypeVar("T")
+
+
+class Hands(Protocol):
+    """What a request is done with."""
+
+    async def reserve(self, wanted: Reserve) -> Reservation:
+        """Reserve, or raise why not."""
+        ...
+
+    async def send(self, wanted: Send) -> Reply | CallError:
+        """Make a call and return what came of it."""
+        ...
+
+    async def pause(self, wanted: Pause) -> None:
+        """Wait."""
+        ...
+
+    async def test(self, wanted: Test) -> tuple[Verdict, ...]:
+        """Run checks."""
+        ...
+
+    async def write(self, records: list[Record]) -> None:
+        """Put records where they are safe, before anything else is begun."""
+        ...
+
+    async def finish(self, records: list[Record], outcome: Checked | BaseException) -> None:
+        """Put the last records of a request where they are safe, together with what it came to."""
+        ...
+
+
+async def drive(run: Generator[Any, Any, Checked], hands: Hands) -> Checked:
+    """Do what a request wants done, until it is over; return the answer.
+
+    What it wants written is written together, and before anything else is begun: before a call, a wait, or a check that
+    takes time.
+    """
+    waiting: list[Record] = []
+
+    async def do(wanted: Any) -> Any:
+        if isinstance(wanted, (Settlement, Called, Closing)):
+            waiting.append(wanted)
+            return None
+        safe = isinstance(wanted, Test) and not any(check.slow for check in wanted.checks)
+        if waiting and not safe:
+            records = list(waiting)
+            waiting.clear()
+            await hands.write(records)
+        if isinstance(wanted, Test):
+            return await hands.test(wanted)
+        if isinstance(wanted, Reserve):
+            return await hands.reserve(wanted)
+        if isinstance(wanted, Send):
+            return await hands.send(wanted)
+        assert isinstance(wanted, Pause)  # noqa: S101 - there is nothing else
+        return await hands.pause(wanted)
+
+    value: Any = None
+    problem: BaseException | None = None
+    while True:
+        try:
+            wanted = run.send(value) if problem is None else run.throw(problem)
+        except StopIteration as stop:
+            answer: Checked = stop.value
+            await hands.finish(waiting, answer)
+            return answer
+        except BaseException as error:
+            await hands.finish(waiting, error)
+            raise
+        value = problem = None
+        try:
+            value = await do(wanted)
+        except BaseException as error:  # noqa: BLE001 - it is the run's to settle and to raise again
+            problem = error
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of something awaitable that never truly waits.
+
+    Raises
+    ------
+    RuntimeError
+        If it did wait.
+    """
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    work.close()
+    raise RuntimeError("hands that block were made to wait")

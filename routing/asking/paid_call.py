@@ -1,0 +1,390 @@
+"""The one way for money: reserve, send, settle, and try again where that may help.
+
+`paid_call` does nothing itself: it yields what is to be done, and is sent what came of it, so that one rule holds for
+every command that pays, waiting or not (`drive`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from scrimp.profiles.money import format_usd
+from scrimp.routing.calls.backoff import Backoff
+from scrimp.routing.calls.faults import CallError
+from scrimp.routing.ledger.caps import Cap, RefusedError
+from scrimp.routing.ledger.reservations import Charge
+from scrimp.routing.ledger.store import instant
+from scrimp.routing.prices.usage import check_usage
+
+from .books import Settlement
+from .log_rows import attempt_row
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Generator, Mapping
+
+    from scrimp.profiles.schema import Arm
+    from scrimp.routing.calls.call import Call, Reply, UsageStatus
+    from scrimp.routing.deciding.policy import Option
+    from scrimp.routing.ledger.reservations import Reservation
+    from scrimp.routing.prices.price import ArmPrice
+    from scrimp.routing.prices.usage import Usage
+
+    from .request import Ask
+
+__all__ = [
+    "Bill",
+    "Failed",
+    "Halted",
+    "Paid",
+    "Pause",
+    "Reserve",
+    "Send",
+    "Terms",
+    "Ticket",
+    "breach_note",
+    "paid_call",
+]
+
+LIVE_WAIT_S: Final = 10.0
+"""How long a call waits when only other calls in flight stand in its way."""
+
+CAP_POLL_S: Final = 0.2
+"""How often it looks again meanwhile."""
+
+
+class Halted(Exception):  # noqa: N818 - it is no error
+    """The run that a request is a part of sends nothing more: the request is left as it is, to be taken up again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Write the intent to disk and reserve the bound; sends back the `Reservation`.
+
+    Raises into the generator `RefusedError` (a cap leaves too little) and `ArmUnavailableError` (suspended, or blocked
+    for the rest of a run).
+
+    Attributes
+    ----------
+    own_caps
+        Caps of the request itself, beside those of the profile.
+    attempt, request
+        Rows of the log to write in the same transaction; no request where there is one already, or none is kept.
+    """
+
+    charge: Charge
+    own_caps: tuple[Cap, ...]
+    attempt: Mapping[str, object]
+    request: Mapping[str, object] | None
+    option: Option
+    price: ArmPrice
+
+
+@dataclass(slots=True)
+class Ticket:
+    """How far a call has come, whatever ends it.
+
+    Attributes
+    ----------
+    sent
+        Whether its first byte may have left: if not, it cannot be billed.
+    text
+        The pieces of the answer that were shown.
+    """
+
+    sent: bool = False
+    text: list[str] = field(default_factory=list)
+
+    @property
+    def shown(self) -> int:
+        """Characters of the answer on the screen."""
+        return sum(map(len, self.text))
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Make the call, and keep its ticket true meanwhile; sends back the reply, or the error that it came to."""
+
+    call: Call
+    reservation: Reservation
+    streams: bool
+    ticket: Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait, in seconds: for other calls to settle (`for_caps`), or before an attempt is made again."""
+
+    seconds: float
+    for_caps: bool = False
+
+
+@dataclass(slots=True)
+class Bill:
+    """What a request has come to so far, over all its calls.
+
+    Attributes
+    ----------
+    n_attempts
+        Calls sent.
+    charged_nano
+        What the caps are charged for them, nano-USD.
+    cost_nano
+        What they cost, nano-USD; None once a part of it is not known.
+    logged
+        Whether the request has its row in the log.
+    shown
+        Characters of an answer on the screen.
+    partial
+        What had come of the answer when its call was interrupted.
+    errors
+        Arm and error of each attempt that failed.
+    """
+
+    n_attempts: int = 0
+    charged_nano: int = 0
+    cost_nano: int | None = 0
+    logged: bool = False
+    shown: int = 0
+    partial: str = ""
+    errors: list[tuple[str, CallError]] = field(default_factory=list)
+
+    def add(self, settlement: Settlement) -> None:
+        """Count an attempt that is over."""
+        self.charged_nano += settlement.charged_nano
+        known = settlement.cost_nano is not None and self.cost_nano is not None
+        self.cost_nano = (self.cost_nano or 0) + (settlement.cost_nano or 0) if known else None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms a call is made.
+
+    Attributes
+    ----------
+    call
+        Makes the call of an attempt, given the seconds that are left.
+    kind
+        What the log calls the first attempt: first, fallback, step, sample, judge.
+    request_row
+        Makes the request's row of the log; None where none is kept.
+    answers
+        Whether its answer is the request's; not so that of a judge.
+    window
+        The arm's context window in tokens; None where it is not known.
+    started, deadline_s
+        When the request began (POSIX time), and how many seconds it may take with all its attempts.
+    caps_wait_s
+        How long to wait where only live calls stand in the way; None for as long as it takes.
+    """
+
+    ask: Ask
+    request_id: str
+    profile: str
+    arm: Arm
+    option: Option
+    price: ArmPrice
+    price_id: Callable[[], int]
+    call: Callable[[float], Call]
+    kind: str
+    request_row: Callable[[float], Mapping[str, object]]
+    answers: bool
+    window: int | None
+    streams: bool
+    started: float
+    caps_wait_s: float | None = LIVE_WAIT_S
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """A call that was answered, and how it was settled."""
+
+    reply: Reply
+    settlement: Settlement
+    usage: Usage | None
+    usage_status: UsageStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A call that was not: what the last attempt came to."""
+
+    error: CallError
+
+
+Command = Reserve | Send | Pause | Settlement
+
+
+def paid_call(
+    terms: Terms, bill: Bill, *, rng: random.Random, clock: Callable[[], float], say: Callable[[str], None]
+) -> Generator[Command, Any, Paid | Failed]:
+    """Buy one answer.
+
+    Yields `Reserve`, `Send` and `Pause`, which send something back, and `Settlement`, which does not. Whatever is
+    thrown in while a call is out (an interrupt, a bug) is settled first and raised again.
+
+    Raises
+    ------
+    RefusedError
+        If a cap leaves too little.
+    ArmUnavailableError
+        If the arm takes no calls.
+    """
+    kind = terms.kind
+    backoff = Backoff(max(0.0, terms.started + terms.ask.deadline_s - clock()), rng, clock)
+    while True:
+        call = terms.call(terms.started + terms.ask.deadline_s - clock())
+        reservation: Reservation = yield from _reserve(terms, bill, kind, clock)
+        bill.logged = True
+        bill.n_attempts += 1
+        ticket = Ticket()
+        try:
+            outcome: Reply | CallError = yield Send(call, reservation, terms.streams, ticket)
+        except BaseException as error:
+            settlement = _interrupted(reservation, ticket, error)
+            bill.add(settlement)
+            bill.partial = "".join(ticket.text)
+            yield settlement
+            raise
+        bill.shown += ticket.shown
+        if not isinstance(outcome, CallError):
+            paid = _settled(terms, reservation, outcome)
+            bill.add(paid.settlement)
+            yield paid.settlement
+            return paid
+        failure = outcome
+        settlement = _failed(terms, reservation, failure, shown=ticket.shown)
+        bill.add(settlement)
+        yield settlement
+        if settlement.breach:
+            say(breach_note(terms.option.arm, settlement))
+        bill.errors.append((terms.option.arm, failure))
+        delay = None if bill.shown else backoff.next_delay(failure)
+        if delay is None:
+            say(f"{terms.option.arm}: {failure.message}")
+            return Failed(failure)
+        say(f"{terms.option.arm}: {failure.message}; trying again in {delay:.1f} s")
+        yield Pause(delay)
+        kind = "retry"
+
+
+def _reserve(
+    terms: Terms, bill: Bill, kind: str, clock: Callable[[], float]
+) -> Generator[Reserve | Pause, Any, Reservation]:
+    """Reserve the bound; wait a little where only live calls stand in the way."""
+    ask, option = terms.ask, terms.option
+    deadline = None if terms.caps_wait_s is None else clock() + terms.caps_wait_s
+    own: tuple[Cap, ...] = ()
+    if ask.wishes.max_cost_nano is not None:
+        own = (Cap("--max-cost:call", ask.wishes.max_cost_nano - bill.charged_nano, None),)
+    while True:
+        now = clock()
+        charge = Charge(
+            request_id=terms.request_id,
+            profile=terms.profile,
+            arm=option.arm,
+            bound_nano=option.bound_nano or 0,
+            source=ask.command,
+            run_id=ask.run_id or terms.request_id,
+            tag=ask.tag,
+            price_id=terms.price_id(),
+            cap_override_nano=ask.cap_override_nano,
+        )
+        attempt = {
+            "request_id": terms.request_id,
+            "seq": bill.n_attempts + 1,
+            "kind": kind,
+            "arm": option.arm,
+            "requested_model": terms.arm.model,
+            "started_at": instant(now),
+            "input_bound": option.input_bound,
+            "output_limit": option.output_limit,
+        }
+        request = None if bill.logged or ask.keep == "money" else terms.request_row(now)
+        try:
+            reservation: Reservation = yield Reserve(charge, own, attempt, request, option, terms.price)
+        except RefusedError as refusal:
+            if not refusal.only_live or (deadline is not None and now >= deadline):
+                raise
+            yield Pause(CAP_POLL_S, for_caps=True)
+        else:
+            return reservation
+
+
+def _usage(terms: Terms, reply: Reply) -> tuple[Usage | None, UsageStatus]:
+    """Return what a reply says it used where that can be true of this arm and this call, and what is thought of it."""
+    usage, status = reply.usage, reply.usage_status
+    if usage is not None:
+        option = terms.option
+        status = check_usage(
+            usage, input_bound=option.input_bound, output_limit=option.output_limit, window=terms.window
+        )
+    return (usage if status == "reported" else None), status
+
+
+def _settled(terms: Terms, reservation: Reservation, reply: Reply) -> Paid:
+    """Settle an answer to the truth."""
+    usage, status = _usage(terms, reply)
+    cost = None if usage is None else terms.price.cost_nano(usage)
+    if cost is None and reservation.bound_nano == 0:
+        cost = 0  # it is free: no usage is needed to know what it cost
+    request: dict[str, Any] = {}
+    if terms.answers and terms.ask.keep != "money":
+        request = {"status": "ok", "arm": terms.option.arm}
+        if terms.ask.keep == "all":
+            request["answer"] = reply.text
+    odd = [] if status == "reported" else [f"usage {status}"]
+    other = reply.served_by_another(terms.arm.model)
+    settlement = Settlement(
+        reservation,
+        cost,
+        released=False,
+        attempt=attempt_row(reply, usage, status, cost),
+        request=request,
+        request_id=terms.request_id,
+        note="; ".join([*odd, *([other] if other else [])]) or None,
+    )
+    return Paid(reply, settlement, usage, status)
+
+
+def _failed(terms: Terms, reservation: Reservation, error: CallError, *, shown: int) -> Settlement:
+    """Give back what a failed call certainly did not cost; charge what it reported, or else the whole bound."""
+    usage: Usage | None = None
+    status: UsageStatus = "missing"
+    if error.reply is not None:
+        usage, status = _usage(terms, error.reply)
+    released = error.billable == "no" and not shown and usage is None
+    cost = 0 if released else None if usage is None else terms.price.cost_nano(usage)
+    # A provider's error may quote the prompt.
+    columns: dict[str, object] = {
+        "error_kind": error.kind,
+        "error": error.message if terms.ask.keep == "all" else None,
+    }
+    if error.reply is not None:
+        columns |= attempt_row(error.reply, usage, status, cost)
+    note = None if released else f"{error.kind}: may have been billed"
+    return Settlement(reservation, cost, released=released, attempt=columns, note=note)
+
+
+def _interrupted(reservation: Reservation, ticket: Ticket, error: BaseException) -> Settlement:
+    """Settle a call that was left before its answer came: what may have been sent stays charged."""
+    by_hand = type(error).__name__ in ("KeyboardInterrupt", "CancelledError")
+    kind = "interrupted" if by_hand else type(error).__name__
+    released = not ticket.sent
+    note = "interrupted" if by_hand else "ended early"
+    return Settlement(
+        reservation,
+        0 if released else None,
+        released=released,
+        attempt={"error_kind": kind},
+        note=f"{note} before it was sent" if released else note,
+    )
+
+
+def breach_note(arm: str, settlement: Settlement) -> str:
+    """Return what is said of a call that cost more than was held for it."""
+    return (
+        f"{arm} charged {format_usd(settlement.charged_nano)}, above its enforced bound of "
+        f"{format_usd(settlement.reservation.bound_nano)}: it is suspended until `scrimp models resume {arm}`"
+    )

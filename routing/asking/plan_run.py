@@ -1,0 +1,391 @@
+"""A request from decision to answer: a strategy's wishes, each bought by `paid_call`, and every step on record.
+
+Like `paid_call` it does nothing itself: `ask`, `batch` and whoever else drives it (`drive`) do what it yields.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError
+from scrimp.routing.calls.call import Call
+from scrimp.routing.calls.faults import to_scrimp_error
+from scrimp.routing.ledger.caps import RefusedError
+from scrimp.routing.strategies.protocol import Got, Outcome, Role, Step, Test, Wanted
+from scrimp.routing.strategies.stages import Staged
+
+from .books import Called, Closing, kinds_of
+from .log_rows import request_row
+from .paid_call import LIVE_WAIT_S, Bill, Command, Halted, Paid, Terms, breach_note, paid_call
+from .request import Answer, Checked, reply_notes, saved_against
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from scrimp.profiles.schema import Arm
+    from scrimp.routing.checks.base import Check
+    from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.deciding.policy import Option
+    from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.plans.plan import Plan
+    from scrimp.routing.prompts.context import Context
+    from scrimp.routing.strategies.protocol import Answered
+    from scrimp.routing.text.compare import Embed
+
+    from .request import Ask
+
+__all__ = ["Asked", "Kit", "plan_run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What running a request takes, beside what is done for it.
+
+    Attributes
+    ----------
+    key
+        Returns an arm's key, or None where it needs none; raises where the arm cannot be called (no key, no engine).
+    price_id
+        Returns the ledger's id of an arm's price.
+    say
+        Takes a line for the user while the request goes on.
+    clock, rng
+        POSIX time; randomness for back-off.
+    embed
+        Embeds prose, to compare answers.
+    caps_wait_s
+        How long a call waits where only live calls stand in its way; None for as long as it takes.
+    """
+
+    decider: Decider
+    key: Callable[[Arm], str | None]
+    price_id: Callable[[str], int]
+    say: Callable[[str], None] = lambda _line: None
+    clock: Callable[[], float] = time.time
+    rng: random.Random = field(default_factory=random.Random)
+    embed: Embed | None = None
+    caps_wait_s: float | None = LIVE_WAIT_S
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that was decided.
+
+    Attributes
+    ----------
+    context
+        What it was decided on; None where nothing was embedded, since the arm was asked for by name.
+    drawn
+        The arm that the policy drew: an answer of another has no propensity. None where that arm was not drawn.
+    records_steps
+        Whether its calls are rows of `steps`: where there are checks or a plan.
+    """
+
+    ask: Ask
+    decision: Decision
+    context: Context | None
+    plan: Plan
+    checks: tuple[Check, ...] = ()
+    records_steps: bool = False
+
+
+def plan_run(
+    asked: Asked, kit: Kit, *, recorded: Sequence[Called] = (), bill: Bill | None = None
+) -> Generator[Command | Test | Called | Closing, Any, Checked]:
+    """Run a request's plan to its answer.
+
+    Parameters
+    ----------
+    recorded, bill
+        The calls of an earlier run of the same request that was killed, which are not made again, and what they came
+        to.
+
+    Raises
+    ------
+    BudgetRefusedError, AuthError, TryAgainError, ProviderError, ArmUnavailableError
+        If there is no answer.
+    """
+    return (yield from _PlanRun(asked, kit, recorded, bill).run())
+
+
+class _PlanRun:
+    def __init__(self, asked: Asked, kit: Kit, recorded: Sequence[Called], bill: Bill | None) -> None:
+        self.asked = asked
+        self.kit = kit
+        self.bill = bill or Bill()
+        self.steps: list[Step] = []
+        self.answers: dict[int, Answer] = {}
+        self.refusal: ScrimpError | None = None
+        self.recorded = deque(recorded)
+        self.closed = False
+        self.started = kit.clock()
+
+    def run(self) -> Generator[Command | Test | Called | Closing, Any, Checked]:
+        asked = self.asked
+        choice = asked.decision.choice
+        strategy = Staged(
+            asked.plan,
+            asked.ask.prompt,
+            asked.checks,
+            {weighed.option.arm: weighed.option.quality for weighed in choice.weighed},
+            fallbacks=[option.arm for option in asked.decision.fallbacks()] if asked.plan.single else (),
+            embed=self.kit.embed,
+        ).run()
+        try:
+            back: Any = None
+            while True:
+                try:
+                    wish = strategy.send(back)
+                except StopIteration as stop:
+                    return (yield from self._end(stop.value))
+                back = (yield wish) if isinstance(wish, Test) else (yield from self._call(wish))
+        except Halted:
+            raise
+        except ScrimpError as error:
+            if not self.closed:
+                yield self._closing("failed", error=error.message)
+            raise
+        except BaseException:
+            yield self._closing("interrupted", error="interrupted", text=self.bill.partial)
+            raise
+
+    # -- calls ------------------------------------------------------------------------------------------------------
+
+    def _call(self, wish: Wanted) -> Generator[Command | Called, Any, Got]:
+        """Make a call that the strategy wants, or take it from the record of a run that was killed."""
+        if self.recorded:
+            return self._again(self.recorded.popleft())
+        if wish.why is not None:
+            self.kit.say(wish.why)
+        before = self.bill.charged_nano
+        option = self._option(wish)
+        result: Paid | None = None
+        refusal: ScrimpError | None = None
+        note: str | None = None
+        if option is None:
+            note = "it cannot take this"
+        elif wish.fallback and self._as_dear(option):
+            refusal = self.refusal
+        else:
+            try:
+                bought = yield from paid_call(
+                    self._terms(wish, option), self.bill, rng=self.kit.rng, clock=self.kit.clock, say=self.kit.say
+                )
+            except (BudgetRefusedError, ArmUnavailableError) as error:
+                refusal = error
+            else:
+                result = bought if isinstance(bought, Paid) else None
+                note = None if isinstance(bought, Paid) else bought.error.message
+        if refusal is not None:
+            self.refusal = refusal if not self.asked.plan.single else self.refusal or refusal
+            note = refusal.message
+        charged = self.bill.charged_nano - before
+        outcome = Outcome.ANSWERED if result else Outcome.REFUSED if refusal else Outcome.FAILED
+        step = Step(len(self.steps) + 1, wish.stage, wish.role, wish.arm, outcome, charged, note=note)
+        answer: Answer | None = None
+        if result is not None and option is not None:
+            reply = result.reply
+            step = replace(step, text=reply.text, latency_s=reply.latency_s, finish_reason=reply.finish_reason)
+            answer = self._answer(option, result)
+            self.answers[step.seq] = answer
+        self.steps.append(step)
+        if self.bill.logged:
+            asked = self.asked
+            yield Called(
+                asked.decision.id,
+                step,
+                None if answer is None else answer.facts(),
+                asked.decision.to_dict() if asked.ask.keep == "money" else None,
+                asked.ask.keep,
+                asked.records_steps,
+            )
+        shown = bool(self.bill.shown) and result is None
+        return Got(step.seq, wish.arm, step.text, step.finish_reason, charged, refusal, shown)
+
+    def _again(self, record: Called) -> Got:
+        step = record.step
+        self.steps.append(step)
+        if record.answer is not None:
+            self.answers[step.seq] = Answer(
+                **record.answer, text=step.text or "", decision=self.asked.decision,
+                conversation_id=self.asked.ask.conversation_id or self.asked.decision.id,
+            )  # fmt: skip
+        refusal = BudgetRefusedError(step.note or "refused") if step.outcome is Outcome.REFUSED else None
+        return Got(step.seq, step.arm, step.text, step.finish_reason, step.charged_nano, refusal)
+
+    def _as_dear(self, option: Option) -> bool:
+        """Tell whether the cap that refused an arm refuses this one too: it is for all arms, and the bound no less."""
+        last = self.refusal
+        return (
+            isinstance(last, RefusedError)
+            and not last.only_live
+            and not last.cap.scope.startswith("arm:")
+            and (option.bound_nano or 0) >= last.needed_nano
+        )
+
+    def _option(self, wish: Wanted) -> Option | None:
+        """Return the option of the arm that is wanted; None where it cannot take the prompt that it is to be asked."""
+        option = self.asked.decision.choice.option(wish.arm)
+        if wish.prompt is None:
+            return option
+        decider = self.kit.decider
+        context = self.asked.context
+        again = decider.decide(
+            wish.prompt,
+            decider.predict([context or decider.contexts([wish.prompt.text])[0]]),
+            replace(self.asked.ask.wishes, arm=wish.arm, max_cost_nano=None),
+            decision_id=self.asked.decision.id,
+            rng=self.kit.rng,
+        ).choice.option(wish.arm)
+        price = decider.price(wish.arm)
+        if again.infeasible is not None or price is None:
+            return option if wish.role is Role.ASK else None
+        reasons = decider.profile.arm(wish.arm).reasoning_effort not in (None, "none")
+        limit = min(again.output_limit, option.output_limit)
+        if wish.limit is not None and not reasons:
+            limit = min(limit, wish.limit)
+        return replace(again, output_limit=limit, bound_nano=price.bound_nano(again.input_bound, limit))
+
+    def _terms(self, wish: Wanted, option: Option) -> Terms:
+        asked, kit = self.asked, self.kit
+        arm = kit.decider.profile.arm(option.arm)
+        price = kit.decider.price(option.arm)
+        if price is None or option.bound_nano is None:
+            raise ArmUnavailableError(f"no price is known for {option.arm}")
+        prompt = asked.ask.prompt if wish.prompt is None else wish.prompt
+        params = {**arm.params, **asked.ask.params}
+        if wish.vary and not params.get("temperature"):
+            params["temperature"] = 1.0
+        own_format = asked.ask.response_format if wish.prompt is None else None
+        kind = str(wish.role)
+        if wish.role is Role.ASK:
+            kind = "fallback" if wish.fallback else "step" if self.steps else "retry"
+            kind = "first" if self.bill.n_attempts == 0 else kind
+
+        def call(left_s: float) -> Call:
+            return Call(
+                model=arm.model,
+                messages=prompt.messages(),
+                max_output_tokens=option.output_limit,
+                api_base=arm.api_base,
+                api_key=kit.key(arm),
+                params=params,
+                reasoning_effort=arm.reasoning_effort,
+                response_format=own_format or prompt.response_format(),
+                stream=wish.streams,
+                timeout_s=arm.timeout_s,
+                deadline_s=max(1.0, left_s),
+            )
+
+        return Terms(
+            ask=asked.ask,
+            request_id=asked.decision.id,
+            profile=kit.decider.profile.name,
+            arm=arm,
+            option=option,
+            price=price,
+            price_id=lambda: kit.price_id(option.arm),
+            call=call,
+            kind=kind,
+            request_row=lambda now: request_row(asked.ask, asked.decision, asked.context, now),
+            answers=wish.role is Role.ASK,
+            window=kit.decider.window(option.arm),
+            streams=wish.streams,
+            started=self.started,
+            caps_wait_s=kit.caps_wait_s,
+        )
+
+    def _answer(self, option: Option, paid: Paid) -> Answer:
+        settlement, usage, reply = paid.settlement, paid.usage, paid.reply
+        notes = reply_notes(option, reply, paid.usage_status)
+        if settlement.breach:
+            notes.append(breach_note(option.arm, settlement))
+        saved, against = saved_against(self.kit.decider, self.asked.decision, option, usage, settlement.cost_nano)
+        price = self.kit.decider.price(option.arm)
+        return Answer(
+            id=self.asked.decision.id,
+            text=reply.text,
+            arm=option.arm,
+            requested_model=option.model,
+            served_model=reply.served_model,
+            input_tokens=None if usage is None else usage.input_tokens,
+            output_tokens=None if usage is None else usage.output_tokens,
+            cached_tokens=None if usage is None else usage.cached_tokens,
+            reasoning_tokens=None if usage is None else usage.reasoning_tokens,
+            cost_nano=settlement.cost_nano,
+            cost_status="unverified" if settlement.cost_nano is None else "settled",
+            charged_nano=settlement.charged_nano,
+            total_charged_nano=self.bill.charged_nano,
+            latency_s=reply.latency_s,
+            ttft_s=reply.ttft_s,
+            finish_reason=reply.finish_reason,
+            decision=self.asked.decision,
+            n_attempts=self.bill.n_attempts,
+            price_source=None if price is None else price.source,
+            saved_nano=saved,
+            saved_against=against,
+            breach=settlement.breach,
+            notes=tuple(notes),
+            conversation_id=self.asked.ask.conversation_id or self.asked.decision.id,
+        )
+
+    # -- the end ----------------------------------------------------------------------------------------------------
+
+    def _end(self, end: Answered) -> Generator[Closing, Any, Checked]:
+        """Close the request, with its answer or without."""
+        single = self.asked.plan.single
+        self.steps = [
+            replace(step, verdicts=end.verdicts.get(step.seq, ()), taken=step.seq == end.taken) for step in self.steps
+        ]
+        if end.taken is None:
+            failure = self._failure()
+            yield self._closing("failed", error=failure.message)
+            raise failure
+        answer = self.answers[end.taken]
+        notes = [*answer.notes, *end.notes]
+        if end.refusal is not None:
+            notes.append(f"the plan ended early: {end.refusal.message}")
+        answer = replace(
+            answer,
+            total_charged_nano=self.bill.charged_nano,
+            n_attempts=self.bill.n_attempts,
+            latency_s=answer.latency_s if single else sum(step.latency_s or 0.0 for step in self.steps),
+            saved_nano=answer.saved_nano if single else None,
+            saved_against=answer.saved_against if single else None,
+            notes=tuple(dict.fromkeys(notes)),
+        )
+        yield self._closing("ok", arm=answer.arm, text=answer.text)
+        verdicts = end.verdicts.get(end.taken, ())
+        return Checked(answer, verdicts, tuple(self.steps), self.asked.plan, self.bill.cost_nano)
+
+    def _closing(self, status: str, *, arm: str | None = None, error: str | None = None, text: str = "") -> Closing:
+        asked = self.asked
+        self.closed = True
+        keep = asked.ask.keep
+        values: dict[str, Any] = {}
+        if self.bill.logged and keep != "money":
+            values = {"status": status}
+            if arm is not None:
+                values["arm"] = arm
+                if arm != asked.decision.arm:
+                    values["propensity"] = None
+            values["error"] = error
+            if keep == "all" and (text or status == "ok"):
+                values["answer"] = text
+        steps = tuple(self.steps) if asked.records_steps and self.bill.logged else ()
+        return Closing(asked.decision.id, values, steps, kinds_of(asked.checks), keep)
+
+    def _failure(self) -> ScrimpError:
+        """Return the error to end with: of one kind where all attempts agree, else the provider's failure."""
+        errors = self.bill.errors
+        if not errors:
+            return self.refusal or ArmUnavailableError("no arm could be tried")
+        passing = ("auth", "rate_limited")
+        arm, last = errors[-1]
+        if last.kind in passing and any(error.kind != last.kind for _, error in errors):
+            arm, last = next(((a, e) for a, e in reversed(errors) if e.kind not in passing), (arm, last))
+        return to_scrimp_error(last, self.kit.decider.profile.arm(arm))

@@ -1,0 +1,359 @@
+"""What a process works with, put together in one place: profile, prices, router, embedder, ledger, keys.
+
+Opened once; any number of requests may be asked of it, one after another or at the same time from several threads.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from scrimp.profiles.errors import AuthError, LedgerError, ScrimpError, UsageError
+from scrimp.routing.calls.faults import CallError
+from scrimp.routing.checks.base import Given, run_checks
+from scrimp.routing.deciding import against_caps
+from scrimp.routing.deciding.options import runs_here
+from scrimp.routing.ledger.caps import RefusedError, applicable_caps, check_zone, new_alerts
+from scrimp.routing.ledger.forget import retire
+from scrimp.routing.ledger.reservations import mark_sent, price_id, reap, reserve
+from scrimp.routing.ledger.store import instant, new_id
+
+from .books import Settlement, write
+from .drive import at_once, drive
+from .paid_call import CAP_POLL_S, LIVE_WAIT_S
+from .plan_choice import PlanChooser, caps_over_calls
+from .plan_run import Asked, Kit, plan_run
+from .refusal import refusal
+from .request import Way
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrimp.profiles.keys import Keys
+    from scrimp.profiles.paths import Paths
+    from scrimp.profiles.schema import Arm, Profile
+    from scrimp.routing.calls.call import Call, Reply
+    from scrimp.routing.checks.base import Verdict
+    from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.ledger.reservations import Reservation
+    from scrimp.routing.ledger.store import Ledger
+    from scrimp.routing.plans.plan import Plan
+    from scrimp.routing.prompts.context import Context
+    from scrimp.routing.strategies.protocol import Test
+
+    from .books import Record
+    from .paid_call import Pause, Reserve, Send
+    from .request import Answer, Ask, Checked
+
+__all__ = ["Workspace", "find_key", "make_decider"]
+
+
+def make_decider(profile: Profile, paths: Paths, *, say: Callable[[str], None] = lambda _line: None) -> Decider:
+    """Put together what decides for a profile. Nothing heavy is loaded before the first prompt."""
+    from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.prices.table import PriceTable
+    from scrimp.routing.prompts.embedding import Embedder
+    from scrimp.routing.router.in_force import load_router
+
+    embedder = Embedder(profile.embedding.model, cache_dir=paths.cache)
+    router = load_router(None, paths.routers, embedder_id=embedder.id)
+    if router.note:
+        say(router.note)
+    return Decider(profile, PriceTable.load(paths.prices), router, embedder)
+
+
+def find_key(arm: Arm, keys: Keys) -> str | None:
+    """Return an arm's key, or None where it needs none.
+
+    Raises
+    ------
+    AuthError
+        If it needs one that is not set.
+    ConfigError
+        If it runs in this process and its engine or weights are missing.
+    """
+    from scrimp.profiles.keys import key_names
+
+    if arm.model.startswith("local/"):
+        from scrimp.routing.calls.local_engine import check_available
+
+        check_available(arm.model)
+        return None
+    key = keys.resolve(arm)
+    if key is not None:
+        return key.reveal()
+    if keys.status(arm) == "missing":
+        name = key_names(arm)[0]
+        raise AuthError(
+            f"no key for {arm.name}: {name} is not set",
+            hint=f"Store one with `scrimp keys set {name}`, or export {name}.",
+        )
+    return None
+
+
+def _attempt(call: Call, on_text: Callable[[str], object] | None, on_send: Callable[[], object]) -> Reply:
+    """Make one call, as `calls.dispatch.attempt`, which is imported on first use."""
+    from scrimp.routing.calls.dispatch import attempt
+
+    return attempt(call, on_text, on_send)
+
+
+@dataclass(slots=True)
+class Workspace:
+    """What requests are asked with.
+
+    Attributes
+    ----------
+    key
+        Returns an arm's key, or None where it needs none; raises where the arm cannot be called (no key, no engine).
+    attempt
+        Makes one call, as `calls.dispatch.attempt`.
+    say
+        Takes a line for the user while a request goes on (stderr).
+    clock, sleep, rng
+        POSIX time, waiting, and randomness.
+    """
+
+    decider: Decider
+    ledger: Ledger
+    key: Callable[[Arm], str | None]
+    attempt: Callable[..., Reply] = _attempt
+    say: Callable[[str], None] = lambda _line: None
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    rng: random.Random = field(default_factory=random.Random)
+    _price_ids: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def profile(self) -> Profile:
+        """Whose arms, caps and policy these are."""
+        return self.decider.profile
+
+    # -- housekeeping -----------------------------------------------------------------------------------------------
+
+    def look_after(self) -> None:
+        """Before anything is paid: the ledger's days are the profile's, and what dead processes left is charged.
+
+        Raises
+        ------
+        ConfigError
+            If the profile's days are not the ledger's.
+        """
+        check_zone(self.ledger, self.profile)
+        reap(self.ledger, now=self.clock())
+
+    def look_back(self) -> None:
+        """After something was paid: say which caps are filling up, and forget what is older than the profile keeps."""
+        now = self.clock()
+        for line in new_alerts(self.ledger, applicable_caps(self.ledger, self.profile, None, now=now), now=now):
+            self.say(line)
+        days = self.profile.log.retention_days
+        if days is not None:
+            retire(self.ledger, profile=self.profile.name, before=instant(now - days * 86_400))
+
+    def keyless(self, arm: str | None = None, *, on_this_machine: bool = False) -> dict[str, ScrimpError]:
+        """Return the arms (of those that may be asked) that cannot be called, and why."""
+        missing: dict[str, ScrimpError] = {}
+        for each in self.profile.arms:
+            if arm in (None, each.name) and not (on_this_machine and not runs_here(each)):
+                try:
+                    self.key(each)
+                except ScrimpError as error:
+                    missing[each.name] = error
+        return missing
+
+    def price_id(self, arm: str) -> int:
+        """Return the ledger's id of an arm's price, stored on first use."""
+        known = self._price_ids.get(arm)
+        if known is None:
+            price = self.decider.price(arm)
+            assert price is not None  # noqa: S101 - an arm without a price is not feasible
+            model = self.profile.arm(arm).model
+            known = price_id(self.ledger, price, model=model, table=self.decider.table, now=self.clock())
+            self._price_ids[arm] = known
+        return known
+
+    def kit(self, **more: Any) -> Kit:
+        """Return what running requests takes."""
+        return Kit(
+            self.decider,
+            self.key,
+            self.price_id,
+            say=self.say,
+            clock=self.clock,
+            rng=self.rng,
+            embed=self.decider.embedder.embed,
+            **more,
+        )
+
+    # -- deciding ---------------------------------------------------------------------------------------------------
+
+    def decide(self, ask: Ask, context: Context) -> Decision:
+        """Decide, with arms that have no key left out; wait a little where only live calls stand in the way.
+
+        Raises
+        ------
+        ScrimpError
+            Of the right kind when no arm can take the prompt: money (exit 3), keys (4), or anything else (2).
+        """
+        check_zone(self.ledger, self.profile)
+        keyless = self.keyless(ask.wishes.arm, on_this_machine=ask.wishes.on_this_machine)
+        deadline = self.clock() + LIVE_WAIT_S
+        while True:
+            decision = against_caps.decide(
+                self.decider,
+                self.ledger,
+                ask.prompt,
+                ask.wishes,
+                now=self.clock(),
+                rng=self.rng,
+                decision_id=new_id(self.clock()),
+                context=context,
+                blocked={name: error.message for name, error in keyless.items()},
+                cap_override_nano=ask.cap_override_nano,
+                run_id=ask.run_id,
+                output_limit=ask.output_limit,
+            )
+            if decision.arm is not None:
+                return decision
+            why = refusal(ask, decision, keyless, profile=self.profile, ledger=self.ledger, now=self.clock())
+            if not (isinstance(why, RefusedError) and why.only_live) or self.clock() >= deadline:
+                raise why
+            reap(self.ledger, now=self.clock())
+            self.sleep(CAP_POLL_S)
+
+    def choose(self, ask: Ask, context: Context, way: Way) -> tuple[Decision, Plan]:
+        """Decide on a plan: that of one arm as the policy draws it, or of several calls where the way allows it.
+
+        Raises
+        ------
+        ScrimpError
+            If no arm can take the prompt, or no plan can be paid to its end.
+        """
+        if way.several and ask.wishes.arm is not None:
+            raise UsageError("-m takes one arm and --cascade chooses among plans: give one of the two")
+        chooser = PlanChooser(self.decider, way, self.ledger)
+        decision = self.decide(ask, context)
+        left = caps_over_calls(self.ledger, self.profile, ask, run_id=ask.run_id or decision.id, now=self.clock())
+        return chooser.choose(ask, decision, left)
+
+    # -- asking -----------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        ask: Ask,
+        decision: Decision,
+        context: Context,
+        plan: Plan,
+        way: Way | None = None,
+        *,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Checked:
+        """Make a plan's calls and return the answer it comes to, passed or not; whatever happens, it is on record.
+
+        Raises
+        ------
+        ScrimpError
+            If no call gave an answer: money (exit 3), keys (4), the provider (5), or a later try (75).
+        KeyboardInterrupt
+            If interrupted: the call under way is settled first, and what had come of its answer is kept.
+        """
+        way = way or Way()
+        hands = _BlockingHands(self, ask, on_text)
+        records_steps = bool(way.checks) or way.several
+        asked = Asked(ask, decision, context, plan, way.checks, records_steps=records_steps)
+        try:
+            checked = at_once(drive(plan_run(asked, self.kit()), hands))
+        except BaseException:
+            if records_steps and hands.n_settled > 1:
+                from scrimp.profiles.money import format_usd
+
+                self.say(f"{format_usd(hands.charged_nano)} was charged for this prompt")
+            raise
+        if hands.unlogged is not None:
+            why = f"the answer could not be logged, and stays charged at its upper bound: {hands.unlogged}"
+            answer = replace(checked.answer, cost_status="unknown", notes=(*checked.answer.notes, why))
+            checked = replace(checked, answer=answer)
+        return checked
+
+    def answer(self, ask: Ask, context: Context | None = None, way: Way | None = None) -> Answer:
+        """Decide and ask; return the answer.
+
+        Raises
+        ------
+        ScrimpError
+            If there is none.
+        """
+        if context is None:
+            (context,) = self.decider.contexts([ask.prompt.text])
+        decision, plan = self.choose(ask, context, way or Way())
+        return self.run(ask, decision, context, plan, way).answer
+
+
+class _BlockingHands:
+    """Does what one request wants done, one thing after another, in the thread that asks."""
+
+    def __init__(self, space: Workspace, ask: Ask, on_text: Callable[[str], None] | None) -> None:
+        self.space = space
+        self.ask = ask
+        self.on_text = on_text
+        self.unlogged: str | None = None
+        self.n_settled = 0
+        self.charged_nano = 0
+
+    async def reserve(self, wanted: Reserve) -> Reservation:
+        from scrimp.routing.calls.dispatch import prepare
+
+        if self.space.attempt is _attempt:
+            prepare()  # what takes seconds is done before anything is reserved: a kill meanwhile costs nothing
+        space, charge = self.space, wanted.charge
+        now = space.clock()
+        caps = applicable_caps(space.ledger, space.profile, charge.arm, now=now, run_id=charge.run_id)
+        return reserve(
+            space.ledger, charge, (*caps, *wanted.own_caps), now=now, attempt=wanted.attempt, request=wanted.request
+        )
+
+    async def send(self, wanted: Send) -> Reply | CallError:
+        ticket = wanted.ticket
+
+        def leaving() -> None:
+            mark_sent(self.space.ledger, wanted.reservation.id)
+            ticket.sent = True
+
+        def heard(text: str) -> None:
+            ticket.text.append(text)
+            assert self.on_text is not None  # noqa: S101 - else nobody hears
+            self.on_text(text)
+
+        try:
+            streams = wanted.streams and self.on_text is not None
+            return self.space.attempt(wanted.call, heard if streams else None, leaving)
+        except CallError as error:
+            return error
+
+    async def pause(self, wanted: Pause) -> None:
+        if wanted.for_caps:
+            reap(self.space.ledger, now=self.space.clock())
+        self.space.sleep(wanted.seconds)
+
+    async def test(self, wanted: Test) -> tuple[Verdict, ...]:
+        return run_checks(wanted.checks, wanted.text, Given(self.ask.prompt.text, wanted.finish_reason))
+
+    async def write(self, records: list[Record]) -> None:
+        settled = [record for record in records if isinstance(record, Settlement)]
+        self.n_settled += len(settled)
+        self.charged_nano += sum(record.charged_nano for record in settled)
+        now = self.space.clock()
+        write(self.space.ledger, records, now=now, at=instant(now))
+
+    async def finish(self, records: list[Record], outcome: Checked | BaseException) -> None:
+        try:
+            await self.write(records)
+        except LedgerError as error:
+            if isinstance(outcome, BaseException):
+                raise
+            # It is paid for, so it is shown. The reservation stays charged, and is `unknown` once this process ends.
+            self.unlogged = error.message

@@ -1,0 +1,281 @@
+"""What one row of a run is done with: its lane's turn, the run's caps, and the scribe's journal and ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, LedgerError, ScrimpError
+from scrimp.routing.asking.books import Called, Closing, Settlement, write
+from scrimp.routing.asking.paid_call import Halted
+from scrimp.routing.batch.files.output import Result
+from scrimp.routing.batch.planning.money import caps_of
+from scrimp.routing.batch.state import runs
+from scrimp.routing.calls.faults import CallError
+from scrimp.routing.checks.base import Given, problem_of, run_checks
+from scrimp.routing.ledger.reservations import SuspendedError, reserve
+from scrimp.routing.ledger.store import instant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrimp.routing.asking.books import Record
+    from scrimp.routing.asking.paid_call import Pause, Reserve, Send
+    from scrimp.routing.asking.request import Checked
+    from scrimp.routing.batch.files.output import Status
+    from scrimp.routing.batch.state.scribe import Span
+    from scrimp.routing.calls.call import Reply
+    from scrimp.routing.checks.base import Verdict
+    from scrimp.routing.ledger.reservations import Reservation
+    from scrimp.routing.strategies.protocol import Test
+
+    from .engine import Engine
+    from .jobs import Job, Lane
+
+__all__ = ["RowHands"]
+
+BUDGET_WAIT_S = 0.25
+
+
+class RowHands:
+    """Does what one row wants done.
+
+    Attributes
+    ----------
+    result
+        How the row ended; None while it goes on, and where it is to be taken up again.
+    """
+
+    def __init__(self, engine: Engine, job: Job) -> None:
+        self.engine = engine
+        self.job = job
+        self.result: Result | None = None
+        self._lane: Lane | None = None
+
+    # -- calls ------------------------------------------------------------------------------------------------------
+
+    async def reserve(self, wanted: Reserve) -> Reservation:
+        """Wait for the arm's turn, then write the intent to disk and reserve the bound, in one transaction."""
+        engine = self.engine
+        lane = engine.lanes[wanted.charge.arm]
+        await lane.enter(wanted.option)
+        try:
+            self._look_before(lane)
+            reservation = await self._reserve(wanted)
+        except SuspendedError as error:
+            lane.blocked = error
+            lane.leave()
+            raise
+        except BaseException:
+            lane.leave()
+            raise
+        self._lane = lane
+        return reservation
+
+    def _look_before(self, lane: Lane) -> None:
+        """Refuse to go on where nothing more is to be sent, in the run or to an arm."""
+        if self.engine.halted:
+            raise Halted
+        if lane.blocked is not None:
+            raise ArmUnavailableError(lane.blocked.message)
+
+    async def _reserve(self, wanted: Reserve) -> Reservation:
+        engine, charge = self.engine, wanted.charge
+
+        def do(_span: Span | None) -> Reservation:
+            now = engine.clock()
+            caps = caps_of(
+                engine.ledger,
+                engine.decider.profile,
+                charge.arm,
+                run_id=engine.run.id,
+                max_cost_nano=engine.settings.max_cost_nano,
+                now=now,
+            )
+            # Everything slow is imported by now, and the call leaves at once: it counts as sent.
+            reservation = reserve(
+                engine.ledger,
+                charge,
+                (*caps, *wanted.own_caps),
+                now=now,
+                attempt=wanted.attempt,
+                request=wanted.request,
+                sent=True,
+            )
+            runs.file_row(
+                engine.ledger,
+                engine.run.id,
+                self.job.row.n,
+                status="sent",
+                request_id=charge.request_id,
+                arm=charge.arm,
+            )
+            return reservation
+
+        done = engine.scribe.submit(do)
+        try:
+            reservation: Reservation = await asyncio.shield(done)
+        except asyncio.CancelledError:
+            with contextlib.suppress(Exception):
+                await asyncio.shield(self._give_back(await done))
+            raise
+        return reservation
+
+    async def _give_back(self, reservation: Reservation) -> None:
+        """Release what was reserved for a call that was not made."""
+        await self.write([Settlement(reservation, 0, released=True, attempt={"error_kind": "interrupted"})])
+
+    async def send(self, wanted: Send) -> Reply | CallError:
+        """Make a call; the arm's turn is over when it is settled."""
+        engine, lane = self.engine, self._lane
+        assert lane is not None  # noqa: S101 - reserved just now
+        engine.stats.n_attempts += 1
+        ticket = wanted.ticket
+
+        def leaving() -> None:
+            ticket.sent = True
+
+        try:
+            reply = await engine.attempt(wanted.call, leaving)
+        except CallError as error:
+            if error.kind == "rate_limited":
+                lane.gate.refused(error.retry_after_s)
+            engine.block(lane, error)
+            return error
+        else:
+            lane.gate.answered()
+            return reply
+
+    def _leave(self) -> None:
+        """Let the next call have the arm's turn."""
+        if self._lane is not None:
+            self._lane.leave()
+            self._lane = None
+            self.engine.wake()
+
+    async def pause(self, wanted: Pause) -> None:
+        """Wait, unless the run stops."""
+        engine = self.engine
+        if wanted.for_caps:
+            await engine.reap()
+            await engine.change(BUDGET_WAIT_S)
+        elif not engine.halted:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(engine.stopped.wait(), wanted.seconds)
+        if engine.halted:
+            raise Halted
+
+    async def test(self, wanted: Test) -> tuple[Verdict, ...]:
+        """Run checks; those that take time in a thread, a few at once."""
+        given = Given(self.job.row.prompt.text, wanted.finish_reason)
+        if not any(check.slow for check in wanted.checks):
+            return run_checks(wanted.checks, wanted.text, given)
+        async with self.engine.slow_checks:
+            return await asyncio.to_thread(run_checks, wanted.checks, wanted.text, given)
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    async def write(self, records: list[Record]) -> None:
+        """Have records written: journal first, then the ledger."""
+        try:
+            await self._put(records, None)
+        finally:
+            self._leave()
+
+    async def finish(self, records: list[Record], outcome: Checked | BaseException) -> None:
+        """Have the last records written, with the row's result."""
+        try:
+            if isinstance(outcome, (LedgerError, DataError)):
+                return
+            self.result = self._result(records, outcome)
+            if records or self.result is not None:
+                await asyncio.shield(self._put(records, self.result))
+        finally:
+            self._leave()
+
+    async def _put(self, records: list[Record], result: Result | None) -> None:
+        engine, job = self.engine, self.job
+        for record in records:
+            if isinstance(record, Settlement):
+                engine.settled(job, record)
+        over = result is not None and any(isinstance(record, Closing) for record in records)
+        if over:
+            records = _without_what_follows(records)
+        request_id = job.decision.id
+        line = runs.entry(job.row.n, request_id, records, result)
+        same = job.same if result is not None and result.status == "ok" and engine.is_steady(job, result.arm) else None
+
+        def do(span: Span | None) -> None:
+            now = engine.clock()
+            write(engine.ledger, records, now=now, at=instant(now))
+            if result is not None:
+                # An answer that could not be written is lost, and was paid for: to be asked again only on request.
+                status = "unknown" if span is None and result.answer is not None else result.status
+                runs.file_row(
+                    engine.ledger,
+                    engine.run.id,
+                    job.row.n,
+                    status=status,
+                    request_id=request_id,
+                    arm=result.arm,
+                    cost_nano=result.cost_nano,
+                    same=same,
+                    span=span,
+                )
+
+        await engine.scribe.submit(do, line)
+
+    def _result(self, records: list[Record], outcome: Checked | BaseException) -> Result | None:
+        """Return how the row ended; None where it is to be taken up again."""
+        job = self.job
+        make: Callable[..., Result] = partial(
+            Result,
+            job.row.n,
+            job.row.id,
+            decision_id=job.decision.id,
+            cost_nano=job.bill.cost_nano,
+            at=int(self.engine.clock()),
+            cells=job.row.cells,
+        )
+        if isinstance(outcome, Halted):
+            return None
+        if isinstance(outcome, BudgetRefusedError) and not job.bill.errors:
+            return make(status="skipped", error=outcome.message)
+        if isinstance(outcome, ScrimpError):
+            arm, error = job.decision.arm, outcome.message
+            if job.bill.errors:
+                arm, failure = job.bill.errors[-1]
+                error = failure.message
+                self.engine.stats.errors[failure.kind] += 1
+            return make(status="failed", arm=arm, error=error)
+        if isinstance(outcome, BaseException):
+            out = [each for each in records if isinstance(each, Settlement) and each.cost_nano is None]
+            if not out:
+                return None
+            why = "interrupted in flight: it may have been billed (--retry-unknown asks again)"
+            return make(status="unknown", arm=out[-1].reservation.arm, error=why, cost_nano=None)
+        answer = outcome.answer
+        problem = problem_of(outcome.verdicts)
+        status: Status = "ok" if problem is None else "failed"
+        return make(
+            status=status,
+            answer=answer.text,
+            arm=answer.arm,
+            input_tokens=answer.input_tokens,
+            output_tokens=answer.output_tokens,
+            error=problem,
+            finish_reason=answer.finish_reason,
+            model=answer.served_model or answer.requested_model,
+        )
+
+
+def _without_what_follows(records: list[Record]) -> list[Record]:
+    """Leave out of a request's last records what its end says again: the answer in hand, and where to take it up."""
+    return [
+        replace(record, request={}) if isinstance(record, Settlement) else record
+        for record in records
+        if not isinstance(record, Called)
+    ]
