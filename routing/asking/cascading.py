@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import BudgetRefusedError, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd, usd_from_nano
-from scrimp.routing.checks.agree import AgreeCheck
+from scrimp.routing.checks.agree import AgreeCheck, compare
 from scrimp.routing.checks.base import Given, Verdict, run_checks, worst
 from scrimp.routing.checks.judge import JUDGE_LIMIT, JudgeCheck, judge_prompt
 from scrimp.routing.ledger.caps import applicable_caps, left_nano
@@ -22,7 +22,7 @@ from scrimp.routing.ledger.store import instant
 from scrimp.routing.plans.plan import ALL, Plan, plan_table, read_plan
 from scrimp.routing.plans.record import learned_powers, learned_spread, write_labels
 from scrimp.routing.plans.value import Gate, Planner
-from scrimp.routing.text.compare import groups, vote
+from scrimp.routing.text.compare import QUORUMS, groups, vote
 
 from .request import Progress
 
@@ -438,7 +438,7 @@ class Cascader:
         run.held.remove(best)
         run.held.append(best)
         self._check(run, best, stage.gate, final=last or stops)
-        if stage.gate not in (None, "agree") and not last:
+        if stage.gate is not None and stage.quorum is None and not last:
             verdicts = best.verdicts
             stops = (
                 worst(verdicts) != "fail"
@@ -447,7 +447,7 @@ class Cascader:
             )
             if stops:
                 self._check(run, best, ALL, final=True)
-        elif stage.gate == "agree" and stops and not last:
+        elif stage.quorum is not None and stops and not last:
             stops = worst(best.verdicts) != "fail"
         return stops or isinstance(run.refusal, BudgetRefusedError)
 
@@ -456,42 +456,29 @@ class Cascader:
         if stage.how == "best":
             ranked = sorted(held, key=lambda each: (_rank(each.verdicts), -held.index(each)), reverse=True)
             return ranked[0], True
-        if len(stage.arms) == 1 and stage.gate != "agree":
+        if stage.quorum is None and stage.how == "one":
             return held[0], stage.gate is None
         quality = [run.decision.choice.option(each.answer.arm).quality for each in held]
-        numbers = groups([each.answer.text for each in held], embed=self.embed)
         if stage.how == "vote":
+            numbers = groups([each.answer.text for each in held], embed=self.embed)
             won = vote(numbers, quality)
             note = "a vote of " + ", ".join(
                 f"{each.answer.arm}: {number}" for each, number in zip(held, numbers, strict=True)
             )
             run.progress.notes.append(note)
             return held[won if won is not None else 0], True
+        assert stage.quorum is not None  # noqa: S101 - nothing else is left
+        texts: list[str | None] = [each.answer.text for each in held] + [None] * (len(stage.arms) - len(held))
         if len(stage.arms) == 1:
-            return self._join(run, held[0])
-        verdict = AgreeCheck(len(stage.arms), (), "agree").compare(
-            [each.answer.text for each in held], embed=self.embed
-        )
-        if len(held) < len(stage.arms):
-            verdict = replace(verdict, outcome="fail", evidence="not every arm answered")
-        for each in held:
+            texts += [step.text for step in run.steps if step.kind == "ask" and step.seq <= held[0].step]
+        quality += [0.0] * (len(texts) - len(held))
+        found = compare(texts, stage.quorum, quality=quality, embed=self.embed)
+        for each, verdict in zip(held, found.verdicts, strict=False):
             each.verdicts = (*each.verdicts, verdict)
             run.steps[each.step] = replace(run.steps[each.step], verdicts=each.verdicts)
             self._record(run, each, [verdict])
-        best = max(range(len(held)), key=lambda i: (numbers[i] == numbers[0], quality[i]))
-        return held[best], not verdict.failed
-
-    def _join(self, run: _Run, mine: _Held) -> tuple[_Held, bool]:
-        """Return a single arm's answer, and whether one of the answers before it says the same."""
-        before = [step.text or "" for step in run.steps if step.kind == "ask" and step.text and step.seq <= mine.step]
-        numbers = groups([mine.answer.text, *before], embed=self.embed)
-        agreeing = sum(number is not None and number == numbers[0] for number in numbers[1:])
-        said = f"{agreeing} of {len(before)} earlier answers agree"
-        verdict = Verdict("agree", "pass" if agreeing else "fail", said)
-        mine.verdicts = (*mine.verdicts, verdict)
-        run.steps[mine.step] = replace(run.steps[mine.step], verdicts=mine.verdicts)
-        self._record(run, mine, [verdict])
-        return mine, agreeing > 0
+        best = held[found.best if found.best < len(held) else 0]
+        return best, not best.verdicts[-1].failed
 
     def _call(
         self,
@@ -607,7 +594,10 @@ class Cascader:
                 if worst(verdicts) == "fail" and gate != check.name:
                     continue  # it has failed already: nothing more is paid to know it better
                 verdicts.append(self._paid(run, check, held))
-        fresh = verdicts[len(held.verdicts) :]
+        if held.answer.text != text:  # most others say otherwise, and theirs is the answer now
+            paid = [each for each in verdicts if each.check not in {check.name for check in free}]
+            verdicts = [*paid, *run_checks(free, held.answer.text, given)]
+        fresh = [verdict for verdict in verdicts if verdict not in held.verdicts]
         held.verdicts = tuple(verdicts)
         run.steps[held.step] = replace(run.steps[held.step], verdicts=held.verdicts)
         self._record(run, held, fresh)
@@ -621,7 +611,7 @@ class Cascader:
             run.decision.id,
             held.answer.arm,
             fresh,
-            {check.name: check.kind for check in self.checks} | {"agree": "agree"},
+            {check.name: check.kind for check in self.checks} | {each: each for each in QUORUMS},
             at=instant(self.asker.clock()),
             keep_evidence=run.ask.keep == "all",
         )
@@ -637,11 +627,15 @@ class Cascader:
                 reply = self._call(run, check.arm, kind="judge", prompt=prompt, limit=self._judge_limit(option))
                 verdict = check.abstained("the judge gave no answer") if reply is None else check.read(reply.text)
             else:
-                others = []
+                answers: list[Answer | None] = [held.answer]
+                at = [held.step]
                 for arm in check.arms or (held.answer.arm,) * (check.n - 1):
-                    sample = self._call(run, arm, kind="sample")
-                    others.append("" if sample is None else sample.text)
-                verdict = check.compare([held.answer.text, *others], embed=self.embed)
+                    answers.append(self._call(run, arm, kind="sample"))
+                    at.append(len(run.steps) - 1)
+                found = check.compare([None if each is None else each.text for each in answers], embed=self.embed)
+                verdict, taken = found.verdict, None if found.taken is None else answers[found.taken]
+                if taken is not None and taken is not held.answer:
+                    held.answer, held.step = taken, at[found.best]
         except (BudgetRefusedError, SuspendedError) as error:
             verdict = check.abstained(f"not asked: {error.message}")
         return replace(verdict, cost_nano=run.progress.charged_nano - before)
@@ -665,7 +659,7 @@ class Cascader:
                 conn.execute(
                     "UPDATE steps SET taken = (seq = ?) WHERE request_id = ?", (best.step + 1, run.decision.id)
                 )
-                if best is not run.held[-1] or len(run.held) > 1 or not run.plan.single:
+                if best is not run.held[-1] or len(run.held) > 1 or not run.plan.single or best.step > 0:
                     values: dict[str, object] = {"status": "ok", "arm": best.answer.arm}
                     if run.ask.keep == "all":
                         values["answer"] = best.answer.text
