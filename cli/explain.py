@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.money import format_usd, nano_from_usd
+from scrimp.routing.text.compare import QUORUMS
 
 from .result import Column, Table
 
@@ -118,8 +119,8 @@ def _plan_blocks(plan: Mapping[str, Any]) -> tuple[str | Table, ...]:
         gate = stage["gate"]
         if gate is None:
             then = " -> that stands"
-        elif gate == "agree":
-            then = " -> if they agree, that stands; else"
+        elif gate in QUORUMS:
+            then = f" -> if {'all answers' if gate == 'agree' else 'most answers'} say the same, that stands; else"
         else:
             then = f" -> if {'all checks pass' if gate == '*' else f'{gate} passes'}, that stands; else"
         given = " (given the failed answer)" if plan["repair"] and number > 1 else ""

@@ -1,67 +1,152 @@
-"""Agreement as a check: other answers say the same."""
+"""Agreement as a check: of several answers all say the same, or most do."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import UsageError
+from scrimp.routing.text.compare import groups, n_needed, sigma
 
 from .base import NOTHING, BaseCheck, Given, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
+    from scrimp.routing.text.compare import Embed, Quorum
 
-    Embed = Callable[[Sequence[str]], NDArray[np.float32]]
-from scrimp.routing.text.compare import groups, sigma
+__all__ = ["AgreeCheck", "Comparison", "compare"]
 
-__all__ = ["AgreeCheck"]
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What several answers come to together.
+
+    Attributes
+    ----------
+    verdict
+        On all of them: a pass where enough say the same.
+    verdicts
+        On each, `(n,)`: where enough say the same, they pass and the others fail.
+    best
+        The position of the answer to go on with: of the largest group that says the same, the one of best predicted
+        quality, and of equals the first.
+    """
+
+    verdict: Verdict
+    verdicts: tuple[Verdict, ...]
+    best: int
+
+    @property
+    def taken(self) -> int | None:
+        """The position of the answer that stands: `best`; None where too few say the same."""
+        return self.best if self.verdict.outcome == "pass" else None
+
+
+def compare(
+    answers: Sequence[str | None],
+    how: Quorum,
+    *,
+    quality: Sequence[float] | None = None,
+    embed: Embed | None = None,
+    name: str | None = None,
+) -> Comparison:
+    """Compare answers: with `agree` all have to say the same, with `most` more than half.
+
+    Parameters
+    ----------
+    answers
+        `(n,)`, one at least. None is a call that gave no answer; like an empty answer it counts, and says the same as
+        nothing.
+    quality
+        `(n,)` predicted quality of whoever gave each, in [0, 1].
+    embed
+        Embeds prose; without it two different texts of prose do not say the same.
+    name
+        What the verdicts are called; `how` by default.
+
+    Examples
+    --------
+    >>> found = compare(["41", "42", "The answer is 42."], "most", quality=[0.9, 0.5, 0.6])
+    >>> found.taken, found.verdict.evidence, [each.outcome for each in found.verdicts]
+    (2, '2 of 3 answers say the same (sigma 0.50)', ['fail', 'pass', 'pass'])
+    >>> compare(["41", "42", "42"], "agree").taken is None
+    True
+    """
+    name, n = name or how, len(answers)
+    if n < 2:
+        alone = Verdict(name, "abstain", "there are no other answers to compare it with")
+        return Comparison(alone, (alone,) * n, 0)
+    numbers = groups([answer or "" for answer in answers], embed=embed)
+    sizes = Counter(numbers) | {None: 0}
+
+    def rank(i: int) -> tuple[int, float, int]:
+        return sizes[numbers[i]], 0.0 if quality is None else quality[i], -i
+
+    best = max(range(n), key=rank)
+    largest, score = rank(best)[0], 1.0 - sigma(numbers)
+    said = f"{largest} of {n} answers say the same (sigma {1.0 - score:.2f})"
+    if largest < n_needed(how, n):
+        failed = Verdict(name, "fail", f"only {said}" if largest > 1 else "no two answers say the same", score)
+        return Comparison(failed, (failed,) * n, best)
+    passed, other = Verdict(name, "pass", said, score), Verdict(name, "fail", f"{largest} of {n} answers say otherwise")
+    return Comparison(passed, tuple(passed if number == numbers[best] else other for number in numbers), best)
 
 
 @dataclass(frozen=True, slots=True)
 class AgreeCheck(BaseCheck):
-    """Other answers agree: N samples of the same arm in all, or one answer of each of some other arms.
+    """Other answers say the same: samples of the same arm, or one answer of each of some other arms.
 
-    The calls are made, reserved and paid by whoever runs a plan; without other answers it abstains.
+    The calls are made, reserved and paid by whoever runs a plan; without other answers the check abstains.
+
+    Attributes
+    ----------
+    n
+        How many answers are compared, the one that is checked included.
+    arms
+        Whom the others are asked of; empty for n - 1 more samples of the arm that answered.
+    kind
+        Whether all have to say the same, or more than half: then theirs is the answer that stands.
     """
 
     n: int
-    arms: tuple[str, ...]
+    arms: tuple[str, ...] = ()
     name: str = "agree"
+    kind: Quorum = "agree"
     slow: bool = field(default=True, init=False)
-    kind: str = field(default="agree", init=False)
 
     @classmethod
-    def parse(cls, argument: str, name: str) -> AgreeCheck:
+    def parse_agree(cls, argument: str, name: str) -> AgreeCheck:
         """Read `agree` (3 samples), `agree:N` or `agree:ARM,ARM`."""
+        return cls._parse(argument, name, "agree")
+
+    @classmethod
+    def parse_most(cls, argument: str, name: str) -> AgreeCheck:
+        """Read `most` (3 samples), `most:N` or `most:ARM,ARM`."""
+        return cls._parse(argument, name, "most")
+
+    @classmethod
+    def _parse(cls, argument: str, name: str, kind: Quorum) -> AgreeCheck:
         if not argument:
-            # Not "agree" alone: that is what plans call arms that agree.
-            return cls(3, (), "agree:3" if name == "agree" else name)
+            # Not the word alone: plans mean the arms of a stage by it.
+            return cls(3, (), f"{kind}:3" if name == kind else name, kind)
         if argument.isdecimal():
             if not 2 <= int(argument) <= 9:
                 raise UsageError(f"--check {name}: from 2 to 9 samples can be compared")
-            return cls(int(argument), (), name)
+            return cls(int(argument), (), name, kind)
         arms = tuple(arm.strip() for arm in argument.split(","))
         if not all(arms):
             raise UsageError(f"--check {name}: expected a number of samples, or names of arms")
-        return cls(1 + len(arms), arms, name)
+        return cls(1 + len(arms), arms, name, kind)
 
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""
-        del answer, given
-        return self.abstained("there are no other answers to compare it with")
+        del given
+        return compare([answer], self.kind, name=self.name).verdict
 
-    def compare(self, answers: Sequence[str], *, embed: Embed | None = None) -> Verdict:
-        """Return the verdict on the first of some answers: it passes where more than half of the others agree."""
-        if len(answers) < 2:
-            return self.abstained("there are no other answers to compare it with")
-        numbers = groups(answers, embed=embed)
-        spread = sigma(numbers)
-        agreeing = sum(number is not None and number == numbers[0] for number in numbers[1:])
-        said = f"{agreeing} of {len(answers) - 1} other answers agree (sigma {spread:.2f})"
-        if numbers[0] is not None and 2 * agreeing > len(answers) - 1:
-            return self.passed(said, 1.0 - spread)
-        return self.failed(said, 1.0 - spread)
+    def compare(
+        self, answers: Sequence[str | None], *, quality: Sequence[float] | None = None, embed: Embed | None = None
+    ) -> Comparison:
+        """Compare the answer that is checked, which is the first, with the others, as `compare` does."""
+        return compare(answers, self.kind, quality=quality, embed=embed, name=self.name)

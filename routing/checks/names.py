@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import UsageError
+from scrimp.routing.text.compare import QUORUMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ def make_check(text: str, named: Mapping[str, NamedCheck], *, calls: bool = Fals
     named
         The profile's checks.
     calls
-        Whether checks that ask models (`judge:`, `agree:`) may be used here.
+        Whether checks that ask models (`judge:`, `agree`, `most`) may be used here.
 
     Raises
     ------
@@ -69,10 +70,10 @@ def _from_spec(spec: str, *, name: str, timeout_s: float | None, calls: bool, na
     return check
 
 
-_TAKEN: Final = frozenset({"*", "agree", "checks"})
-_CALLING: Final = frozenset({"agree", "judge"})
+_TAKEN: Final = frozenset({"*", "checks", *QUORUMS})
+_CALLING: Final = frozenset({"judge", *QUORUMS})
 _BARE: Final = frozenset(
-    {"json", "python", "refusal", "complete", "upper", "lower", "title", "no-commas", "instructions", "agree", "code"}
+    {"json", "python", "refusal", "complete", "upper", "lower", "title", "no-commas", "instructions", *QUORUMS}
 )
 """Kinds that stand without an argument."""
 
@@ -114,6 +115,7 @@ def _builders() -> dict[str, Callable[[str, str], Any]]:
         "sh": runs.CommandCheck.parse_shell,
         "python": runs.PythonCheck.parse,
         "tests": runs.PythonCheck.parse_tests,
-        "agree": AgreeCheck.parse,
+        "agree": AgreeCheck.parse_agree,
+        "most": AgreeCheck.parse_most,
         "judge": JudgeCheck.parse,
     }

@@ -9,14 +9,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from scrimp.profiles.errors import UsageError
+from scrimp.routing.text.compare import QUORUMS, n_needed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from scrimp.routing.text.compare import Quorum
 
 __all__ = ["ALL", "MAX_STAGES", "Plan", "Stage", "plan_table", "read_plan"]
 
@@ -37,16 +35,22 @@ class Stage:
     arms
         Asked one after the other; the same name twice is two samples.
     gate
-        What lets the plan stop here: the name of a check, `*` for all checks, `agree` for arms that agree (of a
-        single arm: with one that was asked before); None stops always.
+        What lets the plan stop here: the name of a check, `*` for all checks, `agree` where all answers say the same,
+        `most` where more than half do. A stage of several arms compares theirs; one of a single arm compares its
+        answer with all that were given before. None stops always.
     how
-        Which of several answers is the stage's: the first that the others agree with, a vote's, or the best by a check
-        or judge.
+        Which of several answers is the stage's: that of those that say the same, a vote's, or the best by a check or
+        judge.
     """
 
     arms: tuple[str, ...]
     gate: str | None = None
     how: How = "one"
+
+    @property
+    def quorum(self) -> Quorum | None:
+        """How many answers have to say the same for the plan to stop here; None where something else lets it stop."""
+        return next((each for each in QUORUMS if each == self.gate), None)
 
     def __str__(self) -> str:
         text = " + ".join(self.arms)
@@ -83,13 +87,12 @@ class Plan:
 
     @property
     def kind(self) -> str:
-        """Its kind in a word: one, check, agree, vote or best."""
+        """Its kind in a word: one, check, agree, most, vote or best; of agree and most the one that comes first."""
         if self.single:
             return "one"
-        if any(stage.gate == "agree" for stage in self.stages):
-            return "agree"
         last = self.stages[-1]
-        return last.how if last.how != "one" else "check"
+        kind = last.how if last.how != "one" else "check"
+        return next((stage.quorum for stage in self.stages if stage.quorum is not None), kind)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -112,7 +115,7 @@ def read_plan(text: str, arms: Sequence[str], gates: Sequence[str], *, repair: b
     Raises
     ------
     UsageError
-        If it is not a plan, or names an arm or check that is not there.
+        If it is not a plan, names an arm or check that is not there, or has a stage that could never stop it.
 
     Examples
     --------
@@ -120,6 +123,8 @@ def read_plan(text: str, arms: Sequence[str], gates: Sequence[str], *, repair: b
     'small ? checks > large'
     >>> str(read_plan("small + medium ? agree > large", ["small", "medium", "large"], []))
     'small + medium ? agree > large'
+    >>> read_plan("a + b ? agree > c ? most > d", ["a", "b", "c", "d"], []).kind
+    'agree'
     >>> read_plan("a + b + c vote", ["a", "b", "c"], []).kind
     'vote'
     """
@@ -134,15 +139,17 @@ def read_plan(text: str, arms: Sequence[str], gates: Sequence[str], *, repair: b
         for name in names:
             if name not in arms:
                 raise UsageError(f"--plan: no arm {name!r} here", hint=f"The arms are: {', '.join(arms)}.")
-        known = ("agree", "checks", *gates)
+        known = (*QUORUMS, "checks", *gates)
         if mark and gate not in known:
             raise UsageError(f"--plan: no check {gate!r} to stop at", hint=f"There are: {', '.join(known)}.")
         if gate == "checks" and not gates:
             raise UsageError("--plan stops at checks, and there are none", hint="Give one with --check.")
-        if gate == "agree" and len(names) < 2 and not stages:
-            raise UsageError("--plan: one answer cannot agree with itself: give two, as in a + b ? agree")
-        if len(names) > 1 and how == "one" and gate != "agree":
-            raise UsageError(f"--plan: say what becomes of several answers: {calls} vote, best, or ? agree")
+        if gate in QUORUMS and len(names) < 2 and not stages:
+            raise UsageError(f"--plan: one answer cannot agree with itself: give two, as in a + b ? {gate}")
+        if gate in QUORUMS and how != "one":
+            raise UsageError(f"--plan: `{how}` takes an answer whether or not the others agree: leave out ? {gate}")
+        if len(names) > 1 and how == "one" and gate not in QUORUMS:
+            raise UsageError(f"--plan: say what becomes of several answers: {calls} vote, best, ? agree, or ? most")
         if how == "best" and not gates:
             raise UsageError("--plan: `best` needs a check or judge to tell", hint="Give one with --check.")
         stages.append(Stage(names, None if not mark else ALL if gate == "checks" else gate, how))
@@ -150,8 +157,26 @@ def read_plan(text: str, arms: Sequence[str], gates: Sequence[str], *, repair: b
         raise UsageError("--plan: more than 12 calls for one prompt")
     if any(stage.gate is None for stage in stages[:-1]):
         raise UsageError("--plan: a stage without `? CHECK` always stops, so nothing can follow it")
-    stages[-1] = Stage(stages[-1].arms, stages[-1].gate if stages[-1].gate == "agree" else None, stages[-1].how)
+    _check_quorums(stages)
+    stages[-1] = Stage(stages[-1].arms, stages[-1].quorum, stages[-1].how)
     return Plan(tuple(stages), repair)
+
+
+def _check_quorums(stages: Sequence[Stage]) -> None:
+    """Refuse a single arm that could not bring about agreement: it comes after too many answers that differ."""
+    n_before = 0
+    for before, stage in itertools.pairwise(stages):
+        n_before += len(before.arms)
+        of_all = len(before.arms) in (1, n_before)  # that it did not stop is about all the answers until then
+        if before.quorum is None or stage.quorum is None or len(stage.arms) > 1 or not of_all:
+            continue
+        if n_needed(before.quorum, n_before) < n_needed(stage.quorum, 1 + n_before):  # with one more than fell short
+            raise UsageError(
+                f"--plan: `{stage}` can never stop the plan: the {n_before} answers before it differ too much",
+                hint="`? most` asks that more than half of all say the same."
+                if stage.quorum == "agree"
+                else "Ask two arms or more in that stage, which are compared among themselves.",
+            )
 
 
 def plan_table(
@@ -165,7 +190,8 @@ def plan_table(
     """Return every plan worth weighing for some arms and checks.
 
     One call; cheaper before dearer with a check between, of two or three arms; the same arm again; two arms that
-    agree, else a third; and votes of the best three.
+    agree, else a third; where most agree then, else a fourth; and votes of the best three. Three at once of which most
+    agree are not among them: two that agree, else a third, come to the same for less.
 
     Parameters
     ----------
@@ -204,7 +230,7 @@ def _plan_table(order: tuple[str, ...], gates: tuple[str, ...], comparable: bool
             for first, second in itertools.combinations(order, 2)
         ]
         plans += [
-            Plan((Stage((first, second), "agree"), Stage((third,), "agree"), Stage((fourth,))), repair)
+            Plan((Stage((first, second), "agree"), Stage((third,), "most"), Stage((fourth,))), repair)
             for first, second, third, fourth in itertools.combinations(order, 4)
         ]
         plans += [Plan((Stage(trio, None, "vote"),)) for trio in itertools.combinations(order[-5:], 3)]

@@ -69,6 +69,7 @@ PRIORS: Final[dict[str, tuple[float, float, float, float]]] = {
     "complete": (9.9, 0.1, 9, 1),
     "judge": (8, 2, 4, 6),
     "agree": (7, 3, 2, 8),
+    "most": (8, 2, 4, 6),
 }
 """What is supposed of each kind of check before any outcome was labelled, as counts."""
 

@@ -3,29 +3,78 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
+from scrimp.routing.text.compare import n_needed
+
+from .plan import ALL
 from .power import WEIGHTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
-from .plan import ALL, Plan, Stage
+    from scrimp.routing.text.compare import Quorum
 
-__all__ = []
+    from .plan import Plan, Stage
+
+    Floats = NDArray[np.float64]
+    Kind = Literal["alone", "gated", "joins", "quorum", "vote", "best"]
+
+__all__ = ["REPEATS", "PlanTable", "StageAt", "grouped", "stages_of"]
 
 
 REPEATS: Final = 0.8
 """P(an arm asked again comes to the same answer), whatever it sampled: what it got wrong it mostly gets wrong again."""
 
-_SAME_RIGHT: Final = 0.97  # two right answers are recognised as the same
+_SEEN: Final = 0.97**0.5
+"""P(a right answer is recognised as what it says), so that two of them are the same with 0.97."""
+
 _MARGIN: Final = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class StageAt:
+    """A stage, and what its value takes from where in a plan it stands.
+
+    Attributes
+    ----------
+    again
+        Whether an earlier stage has asked one of its arms.
+    earlier
+        Whose answers its own is compared with: those before it, for a quorum of a single arm.
+    unmet
+        The quorum that those answers did not make; None where they were not compared.
+    """
+
+    stage: Stage
+    again: bool = False
+    earlier: tuple[str, ...] = ()
+    unmet: Quorum | None = None
+
+
+def stages_of(plan: Plan) -> list[StageAt]:
+    """Return a plan's stages, each with what its value depends on."""
+    found: list[StageAt] = []
+    before: tuple[str, ...] = ()
+    for number, stage in enumerate(plan.stages, start=1):
+        again = any(arm in before for arm in stage.arms)
+        if stage.quorum is None:
+            at = StageAt(stage, again)
+        elif number == len(plan.stages):
+            # It ends the plan, met or not: what most say stands then; of a single arm mostly its own answer.
+            at = StageAt(replace(stage, gate=None, how="vote" if len(stage.arms) > 1 else "one"), again)
+        elif len(stage.arms) > 1:
+            at = StageAt(stage, again)
+        else:
+            at = StageAt(stage, again, before, plan.stages[number - 2].quorum)
+        found.append(at)
+        before += stage.arms
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +90,22 @@ class _Group:
     gates
         `(k,)` what they stop at, as rows of the powers; -1 where that is nothing, or agreement.
     earlier
-        `(k, m)` the arms of the stages before, which did not agree.
+        `(k, m)` the arms whose answers theirs is compared with.
+    quorum, unmet
+        How many answers have to say the same, and of the earlier ones did not.
+    repeats
+        For each of the answers that are compared (a stage's own, or the earlier ones), the position of the first of
+        the same arm.
     """
 
-    kind: Literal["alone", "gated", "joins", "agree", "first", "vote", "best"]
+    kind: Kind
     at: NDArray[np.intp]
     arms: NDArray[np.intp]
     gates: NDArray[np.intp]
     earlier: NDArray[np.intp]
+    quorum: Quorum | None
+    unmet: Quorum | None
+    repeats: tuple[int, ...]
 
     def values(self, q: Floats, right: Floats, wrong: Floats, same_wrong: float) -> tuple[Floats, Floats]:
         """Return `(k, K)` P(stops and is right) and P(stops) of each stage, given each of K nodes of difficulty.
@@ -67,81 +124,141 @@ class _Group:
         if self.kind == "gated":
             passes_right = first * right[self.gates]
             return passes_right, passes_right + (1.0 - first) * wrong[self.gates]
+        if self.kind == "quorum":
+            assert self.quorum is not None  # noqa: S101 - so it was grouped
+            return _quorum(mine, self.quorum, self.repeats, same_wrong)
         if self.kind == "joins":
-            return _joins(first, q[self.earlier], same_wrong)
-        if self.kind == "agree":
-            same = (self.arms == self.arms[:, :1]).all(axis=1)
-            again = np.where(same, REPEATS, 0.0)[:, None, None]
-            others = mine[:, 1:]
-            agree_right = first * _majority(_SAME_RIGHT * (again + (1.0 - again) * others))
-            agree_wrong = (1.0 - first) * _majority(again + (1.0 - again) * same_wrong * (1.0 - others))
-            return agree_right, agree_right + agree_wrong
+            assert self.quorum is not None  # noqa: S101 - so it was grouped
+            return _joins(first, q[self.earlier], self.quorum, self.unmet, self.repeats, same_wrong)
         always = np.ones_like(first)
         if self.kind == "vote":
             return _vote_right(mine, same_wrong), always
         if self.kind == "best":
             return _best_right(mine, right[-1], wrong[-1]), always
-        return first, always  # alone; or the first of several stands, whether or not the others agree
+        return first, always
 
 
-def grouped(
-    stages: Sequence[tuple[Stage, bool, tuple[str, ...]]], arms: Sequence[str], gates: Sequence[str]
-) -> list[_Group]:
-    """Return stages in groups of one kind and size."""
+def grouped(stages: Sequence[StageAt], arms: Sequence[str], gates: Sequence[str]) -> list[_Group]:
+    """Return stages in groups that are valued by one formula."""
     row = {name: i for i, name in enumerate(arms)}
     gate_row = {name: i for i, name in enumerate([*gates, ALL])}
-    places: dict[tuple[Any, int, int], list[int]] = {}
-    for i, (stage, _, earlier) in enumerate(stages):
-        kind: Any = stage.how
-        if stage.how == "one":
-            several = len(stage.arms) > 1
-            if stage.gate is None:
-                kind = "first" if several else "alone"
-            elif stage.gate == "agree":
-                kind = "agree" if several else "joins"
-            else:
-                kind = "gated"
-        places.setdefault((kind, len(stage.arms), len(earlier) if kind == "joins" else 0), []).append(i)
+    places: dict[tuple[Kind, int, Quorum | None, Quorum | None, tuple[int, ...]], list[int]] = {}
+    for i, at in enumerate(stages):
+        stage = at.stage
+        kind: Kind
+        if stage.how != "one":
+            kind = stage.how
+        elif stage.quorum is not None:
+            kind = "quorum" if len(stage.arms) > 1 else "joins"
+        else:
+            kind = "alone" if stage.gate is None else "gated"
+        compared = at.earlier or stage.arms
+        repeats = tuple(compared.index(arm) for arm in compared)
+        places.setdefault((kind, len(stage.arms), stage.quorum, at.unmet, repeats), []).append(i)
     return [
         _Group(
             kind,
             np.array(at, dtype=np.intp),
-            np.array([[row[arm] for arm in stages[i][0].arms] for i in at], dtype=np.intp),
-            np.array([gate_row.get(stages[i][0].gate or "", -1) for i in at], dtype=np.intp),
-            np.array([[row[arm] for arm in stages[i][2][:n_earlier]] for i in at], dtype=np.intp),
+            np.array([[row[arm] for arm in stages[i].stage.arms] for i in at], dtype=np.intp),
+            np.array([gate_row.get(stages[i].stage.gate or "", -1) for i in at], dtype=np.intp),
+            np.array([[row[arm] for arm in stages[i].earlier] for i in at], dtype=np.intp),
+            quorum,
+            unmet,
+            repeats,
         )
-        for (kind, _, n_earlier), at in places.items()
+        for (kind, _, quorum, unmet, repeats), at in places.items()
     ]
 
 
-def _joins(q: Floats, earlier: Floats, same_wrong: float) -> tuple[Floats, Floats]:
-    """Return P(right and as one of the earlier answers says) and P(as one of them says), given that those differed.
+# Agreement. A right answer is recognised with P _SEEN, else it says the same as nothing. A wrong one is any of
+# 1 / same_wrong wrong answers alike, so that two are the same with P same_wrong. An arm asked again says with P REPEATS
+# what it said first, whatever that was. With c_v the number of answers that say v, and at most one v that reaches a
+# quorum (more than half, or all),
+#
+#     P(right answers make the quorum) = P(c_right >= needed)
+#     P(wrong ones do) = sum over wrong v of P(c_v >= needed) = P(c_v >= needed) / same_wrong
+#
+# where c_v is a sum over arms, which are independent given the difficulty.
 
-    Of answers that differ at most one is right: it is with the odds of exactly one against none, these all apart.
-    `earlier` is `(k, m, K)`.
+
+def _quorum(quality: Floats, how: Quorum, repeats: tuple[int, ...], same_wrong: float) -> tuple[Floats, Floats]:
+    """Return P(enough of some answers say the same, which is right), and P(enough do); `quality` is `(k, n, K)`."""
+    needed = n_needed(how, quality.shape[1])
+
+    def met(chance: Floats, seen: float) -> Floats:
+        total: Floats = _says(chance, repeats, seen)[needed:].sum(axis=0)
+        return total
+
+    return _right_or_wrong(met, quality, same_wrong)
+
+
+def _joins(
+    q: Floats, earlier: Floats, how: Quorum, unmet: Quorum | None, repeats: tuple[int, ...], same_wrong: float
+) -> tuple[Floats, Floats]:
+    """Return what `_quorum` does of one more answer and the earlier ones together, given that those made no quorum.
+
+    A value v of which the earlier say too little for `unmet` and with one more enough for `how` leaves no room for
+    another that made a quorum: so P(c_v so many and no quorum before) is P(c_v so many), divided by P(no quorum). That
+    is exact where the earlier are of one stage, or of one and then single arms; `earlier` is `(k, m, K)`.
     """
-    wrong = 1.0 - earlier
-    none = wrong.prod(axis=1) * (1.0 - same_wrong)
     m = earlier.shape[1]
-    one = sum((earlier[:, j] * np.delete(wrong, j, axis=1).prod(axis=1) for j in range(m)), np.zeros_like(q))
-    some = one / np.maximum(one + none, _MARGIN)
-    joins_right = q * some * _SAME_RIGHT
-    return joins_right, joins_right + (1.0 - q) * (1.0 - (1.0 - same_wrong) ** (m - some))
+    needed, below = n_needed(how, m + 1), m + 1 if unmet is None else n_needed(unmet, m)
+    both = np.concatenate([earlier, q[:, None]], axis=1)
+
+    def met(chance: Floats, seen: float) -> Floats:
+        counts = _says(chance[:, :-1], repeats, seen)
+        one_short, enough = counts[needed - 1 : min(needed, below)].sum(axis=0), counts[needed:below].sum(axis=0)
+        joint: Floats = one_short * seen * chance[:, -1] + enough
+        return joint
+
+    right, stops = _right_or_wrong(met, both, same_wrong)
+    if unmet is None:
+        return right, stops
+    reach = np.maximum(1.0 - _quorum(earlier, unmet, repeats, same_wrong)[1], _MARGIN)
+    return right / reach, np.minimum(stops / reach, 1.0)
 
 
-def _majority(chances: Floats) -> Floats:
-    """Return `(k, K)` P(more than half of some independent events happen); `chances` is `(k, n, K)`."""
-    n = chances.shape[1]
-    if n == 1:
-        only: Floats = chances[:, 0]
-        return only
-    counts = np.zeros((n + 1, chances.shape[0], chances.shape[2]))
-    counts[0] = 1.0
-    for i in range(n):
-        chance = chances[:, i]
-        counts[1:] = counts[1:] * (1.0 - chance) + counts[:-1] * chance
-        counts[0] *= 1.0 - chance
-    total: Floats = counts[n // 2 + 1 :].sum(axis=0)
+def _right_or_wrong(
+    met: Callable[[Floats, float], Floats], quality: Floats, same_wrong: float
+) -> tuple[Floats, Floats]:
+    """Return P(right answers meet a condition), and P(those or wrong ones do).
+
+    `met` returns P(one value meets it) from P(each answer is that value) and P(it is recognised).
+    """
+    share = max(same_wrong, _MARGIN)
+    right = met(quality, _SEEN)
+    wrong = met(share * (1.0 - quality), 1.0) / share
+    return right, np.minimum(right + wrong, 1.0)
+
+
+def _says(chance: Floats, repeats: tuple[int, ...], seen: float) -> Floats:
+    """Return `(n + 1, k, K)` P(so many of n answers say one value), each of which says it with a `(k, n, K)` chance."""
+    counts = np.ones((1, chance.shape[0], chance.shape[2]))
+    for first in dict.fromkeys(repeats):
+        says = chance[:, first]
+        n_again = repeats.count(first) - 1
+        anyway = (1.0 - REPEATS) * says
+        if_said, if_not = (
+            _sum([seen * np.ones_like(says), *[seen * (REPEATS + anyway)] * n_again]),
+            _sum([np.zeros_like(says), *[seen * anyway] * n_again]),
+        )
+        counts = _convolved(counts, says * if_said + (1.0 - says) * if_not)
+    return counts
+
+
+def _sum(chances: Sequence[Floats]) -> Floats:
+    """Return `(n + 1, ...)` P(so many of n independent events happen)."""
+    counts = np.ones((1, *chances[0].shape))
+    for chance in chances:
+        counts = _convolved(counts, np.stack([1.0 - chance, chance]))
+    return counts
+
+
+def _convolved(one: Floats, other: Floats) -> Floats:
+    """Return the distribution of the sum of two independent counts, each `(n + 1, ...)`."""
+    total = np.zeros((len(one) + len(other) - 1, *one.shape[1:]))
+    for i, each in enumerate(other):
+        total[i : i + len(one)] += one * each
     return total
 
 
@@ -170,6 +287,7 @@ def _vote_right(quality: Floats, same_wrong: float) -> Floats:
         sure, wrong = weights[:, right].sum(axis=1), weights[:, ~right]
         chance = np.where(right[:, None], quality, 1.0 - quality).prod(axis=1)
         together = same_wrong ** max(0, wrong.shape[1] - 1)
+        sure = sure + (1e-9 if right[0] else 0.0)  # of equal weights what the first says is taken
         wins = together * (sure > wrong.sum(axis=1)) + (1.0 - together) * (sure > wrong.max(axis=1, initial=0.0))
         total += chance * wins[:, None]
     return total
@@ -180,7 +298,7 @@ class PlanTable:
     """What does not depend on the prompt: the stages that plans are made of, and each plan as their indices."""
 
     plans: Sequence[Plan]
-    stages: list[tuple[Stage, bool, tuple[str, ...]]]
+    stages: list[StageAt]
     index: NDArray[np.intp]
     names: list[str]
     calls: Floats  # of the first stage

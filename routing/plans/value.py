@@ -1,8 +1,9 @@
 """Cascades: plans as data, and the choice among them by expected utility. Pure.
 
 A plan is a short row of stages. A stage asks one arm or several, and says what lets the plan stop there: a check that
-the answer passes, arms that agree, or nothing more to do. One-arm routing is the plan of one stage without a check;
-best-of-N by a check is a plan whose stages ask the same arm again; a vote is a stage of several arms that is final.
+the answer passes, arms of which all or most agree, or nothing more to do. One-arm routing is the plan of one stage
+without a check; best-of-N by a check is a plan whose stages ask the same arm again; a vote is a stage of several arms
+that is final.
 
 How likely a plan ends right comes from each arm's predicted quality and each check's power, given how hard the prompt
 turns out to be. What makes a prompt hard for one arm makes it hard for the next, and often fools the check too, so all
@@ -25,6 +26,7 @@ import numpy as np
 
 from scrimp.profiles.money import NANO
 
+from .plan import ALL
 from .power import NODES, SPREAD, WEIGHTS, power_at
 
 if TYPE_CHECKING:
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from .plan import Plan
     from .power import Power
 
     Floats = NDArray[np.float64]
-from .plan import ALL, Plan, Stage
-from .table import REPEATS, PlanTable, grouped
+from .table import REPEATS, PlanTable, StageAt, grouped, stages_of
 
 __all__ = ["Chosen", "Gate", "Planner", "Valued"]
 
@@ -146,18 +148,16 @@ class Planner:
         known = self._tables.get(id(plans))
         if known is not None and known.plans is plans:  # it holds them, so that the id stays theirs
             return known
-        # With whether an earlier stage has asked this arm already, and whom the answer may agree with.
-        stages: dict[tuple[Stage, bool, tuple[str, ...]], int] = {}
+        stages: dict[StageAt, int] = {}
         index = np.full((len(plans), max((len(plan.stages) for plan in plans), default=1)), -1, dtype=np.intp)
         for i, plan in enumerate(plans):
-            for j, stage in enumerate(plan.stages):
-                again = any(arm in each.arms for each in plan.stages[:j] for arm in stage.arms)
-                before = tuple(arm for each in plan.stages[:j] for arm in each.arms) if stage.gate == "agree" else ()
-                index[i, j] = stages.setdefault((stage, again, before), len(stages))
+            for j, at in enumerate(stages_of(plan)):
+                index[i, j] = stages.setdefault(at, len(stages))
         names = sorted({arm for plan in plans for arm in plan.arms})
         calls = np.array([[plan.arms.count(name) for name in names] for plan in plans], dtype=np.float64)
         first = np.array([[plan.stages[0].arms.count(name) for name in names] for plan in plans], dtype=np.float64)
-        sizes = np.array([len(stage.arms) for stage, _, _ in stages], dtype=np.float64)
+        own = [at.stage for at in stages]
+        sizes = np.array([len(stage.arms) for stage in own], dtype=np.float64)
         gate_row = {name: i for i, name in enumerate([*(gate.name for gate in self.gates), ALL])}
         table = PlanTable(
             plans,
@@ -169,11 +169,11 @@ class Planner:
             sizes,
             [plan.single for plan in plans],
             grouped(list(stages), names, [gate.name for gate in self.gates]),
-            np.array([[1.0 - REPEATS if again else 1.0] for _, again, _ in stages]),
-            np.array([[stage.arms.count(name) for name in names] for stage, _, _ in stages], dtype=np.float64),
+            np.array([[1.0 - REPEATS if at.again else 1.0] for at in stages]),
+            np.array([[stage.arms.count(name) for name in names] for stage in own], dtype=np.float64),
             # What a stage's checks cost: of its gate once, or of all for each of several answers.
-            np.array([gate_row.get(ALL if stage.how == "best" else stage.gate or "", -1) for stage, _, _ in stages]),
-            np.array([len(stage.arms) if stage.how == "best" else 1.0 for stage, _, _ in stages]),
+            np.array([gate_row.get(ALL if stage.how == "best" else stage.gate or "", -1) for stage in own]),
+            np.array([len(stage.arms) if stage.how == "best" else 1.0 for stage in own]),
         )
         if len(self._tables) > 32:
             self._tables.clear()

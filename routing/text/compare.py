@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from .normal import final_number, normalise, plain_text
 
@@ -16,11 +16,26 @@ if TYPE_CHECKING:
 
     Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
-__all__ = ["SAME_PROSE", "agreement", "groups", "sigma", "vote"]
+__all__ = ["QUORUMS", "SAME_PROSE", "Quorum", "agreement", "groups", "n_needed", "sigma", "vote"]
 
+Quorum = Literal["agree", "most"]
+"""How many answers have to say the same: all of them, or more than half."""
+
+QUORUMS: Final[tuple[Quorum, ...]] = ("agree", "most")
 
 SAME_PROSE: Final = 0.85
 """Cosine of two texts' embeddings from which they say the same, as far as an embedding can tell."""
+
+
+def n_needed(how: Quorum, n: int) -> int:
+    """Return how many of n answers have to say the same.
+
+    Examples
+    --------
+    >>> n_needed("agree", 4), n_needed("most", 4), n_needed("most", 3), n_needed("most", 2)
+    (4, 3, 2, 2)
+    """
+    return n if how == "agree" else n // 2 + 1
 
 
 def agreement(
@@ -80,20 +95,19 @@ def groups(answers: Sequence[str], *, embed: Embed | None = None, same: float = 
     [0, 0, 1, None]
     """
     table = agreement(answers, embed=embed, same=same)
-    numbers: list[int | None] = []
-    first: list[int] = []
-    for i, answer in enumerate(answers):
-        if not answer.strip():
-            numbers.append(None)
-            continue
-        for number, leader in enumerate(first):
-            if (table[leader][i] or 0.0) >= 0.5:
-                numbers.append(number)
-                break
-        else:
-            numbers.append(len(first))
-            first.append(i)
-    return numbers
+    found: dict[int, int] = {}  # the leader of each answer's group
+    # Bare numbers first: they bind sentences that come to them, which nothing else may say are the same.
+    for i in sorted(range(len(answers)), key=lambda i: not _is_number(answers[i])):
+        if answers[i].strip():
+            leaders = dict.fromkeys(found.values())
+            found[i] = next((leader for leader in leaders if (table[leader][i] or 0.0) >= 0.5), i)
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(found[i], len(numbers)) if i in found else None for i in range(len(answers))]
+
+
+def _is_number(answer: str) -> bool:
+    normal = normalise(answer)
+    return normal is not None and normal.kind == "number"
 
 
 def sigma(numbers: Sequence[int | None]) -> float:

@@ -202,7 +202,7 @@ def test_arms_that_disagree_escalate(scrimp, profile, server):
 
 def test_a_third_arm_may_agree_with_one_of_the_first_two(scrimp, profile, server):
     path = profile(small=GOOD, medium=BAD, large="say@text=42", other="say@text=43")
-    done, answer = ask(scrimp, "-p", path, "--plan", "small + medium ? agree > large ? agree > other", "6 x 7?")
+    done, answer = ask(scrimp, "-p", path, "--plan", "small + medium ? agree > large ? most > other", "6 x 7?")
     assert (done.code, answer["arm"]) == (0, "large"), done.err
     assert len(server.chats) == 3
 
@@ -277,6 +277,36 @@ def test_agreement_is_a_check_of_a_cascade_too(scrimp, profile, server):
     assert answer["checks"][0]["check"] == "agree:3"
 
 
+def test_most_gives_the_answer_that_most_samples_give(scrimp, profile, server):
+    server.script(["say@text=41", "say@text=It_is_42", "say@text=42"])
+    path = profile(small="ok")
+    done, answer = ask(scrimp, "-p", path, "--check", "most:3", "--check", "words:..5", "6 x 7?")
+    assert (done.code, answer["answer"]) == (0, "It is 42"), done.err
+    assert {check["check"]: check["outcome"] for check in answer["checks"]} == {"most:3": "pass", "words:..5": "pass"}
+    assert [(step["kind"], step["taken"]) for step in answer["steps"]] == [
+        ("ask", False),
+        ("sample", True),
+        ("sample", False),
+    ]
+    assert shown(scrimp)["answer"] == "It is 42"
+    assert {label["reward"] for label in shown(scrimp)["labels"]} == {1.0}
+    assert round(answer["total_charged_usd"] * 1e9) == server.cost_nano
+
+
+def test_of_three_arms_most_agree_where_not_all_do(scrimp, profile, server):
+    path = profile(small=BAD, medium=GOOD, large="say@text=42", other="say@text=43")
+    arms = "small + medium + large"
+    done, answer = ask(scrimp, "-p", path, "--plan", f"{arms} ? most > other", "6 x 7?")
+    assert (done.code, answer["arm"]) == (0, "large"), done.err
+    assert {label["arm"]: label["reward"] for label in shown(scrimp)["labels"]} == {
+        "small": 0.0,
+        "medium": 1.0,
+        "large": 1.0,
+    }
+    done, answer = ask(scrimp, "-p", path, "--plan", f"{arms} ? agree > other", "6 x 7?")
+    assert (done.code, answer["arm"]) == (0, "other"), done.err
+
+
 def test_a_check_that_cannot_tell_says_so(scrimp, profile):
     done = scrimp("ask", "-p", profile(small=GOOD), "--check", "language:en", "6 x 7?")
     assert done.code == 0
@@ -321,7 +351,7 @@ def test_agreement_of_samples_is_paid_for(scrimp, profile, server):
     done, answer = ask(scrimp, "-p", path, "--check", "agree:3", "6 x 7?")
     assert done.code == 7
     assert len(server.chats) == 3
-    assert "1 of 2 other answers agree" in done.err
+    assert "only 2 of 3 answers say the same" in done.err
     assert round(answer["total_charged_usd"] * 1e9) == server.cost_nano
 
 

@@ -369,6 +369,16 @@ def test_an_audit_asks_the_best_arm_and_labels_both(scrimp, profile, server):
     assert json.loads(scrimp("learn", "status", "--json", "-p", path).out)["sources"]["agreement"] == 1
 
 
+def test_answers_that_come_to_the_same_agree_in_an_audit(scrimp, profile):
+    path = profile(small="say@text=42", large="say@text=The_answer_is_42.", other="say@text=43")
+    for best, reward in (("large", 1.0), ("other", 0.0)):
+        asked = json.loads(scrimp("ask", "--json", "-p", path, "-m", "small", "6 x 7?").out)
+        done = scrimp("learn", "audit", "--max-usd", "0.5", "-n", "1", "-m", best, "-p", path, "--json")
+        assert json.loads(done.out)["n_labelled"] == 1, done.err
+        (label,) = json.loads(scrimp("log", "show", asked["id"], "--json").out)["labels"]
+        assert (label["source"], label["reward"], label["note"]) == ("agreement", reward, f"with {best}")
+
+
 def test_an_audit_stops_at_its_own_cap(scrimp, profile, server):
     path = profile(small="ok", large="ok")
     assert scrimp("ask", "-p", path, "-m", "small", "a question").code == 0

@@ -11,6 +11,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.routing.plans.plan import ALL, Plan, Stage, plan_table, read_plan
 from scrimp.routing.plans.power import Observation, fit_spread, learn_power, prior_power
 from scrimp.routing.plans.value import Gate, Planner
+from scrimp.routing.text.compare import n_needed
 
 ARMS = ["small", "medium", "large"]
 PERFECT = learn_power("cmd", ())
@@ -63,18 +64,91 @@ def test_a_vote_of_three_equal_arms_beats_each():
 
 
 def test_a_third_arm_that_joins_worked_by_hand():
-    plan = read_plan("small + medium ? agree > large ? agree > small", ARMS, [])
+    plan = read_plan("small + medium ? agree > large ? most > small", ARMS, [])
     quality, same = [0.5, 0.6, 0.9], 0.25
     right, cost, _ = value(plan, quality, [1, 10, 100], same_wrong=same)
     agree_right, agree_wrong = 0.97 * 0.3, same * 0.5 * 0.4
     reach = 1 - agree_right - agree_wrong
-    one, none = 0.5 * 0.4 + 0.6 * 0.5, 0.5 * 0.4 * (1 - same)
-    some = one / (one + none)
-    joins_right = 0.9 * some * 0.97
-    joins = joins_right + 0.1 * (1 - (1 - same) ** (2 - some))
+    # One of the two is right and recognised as such, and the third is; or one says a certain wrong thing (there are
+    # four), and the third does.
+    a, b = 0.97**0.5 * 0.5, 0.97**0.5 * 0.6
+    joins_right = (a * (1 - b) + b * (1 - a)) * 0.97**0.5 * 0.9 / reach
+    c, d = 0.5 * same, 0.4 * same
+    joins = joins_right + 4 * (c * (1 - d) + d * (1 - c)) * 0.1 * same / reach
     again = 0.5 * 0.2  # small was asked before, and mostly says the same again
     assert right == pytest.approx(agree_right + reach * (joins_right + (1 - joins) * again))
     assert cost == pytest.approx(11 + reach * (100 + (1 - joins)))
+
+
+def drawn(rng, n, arms, quality, same_wrong):
+    """Return `(n, n_calls)` answers of a world: 0 is right, 1 to 1 / same_wrong the wrong ones, negative is garbled."""
+    n_wrong = round(1 / same_wrong)
+    found = np.empty((n, len(arms)), dtype=int)
+    for j, arm in enumerate(arms):
+        said = np.where(rng.random(n) < quality[arm], 0, rng.integers(1, n_wrong + 1, n))
+        first = arms.index(arm)
+        found[:, j] = np.where((first < j) & (rng.random(n) < 0.8), found[:, first], said)
+    return found
+
+
+def played(rng, plan, quality, same_wrong, n=200_000):
+    """Return the share of right answers of a plan of agreement, and its mean number of calls, played out."""
+    said = drawn(rng, n, plan.arms, quality, same_wrong)
+    garbled = (said == 0) & (rng.random(said.shape) >= 0.97**0.5)
+    told = np.where(garbled, -1 - np.arange(said.shape[1]), said)
+    live, right, calls, end = np.ones(n, dtype=bool), np.zeros(n), np.zeros(n), 0
+    for number, stage in enumerate(plan.stages):
+        begin, end = end, end + len(stage.arms)
+        calls[live] += len(stage.arms)
+        mine = slice(begin if len(stage.arms) > 1 else 0, end)
+        same = (told[:, mine, None] == told[:, None, mine]).sum(axis=2)
+        best = (same + 0.5 * np.array([quality[arm] for arm in plan.arms[mine]])).argmax(axis=1)
+        taken = said[:, mine][np.arange(n), best if stage.quorum else -1] == 0
+        needed = 1 if number == len(plan.stages) - 1 else n_needed(stage.quorum, same.shape[1])
+        stops = live & (same.max(axis=1) >= needed)
+        right[stops] = taken[stops]
+        live &= ~stops
+    return right.mean(), calls.mean()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a + b ? agree > d",
+        "a + b + c ? agree > d",
+        "a + b + c ? most > d",
+        "a + b + c + d ? most > e",
+        "a + b + c + d ? agree > e",
+        "a + a ? agree > d",
+        "a + a + a ? most > d",
+        "a + a + b ? most > d",
+        "a + b + b + a ? most > c",
+        "a + b ? agree > c ? most > d",
+        "a + a ? agree > b ? most > d",
+        "a + b + c + d ? most > e ? most > f",
+        "a + b + c ? agree > d ? most > e",
+    ],
+)
+@pytest.mark.parametrize("same_wrong", [0.2, 0.5, 1.0])
+def test_agreement_is_worth_what_it_is_in_a_world_whose_truth_is_known(text, same_wrong):
+    quality = {"a": 0.45, "b": 0.55, "c": 0.6, "d": 0.7, "e": 0.8, "f": 0.9}
+    arms = list(quality)
+    plan = read_plan(text, arms, [])
+    expected, _, calls = Planner((), spread=0.0, same_wrong=same_wrong).values(
+        (plan,), arms, list(quality.values()), [1] * len(arms)
+    )
+    right, n_calls = played(np.random.default_rng(7), plan, quality, same_wrong)
+    assert expected[0] == pytest.approx(right, abs=0.005)
+    assert calls[0] == pytest.approx(n_calls, abs=0.01)
+
+
+@pytest.mark.parametrize("text", ["a + b ? agree", "a + b + c ? most", "d + c + b ? agree"])
+def test_the_last_stage_gives_an_answer_whether_or_not_they_agree(text):
+    quality = {"a": 0.45, "b": 0.55, "c": 0.6, "d": 0.7}
+    plan = read_plan(text, list(quality), [])
+    expected, *_ = Planner((), spread=0.0).values((plan,), list(quality), list(quality.values()), [1] * 4)
+    right, _ = played(np.random.default_rng(8), plan, quality, 0.2)
+    assert expected[0] == pytest.approx(right, abs=0.03)
 
 
 def test_asking_the_same_arm_again_is_worth_less_than_another_as_good():
@@ -90,7 +164,9 @@ SPELT = [
     "small ? checks > medium ? checks > large",
     "small + medium ? agree > large",
     "small + medium + large vote",
-    "small + medium ? agree > large ? agree > small",
+    "small + medium ? agree > large ? most > small",
+    "small + medium + large ? most > large",
+    "small ? tests > medium ? agree > large",
     "small + small + small best",
     "small + small ? agree",
 ]
@@ -111,6 +187,10 @@ def test_plans_are_spelled_as_they_are_drawn(text):
         "small > large",
         "small ? nothing > large",
         "small ? agree",
+        "small ? most > large",
+        "small + medium ? agree > large ? agree > small",
+        "small + medium + large ? most > large ? most > small",
+        "small + medium vote ? most > large",
         "small + large",
         "small best",
         " + ".join(["small"] * 13) + " vote",

@@ -1,5 +1,6 @@
 """Checks of the text of an answer, agreement, votes and the judge's reply."""
 
+import itertools
 import json
 import re
 from decimal import Decimal
@@ -9,7 +10,7 @@ import pytest
 
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.schema import Check as NamedCheck
-from scrimp.routing.checks.agree import AgreeCheck
+from scrimp.routing.checks.agree import compare
 from scrimp.routing.checks.base import Given, problem_of, run_checks, worst
 from scrimp.routing.checks.form import read_range
 from scrimp.routing.checks.instructions import instructions_in
@@ -17,7 +18,7 @@ from scrimp.routing.checks.judge import JudgeCheck, judge_prompt, read_score
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.checks.text import PatternCheck, SchemaCheck
 from scrimp.routing.text.code import code_in
-from scrimp.routing.text.compare import agreement, groups, sigma, vote
+from scrimp.routing.text.compare import QUORUMS, agreement, groups, n_needed, sigma, vote
 from scrimp.routing.text.normal import final_number, normalise
 
 CASES = [
@@ -90,6 +91,8 @@ def test_each_check_passes_fails_or_abstains(spec, answer, outcome):
         "nonsense:1",
         "has:",
         "agree:1",
+        "most:10",
+        "most:a,,b",
         "judge:",
         "cmd:no-such-program-anywhere",
         "is",
@@ -222,8 +225,14 @@ def test_numbers_that_would_fill_the_memory_are_not_computed():
 def test_empty_answers_agree_with_nothing():
     assert groups(["", "  ", "x"]) == [None, None, 0]
     assert normalise(" ") is None
-    assert AgreeCheck(2, ()).compare(["", ""]).failed
-    assert AgreeCheck(2, ()).compare(["x"]).outcome == "abstain"
+    for how in QUORUMS:
+        assert compare(["", "  "], how).verdict.failed
+        assert compare([None, "42", None, "42"], how).verdict.failed
+        assert compare(["", "x"], how).best == 1
+        assert compare(["x"], how).verdict.outcome == "abstain"
+        assert compare(["x"], how).taken is None
+    assert compare([None, "42", "42"], "most").taken == 1
+    assert compare([None, "42", "42"], "agree").taken is None
     assert vote([None, None], [0.5, 0.5]) is None
 
 
@@ -248,13 +257,46 @@ def test_sigma_and_the_vote():
     assert vote([0, 0, 1], [0.6, 0.8, 0.7]) == 1
 
 
-def test_agreement_needs_more_than_half_of_the_others():
-    check = make_check("agree:3", {}, calls=True)
-    assert (check.n, check.arms) == (3, ())
-    assert check.compare(["7", "7", "7"]).outcome == "pass"
-    assert check.compare(["7", "7", "8"]).failed
-    assert make_check("agree:a,b", {}, calls=True).arms == ("a", "b")
-    assert check.test("7").outcome == "abstain"
+def test_agree_asks_it_of_all_and_most_of_more_than_half_whose_answer_stands():
+    all_of, most = make_check("agree:3", {}, calls=True), make_check("most:3", {}, calls=True)
+    assert (all_of.n, all_of.arms, all_of.kind, most.kind) == (3, (), "agree", "most")
+    one_apart = ["41", "42", "The answer is 42."]
+    assert all_of.compare(one_apart).taken is None
+    assert all_of.compare(one_apart).verdict.evidence == "only 2 of 3 answers say the same (sigma 0.50)"
+    found = most.compare(one_apart)
+    assert (found.taken, found.verdict.outcome) == (1, "pass")
+    assert [(each.check, each.outcome) for each in found.verdicts] == [
+        ("most:3", "fail"),
+        ("most:3", "pass"),
+        ("most:3", "pass"),
+    ]
+    assert most.compare(one_apart, quality=[0.9, 0.5, 0.6]).taken == 2  # the best of those that say the same
+    assert most.compare(["7", "8", "7"]).taken == 0  # of equals the first
+    assert all_of.compare(["7", "7", "7.0"], quality=[0.5, 0.6, 0.4]).taken == 1
+    assert compare(["1", "1", "2", "2"], "most").taken is None  # half is not more than half
+    assert compare(["1", "2", "2", "3"], "most").best == 1  # what to go on with where nothing stands
+    assert make_check("most:a,b", {}, calls=True).arms == ("a", "b")
+    assert make_check("mine", {"mine": NamedCheck(spec="most:5")}, calls=True).name == "mine"
+    assert all_of.test("7").outcome == most.test("7").outcome == "abstain"
+
+
+ALIKE = [
+    ["42", "42 apples", "42 pears", "x"],
+    ["Having thought about it for long I find it is 42", "It must be 42, as far as anybody can tell here", "42"],
+    ["A", "The answer is (A).", "B", None],
+    ['{"a": 1}', '{ "a":1 }', "", "1"],
+]
+
+
+@pytest.mark.parametrize("answers", ALIKE, ids=range(len(ALIKE)))
+@pytest.mark.parametrize("how", QUORUMS)
+def test_the_order_of_answers_does_not_matter(answers, how):
+    numbers = groups([answer or "" for answer in answers])
+    sizes = [0 if number is None else numbers.count(number) for number in numbers]
+    for order in itertools.permutations(range(len(answers))):
+        found = compare([answers[i] for i in order], how)
+        assert (found.taken is not None) == (max(sizes) >= n_needed(how, len(answers)))
+        assert sizes[order[found.best]] == max(sizes)
 
 
 REPLIES = [
@@ -325,7 +367,8 @@ def test_code_is_taken_out_of_its_fences():
 
 def test_plans_have_words_of_their_own():
     assert make_check("agree", {}, calls=True).name == "agree:3"
-    for name in ("agree", "checks"):
+    assert make_check("most", {}, calls=True).name == "most:3"
+    for name in ("agree", "most", "checks"):
         with pytest.raises(UsageError, match="plans use that word"):
             make_check(name, {name: NamedCheck(spec="json")}, calls=True)
 

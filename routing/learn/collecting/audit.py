@@ -14,18 +14,17 @@ from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.ledger.labels import add_label
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.prompts.prompt import Prompt, Turn
+from scrimp.routing.text.compare import agreement
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
-    from numpy.typing import NDArray
-
     from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.checks.base import Check
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["Audit", "Candidate", "agreement", "best_arm", "candidates", "run_audit"]
+__all__ = ["Audit", "Candidate", "best_arm", "candidates", "run_audit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +110,6 @@ def candidates(ledger: Ledger, profile: str, best: str, arms: Sequence[str], *, 
     ]
 
 
-def agreement(first: str, second: str, embed: Callable[[Sequence[str]], NDArray[np.float32]]) -> float:
-    """Return how far two answers say the same, in [0, 1]: 1 for equal text, else the cosine of their embeddings.
-
-    It is no measure of quality: two answers may agree and be wrong.
-    """
-    if " ".join(first.lower().split()) == " ".join(second.lower().split()):
-        return 1.0
-    a, b = embed([first, second])
-    return float(np.clip(a @ b, 0.0, 1.0))
-
-
 def run_audit(
     asker: Workspace,
     ledger: Ledger,
@@ -140,7 +128,8 @@ def run_audit(
     """Ask the best arm again on a random sample, in random order, until the money or the sample is used up.
 
     Every call is reserved, paid and logged like any other, under all caps. Answers are compared by the check, else by
-    the user, who is shown both without their names, else by how far they agree, which is fitted on but judges nothing.
+    the user, who is shown both without their names, else by how far they agree, which is fitted on but judges nothing:
+    two answers may agree and be wrong.
 
     Parameters
     ----------
@@ -186,11 +175,11 @@ def run_audit(
             shown = (answer.text, each.answer) if best_first else (each.answer, answer.text)
             rewards = ask_user(each.prompt.text, *shown, best_first)
         else:
-            score = agreement(each.answer, answer.text, asker.decider.embedder.embed)
-            add_label(
-                ledger, request_id=each.id, arm=each.arm, reward=score, source="agreement", at=at, note=f"with {best}"
-            )
-            audit.n_labelled += 1
+            score = agreement([each.answer, answer.text], embed=asker.decider.embedder.embed)[0][1]
+            if score is not None:
+                note = f"with {best}"
+                add_label(ledger, request_id=each.id, arm=each.arm, reward=score, source="agreement", at=at, note=note)
+                audit.n_labelled += 1
             continue
         if rewards is None:
             continue

@@ -22,6 +22,7 @@ from scrimp.profiles.errors import DataError
 from scrimp.routing.learn.maths.metrics import aiq, convex_hull, cost_save
 from scrimp.routing.plans.plan import Plan, Stage
 from scrimp.routing.prompts.surface import surface_matrix
+from scrimp.routing.text.compare import n_needed
 
 from .evaluate import Estimate, EvalRow
 
@@ -86,13 +87,15 @@ def simulate(
         if stage.how == "vote":
             right = _vote(score[:, columns], codes[:, columns], accuracy[columns])
             stops = live
-        elif last or stage.gate is None:
+        elif last or stage.quorum is None:
             right, stops = score[:, first], live
-        else:  # the answers of this stage must agree among themselves; a single one with any that was asked before
-            others = columns[1:] or asked
-            same = np.column_stack([codes[:, first] == codes[:, j] for j in others])
-            agreed = (same.all(axis=1) if columns[1:] else same.any(axis=1)) & (codes[:, first] >= 0)
-            right, stops = score[:, first], live & agreed
+        else:  # the answers of this stage are compared among themselves; a single one with all that were asked before
+            compared = columns if columns[1:] else [*asked, first]
+            mine = codes[:, compared]
+            same = ((mine[:, :, None] == mine[:, None, :]) & (mine >= 0)[:, :, None]).sum(axis=2)
+            best = (same + 0.5 * accuracy[compared]).argmax(axis=1)
+            right = score[np.arange(n), np.array(compared)[best]]
+            stops = live & (same.max(axis=1) >= n_needed(stage.quorum, len(compared)))
         got[stops] = right[stops]
         live = live & ~stops
         asked += columns
@@ -133,7 +136,7 @@ def plans_for(models: Sequence[str], score: Floats, cost: Floats) -> list[Plan]:
                 continue
             plans.append(Plan((pair, Stage((names[c],)))))
             plans += [
-                Plan((pair, Stage((names[c],), "agree"), Stage((names[d],)))) for d in strong if d not in (a, b, c)
+                Plan((pair, Stage((names[c],), "most"), Stage((names[d],)))) for d in strong if d not in (a, b, c)
             ]
     voters = list(dict.fromkeys([*strong[:4], *cheap[:4]]))
     plans += [
