@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 __all__ = ["Backoff"]
 
 
+MAX_BILLED = 2
+"""A reply that was billed and could not be used is bought once more at most: the next is likely to be the same."""
+
+
 class Backoff:
     """When to try again: exponential with full jitter, or exactly when the provider says, within a deadline.
 
-    Before the n-th retry, a time drawn evenly from 0 to min(`cap_s`, `base_s` 2^(n-1)) passes.
+    It lives for one prompt on one arm. Before the n-th retry, a time drawn evenly from 0 to min(`cap_s`,
+    `base_s` 2^(n-1)) passes. After the second reply that was billed and could not be used, there is no other retry.
 
     Parameters
     ----------
@@ -29,6 +34,8 @@ class Backoff:
         How many attempts there may be, the first included.
     base_s, cap_s
         The bounds of the first wait and of any wait, in seconds.
+    n_billed
+        How many replies this prompt has had from this arm before that were billed and could not be used.
     """
 
     def __init__(
@@ -40,6 +47,7 @@ class Backoff:
         max_attempts: int = 5,
         base_s: float = 0.5,
         cap_s: float = 20.0,
+        n_billed: int = 0,
     ) -> None:
         self.rng = rng
         self.clock = clock
@@ -48,6 +56,7 @@ class Backoff:
         self.base_s = base_s
         self.cap_s = cap_s
         self.n_failed = 0
+        self.n_billed = n_billed
 
     @property
     def left_s(self) -> float:
@@ -57,7 +66,8 @@ class Backoff:
     def next_delay(self, error: CallError) -> float | None:
         """Return how long to wait after a failed attempt, in seconds, or None to give up."""
         self.n_failed += 1
-        if not error.retryable or self.n_failed >= self.max_attempts:
+        self.n_billed += error.billed
+        if not error.retryable or self.n_failed >= self.max_attempts or self.n_billed >= MAX_BILLED:
             return None
         if error.retry_after_s is not None:
             delay = error.retry_after_s

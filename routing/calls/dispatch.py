@@ -1,7 +1,9 @@
 """One call to a model through LiteLLM, told as it was: what came, what it used, what failed and whether it was billed.
 
-Only this module imports litellm (`local` registers a provider of its own with it), on first use. An attempt is one paid
-HTTP request: retries and fallbacks are the caller's, since each needs its own reservation; `Backoff` says when.
+An attempt is one paid HTTP request: retries and fallbacks are the caller's, since each needs its own reservation;
+`Backoff` says when. It ends in a `Reply` or a `CallError`. The caller's `on_send` is called once, just before the first
+byte of the request may leave: whatever ends an attempt before that, KeyboardInterrupt and CancelledError included, has
+cost nothing.
 
 Names: LiteLLM knows a provider by the model's prefix. A server of one's own that speaks OpenAI's language is
 `model = "openai/NAME"` with `api_base`; without the prefix LiteLLM does not know where to send the call.
@@ -11,8 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,10 +26,14 @@ from scrimp.routing.text.sanitize import encodable, sanitize
 from .backoff import Backoff
 from .call import Call, Reply, TextDelta, UsageStatus
 from .faults import CallError, Kind, problem, to_scrimp_error
-from .wire import RefusedError, Wire, watch
+from .litellm_setup import prepare, prepared
+from .local_provider import register
+from .wire import RefusedError, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+    from .litellm_setup import LiteLLM
 
 __all__ = [
     "Attempt",
@@ -44,6 +48,7 @@ __all__ = [
     "aclose",
     "attempt",
     "prepare",
+    "ready",
     "stream",
     "to_scrimp_error",
     "warm",
@@ -58,91 +63,6 @@ _FINISH_NAMES = {
 
 
 # ---- litellm
-
-
-_lock = threading.Lock()
-_ready = False
-
-
-def prepare() -> None:
-    """Import litellm and make it quiet, offline and obedient; at once when that is done already.
-
-    Its price table is not fetched, no `.env` is read, nothing is printed, no callback runs, no log record is written.
-    """
-    global _ready  # noqa: PLW0603  # a module is imported once in a process
-    if _ready:
-        return
-    with _lock:
-        if _ready:
-            return  # type: ignore[unreachable]  # another thread was first
-        os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-        os.environ["LITELLM_MODE"] = "PRODUCTION"
-        import logging
-        import warnings
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import httpx
-            import litellm
-            from litellm.litellm_core_utils import logging_utils
-            from litellm.litellm_core_utils.litellm_logging import Logging
-            from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
-            from litellm.llms.custom_httpx.http_handler import get_ssl_configuration
-
-        # Nobody listens to its logging, and its idea of cost is not ours: it would load a tokeniser to price each
-        # answer before the first word is shown (0.2 s), and take a sixth of the time of a call in a batch.
-        Logging.response_cost_calculator = lambda *_args, **_kwargs: None
-        Logging.success_handler = lambda *_args, **_kwargs: None
-        Logging.async_success_handler = _nothing
-        logging_utils._get_service_logger = _Deaf  # noqa: SLF001  # the real one runs an event loop in every call
-        # Its models warn about fields that providers add; the user can do nothing about that.
-        warnings.filterwarnings("ignore", module=r"(litellm|pydantic)(\.|$)")
-        warnings.filterwarnings("ignore", message="Pydantic serializer warnings")
-        warnings.filterwarnings("ignore", message="Accessing the .model_(computed_)?fields. attribute")
-        for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "openai", "httpx", "httpcore", "aiohttp"):
-            logger = logging.getLogger(name)
-            logger.handlers[:] = [logging.NullHandler()]
-            logger.setLevel(logging.CRITICAL + 1)
-            logger.propagate = False
-        options: Any = litellm  # its stubs do not know what it exports
-        options.suppress_debug_info = True
-        options.set_verbose = False
-        options.drop_params = False
-        options.modify_params = False
-        options.num_retries = None
-        options.cache = None
-        options.disable_streaming_logging = True
-        options.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize  # an answer may say "ha" a hundred times
-        for name in (
-            "callbacks",
-            "input_callback",
-            "success_callback",
-            "failure_callback",
-            "service_callback",
-            "_async_input_callback",
-            "_async_success_callback",
-            "_async_failure_callback",
-        ):
-            if isinstance(getattr(options, name, None), list):
-                getattr(options, name).clear()
-        # One client for all: litellm would make one, with its own trust store, for every key and time-out.
-        options.client_session = httpx.Client(verify=get_ssl_configuration())
-        watch(LiteLLMAiohttpTransport)
-        _ready = True
-
-
-async def _nothing(*_args: object, **_kwargs: object) -> None:
-    """Do nothing."""
-
-
-class _Deaf:
-    """Stands in for litellm's service logger."""
-
-    @staticmethod
-    def service_success_hook(**_event: object) -> None:
-        """Do nothing."""
-
-    async_service_success_hook = staticmethod(_nothing)
 
 
 def warm() -> threading.Thread:
@@ -168,13 +88,38 @@ def _warm() -> None:
 
 async def aclose() -> None:
     """Close the connections that `aattempt` keeps open, before their event loop ends."""
-    if not _ready:
-        return
-    import litellm
+    litellm = prepared()
+    if litellm is not None:
+        await litellm.async_transport.release()
 
-    clients: Any = litellm
-    with contextlib.suppress(Exception):
-        await clients.close_litellm_async_clients()
+
+def ready(call: Call) -> None:
+    """Do now all that a call needs before it can be sent; sends nothing.
+
+    Raises
+    ------
+    CallError
+        If the call cannot be made: of kind `not_sent` or `bad_request`, and certain to cost nothing.
+    """
+    _prepared(call, streams=call.stream)
+
+
+def _prepared(call: Call, *, streams: bool) -> tuple[LiteLLM, dict[str, Any]]:
+    """Return litellm and the arguments of its completion, once it is certain that the call has a way out."""
+    from .transport import NoWayOutError
+
+    try:
+        litellm = prepare()
+        if call.model.startswith("local/"):
+            register()
+        elif call.api_base is not None:
+            litellm.transport.check(call.api_base)
+    except NoWayOutError as error:
+        raise CallError("not_sent", f"{call.model}: not sent: {error}", billable="no") from None
+    except Exception as error:
+        why = f"litellm cannot be loaded ({type(error).__name__}: {error})"
+        raise CallError("not_sent", f"{call.model}: not sent: {why}", billable="no") from error
+    return litellm, _arguments(call, streams=streams)
 
 
 def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:
@@ -183,11 +128,6 @@ def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:
         msgspec.json.encode(call.messages)
     except (TypeError, ValueError) as error:  # a lone surrogate, or what is no JSON at all
         raise CallError("bad_request", f"{call.model}: the messages cannot be sent: {error}", billable="no") from None
-    prepare()
-    if call.model.startswith("local/"):
-        from .local_provider import register
-
-        register()
     timeout_s = min(call.timeout_s, call.deadline_s)
     arguments: dict[str, Any] = {
         **copy.deepcopy(dict(call.params)),
@@ -216,14 +156,18 @@ def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:
     return arguments
 
 
-def _wire(call: Call) -> Wire:
-    return Wire(output_limit=call.max_output_tokens, timeout_s=call.timeout_s, deadline_s=call.deadline_s)
+def _wire(call: Call, on_send: Callable[[], object] | None) -> Wire:
+    return Wire(
+        output_limit=call.max_output_tokens, timeout_s=call.timeout_s, deadline_s=call.deadline_s, on_send=on_send
+    )
 
 
 # ---- attempts
 
 
-def attempt(call: Call, on_text: Callable[[str], object] | None = None) -> Reply:
+def attempt(
+    call: Call, on_text: Callable[[str], object] | None = None, on_send: Callable[[], object] | None = None
+) -> Reply:
     """Make one call and return its answer.
 
     Parameters
@@ -232,6 +176,9 @@ def attempt(call: Call, on_text: Callable[[str], object] | None = None) -> Reply
         What to ask.
     on_text
         Takes each piece of the answer as it comes; None, or `call.stream` False, asks for the answer whole.
+    on_send
+        Called once, just before the first byte of the paid request may leave (in a local model: before it generates).
+        What it raises is raised here, and nothing leaves. An attempt that ends without having called it cost nothing.
 
     Raises
     ------
@@ -239,8 +186,8 @@ def attempt(call: Call, on_text: Callable[[str], object] | None = None) -> Reply
         If no answer came.
     """
     if on_text is None or not call.stream:
-        return _raised(_whole(call))
-    with contextlib.closing(stream(call)) as events:
+        return _raised(_whole(call, on_send))
+    with contextlib.closing(stream(call, on_send)) as events:
         for event in events:
             if isinstance(event, Reply):
                 return event
@@ -248,33 +195,31 @@ def attempt(call: Call, on_text: Callable[[str], object] | None = None) -> Reply
     raise AssertionError("a stream ends with a reply")  # pragma: no cover
 
 
-async def aattempt(call: Call) -> Reply:
-    """Make one call whole, without blocking; as `attempt`.
+async def aattempt(call: Call, on_send: Callable[[], object] | None = None) -> Reply:
+    """Make one call whole, without blocking; as `attempt`. `on_send` is a plain function, and must not block for long.
 
     Raises
     ------
     CallError
         If no answer came.
     asyncio.CancelledError
-        If cancelled; the call may have been billed.
+        If cancelled; the call may have been billed if `on_send` was called.
     """
-    return _raised(await _awhole(call))
+    return _raised(await _awhole(call, on_send))
 
 
-async def _awhole(call: Call) -> Reply | CallError:
+async def _awhole(call: Call, on_send: Callable[[], object] | None) -> Reply | BaseException:
     """Make one call whole, without blocking."""
     import asyncio
 
-    arguments = _arguments(call, streams=False)
-    import litellm
-
-    wire = _wire(call)
+    litellm, arguments = _prepared(call, streams=False)
+    wire = _wire(call, on_send)
     response: Any = None
     failure: BaseException | None = None
     try:
-        with wire.current():
+        with wire.current(unwatched=not litellm.watches(arguments)):
             async with asyncio.timeout(call.deadline_s):
-                response = await litellm.acompletion(**arguments)
+                response = await litellm.module.acompletion(**litellm.unlogged(arguments, is_async=True))
     except TimeoutError as error:
         wire.late = True
         failure = error
@@ -283,9 +228,9 @@ async def _awhole(call: Call) -> Reply | CallError:
     return _settle_whole(call, wire, response, failure)
 
 
-def stream(call: Call) -> Attempt:
+def stream(call: Call, on_send: Callable[[], object] | None = None) -> Attempt:
     """Return an attempt at a call, to be iterated: `TextDelta`s, then exactly one `Reply`."""
-    return Attempt(call)
+    return Attempt(call, on_send)
 
 
 class Attempt(Iterator["TextDelta | Reply"]):
@@ -306,9 +251,10 @@ class Attempt(Iterator["TextDelta | Reply"]):
         From `next`, if no answer came, or not all of it.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, on_send: Callable[[], object] | None = None) -> None:
         self.call = call
-        self._wire = _wire(call)
+        self._on_send = on_send
+        self._wire = _wire(call, on_send)
         self._pieces: list[str] = []
         self._ttft_s: float | None = None
         self._events = self._run()
@@ -320,9 +266,9 @@ class Attempt(Iterator["TextDelta | Reply"]):
 
     @property
     def sent(self) -> bool:
-        """Whether the request may have left this machine."""
+        """Whether the request may have reached the provider."""
         wire = self._wire
-        return bool(self._pieces) or wire.connected or (wire.sent and wire.failure is None)
+        return wire.sent and (wire.connected or wire.failure is None)
 
     def __iter__(self) -> Attempt:
         return self
@@ -345,10 +291,8 @@ class Attempt(Iterator["TextDelta | Reply"]):
 
     def _run(self) -> Generator[TextDelta | Reply, None, None]:
         call = self.call
-        arguments = _arguments(call, streams=True)
-        import litellm
-
-        wire = self._wire = _wire(call)
+        litellm, arguments = _prepared(call, streams=True)
+        wire = self._wire = _wire(call, self._on_send)
         failure: BaseException | None = None
         usage: Any = None
         finish: str | None = None
@@ -356,8 +300,8 @@ class Attempt(Iterator["TextDelta | Reply"]):
         response: Any = None
         chunks: Iterator[Any] = iter(())
         try:
-            with wire.current():
-                response = litellm.completion(**arguments)
+            with wire.current(unwatched=not litellm.watches(arguments)):
+                response = litellm.module.completion(**litellm.unlogged(arguments, is_async=False))
             chunks = iter(response)
             while wire.status is None or wire.status < 400:
                 with wire.current():
@@ -389,31 +333,29 @@ class Attempt(Iterator["TextDelta | Reply"]):
         else:
             complete = failure is None and wire.ended and getattr(response, "received_finish_reason", None) is not None
         reply = _reply(wire, text, usage, finish, self._ttft_s, whole=complete, call=call, model=model)
-        fault = problem(call, wire, failure, reply, complete=complete)
+        fault = _stopped(wire) or problem(call, wire, failure, reply, complete=complete)
         arguments, failure, response, chunks = {}, None, None, iter(())  # they hold the key, and a traceback holds them
         if fault is not None:
             raise fault
         yield reply
 
 
-def _raised(outcome: Reply | CallError) -> Reply:
+def _raised(outcome: Reply | BaseException) -> Reply:
     """Raise the error, from a frame that holds no key."""
-    if isinstance(outcome, CallError):
+    if isinstance(outcome, BaseException):
         raise outcome
     return outcome
 
 
-def _whole(call: Call) -> Reply | CallError:
+def _whole(call: Call, on_send: Callable[[], object] | None) -> Reply | BaseException:
     """Make one call that is not streamed."""
-    arguments = _arguments(call, streams=False)
-    import litellm
-
-    wire = _wire(call)
+    litellm, arguments = _prepared(call, streams=False)
+    wire = _wire(call, on_send)
     response: Any = None
     failure: BaseException | None = None
     try:
-        with wire.current():
-            response = litellm.completion(**arguments)
+        with wire.current(unwatched=not litellm.watches(arguments)):
+            response = litellm.module.completion(**litellm.unlogged(arguments, is_async=False))
     except (Exception, RefusedError) as error:  # noqa: BLE001  # litellm raises what it likes
         failure = error
     finally:
@@ -421,7 +363,12 @@ def _whole(call: Call) -> Reply | CallError:
     return _settle_whole(call, wire, response, failure)
 
 
-def _settle_whole(call: Call, wire: Wire, response: Any, failure: BaseException | None) -> Reply | CallError:
+def _stopped(wire: Wire) -> BaseException | None:
+    """Return what the caller's `on_send` raised, without the frames that hold the key."""
+    return None if wire.stopped is None else wire.stopped.with_traceback(None)
+
+
+def _settle_whole(call: Call, wire: Wire, response: Any, failure: BaseException | None) -> Reply | BaseException:
     """Return the answer in litellm's response, or what it was instead."""
     choices = getattr(response, "choices", None) or []
     message = getattr(choices[0], "message", None) if choices else None
@@ -438,7 +385,7 @@ def _settle_whole(call: Call, wire: Wire, response: Any, failure: BaseException 
         call=call,
         model=getattr(response, "model", None),
     )
-    return problem(call, wire, failure, reply, complete=complete) or reply
+    return _stopped(wire) or problem(call, wire, failure, reply, complete=complete) or reply
 
 
 def _reply(

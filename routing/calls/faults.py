@@ -8,7 +8,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from scrimp.profiles.errors import AuthError, ProviderError, TryAgainError
+from scrimp.profiles.errors import AuthError, ConfigError, ProviderError, TryAgainError
 from scrimp.routing.text.sanitize import sanitize, scrub
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ Kind = Literal[
     "bad_reply",
     "cut",
     "interrupted",
+    "not_sent",
 ]
 """What went wrong with a call."""
 
@@ -58,6 +59,9 @@ class CallError(Exception):
         The HTTP status, if there was one.
     reply
         What had come until then; its usage is set when the provider reported it, and can be charged.
+    billed
+        Whether an answer came, with status 200, and could not be used: the provider charges for it like for any other,
+        and the next may be the same. False for errors, refusals and connections that brought no answer.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class CallError(Exception):
         retry_after_s: float | None = None,
         status: int | None = None,
         reply: Reply | None = None,
+        billed: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind: Kind = kind
@@ -79,6 +84,7 @@ class CallError(Exception):
         self.retry_after_s = retry_after_s
         self.status = status
         self.reply = reply
+        self.billed = billed
 
 
 def problem(  # one return a case
@@ -95,31 +101,31 @@ def problem(  # one return a case
         told = _told(message, call)
         return CallError(kind, f"{who}: {told}", status=status, reply=reply, **more)
 
-    if wire.refusal is not None:
-        retried = status is not None
-        if not retried:
-            return error("bad_request", f"not sent: {wire.refusal}", billable="no")
+    if wire.refusal is not None and status is None:
+        return error(wire.refused_as, f"not sent: {wire.refusal}", billable="no")
     if status is not None and status >= 300:
         return _status_problem(error, wire, status)
     if complete and not (wire.late or wire.too_large):
         return _empty_problem(error, reply)
-    if wire.late or _is_timeout(wire.failure) or (failure is not None and not wire.sent and _is_timeout(failure)):
-        if wire.sent and not wire.connected and wire.failure is not None:
+    came = status is not None and wire.error is None
+    if wire.late or _is_timeout(wire.failure) or (failure is not None and not wire.watched and _is_timeout(failure)):
+        if wire.watched and not wire.connected and wire.failure is not None:
             return error("connection", "no connection in time", retryable=True, billable="no")
         what = "no answer" if not reply.text else "the answer stopped"
         limit = call.deadline_s if wire.late else min(call.timeout_s, call.deadline_s)
-        return error("timeout", f"{what} within {limit:g} s", retryable=True)
+        billable = "maybe" if wire.sent else "no"
+        return error("timeout", f"{what} within {limit:g} s", retryable=True, billable=billable, billed=came)
     if wire.too_large:
-        return error("bad_reply", "the reply is longer than any answer")
+        return error("bad_reply", "the reply is longer than any answer", billed=True)
     if wire.error is not None:
-        return _reported_problem(error, wire)
+        return _reported_problem(error, wire, billed=bool(reply.text))
     if status is None:
         return _unanswered_problem(error, wire, failure)
     if wire.failure is not None:
-        return error("cut", "the connection broke in the middle of the answer", retryable=True)
+        return error("cut", "the connection broke in the middle of the answer", retryable=True, billed=True)
     if wire.streams and wire.recognised and failure is None:
-        return error("cut", "the stream ended before the answer did", retryable=True)
-    return error("bad_reply", f"the reply is no chat completion ({_shape(wire)})", retryable=True)
+        return error("cut", "the stream ended before the answer did", retryable=True, billed=True)
+    return error("bad_reply", f"the reply is no chat completion ({_shape(wire)})", retryable=True, billed=True)
 
 
 def _shape(wire: Wire) -> str:
@@ -139,8 +145,8 @@ def _empty_problem(error: Callable[..., CallError], reply: Reply) -> CallError |
     if reply.text or reply.finish_reason in {"length", "content_filter", "refusal"}:
         return None
     if reply.finish_reason in {"tool_calls", "function_call"}:
-        return error("bad_reply", "the model called a tool and said nothing")
-    return error("bad_reply", "the reply has no text", retryable=True)
+        return error("bad_reply", "the model called a tool and said nothing", billed=True)
+    return error("bad_reply", "the reply has no text", retryable=True, billed=True)
 
 
 def _status_problem(  # one return a status
@@ -169,22 +175,22 @@ def _status_problem(  # one return a status
     return error("server", text, retryable=True, retry_after_s=_retry_after_s(wire))
 
 
-def _reported_problem(error: Callable[..., CallError], wire: Wire) -> CallError:
+def _reported_problem(error: Callable[..., CallError], wire: Wire, *, billed: bool) -> CallError:
     """Return what an error object means that came with status 200, whole or in a stream."""
     said = _error_text(wire.error) or "an error without a text"
     low = str(wire.error).lower()
     if "rate_limit" in low or "too many requests" in low:
-        return error("rate_limited", said, retryable=True, retry_after_s=_retry_after_s(wire))
+        return error("rate_limited", said, retryable=True, retry_after_s=_retry_after_s(wire), billed=billed)
     if _is_context_window(low):
-        return error("context_window", said)
-    return error("server", said, retryable=True)
+        return error("context_window", said, billed=billed)
+    return error("server", said, retryable=True, billed=billed)
 
 
 def _unanswered_problem(error: Callable[..., CallError], wire: Wire, failure: BaseException | None) -> CallError:
     """Return what it means that no reply began."""
-    if wire.sent:
+    if wire.watched:
         if not wire.connected:
-            return error("connection", "no connection: is the server running?", retryable=True, billable="no")
+            return error("connection", _no_connection(wire), retryable=True, billable="no")
         return error("connection", "the connection broke before an answer came", retryable=True)
     name = type(failure).__name__ if failure is not None else ""
     said = re.sub(
@@ -203,8 +209,17 @@ def _unanswered_problem(error: Callable[..., CallError], wire: Wire, failure: Ba
     if name == "ContextWindowExceededError":
         return error("context_window", said, billable="no")
     if isinstance(code, int) and code >= 500 and name not in {"UnsupportedParamsError", "BadRequestError"}:
-        return error("server", said)
+        return error("server", said, billable="maybe" if wire.sent else "no")
     return error("bad_request", said, billable="no")
+
+
+def _no_connection(wire: Wire) -> str:
+    """Return why no connection was made, where that can be told."""
+    import httpx
+
+    if isinstance(wire.failure, httpx.ProxyError):
+        return f"the proxy does not let the request through: {wire.failure}"
+    return "no connection: is the server running?"
 
 
 def _is_timeout(failure: BaseException | None) -> bool:
@@ -319,6 +334,10 @@ class _NamedArm(Protocol):
 def to_scrimp_error(error: CallError, arm: _NamedArm) -> ScrimpError:
     """Return the error a user sees when an arm has failed for good, with what to do next."""
     message = f"arm {arm.name}: {error.message}"
+    if error.kind == "not_sent":
+        return ConfigError(
+            message, hint="Nothing was sent, and nothing is charged. Correct or unset what is named here."
+        )
     if error.kind == "auth":
         if error.status == 402 or "cannot pay" in error.message:
             return AuthError(message, hint="Add credit to the account, or take another arm with `-m`.")

@@ -10,7 +10,9 @@ from scrimp.profiles.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
 from .local_engine import CONTEXT_TOKENS, PROVIDER, Finished, LocalError, engine
+from .wire import Wire
 
 __all__ = ["register"]
 
@@ -100,7 +102,12 @@ def _answer(
         timer.daemon = True
         timer.start()
     try:
-        for event in engine(model).generate(messages, abort=abort, **_arguments(call.get("optional_params") or {})):
+        own = engine(model)
+        own.load()
+        wire = Wire.now()
+        if wire is not None:
+            wire.depart()
+        for event in own.generate(messages, abort=abort, **_arguments(call.get("optional_params") or {})):
             if late.is_set() and isinstance(event, Finished) and event.finish_reason == "abort":
                 raise litellm.Timeout(message=f"the local model took longer than {timeout_s} s", **where)
             yield event

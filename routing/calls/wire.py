@@ -1,31 +1,29 @@
 """What truly goes over the wire in one attempt: one paid request, with a limit, and the bytes that came back.
 
 litellm smooths over what scrimp must know: it reports a missing usage as zero tokens, ends a cut stream with `stop` and
-a usage of its own making, sends some requests twice, and answers some errors itself. So the transports that it sends
-through (httpx's, and its own over aiohttp) are watched. While an attempt is current, the request that asks for an
-answer is held to its rules before it leaves, and what comes back is read alongside litellm. All other traffic passes
-untouched.
+a usage of its own making, sends some requests twice, and answers some errors itself. So the transports that it is given
+(`transport`) are watched: while an attempt is current, the request that asks for an answer is held to its rules before
+it leaves, and what comes back is read alongside litellm.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import socket
 import threading
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import httpx
 
-__all__ = ["RefusedError", "Wire", "watch"]
+__all__ = ["RefusedError", "Wire"]
 
 MAX_REPLY_BYTES = 64 << 20
 """A reply longer than this is broken off: no model writes so much, and memory is finite."""
@@ -48,7 +46,7 @@ _current: ContextVar[Wire | None] = ContextVar("scrimp_wire", default=None)
 
 
 class RefusedError(BaseException):
-    """A request that must not leave: without a limit, with more than was reserved, or the second of its attempt.
+    """A request that must not leave: without a limit, above what was reserved, a second one, or stopped by the caller.
 
     No `Exception`, since clients answer those by trying again.
     """
@@ -65,11 +63,19 @@ class Wire:
         The longest silence, in seconds.
     deadline_s
         The longest attempt in all, in seconds from now.
+    on_send
+        Called once, just before the first byte of the paid request may leave; if it raises, nothing leaves.
 
     Attributes
     ----------
     sent
-        Whether the paid request was handed to a transport.
+        Whether the paid request may have left: `on_send` has returned.
+    watched
+        Whether a watched transport took it; if not, only litellm knows what came back.
+    refusal, refused_as
+        Why the request was not let out, and as what kind of error that is told; None when it was.
+    stopped
+        What `on_send` raised.
     connected
         Whether it may have reached the provider: False while no connection was made.
     status, headers
@@ -92,14 +98,24 @@ class Wire:
         Why the attempt was broken off.
     """
 
-    def __init__(self, *, output_limit: int, timeout_s: float, deadline_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        output_limit: int,
+        timeout_s: float,
+        deadline_s: float,
+        on_send: Callable[[], object] | None = None,
+    ) -> None:
         self.output_limit = output_limit
         self.timeout_s = timeout_s
         self.started = time.monotonic()
         self.deadline = self.started + deadline_s
         self.sent = False
+        self.watched = False
         self.connected = False
         self.refusal: str | None = None
+        self.refused_as: Literal["bad_request", "not_sent"] = "bad_request"
+        self.stopped: BaseException | None = None
         self.failure: BaseException | None = None
         self.status: int | None = None
         self.headers: Mapping[str, str] = {}
@@ -116,17 +132,31 @@ class Wire:
         self.late = False
         self.too_large = False
         self.n_bytes = 0
+        self._on_send = on_send
         self._line = bytearray()
         self.streams = False
         self._blind = False
         self._closers: list[Callable[[], object]] = []
         self._watchdog: threading.Timer | None = None
 
+    @staticmethod
+    def now() -> Wire | None:
+        """Return the wire that is current in this context."""
+        return _current.get()
+
     @contextlib.contextmanager
-    def current(self) -> Iterator[None]:
-        """Watch what this context sends."""
+    def current(self, *, unwatched: bool = False) -> Iterator[None]:
+        """Watch what this context sends; count the request as sent already if it may leave `unwatched`.
+
+        Raises
+        ------
+        RefusedError
+            As `depart`.
+        """
         token = _current.set(self)
         try:
+            if unwatched:
+                self.depart()
             yield
         finally:
             _current.reset(token)
@@ -139,7 +169,11 @@ class Wire:
     @property
     def blind(self) -> bool:
         """Whether nothing could be read of the reply: no watched transport carried it, or it came compressed."""
-        return self._blind or not self.sent
+        return self._blind or not self.watched
+
+    def when_closed(self, closer: Callable[[], object]) -> None:
+        """Have something closed with the wire."""
+        self._closers.append(closer)
 
     def close(self) -> None:
         """Give up the connection, in whatever state it is."""
@@ -163,15 +197,15 @@ class Wire:
         asked = _json(request)
         if request.method != "POST" or not isinstance(asked, dict) or not _PROMPT_KEYS & asked.keys():
             return False
-        if self.sent:
-            self._refuse("the same request was about to be sent a second time")
+        if self.watched:
+            self.refuse("the same request was about to be sent a second time")
         limits = list(_numbers(asked, _LIMIT_KEYS))
         if not limits:
-            self._refuse("the request carries no output limit that scrimp knows")
+            self.refuse("the request carries no output limit that scrimp knows")
         if any(not 0 < limit <= self.output_limit for limit in limits):
-            self._refuse(f"the request asks for up to {max(limits)} tokens, and {self.output_limit} are reserved")
+            self.refuse(f"the request asks for up to {max(limits)} tokens, and {self.output_limit} are reserved")
         if any(count != 1 for count in _numbers(asked, _COUNT_KEYS)):
-            self._refuse("the request asks for more than one answer")
+            self.refuse("the request asks for more than one answer")
         url = str(request.url).lower()
         self.streams = asked.get("stream") is True or "stream" in url.rpartition("/")[2]
         request.headers["Accept-Encoding"] = "identity"
@@ -185,11 +219,37 @@ class Wire:
                 "pool": silence_s,
             },
         }
-        self.sent = True
+        self.depart()
+        self.watched = True
         return True
 
-    def _refuse(self, why: str) -> None:
-        self.refusal = why
+    def depart(self) -> None:
+        """Tell the caller, once, that the paid request is about to leave.
+
+        Raises
+        ------
+        RefusedError
+            If the caller's `on_send` raised: nothing may leave.
+        """
+        if self.sent:
+            return
+        if self._on_send is not None:
+            try:
+                self._on_send()
+            except BaseException as error:  # noqa: BLE001  # the caller gets it back: litellm must not take it for its own
+                self.stopped = error
+                raise RefusedError("stopped by the caller") from None
+        self.sent = True
+
+    def refuse(self, why: str, kind: Literal["bad_request", "not_sent"] = "bad_request") -> NoReturn:
+        """Do not let the request out.
+
+        Raises
+        ------
+        RefusedError
+            Always.
+        """
+        self.refusal, self.refused_as = why, kind
         raise RefusedError(why)
 
     def failed(self, error: BaseException) -> None:
@@ -197,7 +257,12 @@ class Wire:
         import httpx
 
         self.failure = error
-        self.connected = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+        never = (
+            httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError | httpx.UnsupportedProtocol
+        )
+        # litellm calls any of aiohttp's system errors a ConnectError, a connection reset after the request too.
+        broke = {"ClientOSError", "ClientConnectionResetError"}
+        self.connected = not isinstance(error, never) or type(error.__cause__).__name__ in broke
 
     # ---- after
 
@@ -361,93 +426,3 @@ def _is_bool(value: Any) -> bool:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-# ---- the transports
-
-
-def watch(*async_transports: type[httpx.AsyncBaseTransport]) -> None:
-    """Watch httpx's transports, and others given, for attempts that are current; to be called once in a process."""
-    import httpx
-
-    class Read(httpx.SyncByteStream):
-        def __init__(self, stream: httpx.SyncByteStream, wire: Wire) -> None:
-            self.stream, self.wire = stream, wire
-
-        def __iter__(self) -> Iterator[bytes]:
-            try:
-                for part in self.stream:
-                    self.wire.feed(part)
-                    yield part
-            except Exception as error:
-                self.wire.failure = error
-                raise
-            self.wire.end()
-
-        def close(self) -> None:
-            self.wire.close()
-            self.stream.close()
-
-    class AsyncRead(httpx.AsyncByteStream):
-        def __init__(self, stream: httpx.AsyncByteStream, wire: Wire) -> None:
-            self.stream, self.wire = stream, wire
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            try:
-                async for part in self.stream:
-                    self.wire.feed(part)
-                    yield part
-            except Exception as error:
-                self.wire.failure = error
-                raise
-            self.wire.end()
-
-        async def aclose(self) -> None:
-            await self.stream.aclose()
-
-    def watched(send: Callable[..., httpx.Response]) -> Callable[..., httpx.Response]:
-        @functools.wraps(send)
-        def handle(transport: Any, request: httpx.Request) -> httpx.Response:
-            wire = _current.get()
-            if wire is None or not wire.admit(request):
-                return send(transport, request)
-            try:
-                response = send(transport, request)
-            except BaseException as error:
-                wire.failed(error)
-                raise
-            wire.begin(response)
-            wire.guard(response)
-            stream = response.stream
-            if isinstance(stream, httpx.SyncByteStream):
-                wire._closers.append(stream.close)  # noqa: SLF001  # Read is a part of Wire
-                response.stream = Read(stream, wire)
-            return response
-
-        return handle
-
-    def async_watched(send: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(send)
-        async def handle(transport: Any, request: httpx.Request) -> httpx.Response:
-            wire = _current.get()
-            if wire is None or not wire.admit(request):
-                response: httpx.Response = await send(transport, request)
-                return response
-            try:
-                response = await send(transport, request)
-            except BaseException as error:
-                wire.failed(error)
-                raise
-            wire.begin(response)
-            if isinstance(response.stream, httpx.AsyncByteStream):
-                response.stream = AsyncRead(response.stream, wire)
-            return response
-
-        return handle
-
-    for transport, method, wrap in (
-        (httpx.HTTPTransport, "handle_request", watched),
-        (httpx.AsyncHTTPTransport, "handle_async_request", async_watched),
-        *((transport, "handle_async_request", async_watched) for transport in async_transports),
-    ):
-        setattr(transport, method, wrap(getattr(transport, method)))
