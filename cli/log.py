@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.files import new_file
 from scrimp.profiles.money import format_usd
 
 from . import session
@@ -262,14 +262,14 @@ def _write_new(output: Path, ledger: Ledger | None) -> None:
     from scrimp.routing.reports.history import export as rows
 
     try:
-        handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        file = new_file(output)
     except FileExistsError:
         raise UsageError(f"{output} exists", hint="Choose another name, or remove it first.") from None
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror}") from None
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
+    with file:
         for row in [] if ledger is None else rows(ledger):
-            file.write(jsonlib.dumps(row, ensure_ascii=False) + "\n")
+            file.write(f"{jsonlib.dumps(row, ensure_ascii=False)}\n".encode())
 
 
 @app.command()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 import sqlite3
 import threading
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.files import new_file
 from scrimp.profiles.paths import make_private_dir
 
 from .output import Result
@@ -81,7 +81,7 @@ class Cache:
         with contextlib.suppress(OSError, sqlite3.Error):
             make_private_dir(path.parent)
             with contextlib.suppress(FileExistsError):
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+                new_file(path).close()
             conn = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
             conn.execute("PRAGMA journal_mode = WAL").fetchone()
             conn.execute("PRAGMA synchronous = NORMAL")

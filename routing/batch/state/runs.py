@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -209,17 +208,16 @@ def n_uncertain(ledger: Ledger, run_id: str) -> int:
 
 def is_live(run: Run) -> bool:
     """Tell whether a process is running a run now: it holds the lock on the journal."""
+    from filelock import lock_descriptor
+
     try:
-        fd = os.open(run.partial, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(run.partial, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        return not lock_descriptor(fd, blocking=False)
     finally:
         os.close(fd)
-    return False
 
 
 def charges(ledger: Ledger, run_id: str) -> tuple[int, int]:
