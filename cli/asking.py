@@ -261,7 +261,12 @@ def _retire(ledger: Ledger, loaded: Loaded) -> None:
 
     days = loaded.profile.log.retention_days
     if days is not None:
-        retire(ledger, profile=loaded.profile.name, before=instant(time.time() - days * 86_400))
+        before = instant(time.time() - days * 86_400)
+        retire(ledger, profile=loaded.profile.name, before=before)
+        if next(paths().batches.glob("*.journal"), None) is not None:
+            from scrimp.routing.batch.state import parked
+
+            parked.retire(ledger, paths().batches, profile=loaded.profile.name, before=before)
 
 
 def emit_stderr(blocks: tuple[Any, ...]) -> None:

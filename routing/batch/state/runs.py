@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +14,7 @@ from scrimp.routing.ledger.reservations import Reservation, reap, settle
 from scrimp.routing.ledger.store import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from scrimp.routing.ledger.store import Ledger
 
@@ -26,24 +25,24 @@ __all__ = [
     "Run",
     "begin",
     "by_arm",
-    "cancel",
     "charges",
+    "close_sent",
     "counts",
     "entry",
     "fetch",
     "file_row",
     "finish",
+    "forget_text",
     "is_live",
     "latest",
     "listing",
     "n_uncertain",
-    "park_journal",
     "recover",
     "reopen",
+    "runs_of",
     "same_answer",
     "spans",
     "states",
-    "unpark_journal",
 ]
 
 FINAL: Final = ("ok", "failed", "unknown", "skipped")
@@ -78,14 +77,6 @@ class Run:
         """The journal while the run goes on."""
         output = Path(self.output)
         return output.with_name(output.name + ".partial")
-
-    def parked(self, folder: Path) -> Path:
-        """Return where the journal of a finished run is kept, while rows of it may be asked again."""
-        return folder / f"{self.id}.journal"
-
-    def spool(self, folder: Path) -> Path:
-        """Return where standard input is kept for the run."""
-        return folder / f"{self.id}.input"
 
 
 def begin(
@@ -168,7 +159,7 @@ def latest(ledger: Ledger | None, *, output: Path | None = None, retrying: bool 
     return _run(rows[0]) if rows else None
 
 
-def listing(ledger: Ledger | None, *, limit: int = 50) -> list[Run]:
+def listing(ledger: Ledger | None, *, limit: int | None = 50) -> list[Run]:
     """Return the runs, newest first."""
     if ledger is None:
         return []
@@ -176,7 +167,7 @@ def listing(ledger: Ledger | None, *, limit: int = 50) -> list[Run]:
         _run(row)
         for row in ledger.rows(
             f"SELECT {_COLUMNS} FROM batch_runs ORDER BY created_at DESC, id DESC LIMIT ?",  # noqa: S608 - constants
-            (limit,),
+            (-1 if limit is None else limit,),
         )
     ]
 
@@ -391,51 +382,27 @@ def finish(ledger: Ledger, run_id: str, status: str, *, now: float) -> None:
         ledger.update("batch_runs", ("id", run_id), {"status": status, "finished_at": instant(now)})
 
 
-def park_journal(run: Run, folder: Path, *, keep: bool) -> None:
-    """Take a finished run's journal from beside the output: away, or (`keep`) to where `--resume` finds it."""
-    if not keep:
-        run.partial.unlink(missing_ok=True)
-        run.spool(folder).unlink(missing_ok=True)
-        return
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    shutil.move(run.partial, run.parked(folder))
-
-
-def unpark_journal(run: Run, folder: Path) -> None:
-    """Put a finished run's journal back beside its output.
-
-    Raises
-    ------
-    UsageError
-        If there is none: every row of the run has its answer.
-    """
-    if run.partial.exists():
-        return
-    if not run.parked(folder).exists():
-        raise UsageError(f"run {run.id} is finished, and no row of it is left to ask again")
-    shutil.move(run.parked(folder), run.partial)
-
-
-def cancel(ledger: Ledger, run: Run, folder: Path, *, now: float, status: str = "cancelled") -> None:
-    """Give a run up: its journal goes, what came of its rows and their money stays on record.
-
-    Parameters
-    ----------
-    status
-        `cancelled`, or `replaced` where a new run takes its output.
-
-    Raises
-    ------
-    TryAgainError
-        If it is still going.
-    """
-    if run.partial.exists():
-        Journal.open(run.partial, new=False).close()
-    run.partial.unlink(missing_ok=True)
-    run.parked(folder).unlink(missing_ok=True)
-    run.spool(folder).unlink(missing_ok=True)
-    reap(ledger, now=now)
+def close_sent(ledger: Ledger, run_id: str) -> None:
+    """Have the rows that were in flight count as unknown."""
     with ledger.transaction() as conn:
-        conn.execute("UPDATE batch_rows SET status = 'unknown' WHERE run_id = ? AND status = 'sent'", (run.id,))
-    if status != run.status:
-        finish(ledger, run.id, status, now=now)
+        conn.execute("UPDATE batch_rows SET status = 'unknown' WHERE run_id = ? AND status = 'sent'", (run_id,))
+
+
+def forget_text(ledger: Ledger, run_id: str) -> None:
+    """Forget a run's flags (a template, a system prompt, a schema) and what equal rows were found by."""
+    with ledger.transaction() as conn:
+        conn.execute("UPDATE batch_runs SET options = '{}' WHERE id = ?", (run_id,))
+        conn.execute("UPDATE batch_rows SET same = NULL WHERE run_id = ? AND same IS NOT NULL", (run_id,))
+
+
+def runs_of(ledger: Ledger, request_ids: Sequence[str]) -> list[Run]:
+    """Return the runs that some requests were rows of."""
+    marks = ", ".join("?" * len(request_ids))
+    return [
+        _run(row)
+        for row in ledger.rows(
+            f"SELECT {_COLUMNS} FROM batch_runs WHERE id IN "  # noqa: S608 - constants
+            f"(SELECT run_id FROM reservations WHERE request_id IN ({marks}))",
+            request_ids,
+        )
+    ]
