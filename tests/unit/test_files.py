@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -150,3 +151,29 @@ def test_looking_at_the_ledger_loads_no_locks(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {"SCRIMP_HOME": str(tmp_path)}
     )
     assert done.stdout.splitlines()[-1] == "0 False", done.stderr
+
+
+def test_price_tables_stored_at_once_are_each_whole(tmp_path):
+    """Writers of one path share the file beside it: without a lock one moves into place what another has half written."""
+    from scrimp.routing.prices.table import store_table
+
+    path = tmp_path / "prices.json"
+    tables = [bytes([65 + k]) * 3_000_000 for k in range(6)]
+    failures, seen = [], []
+
+    def store(data):
+        try:
+            for _ in range(5):
+                store_table(path, data)
+                seen.append(path.read_bytes())
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=store, args=(data,)) for data in tables]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert all(data in tables for data in seen)
+    assert names(tmp_path) == [".lock", "prices.json"]
