@@ -159,7 +159,7 @@ def answer_request(
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
         sys.stderr.write(_summary(answer, checked) + "\n")
-    space.look_back()
+    session.look_back(space)
     if checked.failed:
         raise _check_failure(checked)
     return int(ExitCode.OK)

@@ -49,7 +49,11 @@ def sum_up(work: Work, found: Scan, status: str, *, quiet: bool, as_json: bool) 
                 for flag, states in (("--retry-unknown", ("unknown",)), ("--retry-errors", ("failed", "skipped")))
                 if any(counts.get(state) for state in states)
             )
-            say(f"to ask them again: scrimp batch --resume -o {run.output} {flags}")
+            say(
+                f"to ask them again: scrimp batch --resume -o {run.output} {flags}"
+                if work.keeps_answers
+                else "they cannot be asked again by this run: no answers are kept of it (--no-log, or log.keep)"
+            )
     else:
         why = f"after {stats.failed:,} failed rows (--max-errors)" if stats.stopping == "errors" else "as asked"
         n_left = found.n_good - sum(counts.values())

@@ -21,8 +21,8 @@ __all__ = ["cancel_run", "list_runs", "show_run", "spool"]
 
 
 def spool() -> Path:
-    """Return the folder of the journals of runs that are not finished."""
-    return paths().state / "batches"
+    """Return the folder of what runs keep: standard input, and journals whose rows may be asked again."""
+    return paths().batches
 
 
 def list_runs(*, as_json: bool) -> int:
@@ -92,7 +92,7 @@ def show_run(which: str, *, as_json: bool) -> int:
 
 def cancel_run(which: str, *, as_json: bool) -> int:
     """Give a run up: its partial answers go, its money stays on record."""
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.batch.state import parked, runs
 
     ledger = session.ledger()
     run = runs.fetch(ledger, which)
@@ -100,10 +100,10 @@ def cancel_run(which: str, *, as_json: bool) -> int:
         said = f"run {run.id} was given up before"
     elif run.status == "finished":
         # What was kept for --retry-unknown and --retry-errors goes; the run and its output are as they were.
-        runs.cancel(ledger, run, spool(), now=time.time(), status="finished")
+        parked.forget(ledger, run, spool())
         said = f"run {run.id} is finished: no row of it can be asked again now"
     else:
-        runs.cancel(ledger, run, spool(), now=time.time())
+        parked.cancel(ledger, run, spool(), now=time.time())
         said = f"run {run.id} is given up; what it cost stays on record"
     data = {"schema_version": 1, "id": run.id, "status": runs.fetch(ledger, run.id).status}
     return emit(Result(data=data, messages=(said,)), as_json=as_json)

@@ -81,6 +81,11 @@ class Work:
     stats: Stats
 
     @property
+    def keeps_answers(self) -> bool:
+        """Whether text is kept: rows of a run without can be asked again only until it is finished."""
+        return self.profile.log.keep == "all" and not self.flags.no_log
+
+    @property
     def cap_nano(self) -> int | None:
         """The cap on the run, nano-USD."""
         own = self.profile.caps.per_run_usd

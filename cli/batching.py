@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
+from scrimp.profiles.files import new_file
 from scrimp.profiles.paths import make_private_dir, paths
 
 from . import session
@@ -166,11 +167,12 @@ def _input(flags: BatchFlags, run_id: str) -> Path:
     import os
     import shutil
 
+    from scrimp.routing.batch.state.parked import spooled
+
     make_private_dir(spool())
-    path = spool() / f"{run_id}.input"
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    path = spooled(spool(), run_id)
     try:
-        with os.fdopen(fd, "wb") as kept:
+        with new_file(path) as kept:
             shutil.copyfileobj(sys.stdin.buffer, kept, 1 << 20)
             kept.flush()
             os.fsync(kept.fileno())
@@ -281,11 +283,11 @@ def _refuse_unfinished(ledger: Ledger, output: Path) -> None:
 def _give_up_old(ledger: Ledger, output: Path) -> None:
     """Drop the unfinished run whose output is to be replaced."""
     from scrimp.routing.batch.files.output import Journal
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.batch.state import parked, runs
 
     old = runs.latest(ledger, output=output, retrying=True)
     if old is not None:
-        runs.cancel(ledger, old, spool(), now=time.time(), status="replaced")
+        parked.cancel(ledger, old, spool(), now=time.time(), status="replaced")
     partial = output.with_name(output.name + ".partial")
     if partial.exists():
         Journal.open(partial, new=False).close()
@@ -323,7 +325,7 @@ def _resume(
 ) -> int:
     from scrimp.routing.batch.files.rows import scan
     from scrimp.routing.batch.planning import start
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.batch.state import parked, runs
 
     ledger = session.ledger()
     if flags.input not in (None, "-", run.input) and Path(flags.input or "").expanduser().absolute() != Path(run.input):
@@ -333,6 +335,7 @@ def _resume(
         bad = sum(counts.get(state, 0) for state in ("failed", "skipped", "unknown"))
         say(f"run {run.id} is finished: {counted(counts)}; its output is {run.output}")
         return int(ExitCode.BATCH_FAILURES if bad else ExitCode.OK)
+    parked.can_go_on(run, spool())
     merged = flags.over(run.options | {"profile": flags.profile or run.options.get("profile")})
     path = Path(run.input)
     if not path.is_file():
@@ -465,7 +468,7 @@ def _engine(
 
     cache = None
     if tools.cache_age_s is not None:
-        cache = Cache(paths().cache / "responses.db", max_age_s=tools.cache_age_s)
+        cache = Cache(paths().responses, max_age_s=tools.cache_age_s)
         cache.prune(now=time.time())
     stats = Stats(n_rows=found.n_good, n_before=n_done, charged_nano=runs.charges(ledger, run.id)[1])
     engine = Engine(
@@ -516,7 +519,7 @@ async def _attempt(call: Any, on_send: Any) -> Any:
 
 def _go(work: Work, found: Scan, *, quiet: bool, as_json: bool) -> int:
     """Run the engine to its end, write the output, and say what came of it."""
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.batch.state import parked, runs
 
     status = "stopped"
     try:
@@ -529,7 +532,8 @@ def _go(work: Work, found: Scan, *, quiet: bool, as_json: bool) -> int:
         if status == "finished":
             counts = runs.counts(work.ledger, work.run.id)
             keep = any(counts.get(state) for state in ("failed", "skipped", "unknown"))
-            runs.park_journal(work.run, spool(), keep=keep)
+            with suppress(ScrimpError):
+                parked.park(work.ledger, work.run, spool(), keep=keep and work.keeps_answers)
         with suppress(ScrimpError):
             runs.finish(work.ledger, work.run.id, status, now=time.time())
     return sum_up(work, found, status, quiet=quiet, as_json=as_json)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from scrimp.profiles.errors import ExitCode, ScrimpError
+from scrimp.profiles.files import new_file
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
 
@@ -213,7 +214,7 @@ def _backup(name: str) -> int:
         raise UsageError("there is no ledger yet")
     path = Path(name)
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+        new_file(path).close()
         copy = sqlite3.connect(path)
         try:
             ledger.conn.backup(copy)

@@ -91,7 +91,7 @@ def evaluate(
     learnt_on = _fit(fit)
     if seeds > 1 and not isinstance(learnt_on, int):
         raise UsageError("--seeds repeats random splits: it goes with --fit N")
-    embed = VectorCache(embedder, paths().cache / "vectors", on_embedded).embed
+    embed = VectorCache(embedder, paths().vectors, on_embedded).embed
     if router and "cascade" in router:
         if len(set(router)) > 1 or strong or weak or plot is not None or seeds > 1:
             raise UsageError(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json as jsonlib
-import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.files import new_file
 from scrimp.profiles.money import format_usd
+from scrimp.profiles.paths import paths
 
 from . import session
 from .complete import complete_arms
@@ -40,8 +42,6 @@ Examples:
 def _since(days: float | None) -> str | None:
     if days is None:
         return None
-    import time
-
     from scrimp.routing.ledger.store import instant
 
     return instant(time.time() - days * 86_400)
@@ -262,14 +262,14 @@ def _write_new(output: Path, ledger: Ledger | None) -> None:
     from scrimp.routing.reports.history import export as rows
 
     try:
-        handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        file = new_file(output)
     except FileExistsError:
         raise UsageError(f"{output} exists", hint="Choose another name, or remove it first.") from None
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror}") from None
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
+    with file:
         for row in [] if ledger is None else rows(ledger):
-            file.write(jsonlib.dumps(row, ensure_ascii=False) + "\n")
+            file.write(f"{jsonlib.dumps(row, ensure_ascii=False)}\n".encode())
 
 
 @app.command()
@@ -278,6 +278,7 @@ def rm(
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
 ) -> int:
     """Forget requests: text, features, trace and labels. What they cost stays counted."""
+    from scrimp.routing.batch.state.parked import forget_runs_of
     from scrimp.routing.ledger.forget import remove
     from scrimp.routing.reports.history import find
 
@@ -285,10 +286,24 @@ def rm(
     found = [find(ledger, each) for each in which]
     assert ledger is not None  # noqa: S101 - find has raised
     _confirm(f"forget {len(found)} request{'s' * (len(found) > 1)}", yes)
-    for row in found:
-        remove(ledger, row["id"])
-        say(f"forgot {row['id']}")
+    ids = [row["id"] for row in found]
+    remove(ledger, ids)
+    for each in ids:
+        say(f"forgot {each}")
+    forget_runs_of(ledger, paths().batches, ids, say=say)
+    _forget_cached(requests=ids)
     return 0
+
+
+def _forget_cached(*, before: float | None = None, requests: list[str] | None = None) -> None:
+    from scrimp.routing.batch.files.cache import Cache
+
+    if paths().responses.exists():
+        cache = Cache(paths().responses)
+        n = cache.forget(before=before, requests=requests)
+        cache.close()
+        if n:
+            say(f"forgot {_many(n, 'cached answer')}")
 
 
 @app.command()
@@ -299,16 +314,39 @@ def purge(
     ] = None,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
 ) -> int:
-    """Forget the whole log, and rewrite the file so that nothing of it can be recovered. What it cost stays counted."""
+    """Forget the whole log, and rewrite the file so that nothing of it can be recovered. What it cost stays counted.
+
+    What finished runs of `batch` kept goes too, runs that are not finished are given up, and cached answers and
+    embeddings are dropped. Outputs are yours: they stay.
+    """
+    from scrimp.routing.batch.state import parked
     from scrimp.routing.ledger.forget import purge as forget
 
     ledger = session.ledger_to_read()
     if ledger is None:
         say("the log is empty")
         return 0
-    _confirm("forget every request" if days is None else f"forget every request older than {days:g} days", yes)
-    say(f"forgot {forget(ledger, before=_since(days))} requests")
+    now, before = time.time(), _since(days)
+    what = "forget every request" + ("" if days is None else f" older than {days:g} days")
+    if to_end := parked.unfinished_runs(ledger, before=before):
+        what += f", and give up {_many(len(to_end), 'unfinished run')} with the answers so far"
+    _confirm(what, yes)
+    gone = parked.purge(ledger, paths().batches, before=before, now=now)
+    for run in gone.going:
+        say(f"run {run.id} is going on: {run.partial} stays; purge again when it has ended")
+    if gone.n_kept:
+        say(f"forgot what {_many(gone.n_kept, 'finished run')} kept: no row of theirs can be asked again")
+    for run_id in gone.given_up:
+        say(f"gave up run {run_id}, which was not finished")
+    _forget_cached(before=None if days is None else now - days * 86_400)
+    for path in paths().vectors.glob("*.vectors"):
+        path.unlink(missing_ok=True)
+    say(f"forgot {_many(forget(ledger, before=before), 'request')}")
     return 0
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def _confirm(what: str, yes: bool) -> None:

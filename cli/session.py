@@ -31,6 +31,7 @@ __all__ = [
     "ledger",
     "ledger_to_read",
     "load",
+    "look_back",
     "make_decider",
     "make_rng",
     "parse_usd",
@@ -89,6 +90,15 @@ def workspace(loaded: Loaded, ledger: Ledger, *, seed: int | None = None, calls:
     return Workspace(
         make_decider(loaded.profile), ledger, find_key if calls else lambda _arm: None, say=say, rng=make_rng(seed)
     )
+
+
+def look_back(space: Workspace) -> None:
+    """After something was paid: say which caps are filling up, and forget what is older than the profile keeps."""
+    before = space.look_back()
+    if before is not None and next(paths().batches.glob("*.journal"), None) is not None:
+        from scrimp.routing.batch.state import parked
+
+        parked.retire(space.ledger, paths().batches, profile=space.profile.name, before=before)
 
 
 _open: list[Ledger] = []

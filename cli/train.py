@@ -47,7 +47,7 @@ def train(
         raise UsageError(f"{out} is there already and not empty", hint="name a new folder with -o")
     embedder = Embedder(cache_dir=paths().cache)
     about = {"date": datetime.now(tz=UTC).date().isoformat(), "data": [{"name": path.name} for path in outcomes]}
-    embed = VectorCache(embedder, paths().cache / "vectors", on_embedded).embed
+    embed = VectorCache(embedder, paths().vectors, on_embedded).embed
     router = learn(read_outcomes(outcomes), embed, embedder.id, version=out.resolve().name, seed=seed, about=about)
     write_router(router, out)
     rows = router.card["held_out_rows"]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import re
 import stat
 import tomllib
@@ -13,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .errors import AuthError, ConfigError, UsageError
+from .files import hold, replacing
 from .paths import make_private_dir
 
 if TYPE_CHECKING:
@@ -363,36 +362,22 @@ def _write(stored: Mapping[str, str | None], paths: Paths) -> None:
     lines = ["# Keys of scrimp: keep this file to yourself. `scrimp keys set NAME` adds one.\n"]
     for name, value in sorted(stored.items()):
         lines.append(f"{name} = " + ('{ backend = "keyring" }' if value is None else json.dumps(value)) + "\n")
-    temporary = paths.keys.with_name(f".keys-{os.urandom(8).hex()}.tmp")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.writelines(lines)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(paths.keys)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with replacing(paths.keys) as file:
+            file.write("".join(lines).encode())
     except OSError as error:
         raise ConfigError(f"{paths.keys}: cannot be written: {error.strerror}") from None
 
 
 @contextlib.contextmanager
 def _locked(paths: Paths) -> Iterator[None]:
-    """Hold the folder of the key file, so that two `keys set` at once both stay."""
+    """Hold the key file's lock, so that two `keys set` at once both stay."""
     try:
         make_private_dir(paths.config)
-        folder = os.open(paths.config, os.O_RDONLY | os.O_DIRECTORY)
+        with hold(paths.config / ".lock"):
+            yield
     except OSError as error:
         raise ConfigError(f"{paths.config}: cannot be written: {error.strerror}") from None
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        yield
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _keyring() -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from .errors import ConfigError, UsageError
+from .files import new_file
 from .keys import Keys
 from .layers import File, Source, Tree, arms_by_name, is_path, read_toml
 from .paths import make_private_dir
@@ -255,9 +256,8 @@ def init_profile(name: str, template: str, paths: Paths) -> Path:
     )
     try:
         make_private_dir(paths.profiles)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-            opened.write(text)
+        with new_file(file) as opened:
+            opened.write(text.encode())
     except FileExistsError:
         raise UsageError(
             f"there is a profile called {name} already: {file}", hint=f"`scrimp profile edit {name}` opens it."

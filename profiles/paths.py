@@ -42,6 +42,21 @@ class Paths:
         return self.state / "scrimp.db"
 
     @property
+    def batches(self) -> Path:
+        """What runs of `batch` keep: standard input, and journals whose rows may be asked again."""
+        return self.state / "batches"
+
+    @property
+    def responses(self) -> Path:
+        """The cached answers of `batch --cache` (0600)."""
+        return self.cache / "responses.db"
+
+    @property
+    def vectors(self) -> Path:
+        """Embeddings of prompts that `eval` and `train` have met."""
+        return self.cache / "vectors"
+
+    @property
     def routers(self) -> Path:
         """Learned router versions, one folder each."""
         return self.state / "routers"

@@ -814,6 +814,11 @@ async def e400(wire: Wire) -> None:
     await wire.error(400, "invalid_request_error", "Unsupported value: 'temperature' does not support 0.0.")
 
 
+async def e400_quote(wire: Wire) -> None:
+    """Refuse, and quote what was asked, as content filters do."""
+    await wire.error(400, "invalid_request_error", f"This prompt was refused: {wire.request.prompt}")
+
+
 async def e400_roles(wire: Wire) -> None:
     """A text at which some clients send the request again, changed."""
     await wire.error(
@@ -1107,6 +1112,7 @@ BEHAVIOURS: dict[str, Callable[[Wire], Awaitable[None]]] = {
     "no-usage": no_usage, "negative-usage": negative_usage, "huge-usage": huge_usage, "zero-usage": zero_usage,
     "empty-usage": empty_usage, "text-usage": text_usage, "cached-above-input": cached_above_input, "breach": breach,
     "401": e401, "402": e402, "403": e403, "404": e404, "400": e400, "400-context": e400_context, "400-roles": e400_roles,
+    "400-quote": e400_quote,
     "400-limit": e400_limit, "422": e422, "429": e429, "429-date": e429_date, "429-ms": e429_ms, "429-bare": e429_bare,
     "429-quota": e429_quota, "500": e500, "503": e503, "redirect": redirect,
     "hang-headers": hang_headers, "hang-stream": hang_stream, "drip-hang": drip_hang, "drop-headers": drop_headers,

@@ -145,14 +145,20 @@ class Workspace:
         check_zone(self.ledger, self.profile)
         reap(self.ledger, now=self.clock())
 
-    def look_back(self) -> None:
-        """After something was paid: say which caps are filling up, and forget what is older than the profile keeps."""
+    def look_back(self) -> str | None:
+        """After something was paid: say which caps are filling up, and forget what is older than the profile keeps.
+
+        Return the instant before which text is forgotten; None where all is kept.
+        """
         now = self.clock()
         for line in new_alerts(self.ledger, applicable_caps(self.ledger, self.profile, None, now=now), now=now):
             self.say(line)
         days = self.profile.log.retention_days
-        if days is not None:
-            retire(self.ledger, profile=self.profile.name, before=instant(now - days * 86_400))
+        if days is None:
+            return None
+        before = instant(now - days * 86_400)
+        retire(self.ledger, profile=self.profile.name, before=before)
+        return before
 
     def keyless(self, arm: str | None = None, *, on_this_machine: bool = False) -> dict[str, ScrimpError]:
         """Return the arms (of those that may be asked) that cannot be called, and why."""

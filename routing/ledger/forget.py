@@ -2,55 +2,126 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from scrimp.profiles.errors import TryAgainError
+
+from .store import BUSY_TIMEOUT_S
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Mapping, Sequence
+
     from .store import Ledger
 
-__all__ = ["purge", "remove", "retire"]
+__all__ = ["HOLDS", "MONEY", "purge", "remove", "retire"]
+
+HOLDS: Final[Mapping[str, tuple[str, ...] | None]] = {
+    "labels": None,
+    "outcomes": None,
+    "steps": None,
+    "attempts": ("error", "usage"),
+    "batch_rows": ("same",),
+}
+"""What else than its row in `requests` holds text or features of a request: rows (None), or some of their columns."""
+
+MONEY: Final = frozenset({"reservations"})
+"""Tables about requests that hold neither."""
+
+_MERGE_PAGES: Final = 500
+_PATIENCE_MS: Final = 2000
 
 
-def remove(ledger: Ledger, request_id: str) -> None:
-    """Forget a request: its text, features, trace and labels. Its money stays."""
-    with ledger.transaction() as conn:
-        conn.execute("DELETE FROM labels WHERE request_id = ?", (request_id,))
-        conn.execute("DELETE FROM outcomes WHERE request_id = ?", (request_id,))
-        conn.execute("DELETE FROM steps WHERE request_id = ?", (request_id,))
-        conn.execute("UPDATE attempts SET error = NULL, usage = NULL WHERE request_id = ?", (request_id,))
-        conn.execute("DELETE FROM requests WHERE id = ?", (request_id,))
+def remove(ledger: Ledger, request_ids: Sequence[str]) -> int:
+    """Forget some requests; return how many there were."""
+    n_removed = _forget(ledger, f"id IN ({', '.join('?' * len(request_ids))})", request_ids)
+    _merge_index(ledger)
+    _empty_wal(ledger)
+    return n_removed
 
 
 def purge(ledger: Ledger, *, before: str | None = None) -> int:
-    """Forget every request (before an instant), then rewrite the file so that nothing of them is left in it."""
+    """Forget every request (before an instant), then rewrite the file so that nothing of them is left in it.
+
+    Raises
+    ------
+    TryAgainError
+        If another process reads the ledger for so long that old pages have to be kept for it.
+    """
+    import sqlite_utils
+
     where, parameters = ("1", ()) if before is None else ("created_at < ?", (before,))
+    n_removed = _forget(ledger, where, parameters)
     with ledger.transaction() as conn:
-        chosen = f"SELECT id FROM requests WHERE {where}"  # noqa: S608 - constants
-        for table in ("labels", "steps", "outcomes"):
-            conn.execute(f"DELETE FROM {table} WHERE request_id IN ({chosen})", parameters)  # noqa: S608 - constants
-        conn.execute(f"UPDATE attempts SET error = NULL, usage = NULL WHERE request_id IN ({chosen})", parameters)  # noqa: S608 - constants
-        n_removed = conn.execute(f"DELETE FROM requests WHERE {where}", parameters).rowcount  # noqa: S608 - constants
-    _rewrite(ledger)
+        _empty(conn, "request_id NOT IN (SELECT id FROM requests)", ())
+    db = sqlite_utils.Database(ledger.conn, execute_plugins=False)
+    db.table("requests").rebuild_fts()
+    db.vacuum()
+    if not _empty_wal(ledger):
+        raise TryAgainError(
+            f"{n_removed} requests are forgotten, but {ledger.path}-wal still holds some of their text: "
+            "another process reads the ledger",
+            hint="Do it again when that has ended.",
+        )
     return n_removed
 
 
 def retire(ledger: Ledger, *, profile: str, before: str) -> int:
-    """Forget a profile's requests that are older than it keeps them, without rewriting the file; return how many."""
-    old = "SELECT id FROM requests WHERE created_at < ? AND profile = ?"
-    if not ledger.rows(f"{old} LIMIT 1", (before, profile)):
+    """Forget a profile's requests that are older than it keeps them; return how many.
+
+    They go by whole days, so that the full-text index is merged once a day at most.
+
+    Parameters
+    ----------
+    before
+        An instant; those of its own day (UTC) stay.
+    """
+    where, parameters = "created_at < ? AND profile = ?", (before[: len("YYYY-MM-DD")], profile)
+    if not ledger.rows(f"SELECT 1 FROM requests WHERE {where} LIMIT 1", parameters):  # noqa: S608 - constants
         return 0
+    n_removed = _forget(ledger, where, parameters)
+    _merge_index(ledger)
+    _empty_wal(ledger)
+    return n_removed
+
+
+def _forget(ledger: Ledger, where: str, parameters: Sequence[object]) -> int:
+    """Forget the requests of a condition on `requests`: all that holds something of them, then they themselves."""
     with ledger.transaction() as conn:
-        conn.execute(f"DELETE FROM labels WHERE request_id IN ({old})", (before, profile))  # noqa: S608 - constants
-        conn.execute(f"DELETE FROM outcomes WHERE request_id IN ({old})", (before, profile))  # noqa: S608 - constants
-        conn.execute("DELETE FROM requests WHERE created_at < ? AND profile = ?", (before, profile))
-        return int(conn.execute("SELECT changes()").fetchone()[0])
+        _empty(conn, f"request_id IN (SELECT id FROM requests WHERE {where})", parameters)  # noqa: S608 - constants
+        return conn.execute(f"DELETE FROM requests WHERE {where}", parameters).rowcount  # noqa: S608 - constants
 
 
-def _rewrite(ledger: Ledger) -> None:
-    """Drop what the full-text index and free pages still hold of deleted text, and truncate the write-ahead log."""
-    import sqlite_utils
+def _empty(conn: sqlite3.Connection, which: str, parameters: Sequence[object]) -> None:
+    for table, columns in HOLDS.items():
+        if columns is None:
+            conn.execute(f"DELETE FROM {table} WHERE {which}", parameters)  # noqa: S608 - constants
+        else:
+            values = ", ".join(f"{column} = NULL" for column in columns)
+            filled = " OR ".join(f"{column} IS NOT NULL" for column in columns)
+            conn.execute(f"UPDATE {table} SET {values} WHERE ({filled}) AND {which}", parameters)  # noqa: S608 - constants
 
-    db = sqlite_utils.Database(ledger.conn, execute_plugins=False)
-    db.table("requests").rebuild_fts()
-    ledger.conn.execute("INSERT INTO requests_fts (requests_fts) VALUES ('optimize')")
-    db.vacuum()
-    ledger.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+def _merge_index(ledger: Ledger) -> None:
+    """Drop what the full-text index still holds of deleted text: it only notes there what was deleted.
+
+    In pieces, each a short transaction, so that nobody waits for a large index.
+    """
+    n_pages = -_MERGE_PAGES  # below zero: begin to merge all of it, not only what has become due
+    while True:
+        with ledger.transaction() as conn:
+            before = conn.total_changes
+            conn.execute("INSERT INTO requests_fts (requests_fts, rank) VALUES ('merge', ?)", (n_pages,))
+            if conn.total_changes - before < 2:  # as SQLite's manual says: nothing was left to do
+                return
+        n_pages = _MERGE_PAGES
+
+
+def _empty_wal(ledger: Ledger) -> bool:
+    """Truncate the write-ahead log, which holds what pages were; return whether it could be done."""
+    ledger.rows(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+    try:
+        (done,) = ledger.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        ledger.rows(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
+    return not done["busy"]

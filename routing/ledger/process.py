@@ -1,4 +1,8 @@
-"""Who holds a reservation: a process named so that a later one with the same number is not taken for it."""
+"""Who holds a reservation: a process named so that a later one with the same number is not taken for it.
+
+Not psutil: importing it takes 45 ms, all of this 20 microseconds; its start times move with the clock (they are counted
+from the boot's time of day: a corrected clock would declare running processes dead), and it names no boot.
+"""
 
 from __future__ import annotations
 

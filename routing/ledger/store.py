@@ -7,7 +7,6 @@ BEGIN IMMEDIATE, since a transaction that begins deferred loses updates when man
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
 import sqlite3
@@ -17,6 +16,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from scrimp.profiles.errors import LedgerError
+from scrimp.profiles.files import hold, new_file, sync_folder
 from scrimp.profiles.paths import make_private_dir
 
 from .migrations import SCHEMA_VERSION, migrate
@@ -276,16 +276,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     return conn
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> contextlib.AbstractContextManager[None]:
     """Hold the ledger's lock file (for making and migrating it; the hot path never takes it)."""
-    lock = path.with_name(path.name + ".lock")
-    handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+    return hold(path.with_name(path.name + ".lock"))
 
 
 def _create(path: Path) -> None:
@@ -300,7 +293,7 @@ def _create(path: Path) -> None:
             *(unfinished.with_name(unfinished.name + end) for end in ("-wal", "-shm", "-journal")),
         ):
             name.unlink(missing_ok=True)
-        os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        new_file(unfinished).close()
         conn = sqlite3.connect(unfinished, isolation_level=None)
         try:
             migrate(conn)
@@ -314,11 +307,7 @@ def _create(path: Path) -> None:
         finally:
             conn.close()
         os.rename(unfinished, path)  # noqa: PTH104 - os and Path alike; the lock makes it exclusive
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
 
 
 def _bring_up(conn: sqlite3.Connection, path: Path, version: int) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from scrimp.profiles.errors import ConfigError, DataError
+from scrimp.profiles.files import hold, replacing
 from scrimp.profiles.money import NANO
 from scrimp.profiles.paths import make_private_dir
 from scrimp.profiles.schema import DEFAULT_OUTPUT_LIMIT, REASONING_OUTPUT_LIMIT
@@ -320,20 +321,11 @@ def store_table(path: Path, data: bytes) -> None:
     ConfigError
         If it cannot be written.
     """
-    import os
-
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         make_private_dir(path.parent)
-        unfinished.unlink(missing_ok=True)
-        handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "wb") as file:
+        with hold(path.with_name(".lock")), replacing(path) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from scrimp.profiles.errors import DataError
+from scrimp.profiles.files import replacing
 from scrimp.routing.prompts.surface import FEATURE_NAMES, FEATURE_SET
 
 from .learned import ArmLayer, LearnedRouter, Weights
@@ -28,15 +28,6 @@ _MAX_BYTES: Final = 64_000_000
 _PICKLES: Final = (".pkl", ".pickle", ".joblib", ".pt", ".bin")
 _ARRAYS: Final = tuple(Weights.__annotations__)
 _STORED: Final = {"landmarks": np.float16, "seen": np.uint32}
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def write_router(router: LearnedRouter, folder: Path) -> None:
@@ -80,9 +71,10 @@ def write_router(router: LearnedRouter, folder: Path) -> None:
         },
     }
     folder.mkdir(parents=True, exist_ok=True)
-    _write_atomically(folder / WEIGHTS, content)
     text = json.dumps(card, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-    _write_atomically(folder / CARD, text.encode())
+    for name, what in ((WEIGHTS, content), (CARD, text.encode())):
+        with replacing(folder / name, mode=0o666) as file:
+            file.write(what)
 
 
 def _refuse(folder: Path, why: str) -> DataError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import DataError, TryAgainError, UsageError
+from scrimp.profiles.files import hold, replacing, sync_folder
 from scrimp.profiles.paths import make_private_dir
 
 from .in_force import SHIPPED, current_version, shipped_folder
@@ -71,19 +71,16 @@ def lock(routers: Path) -> Iterator[None]:
         If another process holds it.
     """
     make_private_dir(routers)
-    handle = os.open(routers / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            held.enter_context(hold(routers / ".lock", wait=False))
+        except TimeoutError:
             raise TryAgainError(
                 "another refit or change of router is under way", hint="Try again when it has ended."
             ) from None
         for stale in routers.glob(".new-*"):
             shutil.rmtree(stale, ignore_errors=True)
         yield
-    finally:
-        os.close(handle)
 
 
 def current_name(routers: Path) -> str:
@@ -167,11 +164,11 @@ def write_version(routers: Path, router: LearnedRouter, verdict: Mapping[str, An
 
     unfinished = routers / f".new-{router.version}"
     write_router(router, unfinished)
-    _write(unfinished / VERDICT, json.dumps(verdict, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    _sync(unfinished)
+    with replacing(unfinished / VERDICT) as file:
+        file.write((json.dumps(verdict, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
     folder = routers / router.version
     unfinished.rename(folder)
-    _sync(routers)
+    sync_folder(routers)
     _prune(routers)
     return folder
 
@@ -192,8 +189,8 @@ def promote(routers: Path, name: str, *, at: str, action: str = "promoted", forc
         file.write(line + "\n")
         file.flush()
         os.fsync(file.fileno())
-    _write(routers / "current", name + "\n")
-    _sync(routers)
+    with replacing(routers / "current") as current:
+        current.write(f"{name}\n".encode())
     return before
 
 
@@ -248,21 +245,3 @@ def _prune(routers: Path) -> None:
     never = [name for name in _names(routers) if name not in once and name != current_name(routers)]
     for name in never[:-_KEPT]:
         shutil.rmtree(routers / name, ignore_errors=True)
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

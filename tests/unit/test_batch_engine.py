@@ -19,7 +19,7 @@ from scrimp.routing.batch.planning import start
 from scrimp.routing.batch.planning.choosing import Chooser, NoEmbedder
 from scrimp.routing.batch.running.engine import Engine
 from scrimp.routing.batch.running.jobs import Settings, Stats
-from scrimp.routing.batch.state import runs
+from scrimp.routing.batch.state import parked, runs
 from scrimp.routing.calls.call import Reply
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.checks.base import Verdict
@@ -638,7 +638,7 @@ def test_an_old_failure_in_the_journal_does_not_undo_a_new_try(world):
 
 def test_cancel_drops_the_journal_and_keeps_the_record(world):
     world.rows("a").go(lambda _call: answer(), arm="small")
-    runs.cancel(world.ledger, world.run, world.folder, now=1e9)
+    parked.cancel(world.ledger, world.run, world.folder, now=1e9)
     assert runs.counts(world.ledger, "run1") == {"ok": 1}
     assert runs.fetch(world.ledger, "run1").status == "cancelled"
     assert runs.charges(world.ledger, "run1")[1] > 0

@@ -228,7 +228,7 @@ def test_storing_listing_removing(home):
     assert resolve_key(arm(key_env="B"), {}, home).reveal() == "x\"'\\y"
     assert mode(home.keys) == 0o600
     assert mode(home.config) == 0o700
-    assert [path.name for path in home.config.iterdir()] == ["keys.toml"]
+    assert {path.name for path in home.config.iterdir()} == {"keys.toml", ".lock"}
     assert remove_key("B", home)
     assert not remove_key("B", home)
     assert list_keys(home) == {"OPENAI_API_KEY": "file"}
@@ -282,7 +282,7 @@ def test_a_link_is_not_written_through(home, tmp_path):
     with pytest.raises(ConfigError, match="is a symbolic link"):
         set_key("B", CANARY, home)
     assert target.read_text() == 'A = "linked-key"\n'
-    assert list(home.config.iterdir()) == [home.keys]
+    assert set(home.config.iterdir()) == {home.keys, home.config / ".lock"}
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_a_full_disk_leaves_the_old_file(home, monkeypatch):
         set_key("B", "b", home)
     monkeypatch.undo()
     assert list_keys(home) == {"A": "file"}
-    assert [path.name for path in home.config.iterdir()] == ["keys.toml"]
+    assert {path.name for path in home.config.iterdir()} == {"keys.toml", ".lock"}
 
 
 def test_many_at_once_all_stay(home):

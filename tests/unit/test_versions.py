@@ -71,15 +71,17 @@ def test_a_kill_while_writing_leaves_the_current_router(routers):
     make(routers, "r0001")
     versions.promote(routers, "r0001", at="t")
     code = (
-        "import os, sys, pathlib\n"
+        "import contextlib, os, sys, pathlib\n"
         "from scrimp.routing.router import versions, folder as router_file\n"
         "from scrimp.routing.router.in_force import load_router\n"
         "routers = pathlib.Path(sys.argv[1])\n"
-        "real = router_file._write_atomically\n"
-        "def write(path, content):\n"
-        "    real(path, content)\n"
+        "real = router_file.replacing\n"
+        "@contextlib.contextmanager\n"
+        "def replacing(path, **how):\n"
+        "    with real(path, **how) as file:\n"
+        "        yield file\n"
         "    os.kill(os.getpid(), 9)\n"
-        "router_file._write_atomically = write\n"
+        "router_file.replacing = replacing\n"
         "with versions.lock(routers):\n"
         "    versions.write_version(routers, load_router('shipped', routers).with_layers({}, 'r0002'), {})\n"
     )

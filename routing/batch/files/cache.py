@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 import sqlite3
 import threading
 from typing import TYPE_CHECKING, Final
 
-from scrimp.profiles.errors import UsageError
+from scrimp.profiles.errors import DataError, UsageError
+from scrimp.profiles.files import new_file
 from scrimp.profiles.paths import make_private_dir
 
 from .output import Result
 from .rows import content_key
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from scrimp.profiles.schema import Arm
@@ -74,17 +75,19 @@ class Cache:
         Older answers are not given.
     """
 
-    def __init__(self, path: Path, *, max_age_s: float) -> None:
+    def __init__(self, path: Path, *, max_age_s: float = float("inf")) -> None:
+        self.path = path
         self.max_age_s = max_age_s
         self._lock = threading.Lock()
         self._conn: sqlite3.Connection | None = None
         with contextlib.suppress(OSError, sqlite3.Error):
             make_private_dir(path.parent)
             with contextlib.suppress(FileExistsError):
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+                new_file(path).close()
             conn = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
             conn.execute("PRAGMA journal_mode = WAL").fetchone()
             conn.execute("PRAGMA synchronous = NORMAL")
+            conn.execute("PRAGMA secure_delete = ON")
             conn.execute(
                 "CREATE TABLE IF NOT EXISTS answers (key BLOB PRIMARY KEY, at REAL NOT NULL, result TEXT NOT NULL) "
                 "WITHOUT ROWID"
@@ -119,6 +122,29 @@ class Cache:
         if self._conn is not None:
             with self._lock, contextlib.suppress(sqlite3.Error):
                 self._conn.execute("DELETE FROM answers WHERE at <= ?", (now - self.max_age_s,))
+
+    def forget(self, *, before: float | None = None, requests: Sequence[str] | None = None) -> int:
+        """Forget answers (given before an instant, POSIX; to these requests) for good; return how many.
+
+        Raises
+        ------
+        DataError
+            If they cannot be.
+        """
+        if self._conn is None:
+            raise DataError(f"the cache of answers {self.path} cannot be opened: nothing of it is forgotten")
+        try:
+            wanted = None if requests is None else json.dumps(requests)
+            n = self._conn.execute(
+                "DELETE FROM answers WHERE (:before IS NULL OR at < :before) AND (:wanted IS NULL OR "
+                "json_extract(result, '$.decision_id') IN (SELECT value FROM json_each(:wanted)))",
+                {"before": before, "wanted": wanted},
+            ).rowcount
+            self._conn.execute("VACUUM")
+            self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            raise DataError(f"the cache of answers {self.path}: {error}", hint="Remove the file instead.") from None
+        return n
 
     def close(self) -> None:
         """Close it."""

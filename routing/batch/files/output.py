@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import gzip
 import io
 import json
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from scrimp.profiles.errors import DataError, TryAgainError, UsageError
+from scrimp.profiles.files import replacing
 from scrimp.profiles.money import usd_from_nano
 from scrimp.routing.text.sanitize import encodable
 
@@ -168,13 +168,13 @@ class Journal:
         TryAgainError
             If another run writes it now.
         """
+        from filelock import lock_descriptor
+
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}") from None
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not lock_descriptor(fd, blocking=False):
             os.close(fd)
             raise TryAgainError(
                 f"the run that writes {path} is still going", hint="Wait for it, or stop it with Ctrl-C."
@@ -267,34 +267,17 @@ def write_output(path: Path, journal: Journal, spans: Iterable[tuple[int, int]],
     DataError
         If the disk is full or failing: the journal stays, and the run can be resumed.
     """
-    unfinished = path.with_name(path.name + ".unfinished")
     n = 0
     try:
-        unfinished.unlink(missing_ok=True)
-        fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-        with os.fdopen(fd, "wb") as raw:
-            packed = gzip.GzipFile(fileobj=raw, mode="wb", filename="", mtime=0) if path.suffix == ".gz" else None
-            out: Any = packed or io.BufferedWriter(raw, 1 << 20)
+        with contextlib.ExitStack() as files:
+            out: Any = files.enter_context(replacing(path, mode=0o666))
+            if path.suffix == ".gz":
+                out = files.enter_context(gzip.GzipFile(fileobj=out, mode="wb", filename="", mtime=0))
             out.write(head.encode())
             for offset, length in spans:
                 out.write(render(result_of(journal.read(offset, length)), shape).encode("utf-8", "replace"))
                 n += 1
-            if packed is not None:
-                packed.close()
-            else:
-                out.flush()
-            raw.flush()
-            os.fsync(raw.fileno())
-            if packed is None:
-                out.detach()
-        unfinished.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise DataError(
             f"cannot write {path}: {error.strerror}", hint="Nothing is lost: free some space, then go on with --resume."
         ) from None

@@ -10,7 +10,7 @@ from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, Data
 from scrimp.profiles.money import NANO, format_usd, nano_from_usd
 from scrimp.routing.batch.files.output import Journal
 from scrimp.routing.batch.files.rows import good_rows
-from scrimp.routing.batch.state import runs
+from scrimp.routing.batch.state import parked, runs
 from scrimp.routing.ledger.store import new_id
 
 from .money import Money, money_left
@@ -325,7 +325,7 @@ def open_old(
         If it is still going.
     """
     check_same_input(run, found)
-    runs.unpark_journal(run, folder)
+    parked.unpark(run, folder)
     journal = Journal.open(run.partial, new=False)
     try:
         recovered = runs.recover(ledger, run, journal, now=now, retry_unknown=retry_unknown)

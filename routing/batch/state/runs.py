@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,25 +31,25 @@ __all__ = [
     "TakenUp",
     "begin",
     "by_arm",
-    "cancel",
     "charges",
+    "close_sent",
     "counts",
     "entry",
     "fetch",
     "file_row",
     "finish",
+    "forget_text",
     "is_live",
     "latest",
     "listing",
     "n_uncertain",
-    "park_journal",
     "recover",
     "reopen",
     "row_state",
+    "runs_of",
     "same_answer",
     "spans",
     "states",
-    "unpark_journal",
 ]
 
 FINAL: Final = ("ok", "failed", "unknown", "skipped")
@@ -89,14 +87,6 @@ class Run:
         """The journal while the run goes on."""
         output = Path(self.output)
         return output.with_name(output.name + ".partial")
-
-    def parked(self, folder: Path) -> Path:
-        """Return where the journal of a finished run is kept, while rows of it may be asked again."""
-        return folder / f"{self.id}.journal"
-
-    def spool(self, folder: Path) -> Path:
-        """Return where standard input is kept for the run."""
-        return folder / f"{self.id}.input"
 
 
 def begin(
@@ -179,7 +169,7 @@ def latest(ledger: Ledger | None, *, output: Path | None = None, retrying: bool 
     return _run(rows[0]) if rows else None
 
 
-def listing(ledger: Ledger | None, *, limit: int = 50) -> list[Run]:
+def listing(ledger: Ledger | None, *, limit: int | None = 50) -> list[Run]:
     """Return the runs, newest first."""
     if ledger is None:
         return []
@@ -187,7 +177,7 @@ def listing(ledger: Ledger | None, *, limit: int = 50) -> list[Run]:
         _run(row)
         for row in ledger.rows(
             f"SELECT {_COLUMNS} FROM batch_runs ORDER BY created_at DESC, id DESC LIMIT ?",  # noqa: S608 - constants
-            (limit,),
+            (-1 if limit is None else limit,),
         )
     ]
 
@@ -219,17 +209,16 @@ def n_uncertain(ledger: Ledger, run_id: str) -> int:
 
 def is_live(run: Run) -> bool:
     """Tell whether a process is running a run now: it holds the lock on the journal."""
+    from filelock import lock_descriptor
+
     try:
-        fd = os.open(run.partial, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(run.partial, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        return not lock_descriptor(fd, blocking=False)
     finally:
         os.close(fd)
-    return False
 
 
 def charges(ledger: Ledger, run_id: str) -> tuple[int, int]:
@@ -467,51 +456,27 @@ def finish(ledger: Ledger, run_id: str, status: str, *, now: float) -> None:
         ledger.update("batch_runs", ("id", run_id), {"status": status, "finished_at": instant(now)})
 
 
-def park_journal(run: Run, folder: Path, *, keep: bool) -> None:
-    """Take a finished run's journal from beside the output: away, or (`keep`) to where `--resume` finds it."""
-    if not keep:
-        run.partial.unlink(missing_ok=True)
-        run.spool(folder).unlink(missing_ok=True)
-        return
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    shutil.move(run.partial, run.parked(folder))
-
-
-def unpark_journal(run: Run, folder: Path) -> None:
-    """Put a finished run's journal back beside its output.
-
-    Raises
-    ------
-    UsageError
-        If there is none: every row of the run has its answer.
-    """
-    if run.partial.exists():
-        return
-    if not run.parked(folder).exists():
-        raise UsageError(f"run {run.id} is finished, and no row of it is left to ask again")
-    shutil.move(run.parked(folder), run.partial)
-
-
-def cancel(ledger: Ledger, run: Run, folder: Path, *, now: float, status: str = "cancelled") -> None:
-    """Give a run up: its journal goes, what came of its rows and their money stays on record.
-
-    Parameters
-    ----------
-    status
-        `cancelled`, or `replaced` where a new run takes its output.
-
-    Raises
-    ------
-    TryAgainError
-        If it is still going.
-    """
-    if run.partial.exists():
-        Journal.open(run.partial, new=False).close()
-    run.partial.unlink(missing_ok=True)
-    run.parked(folder).unlink(missing_ok=True)
-    run.spool(folder).unlink(missing_ok=True)
-    reap(ledger, now=now)
+def close_sent(ledger: Ledger, run_id: str) -> None:
+    """Have the rows that were in flight count as unknown."""
     with ledger.transaction() as conn:
-        conn.execute("UPDATE batch_rows SET status = 'unknown' WHERE run_id = ? AND status = 'sent'", (run.id,))
-    if status != run.status:
-        finish(ledger, run.id, status, now=now)
+        conn.execute("UPDATE batch_rows SET status = 'unknown' WHERE run_id = ? AND status = 'sent'", (run_id,))
+
+
+def forget_text(ledger: Ledger, run_id: str) -> None:
+    """Forget a run's flags (a template, a system prompt, a schema) and what equal rows were found by."""
+    with ledger.transaction() as conn:
+        conn.execute("UPDATE batch_runs SET options = '{}' WHERE id = ?", (run_id,))
+        conn.execute("UPDATE batch_rows SET same = NULL WHERE run_id = ? AND same IS NOT NULL", (run_id,))
+
+
+def runs_of(ledger: Ledger, request_ids: Sequence[str]) -> list[Run]:
+    """Return the runs that some requests were rows of."""
+    marks = ", ".join("?" * len(request_ids))
+    return [
+        _run(row)
+        for row in ledger.rows(
+            f"SELECT {_COLUMNS} FROM batch_runs WHERE id IN "  # noqa: S608 - constants
+            f"(SELECT run_id FROM reservations WHERE request_id IN ({marks}))",
+            request_ids,
+        )
+    ]

@@ -1,0 +1,89 @@
+"""Files of one's own: private from birth, replaced whole or not at all, and held by one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["hold", "new_file", "replacing", "sync_folder", "unfinished"]
+
+
+def new_file(path: Path, *, mode: int = 0o600) -> BinaryIO:
+    """Make a file that is private from birth, and open it for writing.
+
+    Raises
+    ------
+    FileExistsError
+        If there is one, or a symbolic link.
+    OSError
+        If it cannot be made.
+    """
+    # A large buffer: an output may have millions of short lines.
+    return open(path, "xb", 1 << 20, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, mode))
+
+
+def unfinished(path: Path) -> Path:
+    """Return where `replacing` writes: a kill leaves it there until the next writer clears it away."""
+    return path.with_name(f".{path.name}.unfinished")
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """Give a file to write to beside `path`, which takes its place on disk at the end of the block.
+
+    An error, in the block or here, leaves what was there. Two writers of one path are kept apart by their caller.
+
+    Parameters
+    ----------
+    mode
+        Of the new file; the umask applies.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    part = unfinished(path)
+    part.unlink(missing_ok=True)
+    try:
+        with new_file(part, mode=mode) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def hold(lock: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a lock file (0600; it stays there) while a block runs; the kernel frees it however the process ends.
+
+    Raises
+    ------
+    TimeoutError
+        If another process holds it, and it is not waited for.
+    OSError
+        If it cannot be opened, is a symbolic link, or lies where there are no locks.
+    """
+    from filelock import FileLock  # 50 ms: only what makes or changes something pays them
+
+    # Without locks of the system's own there is no soft one instead: that would outlive a process that was killed.
+    with FileLock(lock, mode=0o600, blocking=wait, poll_interval=0.01, fallback_to_soft=False):
+        yield
