@@ -234,7 +234,12 @@ def _m1_ledger(conn: sqlite3.Connection) -> None:
     conn.execute("CREATE INDEX idx_batch_rows_same ON batch_rows(run_id, same) WHERE same IS NOT NULL")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_m1_ledger,)
+def _m2_check_kind(conn: sqlite3.Connection) -> None:
+    """Tell labels of checks that can tell right from wrong from those of checks that look at form."""
+    conn.execute("ALTER TABLE labels ADD COLUMN check_kind TEXT")
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_m1_ledger, _m2_check_kind)
 """Migration n (from 1) takes a ledger from user_version n - 1 to n. Append; never edit one that was released."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -1,0 +1,34 @@
+"""The ledger's file: whether it is sound, and a copy of it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .store import Ledger
+
+__all__ = ["back_up", "damage"]
+
+
+def damage(ledger: Ledger) -> str | None:
+    """Return what SQLite finds wrong with the file first, or None."""
+    (state,) = ledger.rows("SELECT quick_check AS found FROM pragma_quick_check(1)")
+    return None if state["found"] == "ok" else str(state["found"])
+
+
+def back_up(ledger: Ledger, path: Path) -> None:
+    """Copy the ledger to a new file, private from birth, as it is at one instant.
+
+    Raises
+    ------
+    OSError
+        If the file exists, or cannot be made.
+    """
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    with closing(sqlite3.connect(path)) as copy:
+        ledger.conn.backup(copy)
