@@ -13,6 +13,7 @@ from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.ledger.caps import Cap, RefusedError, applicable_caps, check_caps, check_zone
 from scrimp.routing.ledger.reservations import Charge, Reservation, SuspendedError, price_id, reap, reserve, settle
 from scrimp.routing.ledger.store import instant, new_id
+from scrimp.routing.prices.price import saved_nano
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -436,7 +437,7 @@ class Asker:
         progress.charged_nano += charged
         if breach:
             notes.append(_breach_note(option.arm, charged, reservation.bound_nano))
-        saved, against = self._saved(decision, option, known, cost)
+        saved, against = self._saved(decision, option, known, progress.charged_nano)
         return Answer(
             id=decision.id,
             text=reply.text,
@@ -465,17 +466,17 @@ class Asker:
         )
 
     def _saved(
-        self, decision: Decision, option: Option, usage: Usage | None, cost: int | None
+        self, decision: Decision, option: Option, usage: Usage | None, charged_nano: int
     ) -> tuple[int | None, str | None]:
-        """Return what the same tokens would have cost more on the arm of highest predicted quality, and its name."""
+        """Return what was saved against the arm of highest predicted quality (`saved_nano`), and its name."""
         priced = [weighed.option for weighed in decision.choice.weighed if weighed.option.cost_nano is not None]
         best = max(priced, key=lambda each: (each.quality, each.cost_nano or 0), default=None)
-        if best is None or best.arm == option.arm or usage is None or cost is None:
+        if best is None or best.arm == option.arm or usage is None:
             return None, None
         price = self.decider.price(best.arm)
         if price is None:
             return None, None
-        return price.expected_nano(usage.input_tokens, usage.output_tokens) - cost, best.arm
+        return saved_nano(price, usage, charged_nano), best.arm
 
     def failure(self, progress: Progress) -> ScrimpError:
         """Return the error to end with: of one kind where all attempts agree, else the provider's failure."""
