@@ -18,12 +18,17 @@ def neighbours(ledger: Ledger, request_id: str, *, k: int = 5, among: int = 20_0
 
     Parameters
     ----------
+    request_id
+        A request of the log.
+    k
+        How many.
     among
         Only the latest so many requests are looked at.
 
     Returns
     -------
-    For each: id, similarity (cosine, in [-1, 1]), arm, prompt (None where its text was not kept), labels by arm.
+    For each: id, similarity (cosine, in [-1, 1]), arm, prompt (None where its text was not kept), and labels, the
+    newest reward in [0, 1] by arm. Empty where the request's embedding was not kept.
     """
     import numpy as np
 

@@ -50,7 +50,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A logged choice that would fall on another arm at the new prices (nano-USD, predicted)."""
+    """A logged choice that would fall on another arm at the new prices.
+
+    Attributes
+    ----------
+    id, at
+        The request, and the instant it was made.
+    was, now
+        The best arm then, and now; None where no arm can take it now.
+    was_cost_nano, now_cost_nano
+        What a call of each is expected to cost at the new prices, nano-USD; None where the arm has no price.
+    """
 
     id: str
     at: str
@@ -77,7 +87,7 @@ def _price_dict(price: ArmPrice | None) -> dict[str, Any] | None:
 
 
 def logged_prices(ledger: Ledger, profile: str) -> dict[str, ArmPrice]:
-    """Return the price that each arm of a profile was last charged at."""
+    """Return the price that each arm of a profile was last charged at, by the arm's name."""
     return {arm: ArmPrice.from_json(text) for arm, text in last_prices(ledger, profile).items()}
 
 

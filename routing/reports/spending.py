@@ -17,7 +17,26 @@ __all__ = ["Sum", "cap_dict", "sums"]
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """What one group cost, nano-USD. Unverified and unknown calls stand at their reservations."""
+    """What the calls of one group cost together.
+
+    Attributes
+    ----------
+    name
+        The group: a day, an arm, a tag.
+    n_calls
+        Calls that were reserved, those that failed included.
+    charged_nano
+        What counts against the caps, nano-USD: the sum of the next four.
+    settled_nano
+        Of that, of calls whose cost is known, nano-USD.
+    unverified_nano, reserved_nano, unknown_nano
+        Of that, at their upper bounds, nano-USD: of calls without a believable usage, of calls in flight, and of calls
+        whose process died.
+    n_breaches
+        Calls that cost more than their upper bound.
+    input_tokens, output_tokens
+        As reported; None where no call reported any.
+    """
 
     name: str
     n_calls: int
@@ -55,7 +74,7 @@ def sums(
 
 
 def cap_dict(state: CapState) -> dict[str, Any]:
-    """Return a cap's state as `spend --json` spells it."""
+    """Return a cap's state as `spend --json` spells it, in USD; `resets_at` is an instant, or None."""
     return {
         "scope": state.cap.scope,
         "limit_usd": usd_from_nano(state.cap.limit_nano),

@@ -15,7 +15,7 @@ __all__ = ["status_line"]
 
 
 def status_line(ledger: Ledger, profile: str | None, *, now: float) -> str:
-    """Return what today and this month have cost, and of which caps.
+    """Return what today and this month have cost in USD, each with the cap that it counts against.
 
     The caps are those that the profile had at its last call; the shared ones are as they are now. Calls in flight and
     calls of unknown cost count at their upper bounds.
