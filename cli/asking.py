@@ -326,6 +326,6 @@ def _fill(flags: AskFlags, text: str, fill: Callable[..., str]) -> str:
 
 def _last_conversation(ledger: Ledger) -> tuple[str, tuple[Any, ...], str | None]:
     """Return the last conversation's id, its turns and its system prompt."""
-    from scrimp.routing.reports.history import last_conversation
+    from scrimp.routing.ledger.requests import last_conversation
 
     return last_conversation(ledger)

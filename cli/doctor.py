@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from scrimp.profiles.errors import ExitCode, ScrimpError
-from scrimp.profiles.files import new_file
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
 
@@ -167,7 +166,8 @@ def _router() -> Iterator[Finding]:
 
 def _ledger() -> Iterator[Finding]:
     from scrimp.routing.ledger.reservations import audit_balances, reap
-    from scrimp.routing.reports.spending import open_calls
+    from scrimp.routing.ledger.spending import open_calls
+    from scrimp.routing.ledger.upkeep import damage
 
     path = paths().ledger
     ledger = session.ledger_to_read()
@@ -178,11 +178,8 @@ def _ledger() -> Iterator[Finding]:
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         yield Finding("ledger", "problem", f"{path} can be read by others ({mode:o})", f"chmod 600 {path}")
-    (state,) = ledger.rows("PRAGMA quick_check(1)")[:1]
-    if next(iter(state.values())) != "ok":
-        yield Finding(
-            "ledger", "problem", f"{path} is damaged: {next(iter(state.values()))}", "Put a backup in its place."
-        )
+    if (found := damage(ledger)) is not None:
+        yield Finding("ledger", "problem", f"{path} is damaged: {found}", "Put a backup in its place.")
         return
     wrong = audit_balances(ledger)
     if wrong:
@@ -204,22 +201,17 @@ def _ledger() -> Iterator[Finding]:
 
 
 def _backup(name: str) -> int:
-    import sqlite3
     from pathlib import Path
 
     from scrimp.profiles.errors import UsageError
+    from scrimp.routing.ledger.upkeep import back_up
 
     ledger = session.ledger_to_read()
     if ledger is None:
         raise UsageError("there is no ledger yet")
     path = Path(name)
     try:
-        new_file(path).close()
-        copy = sqlite3.connect(path)
-        try:
-            ledger.conn.backup(copy)
-        finally:
-            copy.close()
+        back_up(ledger, path)
     except FileExistsError:
         raise UsageError(f"{path} exists", hint="Choose another name, or remove it first.") from None
     except OSError as error:

@@ -56,7 +56,7 @@ def _list(
     days: float | None,
     as_json: bool,
 ) -> int:
-    from scrimp.routing.reports.history import listing
+    from scrimp.routing.ledger.requests import listing
 
     ledger = session.ledger_to_read()
     rows = (
@@ -163,7 +163,9 @@ def show(
 ) -> int:
     """Show one request: prompt, answer, every attempt, and the decision as it was made."""
     from scrimp.routing.deciding.trace import Decision
-    from scrimp.routing.reports.history import attempts_of, find, labels_of, steps_of
+    from scrimp.routing.ledger.attempts import attempts_of, steps_of
+    from scrimp.routing.ledger.labels import labels_of
+    from scrimp.routing.ledger.requests import find
     from scrimp.routing.reports.neighbours import neighbours
 
     from .explain import decision_blocks, neighbour_table, steps_table
@@ -247,7 +249,7 @@ def export(
     ] = None,
 ) -> int:
     """Write every request with its decision, attempts and labels as JSON Lines."""
-    from scrimp.routing.reports.history import export as rows
+    from scrimp.routing.ledger.requests import export as rows
 
     ledger = session.ledger_to_read()
     if output is None:
@@ -259,7 +261,7 @@ def export(
 
 
 def _write_new(output: Path, ledger: Ledger | None) -> None:
-    from scrimp.routing.reports.history import export as rows
+    from scrimp.routing.ledger.requests import export as rows
 
     try:
         file = new_file(output)
@@ -280,7 +282,7 @@ def rm(
     """Forget requests: text, features, trace and labels. What they cost stays counted."""
     from scrimp.routing.batch.state.parked import forget_runs_of
     from scrimp.routing.ledger.forget import remove
-    from scrimp.routing.reports.history import find
+    from scrimp.routing.ledger.requests import find
 
     ledger = session.ledger_to_read()
     found = [find(ledger, each) for each in which]

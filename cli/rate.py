@@ -38,8 +38,8 @@ def rate(
 ) -> int:
     """Record how good an answer was: good, bad, or a number from 0 to 1."""
     from scrimp.routing.ledger.labels import add_label
+    from scrimp.routing.ledger.requests import find
     from scrimp.routing.ledger.store import instant
-    from scrimp.routing.reports.history import find
 
     if len(what) > 2:
         raise UsageError("expected an id (or nothing, for the last answer) and a rating")

@@ -52,8 +52,8 @@ def redo(
     from scrimp.routing.asking.request import Ask
     from scrimp.routing.deciding.decide import Wishes
     from scrimp.routing.ledger.labels import add_label
+    from scrimp.routing.ledger.requests import find
     from scrimp.routing.ledger.store import instant
-    from scrimp.routing.reports.history import find
 
     from .asking import answer_request
 

@@ -36,7 +36,8 @@ def report(
 ) -> int:
     """Show how good the answers were: success and its price, escalation, checks against ratings, latency.
 
-    An answer's worth is what a rating or an import says of it, else what its checks said.
+    An answer's worth is what a rating, an import, a probe or an audit says of it, else what its checks said, of those
+    that can tell right from wrong: tests, a command, an expected answer, a judge, agreement.
     """
     from scrimp.routing.ledger.store import instant
     from scrimp.routing.reports.quality import quality_report

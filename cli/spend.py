@@ -67,9 +67,10 @@ def spend(
         return 0
     from scrimp.routing.ledger.caps import applicable_caps, cap_states
     from scrimp.routing.ledger.reservations import reap
+    from scrimp.routing.ledger.spending import GROUPS, open_calls
     from scrimp.routing.ledger.store import instant
     from scrimp.routing.reports.quality import quality_report
-    from scrimp.routing.reports.spending import GROUPS, cap_dict, open_calls, sums
+    from scrimp.routing.reports.spending import cap_dict, sums
 
     from .report import quality_line
 

@@ -304,7 +304,7 @@ class _PlanRun:
         notes = reply_notes(option, reply, paid.usage_status)
         if settlement.breach:
             notes.append(breach_note(option.arm, settlement))
-        saved, against = saved_against(self.kit.decider, self.asked.decision, option, usage, settlement.cost_nano)
+        saved, against = saved_against(self.kit.decider, self.asked.decision, option, usage, self.bill.charged_nano)
         price = self.kit.decider.price(option.arm)
         return Answer(
             id=self.asked.decision.id,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import usd_from_nano
 from scrimp.routing.checks.base import worst
+from scrimp.routing.prices.price import saved_nano
 from scrimp.routing.strategies.protocol import verdict_dict
 
 if TYPE_CHECKING:
@@ -253,14 +254,14 @@ def reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
 
 
 def saved_against(
-    decider: Decider, decision: Decision, option: Option, usage: Usage | None, cost_nano: int | None
+    decider: Decider, decision: Decision, option: Option, usage: Usage | None, charged_nano: int
 ) -> tuple[int | None, str | None]:
-    """Return what the same tokens would have cost more on the arm of highest predicted quality, and its name."""
+    """Return what was saved against the arm of highest predicted quality (`saved_nano`), and its name."""
     priced = [weighed.option for weighed in decision.choice.weighed if weighed.option.cost_nano is not None]
     best = max(priced, key=lambda each: (each.quality, each.cost_nano or 0), default=None)
-    if best is None or best.arm == option.arm or usage is None or cost_nano is None:
+    if best is None or best.arm == option.arm or usage is None:
         return None, None
     price = decider.price(best.arm)
     if price is None:
         return None, None
-    return price.expected_nano(usage.input_tokens, usage.output_tokens) - cost_nano, best.arm
+    return saved_nano(price, usage, charged_nano), best.arm

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "FORM_ONLY",
     "NOTHING",
     "SHOWN",
     "BaseCheck",
@@ -35,6 +36,14 @@ Outcome = Literal["pass", "fail", "abstain"]
 
 SHOWN: Final = 200
 """How many characters of evidence are kept."""
+
+
+FORM_ONLY: Final = frozenset({
+    "schema", "json", "pattern", "python", "instructions", "wording", "count", "form", "language", "refusal",
+    "complete",
+})  # fmt: skip
+"""Kinds of checks that look at an answer's form: many a wrong answer passes, so that a pass says that the answer can be
+used, not that it is right. Every other kind can tell right from wrong, some better than others (plans/power.PRIORS)."""
 
 
 @dataclass(frozen=True, slots=True)

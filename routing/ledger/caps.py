@@ -6,6 +6,7 @@ one look-up.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +36,7 @@ __all__ = [
     "at_window",
     "balance",
     "cap_states",
+    "caps_at_last_call",
     "check_caps",
     "check_zone",
     "clear_shared_cap",
@@ -356,3 +358,17 @@ def balance(ledger: Ledger, key: str | None) -> tuple[int, int]:
         return 0, 0
     rows = ledger.rows("SELECT live_nano, fixed_nano FROM balances WHERE key = ?", (key,))
     return (int(rows[0]["live_nano"]), int(rows[0]["fixed_nano"])) if rows else (0, 0)
+
+
+def caps_at_last_call(ledger: Ledger, profile: str | None) -> tuple[str | None, dict[str, int]]:
+    """Return a profile, and the caps over a day and a month (nano-USD by scope) that it had at its last call.
+
+    Parameters
+    ----------
+    profile
+        None takes the one that was used last.
+    """
+    known = {row["key"]: row["value"] for row in ledger.rows("SELECT key, value FROM meta")}
+    profile = profile or known.get("last_profile")
+    limits: dict[str, int] = json.loads(known.get(f"caps:{profile}", "{}"))
+    return profile, limits

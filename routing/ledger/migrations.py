@@ -245,6 +245,8 @@ def _m2_sent_and_resumed(conn: sqlite3.Connection) -> None:
     conn.execute("DELETE FROM steps WHERE id NOT IN (SELECT max(id) FROM steps GROUP BY request_id, seq)")
     conn.execute("CREATE UNIQUE INDEX idx_steps_request_id_seq ON steps(request_id, seq)")
     conn.execute("DROP INDEX IF EXISTS idx_steps_request_id")
+    # The kind of a label's check: some can tell right from wrong, others look at form.
+    conn.execute("ALTER TABLE labels ADD COLUMN check_kind TEXT")
 
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_m1_ledger, _m2_sent_and_resumed)

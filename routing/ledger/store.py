@@ -22,7 +22,7 @@ from scrimp.profiles.paths import make_private_dir
 from .migrations import SCHEMA_VERSION, migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["Ledger", "instant", "new_id", "open_ledger", "read_ledger"]
@@ -161,14 +161,14 @@ class Ledger:
         except sqlite3.Error as error:
             raise _explain(error, self.path) from error
 
-    def insert(self, table: str, values: dict[str, object]) -> int:
+    def insert(self, table: str, values: Mapping[str, object]) -> int:
         """Insert one row inside the current transaction; return its rowid."""
         columns = ", ".join(values)
         marks = ", ".join("?" * len(values))
         cursor = self.conn.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(values.values()))  # noqa: S608 - names are ours
         return int(cursor.lastrowid or 0)
 
-    def update(self, table: str, key: tuple[str, object], values: dict[str, object]) -> None:
+    def update(self, table: str, key: tuple[str, object], values: Mapping[str, object]) -> None:
         """Update one row inside the current transaction."""
         assignments = ", ".join(f"{name} = ?" for name in values)
         self.conn.execute(f"UPDATE {table} SET {assignments} WHERE {key[0]} = ?", (*values.values(), key[1]))  # noqa: S608 - names are ours

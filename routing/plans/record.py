@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.routing.ledger.labels import TRUTH
+from scrimp.routing.ledger.labels import truths_of_checked, truths_of_several
 
 from .power import PRIORS, SPREAD, Observation, fit_spread, learn_power
 
@@ -49,6 +49,7 @@ def label_rows(
             "reward": 0.0 if verdict.failed else 1.0,
             "weight": weights[verdict.check],
             "note": _note(verdict) if keep_evidence else verdict.check,
+            "check_kind": kinds.get(verdict.check),
         }
         for verdict in sorted(told, key=lambda each: (each.failed, weights[each.check]))
     ]
@@ -71,34 +72,10 @@ def _ease(decision: str | None) -> float | None:
     return math.fsum(math.log(q / (1.0 - q)) for q in qualities) / len(qualities) if qualities else None
 
 
-def _labelled(ledger: Ledger, columns: str, joins: str, where: str, limit: int) -> list[dict[str, Any]]:
-    """Return the latest labels that say how good an answer was, newest first: of an answer's the newest counts."""
-    marks = ", ".join("?" * len(TRUTH))
-    newest = (
-        "SELECT max(o.id) FROM labels o WHERE o.request_id = l.request_id AND o.arm = l.arm "  # noqa: S608 - constants
-        f"AND o.source IN ({marks})"
-    )
-    return ledger.rows(
-        f"SELECT l.request_id, l.arm, l.reward, l.weight, q.decision, {columns} FROM labels l "  # noqa: S608 - constants
-        f"JOIN requests q ON q.id = l.request_id {joins} WHERE l.source IN ({marks}) AND l.id = ({newest}) AND {where} "
-        f"ORDER BY l.id DESC LIMIT {limit}",
-        (*TRUTH, *TRUTH),
-    )
-
-
 def observations(ledger: Ledger) -> dict[str, list[Observation]]:
     """Return, for each check of the log, its verdicts on answers whose worth became known otherwise."""
     found: dict[str, list[Observation]] = {}
-    rows = _labelled(
-        ledger,
-        "s.verdicts",
-        "JOIN steps s ON s.request_id = l.request_id AND s.arm = l.arm AND s.kind = 'ask'",
-        # Of several answers of one arm, the label is about the one that was given.
-        "s.verdicts <> '[]' AND (s.taken = 1 OR NOT EXISTS (SELECT 1 FROM steps t WHERE t.request_id = s.request_id "
-        "AND t.arm = s.arm AND t.kind = 'ask' AND t.id <> s.id AND (t.taken = 1 OR t.id > s.id)))",
-        _RECENT,
-    )
-    for row in rows:
+    for row in truths_of_checked(ledger, last=_RECENT):
         ease = _ease(row["decision"])
         for verdict in json.loads(row["verdicts"] or "[]"):
             if verdict["outcome"] != "abstain":
@@ -122,12 +99,7 @@ def learned_powers(ledger: Ledger, checks: Sequence[Check]) -> dict[str, Power]:
 def learned_spread(ledger: Ledger) -> float:
     """Return how much hidden difficulty moves all arms alike, from prompts on which several answers were labelled."""
     by_request: dict[str, dict[str, tuple[float, float]]] = {}
-    marks = ", ".join(f"'{source}'" for source in TRUTH)
-    several = (
-        f"l.request_id IN (SELECT m.request_id FROM labels m WHERE m.source IN ({marks}) "  # noqa: S608 - constants
-        "GROUP BY m.request_id HAVING count(DISTINCT m.arm) > 1)"
-    )
-    for row in _labelled(ledger, "NULL AS verdicts", "", several, _RECENT):
+    for row in truths_of_several(ledger, last=_RECENT):
         try:
             arms = json.loads(row["decision"] or "")["arms"]
             quality = next(float(arm["quality"]) for arm in arms if arm["name"] == row["arm"])

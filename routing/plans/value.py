@@ -57,7 +57,6 @@ class Gate:
     power: Power
     cost_nano: int = 0
     bound_nano: int = 0
-    payer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Context, Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +11,7 @@ import msgspec
 if TYPE_CHECKING:
     from .usage import Usage
 
-__all__ = ["ArmPrice", "Tier"]
+__all__ = ["ArmPrice", "Tier", "saved_nano"]
 
 
 EXACT: Final = Context(prec=60)
@@ -156,6 +156,24 @@ class ArmPrice:
             If the text is not a price.
         """
         return msgspec.json.decode(text, type=cls)
+
+
+def saved_nano(price: ArmPrice, usage: Usage, charged_nano: int) -> int:
+    """Return how much more an answer would have cost on another arm, in nano-USD: below 0 where it is less.
+
+    It would have been one call of the same tokens, those that were cached or written to a cache being so there too. How
+    long a cache was to be kept is not on record with the call, so writing for an hour is priced as writing for less.
+
+    Parameters
+    ----------
+    price
+        The other arm's.
+    usage
+        Of the call that gave the answer.
+    charged_nano
+        What its request was charged, failed attempts and fallbacks included.
+    """
+    return price.cost_nano(replace(usage, cache_write_1h_tokens=None)) - charged_nano
 
 
 def _part(tokens: int | None, whole: int) -> int:

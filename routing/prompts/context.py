@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -38,17 +38,10 @@ class Context:
         `(dim,) float32`, unit length.
     surface
         `(n_features,) float64`, in the order of `FEATURE_NAMES`.
-    n_chars, n_bytes
-        Length of the whole prompt, in characters and in UTF-8 bytes.
-    input_tokens
-        Tokens of the prompt, as counted by the caller's counter, or estimated.
     """
 
     embedding: NDArray[np.float32]
     surface: NDArray[np.float64]
-    n_chars: int
-    n_bytes: int
-    input_tokens: int
 
 
 def approx_tokens(text: str) -> int:
@@ -65,35 +58,12 @@ def approx_tokens(text: str) -> int:
     return -(-n_ascii // 4) + len(text) - n_ascii
 
 
-def contexts(
-    texts: Sequence[str],
-    embedder: TextEmbedder,
-    *,
-    count_tokens: Callable[[str], int] = approx_tokens,
-) -> list[Context]:
-    """Return the context of each prompt, embedding them in one go.
-
-    Parameters
-    ----------
-    texts
-        The prompts.
-    embedder
-        Turns texts into unit vectors.
-    count_tokens
-        Tokens of one text; an estimate from its length unless given.
-    """
+def contexts(texts: Sequence[str], embedder: TextEmbedder) -> list[Context]:
+    """Return the context of each prompt, embedding them in one go."""
     if not texts:
         return []
-    embeddings = embedder.embed(texts)
     return [
-        Context(
-            embedding=embedding,
-            surface=surface_features(text),
-            n_chars=len(text),
-            n_bytes=len(text.encode("utf-8", "surrogatepass")),
-            input_tokens=count_tokens(text),
-        )
-        for text, embedding in zip(texts, embeddings, strict=True)
+        Context(embedding, surface_features(text)) for text, embedding in zip(texts, embedder.embed(texts), strict=True)
     ]
 
 

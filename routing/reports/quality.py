@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import usd_from_nano
-from scrimp.routing.ledger.labels import TRUTH
+from scrimp.routing.checks.base import FORM_ONLY
+from scrimp.routing.ledger.attempts import steps_of_answered
+from scrimp.routing.ledger.labels import TRUTH, labels_of_answered
+from scrimp.routing.ledger.requests import answered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from scrimp.routing.ledger.store import Ledger
 
+    _Answer = tuple[str, str]  # request and arm
+    _Rewards = dict[_Answer, dict[str, float]]  # by source, those only that say how good the answer was
+
 __all__ = ["ArmReport", "CheckReport", "QualityReport", "quality_report", "quantile", "tep", "wilson"]
 
 _RIGHT: Final = 0.5
-"""A label from here on counts as success."""
+"""A reward from here on counts as success."""
 
 
 def wilson(k: int, n: int, z: float = 1.96) -> tuple[float, float] | None:
@@ -78,11 +83,13 @@ class ArmReport:
     Attributes
     ----------
     n_known, n_right
-        Answers whose worth is known by a label of any source, and those that were right.
+        Answers of which somebody or something has said how good they were, and those that were right.
     tokens
-        Mean tokens of a request that it answered, all calls of its plan included; None where none were reported.
+        Mean tokens, input and output, of a request that it answered, all calls of its plan included; None where none
+        were reported.
     tep
-        Token Elasticity of Performance against the arm of fewest tokens.
+        Token Elasticity of Performance against the arm of fewest tokens; None for that arm, and where either is not
+        known.
     """
 
     arm: str
@@ -94,18 +101,24 @@ class ArmReport:
 
     @property
     def success(self) -> float | None:
-        """The share of right answers among those of known worth."""
+        """The share of right answers among those of known worth, in [0, 1]; None without evidence, never 0."""
         return self.n_right / self.n_known if self.n_known else None
 
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """One check against labels of other sources (ratings, imports, probes, audits).
+    """One check, held against what ratings, imports, probes and audits say of the answers it judged.
 
     Attributes
     ----------
-    precision
-        P(right | pass) and recall P(pass | right), each with Wilson's interval; None where nothing is labelled.
+    n_pass, n_fail, n_abstain
+        Its verdicts.
+    n_labelled
+        Verdicts, abstentions left out, on answers that were also rated, imported, probed or audited.
+    precision, recall
+        P(right | pass) and P(pass | right), in [0, 1]; None where nothing is labelled.
+    precision_interval, recall_interval
+        Wilson's 95% interval of each.
     """
 
     check: str
@@ -125,12 +138,20 @@ class QualityReport:
 
     Attributes
     ----------
-    known_nano
-        What was charged for requests of known worth, wrong ones included, nano-USD.
+    n, n_known, n_right
+        Answered requests; those whose answer's worth is known, from ratings, imports, probes, audits, or checks that
+        can tell right from wrong; and those that were right. Checks of form alone, and that somebody asked again, say
+        nothing of it.
+    charged_nano, known_nano
+        What was charged for all of them, and for those of known worth, wrong ones included, nano-USD.
     n_schema, n_valid
-        Requests that asked for a schema and were checked against it, and those whose answer satisfied it.
+        Requests whose answer was checked against a schema, and those whose answer satisfied it.
     n_plans, n_escalated
         Requests whose plan had more than one stage, and those that went beyond the first.
+    latency_p50_s, latency_p95_s
+        Median and 95th percentile of how long the calls of a request took together, seconds.
+    arms, checks
+        The same by arm that answered, and how each check did.
     """
 
     n: int
@@ -180,6 +201,8 @@ def quality_report(ledger: Ledger | None, *, since: str | None = None, profile: 
 
     Parameters
     ----------
+    ledger
+        None where there is none yet.
     since
         Only requests made at this instant (as the ledger spells it) or later.
     profile
@@ -187,67 +210,33 @@ def quality_report(ledger: Ledger | None, *, since: str | None = None, profile: 
     """
     if ledger is None:
         return _report([], {}, {}, {})
-    where, parameters = ["q.status = 'ok'"], []
-    for condition, value in (("q.created_at >= ?", since), ("q.profile = ?", profile)):
-        if value is not None:
-            where.append(condition)
-            parameters.append(value)
-    some = " AND ".join(where)
-    rows = ledger.rows(
-        "SELECT q.id, q.arm, "  # noqa: S608 - constants
-        # Read from the text only where there is a plan: a long log has many decisions.
-        """CASE WHEN q.decision LIKE '%"plan": {%' AND json_valid(q.decision) """
-        "THEN json_array_length(q.decision, '$.plan.stages') END AS n_stages, "
-        "(SELECT sum(charged_nano) FROM reservations r WHERE r.request_id = q.id) AS charged_nano, "
-        "(SELECT sum(latency_s) FROM attempts a WHERE a.request_id = q.id) AS latency_s, "
-        "(SELECT sum(input_tokens + output_tokens) FROM attempts a WHERE a.request_id = q.id) AS tokens "
-        f"FROM requests q WHERE {some}",
-        tuple(parameters),
-    )
-    labels: dict[tuple[str, str], dict[str, float]] = {}
-    for row in ledger.rows(
-        "SELECT l.request_id, l.arm, l.source, l.reward FROM labels l "  # noqa: S608 - constants
-        f"JOIN requests q ON q.id = l.request_id WHERE {some} ORDER BY l.id",
-        tuple(parameters),
-    ):
-        labels.setdefault((row["request_id"], row["arm"]), {})[row["source"]] = float(row["reward"])
-    steps: dict[str, list[dict[str, Any]]] = {}
-    for row in ledger.rows(
-        "SELECT s.request_id, s.stage, s.arm, s.kind, s.taken, s.outcome, s.verdicts FROM steps s "  # noqa: S608 - constants
-        f"JOIN requests q ON q.id = s.request_id WHERE {some} ORDER BY s.id",
-        tuple(parameters),
-    ):
-        steps.setdefault(row["request_id"], []).append({**row, "verdicts": json.loads(row["verdicts"] or "[]")})
-    return _report(rows, labels, steps, {row["id"]: row for row in rows})
+    rewards: _Rewards = {}
+    valid: dict[_Answer, bool] = {}
+    for row in labels_of_answered(ledger, since=since, profile=profile):
+        answer, kind = (row["request_id"], row["arm"]), row["check_kind"]
+        if row["source"] in TRUTH or (row["source"] == "check" and kind is not None and kind not in FORM_ONLY):
+            rewards.setdefault(answer, {})[row["source"]] = float(row["reward"])
+        if kind == "schema":
+            valid[answer] = row["reward"] >= _RIGHT
+    rows = answered(ledger, since=since, profile=profile)
+    return _report(rows, rewards, valid, steps_of_answered(ledger, since=since, profile=profile))
 
 
-def _worth(labels: dict[str, float] | None) -> float | None:
-    """Return the reward that counts: what a person or an import says before what a check says."""
-    if not labels:
-        return None
-    for source in (*TRUTH, "check", *labels):
-        if source in labels:
-            return labels[source]
-    return None
+def _worth(rewards: dict[str, float]) -> float | None:
+    """Return the reward that counts: what a person or an import says before what a check says; None where none do."""
+    return next((rewards[source] for source in (*TRUTH, "check") if source in rewards), None)
 
 
 def _report(
     rows: Sequence[dict[str, Any]],
-    labels: dict[tuple[str, str], dict[str, float]],
+    rewards: _Rewards,
+    valid: dict[_Answer, bool],
     steps: dict[str, list[dict[str, Any]]],
-    by_id: dict[str, dict[str, Any]],
 ) -> QualityReport:
-    worth = {row["id"]: _worth(labels.get((row["id"], row["arm"]))) for row in rows}
+    worth = {row["id"]: _worth(rewards.get((row["id"], row["arm"]), {})) for row in rows}
     known = [row for row in rows if worth[row["id"]] is not None]
     right = {key for key, value in worth.items() if value is not None and value >= _RIGHT}
-    schema = [
-        verdict["outcome"] == "pass"
-        for row in rows
-        for step in steps.get(row["id"], ())
-        if step["taken"]
-        for verdict in step["verdicts"]
-        if verdict["check"].startswith("schema") and verdict["outcome"] != "abstain"
-    ]
+    schema = [valid[row["id"], row["arm"]] for row in rows if (row["id"], row["arm"]) in valid]
     plans = [row["id"] for row in rows if (row["n_stages"] or 1) > 1]
     latencies = [float(row["latency_s"]) for row in rows if row["latency_s"] is not None]
     return QualityReport(
@@ -263,7 +252,7 @@ def _report(
         latency_p50_s=quantile(latencies, 0.5),
         latency_p95_s=quantile(latencies, 0.95),
         arms=_arms(rows, worth, right),
-        checks=tuple(_checks(labels, steps, by_id)),
+        checks=tuple(_checks(rewards, steps)),
     )
 
 
@@ -281,8 +270,6 @@ def _arms(rows: Sequence[dict[str, Any]], worth: dict[str, float | None], right:
                 math.fsum(tokens) / len(tokens) if tokens else None,
             )
         )
-    from dataclasses import replace
-
     counted = [arm for arm in arms if arm.tokens is not None and arm.n_known]
     base = min(counted, key=lambda arm: arm.tokens or 0.0, default=None)
     if base is None:
@@ -293,19 +280,15 @@ def _arms(rows: Sequence[dict[str, Any]], worth: dict[str, float | None], right:
     )
 
 
-def _checks(
-    labels: dict[tuple[str, str], dict[str, float]],
-    steps: dict[str, list[dict[str, Any]]],
-    by_id: dict[str, dict[str, Any]],
-) -> Iterable[CheckReport]:
+def _checks(rewards: _Rewards, steps: dict[str, list[dict[str, Any]]]) -> Iterable[CheckReport]:
     counts: dict[str, dict[str, int]] = {}
     pairs: dict[str, list[tuple[bool, bool]]] = {}
     for request, mine in steps.items():
         for step in mine:
-            sources = labels.get((request, step["arm"]), {})
+            sources = rewards.get((request, step["arm"]), {})
             truth = next((sources[source] for source in TRUTH if source in sources), None)
             # A label is about the answer that was given: of two answers of one arm, the one that was taken.
-            about = request in by_id and (step["taken"] or sum(each["arm"] == step["arm"] for each in mine) == 1)
+            about = step["taken"] or sum(each["arm"] == step["arm"] for each in mine) == 1
             for verdict in step["verdicts"]:
                 tally = counts.setdefault(verdict["check"], {"pass": 0, "fail": 0, "abstain": 0})
                 tally[verdict["outcome"]] += 1

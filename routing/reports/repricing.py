@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.routing.deciding.policy import NoDraw, choose
 from scrimp.routing.deciding.trace import Decision
+from scrimp.routing.ledger.requests import decisions
+from scrimp.routing.ledger.spending import last_prices
 from scrimp.routing.prices.price import ArmPrice
 
 if TYPE_CHECKING:
@@ -48,7 +50,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A logged choice that would fall on another arm at the new prices (nano-USD, predicted)."""
+    """A logged choice that would fall on another arm at the new prices.
+
+    Attributes
+    ----------
+    id, at
+        The request, and the instant it was made.
+    was, now
+        The best arm then, and now; None where no arm can take it now.
+    was_cost_nano, now_cost_nano
+        What a call of each is expected to cost at the new prices, nano-USD; None where the arm has no price.
+    """
 
     id: str
     at: str
@@ -75,13 +87,8 @@ def _price_dict(price: ArmPrice | None) -> dict[str, Any] | None:
 
 
 def logged_prices(ledger: Ledger, profile: str) -> dict[str, ArmPrice]:
-    """Return the price that each arm of a profile was last charged at."""
-    rows = ledger.rows(
-        "SELECT r.arm, p.json FROM reservations r JOIN prices p ON p.id = r.price_id WHERE r.id IN "
-        "(SELECT max(id) FROM reservations WHERE profile = ? AND price_id IS NOT NULL GROUP BY arm)",
-        (profile,),
-    )
-    return {row["arm"]: ArmPrice.from_json(row["json"]) for row in rows}
+    """Return the price that each arm of a profile was last charged at, by the arm's name."""
+    return {arm: ArmPrice.from_json(text) for arm, text in last_prices(ledger, profile).items()}
 
 
 def changes(profile: Profile, before: Mapping[str, ArmPrice | None], table: PriceTable) -> list[Change]:
@@ -103,13 +110,8 @@ def flips(ledger: Ledger, profile: Profile, table: PriceTable, *, since: str) ->
         An instant, as the ledger spells them.
     """
     arms = {arm.name: arm for arm in profile.arms}
-    rows = ledger.rows(
-        "SELECT id, created_at, decision FROM requests WHERE profile = ? AND created_at >= ? AND decision IS NOT NULL "
-        "ORDER BY created_at, n",
-        (profile.name, since),
-    )
     found, n_decided = [], 0
-    for row in rows:
+    for row in reversed(decisions(ledger, profile.name, since=since)):
         decision = Decision.from_dict(json.loads(row["decision"]))
         choice = decision.choice
         if choice.greedy is None or choice.no_draw is NoDraw.ASKED_FOR:

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.money import usd_from_nano
+from scrimp.routing.ledger import spending
 
 if TYPE_CHECKING:
     from scrimp.routing.ledger.caps import CapState
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["GROUPS", "Sum", "cap_dict", "open_calls", "sums"]
-
-GROUPS: Final = {
-    "day": "r.day",
-    "week": "strftime('%Y-W%W', r.day)",
-    "month": "r.month",
-    "arm": "r.profile || '/' || r.arm",
-    "profile": "r.profile",
-    "source": "coalesce(r.source, '-')",
-    "tag": "coalesce(r.tag, '-')",
-}
-"""What spending can be summed by, and how that reads in SQL."""
+__all__ = ["Sum", "cap_dict", "sums"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """What one group cost, nano-USD. Unverified and unknown calls stand at their reservations."""
+    """What the calls of one group cost together.
+
+    Attributes
+    ----------
+    name
+        The group: a day, an arm, a tag.
+    n_calls
+        Calls that were reserved, those that failed included.
+    charged_nano
+        What counts against the caps, nano-USD: the sum of the next four.
+    settled_nano
+        Of that, of calls whose cost is known, nano-USD.
+    unverified_nano, reserved_nano, unknown_nano
+        Of that, at their upper bounds, nano-USD: of calls without a believable usage, of calls in flight, and of calls
+        whose process died.
+    n_breaches
+        Calls that cost more than their upper bound.
+    input_tokens, output_tokens
+        As reported; None where no call reported any.
+    """
 
     name: str
     n_calls: int
@@ -54,51 +63,18 @@ class Sum:
 def sums(
     ledger: Ledger, by: str, *, since_day: str | None = None, profile: str | None = None, arm: str | None = None
 ) -> list[Sum]:
-    """Return the sums of a grouping of `GROUPS`: by time in order of time, else dearest first."""
-    where, parameters = ["1"], []
-    for condition, value in (("r.day >= ?", since_day), ("r.profile = ?", profile), ("r.arm = ?", arm)):
-        if value is not None:
-            where.append(condition)
-            parameters.append(value)
-    order = "name" if by in ("day", "week", "month") else "charged DESC, name"
-    rows = ledger.rows(
-        f"SELECT {GROUPS[by]} AS name, count(*) AS n, sum(r.charged_nano) AS charged, "  # noqa: S608 - constants
-        "sum(CASE WHEN r.status IN ('settled', 'released') THEN r.charged_nano ELSE 0 END) AS settled, "
-        "sum(CASE WHEN r.status = 'unverified' THEN r.charged_nano ELSE 0 END) AS unverified, "
-        "sum(CASE WHEN r.status = 'reserved' THEN r.charged_nano ELSE 0 END) AS reserved, "
-        "sum(CASE WHEN r.status = 'unknown' THEN r.charged_nano ELSE 0 END) AS unknown, "
-        "sum(r.breach) AS breaches, sum(a.input_tokens) AS tokens_in, sum(a.output_tokens) AS tokens_out "
-        f"FROM reservations r LEFT JOIN attempts a ON a.id = r.id WHERE {' AND '.join(where)} "
-        f"GROUP BY 1 ORDER BY {order}",
-        parameters,
-    )
-    return [
-        Sum(
-            name=row["name"],
-            n_calls=row["n"],
-            charged_nano=row["charged"],
-            settled_nano=row["settled"],
-            unverified_nano=row["unverified"],
-            reserved_nano=row["reserved"],
-            unknown_nano=row["unknown"],
-            n_breaches=row["breaches"],
-            input_tokens=row["tokens_in"],
-            output_tokens=row["tokens_out"],
-        )
-        for row in rows
-    ]
+    """Return the sums of a grouping of `GROUPS`: by time in order of time, else dearest first.
 
-
-def open_calls(ledger: Ledger) -> list[dict[str, Any]]:
-    """Return the calls whose true cost is not known: in flight, unknown or unverified."""
-    return ledger.rows(
-        "SELECT id, request_id, at, profile, arm, status, charged_nano, note FROM reservations "
-        "WHERE status IN ('reserved', 'unknown', 'unverified') AND charged_nano > 0 ORDER BY id"
-    )
+    Parameters
+    ----------
+    since_day
+        Only calls from this day (YYYY-MM-DD) on.
+    """
+    return [Sum(**row) for row in spending.sums(ledger, by, since_day=since_day, profile=profile, arm=arm)]
 
 
 def cap_dict(state: CapState) -> dict[str, Any]:
-    """Return a cap's state as `spend --json` spells it."""
+    """Return a cap's state as `spend --json` spells it, in USD; `resets_at` is an instant, or None."""
     return {
         "scope": state.cap.scope,
         "limit_usd": usd_from_nano(state.cap.limit_nano),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.money import format_usd
+from scrimp.routing.ledger.caps import balance, caps_at_last_call, shared_at
+from scrimp.routing.ledger.spending import n_unknown
 
 if TYPE_CHECKING:
     from scrimp.routing.ledger.store import Ledger
@@ -14,7 +15,7 @@ __all__ = ["status_line"]
 
 
 def status_line(ledger: Ledger, profile: str | None, *, now: float) -> str:
-    """Return what today and this month have cost, and of which caps.
+    """Return what today and this month have cost in USD, each with the cap that it counts against.
 
     The caps are those that the profile had at its last call; the shared ones are as they are now. Calls in flight and
     calls of unknown cost count at their upper bounds.
@@ -26,25 +27,19 @@ def status_line(ledger: Ledger, profile: str | None, *, now: float) -> str:
     now
         POSIX time.
     """
-    known = {row["key"]: row["value"] for row in ledger.rows("SELECT key, value FROM meta")}
-    profile = profile or known.get("last_profile")
-    caps = json.loads(known.get(f"caps:{profile}", "{}"))
+    profile, own = caps_at_last_call(ledger, profile)
     day, month = ledger.windows(now)
     parts = []
     for scope, window in (("day", f"day:{day}"), ("month", f"month:{month}")):
-        parts.append(_part(ledger, f"{window}|p:{profile}", caps.get(scope), scope))
-    shared = ledger.rows("SELECT scope, limit_nano FROM shared_caps ORDER BY scope")
-    for row in shared:
-        window = row["scope"].removeprefix("shared:")
-        key = f"day:{day}" if window == "day" else f"month:{month}"
-        parts.append(_part(ledger, key, row["limit_nano"], f"{window}, all profiles"))
-    (row,) = ledger.rows("SELECT count(*) AS n FROM reservations WHERE status = 'unknown'")
-    if row["n"]:
-        parts.append(f"{row['n']} unknown")
+        parts.append(_part(ledger, f"{window}|p:{profile}", own.get(scope), scope))
+    parts += [
+        _part(ledger, cap.key, cap.limit_nano, f"{cap.window}, all profiles") for cap in shared_at(ledger, day, month)
+    ]
+    if n := n_unknown(ledger):
+        parts.append(f"{n} unknown")
     return " · ".join(parts)
 
 
-def _part(ledger: Ledger, key: str, limit: int | None, name: str) -> str:
-    rows = ledger.rows("SELECT live_nano + fixed_nano AS nano FROM balances WHERE key = ?", (key,))
-    spent = format_usd(rows[0]["nano"] if rows else 0)
-    return f"{spent} {name}" if limit is None else f"{spent}/{format_usd(limit)} {name}"
+def _part(ledger: Ledger, key: str | None, limit_nano: int | None, name: str) -> str:
+    spent = format_usd(sum(balance(ledger, key)))
+    return f"{spent} {name}" if limit_nano is None else f"{spent}/{format_usd(limit_nano)} {name}"

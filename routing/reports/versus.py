@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.money import NANO
 from scrimp.routing.deciding.trace import Decision
+from scrimp.routing.ledger.attempts import final_attempts
+from scrimp.routing.prices.price import saved_nano
+from scrimp.routing.prices.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +27,10 @@ _Z = 1.959964
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean or a sum over requests, with a 95% interval; the ends are None for fewer than two requests."""
+    """A mean or a sum over requests, in the unit of what was summed, with the ends of its 95% interval.
+
+    The ends are None for fewer than two requests.
+    """
 
     estimate: float
     low: float | None
@@ -37,15 +43,17 @@ class Versus:
 
     Attributes
     ----------
+    arm
+        Its name.
     n, n_left_out
         Answered requests compared; and those that could not be, because their trace or their usage is not known, or
         the arm was no choice for them.
     cost_usd
-        What the compared requests cost, retries and fallbacks included.
+        What the compared requests cost, retries and fallbacks included, USD.
     arm_cost_usd
-        What they would have cost on the arm, without any retry.
+        What the same tokens would have cost on the arm, without any retry, USD.
     saved_usd
-        `arm_cost_usd` minus `cost_usd`: below 0 where routing cost more.
+        `arm_cost_usd` minus `cost_usd`, summed over the requests: below 0 where routing cost more.
     quality, arm_quality
         Mean predicted P(right) of the arms that answered, and of the arm, in [0, 1].
     quality_gained
@@ -93,9 +101,8 @@ def versus(
 ) -> Versus:
     """Compare what was routed with sending every prompt to `arm`.
 
-    Input tokens are the actual ones. Where another arm answered, output tokens are what was predicted of `arm`, made
-    longer or shorter by as much as the actual answer was than had been predicted of it. Qualities are those predicted
-    when the choice was made.
+    What an answer would have cost there is `saved_nano`'s: the same tokens at the arm's price, without any retry, as in
+    the line under an answer. Qualities are those predicted when the choice was made.
 
     Parameters
     ----------
@@ -103,33 +110,27 @@ def versus(
         The arm's price now.
     since_day
         Only requests from this day (YYYY-MM-DD) on.
+    profile
+        Only this profile's.
     """
-    rows = ledger.rows(
-        "SELECT q.arm, q.decision, a.input_tokens, a.output_tokens, "
-        "(SELECT sum(charged_nano) FROM reservations WHERE request_id = q.id) AS charged_nano "
-        "FROM requests q JOIN attempts a ON a.request_id = q.id AND a.arm = q.arm "
-        "JOIN reservations r ON r.id = a.id WHERE q.status = 'ok' AND q.decision IS NOT NULL AND a.error_kind IS NULL "
-        "AND (? IS NULL OR r.day >= ?) AND (? IS NULL OR q.profile = ?) GROUP BY q.id HAVING a.id = max(a.id)",
-        (since_day, since_day, profile, profile),
-    )
     costs, saved, gained, qualities, bases = [], [], [], [], set()
     left_out = 0
-    for row in rows:
+    for row in final_attempts(ledger, since_day=since_day, profile=profile):
         choice = Decision.from_dict(json.loads(row["decision"])).choice
         options = {weighed.option.arm: weighed.option for weighed in choice.weighed}
         taken, other = options.get(row["arm"]), options.get(arm)
-        n_in, n_out = row["input_tokens"], row["output_tokens"]
-        if taken is None or other is None or n_in is None or n_out is None:
+        if taken is None or other is None or row["input_tokens"] is None or row["output_tokens"] is None:
             left_out += 1
             continue
-        if other.arm == taken.arm:
-            would = n_out
-        else:
-            would = round(other.output_tokens_p50 * n_out / max(1, taken.output_tokens_p50))
-            would = min(max(1, would), other.output_limit)
-        cost = row["charged_nano"] / NANO
-        costs.append(cost)
-        saved.append(price.expected_nano(n_in, would) / NANO - cost)
+        usage = Usage(
+            row["input_tokens"],
+            row["output_tokens"],
+            row["cached_tokens"],
+            row["cache_write_tokens"],
+            row["reasoning_tokens"],
+        )
+        costs.append(row["charged_nano"] / NANO)
+        saved.append(saved_nano(price, usage, row["charged_nano"]) / NANO)
         qualities.append(taken.quality)
         gained.append(taken.quality - other.quality)
         bases.add(other.basis)

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from scrimp.routing.checks.base import FORM_ONLY
+from scrimp.routing.plans.power import PRIORS
 from scrimp.routing.reports.quality import quantile, tep, wilson
 
 
@@ -64,6 +66,40 @@ def test_schema_validity(scrimp, profile):
     assert scrimp("ask", "-p", profile(small="ok"), "--schema", schema, "x").code == 7
     data = report(scrimp)
     assert (data["schema_requests"], data["schema_validity"]) == (2, 0.5)
+
+
+def test_form_is_no_evidence_of_a_right_answer(scrimp, profile):
+    schema = '{"type": "object"}'
+    assert scrimp("ask", "-p", profile(small="json"), "--schema", schema, "--check", "words:1..50", "x").code == 0
+    assert scrimp("ask", "-p", profile(small="ok"), "--check", "json", "x").code == 7
+    data = report(scrimp)
+    assert (data["requests"], data["known"], data["success"], data["cost_per_success_usd"]) == (2, 0, None, None)
+    assert data["schema_validity"] == 1.0
+    assert [arm["success"] for arm in data["arms"]] == [None]
+    assert "right: unknown" in scrimp("report").out
+    # One that can tell right from wrong counts, whatever the others of the same answer say.
+    path = profile(small="say@text=42")
+    assert scrimp("ask", "-p", path, "--check", "number:42", "--check", "json", "--check", "language:de", "x").code == 0
+    assert scrimp("ask", "-p", path, "--check", "number:41", "--check", "words:1..9", "x").code == 7
+    assert scrimp("ask", "-p", path, "--check", "number:42", "--check", "words:5..9", "x").code == 7
+    data = report(scrimp)
+    assert (data["known"], data["right"]) == (3, 2)
+
+
+def test_that_somebody_asked_again_does_not_make_the_answer_wrong(scrimp, profile):
+    path = profile(small="ok", large="ok")
+    first = json.loads(scrimp("ask", "-p", path, "-m", "small", "--json", "x").out)["id"]
+    assert scrimp("redo", "-p", path, "-m", "large").code == 0
+    assert [label["source"] for label in json.loads(scrimp("log", "show", first, "--json").out)["labels"]] == ["redo"]
+    data = report(scrimp)
+    assert (data["requests"], data["known"], data["success"]) == (2, 0, None)
+    assert {arm["arm"]: arm["success"] for arm in data["arms"]} == {"small": None, "large": None}
+
+
+def test_what_looks_at_form_and_what_tells_right_from_wrong():
+    assert PRIORS.keys() > FORM_ONLY
+    for kind, (_, _, wrong_pass, wrong_fail) in PRIORS.items():
+        assert (kind in FORM_ONLY) == (wrong_pass >= wrong_fail), kind
 
 
 def test_token_elasticity_of_performance():

@@ -153,6 +153,34 @@ def test_versus_compares_with_one_arm(scrimp, profile):
     assert against_small["saved_usd"]["estimate"] < 0
 
 
+BEST = """
+[[arms]]
+name = "best"
+model = "openai/ok"
+api_base = "{url}"
+tier = "large"
+tags = ["json"]
+max_output_tokens = 200
+context_window = 100000
+price = {{ input_usd_per_mtok = 10, output_usd_per_mtok = 40, cache_read_usd_per_mtok = 1 }}
+"""
+
+
+@pytest.mark.parametrize("behaviour", ["cached", "ok@tokens=150", "reasoning", "garbage-then-ok"])
+def test_what_an_answer_saved_is_the_same_number_wherever_it_is_told(scrimp, profile, server, behaviour):
+    path = profile(small=behaviour, extra=BEST.format(url=server.base_url))
+    answer = ask(scrimp, path, "one two three four five six")
+    assert answer["saved_against"] == "best"
+    assert (answer["total_charged_usd"] > answer["charged_usd"]) == (behaviour == "garbage-then-ok")
+    data = json.loads(scrimp("spend", "--vs", "best", "-p", path, "--json").out)
+    assert (data["n"], data["n_left_out"]) == (1, 0)
+    assert data["saved_usd"]["estimate"] == pytest.approx(answer["saved_usd"], abs=1e-12)
+    fresh = answer["input_tokens"] - (answer["cached_tokens"] or 0)
+    there = (fresh * 10 + (answer["cached_tokens"] or 0) * 1 + answer["output_tokens"] * 40) / 1e6
+    assert data["arm_cost_usd"] == pytest.approx(there, abs=1e-12)
+    assert data["cost_usd"] == pytest.approx(answer["total_charged_usd"], abs=1e-12)
+
+
 def test_versus_without_anything_to_compare(scrimp, profile):
     path = profile(small="no-usage", large="ok")
     assert scrimp("spend", "--vs", "large", "-p", path).code == 2

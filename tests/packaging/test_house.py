@@ -1,6 +1,7 @@
 """The house: which rooms may import which, and which libraries are let in where (docs/decisions/0014)."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,54 @@ def importers(library):
 
 def test_only_the_room_of_calls_imports_litellm():
     assert all(path.startswith("routing/calls/") for path in importers("litellm"))
+
+
+SQL = re.compile(r"^\s*(SELECT|INSERT|UPDATE|DELETE|WITH|PRAGMA)\s|\bSELECT\b.+\bFROM\b", re.DOTALL)
+
+OTHER_DATABASES = {"routing/batch/files/cache.py", "routing/learn/data/llm_log.py"}
+"""SQL of files that are not the ledger: the cache of replies, and the log of another program (llm)."""
+
+TO_MOVE = {
+    "cli/learn.py",
+    "routing/asking/cascading.py",
+    "routing/batch/running/books.py",
+    "routing/batch/state/runs.py",
+}
+"""What still holds SQL of the ledger's, or its connection. Only ever taken from."""
+
+
+def sql_of(path):
+    """Every string of a module that looks like a statement, and every use of a ledger's connection, with the line."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.search(node.value):
+            yield node.lineno, node.value
+        elif isinstance(node, ast.Attribute) and node.attr == "conn":
+            yield node.lineno, "conn"
+
+
+def test_sql_stands_in_the_ledger():
+    found = {
+        str(path.relative_to(ROOT)): [*sql_of(path)]
+        for folder in ("cli", "routing", "profiles")
+        for path in (ROOT / folder).rglob("*.py")
+        if ROOT / "routing" / "ledger" not in path.parents
+    }
+    found = {name: lines for name, lines in found.items() if lines and name not in OTHER_DATABASES}
+    assert found.keys() - TO_MOVE == set(), found
+    assert TO_MOVE - found.keys() == set(), "these hold none any more: take them from TO_MOVE"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ('rows("SELECT 1 FROM x")', 1),
+        ('rows(f"  UPDATE {table} SET a = 1")', 1),
+        ('rows("a" if b else "INSERT INTO x VALUES (1)")', 1),
+        ("ledger.conn", 1),
+        ('say("Select one from these"); x = "WITHOUT"; y = "UPDATED"', 0),
+    ],
+)
+def test_what_looks_like_sql(tmp_path, text, lines):
+    path = tmp_path / "module.py"
+    path.write_text(text)
+    assert len([*sql_of(path)]) == lines

@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 import pytest
 
 from scrimp.profiles.errors import LedgerError
-from scrimp.routing.ledger.migrations import SCHEMA_VERSION
+from scrimp.routing.ledger.labels import add_label, labels_of
+from scrimp.routing.ledger.migrations import MIGRATIONS, SCHEMA_VERSION
 from scrimp.routing.ledger.reservations import audit_balances as audit
 from scrimp.routing.ledger.store import Ledger, instant, new_id, open_ledger, read_ledger
+from scrimp.routing.ledger.upkeep import back_up, damage
 
 
 @pytest.fixture
@@ -273,3 +275,59 @@ def test_instants_and_ids_sort_by_time():
     ids = [new_id(each) for each in times]
     assert sorted(ids) == ids
     assert len({new_id(1.0) for _ in range(1000)}) == 1000
+
+
+# ---- upkeep
+
+
+def test_a_copy_is_whole_private_and_never_over_another_file(path, tmp_path):
+    copy = tmp_path / "copy.db"
+    with open_ledger(path) as ledger:
+        assert damage(ledger) is None
+        with ledger.transaction():
+            ledger.insert("meta", {"key": "k", "value": "v"})
+        old = os.umask(0)
+        try:
+            back_up(ledger, copy)
+        finally:
+            os.umask(old)
+        assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+        before = copy.read_bytes()
+        with pytest.raises(FileExistsError):
+            back_up(ledger, copy)
+        assert copy.read_bytes() == before
+    with open_ledger(copy) as again:
+        assert again.rows("SELECT value FROM meta WHERE key = 'k'") == [{"value": "v"}]
+
+
+def test_damage_is_found(path):
+    with open_ledger(path) as ledger:
+        for n in range(200):
+            add_label(ledger, request_id=f"r{n}", arm="a", reward=1.0, source="rating", at=instant(0.0))
+        (root,) = ledger.rows("SELECT rootpage FROM sqlite_master WHERE name = 'idx_labels_request_id'")
+        ledger.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray(path.read_bytes())
+    start = (root["rootpage"] - 1) * 4096
+    data[start + 8 : start + 12] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    with open_ledger(path) as ledger:
+        assert damage(ledger)
+
+
+# ---- schema
+
+
+def test_a_ledger_of_the_first_version_keeps_its_labels(path):
+    path.parent.mkdir()
+    conn = sqlite3.connect(path, isolation_level=None)
+    MIGRATIONS[0](conn)
+    conn.execute("PRAGMA user_version = 1")
+    conn.execute("INSERT INTO meta (key, value) VALUES ('zone', 'UTC')")
+    conn.execute("INSERT INTO labels (request_id, arm, reward, source, at) VALUES ('r', 'a', 1.0, 'check', 'then')")
+    conn.close()
+    with open_ledger(path) as ledger:
+        add_label(ledger, request_id="r", arm="a", reward=0.0, source="check", at="now", check_kind="cmd")
+        assert [(label["at"], label["check_kind"]) for label in labels_of(ledger, "r")] == [
+            ("then", None),
+            ("now", "cmd"),
+        ]

@@ -9,8 +9,9 @@ from scrimp.profiles.schema import Arm, Caps, Price, Profile
 from scrimp.routing.ledger import caps as budget_caps
 from scrimp.routing.ledger import reservations
 from scrimp.routing.ledger.reservations import Charge
+from scrimp.routing.ledger.spending import GROUPS, open_calls
 from scrimp.routing.ledger.store import open_ledger
-from scrimp.routing.reports.spending import GROUPS, cap_dict, open_calls, sums
+from scrimp.routing.reports.spending import cap_dict, sums
 from scrimp.routing.reports.status_line import status_line
 from scrimp.routing.reports.versus import estimate
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from scrimp.routing.ledger.store import new_id
-from scrimp.routing.prompts.context import Context
-from scrimp.routing.prompts.surface import surface_features
 
 if TYPE_CHECKING:
     import random
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.deciding.decide import Decider, Wishes
     from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.prompts.context import Context
 
     from .money import Money
 
@@ -117,13 +116,6 @@ class Chooser:
         return decided
 
     def _contexts(self, rows: Sequence[Row]) -> list[Context]:
-        texts = [row.prompt.text for row in rows]
-        if not self.blind:
-            if all(row.n in self.kept for row in rows):
-                return [self.kept[row.n] for row in rows]
-            return self.decider.contexts(texts)
-        vectors = NoEmbedder().embed(texts)
-        return [
-            Context(vector, surface_features(text), len(text), len(text), 0)
-            for vector, text in zip(vectors, texts, strict=True)
-        ]
+        if not self.blind and all(row.n in self.kept for row in rows):
+            return [self.kept[row.n] for row in rows]
+        return self.decider.contexts([row.prompt.text for row in rows])

@@ -11,6 +11,7 @@ from scrimp.profiles.money import NANO, format_usd, nano_from_usd
 from scrimp.routing.batch.files.output import Journal
 from scrimp.routing.batch.files.rows import good_rows
 from scrimp.routing.batch.state import parked, runs
+from scrimp.routing.ledger import attempts
 from scrimp.routing.ledger.store import new_id
 
 from .money import Money, money_left
@@ -224,15 +225,7 @@ def _refusal(decision: Decision | None, chooser: Chooser, wishes: Wishes) -> Scr
 
 def latencies(ledger: Ledger | None, profile: Profile, planner: Planner) -> dict[str, float]:
     """Return how long an answer of each arm takes, in seconds: from the log, else guessed from its length."""
-    known: dict[str, float] = {}
-    if ledger is not None:
-        for row in ledger.rows(
-            "SELECT a.arm AS arm, avg(a.latency_s) AS s FROM attempts a JOIN reservations r ON r.id = a.id "
-            "WHERE r.profile = ? AND a.latency_s IS NOT NULL AND a.error_kind IS NULL "
-            "AND a.id > (SELECT coalesce(max(id), 0) - 2000 FROM attempts) GROUP BY a.arm",
-            (profile.name,),
-        ):
-            known[row["arm"]] = row["s"]
+    known = {} if ledger is None else attempts.latencies(ledger, profile.name)
     for j, arm in enumerate(planner.arms):
         if arm not in known and len(planner.sample):
             rate = 20.0 if profile.arm(arm).model.startswith("local/") else 60.0

@@ -12,6 +12,8 @@ from scrimp.profiles.errors import BudgetRefusedError, ScrimpError
 from scrimp.routing.asking.request import Ask
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.ledger.labels import add_label
+from scrimp.routing.ledger.learning import add_audit
+from scrimp.routing.ledger.requests import auditable, decisions
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.prompts.prompt import Prompt, Turn
 from scrimp.routing.text.compare import agreement
@@ -70,11 +72,8 @@ class Audit:
 
 def best_arm(ledger: Ledger, profile: str, names: Sequence[str]) -> str | None:
     """Return the arm whose predicted quality was highest on average over the last decisions of the log."""
-    rows = ledger.rows(
-        "SELECT decision FROM requests WHERE profile = ? AND decision IS NOT NULL ORDER BY n DESC LIMIT 500", (profile,)
-    )
     total: dict[str, list[float]] = {name: [] for name in names}
-    for row in rows:
+    for row in decisions(ledger, profile, last=500):
         for arm in json.loads(row["decision"]).get("arms", []):
             if arm.get("name") in total:
                 total[arm["name"]].append(float(arm["quality"]))
@@ -84,15 +83,6 @@ def best_arm(ledger: Ledger, profile: str, names: Sequence[str]) -> str | None:
 
 def candidates(ledger: Ledger, profile: str, best: str, arms: Sequence[str], *, last: int) -> list[Candidate]:
     """Return the prompts that may be audited: the last so many that another arm answered and whose text is kept."""
-    marks = ", ".join("?" * len(arms))
-    rows = ledger.rows(
-        "SELECT n, id, arm, prompt, system, answer, messages, schema FROM requests q "  # noqa: S608 - marks
-        f"WHERE profile = ? AND status = 'ok' AND arm != ? AND arm IN ({marks}) "
-        "AND prompt IS NOT NULL AND answer IS NOT NULL AND attachments IS NULL "
-        "AND command IN ('ask', 'batch') AND NOT EXISTS (SELECT 1 FROM requests a WHERE a.redo_of = q.id "
-        "AND a.command = 'audit') ORDER BY n DESC LIMIT ?",
-        (profile, best, *arms, last),
-    )
     return [
         Candidate(
             row["n"],
@@ -106,7 +96,7 @@ def candidates(ledger: Ledger, profile: str, best: str, arms: Sequence[str], *, 
                 schema=None if row["schema"] is None else json.loads(row["schema"]),
             ),
         )
-        for row in rows
+        for row in auditable(ledger, profile, best, arms, last=last)
     ]
 
 
@@ -190,15 +180,11 @@ def run_audit(
         audit.n_lost += rewards[1] >= 0.5 > rewards[0]
         compared += 1
     if compared:
-        with ledger.transaction():
-            ledger.insert(
-                "audits",
-                {
-                    "at": instant(clock()), "profile": asker.decider.profile.name, "arm": best,
-                    "first_n": min(each.n for each in pool), "last_n": max(each.n for each in pool),
-                    "n_pool": len(pool), "n_sampled": compared,
-                },
-            )  # fmt: skip
+        add_audit(
+            ledger, at=instant(clock()), profile=asker.decider.profile.name, arm=best,
+            first_n=min(each.n for each in pool), last_n=max(each.n for each in pool), n_pool=len(pool),
+            n_sampled=compared,
+        )  # fmt: skip
     return audit
 
 

@@ -16,6 +16,7 @@ from scrimp.routing.checks.base import Given, run_checks, worst
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.learn.fitting.prior import Beside, place
+from scrimp.routing.ledger.caps import balance
 from scrimp.routing.ledger.labels import add_label
 from scrimp.routing.ledger.store import instant, new_id
 from scrimp.routing.plans.record import label_weight
@@ -197,10 +198,7 @@ class _Run:
 
     def charged_nano(self) -> int:
         """Return what the ledger charges for this probe so far."""
-        rows = self.asker.ledger.rows(
-            "SELECT coalesce(sum(charged_nano), 0) AS nano FROM reservations WHERE run_id = ?", (self.run_id,)
-        )
-        return int(rows[0]["nano"])
+        return sum(balance(self.asker.ledger, f"run:{self.run_id}"))
 
     def ask(self, item: ProbeItem | LogItem, context: Context) -> bool:
         """Ask one prompt and score the answer; return whether to go on."""

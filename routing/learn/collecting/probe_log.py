@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from scrimp.profiles.errors import ScrimpError
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.checks.text import SchemaCheck
+from scrimp.routing.ledger.attempts import steps_of
+from scrimp.routing.ledger.requests import batch_options, checked
 from scrimp.routing.prompts.prompt import Prompt, Turn
 
 if TYPE_CHECKING:
@@ -84,18 +86,10 @@ def read_checked(
     among
         Only the latest so many checked requests are looked at.
     """
-    rows = ledger.rows(
-        "SELECT q.id, q.arm, q.command, q.prompt, q.system, q.messages, q.schema, q.attachments, q.decision, "
-        "q.redo_of, l.reward, l.weight FROM requests q JOIN labels l ON l.request_id = q.id AND l.arm = q.arm "
-        "WHERE q.profile = ? AND q.status = 'ok' AND q.command IN ('ask', 'batch', 'redo') AND l.source = 'check' "
-        "AND l.id = (SELECT max(o.id) FROM labels o WHERE o.request_id = q.id AND o.arm = q.arm "
-        "AND o.source = 'check') ORDER BY q.n DESC LIMIT ?",
-        (profile.name, among),
-    )
     to_ask: dict[tuple[str | None, ...], LogItem] = {}
     known: dict[tuple[str | None, ...], LogItem] = {}
     left_out: Counter[str] = Counter()
-    for row in rows:
+    for row in checked(ledger, profile.name, last=among):
         item = _item(ledger, profile, row, arm, named, runs_here)
         if isinstance(item, str):
             left_out[item] += 1
@@ -146,18 +140,11 @@ def _checks_of(ledger: Ledger, row: dict[str, Any]) -> list[str]:
     """Return the names of the checks that a request carried, as its flags or its batch's gave them."""
     names: list[str] = []
     if row["command"] == "batch":
-        runs = ledger.rows(
-            "SELECT b.options FROM batch_rows r JOIN batch_runs b ON b.id = r.run_id WHERE r.request_id = ? LIMIT 1",
-            (row["id"],),
-        )
-        if runs:
-            names += json.loads(runs[0]["options"]).get("check") or []
+        names += (batch_options(ledger, row["id"]) or {}).get("check") or []
     else:
-        for step in ledger.rows(
-            "SELECT verdicts FROM steps WHERE request_id = ? AND arm = ? AND kind = 'ask' ORDER BY seq",
-            (row["id"], row["arm"]),
-        ):
-            names += [verdict["check"] for verdict in json.loads(step["verdicts"] or "[]")]
+        for step in steps_of(ledger, row["id"]):
+            if step["kind"] == "ask" and step["arm"] == row["arm"]:
+                names += [verdict["check"] for verdict in step["verdicts"]]
     if row["schema"] is not None:
         names.append(SchemaCheck.name)
     return list(dict.fromkeys(names))

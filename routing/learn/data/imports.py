@@ -11,6 +11,9 @@ import numpy as np
 
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.money import nano_from_usd
+from scrimp.routing.ledger.labels import add_label, newest
+from scrimp.routing.ledger.outcomes import put_outcome
+from scrimp.routing.ledger.requests import by_id
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.prompts.surface import surface_features
 
@@ -215,22 +218,13 @@ def _store(
 ) -> tuple[int, int]:
     """Write a part of an import in one transaction; return how many prompts and labels were new."""
     ids = [_id(profile.name, row) for row in rows]
-    marks = ", ".join("?" * len(ids))
-    known = {each["id"] for each in ledger.rows(f"SELECT id FROM requests WHERE id IN ({marks})", ids)}  # noqa: S608 - marks
-    newest = {
-        (each["request_id"], each["arm"]): each["reward"]
-        for each in ledger.rows(
-            "SELECT request_id, arm, reward FROM labels WHERE source = 'import' "  # noqa: S608 - marks
-            f"AND request_id IN ({marks}) ORDER BY id",
-            ids,
-        )
-    }
+    known, scores = by_id(ledger, ids), newest(ledger, ids, "import")
     fresh = [i for i, key in enumerate(ids) if key not in known]
     vectors = dict(zip(fresh, embedder.embed([rows[i].prompt for i in fresh]), strict=True)) if fresh else {}
     models = {arm.name: arm.model for arm in profile.arms}
     at = instant(now)
     n_labels = 0
-    with ledger.transaction() as conn:
+    with ledger.transaction():
         for i, (key, row) in enumerate(zip(ids, rows, strict=True)):
             if i in vectors:
                 text = {"prompt": row.prompt, "system": row.system, "answer": row.answer}
@@ -245,15 +239,11 @@ def _store(
                     },
                 )  # fmt: skip
             for cell in row.cells:
-                if cell.score is not None and newest.get((key, cell.arm)) != cell.score:
-                    ledger.insert(
-                        "labels",
-                        {"request_id": key, "arm": cell.arm, "reward": cell.score, "source": "import", "at": at},
-                    )
+                if cell.score is not None and scores.get((key, cell.arm)) != cell.score:
+                    add_label(ledger, request_id=key, arm=cell.arm, reward=cell.score, source="import", at=at)
                     n_labels += 1
-                conn.execute(
-                    "INSERT OR REPLACE INTO outcomes (request_id, arm, model, input_tokens, output_tokens, cost_nano) "
-                    "VALUES (?, ?, ?, ?, ?, ?)",
-                    (key, cell.arm, models[cell.arm], cell.input_tokens, cell.output_tokens, cell.cost_nano),
-                )
+                put_outcome(
+                    ledger, request_id=key, arm=cell.arm, model=models[cell.arm], input_tokens=cell.input_tokens,
+                    output_tokens=cell.output_tokens, cost_nano=cell.cost_nano,
+                )  # fmt: skip
     return len(fresh), n_labels

@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from scrimp.routing.ledger.labels import labels_of_profile
+from scrimp.routing.ledger.learning import audits_of
+from scrimp.routing.ledger.outcomes import outcomes_of_profile
+from scrimp.routing.ledger.requests import features
 from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.prompts.surface import FEATURE_NAMES, surface_features
 
@@ -110,11 +114,7 @@ def read_log(
     if ledger is None:
         return empty([arm.name for arm in arms], dim, len(FEATURE_NAMES))
     reading = _Reading({arm.name: j for j, arm in enumerate(arms)}, tuple(arm.model for arm in arms))
-    labels = ledger.rows(
-        "SELECT l.id, l.request_id, l.arm, l.reward, l.source, l.weight FROM labels l JOIN requests q "
-        "ON q.id = l.request_id WHERE q.profile = ? ORDER BY l.id",
-        (profile,),
-    )
+    labels = labels_of_profile(ledger, profile)
     notes = _collect(reading, ledger, profile, labels, labelled_only=labelled_only, since=since)
     kept, embeddings, surface, more = _features(reading, embedder_id, dim, embed)
     notes += more
@@ -131,11 +131,7 @@ def _collect(
     since: str | None,
 ) -> list[str]:
     """Gather the rows: one a prompt, in the order of writing."""
-    rows = ledger.rows(
-        "SELECT n, id, created_at, command, redo_of, prompt, embedding, surface, embedder_id, decision, arm, "
-        "propensity FROM requests WHERE profile = ? AND status = 'ok' AND created_at >= ? ORDER BY n",
-        (profile, since or ""),
-    )
+    rows = features(ledger, profile, since=since)
     root: dict[str, Any] = {}
     there = {row["id"] for row in rows}
     for row in rows:
@@ -361,14 +357,7 @@ def _paid(
     n_input: Floats,
 ) -> None:
     """Fill in tokens and costs as they were observed: of calls made, and of imports."""
-    paid = ledger.rows(
-        "SELECT a.request_id, a.arm, a.input_tokens, a.output_tokens, a.cost_nano FROM attempts a "
-        "JOIN requests q ON q.id = a.request_id WHERE q.profile = ? AND a.finish_reason IS NOT NULL UNION ALL "
-        "SELECT o.request_id, o.arm, o.input_tokens, o.output_tokens, o.cost_nano FROM outcomes o "
-        "JOIN requests q ON q.id = o.request_id WHERE q.profile = ?",
-        (profile, profile),
-    )
-    for row in paid:
+    for row in outcomes_of_profile(ledger, profile):
         i, a = row_of.get(row["request_id"]), reading.arms.get(row["arm"])
         if i is None or a is None or not same_model[i, a]:
             continue
@@ -386,7 +375,7 @@ def _audited(
     """Return `(n,)` the chance that an audit asked the best arm too, of prompts that went to another one."""
     missed = np.ones(len(requests))
     position = np.array([row["n"] for row in requests], np.int64)
-    for audit in ledger.rows("SELECT * FROM audits WHERE profile = ?", (profile,)):
+    for audit in audits_of(ledger, profile):
         inside = (position >= audit["first_n"]) & (position <= audit["last_n"])
         inside &= chosen != arms.get(audit["arm"], -1)
         missed[inside] *= 1.0 - audit["n_sampled"] / max(audit["n_pool"], 1)

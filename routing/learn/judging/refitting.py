@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import DataError
+from scrimp.routing.ledger.learning import add_refit, refits_of
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.router import versions
 from scrimp.routing.router.in_force import SHIPPED
@@ -89,9 +90,7 @@ def set_up(decider: Decider, routers: Path) -> Bench:
 
 def past_refits(ledger: Ledger | None, profile: str) -> list[dict[str, Any]]:
     """Return a profile's past refits, oldest first."""
-    if ledger is None:
-        return []
-    return ledger.rows("SELECT * FROM refits WHERE profile = ? ORDER BY id", (profile,))
+    return [] if ledger is None else refits_of(ledger, profile)
 
 
 def refit_profile(
@@ -140,15 +139,11 @@ def refit_profile(
             versions.write_version(routers, result.fitted.router, data)
         if ledger is not None:
             # On record before the change: the error is spent even if this process ends here.
-            with ledger.transaction():
-                ledger.insert(
-                    "refits",
-                    {
-                        "at": at, "profile": profile, "verdict": result.verdict.word, "version": data["candidate"],
-                        "tested": int(result.verdict.tested), "alpha": result.verdict.alpha,
-                        "last_label": result.last_label, "forced": int(result.forced), "data": json.dumps(data),
-                    },
-                )  # fmt: skip
+            add_refit(
+                ledger, at=at, profile=profile, verdict=result.verdict.word, version=data["candidate"],
+                tested=result.verdict.tested, alpha=result.verdict.alpha, last_label=result.last_label,
+                forced=result.forced, data=json.dumps(data),
+            )  # fmt: skip
         if result.promoted:
             versions.promote(routers, name, at=at, forced=result.forced)
     return data

@@ -1,0 +1,27 @@
+"""Parts of SQL statements that depend on what is asked for; values never become text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+__all__ = ["all_of", "marks"]
+
+
+def all_of(*conditions: tuple[str, object | None]) -> tuple[str, list[object]]:
+    """Return what stands after WHERE, and its parameters: every condition whose value is given.
+
+    Examples
+    --------
+    >>> all_of(("arm = ?", "small"), ("day >= ?", None)), all_of(("arm = ?", None))
+    (('arm = ?', ['small']), ('1', []))
+    """
+    given = [(text, value) for text, value in conditions if value is not None]
+    return " AND ".join(text for text, _ in given) or "1", [value for _, value in given]
+
+
+def marks(values: Collection[object]) -> str:
+    """Return a parameter's mark for each value, for an IN."""
+    return ", ".join("?" * len(values))

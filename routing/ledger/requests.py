@@ -1,0 +1,262 @@
+"""The log read back: requests by id, search, conversations, export; and what reports and learning read of requests."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from scrimp.profiles.errors import UsageError
+from scrimp.routing.prompts.prompt import Turn
+
+from .attempts import attempts_of, steps_of
+from .clauses import all_of, marks
+from .labels import labels_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from .store import Ledger
+
+__all__ = [
+    "answered",
+    "auditable",
+    "batch_options",
+    "by_id",
+    "checked",
+    "decisions",
+    "embedded",
+    "export",
+    "features",
+    "find",
+    "last_conversation",
+    "listing",
+]
+
+
+_COLUMNS = (
+    "id, created_at, command, profile, conversation_id, redo_of, system, prompt, answer, attachments, schema, "
+    "messages, embedder_id, router_version, decision, arm, propensity, status, error, tag"
+)
+
+_ASKED = "command NOT IN ('import', 'audit')"
+"""What the user asked, as against what was read from a file or asked for the learner's sake."""
+
+
+def find(ledger: Ledger | None, which: str = "last") -> dict[str, Any]:
+    """Return one request: `last`, an id, or the beginning or end of one.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or more than one.
+    """
+    rows: list[dict[str, Any]] = []
+    if ledger is not None:
+        if which == "last":
+            rows = ledger.rows(
+                f"SELECT {_COLUMNS} FROM requests WHERE {_ASKED} ORDER BY created_at DESC, n DESC LIMIT 1"  # noqa: S608 - constants
+            )
+        else:
+            wanted = which.lower()
+            rows = ledger.rows(
+                f"SELECT {_COLUMNS} FROM requests WHERE id = ? OR (length(?) >= 4 AND (substr(id, 1, length(?)) = ? "  # noqa: S608 - constants
+                "OR substr(id, -length(?)) = ?)) LIMIT 2",
+                (wanted,) * 6,
+            )
+    if not rows:
+        raise UsageError(
+            "the log is empty" if which == "last" else f"no request {which!r} in the log",
+            hint="`scrimp log` lists what there is.",
+        )
+    if len(rows) > 1:
+        raise UsageError(f"{which!r} fits more than one request", hint="Give more of its id.")
+    return rows[0]
+
+
+def by_id(ledger: Ledger, ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Return the arm and the prompt (None where its text was not kept) of those requests that the log has, by id."""
+    rows = ledger.rows(f"SELECT id, arm, prompt FROM requests WHERE id IN ({marks(ids)})", tuple(ids))  # noqa: S608 - marks
+    return {row["id"]: row for row in rows}
+
+
+def last_conversation(ledger: Ledger) -> tuple[str, tuple[Turn, ...], str | None]:
+    """Return the id, the turns and the system prompt of the conversation that was last answered.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or its text was not kept.
+    """
+    rows = ledger.rows(
+        "SELECT conversation_id FROM requests WHERE status = 'ok' AND command = 'ask' "
+        "ORDER BY created_at DESC, n DESC LIMIT 1"
+    )
+    if not rows:
+        raise UsageError("there is no conversation to go on with", hint="Ask without -c first.")
+    conversation = rows[0]["conversation_id"]
+    turns = ledger.rows(
+        "SELECT system, prompt, answer FROM requests WHERE conversation_id = ? AND status = 'ok' AND command = 'ask' "
+        "ORDER BY created_at, n",
+        (conversation,),
+    )
+    if any(turn["prompt"] is None or turn["answer"] is None for turn in turns):
+        raise UsageError(
+            "the last conversation's text was not kept, so it cannot go on",
+            hint='Keep text with log.keep = "all" in the profile.',
+        )
+    return conversation, tuple(Turn(turn["prompt"], turn["answer"]) for turn in turns), turns[0]["system"]
+
+
+def listing(
+    ledger: Ledger,
+    *,
+    query: str | None = None,
+    limit: int = 20,
+    arm: str | None = None,
+    profile: str | None = None,
+    tag: str | None = None,
+    since: str | None = None,
+) -> list[dict[str, Any]]:
+    """Return requests, newest first, with what each was charged; `query` searches prompts and answers."""
+    # Each word in quotes: no word of a question is an operator of the full-text search.
+    words = None if query is None else " ".join('"' + word.replace('"', '""') + '"' for word in query.split()) or '""'
+    where, parameters = all_of(
+        ("q.arm = ?", arm),
+        ("q.profile = ?", profile),
+        ("q.tag = ?", tag),
+        ("q.created_at >= ?", since),
+        ("q.n IN (SELECT rowid FROM requests_fts WHERE requests_fts MATCH ?)", words),
+    )
+    return ledger.rows(
+        "SELECT q.id, q.created_at, q.command, q.profile, q.arm, q.status, q.prompt, q.answer, q.error, q.tag, "  # noqa: S608 - constants
+        "(SELECT sum(charged_nano) FROM reservations r WHERE r.request_id = q.id) AS charged_nano, "
+        "(SELECT count(*) FROM reservations r WHERE r.request_id = q.id "
+        "AND r.status IN ('unverified', 'unknown', 'reserved')) AS n_open "
+        f"FROM requests q WHERE q.{_ASKED} AND {where} ORDER BY q.created_at DESC, q.n DESC LIMIT ?",
+        (*parameters, limit),
+    )
+
+
+def export(ledger: Ledger) -> Iterator[dict[str, Any]]:
+    """Yield every request, oldest first, with its decision, attempts and labels as plain data."""
+    last = 0
+    while True:
+        rows = ledger.rows(f"SELECT n, {_COLUMNS} FROM requests WHERE n > ? ORDER BY n LIMIT 200", (last,))  # noqa: S608 - constants
+        if not rows:
+            return
+        for row in rows:
+            last = row.pop("n")
+            for column in ("decision", "attachments", "schema", "messages"):
+                row[column] = None if row[column] is None else json.loads(row[column])
+            row["attempts"] = attempts_of(ledger, row["id"])
+            row["labels"] = labels_of(ledger, row["id"])
+            row["steps"] = steps_of(ledger, row["id"])
+            yield row
+
+
+def decisions(
+    ledger: Ledger, profile: str, *, since: str | None = None, last: int | None = None
+) -> list[dict[str, Any]]:
+    """Return a profile's decisions as id, created_at and decision (JSON), newest first.
+
+    Parameters
+    ----------
+    since
+        Only those made at this instant or later.
+    last
+        At most so many; None for all.
+    """
+    where, parameters = all_of(("profile = ?", profile), ("created_at >= ?", since))
+    return ledger.rows(
+        f"SELECT id, created_at, decision FROM requests WHERE {where} AND decision IS NOT NULL ORDER BY n DESC LIMIT ?",  # noqa: S608 - constants
+        (*parameters, -1 if last is None else last),
+    )
+
+
+def answered(ledger: Ledger, *, since: str | None = None, profile: str | None = None) -> list[dict[str, Any]]:
+    """Return the answered requests, with what all calls of each took together.
+
+    Returns
+    -------
+    For each: id, arm, n_stages (of its plan; None without one), charged_nano, latency_s and tokens (of input and
+    output; None where none were reported).
+    """
+    where, parameters = all_of(("q.created_at >= ?", since), ("q.profile = ?", profile))
+    return ledger.rows(
+        "SELECT q.id, q.arm, "  # noqa: S608 - constants
+        # Read from the text only where there is a plan: a long log has many decisions.
+        """CASE WHEN q.decision LIKE '%"plan": {%' AND json_valid(q.decision) """
+        "THEN json_array_length(q.decision, '$.plan.stages') END AS n_stages, "
+        "(SELECT sum(charged_nano) FROM reservations r WHERE r.request_id = q.id) AS charged_nano, "
+        "(SELECT sum(latency_s) FROM attempts a WHERE a.request_id = q.id) AS latency_s, "
+        "(SELECT sum(input_tokens + output_tokens) FROM attempts a WHERE a.request_id = q.id) AS tokens "
+        f"FROM requests q WHERE q.status = 'ok' AND {where}",
+        parameters,
+    )
+
+
+def features(ledger: Ledger, profile: str, *, since: str | None = None) -> list[dict[str, Any]]:
+    """Return what learning reads of a profile's answered requests, in the order of writing."""
+    where, parameters = all_of(("profile = ?", profile), ("created_at >= ?", since))
+    return ledger.rows(
+        "SELECT n, id, created_at, command, redo_of, prompt, embedding, surface, embedder_id, decision, arm, "  # noqa: S608 - constants
+        f"propensity FROM requests WHERE {where} AND status = 'ok' ORDER BY n",
+        parameters,
+    )
+
+
+def embedded(ledger: Ledger, request_id: str, *, last: int) -> tuple[bytes | None, list[dict[str, Any]]]:
+    """Return a request's embedding (little-endian float32), and others' that can be compared with it.
+
+    Parameters
+    ----------
+    last
+        At most so many others, the latest ones.
+
+    Returns
+    -------
+    The embedding (None where it was not kept), and id and embedding of answered prompts, newest first.
+    """
+    own = ledger.rows("SELECT embedding, embedder_id FROM requests WHERE id = ?", (request_id,))
+    if not own or own[0]["embedding"] is None:
+        return None, []
+    others = ledger.rows(
+        "SELECT id, embedding FROM requests WHERE embedder_id = ? AND id != ? AND embedding IS NOT NULL "
+        "AND redo_of IS NULL AND status = 'ok' AND length(embedding) = ? ORDER BY n DESC LIMIT ?",
+        (own[0]["embedder_id"], request_id, len(own[0]["embedding"]), last),
+    )
+    return own[0]["embedding"], others
+
+
+def checked(ledger: Ledger, profile: str, *, last: int) -> list[dict[str, Any]]:
+    """Return a profile's latest answers that were checked, newest first, with the label of the last check."""
+    return ledger.rows(
+        "SELECT q.id, q.arm, q.command, q.prompt, q.system, q.messages, q.schema, q.attachments, q.decision, "
+        "l.reward, l.weight FROM requests q JOIN labels l ON l.request_id = q.id AND l.arm = q.arm "
+        "WHERE q.profile = ? AND q.status = 'ok' AND q.command IN ('ask', 'batch', 'redo') AND l.source = 'check' "
+        "AND l.id = (SELECT max(o.id) FROM labels o WHERE o.request_id = q.id AND o.arm = q.arm "
+        "AND o.source = 'check') ORDER BY q.n DESC LIMIT ?",
+        (profile, last),
+    )
+
+
+def batch_options(ledger: Ledger, request_id: str) -> dict[str, Any] | None:
+    """Return the options of the batch that asked a request; None where none did."""
+    rows = ledger.rows(
+        "SELECT b.options FROM batch_rows r JOIN batch_runs b ON b.id = r.run_id WHERE r.request_id = ? LIMIT 1",
+        (request_id,),
+    )
+    options: dict[str, Any] | None = json.loads(rows[0]["options"]) if rows else None
+    return options
+
+
+def auditable(ledger: Ledger, profile: str, best: str, arms: Collection[str], *, last: int) -> list[dict[str, Any]]:
+    """Return the last requests that another of `arms` than the best answered, whose text is kept, not yet audited."""
+    return ledger.rows(
+        "SELECT n, id, arm, prompt, system, answer, messages, schema FROM requests q "  # noqa: S608 - marks
+        f"WHERE profile = ? AND status = 'ok' AND arm != ? AND arm IN ({marks(arms)}) "
+        "AND prompt IS NOT NULL AND answer IS NOT NULL AND attachments IS NULL "
+        "AND command IN ('ask', 'batch') AND NOT EXISTS (SELECT 1 FROM requests a WHERE a.redo_of = q.id "
+        "AND a.command = 'audit') ORDER BY n DESC LIMIT ?",
+        (profile, best, *arms, last),
+    )
