@@ -124,8 +124,6 @@ class ArmLayer:
         Standard deviation of the shift.
     calibrated
         Whether enough outcomes stand behind it to call its quality calibrated.
-    whole
-        Whether `weights` give the whole logit, not what is added to the shared one.
     token_shift
         Added to ln of the median output tokens; None leaves them.
     ability
@@ -138,7 +136,6 @@ class ArmLayer:
     n_outcomes: int
     shift_sd: float
     calibrated: bool
-    whole: bool = False
     token_shift: float | None = None
     ability: float | None = None
     version: str = ""
@@ -286,7 +283,7 @@ class LearnedRouter:
         for a, (j, layer) in enumerate(zip(known, layers, strict=True)):
             if layer is not None:
                 # Learnt on the user's own prompts: it holds there, however far they lie from the public ones.
-                logit[:, a] = x @ layer.weights + (0.0 if layer.whole else logit[:, a])
+                logit[:, a] += x @ layer.weights
                 sd[a] = min(sd[a], layer.shift_sd + 0.2)
                 basis[a] = "calibrated" if layer.calibrated else "prior"
             elif j is not None and all_known:

@@ -23,7 +23,7 @@ from scrimp.routing.learn.maths.metrics import aiq, convex_hull, cost_save
 from scrimp.routing.plans.plan import Plan, Stage
 from scrimp.routing.prompts.surface import surface_matrix
 
-from .evaluate import Estimate, EvalRow
+from .results import Estimate, EvalRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
