@@ -32,6 +32,14 @@ def labelled(judged, *, chance=None, chosen=None, cost=None, embeddings=None, su
     return replace(log, **(values | drawn | over))
 
 
+def cells_of_log(reward, chosen, propensity, m):
+    """Return a log as cells: `(n, m)` rewards, NaN where not observed, and `(n, m)` chances, 0 where not known."""
+    rows = np.arange(len(chosen))
+    cells, chance = np.full((len(chosen), m), np.nan), np.zeros((len(chosen), m))
+    cells[rows, chosen], chance[rows, chosen] = reward, propensity
+    return cells, chance
+
+
 def trial(rng, *, n=500, gain=0.05, changed=0.15, good=None, epsilon=None, near_tie=True, base=0.75):
     """Return a log and what two routers decide on it; the new one is truly better by `gain` points of quality.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scrimp.routing.learn.data.decisions import predict_in_parts
+from scrimp.routing.learn.maths.kmeans import clusters_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Cluster", "Worth", "clusters", "kinds_of_prompts", "missing", "most_worth"]
+__all__ = ["Cluster", "Worth", "clusters", "missing", "most_worth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +59,9 @@ class Worth:
     worth_usd: float
 
 
-def kinds_of_prompts(embeddings: NDArray[np.float32], *, k: int, seed: int = 0) -> NDArray[np.intp]:
-    """Return `(n,)` the cluster of each prompt: k-means on the sphere, at most k clusters."""
-    n = len(embeddings)
-    if n == 0:
-        return np.zeros(0, np.intp)
-    rng = np.random.default_rng(seed)
-    sample = embeddings if n <= 20_000 else embeddings[rng.choice(n, 20_000, replace=False)]
-    centres = sample[rng.integers(len(sample))][None, :]
-    while len(centres) < min(k, len(sample)):
-        far = np.maximum(1.0 - (sample @ centres.T).max(axis=1), 0.0).astype(np.float64) ** 2
-        if far.sum() <= 1e-9:
-            break
-        centres = np.vstack([centres, sample[rng.choice(len(sample), p=far / far.sum())]])
-    for _ in range(25):
-        nearest = (sample @ centres.T).argmax(axis=1)
-        moved = np.stack(
-            [sample[nearest == c].sum(axis=0) if (nearest == c).any() else centres[c] for c in range(len(centres))]
-        )
-        moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-9)
-        if np.allclose(moved, centres, atol=1e-4):
-            break
-        centres = moved
-    return np.asarray((embeddings @ centres.T).argmax(axis=1), dtype=np.intp)
-
-
 def clusters(log: Labelled, *, k: int = 8, seed: int = 0) -> list[Cluster]:
     """Return the kinds of prompts in a log, largest first."""
-    kind = kinds_of_prompts(log.embeddings, k=min(k, max(1, len(log) // 10)), seed=seed)
+    kind, _ = clusters_of(log.embeddings, min(k, max(1, len(log) // 10)), seed=seed)
     found = []
     for c in np.unique(kind):
         rows = np.flatnonzero(kind == c)
@@ -122,7 +98,7 @@ def most_worth(router: Router, log: Labelled, pool: Pool, *, n: int = 5, kinds: 
     rival = rivals.argmax(axis=1)
     gap = rivals[rows, rival] - utility[rows, taken]
     sd = np.hypot(spread[rows, taken], spread[rows, rival])
-    kind = kinds_of_prompts(part.embeddings, k=kinds)
+    kind, _ = clusters_of(part.embeddings, kinds)
     normal = NormalDist()
     worth = np.array([_expected_excess(float(g), float(s), normal) for g, s in zip(gap, sd, strict=True)])
     picked: list[Worth] = []
