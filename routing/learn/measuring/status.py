@@ -9,20 +9,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scrimp.routing.learn.data.decisions import predict_in_parts
+from scrimp.routing.learn.judging.refit import MIN_LABELS, history_of, made_by
+from scrimp.routing.learn.judging.refitting import past_refits, set_up
+from scrimp.routing.learn.judging.timeline import timeline
 from scrimp.routing.learn.maths.kmeans import clusters_of
+from scrimp.routing.ledger.labels import count_by_source
+from scrimp.routing.ledger.requests import by_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.learn.data.decisions import Pool
     from scrimp.routing.learn.data.labelled import Labelled
+    from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.router.arms import Router
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Cluster", "Worth", "clusters", "missing", "most_worth"]
+__all__ = ["Cluster", "Worth", "clusters", "label_status", "missing", "most_worth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +141,57 @@ def missing(log: Labelled, names: Sequence[str], *, wanted: int = 100) -> list[d
         }
         for a, name in enumerate(names)
     ]  # fmt: skip
+
+
+def label_status(ledger: Ledger | None, decider: Decider, routers: Path, *, kinds: int) -> dict[str, Any]:
+    """Return what `learn status --json` prints: labels by arm and by kind of prompt, and what to label next.
+
+    Parameters
+    ----------
+    kinds
+        Kinds of prompts to tell apart, at most.
+
+    Raises
+    ------
+    DataError
+        If nothing can be learnt for this profile (`set_up`).
+    """
+    profile = decider.profile.name
+    bench = set_up(decider, routers)
+    log = bench.read(ledger, profile, decider.embedder)
+    past, watermark = history_of(past_refits(ledger, profile), made_by(bench.current, bench.pool))
+    names = bench.pool.names
+    arms = missing(log, names)
+    groups = clusters(log, k=kinds) if len(log) else []
+    worth = most_worth(bench.current, log, bench.pool, kinds=kinds)
+    shown = [log.ids[each.example] for each in groups] + [log.ids[each.row] for each in worth]
+    known = {} if ledger is None else by_id(ledger, shown)
+    texts = {key: row["prompt"] for key, row in known.items()}
+    return {
+        "schema_version": 1,
+        "profile": profile,
+        "n_prompts": len(log),
+        "n_labels": sum(each["n_labels"] for each in arms),
+        "n_fresh": sum(len(block.judged) for block in timeline(log, watermark)),
+        "n_tests": len(past),
+        "least_to_fit": MIN_LABELS,
+        "sources": {} if ledger is None else count_by_source(ledger, profile),
+        "arms": arms,
+        "clusters": [
+            {
+                "n": each.n,
+                "example": {"id": log.ids[each.example], "prompt": texts.get(log.ids[each.example])},
+                "n_labels": dict(zip(names, each.n_labels, strict=True)),
+                "n_judges": dict(zip(names, each.n_judges, strict=True)),
+            }
+            for each in groups
+        ],
+        "worth_labelling": [
+            {
+                "id": log.ids[each.row], "arm": each.arm, "rival": each.rival, "worth_usd": each.worth_usd,
+                "prompt": texts.get(log.ids[each.row]),
+            }
+            for each in worth
+        ],
+        "notes": list(log.notes),
+    }  # fmt: skip
