@@ -31,7 +31,17 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Bench", "Candidate", "estimate", "filled", "make_bench", "measure", "pair_metrics", "random_aiq"]
+__all__ = [
+    "Bench",
+    "Candidate",
+    "draws_of",
+    "estimate",
+    "filled",
+    "make_bench",
+    "measure",
+    "pair_metrics",
+    "random_aiq",
+]
 
 _WTP_GRID: Final = (0.0, *np.logspace(-5, 2, 64).tolist())
 _BALANCED: Final = 0.1
@@ -80,7 +90,8 @@ class Draws:
         return [np.repeat(np.arange(self.n), count) for count in counts]
 
 
-def _draws(n: int, n_bootstrap: int, rng: np.random.Generator) -> Draws:
+def draws_of(n: int, n_bootstrap: int, rng: np.random.Generator) -> Draws:
+    """Return so many bootstrap draws of n rows."""
     counts = rng.multinomial(n, np.full(n, 1.0 / n), size=n_bootstrap)
     return Draws(np.concatenate([np.ones((1, n)), counts]) / n)
 
@@ -255,7 +266,7 @@ def make_bench(
     strong, weak
         Names of a pair; None where there is none.
     """
-    draws = _draws(len(outcomes), n_bootstrap, rng)
+    draws = draws_of(len(outcomes), n_bootstrap, rng)
     single_cost = draws.means(filled(outcomes.cost_usd).T) if has_cost else None
     position = {model: j for j, model in enumerate(outcomes.models)}
     return Bench(

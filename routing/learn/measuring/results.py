@@ -54,6 +54,20 @@ class EvalRow:
     note: str | None = None
     calls: tuple[tuple[float, float], ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as plain values: each measure by its name, its bounds as `NAME_low` and `NAME_high`."""
+        flat: dict[str, Any] = {"router": self.router, "n": self.n}
+        for name, estimate in self.metrics.items():
+            flat[name] = estimate.value
+            if estimate.low is not None:
+                flat[f"{name}_low"], flat[f"{name}_high"] = estimate.low, estimate.high
+            if estimate.sd is not None:
+                flat[f"{name}_sd"] = estimate.sd
+        for name in ("curve", "reliability", "calls"):
+            flat[name] = [list(point) for point in getattr(self, name)]
+        flat["note"] = self.note
+        return flat
+
 
 @dataclass(frozen=True, slots=True)
 class EvalReport:
@@ -89,21 +103,6 @@ class EvalReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain values, in the form of the `eval --json` contract."""
-        rows = []
-        for row in self.rows:
-            flat: dict[str, Any] = {"router": row.router, "n": row.n}
-            for name, estimate in row.metrics.items():
-                flat[name] = estimate.value
-                if estimate.low is not None:
-                    flat[f"{name}_low"] = estimate.low
-                    flat[f"{name}_high"] = estimate.high
-                if estimate.sd is not None:
-                    flat[f"{name}_sd"] = estimate.sd
-            flat["curve"] = [list(point) for point in row.curve]
-            flat["reliability"] = [list(point) for point in row.reliability]
-            flat["calls"] = [list(point) for point in row.calls]
-            flat["note"] = row.note
-            rows.append(flat)
         return {
             "schema_version": SCHEMA_VERSION,
             "seed": self.seed,
@@ -113,7 +112,7 @@ class EvalReport:
             "models": list(self.models),
             "strong": self.strong,
             "weak": self.weak,
-            "rows": rows,
+            "rows": [row.to_json() for row in self.rows],
             "best_single": self.best_single,
             "oracle": self.oracle,
             "singles": [list(single) for single in self.singles],
