@@ -326,14 +326,15 @@ def simulate(args):
 
     truth = np.mean([(s[5] * s[1]).sum(axis=1).mean() for s in (draw() for _ in range(2000))])
     hits: Counter = Counter()
+    again = np.random.default_rng(1)
     for _ in range(runs):
         x, _, pi, chosen, reward, target = draw()
         p = pi[np.arange(n), chosen]
         cells, seen = cells_of_log(reward, chosen, p, m)
         model = cross_fitted(x, cells, rng=rng)
         ips, dr = (mean_estimate(cell_scores(target, cells, seen, q)[0]) for q in (np.zeros((n, m)), model))
-        for name, e in (("IPS", ips), ("SNIPS", self_normalised(target, cells, seen, rng=rng)), ("DR", dr)):
-            hits[name] += e.low <= truth <= e.high
+        for name, e in (("IPS", ips), ("SNIPS", self_normalised(target, cells, seen, rng=again)), ("DR", dr)):
+            hits[name] += int(e.low <= truth <= e.high)
     print(f"coverage of 95% intervals over {runs} runs (n = {n}, exploration 30%):",
           {name: hits[name] / runs for name in hits}, flush=True)  # fmt: skip
     bench = pool()
