@@ -29,7 +29,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from simulated_log import labelled, pool, trial
+from simulated_log import cells_of_log, labelled, pool, trial
 
 from scrimp.routing.learn.data.decisions import Pool, predict_in_parts
 from scrimp.routing.learn.data.labelled import Labelled
@@ -37,7 +37,14 @@ from scrimp.routing.learn.data.outcomes import read_outcomes
 from scrimp.routing.learn.judging.gate import judge_gain
 from scrimp.routing.learn.judging.judge import Views, compare
 from scrimp.routing.learn.judging.refit import refit
-from scrimp.routing.learn.maths.offpolicy import bootstrap, cells_of_log, cross_fitted, dr, ips, quantile_t, snips
+from scrimp.routing.learn.maths.offpolicy import (
+    bootstrap,
+    cell_scores,
+    cross_fitted,
+    mean_estimate,
+    quantile_t,
+    self_normalised,
+)
 from scrimp.routing.learn.maths.sequential import Look
 from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.prompts.embedding import Embedder
@@ -319,14 +326,15 @@ def simulate(args):
 
     truth = np.mean([(s[5] * s[1]).sum(axis=1).mean() for s in (draw() for _ in range(2000))])
     hits: Counter = Counter()
+    again = np.random.default_rng(1)
     for _ in range(runs):
         x, _, pi, chosen, reward, target = draw()
         p = pi[np.arange(n), chosen]
-        cells, _ = cells_of_log(reward, chosen, p, m)
+        cells, seen = cells_of_log(reward, chosen, p, m)
         model = cross_fitted(x, cells, rng=rng)
-        for name, e in (("IPS", ips(reward, chosen, p, target)), ("SNIPS", snips(reward, chosen, p, target)),
-                        ("DR", dr(reward, chosen, p, target, model))):  # fmt: skip
-            hits[name] += e.low <= truth <= e.high
+        ips, dr = (mean_estimate(cell_scores(target, cells, seen, q)[0]) for q in (np.zeros((n, m)), model))
+        for name, e in (("IPS", ips), ("SNIPS", self_normalised(target, cells, seen, rng=again)), ("DR", dr)):
+            hits[name] += int(e.low <= truth <= e.high)
     print(f"coverage of 95% intervals over {runs} runs (n = {n}, exploration 30%):",
           {name: hits[name] / runs for name in hits}, flush=True)  # fmt: skip
     bench = pool()
@@ -375,33 +383,53 @@ def lucky_year(rng, bench, *, naive):
     return False
 
 
+STRANGERS = ("small", "large")
+
+
+def strangers(rng, n, *, gap=None, cost=np.nan):
+    """Return a log of two arms that the router does not know, and `(n, 2)` how good they truly are.
+
+    They are right 7 times in 10 and alike in price; with a gap of up to `gap` in favour of the one or the other, by
+    where a prompt lies.
+    """
+    w = load_router(SHIPPED, Path("/nonexistent")).weights
+    base = w.landmarks[rng.integers(0, len(w.landmarks), n)]
+    x = base + 0.5 * rng.normal(size=base.shape) / base.shape[1] ** 0.5
+    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    tilt = np.zeros(n)
+    if gap is not None:
+        side = (x - w.centre) @ rng.normal(size=x.shape[1])
+        tilt = gap / 2 * np.tanh(2 * (side - side.mean()) / side.std())
+    q = np.column_stack([0.7 + tilt, 0.7 - tilt])
+    log = labelled((rng.random((n, 2)) < q).astype(float), embeddings=x, surface=np.tile(w.surface_mean, (n, 1)),
+                   arms=STRANGERS, cost=np.full((n, 2), cost), output_tokens=np.full((n, 2), 100.0))  # fmt: skip
+    return log, q
+
+
+def pool_of_strangers():
+    arms = tuple(ArmInfo(name=name, model=f"x/{name}", tier=name, output_limit=1000) for name in STRANGERS)
+    return Pool(arms, np.full(2, 1e-6), np.full(2, 1e-6), np.zeros(2), wtp_usd=0.1)
+
+
 def whole(args):
     """Two arms that the router does not know, alike in price; each is the better one on one half of the prompts."""
     rng = np.random.default_rng(0)
-    n, names = 2000, ("small", "large")
-    shipped = load_router(SHIPPED, Path("/nonexistent"))
-    w = shipped.weights
-    arms = tuple(ArmInfo(name=name, model=f"x/{name}", tier=name, output_limit=1000) for name in names)
-    bench = Pool(arms, np.full(2, 1e-6), np.full(2, 1e-6), np.zeros(2), wtp_usd=0.1)
+    n = 2000
+    shipped, bench = load_router(SHIPPED, Path("/nonexistent")), pool_of_strangers()
     later = np.arange(n * 3 // 4, n)
     for gap in (0.0, 0.3, 0.4):
         words: Counter = Counter()
         gains, changes = [], []
         for run in range(args.runs):
-            base = w.landmarks[rng.integers(0, len(w.landmarks), n)]
-            x = base + 0.5 * rng.normal(size=base.shape) / base.shape[1] ** 0.5
-            x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
-            side = (x - w.centre) @ rng.normal(size=x.shape[1])
-            tilt = gap / 2 * np.tanh(2 * (side - side.mean()) / side.std())
-            q = np.column_stack([0.7 + tilt, 0.7 - tilt])
-            log = labelled((rng.random((n, 2)) < q).astype(float), embeddings=x, surface=np.tile(w.surface_mean, (n, 1)),
-                           arms=names, cost=np.full((n, 2), np.nan), output_tokens=np.full((n, 2), 100.0))  # fmt: skip
+            log, q = strangers(rng, n, gap=gap)
             result = refit(log, shipped, shipped, bench, version="r1", seed=run)
             words[result.verdict.word] += 1
             part = log.take(later)
             old, new = (
                 bench.decide(
-                    predict_in_parts(router, part.embeddings, part.surface, arms), part.input_tokens, part.feasible
+                    predict_in_parts(router, part.embeddings, part.surface, bench.arms),
+                    part.input_tokens,
+                    part.feasible,
                 )
                 for router in (shipped, result.fitted.router)
             )
@@ -413,25 +441,17 @@ def whole(args):
 
 def years(args):
     """Two arms that the router does not know, alike in price and in quality everywhere; refits every week, whole ones."""
-    shipped = load_router(SHIPPED, Path("/nonexistent"))
-    w = shipped.weights
-    names = ("small", "large")
-    arms = tuple(ArmInfo(name=name, model=f"x/{name}", tier=name, output_limit=1000) for name in names)
-    bench = Pool(arms, np.full(2, 1e-6), np.full(2, 1e-6), np.zeros(2), wtp_usd=0.1)
-    n, week = 52 * args.week, args.week
+    shipped, bench = load_router(SHIPPED, Path("/nonexistent")), pool_of_strangers()
     for audits, epsilon in ((1.0, 0.05), (0.0, 0.4)):
         lucky, words = 0, Counter()
         for year in range(args.runs):
-            rng = np.random.default_rng(year)
-            base = w.landmarks[rng.integers(0, len(w.landmarks), n)]
-            x = base + 0.5 * rng.normal(size=base.shape) / base.shape[1] ** 0.5
-            x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
-            log = labelled((rng.random((n, 2)) < 0.7).astype(float), embeddings=x, surface=np.tile(w.surface_mean, (n, 1)),
-                           arms=names, cost=np.full((n, 2), 1e-4), output_tokens=np.full((n, 2), 100.0))  # fmt: skip
-            _, verdicts = live(log, bench, shipped, epsilon=epsilon, full=False, seed=year, week=week, audits=audits)
+            log, _ = strangers(np.random.default_rng(year), 52 * args.week, cost=1e-4)
+            _, verdicts = live(
+                log, bench, shipped, epsilon=epsilon, full=False, seed=year, week=args.week, audits=audits
+            )
             words.update(verdicts)
             lucky += "promoted" in verdicts
-        print(f"whole refits, 52 a year, {week} prompts each, equal arms, "
+        print(f"whole refits, 52 a year, {args.week} prompts each, equal arms, "
               f"{'both outcomes known' if audits else f'the other arm drawn on {epsilon:.0%}'}: promoted by luck in {lucky} of "
               f"{args.runs} years ({dict(words)})", flush=True)  # fmt: skip
 

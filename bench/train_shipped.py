@@ -16,7 +16,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_CORETYPE"] = "Haswell"
 
 from scrimp.routing.learn.data.outcomes import read_outcomes
-from scrimp.routing.learn.fitting.train import SHIPPED_RECIPE, train
+from scrimp.routing.learn.fitting.recipe import SHIPPED_RECIPE
+from scrimp.routing.learn.fitting.train import train
 from scrimp.routing.prompts.embedding import Embedder
 from scrimp.routing.prompts.vector_cache import VectorCache
 from scrimp.routing.router.folder import write_router

@@ -5,7 +5,6 @@ any outcome of that model, as `bench/train_shipped.py` learns it. Then the model
 outcomes, and by all rows but the ones it is tested on. Prints the share of the full gain in log loss that n outcomes give.
 """
 
-# ruff: noqa: SLF001 - the parts of training are run with one model less
 from __future__ import annotations
 
 import argparse
@@ -16,13 +15,16 @@ import numpy as np
 from train_shipped import FILES
 
 from scrimp.routing.learn.data.outcomes import read_outcomes
-from scrimp.routing.learn.fitting import train as training
 from scrimp.routing.learn.fitting.prior import place
+from scrimp.routing.learn.fitting.recipe import SHIPPED_RECIPE
+from scrimp.routing.learn.fitting.shared import abilities_of, shared_view
+from scrimp.routing.learn.fitting.table import tabulate
 from scrimp.routing.prompts.embedding import Embedder
 from scrimp.routing.prompts.vector_cache import VectorCache
 from scrimp.routing.router.arms import ArmInfo
 from scrimp.routing.router.folder import read_router
 from scrimp.routing.router.in_force import shipped_folder
+from scrimp.routing.router.learned import features_of
 
 NS = (0, 20, 40, 80)
 
@@ -37,9 +39,9 @@ def without(table, j):
 def view(table, router, recipe, scale=None):
     """A router with the shared view of a table; `scale` are slopes of ease and spread, taken from the shipped router where None."""
     w = router.weights
-    x = training._features(table, w.centre, w.surface_mean, w.surface_sd)[:, :-1]
-    abilities = training._abilities(table)
-    shared = training._shared(table, x, abilities, recipe)
+    x = features_of(table.embeddings, table.surface, w.centre, w.surface_mean, w.surface_sd)[:, :-1]
+    abilities = abilities_of(table)
+    shared = shared_view(table, x, abilities, recipe)
     if scale is None:
         norm = np.linalg.norm
         scale = norm(w.ease[:-1]) / norm(shared.ease), norm(w.spread[:-1]) / norm(shared.spread)
@@ -69,11 +71,11 @@ def main():
     parser.add_argument("--embeddings", type=Path)
     parser.add_argument("--models", type=int, help="only so many models, spread over the list")
     args = parser.parse_args()
-    recipe = training.SHIPPED_RECIPE
+    recipe = SHIPPED_RECIPE
     outcomes = read_outcomes([args.outcomes / "train" / f"{name}.jsonl.gz" for name in FILES])
     embedder = Embedder()
     embed = VectorCache(embedder, args.embeddings).embed if args.embeddings else embedder.embed
-    table = training.tabulate(outcomes, embed, recipe.drop)
+    table = tabulate(outcomes, embed, recipe.drop)
     shipped = read_router(shipped_folder())
     _, scale = view(table, shipped, recipe)
     zeroeval = np.array([source in {"math-l5", "cruxeval-o"} for source in outcomes.sources])

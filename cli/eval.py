@@ -17,7 +17,7 @@ from .result import Column, Result, Table, emit
 
 if TYPE_CHECKING:
     from scrimp.routing.learn.data.outcomes import Outcomes
-    from scrimp.routing.learn.measuring.evaluate import EvalReport, EvalRow
+    from scrimp.routing.learn.measuring.results import EvalReport, EvalRow
 
 __all__ = ["app"]
 
@@ -78,6 +78,7 @@ def evaluate(
     one_thread()
     from scrimp.routing.learn.data.outcomes import read_outcomes
     from scrimp.routing.learn.measuring import evaluate as core
+    from scrimp.routing.learn.measuring.results import mean_report
     from scrimp.routing.prompts.embedding import Embedder
     from scrimp.routing.prompts.vector_cache import VectorCache
     from scrimp.routing.router.in_force import SHIPPED, load_router
@@ -131,7 +132,7 @@ def evaluate(
         )
         for k in range(seeds)
     ]
-    report = reports[0] if seeds == 1 else core.mean_report(reports)
+    report = reports[0] if seeds == 1 else mean_report(reports)
     if plot is not None:
         from scrimp.routing.learn.measuring.plot import plot as draw
 

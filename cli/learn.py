@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -17,9 +17,6 @@ from . import session
 from .options import ArmOption, JsonOption, ProfileOption, SeedOption
 from .parser import new_app
 from .result import Column, Result, Table, emit, say, write_out
-
-if TYPE_CHECKING:
-    from scrimp.routing.ledger.store import Ledger
 
 __all__ = ["app"]
 
@@ -82,64 +79,12 @@ def status(
     json: JsonOption = False,
 ) -> int:
     """Show labels by arm and by kind of prompt, what is missing, and what would be most worth labelling next."""
-    from scrimp.routing.learn.judging.refit import MIN_LABELS, history_of, made_by
-    from scrimp.routing.learn.judging.refitting import past_refits, set_up
-    from scrimp.routing.learn.judging.timeline import timeline
-    from scrimp.routing.learn.measuring.status import clusters, missing, most_worth
+    from scrimp.routing.learn.measuring.status import label_status
 
     loaded = session.load(profile)
     decider = session.make_decider(loaded.profile)
-    bench = set_up(decider, paths().routers)
-    ledger = session.ledger_to_read()
-    log = bench.read(ledger, loaded.profile.name, decider.embedder)
-    past, watermark = history_of(past_refits(ledger, loaded.profile.name), made_by(bench.current, bench.pool))
-    n_fresh = sum(len(block.judged) for block in timeline(log, watermark))
-    arms = missing(log, bench.pool.names)
-    groups = clusters(log, k=kinds) if len(log) else []
-    worth = most_worth(bench.current, log, bench.pool, kinds=kinds)
-    texts = _texts(ledger, [log.ids[each.example] for each in groups] + [log.ids[each.row] for each in worth])
-    sources = [] if ledger is None else ledger.rows(
-        "SELECT l.source, count(*) AS n FROM labels l JOIN requests q ON q.id = l.request_id WHERE q.profile = ? "
-        "GROUP BY l.source ORDER BY n DESC",
-        (loaded.profile.name,),
-    )  # fmt: skip
-    data = {
-        "schema_version": 1,
-        "profile": loaded.profile.name,
-        "n_prompts": len(log),
-        "n_labels": sum(each["n_labels"] for each in arms),
-        "n_fresh": n_fresh,
-        "n_tests": len(past),
-        "least_to_fit": MIN_LABELS,
-        "sources": {each["source"]: each["n"] for each in sources},
-        "arms": arms,
-        "clusters": [
-            {
-                "n": each.n,
-                "example": {"id": log.ids[each.example], "prompt": texts.get(log.ids[each.example])},
-                "n_labels": dict(zip(bench.pool.names, each.n_labels, strict=True)),
-                "n_judges": dict(zip(bench.pool.names, each.n_judges, strict=True)),
-            }
-            for each in groups
-        ],
-        "worth_labelling": [
-            {
-                "id": log.ids[each.row], "arm": each.arm, "rival": each.rival, "worth_usd": each.worth_usd,
-                "prompt": texts.get(log.ids[each.row]),
-            }
-            for each in worth
-        ],
-        "notes": list(log.notes),
-    }  # fmt: skip
+    data = label_status(session.ledger_to_read(), decider, paths().routers, kinds=kinds)
     return emit(Result(data=data, blocks=_status_blocks(data)), as_json=json)
-
-
-def _texts(ledger: Ledger | None, ids: list[str]) -> dict[str, str]:
-    if ledger is None or not ids:
-        return {}
-    marks = ", ".join("?" * len(ids))
-    rows = ledger.rows(f"SELECT id, prompt FROM requests WHERE id IN ({marks})", ids)  # noqa: S608 - marks
-    return {row["id"]: row["prompt"] for row in rows if row["prompt"] is not None}
 
 
 def _short(text: str | None, width: int = 48) -> str:
@@ -227,16 +172,13 @@ def audit(
     Only so can downgrades be judged. Answers are compared by --check; else you rate them, side by side and unnamed;
     with neither a check nor a terminal only their agreement is noted, which is fitted on but judges nothing.
     """
-    from scrimp.routing.learn.collecting.audit import best_arm, candidates, run_audit
+    from scrimp.routing.learn.collecting.audit import candidates, run_audit
 
     loaded = session.load(profile)
     chosen = loaded.profile
     ledger = session.ledger()
-    names = [each.name for each in chosen.arms]
-    best = arm or best_arm(ledger, chosen.name, names) or chosen.default.name
-    if best not in names:
-        raise UsageError(f"profile {chosen.name} has no arm {best!r}", hint=f"It has: {', '.join(names)}.")
-    pool = candidates(ledger, chosen.name, best, names, last=last)
+    decider = session.make_decider(chosen)
+    best, pool = candidates(ledger, decider, arm, last=last)
     test = None
     if check is not None:
         from scrimp.routing.checks.names import make_check
@@ -245,7 +187,7 @@ def audit(
     if not pool:
         say(f"nothing to audit: no prompt of the log whose text is kept went to another arm than {best}")
     limit = session.parse_usd(max_usd, "--max-usd") or 0
-    asker = session.workspace(loaded, ledger, seed=seed, calls=bool(pool))
+    asker = session.workspace(loaded, ledger, seed=seed, calls=bool(pool), decider=decider)
     asker.look_after()
     interactive = test is None and sys.stdin.isatty() and not json
     done = run_audit(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scrimp.profiles.errors import UsageError
-from scrimp.profiles.money import format_usd, usd_from_nano
+from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
 
 from . import session
@@ -21,11 +21,6 @@ from .result import Column, Result, Table, emit, say
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scrimp.routing.asking.workspace import Workspace
-    from scrimp.routing.learn.collecting.probe import ProbeReport
-    from scrimp.routing.learn.collecting.probe_log import LogItems
-    from scrimp.routing.learn.fitting.prior import Ability
-    from scrimp.routing.router.learned import LearnedRouter
 
 __all__ = ["app", "probe"]
 
@@ -68,6 +63,8 @@ def probe(
     The router then uses what was found in place of the prior from tier and price (`scrimp router rollback` undoes it).
     """
     from scrimp.routing.learn.collecting.probe import probe as run
+    from scrimp.routing.learn.collecting.probe import put_in_force
+    from scrimp.routing.learn.collecting.probe_log import read_checked
 
     if check and not from_log:
         raise UsageError("--check chooses among prompts of the log: it goes with --from-log")
@@ -76,7 +73,7 @@ def probe(
     loaded = session.load(profile)
     max_nano = session.parse_usd(max_usd, "--max-usd") or 0
     asker = session.workspace(loaded, session.ledger())
-    log = _log_items(asker, arm, tuple(check or ()), log_limit) if from_log else None
+    log = read_checked(asker.ledger, loaded.profile, arm, named=check or (), n=log_limit) if from_log else None
     if log is not None and limit == 0 and not log.to_ask and not log.known:
         raise UsageError(
             f"the log has no prompt to ask{_counts(log.left_out)}", hint="`scrimp ask --check` makes some."
@@ -84,16 +81,13 @@ def probe(
     asker.look_after()
     report = run(asker, arm, max_nano=max_nano, limit=limit, log=log, on_item=_progress)
     ability = report.ability
-    version = None
-    if ability is not None and not dry_place:
-        version = _use(report.router, report, ability)
-    n_right = sum(each.score == 1.0 for each in report.tried)
-    n_scored = sum(each.score is not None for each in report.tried)
+    version = None if dry_place else put_in_force(report, paths().routers, now=time.time())
     rows = []
     for kind in sorted({each.kind for each in report.tried}):
         of_kind = [each for each in report.tried if each.kind == kind]
         rows.append((kind, f"{sum(each.score == 1.0 for each in of_kind)}/{len(of_kind)}"))
-    lines = [f"{report.arm} ({report.model}): {n_right} of {n_scored} right, {format_usd(report.charged_nano)} spent"]
+    right = f"{report.n_right} of {report.n_scored} right"
+    lines = [f"{report.arm} ({report.model}): {right}, {format_usd(report.charged_nano)} spent"]
     if ability is not None:
         lines.append(
             f"ability {ability.mean:+.2f} [{ability.low:+.2f}, {ability.high:+.2f}] "
@@ -107,10 +101,9 @@ def probe(
         )
     messages = []
     if log is not None:
-        n_known = sum(not each.asked for each in report.tried)
         n_asked = sum(each.kind == "log" and each.asked for each in report.tried)
         messages.append(
-            f"of the log: {n_asked} prompts asked, {n_known} outcomes of {report.arm} known already"
+            f"of the log: {n_asked} prompts asked, {report.n_known} outcomes of {report.arm} known already"
             + _counts(report.left_out)
         )
     if report.served:
@@ -119,54 +112,9 @@ def probe(
         messages.append(f"ended early: {report.ended_early}")
     if version:
         messages.append(f"router {version} uses this; `scrimp router rollback` undoes it")
-    data = {
-        "schema_version": 1,
-        "arm": report.arm,
-        "model": report.model,
-        "n": len(report.tried),
-        "n_right": n_right,
-        "n_scored": n_scored,
-        "n_log": sum(each.kind == "log" for each in report.tried),
-        "n_known": sum(not each.asked for each in report.tried),
-        "left_out": report.left_out,
-        "charged_usd": usd_from_nano(report.charged_nano),
-        "ability": None
-        if ability is None
-        else {
-            "mean": ability.mean,
-            "sd": ability.sd,
-            "low": ability.low,
-            "high": ability.high,
-            "prior": ability.prior_mean,
-            "shift": ability.shift,
-            "shift_sd": ability.shift_sd,
-        },
-        "served": list(report.served),
-        "ended_early": report.ended_early,
-        "router_version": version,
-        "items": [
-            {
-                "id": each.item.id,
-                "kind": each.kind,
-                "score": each.score,
-                "evidence": each.evidence,
-                "charged_usd": usd_from_nano(each.charged_nano),
-            }
-            for each in report.tried
-        ],
-    }
+    data = report.to_dict(version=version)
     table = Table((Column("kind"), Column("right", "right")), rows)
     return emit(Result(data=data, blocks=(table, *lines), messages=tuple(messages)), as_json=json)
-
-
-def _log_items(asker: Workspace, arm: str, named: tuple[str, ...], n: int) -> LogItems:
-    """Read the checked prompts of the log that may be asked of an arm."""
-    from scrimp.routing.deciding.options import runs_here
-    from scrimp.routing.learn.collecting.probe_log import read_checked
-
-    profile = asker.decider.profile
-    here = any(each.name == arm and runs_here(each) for each in profile.arms)
-    return read_checked(asker.ledger, profile, arm, named=named, runs_here=here, n=n)
 
 
 def _counts(left_out: Mapping[str, int]) -> str:
@@ -182,22 +130,3 @@ def _progress(done: int, total: int) -> None:
         sys.stderr.flush()
     elif done % 20 == 0:
         say(f"{done} of {total} prompts tried")
-
-
-def _use(router: LearnedRouter, report: ProbeReport, ability: Ability) -> str:
-    """Write a router version that knows the arm's ability, and make it the current one."""
-    from scrimp.routing.learn.fitting.prior import with_ability
-    from scrimp.routing.ledger.store import instant
-    from scrimp.routing.router import versions
-
-    routers = paths().routers
-    with versions.lock(routers):
-        name = versions.next_name(routers)
-        placed = with_ability(router, report.model, ability, version=name)
-        verdict = {
-            "verdict": "probed",
-            "reasons": [f"{report.arm} ({report.model}) was placed by {ability.n} probe outcomes"],
-        }
-        versions.write_version(routers, placed, verdict)
-        versions.promote(routers, name, at=instant(time.time()), action="probed")
-    return name

@@ -73,13 +73,17 @@ def make_decider(profile: Profile) -> Decider:
     return make_decider(profile, paths(), say=say)
 
 
-def workspace(loaded: Loaded, ledger: Ledger, *, seed: int | None = None, calls: bool = True) -> Workspace:
+def workspace(
+    loaded: Loaded, ledger: Ledger, *, seed: int | None = None, calls: bool = True, decider: Decider | None = None
+) -> Workspace:
     """Put together what requests of a profile are asked with.
 
     Parameters
     ----------
     calls
         Whether calls will be made: then LiteLLM is imported beside everything else, and arms need their keys.
+    decider
+        What decides, where the command has made it already.
     """
     from scrimp.routing.asking.workspace import Workspace
 
@@ -88,7 +92,11 @@ def workspace(loaded: Loaded, ledger: Ledger, *, seed: int | None = None, calls:
 
         warm()
     return Workspace(
-        make_decider(loaded.profile), ledger, find_key if calls else lambda _arm: None, say=say, rng=make_rng(seed)
+        decider or make_decider(loaded.profile),
+        ledger,
+        find_key if calls else lambda _arm: None,
+        say=say,
+        rng=make_rng(seed),
     )
 
 

@@ -1,11 +1,11 @@
 """Logs made up with a known truth: what every arm would have scored, and what a policy let be seen of it."""
 
-import math
+from dataclasses import replace
 
 import numpy as np
 
 from scrimp.routing.learn.data.decisions import Pool
-from scrimp.routing.learn.data.labelled import Labelled
+from scrimp.routing.learn.data.labelled import of_scores
 from scrimp.routing.learn.judging.judge import Views
 from scrimp.routing.router.arms import ArmInfo
 
@@ -15,30 +15,29 @@ def pool(m=2, wtp=0.1, cost=0.0):
     return Pool(arms, np.zeros(m), np.zeros(m), np.arange(m) * cost, wtp_usd=wtp)
 
 
-def labelled(judged, *, chance=None, chosen=None, cost=None, embeddings=None, surface=None, reward=None, **over):
+def labelled(judged, *, chance=None, chosen=None, cost=None, embeddings=None, surface=None, **over):
     n, m = judged.shape
-    seen = ~np.isnan(judged)
+    log = of_scores(
+        over.pop("arms", [f"arm{a}" for a in range(m)]),
+        judged,
+        np.zeros((n, 2), np.float32) if embeddings is None else embeddings,
+        np.zeros((n, 29)) if surface is None else surface,
+    )
+    drawn = {} if chosen is None else {"chosen": chosen, "propensity": chance[np.arange(n), chosen]}
     values = {
-        "arms": tuple(f"arm{a}" for a in range(m)),
-        "ids": tuple(f"r{i}" for i in range(n)),
-        "position": np.arange(n),
-        "embeddings": np.zeros((n, 2), np.float32) if embeddings is None else embeddings,
-        "surface": np.zeros((n, 29)) if surface is None else surface,
-        "reward": judged if reward is None else reward,
-        "weight": np.where(seen, 1.0, 0.0),
-        "judged": judged,
-        "chance": np.where(seen, 1.0, 0.0) if chance is None else chance,
-        "first_label": np.arange(1, n + 1),
-        "last_label": np.arange(1, n + 1),
-        "chosen": np.full(n, -1) if chosen is None else chosen,
-        "propensity": np.full(n, math.nan) if chosen is None else chance[np.arange(n), chosen],
-        "input_tokens": np.full(n, 100.0),
-        "output_tokens": np.full((n, m), np.nan),
+        "chance": log.chance if chance is None else chance,
         "cost_usd": np.zeros((n, m)) if cost is None else cost,
-        "feasible": np.ones((n, m), bool),
-        "text_key": np.arange(n),
+        "input_tokens": np.full(n, 100.0),
     }
-    return Labelled(**(values | over))
+    return replace(log, **(values | drawn | over))
+
+
+def cells_of_log(reward, chosen, propensity, m):
+    """Return a log as cells: `(n, m)` rewards, NaN where not observed, and `(n, m)` chances, 0 where not known."""
+    rows = np.arange(len(chosen))
+    cells, chance = np.full((len(chosen), m), np.nan), np.zeros((len(chosen), m))
+    cells[rows, chosen], chance[rows, chosen] = reward, propensity
+    return cells, chance
 
 
 def trial(rng, *, n=500, gain=0.05, changed=0.15, good=None, epsilon=None, near_tie=True, base=0.75):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import format_usd
 from scrimp.routing.calls.backoff import Backoff
+from scrimp.routing.calls.call import other_model
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.ledger.caps import Cap, RefusedError
 from scrimp.routing.ledger.reservations import Charge
@@ -335,7 +336,7 @@ def _settled(terms: Terms, reservation: Reservation, reply: Reply) -> Paid:
         if terms.ask.keep == "all":
             request["answer"] = reply.text
     odd = [] if status == "reported" else [f"usage {status}"]
-    other = reply.served_by_another(terms.arm.model)
+    other = other_model(reply, terms.arm.model)
     settlement = Settlement(
         reservation,
         cost,

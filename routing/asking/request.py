@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import usd_from_nano
+from scrimp.routing.calls.call import other_model
 from scrimp.routing.checks.base import worst
 from scrimp.routing.prices.price import saved_nano
 from scrimp.routing.strategies.protocol import verdict_dict
@@ -237,7 +238,7 @@ class Checked:
 def reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
     """Return what the user is to be told of a reply."""
     notes = []
-    other = reply.served_by_another(option.model)
+    other = other_model(reply, option.model)
     if other:
         notes.append(other)
     if usage_status == "missing":

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from scrimp.routing.prices.usage import Usage
 
-__all__ = ["Call", "Reply", "TextDelta", "UsageStatus"]
+__all__ = ["Call", "Reply", "TextDelta", "UsageStatus", "other_model", "served_by_another"]
 
 UsageStatus = Literal["reported", "missing", "implausible"]
 """Whether a provider said what a call used, and whether it can be true."""
@@ -95,9 +95,25 @@ class Reply:
     ttft_s: float | None
     request_id: str | None
 
-    def served_by_another(self, asked: str) -> str | None:
-        """Return what the reply says of itself when it is not from the model that was asked; None where it is."""
-        served, name = self.served_model, asked.rpartition("/")[2]
-        if served and name not in served and served.rpartition("/")[2] not in name:
-            return f"served by {served}, not {asked}"
-        return None
+
+def served_by_another(served: str | None, requested: str) -> bool:
+    """Return whether a reply says that another model wrote it; a date or a provider's prefix makes no other model.
+
+    Examples
+    --------
+    >>> served_by_another("gpt-5-mini-2026-01-01", "openai/gpt-5-mini"), served_by_another(None, "openai/gpt-5-mini")
+    (False, False)
+    >>> served_by_another("gpt-4o", "openai/gpt-5-mini")
+    True
+    """
+    if not served:
+        return False
+    asked = requested.rpartition("/")[2]
+    return asked not in served and served.rpartition("/")[2] not in asked
+
+
+def other_model(reply: Reply, asked: str) -> str | None:
+    """Return what a reply says of itself when it is not from the model that was asked; None where it is."""
+    if served_by_another(reply.served_model, asked):
+        return f"served by {reply.served_model}, not {asked}"
+    return None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TRUTH",
     "add_label",
+    "count_by_source",
     "labels_of",
     "labels_of_answered",
     "labels_of_profile",
@@ -78,6 +79,16 @@ def labels_of_profile(ledger: Ledger, profile: str) -> list[dict[str, Any]]:
         "ON q.id = l.request_id WHERE q.profile = ? ORDER BY l.id",
         (profile,),
     )
+
+
+def count_by_source(ledger: Ledger, profile: str) -> dict[str, int]:
+    """Return how many labels of each source a profile's requests have, most first."""
+    rows = ledger.rows(
+        "SELECT l.source, count(*) AS n FROM labels l JOIN requests q ON q.id = l.request_id WHERE q.profile = ? "
+        "GROUP BY l.source ORDER BY n DESC",
+        (profile,),
+    )
+    return {row["source"]: row["n"] for row in rows}
 
 
 def labels_of_answered(ledger: Ledger, *, since: str | None = None, profile: str | None = None) -> list[dict[str, Any]]:

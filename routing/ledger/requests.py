@@ -154,22 +154,12 @@ def export(ledger: Ledger) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def decisions(
-    ledger: Ledger, profile: str, *, since: str | None = None, last: int | None = None
-) -> list[dict[str, Any]]:
-    """Return a profile's decisions as id, created_at and decision (JSON), newest first.
-
-    Parameters
-    ----------
-    since
-        Only those made at this instant or later.
-    last
-        At most so many; None for all.
-    """
+def decisions(ledger: Ledger, profile: str, *, since: str | None = None) -> list[dict[str, Any]]:
+    """Return a profile's decisions, made at `since` or later, as id, created_at and decision (JSON), oldest first."""
     where, parameters = all_of(("profile = ?", profile), ("created_at >= ?", since))
     return ledger.rows(
-        f"SELECT id, created_at, decision FROM requests WHERE {where} AND decision IS NOT NULL ORDER BY n DESC LIMIT ?",  # noqa: S608 - constants
-        (*parameters, -1 if last is None else last),
+        f"SELECT id, created_at, decision FROM requests WHERE {where} AND decision IS NOT NULL ORDER BY n",  # noqa: S608 - constants
+        parameters,
     )
 
 
@@ -250,13 +240,16 @@ def batch_options(ledger: Ledger, request_id: str) -> dict[str, Any] | None:
     return options
 
 
-def auditable(ledger: Ledger, profile: str, best: str, arms: Collection[str], *, last: int) -> list[dict[str, Any]]:
-    """Return the last requests that another of `arms` than the best answered, whose text is kept, not yet audited."""
+def auditable(
+    ledger: Ledger, profile: str, arms: Collection[str], *, but: str | None = None, last: int
+) -> list[dict[str, Any]]:
+    """Return the last requests that one of `arms` answered, whose text is kept, not yet audited; none of `but`'s."""
+    where, parameters = all_of(("profile = ?", profile), ("arm != ?", but))
     return ledger.rows(
         "SELECT n, id, arm, prompt, system, answer, messages, schema FROM requests q "  # noqa: S608 - marks
-        f"WHERE profile = ? AND status = 'ok' AND arm != ? AND arm IN ({marks(arms)}) "
+        f"WHERE {where} AND status = 'ok' AND arm IN ({marks(arms)}) "
         "AND prompt IS NOT NULL AND answer IS NOT NULL AND attachments IS NULL "
         "AND command IN ('ask', 'batch') AND NOT EXISTS (SELECT 1 FROM requests a WHERE a.redo_of = q.id "
         "AND a.command = 'audit') ORDER BY n DESC LIMIT ?",
-        (profile, best, *arms, last),
+        (*parameters, *arms, last),
     )

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NODES",
-    "PRIORS",
     "SPREAD",
     "WEIGHTS",
     "Observation",
@@ -33,6 +32,7 @@ __all__ = [
     "fit_spread",
     "learn_power",
     "power_at",
+    "prior_counts",
     "prior_power",
 ]
 
@@ -42,13 +42,17 @@ NODES: Final[Floats] = _NODES
 WEIGHTS: Final[Floats] = _WEIGHTS / _WEIGHTS.sum()
 
 SPREAD: Final = 1.5
-"""How much the hidden difficulty moves every arm's logit, before anything was learned of it."""
+"""How much the hidden difficulty moves every arm's logit, before anything was learned of it. Chosen, not measured."""
 
 X0: Final = 1.0
+"""The middling prompt: a mean logit of 1 is a quality of 73%, about where arms are compared."""
+
 _SLOPE_SD: Final = 0.7
+"""A check's odds of error may double from a middling prompt to one a logit away (ln 2 = 0.7). Chosen."""
+
 _LEAST: Final = 1e-4
 
-PRIORS: Final[dict[str, tuple[float, float, float, float]]] = {
+_PRIORS: Final[dict[str, tuple[float, float, float, float]]] = {
     # passes and fails given a right answer, passes and fails given a wrong one.
     # What the user's own command, tests or expected answer say is what right means, until labels disagree.
     "cmd": (10, 0, 0, 10),
@@ -71,7 +75,15 @@ PRIORS: Final[dict[str, tuple[float, float, float, float]]] = {
     "agree": (7, 3, 2, 8),
     "most": (8, 2, 4, 6),
 }
-"""What is supposed of each kind of check before any outcome was labelled, as counts."""
+"""What is supposed of each kind of check before any outcome was labelled, as counts.
+
+Chosen, not measured (docs/decisions/0009): the outcome files hold no verdicts of these checks on answers known to be
+right or wrong. Each is worth ten right answers and ten wrong ones, and labels soon outweigh it.
+"""
+
+
+_UNKNOWN_KIND: Final = (8.0, 2.0, 5.0, 5.0)
+"""Of a kind that is not named there: it passes most right answers, and says nothing of wrong ones. Chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +151,11 @@ def _sigmoid(x: float) -> float:
     return float(1.0 / (1.0 + np.exp(-np.clip(x, -30.0, 30.0))))
 
 
+def prior_counts(kind: str) -> tuple[float, float, float, float]:
+    """Return what is supposed of a kind of check, as counts: passes and fails of right answers, then of wrong ones."""
+    return _PRIORS.get(kind, _UNKNOWN_KIND)
+
+
 def prior_power(kind: str) -> Power:
     """Return what is supposed of a kind of check before anything was learned."""
     return learn_power(kind, ())
@@ -149,7 +166,7 @@ def learn_power(kind: str, observations: Sequence[Observation]) -> Power:
 
     An answer of reward r counts as right with weight r, and as wrong with weight 1 - r.
     """
-    counts = PRIORS.get(kind, (8, 2, 5, 5))
+    counts = prior_counts(kind)
     x = np.array([each.ease for each in observations]) - X0
     passed = np.array([each.passed for each in observations], dtype=np.float64)
     reward = np.array([each.reward for each in observations])

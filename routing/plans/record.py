@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.routing.ledger.labels import truths_of_checked, truths_of_several
 
-from .power import PRIORS, SPREAD, Observation, fit_spread, learn_power
+from .power import SPREAD, Observation, fit_spread, learn_power, prior_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ def label_weight(kind: str, *, passed: bool) -> float:
 
     A pass weighs 1 - P(pass | wrong), a fail P(pass | right), as supposed of the kind of check.
     """
-    right_pass, right_fail, wrong_pass, wrong_fail = PRIORS.get(kind, (8, 2, 5, 5))
+    right_pass, right_fail, wrong_pass, wrong_fail = prior_counts(kind)
     if passed:
         return round(wrong_fail / (wrong_pass + wrong_fail), 3)
     return round(right_pass / (right_pass + right_fail), 3)

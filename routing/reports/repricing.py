@@ -111,7 +111,7 @@ def flips(ledger: Ledger, profile: Profile, table: PriceTable, *, since: str) ->
     """
     arms = {arm.name: arm for arm in profile.arms}
     found, n_decided = [], 0
-    for row in reversed(decisions(ledger, profile.name, since=since)):
+    for row in decisions(ledger, profile.name, since=since):
         decision = Decision.from_dict(json.loads(row["decision"]))
         choice = decision.choice
         if choice.greedy is None or choice.no_draw is NoDraw.ASKED_FOR:

@@ -19,15 +19,47 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["PLACED", "ArmLayer", "LearnedRouter", "Weights", "canonical_name", "prompt_hash"]
+__all__ = [
+    "PLACED", "ArmLayer", "LearnedRouter", "Weights", "canonical_name", "features_of", "prompt_hash", "surface_excess",
+]  # fmt: skip
 
-SURFACE_SCALE: Final = 0.1
-"""Standardised surface features times this stand beside the embedding's coordinates (which are about 0.05)."""
+# Where no source is named, a number was chosen, not measured. Those that training sets stand in `LearnedRouter.prior`.
 
-_Z80: Final = 1.2816  # half-width of an 80% interval, in standard deviations
-_FAMILIAR: Final = 0.90  # up to this quantile of distance a known model's own head is trusted in full
-_STRANGE: Final = 0.97  # from here on quality is drawn towards one half
-_REASONING_FACTOR: Final = 6.0  # tokens written by an arm that thinks, to those of one that does not
+_SURFACE_SCALE: Final = 0.1
+"""Standardised surface features times this stand beside the embedding's coordinates, which are about 384^-1/2 = 0.05:
+each counts as much as a few of them. Chosen; the penalties of training are relative to it."""
+
+_Z80: Final = 1.2816  # half-width of an 80% interval, in standard deviations: the normal's 90% quantile
+
+_FAMILIAR: Final = 0.90
+"""Up to this quantile of distance a known model's own head is trusted in full. Chosen."""
+
+_STRANGE: Final = 0.97
+"""From this quantile on quality is drawn towards one half. Chosen."""
+
+_STRANGE_PULL: Final = 0.5  # how far, at the greatest distance: chosen
+
+_STRANGE_SD: Final = 1.0
+"""What the logit's standard deviation grows by, at the greatest distance: levels of unseen sources differ by 0.95
+(`logit_sd`, docs/decisions/0004), so the doubt about a task is counted once more."""
+
+_HEAD_SD: Final = 0.2
+"""How far a fitted layer may be off beside its shift, on the logit scale. Chosen."""
+
+_SPREAD_RANGE: Final = (0.25, 2.0)
+"""No prompt turns the order of two abilities round, or makes more than double of their gap. Chosen."""
+
+_PRICE_REACH: Final = 0.8
+"""The most that a price alone moves an ability: about one standard deviation of the known models' (0.74)."""
+
+_REASONING_FACTOR: Final = 6.0
+"""Tokens written by an arm that thinks, to those of one that does not. Chosen; the user's own counts take its place."""
+
+_BEYOND: Final = 0.9925
+"""Half a step below 200 of the 201 stored quantiles: a form more unusual than 99.5% of held-out prompts'."""
+
+_LEAST_RANGE: Final = 0.05
+"""A feature that hardly varied in training is taken to range so far, in its own unit. Chosen."""
 
 
 PLACED: Final = "ability of "
@@ -124,8 +156,6 @@ class ArmLayer:
         Standard deviation of the shift.
     calibrated
         Whether enough outcomes stand behind it to call its quality calibrated.
-    whole
-        Whether `weights` give the whole logit, not what is added to the shared one.
     token_shift
         Added to ln of the median output tokens; None leaves them.
     ability
@@ -138,7 +168,6 @@ class ArmLayer:
     n_outcomes: int
     shift_sd: float
     calibrated: bool
-    whole: bool = False
     token_shift: float | None = None
     ability: float | None = None
     version: str = ""
@@ -173,10 +202,7 @@ class LearnedRouter:
     def features(self, embeddings: NDArray[np.float32], surface: Floats) -> Floats:
         """Return `(n, p + 1) float64`: centred embedding, scaled surface features, and 1."""
         w = self.weights
-        standardised = np.clip((surface - w.surface_mean) / w.surface_sd, -3.0, 3.0) * SURFACE_SCALE
-        return np.concatenate(
-            [embeddings - w.centre, standardised, np.ones((len(surface), 1))], axis=1, dtype=np.float64
-        )
+        return features_of(embeddings, surface, w.centre, w.surface_mean, w.surface_sd)
 
     def known(self, model: str) -> int | None:
         """Return the position of a known model's head; a name without its date fits where one dated name does."""
@@ -213,7 +239,7 @@ class LearnedRouter:
                 ability[j] = prior[f"ability_{arm.tier}"]
             elif arm.output_usd_per_mtok:
                 gap = prior["ability_per_decade"] * (float(np.log10(arm.output_usd_per_mtok)) - middle)
-                ability[j] = prior["ability_medium"] + min(0.8, max(-0.8, gap))
+                ability[j] = prior["ability_medium"] + min(_PRICE_REACH, max(-_PRICE_REACH, gap))
             else:
                 ability[j] = prior["ability_small"]
         return ability
@@ -261,13 +287,16 @@ class LearnedRouter:
         w = self.weights
         nearest = 1.0 - (embeddings @ w.landmarks.T).max(axis=1)
         outside = _quantile_of(surface_excess(surface, w.surface_low, w.surface_high), w.surface_quantiles)
-        return np.maximum(_quantile_of(nearest, w.landmark_quantiles), np.where(outside > 0.9925, 1.0, outside))
+        return np.maximum(_quantile_of(nearest, w.landmark_quantiles), np.where(outside > _BEYOND, 1.0, outside))
 
     def shared_logit(self, features: Floats, ability: Floats) -> Floats:
         """Return `(n, n_arms)` logits by the shared path: ease of the prompt, plus ability times its spread."""
         ease = features @ self.weights.ease
-        spread = np.clip(1.0 + features @ self.weights.spread, 0.25, 2.0)
-        return ease[:, None] + spread[:, None] * (ability - self.prior["ability_mean"])[None, :]
+        return ease[:, None] + self.spread(features)[:, None] * (ability - self.prior["ability_mean"])[None, :]
+
+    def spread(self, features: Floats) -> Floats:
+        """Return `(n,)`: how much a gap in ability counts on each prompt; 1 on a middling one."""
+        return np.clip(1.0 + features @ self.weights.spread, *_SPREAD_RANGE)
 
     def predict(
         self, embeddings: NDArray[np.float32], surface: NDArray[np.float64], arms: Sequence[ArmInfo]
@@ -286,16 +315,16 @@ class LearnedRouter:
         for a, (j, layer) in enumerate(zip(known, layers, strict=True)):
             if layer is not None:
                 # Learnt on the user's own prompts: it holds there, however far they lie from the public ones.
-                logit[:, a] = x @ layer.weights + (0.0 if layer.whole else logit[:, a])
-                sd[a] = min(sd[a], layer.shift_sd + 0.2)
+                logit[:, a] += x @ layer.weights
+                sd[a] = min(sd[a], layer.shift_sd + _HEAD_SD)
                 basis[a] = "calibrated" if layer.calibrated else "prior"
             elif j is not None and all_known:
                 logit[:, a] = trust * (x @ self.weights.head[j]) + (1.0 - trust) * logit[:, a]
                 sd[a] = self.prior["known_logit_sd"]
                 basis[a] = "calibrated"
         strange = np.clip((ood - _STRANGE) / (1.0 - _STRANGE), 0.0, 1.0)[:, None]
-        logit *= 1.0 - 0.5 * strange
-        width = _Z80 * (sd[None, :] + 1.0 * strange)
+        logit *= 1.0 - _STRANGE_PULL * strange
+        width = _Z80 * (sd[None, :] + _STRANGE_SD * strange)
         p50, p90 = self._tokens(x, arms, layers)
         return Predictions(
             quality=_sigmoid(logit),
@@ -325,9 +354,17 @@ class LearnedRouter:
         return np.minimum(np.exp(middle), limit), np.minimum(np.exp(p90), limit)
 
 
+def features_of(
+    embeddings: NDArray[np.float32], surface: Floats, centre: NDArray[np.float32], mean: Floats, sd: Floats
+) -> Floats:
+    """Return `(n, p + 1) float64`: centred embedding, surface features standardised by `mean` and `sd`, and 1."""
+    scaled = np.clip((surface - mean) / sd, -3.0, 3.0) * _SURFACE_SCALE
+    return np.concatenate([embeddings - centre, scaled, np.ones((len(surface), 1))], axis=1, dtype=np.float64)
+
+
 def surface_excess(surface: Floats, low: Floats, high: Floats) -> Floats:
     """Return `(n,)`: how far, in ranges, the most unusual surface feature lies outside the usual range; 0 inside."""
-    width = np.maximum(high - low, 0.05)
+    width = np.maximum(high - low, _LEAST_RANGE)
     outside: Floats = np.maximum(np.maximum(low - surface, surface - high) / width, 0.0).max(axis=1)
     return outside
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from pauses import no_pause
 
 GOOD, BAD = "say@text=It_is_42", "say@text=no_idea"
 
@@ -159,7 +160,7 @@ def test_a_cap_that_fills_up_in_the_middle_ends_the_plan_with_what_there_is(scri
 
 
 def test_an_arm_that_is_down_is_passed_over(scrimp, profile, server, monkeypatch):
-    monkeypatch.setattr("scrimp.routing.asking.workspace._BlockingHands.pause", no_pause)
+    no_pause(monkeypatch)
     path = profile(small="400", large=GOOD)
     done, answer = ask(scrimp, "-p", path, "--plan", "small ? checks > large", "--check", "number:42", "6 x 7?")
     assert (done.code, answer["arm"]) == (0, "large")

@@ -208,7 +208,7 @@ def test_light_commands_import_nothing_heavy(home, argv):
 def test_route_imports_neither_litellm_nor_tiktoken(home, profile):
     script = (
         "import sys; from scrimp.cli.app import run; code = run(sys.argv[1:]); "
-        "print(code, [name for name in ('litellm', 'tiktoken', 'sklearn') if name in sys.modules], file=sys.stderr)"
+        "print(code, [name for name in ('litellm', 'tiktoken', 'sklearn', 'scipy') if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, "route", "-p", str(profile(small="ok")), "--json", "hello"],

@@ -10,6 +10,8 @@ import pytest
 
 from scrimp.routing.ledger.store import instant, open_ledger
 from scrimp.routing.router.in_force import SHIPPED, load_router
+from scrimp.routing.router.learned import ArmLayer
+from scrimp.routing.router.versions import write_version
 
 ARMS = ("small", "large")
 
@@ -377,6 +379,34 @@ def test_answers_that_come_to_the_same_agree_in_an_audit(scrimp, profile):
         assert json.loads(done.out)["n_labelled"] == 1, done.err
         (label,) = json.loads(scrimp("log", "show", asked["id"], "--json").out)["labels"]
         assert (label["source"], label["reward"], label["note"]) == ("agreement", reward, f"with {best}")
+
+
+def test_an_audit_asks_the_arm_that_the_router_in_force_holds_for_best(scrimp, profile, home, shipped):
+    path = profile(small="ok", large="echo")
+    for arm in ("small", "large"):
+        assert scrimp("ask", "-p", path, "-m", arm, f"a question to {arm}").code == 0
+
+    def audited():
+        done = scrimp("learn", "audit", "--max-usd", "0", "-p", path, "--json")
+        assert done.code == 0, done.err
+        found = json.loads(done.out)
+        return found["arm"], found["n_pool"]
+
+    assert audited() == ("large", 1)
+    layer = ArmLayer(np.append(np.zeros(len(shipped.weights.ease) - 1), 6.0), 100, 0.1, calibrated=True)
+    write_version(home / "routers", shipped.with_layers({"small": layer}, "mine"), {})
+    assert audited() == ("large", 1), "made, and not in force"
+    assert scrimp("router", "promote", "mine").code == 0
+    assert audited() == ("small", 1), "what was logged was decided by the router before"
+    assert scrimp("router", "rollback").code == 0
+    assert audited() == ("large", 1)
+
+
+def test_an_audit_of_an_empty_log_or_by_no_arm(scrimp, profile):
+    path = profile(small="ok", large="ok")
+    done = scrimp("learn", "audit", "--max-usd", "1", "-p", path, "--json")
+    assert (done.code, json.loads(done.out)["n_pool"]) == (0, 0)
+    assert scrimp("learn", "audit", "--max-usd", "1", "-m", "nobody", "-p", path).code == 2
 
 
 def test_an_audit_stops_at_its_own_cap(scrimp, profile, server):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from conftest import CANARY
+from pauses import no_pause
 
 UNKNOWN = "unverified"
 
@@ -36,7 +37,7 @@ CASES = [
 @pytest.mark.parametrize(("behaviour", "code", "charged"), CASES, ids=[case[0] for case in CASES])
 def test_each_fault_has_its_exit_code_and_charge(scrimp, profile, server, home, monkeypatch, behaviour, code, charged):
     monkeypatch.setenv("CANARY_KEY", CANARY)
-    monkeypatch.setattr("scrimp.routing.asking.workspace._BlockingHands.pause", no_pause)
+    no_pause(monkeypatch)
     path = profile(small=behaviour, key_env="CANARY_KEY")
     done = scrimp("--debug", "ask", "-p", path, "--json", "hello")
     if code is not None:
@@ -72,7 +73,7 @@ def test_each_fault_has_its_exit_code_and_charge(scrimp, profile, server, home, 
 
 
 def test_a_failing_arm_falls_back_to_the_next_best(scrimp, profile, server, monkeypatch):
-    monkeypatch.setattr("scrimp.routing.asking.workspace._BlockingHands.pause", no_pause)
+    no_pause(monkeypatch)
     done = scrimp("ask", "-p", profile(small="500", large="echo"), "--prefer", "cheap", "--json", "hello")
     assert done.code == 0
     answer = json.loads(done.out)
@@ -85,15 +86,14 @@ def test_a_failing_arm_falls_back_to_the_next_best(scrimp, profile, server, monk
 
 
 def test_an_arm_asked_for_by_name_does_not_fall_back(scrimp, profile, server, monkeypatch):
-    monkeypatch.setattr("scrimp.routing.asking.workspace._BlockingHands.pause", no_pause)
+    no_pause(monkeypatch)
     done = scrimp("ask", "-p", profile(small="404", large="echo"), "-m", "small", "hello")
     assert done.code == 5
     assert {request.model for request in server.chats} == {"404"}
 
 
 def test_retry_after_is_honoured(scrimp, profile, server, monkeypatch):
-    waits = []
-    monkeypatch.setattr("scrimp.routing.asking.asker.Asker._wait", lambda _self, seconds: waits.append(seconds))
+    waits = no_pause(monkeypatch)
     assert scrimp("ask", "-p", profile(small="429-2-then-ok@retry_after=3"), "hello").code == 0
     assert waits == [3.0, 3.0]
 
@@ -114,7 +114,7 @@ def test_a_breach_is_charged_in_full_and_suspends_the_arm(scrimp, profile, serve
 
 def test_a_cut_stream_is_not_an_answer(scrimp, profile, server, monkeypatch):
     """Asked for whole, a dropped connection is an error, tried again, each try charged."""
-    monkeypatch.setattr("scrimp.routing.asking.workspace._BlockingHands.pause", no_pause)
+    no_pause(monkeypatch)
     done = scrimp("ask", "-p", profile(small="drop-headers"), "hello")
     assert done.code == 5
     row = json.loads(scrimp("spend", "--json", "-p", profile(small="cut")).out)["rows"][0]
@@ -127,7 +127,7 @@ def test_another_models_name_is_told(scrimp, profile):
 
 
 def test_no_server_at_all(scrimp, tmp_path, monkeypatch):
-    monkeypatch.setattr("scrimp.routing.asking.workspace._BlockingHands.pause", no_pause)
+    no_pause(monkeypatch)
     path = tmp_path / "gone.toml"
     path.write_text(
         'name = "gone"\n[[arms]]\nname = "a"\nmodel = "openai/ok"\napi_base = "http://127.0.0.1:9/v1"\n'

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import environment
+from pauses import no_pause
 
 from scrimp.routing.ledger.store import open_ledger
 
@@ -155,7 +156,7 @@ def test_a_breach_is_charged_at_the_servers_own_bill(scrimp, profile, server, ho
 
 
 def test_a_run_cap_holds_over_retries_and_fallbacks(scrimp, profile, server, monkeypatch):
-    monkeypatch.setattr("scrimp.routing.asking.workspace._BlockingHands.pause", no_pause)
+    no_pause(monkeypatch)
     path = profile(small="garbage", large="garbage", caps="per_run_usd = 0.0012")
     done = scrimp("ask", "-p", path, "--prefer", "cheap", "hello")
     assert done.code in (3, 5)
@@ -198,7 +199,7 @@ def test_an_answer_that_cannot_be_logged_is_shown_and_stays_charged(scrimp, prof
         raise LedgerError("the disk is full")
 
     path = profile(small="echo")
-    monkeypatch.setattr("scrimp.routing.asking.asker.settle", full)
+    monkeypatch.setattr("scrimp.routing.asking.books.settle", full)
     done = scrimp("ask", "-p", path, "hello there")
     assert done.code == 0
     assert done.out == "hello there\n"
@@ -239,7 +240,7 @@ def test_an_ask_waits_for_calls_in_flight(scrimp, in_flight, monkeypatch):
             reservations.settle(ledger, held, cost_nano=0, released=True, now=now)
         return 0
 
-    monkeypatch.setattr("scrimp.routing.asking.asker.reap", reap)
+    monkeypatch.setattr("scrimp.routing.asking.workspace.reap", reap)
     done = scrimp("ask", "-p", path, "hello " * 30)
     assert done.code == 0, done.err
     assert len(looked) == 2
@@ -247,7 +248,7 @@ def test_an_ask_waits_for_calls_in_flight(scrimp, in_flight, monkeypatch):
 
 def test_an_ask_does_not_wait_for_ever(scrimp, in_flight, monkeypatch):
     path, _ledger, _held = in_flight
-    monkeypatch.setattr("scrimp.routing.asking.asker.LIVE_WAIT_S", 0.0)
+    monkeypatch.setattr("scrimp.routing.asking.workspace.LIVE_WAIT_S", 0.0)
     done = scrimp("ask", "-p", path, "hello " * 300)
     assert done.code == 3
     assert "is left" in done.err

@@ -107,9 +107,6 @@ OTHER_DATABASES = {"routing/batch/files/cache.py", "routing/learn/data/llm_log.p
 """SQL of files that are not the ledger: the cache of replies, and the log of another program (llm)."""
 
 TO_MOVE = {
-    "cli/learn.py",
-    "routing/asking/cascading.py",
-    "routing/batch/running/books.py",
     "routing/batch/state/runs.py",
 }
 """What still holds SQL of the ledger's, or its connection. Only ever taken from."""

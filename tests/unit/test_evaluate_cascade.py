@@ -7,7 +7,8 @@ import pytest
 
 from scrimp.profiles.errors import DataError
 from scrimp.routing.learn.data.outcomes import read_outcomes
-from scrimp.routing.learn.measuring.evaluate_cascade import answer_codes, evaluate_cascade, plans_for, simulate
+from scrimp.routing.learn.measuring.evaluate_cascade import evaluate_cascade
+from scrimp.routing.learn.measuring.simulated_plans import answer_codes, plans_for, simulate
 from scrimp.routing.plans.plan import read_plan
 
 MODELS = ["a", "b", "c"]

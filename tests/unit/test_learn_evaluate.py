@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from scrimp.profiles.errors import DataError, ScrimpError
+from scrimp.routing.learn.data.labelled import of_scores
 from scrimp.routing.learn.data.outcomes import Outcomes
-from scrimp.routing.learn.fitting.layers import CALIBRATED_FROM, fit_layers
+from scrimp.routing.learn.fitting.fit import CALIBRATED_FROM, fit
 from scrimp.routing.learn.fitting.train import train
 from scrimp.routing.learn.maths.heads import sigmoid
 from scrimp.routing.learn.maths.metrics import ece
@@ -18,6 +19,7 @@ from scrimp.routing.learn.measuring.plot import plot
 from scrimp.routing.prompts.surface import surface_matrix
 from scrimp.routing.router.arms import ArmInfo
 from scrimp.routing.router.folder import read_router, write_router
+from scrimp.routing.router.learned import ArmLayer, LearnedRouter
 
 DIM = 16
 
@@ -105,8 +107,8 @@ def test_fitting_moves_from_the_prior_to_the_truth(trained):
     truth = outcomes.score[600:, 0].mean()
     errors, widths = [], []
     for n in (5, 100, 600):
-        layered = fit_layers(trained, e[:n], s[:n], [arm], outcomes.score[:n])
-        p = layered.predict(e[600:], s[600:], [arm])
+        log = of_scores([arm.name], outcomes.score[:n], e[:n], s[:n])
+        p = fit(trained, [arm], log, version="mine").router.predict(e[600:], s[600:], [arm])
         errors.append(abs(p.quality.mean() - truth))
         widths.append(float((p.quality_high - p.quality_low).mean()))
         assert p.basis == (("calibrated",) if n >= CALIBRATED_FROM else ("prior",))
@@ -114,8 +116,6 @@ def test_fitting_moves_from_the_prior_to_the_truth(trained):
     assert errors[2] < 0.05 < before
     assert errors[1] < before
     assert widths[2] < widths[0]
-    with pytest.raises(DataError):
-        fit_layers(trained, e[:5], s[:5], [arm], np.full((5, 1), np.nan))
 
 
 def test_a_router_that_knows_helps(trained):
@@ -129,6 +129,46 @@ def test_a_router_that_knows_helps(trained):
     assert rows["fitted"]["aiq"].low <= rows["fitted"]["aiq"].value <= rows["fitted"]["aiq"].high
     assert 0 < rows["fitted"]["oracle_share"].value < 1
     assert set(rows) == {"shipped", "fitted", "knn", "cluster", "ridge", "length", "random", "oracle"}
+
+
+def test_the_fitted_row_is_what_refit_would_ship(trained, monkeypatch):
+    """The fit that `refit` puts into a version, on the same outcomes, has the row's own curve."""
+    outcomes, seed = world(400, start=12_000, seed=2)[0], 3
+    seen = {}
+
+    def spy(self, e, s, arms, *, predict=LearnedRouter.predict):
+        seen[self.version] = predict(self, e, s, arms)
+        return seen[self.version]
+
+    monkeypatch.setattr(LearnedRouter, "predict", spy)
+    evaluate(outcomes, trained, vectors, fit=200, seed=seed, n_bootstrap=5)
+    order = np.random.default_rng(seed).permutation(400)
+    part, test = outcomes.take(order[:200]), outcomes.take(order[200:])
+    arms = [ArmInfo(name=m, model=m) for m in outcomes.models]
+    log = of_scores(outcomes.models, part.score, vectors(part.prompts), surface_matrix(part.prompts))
+    mine = fit(trained, arms, log, version="r0001", seed=seed).router
+    mine.predict(vectors(test.prompts), surface_matrix(test.prompts), arms)
+    assert seen["fitted"].quality == pytest.approx(seen["r0001"].quality)
+    assert seen["fitted"].basis == ("calibrated",) * 3
+
+
+def test_a_version_of_ones_own_is_no_head_start(trained):
+    """`--router r0001 --fit N` fits from the router below its layers, as `refit` does."""
+    outcomes = world(400, start=12_000, seed=2)[0]
+    layer = ArmLayer(np.ones_like(trained.weights.ease), 10, 0.1, calibrated=True)
+    mine = trained.with_layers({"dear": layer}, "r0001")
+    rows = [
+        {row.router: row for row in evaluate(outcomes, router, vectors, fit=200, n_bootstrap=5).rows}
+        for router in (trained, mine)
+    ]
+    assert rows[0]["fitted"] == rows[1]["fitted"]
+
+
+def test_nothing_to_learn_from_is_said(trained):
+    outcomes, other = world(100, start=12_000)[0], world(100, start=13_000)[0]
+    other.score[:] = np.nan
+    with pytest.raises(DataError, match="no outcomes of these models"):
+        evaluate(outcomes, trained, vectors, fit=other, n_bootstrap=5)
 
 
 def test_where_prompts_tell_nothing_routing_does_not_help(trained):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, LedgerError, ScrimpError
 from scrimp.routing.asking.books import Called, Closing, Settlement, write
@@ -20,24 +20,71 @@ from scrimp.routing.ledger.reservations import SuspendedError, reserve
 from scrimp.routing.ledger.store import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from scrimp.routing.asking.books import Record
     from scrimp.routing.asking.paid_call import Pause, Reserve, Send
     from scrimp.routing.asking.request import Checked
     from scrimp.routing.batch.files.output import Status
-    from scrimp.routing.batch.state.scribe import Span
-    from scrimp.routing.calls.call import Reply
+    from scrimp.routing.batch.state.runs import Run
+    from scrimp.routing.batch.state.scribe import Scribe, Span
+    from scrimp.routing.calls.call import Call, Reply
     from scrimp.routing.checks.base import Verdict
+    from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.reservations import Reservation
+    from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.strategies.protocol import Test
 
-    from .engine import Engine
-    from .jobs import Job, Lane
+    from .jobs import Job, Lane, Settings, Stats
 
 __all__ = ["RowHands"]
 
 BUDGET_WAIT_S = 0.25
+
+
+class Desk(Protocol):
+    """What the rows of a run share; the engine is one."""
+
+    run: Run
+    ledger: Ledger
+    scribe: Scribe
+    decider: Decider
+    settings: Settings
+    stats: Stats
+    lanes: dict[str, Lane]
+    clock: Callable[[], float]
+    attempt: Callable[[Call, Callable[[], None]], Awaitable[Reply]]
+    stopped: asyncio.Event
+    slow_checks: asyncio.Semaphore
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing more is to be sent."""
+        ...
+
+    def wake(self) -> None:
+        """Tell whoever waits that something has changed."""
+        ...
+
+    async def change(self, timeout_s: float | None = None) -> None:
+        """Wait until something has changed."""
+        ...
+
+    async def reap(self) -> None:
+        """Look for reservations of dead processes, now and then."""
+        ...
+
+    def block(self, lane: Lane, error: CallError) -> None:
+        """Send nothing more to an arm that will not take any call."""
+        ...
+
+    def settled(self, job: Job, settlement: Settlement) -> None:
+        """Take a call's true cost into account."""
+        ...
+
+    def is_steady(self, job: Job, arm: str | None) -> bool:
+        """Tell whether the same row would get the same answer of an arm."""
+        ...
 
 
 class RowHands:
@@ -49,8 +96,8 @@ class RowHands:
         How the row ended; None while it goes on, and where it is to be taken up again.
     """
 
-    def __init__(self, engine: Engine, job: Job) -> None:
-        self.engine = engine
+    def __init__(self, desk: Desk, job: Job) -> None:
+        self.desk = desk
         self.job = job
         self.result: Result | None = None
         self._lane: Lane | None = None
@@ -59,8 +106,8 @@ class RowHands:
 
     async def reserve(self, wanted: Reserve) -> Reservation:
         """Wait for the arm's turn, then write the intent to disk and reserve the bound, in one transaction."""
-        engine = self.engine
-        lane = engine.lanes[wanted.charge.arm]
+        desk = self.desk
+        lane = desk.lanes[wanted.charge.arm]
         await lane.enter(wanted.option)
         try:
             self._look_before(lane)
@@ -77,27 +124,27 @@ class RowHands:
 
     def _look_before(self, lane: Lane) -> None:
         """Refuse to go on where nothing more is to be sent, in the run or to an arm."""
-        if self.engine.halted:
+        if self.desk.halted:
             raise Halted
         if lane.blocked is not None:
             raise ArmUnavailableError(lane.blocked.message)
 
     async def _reserve(self, wanted: Reserve) -> Reservation:
-        engine, charge = self.engine, wanted.charge
+        desk, charge = self.desk, wanted.charge
 
         def do(_span: Span | None) -> Reservation:
-            now = engine.clock()
+            now = desk.clock()
             caps = caps_of(
-                engine.ledger,
-                engine.decider.profile,
+                desk.ledger,
+                desk.decider.profile,
                 charge.arm,
-                run_id=engine.run.id,
-                max_cost_nano=engine.settings.max_cost_nano,
+                run_id=desk.run.id,
+                max_cost_nano=desk.settings.max_cost_nano,
                 now=now,
             )
             # Everything slow is imported by now, and the call leaves at once: it counts as sent.
             reservation = reserve(
-                engine.ledger,
+                desk.ledger,
                 charge,
                 (*caps, *wanted.own_caps),
                 now=now,
@@ -106,8 +153,8 @@ class RowHands:
                 sent=True,
             )
             runs.file_row(
-                engine.ledger,
-                engine.run.id,
+                desk.ledger,
+                desk.run.id,
                 self.job.row.n,
                 status="sent",
                 request_id=charge.request_id,
@@ -115,7 +162,7 @@ class RowHands:
             )
             return reservation
 
-        done = engine.scribe.submit(do)
+        done = desk.scribe.submit(do)
         try:
             reservation: Reservation = await asyncio.shield(done)
         except asyncio.CancelledError:
@@ -130,20 +177,20 @@ class RowHands:
 
     async def send(self, wanted: Send) -> Reply | CallError:
         """Make a call; the arm's turn is over when it is settled."""
-        engine, lane = self.engine, self._lane
+        desk, lane = self.desk, self._lane
         assert lane is not None  # noqa: S101 - reserved just now
-        engine.stats.n_attempts += 1
+        desk.stats.n_attempts += 1
         ticket = wanted.ticket
 
         def leaving() -> None:
             ticket.sent = True
 
         try:
-            reply = await engine.attempt(wanted.call, leaving)
+            reply = await desk.attempt(wanted.call, leaving)
         except CallError as error:
             if error.kind == "rate_limited":
                 lane.gate.refused(error.retry_after_s)
-            engine.block(lane, error)
+            desk.block(lane, error)
             return error
         else:
             lane.gate.answered()
@@ -154,18 +201,18 @@ class RowHands:
         if self._lane is not None:
             self._lane.leave()
             self._lane = None
-            self.engine.wake()
+            self.desk.wake()
 
     async def pause(self, wanted: Pause) -> None:
         """Wait, unless the run stops."""
-        engine = self.engine
+        desk = self.desk
         if wanted.for_caps:
-            await engine.reap()
-            await engine.change(BUDGET_WAIT_S)
-        elif not engine.halted:
+            await desk.reap()
+            await desk.change(BUDGET_WAIT_S)
+        elif not desk.halted:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(engine.stopped.wait(), wanted.seconds)
-        if engine.halted:
+                await asyncio.wait_for(desk.stopped.wait(), wanted.seconds)
+        if desk.halted:
             raise Halted
 
     async def test(self, wanted: Test) -> tuple[Verdict, ...]:
@@ -173,7 +220,7 @@ class RowHands:
         given = Given(self.job.row.prompt.text, wanted.finish_reason)
         if not any(check.slow for check in wanted.checks):
             return run_checks(wanted.checks, wanted.text, given)
-        async with self.engine.slow_checks:
+        async with self.desk.slow_checks:
             return await asyncio.to_thread(run_checks, wanted.checks, wanted.text, given)
 
     # -- writing ----------------------------------------------------------------------------------------------------
@@ -197,26 +244,26 @@ class RowHands:
             self._leave()
 
     async def _put(self, records: list[Record], result: Result | None) -> None:
-        engine, job = self.engine, self.job
+        desk, job = self.desk, self.job
         for record in records:
             if isinstance(record, Settlement):
-                engine.settled(job, record)
+                desk.settled(job, record)
         over = result is not None and any(isinstance(record, Closing) for record in records)
         if over:
             records = _without_what_follows(records)
         request_id = job.decision.id
         line = runs.entry(job.row.n, request_id, records, result)
-        same = job.same if result is not None and result.status == "ok" and engine.is_steady(job, result.arm) else None
+        same = job.same if result is not None and result.status == "ok" and desk.is_steady(job, result.arm) else None
 
         def do(span: Span | None) -> None:
-            now = engine.clock()
-            write(engine.ledger, records, now=now, at=instant(now))
+            now = desk.clock()
+            write(desk.ledger, records, now=now, at=instant(now))
             if result is not None:
                 # An answer that could not be written is lost, and was paid for: to be asked again only on request.
                 status = "unknown" if span is None and result.answer is not None else result.status
                 runs.file_row(
-                    engine.ledger,
-                    engine.run.id,
+                    desk.ledger,
+                    desk.run.id,
                     job.row.n,
                     status=status,
                     request_id=request_id,
@@ -226,7 +273,7 @@ class RowHands:
                     span=span,
                 )
 
-        await engine.scribe.submit(do, line)
+        await desk.scribe.submit(do, line)
 
     def _result(self, records: list[Record], outcome: Checked | BaseException) -> Result | None:
         """Return how the row ended; None where it is to be taken up again."""
@@ -237,7 +284,7 @@ class RowHands:
             job.row.id,
             decision_id=job.decision.id,
             cost_nano=job.bill.cost_nano,
-            at=int(self.engine.clock()),
+            at=int(self.desk.clock()),
             cells=job.row.cells,
         )
         if isinstance(outcome, Halted):
@@ -249,7 +296,7 @@ class RowHands:
             if job.bill.errors:
                 arm, failure = job.bill.errors[-1]
                 error = failure.message
-                self.engine.stats.errors[failure.kind] += 1
+                self.desk.stats.errors[failure.kind] += 1
             return make(status="failed", arm=arm, error=error)
         if isinstance(outcome, BaseException):
             out = [each for each in records if isinstance(each, Settlement) and each.cost_nano is None]

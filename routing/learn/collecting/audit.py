@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from scrimp.profiles.errors import BudgetRefusedError, ScrimpError
+from scrimp.profiles.errors import BudgetRefusedError, ScrimpError, UsageError
+from scrimp.routing.asking.again import prompt_of
 from scrimp.routing.asking.request import Ask
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.ledger.labels import add_label
 from scrimp.routing.ledger.learning import add_audit
-from scrimp.routing.ledger.requests import auditable, decisions
+from scrimp.routing.ledger.requests import auditable
 from scrimp.routing.ledger.store import instant
-from scrimp.routing.prompts.prompt import Prompt, Turn
 from scrimp.routing.text.compare import agreement
 
 if TYPE_CHECKING:
@@ -24,7 +21,12 @@ if TYPE_CHECKING:
 
     from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.checks.base import Check
+    from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.store import Ledger
+    from scrimp.routing.prompts.prompt import Prompt
+
+_ENOUGH: Final = 200
+"""Prompts by which the best arm is told: a mean over more would seldom name another, and each is embedded."""
 
 __all__ = ["Audit", "Candidate", "best_arm", "candidates", "run_audit"]
 
@@ -70,34 +72,40 @@ class Audit:
         }  # fmt: skip
 
 
-def best_arm(ledger: Ledger, profile: str, names: Sequence[str]) -> str | None:
-    """Return the arm whose predicted quality was highest on average over the last decisions of the log."""
-    total: dict[str, list[float]] = {name: [] for name in names}
-    for row in decisions(ledger, profile, last=500):
-        for arm in json.loads(row["decision"]).get("arms", []):
-            if arm.get("name") in total:
-                total[arm["name"]].append(float(arm["quality"]))
-    means = {name: float(np.mean(values)) for name, values in total.items() if values}
-    return max(means, key=lambda name: means[name]) if means else None
+def best_arm(decider: Decider, pool: Sequence[Candidate]) -> str:
+    """Return the arm that the router in force predicts to be best, on average over prompts; the default without any."""
+    if not pool:
+        return decider.profile.default.name
+    quality = decider.predict(decider.contexts([each.prompt.text for each in pool])).quality.mean(axis=0)
+    return decider.infos[int(quality.argmax())].name
 
 
-def candidates(ledger: Ledger, profile: str, best: str, arms: Sequence[str], *, last: int) -> list[Candidate]:
-    """Return the prompts that may be audited: the last so many that another arm answered and whose text is kept."""
-    return [
-        Candidate(
-            row["n"],
-            row["id"],
-            row["arm"],
-            row["answer"],
-            Prompt(
-                text=row["prompt"],
-                system=row["system"],
-                history=tuple(Turn(a, b) for a, b in json.loads(row["messages"] or "[]")),
-                schema=None if row["schema"] is None else json.loads(row["schema"]),
-            ),
-        )
-        for row in auditable(ledger, profile, best, arms, last=last)
-    ]
+def candidates(ledger: Ledger, decider: Decider, best: str | None = None, *, last: int) -> tuple[str, list[Candidate]]:
+    """Return the best arm, and the prompts that may be audited: the last so many that another arm answered.
+
+    Only prompts whose text is kept, and that were not audited before.
+
+    Parameters
+    ----------
+    best
+        The arm to ask again; unless given it is `best_arm` by the latest of these prompts, whoever answered them.
+
+    Raises
+    ------
+    UsageError
+        If the profile has no such arm.
+    """
+    profile = decider.profile
+    names = [arm.name for arm in profile.arms]
+    if best is not None and best not in names:
+        raise UsageError(f"profile {profile.name} has no arm {best!r}", hint=f"It has: {', '.join(names)}.")
+
+    def but(arm: str | None, last: int) -> list[Candidate]:
+        rows = auditable(ledger, profile.name, names, but=arm, last=last)
+        return [Candidate(row["n"], row["id"], row["arm"], row["answer"], prompt_of(row)) for row in rows]
+
+    best = best or best_arm(decider, but(None, min(last, _ENOUGH)))
+    return best, but(best, last)
 
 
 def run_audit(

@@ -5,23 +5,26 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ConfigError, ScrimpError, UsageError
+from scrimp.profiles.money import usd_from_nano
 from scrimp.profiles.schema import did_you_mean
 from scrimp.routing.asking.request import Ask
+from scrimp.routing.calls.call import served_by_another
 from scrimp.routing.checks.base import Given, run_checks, worst
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.deciding.decide import Wishes
-from scrimp.routing.learn.fitting.prior import Beside, place
+from scrimp.routing.learn.fitting.prior import Beside, place, with_ability
 from scrimp.routing.ledger.caps import balance
 from scrimp.routing.ledger.labels import add_label
 from scrimp.routing.ledger.store import instant, new_id
 from scrimp.routing.plans.record import label_weight
 from scrimp.routing.prompts.context import stack
 from scrimp.routing.prompts.prompt import Prompt
+from scrimp.routing.router import versions
 from scrimp.routing.router.learned import LearnedRouter
 
 from .probe_log import LogItem, LogItems
@@ -29,6 +32,7 @@ from .probe_suite import SUITE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from scrimp.routing.asking.request import Answer
     from scrimp.routing.asking.workspace import Workspace
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
 
     from .probe_suite import ProbeItem
 
-__all__ = ["ProbeReport", "Probed", "probe"]
+__all__ = ["ProbeReport", "Probed", "probe", "put_in_force"]
 
 _ORDER_SEED: Final = 2026
 """Shuffles the suite, always alike: a probe that ends early has tried the same prompts as any other that long."""
@@ -99,6 +103,61 @@ class ProbeReport:
     served: tuple[str, ...]
     ended_early: str | None
     left_out: dict[str, int]
+
+    @property
+    def n_right(self) -> int:
+        """Answers that were right."""
+        return sum(each.score == 1.0 for each in self.tried)
+
+    @property
+    def n_scored(self) -> int:
+        """Answers of which something can be said."""
+        return sum(each.score is not None for each in self.tried)
+
+    @property
+    def n_known(self) -> int:
+        """Outcomes that the log knew already."""
+        return sum(not each.asked for each in self.tried)
+
+    def to_dict(self, *, version: str | None) -> dict[str, Any]:
+        """Return what `probe --json` prints; `version` is the router that uses it."""
+        ability = self.ability
+        return {
+            "schema_version": 1,
+            "arm": self.arm,
+            "model": self.model,
+            "n": len(self.tried),
+            "n_right": self.n_right,
+            "n_scored": self.n_scored,
+            "n_log": sum(each.kind == "log" for each in self.tried),
+            "n_known": self.n_known,
+            "left_out": self.left_out,
+            "charged_usd": usd_from_nano(self.charged_nano),
+            "ability": None
+            if ability is None
+            else {
+                "mean": ability.mean,
+                "sd": ability.sd,
+                "low": ability.low,
+                "high": ability.high,
+                "prior": ability.prior_mean,
+                "shift": ability.shift,
+                "shift_sd": ability.shift_sd,
+            },
+            "served": list(self.served),
+            "ended_early": self.ended_early,
+            "router_version": version,
+            "items": [
+                {
+                    "id": each.item.id,
+                    "kind": each.kind,
+                    "score": each.score,
+                    "evidence": each.evidence,
+                    "charged_usd": usd_from_nano(each.charged_nano),
+                }
+                for each in self.tried
+            ],
+        }
 
 
 def probe(
@@ -165,6 +224,33 @@ def probe(
         ended_early=run.ended,
         left_out=run.left_out,
     )
+
+
+def put_in_force(report: ProbeReport, routers: Path, *, now: float) -> str | None:
+    """Write a router version that knows the ability found, and make it the current one; return its name.
+
+    None where nothing was found. It is made from the router that the arm was placed by.
+
+    Parameters
+    ----------
+    now
+        POSIX time.
+
+    Raises
+    ------
+    TryAgainError
+        If the router is being changed just now.
+    """
+    ability = report.ability
+    if ability is None:
+        return None
+    with versions.lock(routers):
+        name = versions.next_name(routers)
+        why = f"{report.arm} ({report.model}) was placed by {ability.n} probe outcomes"
+        placed = with_ability(report.router, report.model, ability, version=name)
+        versions.write_version(routers, placed, {"verdict": "probed", "reasons": [why]})
+        versions.promote(routers, name, at=instant(now), action="probed")
+    return name
 
 
 def _in_turn(limit: int | None, logged: Sequence[LogItem]) -> list[ProbeItem | LogItem]:
@@ -234,16 +320,11 @@ class _Run:
             self.ended = error.message
             return False
         self.n_refused = 0
-        if answer.served_model and not _same(answer.served_model, answer.requested_model):
+        if answer.served_model and served_by_another(answer.served_model, answer.requested_model):
             self.served.add(answer.served_model)
         self.tried.append(_score(self.asker, item, answer, keep=request.keep))
         self.contexts.append(context)
         return True
-
-
-def _same(served: str, requested: str) -> bool:
-    asked = requested.rpartition("/")[2]
-    return asked in served or served.rpartition("/")[2] in asked
 
 
 def _score(asker: Workspace, item: ProbeItem | LogItem, answer: Answer, *, keep: str) -> Probed:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import ScrimpError
+from scrimp.routing.asking.again import prompt_of
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.checks.text import SchemaCheck
+from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.ledger.attempts import steps_of
 from scrimp.routing.ledger.requests import batch_options, checked
-from scrimp.routing.prompts.prompt import Prompt, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
     from scrimp.routing.checks.base import Check
     from scrimp.routing.ledger.store import Ledger
+    from scrimp.routing.prompts.prompt import Prompt
 
 __all__ = ["LogItem", "LogItems", "read_checked"]
 
@@ -63,7 +65,6 @@ def read_checked(
     arm: str,
     *,
     named: Sequence[str] = (),
-    runs_here: bool = False,
     n: int = 40,
     among: int = 1_000,
 ) -> LogItems:
@@ -79,18 +80,17 @@ def read_checked(
         The arm to be placed; what it answered itself is returned as known, and not paid for again.
     named
         Only prompts that carried one of these checks, and only these checks of theirs; any when empty.
-    runs_here
-        Whether the arm runs on this machine.
     n
         At most so many prompts to ask, the latest first.
     among
         Only the latest so many checked requests are looked at.
     """
+    here = any(each.name == arm and runs_here(each) for each in profile.arms)
     to_ask: dict[tuple[str | None, ...], LogItem] = {}
     known: dict[tuple[str | None, ...], LogItem] = {}
     left_out: Counter[str] = Counter()
     for row in checked(ledger, profile.name, last=among):
-        item = _item(ledger, profile, row, arm, named, runs_here)
+        item = _item(ledger, profile, row, arm, named, here)
         if isinstance(item, str):
             left_out[item] += 1
             continue
@@ -103,7 +103,7 @@ def read_checked(
 
 
 def _item(
-    ledger: Ledger, profile: Profile, row: dict[str, Any], arm: str, named: Sequence[str], runs_here: bool
+    ledger: Ledger, profile: Profile, row: dict[str, Any], arm: str, named: Sequence[str], here: bool
 ) -> LogItem | str:
     """Return a row as an item, or why it is left out."""
     if row["prompt"] is None:
@@ -127,12 +127,9 @@ def _item(
     if not checks:
         return "which checks it had is not on record"
     trace = json.loads(row["decision"] or "{}")
-    if row["arm"] != arm and (why := _kept_from(trace, arm, runs_here)) is not None:
+    if row["arm"] != arm and (why := _kept_from(trace, arm, here)) is not None:
         return why
-    history = tuple(Turn(asked, answered) for asked, answered in json.loads(row["messages"] or "[]"))
-    prompt = Prompt(
-        row["prompt"], row["system"], history, schema=schema, needs=frozenset(trace.get("required", ())) - {"json"}
-    )
+    prompt = prompt_of(row, needs=set(trace.get("required", ())) - {"json"})
     return LogItem(row["id"], prompt, tuple(checks), row["arm"], float(row["reward"]), float(row["weight"] or 1.0))
 
 
@@ -160,10 +157,10 @@ def _make(name: str, profile: Profile, schema: dict[str, Any] | None) -> Check |
         return None
 
 
-def _kept_from(trace: dict[str, Any], arm: str, runs_here: bool) -> str | None:
+def _kept_from(trace: dict[str, Any], arm: str, here: bool) -> str | None:
     """Return why a prompt may not be sent to an arm, from the decision made then; None when it may."""
     arms = trace.get("arms", [])
-    if not runs_here and any(each.get("why") == _NOT_HERE for each in arms):
+    if not here and any(each.get("why") == _NOT_HERE for each in arms):
         return "was to stay on this machine"
     own = next((each for each in arms if each.get("name") == arm), None)
     if own is not None and not own.get("feasible", True) and not own.get("by_cap", False):

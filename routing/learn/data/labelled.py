@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["JUDGES", "SOURCES", "Labelled", "contradictions", "empty"]
+__all__ = ["JUDGES", "SOURCES", "Labelled", "contradictions", "empty", "of_scores"]
 
 SOURCES: Final[dict[str, float]] = {
     "audit": 1.0,
@@ -121,6 +121,34 @@ def empty(arms: Sequence[str], dim: int, n_features: int, notes: tuple[str, ...]
         surface=np.zeros((0, n_features)), reward=none, weight=none, judged=none, chance=none, first_label=counts,
         last_label=counts, chosen=counts.astype(np.intp), propensity=np.zeros(0), input_tokens=np.zeros(0),
         output_tokens=none, cost_usd=none, feasible=none.astype(bool), text_key=counts, notes=notes,
+    )  # fmt: skip
+
+
+def of_scores(
+    arms: Sequence[str],
+    score: Floats,
+    embeddings: NDArray[np.float32],
+    surface: Floats,
+    *,
+    output_tokens: Floats | None = None,
+) -> Labelled:
+    """Return outcomes that were there for the asking, in order: each may judge, and none was drawn.
+
+    Parameters
+    ----------
+    score, output_tokens
+        `(n, m)`; NaN where an arm was not tried, or its tokens not counted.
+    """
+    n, m = score.shape
+    there = np.where(np.isnan(score), 0.0, 1.0)
+    unknown = np.full((n, m), np.nan)
+    number = np.arange(n)
+    return Labelled(
+        arms=tuple(arms), ids=tuple(f"r{i}" for i in range(n)), position=number, embeddings=embeddings, surface=surface,
+        reward=score, weight=there, judged=score, chance=there, first_label=number + 1, last_label=number + 1,
+        chosen=np.full(n, -1), propensity=np.full(n, np.nan), input_tokens=np.full(n, np.nan),
+        output_tokens=unknown if output_tokens is None else output_tokens, cost_usd=unknown,
+        feasible=np.ones((n, m), bool), text_key=number,
     )  # fmt: skip
 
 

@@ -114,7 +114,7 @@ def place(
     own = np.zeros(len(tried), dtype=bool) if difficulty is None else np.isnan(difficulty[tried])
     by_router = np.ones(len(tried), dtype=bool) if difficulty is None else own
     ease = np.where(by_router, x @ router.weights.ease, 0.0 if difficulty is None else -difficulty[tried])
-    spread = np.where(by_router, _spread(router, x), 1.0)
+    spread = np.where(by_router, router.spread(x), 1.0)
     target, weights = score[tried], np.ones(len(tried)) if weight is None else weight[tried]
     arms = [arm]
     column = np.zeros(len(tried), dtype=np.intp)
@@ -124,7 +124,7 @@ def place(
         arms += others
         x = router.features(beside.embeddings, beside.surface)
         ease = np.append(ease, x @ router.weights.ease)
-        spread = np.append(spread, _spread(router, x))
+        spread = np.append(spread, router.spread(x))
         own = np.append(own, np.ones(len(x), dtype=bool))
         target, weights = np.append(target, beside.score), np.append(weights, beside.weight)
         column = np.append(column, [position[each.name] for each in beside.arms])
@@ -152,11 +152,6 @@ def place(
         shift=float(at[-1]) if own.any() else 0.0,
         shift_sd=float(sds[-1]) if own.any() else None,
     )
-
-
-def _spread(router: LearnedRouter, x: Floats) -> Floats:
-    """Return `(n,)`: how much a gap in ability counts on each prompt."""
-    return np.clip(1.0 + x @ router.weights.spread, 0.25, 2.0)
 
 
 def with_ability(router: LearnedRouter, key: str, ability: Ability, *, version: str) -> LearnedRouter:

@@ -50,32 +50,9 @@ def clopper_pearson_upper(k: int, n: int, alpha: float = 0.05) -> float:
     >>> round(clopper_pearson_upper(0, 59), 4), round(clopper_pearson_upper(3, 100), 4)
     (0.0495, 0.0757)
     """
-    if k >= n:
-        return 1.0
+    from scipy.special import betaincinv
 
-    def tail(p: float) -> float:
-        """P(at most k of n), computed in logs."""
-        if p <= 0.0:
-            return 1.0
-        terms = [
-            math.lgamma(n + 1)
-            - math.lgamma(i + 1)
-            - math.lgamma(n - i + 1)
-            + i * math.log(p)
-            + (n - i) * math.log1p(-p)
-            for i in range(k + 1)
-        ]
-        top = max(terms)
-        return math.exp(top) * sum(math.exp(term - top) for term in terms)
-
-    low, high = k / n, 1.0 - 1e-12
-    for _ in range(60):
-        middle = (low + high) / 2
-        if tail(middle) > alpha:
-            low = middle
-        else:
-            high = middle
-    return high
+    return 1.0 if k >= n else float(betaincinv(k + 1, n - k, 1.0 - alpha))
 
 
 @dataclass(frozen=True, slots=True)

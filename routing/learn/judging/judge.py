@@ -17,6 +17,7 @@ from scrimp.routing.learn.maths.offpolicy import (
     cross_fitted,
     effective_size,
     mean_estimate,
+    self_normalised,
     support_gaps,
 )
 
@@ -294,20 +295,8 @@ def _values(
                 ("quality", quality), ("cost_usd", paid), ("utility_usd", pool.wtp_usd * quality - paid),
             )
         }  # fmt: skip
-        out[name]["quality_snips"] = _self_normalised(policy, log, rng)
+        out[name]["quality_snips"] = self_normalised(policy, log.judged, log.chance, rng=rng, n_resamples=400)
     return out, best
-
-
-def _self_normalised(policy: Floats, log: Labelled, rng: np.random.Generator) -> Estimate:
-    """Return SNIPS over cells, sum w r / sum w with w = pi / p where an outcome was seen: no model of quality."""
-    shown = ~np.isnan(log.judged) & (log.chance >= FLOOR)
-    weight = np.divide(policy, log.chance, out=np.zeros_like(policy), where=shown)
-    top, bottom = (weight * np.where(shown, log.judged, 0.0)).sum(axis=1), weight.sum(axis=1)
-    total = float(bottom.sum())
-    if total <= 0.0:
-        return Estimate(np.nan, np.nan, np.nan, len(log), 0.0)
-    low, high = bootstrap(top, bottom, rng=rng, n_resamples=400)
-    return Estimate(float(top.sum()) / total, low, high, len(log), effective_size(bottom))
 
 
 def _bootstrapped(values: Floats, ess: float, rng: np.random.Generator) -> Estimate:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -26,14 +25,11 @@ __all__ = [
     "Gap",
     "bootstrap",
     "cell_scores",
-    "cells_of_log",
     "cross_fitted",
-    "dr",
     "effective_size",
-    "ips",
     "mean_estimate",
     "quantile_t",
-    "snips",
+    "self_normalised",
     "support_gaps",
 ]
 
@@ -51,8 +47,6 @@ class Estimate:
         In the reward's unit.
     ess
         Effective sample size of the weights, (sum w)^2 / sum w^2; n where every arm was tried.
-    clipped
-        Share of rows whose weight was cut.
     """
 
     value: float
@@ -60,7 +54,6 @@ class Estimate:
     high: float
     n: int
     ess: float
-    clipped: float = 0.0
 
     def to_dict(self) -> dict[str, float | int]:
         """Return plain data."""
@@ -88,16 +81,16 @@ def effective_size(weight: Floats) -> float:
 
 
 def quantile_t(alpha: float, n: int) -> float:
-    """Return the upper alpha-quantile of Student's t with n - 1 degrees of freedom (Cornish-Fisher, error below 1%).
+    """Return the upper alpha-quantile of Student's t with n - 1 degrees of freedom, at least 1.
 
     Examples
     --------
-    >>> round(quantile_t(0.025, 31), 2)
-    2.04
+    >>> round(quantile_t(0.025, 2), 2), round(quantile_t(0.025, 31), 2)
+    (12.71, 2.04)
     """
-    z = NormalDist().inv_cdf(1.0 - alpha)
-    nu = max(n - 1, 1)
-    return z + (z**3 + z) / (4 * nu) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * nu**2)
+    from scipy.special import stdtrit
+
+    return -float(stdtrit(max(n - 1, 1), alpha))
 
 
 def bootstrap(
@@ -135,100 +128,14 @@ def bootstrap(
     return float(low), float(high)
 
 
-def mean_estimate(scores: Floats, *, ess: float | None = None, clipped: float = 0.0, alpha: float = 0.05) -> Estimate:
+def mean_estimate(scores: Floats, *, alpha: float = 0.05) -> Estimate:
     """Return the mean of rows' scores with Student's interval at level 1 - alpha."""
     n = len(scores)
     if n < 2:
-        value = float(scores[0]) if n else math.nan
-        return Estimate(value, -math.inf, math.inf, n, float(n) if ess is None else ess, clipped)
+        return Estimate(float(scores[0]) if n else math.nan, -math.inf, math.inf, n, float(n))
     value = float(scores.mean())
     half = quantile_t(alpha / 2, n) * float(scores.std(ddof=1)) / math.sqrt(n)
-    return Estimate(value, value - half, value + half, n, float(n) if ess is None else ess, clipped)
-
-
-def _weights(chosen: NDArray[np.intp], propensity: Floats, target: Floats, clip: float) -> tuple[Floats, float]:
-    """Return `(n,)` weights pi(a_i | x_i) / p_i, cut at `clip`, and the share of them that was cut."""
-    raw = target[np.arange(len(chosen)), chosen] / propensity
-    return np.minimum(raw, clip), float((raw > clip).mean()) if len(raw) else 0.0
-
-
-def ips(
-    reward: Floats,
-    chosen: NDArray[np.intp],
-    propensity: Floats,
-    target: Floats,
-    *,
-    clip: float = 1.0 / FLOOR,
-    alpha: float = 0.05,
-) -> Estimate:
-    """Estimate a policy's value by inverse propensity: mean_i of w_i r_i (Horvitz and Thompson, 1952).
-
-    Parameters
-    ----------
-    reward, chosen, propensity
-        `(n,)`: what was observed, of which arm, and P(that arm | context) when it was drawn.
-    target
-        `(n, m)` probabilities of the policy to be valued.
-    clip
-        Weights are cut here; what is cut biases the value towards 0.
-    """
-    weight, clipped = _weights(chosen, propensity, target, clip)
-    return mean_estimate(weight * reward, ess=effective_size(weight), clipped=clipped, alpha=alpha)
-
-
-def snips(
-    reward: Floats,
-    chosen: NDArray[np.intp],
-    propensity: Floats,
-    target: Floats,
-    *,
-    clip: float = 1.0 / FLOOR,
-    alpha: float = 0.05,
-) -> Estimate:
-    """Estimate a policy's value by self-normalised inverse propensity: sum w r / sum w (Swaminathan, Joachims, 2015).
-
-    The interval is the delta method's: residuals w_i (r_i - value) / mean(w).
-    """
-    weight, clipped = _weights(chosen, propensity, target, clip)
-    total = float(weight.sum())
-    n = len(weight)
-    if total <= 0.0 or n < 2:
-        return Estimate(math.nan, -math.inf, math.inf, n, 0.0, clipped)
-    value = float(weight @ reward) / total
-    residual = weight * (reward - value) * (n / total)
-    half = quantile_t(alpha / 2, n) * float(residual.std(ddof=1)) / math.sqrt(n)
-    return Estimate(value, value - half, value + half, n, effective_size(weight), clipped)
-
-
-def dr(
-    reward: Floats,
-    chosen: NDArray[np.intp],
-    propensity: Floats,
-    target: Floats,
-    model: Floats,
-    *,
-    clip: float = 1.0 / FLOOR,
-    alpha: float = 0.05,
-) -> Estimate:
-    """Estimate a policy's value doubly robustly: mean_i of sum_a pi q + w_i (r_i - q_i) (arXiv:1103.4601).
-
-    Parameters
-    ----------
-    model
-        `(n, m)` predicted rewards, each made without its own row (`cross_fitted`).
-    """
-    weight, clipped = _weights(chosen, propensity, target, clip)
-    rows = np.arange(len(chosen))
-    scores = (target * model).sum(axis=1) + weight * (reward - model[rows, chosen])
-    return mean_estimate(scores, ess=effective_size(weight), clipped=clipped, alpha=alpha)
-
-
-def cells_of_log(reward: Floats, chosen: NDArray[np.intp], propensity: Floats, n_arms: int) -> tuple[Floats, Floats]:
-    """Return a log as cells: `(n, m)` rewards, NaN where not observed, and `(n, m)` chances, 0 where not known."""
-    rows = np.arange(len(chosen))
-    cells, chance = np.full((len(chosen), n_arms), np.nan), np.zeros((len(chosen), n_arms))
-    cells[rows, chosen], chance[rows, chosen] = reward, propensity
-    return cells, chance
+    return Estimate(value, value - half, value + half, n, float(n))
 
 
 def cell_scores(
@@ -237,7 +144,8 @@ def cell_scores(
     """Return each row's doubly robust score of a policy, and the weight of what was observed in it.
 
     score_i = sum_a pi(a | x_i) [q_ia + O_ia / p_ia (r_ia - q_ia)]: with p = 1 it is the observed reward itself, with
-    one observed cell a row it is `dr`. Cells with a chance below the floor count as not observed.
+    one observed cell a row the usual doubly robust estimate (arXiv:1103.4601), and with q = 0 besides inverse
+    propensity's (Horvitz and Thompson, 1952). Cells with a chance below the floor count as not observed.
 
     Parameters
     ----------
@@ -250,6 +158,28 @@ def cell_scores(
     scores: Floats = (policy * (model + inverse * residual)).sum(axis=1)
     weight: Floats = (np.abs(policy) * inverse).sum(axis=1)
     return scores, weight
+
+
+def self_normalised(
+    policy: Floats, reward: Floats, chance: Floats, *, rng: np.random.Generator, n_resamples: int = 1000
+) -> Estimate:
+    """Return a policy's value by self-normalised weights (SNIPS; Swaminathan, Joachims, 2015): no model of the reward.
+
+    sum w r / sum w over cells with w = pi / p where an outcome was seen.
+
+    Parameters
+    ----------
+    policy, reward, chance
+        As for `cell_scores`.
+    """
+    shown = ~np.isnan(reward) & (chance >= FLOOR)
+    weight = np.divide(policy, chance, out=np.zeros_like(policy), where=shown)
+    top, bottom = (weight * np.where(shown, reward, 0.0)).sum(axis=1), weight.sum(axis=1)
+    total = float(bottom.sum())
+    if total <= 0.0:
+        return Estimate(math.nan, math.nan, math.nan, len(reward), 0.0)
+    low, high = bootstrap(top, bottom, rng=rng, n_resamples=n_resamples)
+    return Estimate(float(top.sum()) / total, low, high, len(reward), effective_size(bottom))
 
 
 def cross_fitted(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scrimp.routing.learn.maths.heads import map_logistic, sigmoid
+from scrimp.routing.learn.maths.kmeans import clusters_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,40 +39,17 @@ def cluster_means(
     fit: NDArray[np.float32], score: Floats, test: NDArray[np.float32], *, k: int = 8, seed: int = 0
 ) -> Floats:
     """Return `(n_test, m)`: mean scores of each prompt's k-means cluster, with a little of the overall mean."""
-    centres = _k_means(fit, min(k, len(fit)), np.random.default_rng(seed))
-    mine = (fit @ centres.T).argmax(axis=1)
+    mine, theirs = clusters_of(fit, k, others=test, seed=seed)
     tried = ~np.isnan(score)
     values = np.where(tried, score, 0.0)
     overall = _column_means(score)
     table = np.array(
         [
             (values[mine == c].sum(axis=0) + 5.0 * overall) / (tried[mine == c].sum(axis=0) + 5.0)
-            for c in range(len(centres))
+            for c in range(max(mine.max(), theirs.max()) + 1)
         ]
     )
-    return np.asarray(table[(test @ centres.T).argmax(axis=1)], dtype=np.float64)
-
-
-def _k_means(points: NDArray[np.float32], k: int, rng: np.random.Generator, steps: int = 30) -> Floats:
-    """Return `(k, dim)` unit centres by spherical k-means, begun far apart (k-means++), the best of four runs."""
-    best, best_fit = points[:k].astype(np.float64), -np.inf
-    for _ in range(4):
-        chosen = [int(rng.integers(len(points)))]
-        for _ in range(k - 1):
-            gap = np.maximum(1.0 - (points @ points[chosen].T).max(axis=1), 0.0).astype(np.float64)
-            total = gap.sum()
-            chance = gap / total if total > 0 else np.full(len(points), 1.0 / len(points))
-            chosen.append(int(rng.choice(len(points), p=chance)))
-        centres = points[chosen].astype(np.float64)
-        for _ in range(steps):
-            mine = (points @ centres.T).argmax(axis=1)
-            for c in np.unique(mine):
-                mean = points[mine == c].mean(axis=0)
-                centres[c] = mean / max(float(np.linalg.norm(mean)), 1e-12)
-        fitness = float((points @ centres.T).max(axis=1).sum())
-        if fitness > best_fit:
-            best, best_fit = centres, fitness
-    return best
+    return np.asarray(table[theirs], dtype=np.float64)
 
 
 def ridge_heads(fit: Floats, score: Floats, test: Floats, *, l2: float = 10.0) -> Floats:

@@ -11,7 +11,6 @@ The predictions are means over several numbers of components and strengths of sh
 
 from __future__ import annotations
 
-import itertools
 import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -20,11 +19,11 @@ import numpy as np
 
 from scrimp.profiles.errors import DataError
 from scrimp.routing.learn.maths.metrics import aiq, convex_hull, cost_save
-from scrimp.routing.plans.plan import Plan, Stage
 from scrimp.routing.prompts.surface import surface_matrix
-from scrimp.routing.text.compare import n_needed
 
-from .evaluate import Estimate, EvalRow
+from .measure import draws_of, estimate
+from .results import Estimate, EvalRow
+from .simulated_plans import answer_codes, plans_for, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["CascadeReport", "answer_codes", "evaluate_cascade", "plans_for", "simulate"]
+__all__ = ["CascadeReport", "evaluate_cascade"]
 
 _FOLDS: Final = 4
 _WTP: Final = (0.0, *np.geomspace(3e-4, 30.0, 90).tolist())
@@ -47,103 +46,7 @@ _SETTINGS: Final = ((8, 300.0), (8, 1000.0), (24, 300.0), (24, 1000.0), (64, 100
 """(components, penalty) of the regressions that are averaged: none of them is chosen, so none is chosen by luck."""
 
 _FEWEST: Final = 20
-_N_CHEAP: Final = 7
-_N_STRONG: Final = 7
-
-
-def answer_codes(outcomes: Outcomes, models: Sequence[str]) -> NDArray[np.int64]:
-    """Return `(n, m)`: equal numbers on a row are equal answers; -1 is no answer, which agrees with nothing."""
-    codes = np.full((len(outcomes), len(models)), -1)
-    for i, answers in enumerate(outcomes.answers):
-        seen: dict[str, int] = {}
-        for j, model in enumerate(models):
-            if model in answers:
-                codes[i, j] = seen.setdefault(answers[model], len(seen))
-    return codes
-
-
-def simulate(
-    plan: Plan, models: Sequence[str], score: Floats, cost: Floats, codes: NDArray[np.int64], accuracy: Floats
-) -> tuple[Floats, Floats]:
-    """Return `(n,)` scores and `(n,)` costs in USD of a plan of agreement or voting, looked up call by call.
-
-    Parameters
-    ----------
-    score, cost, codes
-        `(n, m)` of the models.
-    accuracy
-        `(m,)` by which votes are weighted.
-    """
-    n = len(score)
-    position = {name: j for j, name in enumerate(models)}
-    live = np.ones(n, dtype=bool)
-    got, paid = np.zeros(n), np.zeros(n)
-    asked: list[int] = []
-    for number, stage in enumerate(plan.stages):
-        columns = [position[arm] for arm in stage.arms]
-        paid += np.where(live, cost[:, columns].sum(axis=1), 0.0)
-        last = number == len(plan.stages) - 1
-        first = columns[0]
-        if stage.how == "vote":
-            right = _vote(score[:, columns], codes[:, columns], accuracy[columns])
-            stops = live
-        elif last or stage.quorum is None:
-            right, stops = score[:, first], live
-        else:  # the answers of this stage are compared among themselves; a single one with all that were asked before
-            compared = columns if columns[1:] else [*asked, first]
-            mine = codes[:, compared]
-            same = ((mine[:, :, None] == mine[:, None, :]) & (mine >= 0)[:, :, None]).sum(axis=2)
-            best = (same + 0.5 * accuracy[compared]).argmax(axis=1)
-            right = score[np.arange(n), np.array(compared)[best]]
-            stops = live & (same.max(axis=1) >= n_needed(stage.quorum, len(compared)))
-        got[stops] = right[stops]
-        live = live & ~stops
-        asked += columns
-    return got, paid
-
-
-def _vote(score: Floats, codes: NDArray[np.int64], accuracy: Floats) -> Floats:
-    """Return `(n,)` scores of the answer of greatest total weight; ties go to the more accurate model's."""
-    q = np.clip(accuracy, 0.05, 0.95)
-    weight = np.maximum(0.05, np.log(4.0 * q / (1.0 - q)))
-    totals = np.column_stack(
-        [((codes == codes[:, [j]]) * weight).sum(axis=1) * (codes[:, j] >= 0) for j in range(codes.shape[1])]
-    )
-    best = (totals + 1e-6 * q).argmax(axis=1)
-    result: Floats = score[np.arange(len(score)), best]
-    return result
-
-
-def plans_for(models: Sequence[str], score: Floats, cost: Floats) -> list[Plan]:
-    """Return the plans weighed for some models, by what they did on the fitted rows.
-
-    One model; two cheap ones that agree, else a third; the same with a fourth where the third agrees with neither; and
-    votes of three.
-    """
-    accuracy, price = score.mean(axis=0), cost.mean(axis=0)
-    best = int(np.lexsort((price, -accuracy))[0])
-    names = list(models)
-    every = range(len(names))
-    cheap = [j for j in every if price[j] < 0.45 * price[best] and accuracy[j] > 0.55 * accuracy[best]]
-    cheap = sorted(cheap, key=lambda j: -accuracy[j] + 0.05 * np.log(max(price[j], 1e-12)))[:_N_CHEAP]
-    strong = [j for j in every if price[j] <= 1.6 * price[best] and accuracy[j] >= 0.8 * accuracy[best]]
-    strong = sorted(strong, key=lambda j: -accuracy[j])[:_N_STRONG]
-    plans = [Plan((Stage((name,)),)) for name in names]
-    for a, b in itertools.combinations(cheap, 2):
-        pair = Stage((names[a], names[b]), "agree")
-        for c in dict.fromkeys([*strong, *cheap]):
-            if c in (a, b):
-                continue
-            plans.append(Plan((pair, Stage((names[c],)))))
-            plans += [
-                Plan((pair, Stage((names[c],), "most"), Stage((names[d],)))) for d in strong if d not in (a, b, c)
-            ]
-    voters = list(dict.fromkeys([*strong[:4], *cheap[:4]]))
-    plans += [
-        Plan((Stage(tuple(names[j] for j in sorted(trio, key=lambda j: -accuracy[j])), None, "vote"),))
-        for trio in itertools.combinations(voters, 3)
-    ]
-    return plans
+"""Prompts to learn on, and to judge, at least."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -258,23 +161,13 @@ class CascadeReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain values, in the form of the `eval --json` contract."""
-        rows = []
-        for row in self.rows:
-            flat: dict[str, Any] = {"router": row.router, "n": row.n}
-            for name, estimate in row.metrics.items():
-                flat[name] = estimate.value
-                if estimate.low is not None:
-                    flat[f"{name}_low"], flat[f"{name}_high"] = estimate.low, estimate.high
-            flat["curve"] = [list(point) for point in row.curve]
-            flat["note"] = row.note
-            rows.append(flat)
         return {
             "schema_version": 1,
             "seed": self.seed,
             "n_test": self.n,
             "n_plans": self.n_plans,
             "models": list(self.models),
-            "rows": rows,
+            "rows": [row.to_json() for row in self.rows],
             "best_single": self.best_single,
             "oracle": self.oracle,
             "taken": [list(pair) for pair in self.taken],
@@ -378,12 +271,6 @@ def _judge(data: _Data, parts: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]
     return _Sweeps(score, cost, preset, tokens, taken, n_plans)
 
 
-def _interval(values: Sequence[float] | Floats) -> Estimate:
-    array = np.asarray(values, dtype=np.float64)
-    low, high = np.nanquantile(array[1:], [0.025, 0.975])
-    return Estimate(float(array[0]), float(low), float(high))
-
-
 def evaluate_cascade(
     outcomes: Outcomes,
     embed: Callable[[Sequence[str]], NDArray[np.float32]],
@@ -433,7 +320,7 @@ def evaluate_cascade(
     judged = np.concatenate([test for _, test in parts])
     n = len(judged)
     rng = np.random.default_rng(seed)
-    weights = np.concatenate([np.ones((1, n)), rng.multinomial(n, np.full(n, 1.0 / n), size=n_bootstrap)]) / n
+    weights = draws_of(n, n_bootstrap, rng).weights
     single_score, single_cost = weights @ data.score[judged], weights @ data.cost[judged]
     best = int(np.lexsort((single_cost[0], -single_score[0]))[0])
     best_score, best_cost = single_score[:, best], single_cost[:, best]
@@ -456,7 +343,7 @@ def evaluate_cascade(
         rows.append(EvalRow(name, n, metrics, curve))
     rows.append(EvalRow("random", n, _random(single_score, single_cost, best_score, best_cost, low, high)))
     for name in ("one-arm", "fixed"):
-        rows[0].metrics[f"aiq_above_{name.replace('-', '_')}"] = _interval(area["cascade"] - area[name])
+        rows[0].metrics[f"aiq_above_{name.replace('-', '_')}"] = estimate(area["cascade"] - area[name])
     right = data.score[judged] >= data.score[judged].max(axis=1, keepdims=True)
     cheapest = np.where(right, data.cost[judged], np.inf).argmin(axis=1)
     at_rows = np.arange(n)
@@ -514,16 +401,16 @@ def _metrics(scores: Floats, costs: Floats, best_score: Floats, best_cost: Float
     at_cost = [float(s[c <= b * (1.0 + 1e-9)].max(initial=0.0)) - q for c, s, b, q in both]
     at = _BALANCED
     return {
-        "aiq": _interval(area),
-        "perf_gain": _interval(scores.max(axis=1) / best_score - 1.0),
-        "cost_save": _interval([cost_save(c, s, b, q) for c, s, b, q in both]),
-        "cost_save_1pt": _interval([cost_save(c, s, b, q, 0.01) for c, s, b, q in both]),
-        "gain_at_cost": _interval(at_cost),
-        "balanced_gain": _interval(scores[:, at] - best_score),
-        "balanced_save": _interval(1.0 - costs[:, at] / best_cost),
-        "accuracy": _interval(scores[:, at]),
-        "cost_usd_per_1k": _interval(1000.0 * costs[:, at]),
-        "cost_per_success_usd": _interval(costs[:, at] / np.maximum(scores[:, at], 1e-12)),
+        "aiq": estimate(area),
+        "perf_gain": estimate(scores.max(axis=1) / best_score - 1.0),
+        "cost_save": estimate([cost_save(c, s, b, q) for c, s, b, q in both]),
+        "cost_save_1pt": estimate([cost_save(c, s, b, q, 0.01) for c, s, b, q in both]),
+        "gain_at_cost": estimate(at_cost),
+        "balanced_gain": estimate(scores[:, at] - best_score),
+        "balanced_save": estimate(1.0 - costs[:, at] / best_cost),
+        "accuracy": estimate(scores[:, at]),
+        "cost_usd_per_1k": estimate(1000.0 * costs[:, at]),
+        "cost_per_success_usd": estimate(costs[:, at] / np.maximum(scores[:, at], 1e-12)),
     }
 
 
@@ -534,7 +421,7 @@ def _tep(score: Floats, tokens: Floats, base_score: Floats, base_tokens: Floats)
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         values = (score / base_score - 1.0) / (tokens / base_tokens - 1.0)
-    return _interval(values) if np.isfinite(values).all() else Estimate(None)
+    return estimate(values) if np.isfinite(values).all() else Estimate(None)
 
 
 def _preset(
@@ -544,8 +431,8 @@ def _preset(
     measures = {}
     for name in ("at_cost", "save_1pt"):
         score, cost = (weights @ values[judged] for values in sweeps.preset[name])
-        measures[f"preset_{name}_gain"] = _interval(score - best_score)
-        measures[f"preset_{name}_save"] = _interval(1.0 - cost / best_cost)
+        measures[f"preset_{name}_gain"] = estimate(score - best_score)
+        measures[f"preset_{name}_save"] = estimate(1.0 - cost / best_cost)
     return measures
 
 
@@ -564,9 +451,9 @@ def _random(
         at_cost.append(float(height[grid <= b * (1.0 + 1e-9)].max(initial=0.0)) - q)
         gain.append(float(s.max() / q - 1.0))
     return {
-        "aiq": _interval(area),
-        "perf_gain": _interval(gain),
-        "cost_save": _interval(save),
-        "cost_save_1pt": _interval(save_1pt),
-        "gain_at_cost": _interval(at_cost),
+        "aiq": estimate(area),
+        "perf_gain": estimate(gain),
+        "cost_save": estimate(save),
+        "cost_save_1pt": estimate(save_1pt),
+        "gain_at_cost": estimate(at_cost),
     }

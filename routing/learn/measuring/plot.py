@@ -10,7 +10,7 @@ from scrimp.profiles.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .evaluate import EvalReport
+    from .results import EvalReport
 
 __all__ = ["check_plot", "plot"]
 

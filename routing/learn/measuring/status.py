@@ -9,19 +9,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scrimp.routing.learn.data.decisions import predict_in_parts
+from scrimp.routing.learn.judging.refit import MIN_LABELS, history_of, made_by
+from scrimp.routing.learn.judging.refitting import past_refits, set_up
+from scrimp.routing.learn.judging.timeline import timeline
+from scrimp.routing.learn.maths.kmeans import clusters_of
+from scrimp.routing.ledger.labels import count_by_source
+from scrimp.routing.ledger.requests import by_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.learn.data.decisions import Pool
     from scrimp.routing.learn.data.labelled import Labelled
+    from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.router.arms import Router
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Cluster", "Worth", "clusters", "kinds_of_prompts", "missing", "most_worth"]
+__all__ = ["Cluster", "Worth", "clusters", "label_status", "missing", "most_worth"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +67,9 @@ class Worth:
     worth_usd: float
 
 
-def kinds_of_prompts(embeddings: NDArray[np.float32], *, k: int, seed: int = 0) -> NDArray[np.intp]:
-    """Return `(n,)` the cluster of each prompt: k-means on the sphere, at most k clusters."""
-    n = len(embeddings)
-    if n == 0:
-        return np.zeros(0, np.intp)
-    rng = np.random.default_rng(seed)
-    sample = embeddings if n <= 20_000 else embeddings[rng.choice(n, 20_000, replace=False)]
-    centres = sample[rng.integers(len(sample))][None, :]
-    while len(centres) < min(k, len(sample)):
-        far = np.maximum(1.0 - (sample @ centres.T).max(axis=1), 0.0).astype(np.float64) ** 2
-        if far.sum() <= 1e-9:
-            break
-        centres = np.vstack([centres, sample[rng.choice(len(sample), p=far / far.sum())]])
-    for _ in range(25):
-        nearest = (sample @ centres.T).argmax(axis=1)
-        moved = np.stack(
-            [sample[nearest == c].sum(axis=0) if (nearest == c).any() else centres[c] for c in range(len(centres))]
-        )
-        moved /= np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-9)
-        if np.allclose(moved, centres, atol=1e-4):
-            break
-        centres = moved
-    return np.asarray((embeddings @ centres.T).argmax(axis=1), dtype=np.intp)
-
-
 def clusters(log: Labelled, *, k: int = 8, seed: int = 0) -> list[Cluster]:
     """Return the kinds of prompts in a log, largest first."""
-    kind = kinds_of_prompts(log.embeddings, k=min(k, max(1, len(log) // 10)), seed=seed)
+    kind, _ = clusters_of(log.embeddings, min(k, max(1, len(log) // 10)), seed=seed)
     found = []
     for c in np.unique(kind):
         rows = np.flatnonzero(kind == c)
@@ -122,7 +106,7 @@ def most_worth(router: Router, log: Labelled, pool: Pool, *, n: int = 5, kinds: 
     rival = rivals.argmax(axis=1)
     gap = rivals[rows, rival] - utility[rows, taken]
     sd = np.hypot(spread[rows, taken], spread[rows, rival])
-    kind = kinds_of_prompts(part.embeddings, k=kinds)
+    kind, _ = clusters_of(part.embeddings, kinds)
     normal = NormalDist()
     worth = np.array([_expected_excess(float(g), float(s), normal) for g, s in zip(gap, sd, strict=True)])
     picked: list[Worth] = []
@@ -157,3 +141,57 @@ def missing(log: Labelled, names: Sequence[str], *, wanted: int = 100) -> list[d
         }
         for a, name in enumerate(names)
     ]  # fmt: skip
+
+
+def label_status(ledger: Ledger | None, decider: Decider, routers: Path, *, kinds: int) -> dict[str, Any]:
+    """Return what `learn status --json` prints: labels by arm and by kind of prompt, and what to label next.
+
+    Parameters
+    ----------
+    kinds
+        Kinds of prompts to tell apart, at most.
+
+    Raises
+    ------
+    DataError
+        If nothing can be learnt for this profile (`set_up`).
+    """
+    profile = decider.profile.name
+    bench = set_up(decider, routers)
+    log = bench.read(ledger, profile, decider.embedder)
+    past, watermark = history_of(past_refits(ledger, profile), made_by(bench.current, bench.pool))
+    names = bench.pool.names
+    arms = missing(log, names)
+    groups = clusters(log, k=kinds) if len(log) else []
+    worth = most_worth(bench.current, log, bench.pool, kinds=kinds)
+    shown = [log.ids[each.example] for each in groups] + [log.ids[each.row] for each in worth]
+    known = {} if ledger is None else by_id(ledger, shown)
+    texts = {key: row["prompt"] for key, row in known.items()}
+    return {
+        "schema_version": 1,
+        "profile": profile,
+        "n_prompts": len(log),
+        "n_labels": sum(each["n_labels"] for each in arms),
+        "n_fresh": sum(len(block.judged) for block in timeline(log, watermark)),
+        "n_tests": len(past),
+        "least_to_fit": MIN_LABELS,
+        "sources": {} if ledger is None else count_by_source(ledger, profile),
+        "arms": arms,
+        "clusters": [
+            {
+                "n": each.n,
+                "example": {"id": log.ids[each.example], "prompt": texts.get(log.ids[each.example])},
+                "n_labels": dict(zip(names, each.n_labels, strict=True)),
+                "n_judges": dict(zip(names, each.n_judges, strict=True)),
+            }
+            for each in groups
+        ],
+        "worth_labelling": [
+            {
+                "id": log.ids[each.row], "arm": each.arm, "rival": each.rival, "worth_usd": each.worth_usd,
+                "prompt": texts.get(log.ids[each.row]),
+            }
+            for each in worth
+        ],
+        "notes": list(log.notes),
+    }  # fmt: skip

@@ -1,0 +1,113 @@
+"""Ask a prompt of the log again: the prompt from its row, the next better arm, and a weak label of the first answer."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from scrimp.profiles.errors import UsageError
+from scrimp.routing.deciding.decide import Wishes
+from scrimp.routing.deciding.trace import Decision
+from scrimp.routing.ledger.labels import add_label
+from scrimp.routing.prompts.prompt import Prompt, Turn
+
+from .request import Ask
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from scrimp.profiles.schema import Profile
+    from scrimp.routing.ledger.store import Ledger
+
+__all__ = ["REDO_REWARD", "REDO_WEIGHT", "label_redone", "next_better", "prompt_of", "redo_request"]
+
+REDO_REWARD: Final = 0.25
+REDO_WEIGHT: Final = 0.5
+"""That somebody asked again is a weak sign that the first answer was not good: a low reward, of half weight."""
+
+
+def prompt_of(row: Mapping[str, Any], *, needs: Collection[str] = ()) -> Prompt:
+    """Return a logged request's prompt; its text was kept, and it had no attachments.
+
+    Parameters
+    ----------
+    row
+        With prompt, system, messages and schema, as the log holds them.
+    needs
+        Tags that an arm must have.
+    """
+    return Prompt(
+        row["prompt"],
+        row["system"],
+        tuple(Turn(asked, answered) for asked, answered in json.loads(row["messages"] or "[]")),
+        schema=None if row["schema"] is None else json.loads(row["schema"]),
+        needs=frozenset(needs),
+    )
+
+
+def next_better(row: Mapping[str, Any], profile: Profile) -> str:
+    """Return the arm of the next higher predicted quality than the one that answered.
+
+    Raises
+    ------
+    UsageError
+        If the profile has none, by the decision made then.
+    """
+    names = {arm.name for arm in profile.arms}
+    options = []
+    if row["decision"] is not None:
+        weighed = Decision.from_dict(json.loads(row["decision"])).choice.weighed
+        options = [each.option for each in weighed if each.option.arm in names]
+    first = next((option for option in options if option.arm == row["arm"]), None)
+    better = [option for option in options if first is not None and option.quality > first.quality]
+    if not better:
+        raise UsageError(
+            f"profile {profile.name} has no arm predicted to be better than {row['arm']}",
+            hint=f"Name one with -m: {', '.join(sorted(names))}.",
+        )
+    return min(better, key=lambda option: option.quality).arm
+
+
+def redo_request(
+    row: Mapping[str, Any], profile: Profile, *, arm: str | None = None, max_cost_nano: int | None = None
+) -> Ask:
+    """Return the request that asks a logged prompt again.
+
+    Parameters
+    ----------
+    arm
+        Of whom; the next better one than answered unless given.
+    max_cost_nano
+        The most it may cost, nano-USD.
+
+    Raises
+    ------
+    UsageError
+        If the prompt was not kept whole, or there is no other arm to ask.
+    """
+    if row["prompt"] is None:
+        raise UsageError(f"the text of {row['id']} was not kept, so it cannot be asked again")
+    if row["attachments"] is not None:
+        raise UsageError(
+            f"{row['id']} had attachments, which the log does not keep", hint="Ask it again with `scrimp ask -a`."
+        )
+    other = arm or next_better(row, profile)
+    if other == row["arm"]:
+        raise UsageError(f"{other} has answered this already", hint="Name another arm with -m.")
+    return Ask(
+        prompt=prompt_of(row),
+        wishes=Wishes(arm=other, max_cost_nano=max_cost_nano),
+        command="redo",
+        conversation_id=row["conversation_id"],
+        redo_of=row["id"],
+        keep=profile.log.keep,
+    )
+
+
+def label_redone(ledger: Ledger, row: Mapping[str, Any], other: str, *, at: str) -> None:
+    """Give an answer a weak bad mark because its prompt was asked again, of `other`; a failed request has none."""
+    if row["status"] == "ok":
+        add_label(
+            ledger, request_id=row["id"], arm=row["arm"], reward=REDO_REWARD, source="redo", weight=REDO_WEIGHT, at=at,
+            note=f"asked again of {other}",
+        )  # fmt: skip
