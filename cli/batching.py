@@ -270,7 +270,7 @@ def _look_after(ledger: Ledger, profile: Profile) -> None:
 
 
 def _refuse_unfinished(ledger: Ledger, output: Path) -> None:
-    """Refuse to begin where a run with the same output has begun: its answers would be paid again."""
+    """Refuse to begin where a run with the same output has begun: its answers would be paid for again."""
     from scrimp.routing.batch.state import runs
 
     if runs.latest(ledger, output=output) is not None:
@@ -417,7 +417,7 @@ def _tell_recovered(
 
 @dataclass(frozen=True, slots=True)
 class _Tools:
-    """What a run needs beside its rows: what of it is kept, how old an answer may be, what answers must pass."""
+    """What a run needs besides its rows: what of it is kept, how old an answer may be, what answers must pass."""
 
     keep: str
     cache_age_s: float | None

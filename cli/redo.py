@@ -26,7 +26,7 @@ app = new_app()
 
 REDO_REWARD = 0.25
 REDO_WEIGHT = 0.5
-"""That somebody asked again is a weak sign that the first answer was not good: a low reward, of half weight."""
+"""Asking again is a weak sign that the first answer was not good: a low reward, of half weight."""
 
 EPILOG = """\b
 Examples:
