@@ -53,14 +53,16 @@ def shell(on_path):
 def test_a_loop_over_standard_input_keeps_its_lines(shell, profile, server):
     """`while read` shares its input with what it calls: a pipe and a file alike."""
     ask = f'scrimp ask -q -p "{profile(small="ok")}"'
-    done = shell(f"printf 'one\\ntwo\\n' | while read x; do {ask} \"$x\"; done")
+    # The first is sent; the others are only decided, which is quicker. A line that was read away would lengthen a
+    # prompt, or leave out a turn.
+    loop = f'while read x; do {ask} $dry "$x"; dry="-n --json"; done'
+    done = shell(
+        f"printf 'one\\ntwo\\nsix\\n' | {loop}; printf 'one\\ntwo\\n' > lines; dry='-n --json'; {loop} < lines"
+    )
     assert done.returncode == 0, done.stderr
-    assert [request.prompt for request in server.chats] == ["one", "two"]
-    # Decided only, which is quicker: a line that was read away would lengthen a prompt, or leave out a turn.
-    done = shell(f"printf 'one\\ntwo\\nsix\\n' > lines; while read x; do {ask} -n --json \"$x\"; done < lines")
-    assert done.returncode == 0, done.stderr
+    assert [request.prompt for request in server.chats] == ["one"]
     alone = shell(f"{ask} -n --json one < /dev/null").stdout
-    assert [_bound(line) for line in done.stdout.splitlines()] == [_bound(alone)] * 3
+    assert [_bound(line) for line in done.stdout.splitlines()[1:]] == [_bound(alone)] * 4
 
 
 def _bound(decision):

@@ -60,6 +60,7 @@ def main() -> None:
                 sys.stderr.flush()
                 os._exit(code)
         print(pid, flush=True)
+    os._exit(0)  # an interpreter that holds litellm takes seconds to take itself apart
 
 
 if __name__ == "__main__":
