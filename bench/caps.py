@@ -180,6 +180,8 @@ def stress(plan: Plan, *, kill: bool) -> dict[str, Any]:
     from scrimp.routing.calls.dispatch import prepare
 
     prepare()
+    import openai.resources  # noqa: F401  # what a first call imports: else each worker would, for half a second
+
     name = "kill" if kill else "hold"
     folder = plan.folder / name
     folder.mkdir()

@@ -69,7 +69,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("outcomes", type=Path)
     parser.add_argument("--embeddings", type=Path)
-    parser.add_argument("--models", type=int, help="only so many models, spread over the list")
+    parser.add_argument("--models", type=int, help="only this many models, spread over the list")
     args = parser.parse_args()
     recipe = SHIPPED_RECIPE
     outcomes = read_outcomes([args.outcomes / "train" / f"{name}.jsonl.gz" for name in FILES])

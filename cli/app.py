@@ -42,7 +42,7 @@ COMMANDS: Final[dict[str, str]] = {
     "completions": "Complete commands, options, arms and profiles.",
 }
 """Every command, in the order of the help page, with its line there.
-The module of its name in this folder holds it (as `app`)."""
+The module of the same name in this folder holds it, as `app`."""
 
 EPILOG: Final = """\b
 Examples:

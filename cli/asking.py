@@ -1,4 +1,4 @@
-"""From the flags of `ask` (or the log's row of `redo`) to a request, its answer, and what is said about both."""
+"""From the flags of `ask` (or the log's row for `redo`) to a request, its answer, and what is said about both."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def emit_stderr(blocks: tuple[Any, ...]) -> None:
 
 
 class _Printer:
-    """Prints an answer to a terminal as it comes in, unable to control it."""
+    """Prints an answer to a terminal as it comes in, with nothing left in it that could control the terminal."""
 
     def __init__(self) -> None:
         from scrimp.routing.text.sanitize import Sanitizer
@@ -218,7 +218,7 @@ class _Printer:
 
 
 def _printable(text: str) -> str:
-    """Return an answer as it goes to stdout: as it is to a pipe, harmless to a terminal; ended by a newline."""
+    """Return an answer as stdout gets it: unchanged in a pipe, harmless on a terminal; it ends with a newline."""
     from scrimp.routing.text.sanitize import encodable, sanitize
 
     text = sanitize(text) if sys.stdout.isatty() else encodable(text)

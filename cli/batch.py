@@ -38,7 +38,7 @@ Examples:
   scrimp batch --resume --retry-unknown --retry-errors
   scrimp batch list; scrimp batch show ID; scrimp batch cancel ID
 \b
-A file called list, show or cancel is meant by ./list.
+Write ./list for a file that is called list (likewise show and cancel).
 """
 
 
@@ -52,7 +52,7 @@ def batch(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the answers go (.gz is packed).")
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the answers go (.gz is compressed).")
     ] = None,
     estimate: Annotated[
         bool, typer.Option("-n", "--estimate", help="Say what it would cost and bring; send nothing.")
@@ -76,11 +76,11 @@ def batch(
     wtp: WtpOption = None,
     prefer: PreferOption = None,
     system: Annotated[
-        str | None, typer.Option("-s", "--system", metavar="TEXT", help="System prompt of rows that bring none.")
+        str | None, typer.Option("-s", "--system", metavar="TEXT", help="System prompt for rows that have none.")
     ] = None,
     format: Annotated[  # noqa: A002 - the flag's own word
         str | None,
-        typer.Option("--format", metavar="FORMAT", help="jsonl, csv, tsv or lines; else by name or content."),
+        typer.Option("--format", metavar="FORMAT", help="jsonl, csv, tsv or lines; else told by name or content."),
     ] = None,
     column: Annotated[
         str | None, typer.Option("--column", metavar="NAME", help="The column, or key, that holds the prompt.")
@@ -117,19 +117,20 @@ def batch(
         int | None, typer.Option("--max-errors", metavar="N", min=1, help="Stop after this many failed rows.")
     ] = None,
     cache: Annotated[
-        str | None, typer.Option("--cache", metavar="AGE", help="Use and keep cached answers up to this old (12h, 7d).")
+        str | None,
+        typer.Option("--cache", metavar="AGE", help="Cache answers, and use those up to this old (12h, 7d)."),
     ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that cannot be read.")] = False,
-    unordered: Annotated[bool, typer.Option("--unordered", help="Write answers in the order they came.")] = False,
+    unordered: Annotated[bool, typer.Option("--unordered", help="Write answers in the order of the input.")] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the output, and give up its old run.")
+        bool, typer.Option("--overwrite", help="Replace the output, and abandon its unfinished run.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the last run (of this output, with -o).")
+        bool, typer.Option("--resume", help="Go on with the last run (with -o: of that output).")
     ] = False,
     retry_unknown: Annotated[
         bool,
-        typer.Option("--retry-unknown", help="With --resume: ask rows again that may have been answered and paid."),
+        typer.Option("--retry-unknown", help="With --resume: ask again what may have been answered and paid for."),
     ] = False,
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="With --resume: ask failed and skipped rows again.")
@@ -138,7 +139,7 @@ def batch(
     offline: Offline = False,
     need: Needs = None,
     tag: Annotated[
-        str | None, typer.Option("--tag", metavar="TEXT", help="A word to find the calls by in log and spend.")
+        str | None, typer.Option("--tag", metavar="TEXT", help="A word by which to find the calls in log and spend.")
     ] = None,
     no_log: Annotated[bool, typer.Option("--no-log", help="Log the money only, no text.")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask before an expensive run.")] = False,

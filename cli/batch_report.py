@@ -1,4 +1,4 @@
-"""What a batch says of itself: the estimate before it, the summary after it."""
+"""What a batch says about itself: the estimate before it, the summary after it."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def show_run(which: str, *, as_json: bool) -> int:
 
 
 def cancel_run(which: str, *, as_json: bool) -> int:
-    """Give a run up: its partial answers go, its money stays on record."""
+    """Abandon a run: its partial answers are deleted, what it cost stays on record."""
     from scrimp.routing.batch.state import parked, runs
 
     ledger = session.ledger()

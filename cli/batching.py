@@ -271,7 +271,7 @@ def _look_after(ledger: Ledger, profile: Profile) -> None:
 
 
 def _refuse_unfinished(ledger: Ledger, output: Path) -> None:
-    """Refuse to begin where a run with the same output has begun: its answers would be paid again."""
+    """Refuse to begin where a run with the same output has begun: its answers would be paid for again."""
     from scrimp.routing.batch.state import runs
 
     if runs.latest(ledger, output=output) is not None:

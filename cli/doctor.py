@@ -64,7 +64,7 @@ def doctor(
     if fetch is not None:
         from scrimp.routing.prompts.embedding import fetch as download
 
-        say(f"{fetch} lies in {download(fetch, paths().cache)}")
+        say(f"{fetch} is in {download(fetch, paths().cache)}")
         return 0
     if backup is not None:
         return _backup(backup)

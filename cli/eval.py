@@ -67,7 +67,7 @@ def evaluate(
     weak: Annotated[str | None, typer.Option("--weak", metavar="MODEL", help="The cheaper model of a pair.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws the split and the intervals.")] = 0,
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, max=100, help="With --fit N: means over so many splits, from --seed on.")
+        int, typer.Option("--seeds", min=1, max=100, help="With --fit N: means over this many splits, from --seed on.")
     ] = 1,
     json: JsonOption = False,
     plot: Annotated[

@@ -221,7 +221,7 @@ def neighbour_table(near: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def basis_reasons(decider: Decider) -> dict[str, str]:
-    """Return on what each arm's quality rests."""
+    """Return what each arm's quality rests on."""
     from scrimp.routing.router.learned import LearnedRouter
 
     router = decider.router

@@ -75,7 +75,7 @@ def _progress(done: int, total: int) -> None:
 @app.command()
 def status(
     profile: ProfileOption = None,
-    kinds: Annotated[int, typer.Option("--kinds", min=1, max=50, help="Kinds of prompts to tell apart, at most.")] = 8,
+    kinds: Annotated[int, typer.Option("--kinds", min=1, max=50, help="The most kinds of prompts to tell apart.")] = 8,
     json: JsonOption = False,
 ) -> int:
     """Show labels by arm and by kind of prompt, what is missing, and what would be most worth labelling next."""
@@ -158,7 +158,7 @@ def _status_blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
 def audit(
     max_usd: Annotated[str, typer.Option("--max-usd", metavar="USD", help="What the audit may cost at most.")],
     n: Annotated[int, typer.Option("-n", "--number", min=1, help="Prompts to ask again, at most.")] = 20,
-    last: Annotated[int, typer.Option("--last", min=1, help="Draw from the last so many prompts.")] = 500,
+    last: Annotated[int, typer.Option("--last", min=1, help="Draw from the last N prompts.")] = 500,
     check: Annotated[
         str | None, typer.Option("--check", metavar="NAME", help="Compare by this check (as for `ask --check`).")
     ] = None,
@@ -169,8 +169,8 @@ def audit(
 ) -> int:
     """Ask the best arm too, on a random sample of prompts that went to a cheaper one.
 
-    Only so can downgrades be judged. Answers are compared by --check; else you rate them, side by side and unnamed;
-    with neither a check nor a terminal only their agreement is noted, which is fitted on but judges nothing.
+    Only this way can downgrades be judged. Answers are compared by --check; else you rate them, side by side and
+    unnamed; with neither a check nor a terminal only their agreement is noted, which is fitted on but judges nothing.
     """
     from scrimp.routing.learn.collecting.audit import candidates, run_audit
 

@@ -103,7 +103,7 @@ ArmFilter = Annotated[
 ]
 ProfileFilter = Annotated[str | None, typer.Option("-p", "--profile", metavar="NAME", help="Only this profile.")]
 TagFilter = Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="Only this tag.")]
-Days = Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last so many days.")]
+Days = Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last N days.")]
 
 
 class _Listing(Group):
@@ -312,7 +312,7 @@ def _forget_cached(*, before: float | None = None, requests: list[str] | None = 
 def purge(
     days: Annotated[
         float | None,
-        typer.Option("--older-than", metavar="DAYS", min=0.0, help="Only what is older than so many days."),
+        typer.Option("--older-than", metavar="DAYS", min=0.0, help="Only what is older than this many days."),
     ] = None,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
 ) -> int:

@@ -39,18 +39,21 @@ def probe(
     arm: Annotated[str, typer.Argument(metavar="ARM", autocompletion=complete_arms)],
     profile: ProfileOption = None,
     max_usd: Annotated[str, typer.Option("--max-usd", metavar="USD", help="The most to spend on it.")] = "0.20",
-    limit: Annotated[int | None, typer.Option("--limit", min=0, help="At most so many of the sixty prompts.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=0, help="Prompts of the sixty to ask at most.")] = None,
     from_log: Annotated[
         bool, typer.Option("--from-log", help="Also ask prompts of your log whose answers were checked, checked alike.")
     ] = False,
     check: Annotated[
         list[str] | None,
         typer.Option(
-            "--check", metavar="NAME", help="Of the log, only what this check was put to; repeatable. Allows commands."
+            "--check",
+            metavar="NAME",
+            help="Of the log, only what this check was run on; repeatable. Allows commands.",
         ),
     ] = None,
     log_limit: Annotated[
-        int, typer.Option("--log-limit", min=1, max=1000, help="At most so many prompts of the log, the latest first.")
+        int,
+        typer.Option("--log-limit", min=1, max=1000, help="Prompts of the log to ask at most, the latest first."),
     ] = 40,
     dry_place: Annotated[bool, typer.Option("--dry-place", help="Say where the arm stands; leave the router.")] = False,
     json: JsonOption = False,

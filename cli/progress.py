@@ -11,7 +11,7 @@ __all__ = ["on_embedded", "on_fitted", "one_thread"]
 
 
 def on_embedded(done: int, total: int) -> None:
-    """Tell how many new prompts are embedded; few are not worth a word."""
+    """Tell how many new prompts are embedded; a few are not worth mentioning."""
     if total < 512:
         return
     if sys.stderr.isatty():

@@ -40,7 +40,7 @@ def replay(
     ] = None,
     logged: Annotated[
         str | None,
-        typer.Option("--log", metavar="PROFILE", help="Replay the log of this profile (the same unless given)."),
+        typer.Option("--log", metavar="PROFILE", help="Replay the log of this profile (else that of --profile)."),
     ] = None,
     limit: Annotated[int, typer.Option("-n", "--limit", min=0, help="Changed decisions to list.")] = 10,
     json: JsonOption = False,

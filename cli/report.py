@@ -1,4 +1,4 @@
-"""`scrimp report`: what the log says of quality, beside what it cost."""
+"""`scrimp report`: what the log says about quality, beside what it cost."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Examples:
 @app.command(epilog=EPILOG)
 def report(
     profile: Annotated[str | None, typer.Option("-p", "--profile", metavar="NAME", help="Only this profile.")] = None,
-    days: Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last so many days.")] = None,
+    days: Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last N days.")] = None,
     json: JsonOption = False,
 ) -> int:
     """Show how good the answers were: success and its price, escalation, checks against ratings, latency.

@@ -51,7 +51,7 @@ Examples:
   scrimp route "Prove that there are infinitely many primes"
   scrimp route --wtp 0.5 --json "Translate: good morning" | jq .arm
   scrimp route --lines prompts.txt            one decision a line, at embedding speed
-  scrimp route --jsonl - < rows.jsonl         rows with a "prompt" and, if they like, an "id"
+  scrimp route --jsonl - < rows.jsonl         rows with a "prompt" and perhaps an "id"
 """
 
 
@@ -77,7 +77,7 @@ def route(
         bool, typer.Option("--exact-tokens", help="Also count the prompt with the arms' own public tokenisers.")
     ] = False,
     explain: Annotated[
-        bool, typer.Option("-x", "--explain", help="Also say on what each arm's quality rests: calibrated, or a prior.")
+        bool, typer.Option("-x", "--explain", help="Also say what each arm's quality rests on: calibrated, or a prior.")
     ] = False,
     json: JsonOption = False,
     seed: SeedOption = None,

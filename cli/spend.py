@@ -47,7 +47,7 @@ def spend(
     by: Annotated[
         str, typer.Option("--by", metavar="WHAT", help="day, week, month, arm, profile, source or tag.")
     ] = "day",
-    days: Annotated[int | None, typer.Option("--days", min=1, help="Only the last so many days.")] = None,
+    days: Annotated[int | None, typer.Option("--days", min=1, help="Only the last N days.")] = None,
     profile: ProfileOption = None,
     show_open: Annotated[bool, typer.Option("--open", help="List the calls whose true cost is not known.")] = False,
     vs: Annotated[
@@ -240,7 +240,7 @@ def reconcile(
     usd: Annotated[str, typer.Argument(metavar="USD", help="What it truly cost, by the provider's bill.")],
     json: JsonOption = False,
 ) -> int:
-    """Say what a call of unknown or unverified cost truly cost; what was reserved too much is free again."""
+    """Say what a call of unknown or unverified cost truly cost; what was reserved beyond that is free again."""
     from scrimp.routing.ledger.reservations import reconcile
 
     ledger = session.ledger_to_read()

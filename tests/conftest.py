@@ -10,7 +10,15 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: the workers share the cores, and matrices are small
 
 import pytest
+from hypothesis import HealthCheck, settings
 from server import Server
+
+# How long an example takes says how busy the machine is, and the same examples are tried every time: a property that
+# fails here fails everywhere, and the next time too.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("steady")
 
 CANARY = "sk-canary-Zq7Tn5vX2bLw8Kd4"
 

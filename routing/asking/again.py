@@ -23,7 +23,7 @@ __all__ = ["REDO_REWARD", "REDO_WEIGHT", "label_redone", "next_better", "prompt_
 
 REDO_REWARD: Final = 0.25
 REDO_WEIGHT: Final = 0.5
-"""That somebody asked again is a weak sign that the first answer was not good: a low reward, of half weight."""
+"""Asking again is a weak sign that the first answer was not good: a low reward, of half weight."""
 
 
 def prompt_of(row: Mapping[str, Any], *, needs: Collection[str] = ()) -> Prompt:

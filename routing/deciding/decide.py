@@ -62,7 +62,7 @@ class Decider:
     Parameters
     ----------
     profile, table, router, embedder
-        Whose arms, at which prices, judged by which router, on which embedding.
+        Whose arms, at which prices, judged by which router, from which embedding.
     """
 
     def __init__(self, profile: Profile, table: PriceTable, router: Router, embedder: TextEmbedder) -> None:

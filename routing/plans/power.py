@@ -4,7 +4,7 @@ For a right answer (y = 1) and a wrong one (y = 0) apart,
 
     P(pass | y, x) = sigmoid(b_y + g_y (x - X0))
 
-with x the mean logit of the arms' predicted quality: how easy the prompt looks. The prior on b_y is a Beta's (so many
+with x the mean logit of the arms' predicted quality: how easy the prompt looks. The prior on b_y is a Beta's (that many
 passes and fails seen at X0), on g_y a normal's of deviation 0.7: a check may err more on hard prompts, and has to show
 it. A check that nobody has labelled yet keeps its kind's prior.
 """

@@ -65,7 +65,7 @@ class Embedder:
     model
         `"builtin"`, or the name of a model that fastembed supports.
     cache_dir
-        scrimp's cache folder: models fetched by name lie in `cache_dir/models`. The packaged model needs no cache.
+        scrimp's cache folder: models fetched by name are kept in `cache_dir/models`. The packaged model needs no cache.
     offline
         Never download: a model that is not in the cache is an error. With False it is fetched on first use.
     threads

@@ -219,7 +219,7 @@ def fill_template(template: str, variables: Mapping[str, str], *, what: str) -> 
     Raises
     ------
     UsageError
-        If the template has a variable that was not given, or was given one that it has not.
+        If the template has a variable that was not given, or was given one that it does not have.
 
     Examples
     --------

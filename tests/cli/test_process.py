@@ -52,14 +52,23 @@ def shell(on_path):
 
 def test_a_loop_over_standard_input_keeps_its_lines(shell, profile, server):
     """`while read` shares its input with what it calls: a pipe and a file alike."""
-    path = profile(small="ok")
-    loop = f'while read x; do scrimp ask -q -p "{path}" "$x"; done'
-    done = shell(f"printf 'one\\ntwo\\nthree\\n' | {loop}")
+    ask = f'scrimp ask -q -p "{profile(small="ok")}"'
+    # The first is sent; the others are only decided, which is quicker. A line that was read away would lengthen a
+    # prompt, or leave out a turn.
+    loop = f'while read x; do {ask} $dry "$x"; dry="-n --json"; done'
+    done = shell(
+        f"printf 'one\\ntwo\\nsix\\n' | {loop}; printf 'one\\ntwo\\n' > lines; dry='-n --json'; {loop} < lines"
+    )
     assert done.returncode == 0, done.stderr
-    assert [request.prompt for request in server.chats] == ["one", "two", "three"]
-    server.reset()
-    done = shell(f"printf 'one\\ntwo\\n' > lines; {loop} < lines")
-    assert [request.prompt for request in server.chats] == ["one", "two"]
+    assert [request.prompt for request in server.chats] == ["one"]
+    alone = shell(f"{ask} -n --json one < /dev/null").stdout
+    assert [_bound(line) for line in done.stdout.splitlines()[1:]] == [_bound(alone)] * 4
+
+
+def _bound(decision):
+    """Return the bound on input tokens of a decision as JSON: one for each byte that would be sent, and a constant."""
+    (option,) = json.loads(decision)["arms"]
+    return option["input_bound"]
 
 
 def test_a_pipe_is_read_beside_a_prompt(shell, profile, server):
@@ -82,10 +91,10 @@ def test_a_standard_input_that_never_closes_does_not_hang(home, profile, server)
     assert "silent" in done.stderr
 
 
-def test_the_readers_leaving_is_not_an_error_message(shell, run, profile):
+def test_the_readers_leaving_is_not_an_error_message(shell, scrimp, profile):
     path = profile(small="ok")
     for n in range(2):
-        assert run("ask", "-q", "-p", path, f"question {n}").returncode == 0
+        assert scrimp("ask", "-q", "-p", path, f"question {n}").code == 0
     done = shell("scrimp log list -n 100 | head -1; echo ${PIPESTATUS[0]}")
     assert done.stdout.splitlines()[0].startswith("id\t")
     assert done.stdout.splitlines()[-1] in ("0", "141")
@@ -96,7 +105,7 @@ def test_the_readers_leaving_is_not_an_error_message(shell, run, profile):
 
 
 @pytest.mark.parametrize("behaviour", ["hang-stream", "hang-headers"])
-def test_ctrl_c_in_mid_stream_is_logged_as_spent(home, run, profile, server, behaviour):
+def test_ctrl_c_in_mid_stream_is_logged_as_spent(home, scrimp, profile, server, behaviour):
     """On a terminal, where the answer streams: exit 130, the call charged at its bound, the partial answer kept."""
     import pty
 
@@ -117,14 +126,13 @@ def test_ctrl_c_in_mid_stream_is_logged_as_spent(home, run, profile, server, beh
     assert process.wait(30) == 130, process.stderr.read()
     process.stderr.close()
     os.close(leader)
-    spent = json.loads(run("spend", "--json", "-p", path).stdout)
+    spent = json.loads(scrimp("spend", "--json", "-p", path).out)
     assert spent["rows"][0]["unverified_usd"] > 0
-    assert json.loads(run("log", "--json").stdout)["rows"][0]["status"] == "interrupted"
+    assert json.loads(scrimp("log", "--json").out)["rows"][0]["status"] == "interrupted"
 
 
-def test_twelve_first_runs_at_once(home, profile, server):
+def test_twelve_first_runs_at_once(home, profile, scrimp):
     """They race to make the ledger: each finds it whole, none fails."""
-    path = str(profile(small="ok"))
     script = "import sys; from scrimp.routing.ledger.store import open_ledger; from scrimp.profiles.paths import paths; open_ledger(paths().ledger)"
     processes = [
         subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, env=environment(home))
@@ -133,14 +141,8 @@ def test_twelve_first_runs_at_once(home, profile, server):
     for process in processes:
         _, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
-    done = subprocess.run(
-        [*SCRIMP, "ask", "-q", "-p", path, "hi"],
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        env=environment(home),
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
+    done = scrimp("ask", "-q", "-p", profile(small="ok"), "hi")
+    assert done.code == 0, done.err
 
 
 def test_a_damaged_ledger_is_left_as_it_is_and_nothing_is_sent(run, home, profile, server):
@@ -164,8 +166,8 @@ def test_a_folder_that_cannot_be_written(home, profile, server, run):
     assert server.chats == []
 
 
-def test_a_full_disk_stops_the_call(home, profile, server, run):
-    assert run("ask", "-q", "-p", profile(small="ok"), "hello").returncode == 0
+def test_a_full_disk_stops_the_call(home, profile, server, scrimp):
+    assert scrimp("ask", "-q", "-p", profile(small="ok"), "hello").code == 0
     n_sent = len(server.chats)
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
@@ -178,7 +180,7 @@ def test_a_full_disk_stops_the_call(home, profile, server, run):
     assert done.returncode == 78, done.stderr
     assert "not sent" in done.stderr
     assert len(server.chats) == n_sent
-    assert run("log").returncode == 0
+    assert scrimp("log").code == 0
 
 
 HEAVY = ("litellm", "fastembed", "onnxruntime", "sklearn", "tiktoken", "numpy", "scipy", "jsonschema")

@@ -264,6 +264,6 @@ class Caps_(RuleBasedStateMachine):
 
 TestCaps = Caps_.TestCase
 TestCaps.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True,
+    max_examples=25, stateful_step_count=25, suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )  # fmt: skip

@@ -38,7 +38,7 @@ def test_a_case_worked_by_hand():
 
 
 @given(seed=st.integers(0, 10_000), budget=st.floats(0.0, 6.0))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_plan_is_above_the_dual_bound_nor_the_budget(seed, budget):
     rng = np.random.default_rng(seed)
     n, k = 5, 3

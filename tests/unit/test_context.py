@@ -47,7 +47,7 @@ def test_other_scripts_and_code_are_told():
     assert feature("def f(x):\n    return x == 1", "code_rate") > 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=500))
 def test_features_are_finite_and_repeatable(text):
     first = surface_features(text)

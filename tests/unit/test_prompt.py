@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scrimp.profiles.errors import DataError, UsageError
@@ -79,7 +79,6 @@ def test_a_schema_that_is_none_is_refused_with_its_place(raw, message):
         load_schema(raw, what="s.json")
 
 
-@settings(deadline=None)  # the first call loads a tokeniser
 @given(st.text(max_size=300), st.text(max_size=100))
 def test_the_bound_is_never_below_a_real_tokenisers_count(text, system):
     prompt = Prompt(text, system=system)

@@ -1,7 +1,9 @@
 import contextlib
 import http.client
 import json
+import socket
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from server import BEHAVIOURS, Server
 
 
 def post(server, model, *, stream=False, **body):
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     asked = {"model": model, "messages": [{"role": "user", "content": "one two three"}], "stream": stream, **body}
     try:
         connection.request("POST", "/v1/chat/completions", json.dumps(asked), {"Authorization": "Bearer k"})
@@ -72,6 +74,17 @@ def test_streams_events_and_reports_usage_when_asked(server):
     assert b"usage" not in post(server, "ok@tokens=3", stream=True)[1]
 
 
+def test_what_a_dead_client_sent_does_not_arrive_after_a_reset(server):
+    body = json.dumps({"model": "ok", "messages": []}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+    for _ in range(50):
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.sendall(head + body)
+        server.reset()
+        assert post(server, "echo")[0] == 200
+        assert [request.model for request in server.chats] == ["echo"]
+
+
 def test_scripts_and_counts_win_over_the_name(server):
     server.script(["500", "429@retry_after=7"])
     assert [post(server, "ok")[0] for _ in range(3)] == [500, 429, 200]
@@ -80,10 +93,35 @@ def test_scripts_and_counts_win_over_the_name(server):
     assert [post(server, "400-context-then-ok")[0] for _ in range(2)] == [400, 200]
 
 
+def send(server, model):
+    """Send a call and do not wait for its answer; return the connection."""
+    n_before = len(server.chats)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    asked = {"model": model, "messages": [{"role": "user", "content": "one"}]}
+    connection.request("POST", "/v1/chat/completions", json.dumps(asked))
+    while len(server.chats) == n_before:
+        time.sleep(0.005)
+    return connection
+
+
 def test_refuses_above_its_capacity():
-    with Server(max_in_flight=1, latency_ms=200) as server, ThreadPoolExecutor(4) as pool:
-        statuses = [status for status, _ in pool.map(lambda _: post(server, "ok"), range(4))]
-    assert sorted(set(statuses)) == [200, 429]
+    with Server(max_in_flight=1) as server:
+        assert post(server, "ok")[0] == 200
+        with contextlib.closing(send(server, "hang-headers")):
+            assert post(server, "ok")[0] == 429
+
+
+def test_a_reset_ends_what_hangs_and_lengths_repeat(server):
+    def lengths():
+        return [json.loads(post(server, "random")[1])["usage"]["completion_tokens"] for _ in range(8)]
+
+    first = lengths()
+    with contextlib.closing(send(server, "hang-headers")) as connection:
+        server.reset()
+        with pytest.raises(ConnectionError):
+            connection.getresponse()
+    assert (server.chats, server.in_flight, server.peak_in_flight) == ([], 0, 0)
+    assert lengths() == first
 
 
 def test_keeps_a_log_on_disk(tmp_path):
@@ -99,7 +137,7 @@ def test_keeps_a_log_on_disk(tmp_path):
 
 
 def test_lists_models_and_tells_its_log(server):
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     post(server, "ok")
     connection.request("GET", "/v1/models")
     assert json.loads(connection.getresponse().read())["object"] == "list"
