@@ -231,7 +231,6 @@ def test_no_log_runs_go_on_while_they_are_not_finished(scrimp, server, path, hom
     assert traces(home) == set()
 
 
-@pytest.mark.xfail(strict=True, reason="the books of a batch keep a provider's error text whatever log.keep says")
 def test_no_log_keeps_no_error_of_a_batch_that_quotes_the_prompt(scrimp, server, path, home):
     assert batch(scrimp, server, path, "-m", "large", "--no-log", calls=["400-quote"]).code == 6
     assert traces(home) == set()

@@ -18,7 +18,7 @@ KEPT = {
     "batch_rows": {"run_id", "n", "status", "request_id", "arm", "cost_nano", "offset", "length"},
     "reservations": {
         "id", "request_id", "run_id", "profile", "arm", "source", "tag", "at", "day", "month", "status",
-        "reserved_nano", "charged_nano", "price_id", "breach", "cap_override_nano", "pid", "process_started", "boot_id",
+        "sent", "reserved_nano", "charged_nano", "price_id", "breach", "cap_override_nano", "pid", "process_started", "boot_id",
         "settled_at", "note",
     },
 }  # fmt: skip
