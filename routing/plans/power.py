@@ -71,7 +71,11 @@ PRIORS: Final[dict[str, tuple[float, float, float, float]]] = {
     "agree": (7, 3, 2, 8),
     "most": (8, 2, 4, 6),
 }
-"""What is supposed of each kind of check before any outcome was labelled, as counts."""
+"""What is supposed of each kind of check before any outcome was labelled, as counts.
+
+No measurement stands behind these: they are guesses, worth ten outcomes each, which labels soon outweigh (decision
+0009). `most` passes more than `agree`, whether right or wrong, as it asks for less.
+"""
 
 
 @dataclass(frozen=True, slots=True)
