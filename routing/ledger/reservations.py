@@ -269,7 +269,12 @@ def mark_sent(ledger: Ledger, reservation_id: int) -> None:
     has not been started anew since).
     """
     with ledger.transaction(durable=False) as conn:
-        conn.execute("UPDATE reservations SET sent = 1 WHERE id = ?", (reservation_id,))
+        held = conn.execute("UPDATE reservations SET sent = 1 WHERE id = ? AND status = 'reserved'", (reservation_id,))
+        if held.rowcount != 1:
+            raise LedgerError(
+                f"call {reservation_id} is not reserved any more: it was taken for that of a dead process",
+                hint="Nothing was sent. Ask again.",
+            )
 
 
 def reap(ledger: Ledger, *, now: float) -> int:

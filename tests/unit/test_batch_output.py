@@ -20,6 +20,10 @@ OK = Result(
 BAD = Result(1, 2, "failed", "d2", error="no")
 
 
+def entry(result):
+    return runs.entry(result.n, result.decision_id, (), result)
+
+
 def test_a_json_lines_row_has_the_promised_keys():
     row = json.loads(render(OK, "jsonl"))
     promised = {"id", "status", "answer", "arm", "cost_usd", "input_tokens", "output_tokens", "decision_id", "error"}
@@ -56,7 +60,7 @@ def test_text_that_no_file_can_hold_is_replaced(tmp_path):
     result = Result(0, "a", "ok", "d", answer="x\ud800y", cells=())
     for shape in ("jsonl", "csv", "openai"):
         journal = Journal.open(tmp_path / f"{shape}.partial", new=True)
-        spans = journal.append([runs.entry(result)])
+        spans = journal.append([entry(result)])
         write_output(tmp_path / shape, journal, spans, shape)
         assert "x" in (tmp_path / shape).read_text(encoding="utf-8")
         journal.close()
@@ -66,7 +70,7 @@ def test_the_journal_keeps_what_it_was_given(tmp_path):
     path = tmp_path / "o.partial"
     journal = Journal.open(path, new=True)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    spans = journal.append([runs.entry(OK), runs.entry(BAD)])
+    spans = journal.append([entry(OK), entry(BAD)])
     assert [result_of(journal.read(*span)) for span in spans] == [OK, BAD]
     with pytest.raises(TryAgainError, match="still going"):
         Journal.open(path, new=False)
@@ -79,7 +83,7 @@ def test_the_journal_keeps_what_it_was_given(tmp_path):
 def test_a_torn_line_at_the_end_is_cut(tmp_path, torn):
     path = tmp_path / "o.partial"
     journal = Journal.open(path, new=True)
-    journal.append([runs.entry(OK)])
+    journal.append([entry(OK)])
     size = journal.size
     journal.close()
     with path.open("ab") as file:
@@ -87,7 +91,7 @@ def test_a_torn_line_at_the_end_is_cut(tmp_path, torn):
     journal = Journal.open(path, new=False)
     assert len(list(journal.tail(0))) == 1
     assert journal.size == size == path.stat().st_size
-    (span,) = journal.append([runs.entry(BAD)])
+    (span,) = journal.append([entry(BAD)])
     assert result_of(journal.read(*span)) == BAD
     journal.close()
 
@@ -101,7 +105,7 @@ def test_a_link_is_not_followed(tmp_path):
 
 def test_the_output_appears_whole_and_packed_where_its_name_says_so(tmp_path):
     journal = Journal.open(tmp_path / "o.partial", new=True)
-    spans = journal.append([runs.entry(BAD), runs.entry(OK)])
+    spans = journal.append([entry(BAD), entry(OK)])
     assert write_output(tmp_path / "o.jsonl.gz", journal, reversed(spans), "jsonl") == 2
     rows = gzip.decompress((tmp_path / "o.jsonl.gz").read_bytes()).decode().splitlines()
     assert [json.loads(row)["id"] for row in rows] == ["../../x", 2]
@@ -111,7 +115,7 @@ def test_the_output_appears_whole_and_packed_where_its_name_says_so(tmp_path):
 
 def test_an_output_that_cannot_be_written_leaves_nothing_behind(tmp_path, monkeypatch):
     journal = Journal.open(tmp_path / "o.partial", new=True)
-    spans = journal.append([runs.entry(OK)])
+    spans = journal.append([entry(OK)])
 
     def full(_fd):
         raise OSError(28, "No space left on device")

@@ -43,7 +43,7 @@ def profile(name="p", *arms, pace="off", **caps):
 def reserve(ledger, owner, nano, *, name="small", run=None, now=NOON, override=None, extra=()):
     caps = (*budget_caps.applicable_caps(ledger, owner, name, now=now, run_id=run), *extra)
     charge = Charge("r1", owner.name, name, nano, run_id=run, cap_override_nano=override)
-    return reservations.reserve(ledger, charge, caps, now=now)
+    return reservations.reserve(ledger, charge, caps, now=now, sent=True)
 
 
 def state(ledger, owner, scope, now=NOON):
@@ -288,6 +288,48 @@ def test_a_dead_process_leaves_an_unknown_that_stays_charged(ledger):
     with pytest.raises(RefusedError) as caught:
         reserve(ledger, owner, 1)
     assert not caught.value.only_live
+
+
+def unsent(ledger, owner, nano):
+    caps = budget_caps.applicable_caps(ledger, owner, "small", now=NOON)
+    return reservations.reserve(ledger, Charge("r1", owner.name, "small", nano), caps, now=NOON)
+
+
+def test_a_call_that_never_left_costs_nothing(ledger):
+    owner = profile(per_day_usd="0.05")
+    first = unsent(ledger, owner, 5 * CENT)
+    kill(ledger, first)
+    assert reservations.reap(ledger, now=NOON) == 1
+    assert ledger.rows("SELECT status, charged_nano FROM reservations") == [{"status": "released", "charged_nano": 0}]
+    reserve(ledger, owner, 5 * CENT)
+
+
+def test_a_call_that_left_may_have_been_billed(ledger):
+    owner = profile(per_day_usd="0.05")
+    first = unsent(ledger, owner, 5 * CENT)
+    reservations.mark_sent(ledger, first.id)
+    kill(ledger, first)
+    reservations.reap(ledger, now=NOON)
+    assert state(ledger, owner, "day").unknown_nano == 5 * CENT
+
+
+def test_a_mark_may_be_lost_with_the_machines_power(ledger):
+    """Whether a call of an earlier boot left is not known: the mark was not flushed to the disk."""
+    owner = profile(per_day_usd="0.05")
+    first = unsent(ledger, owner, 5 * CENT)
+    with ledger.transaction() as conn:
+        conn.execute("UPDATE reservations SET boot_id = 'another' WHERE id = ?", (first.id,))
+    reservations.reap(ledger, now=NOON)
+    assert state(ledger, owner, "day").unknown_nano == 5 * CENT
+
+
+def test_what_was_given_back_cannot_leave_any_more(ledger):
+    owner = profile(per_day_usd="0.05")
+    first = unsent(ledger, owner, 5 * CENT)
+    kill(ledger, first)
+    reservations.reap(ledger, now=NOON)
+    with pytest.raises(LedgerError, match="not reserved any more"):
+        reservations.mark_sent(ledger, first.id)
 
 
 def test_a_late_settle_of_an_unknown_still_lands(ledger):
