@@ -183,6 +183,7 @@ class Server:
         self.requests: list[Request] = []
         self.in_flight = 0
         self.peak_in_flight = 0
+        self.n_connections = 0
         self._log_path = None if log is None else Path(log)
         self._log_file: IO[str] | None = None
         self._lock = threading.Lock()
@@ -287,6 +288,7 @@ class Server:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self.n_connections += 1
         try:
             while await self._exchange(reader, writer):
                 pass
@@ -726,6 +728,30 @@ async def empty_content(wire: Wire) -> None:
     await wire.answer(wire.plan(text="", output_tokens=0))
 
 
+async def only_reasoning(wire: Wire) -> None:
+    """Think, and say nothing."""
+    message = {"role": "assistant", "content": "", "reasoning_content": "so it is"}
+    await wire.answer(wire.plan(text="", output_tokens=9, reasoning_tokens=9, finish_reason="stop"), message=message)
+
+
+async def parts(wire: Wire) -> None:
+    """Answer in a list of parts."""
+    message = {"role": "assistant", "content": [{"type": "text", "text": "Paris"}]}
+    await wire.answer(wire.plan(text=None, output_tokens=1, finish_reason="stop"), message=message)
+
+
+async def json_instead(wire: Wire) -> None:
+    """Answer whole, whether or not a stream was asked for."""
+    wire.request.stream = False
+    await wire.answer(wire.plan())
+
+
+async def sse_instead(wire: Wire) -> None:
+    """Answer in a stream, whether or not one was asked for."""
+    wire.request.stream = True
+    await wire.answer(wire.plan())
+
+
 async def no_finish(wire: Wire) -> None:
     """End properly, with [DONE] in a stream, but never say why."""
     await wire.answer(wire.plan(finish_reason=None))
@@ -844,6 +870,18 @@ async def e400_limit(wire: Wire) -> None:
         "invalid_request_error",
         "Could not finish the message because max_tokens or model output limit was reached. Please try again with higher max_tokens.",
     )
+
+
+async def e408(wire: Wire) -> None:
+    await wire.error(408, "timeout", "The request took too long to arrive.")
+
+
+async def e409(wire: Wire) -> None:
+    await wire.error(409, "conflict", "Another request is at work.")
+
+
+async def e425(wire: Wire) -> None:
+    await wire.error(425, "too_early", "Too early.")
 
 
 async def e402(wire: Wire) -> None:
@@ -1120,11 +1158,12 @@ BEHAVIOURS: dict[str, Callable[[Wire], Awaitable[None]]] = {
     "surrogate": surrogate, "repeat": repeat, "special": special, "refusal": refusal, "length": length,
     "length-empty": length_empty, "content-filter": content_filter, "tool-calls": tool_calls,
     "null-content": null_content, "empty-content": empty_content, "no-finish": no_finish, "two-choices": two_choices,
+    "only-reasoning": only_reasoning, "parts": parts, "json-instead": json_instead, "sse-instead": sse_instead,
     "no-usage": no_usage, "negative-usage": negative_usage, "huge-usage": huge_usage, "zero-usage": zero_usage,
     "empty-usage": empty_usage, "text-usage": text_usage, "cached-above-input": cached_above_input, "breach": breach,
     "401": e401, "402": e402, "403": e403, "404": e404, "400": e400, "400-context": e400_context, "400-roles": e400_roles,
     "400-quote": e400_quote,
-    "400-limit": e400_limit, "422": e422, "429": e429, "429-date": e429_date, "429-ms": e429_ms, "429-bare": e429_bare,
+    "400-limit": e400_limit, "408": e408, "409": e409, "425": e425, "422": e422, "429": e429, "429-date": e429_date, "429-ms": e429_ms, "429-bare": e429_bare,
     "429-quota": e429_quota, "500": e500, "503": e503, "redirect": redirect,
     "hang-headers": hang_headers, "hang-stream": hang_stream, "drip-hang": drip_hang, "drop-headers": drop_headers,
     "cut": cut, "cut-clean": cut_clean, "cut-done": cut_done, "cut-after-finish": cut_after_finish,

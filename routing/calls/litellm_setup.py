@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
-import ssl
 import sys
 import threading
 import uuid
@@ -28,7 +27,7 @@ _CALLBACKS = (
     "_async_input_callback", "_async_success_callback", "_async_failure_callback",
 )  # fmt: skip
 
-UNWATCHED = frozenset({"a2a", "aiohttp_openai", "custom", "petals", "vllm"})
+UNWATCHED = frozenset({"a2a", "aiohttp_openai", "custom", "nlp_cloud", "petals", "vllm"})
 """Providers that litellm reaches without the clients it is given, or asks in a way that no `Wire` knows.
 
 tests/fault/test_clients.py tries all of litellm's.
@@ -113,7 +112,7 @@ def _prepare() -> LiteLLM:
     os.environ["LITELLM_RUST"] = "False"  # what its compiled part sends, no transport of ours would see
     import warnings
 
-    with warnings.catch_warnings(), _without_dead_key_log():
+    with warnings.catch_warnings(), _without_tls_settings():
         warnings.simplefilter("ignore")
         import litellm
 
@@ -137,24 +136,19 @@ def _prepare() -> LiteLLM:
 
 
 @contextlib.contextmanager
-def _without_dead_key_log() -> Iterator[None]:
-    """Hide SSLKEYLOGFILE where it cannot be written.
+def _without_tls_settings() -> Iterator[None]:
+    """Hide what the environment says of certificates while libraries are imported.
 
-    aiohttp makes a TLS context when it is imported, and would fail: but a call to this machine needs no TLS, and one
-    that does must say what is wrong.
+    Some make TLS contexts then, and would fail on a file that is not there: but a call to this machine needs no TLS,
+    and one that does must say what is wrong. Our transports make their own, of all the settings.
     """
-    path = os.environ.get("SSLKEYLOGFILE")
+    from .transport import TLS_VARIABLES
+
+    hidden = {name: os.environ.pop(name) for name in TLS_VARIABLES if name in os.environ}
     try:
-        if path:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).keylog_filename = path
-    except OSError:
-        del os.environ["SSLKEYLOGFILE"]
-        try:
-            yield
-        finally:
-            os.environ["SSLKEYLOGFILE"] = str(path)
-        return
-    yield
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _hush(warnings: Any) -> None:

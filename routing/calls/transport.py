@@ -30,9 +30,9 @@ from .wire import Wire
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-__all__ = ["AsyncWatched", "NoWayOutError", "Proxy", "Watched", "proxy_for"]
+__all__ = ["TLS_VARIABLES", "AsyncWatched", "NoWayOutError", "Proxy", "Watched", "proxy_for"]
 
-_TLS_VARIABLES = (
+TLS_VARIABLES = (
     "SSLKEYLOGFILE", "SSL_CERT_FILE", "SSL_CERTIFICATE", "SSL_VERIFY", "SSL_SECURITY_LEVEL", "SSL_ECDH_CURVE",
 )  # fmt: skip
 _T = TypeVar("_T")
@@ -101,15 +101,15 @@ def _tls() -> ssl.SSLContext | bool:
 
     try:
         settings = get_ssl_configuration()
-        certificate = os.environ.get("SSL_CERTIFICATE")
-        if certificate and isinstance(settings, ssl.SSLContext):
-            settings.load_cert_chain(certificate)
+        if isinstance(settings, ssl.SSLContext):
+            if os.environ.get("SSLKEYLOGFILE"):
+                settings.keylog_filename = os.environ["SSLKEYLOGFILE"]
+            if os.environ.get("SSL_CERTIFICATE"):
+                settings.load_cert_chain(os.environ["SSL_CERTIFICATE"])
     except (OSError, ValueError) as error:  # OSError is ssl.SSLError too
-        asked = [name for name in _TLS_VARIABLES if os.environ.get(name)]
-        named = [name for name in asked if os.environ[name] == getattr(error, "filename", None)] or asked
-        because = f"; see {' and '.join(named)}" if named else ""
-        why = getattr(error, "strerror", None) or str(error)
-        raise NoWayOutError(f"TLS cannot be set up: {why}{because}") from None
+        asked = [name for name in TLS_VARIABLES if os.environ.get(name)]
+        because = f"; see {' and '.join(asked)}" if asked else ""
+        raise NoWayOutError(f"TLS cannot be set up: {getattr(error, 'strerror', None) or error}{because}") from None
     return settings if isinstance(settings, ssl.SSLContext) else bool(settings)
 
 
@@ -122,11 +122,12 @@ def _new_pool(kind: type[_Pool], way: _Way) -> _Pool:
         If the way cannot be taken.
     """
     proxy = way.proxy
-    tls = _tls() if way.secure or (proxy is not None and proxy.url.startswith("https:")) else False
+    secure_proxy = proxy is not None and proxy.url.startswith("https:")
+    tls = _tls() if way.secure or secure_proxy else False
     if proxy is None:
         return kind(verify=tls, limits=_LIMITS, trust_env=False)
     try:
-        through = httpx.Proxy(proxy.url, ssl_context=tls if isinstance(tls, ssl.SSLContext) else None)
+        through = httpx.Proxy(proxy.url, ssl_context=tls if secure_proxy and isinstance(tls, ssl.SSLContext) else None)
         return kind(verify=tls, limits=_LIMITS, trust_env=False, proxy=through)
     except ImportError:
         why = "a SOCKS proxy needs the Python package socksio"
@@ -207,8 +208,8 @@ class Watched(httpx.BaseTransport):
 class AsyncWatched(httpx.AsyncBaseTransport):
     """As `Watched`, without blocking; for any number of event loops, also at once.
 
-    Direct connections are aiohttp's, through litellm's transport: with 64 calls in flight, a call takes 3.4 ms of CPU, and
-    6.1 ms through httpx's. Those through a proxy are httpx's.
+    Direct connections are aiohttp's, through litellm's transport: with 64 calls in flight a call takes 3.4 ms of CPU,
+    and 6.1 ms over httpx's. Those through a proxy are httpx's.
     """
 
     def __init__(self) -> None:
@@ -280,8 +281,10 @@ def _abandon(ways: _Ways[httpx.AsyncBaseTransport]) -> None:
     for pool in ways.pools.values():
         connector = getattr(getattr(pool, "client", None), "connector", None)
         if connector is not None:
-            with contextlib.suppress(Exception):
-                connector.close()
+            with contextlib.suppress(
+                Exception
+            ):  # StopIteration is one: with its loop closed, it has nothing to wait for
+                next(connector.close().__await__())
 
 
 class _Read(httpx.SyncByteStream):

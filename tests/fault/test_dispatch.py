@@ -22,7 +22,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from server import BEHAVIOURS, Server
 
-from scrimp.profiles.errors import AuthError, ExitCode, ProviderError, TryAgainError
+from scrimp.profiles.errors import AuthError, ConfigError, ExitCode, ProviderError, TryAgainError
 from scrimp.routing.calls import dispatch
 from scrimp.routing.calls.backoff import Backoff
 from scrimp.routing.calls.call import Call, Reply, TextDelta
@@ -241,7 +241,11 @@ FAULTS = {
     "null-content": ("bad_reply", True, "maybe"),
     "empty-content": ("bad_reply", True, "maybe"),
     "tool-calls": ("bad_reply", False, "maybe"),
+    "only-reasoning": ("bad_reply", True, "maybe"),
     "bad-utf8": ("bad_reply", True, "maybe"),
+    "408": ("timeout", True, "maybe"),
+    "409": ("bad_request", True, "no"),
+    "425": ("rate_limited", True, "no"),
 }
 
 
@@ -253,6 +257,8 @@ def test_a_fault_has_its_kind(server, mode, name):
     assert error.message.startswith(f"openai/{name}")
     assert "\n" not in error.message
     assert len(server.chats) == 1
+    came = name == "sse-error" and mode == "stream"  # a part of an answer, before the error
+    assert error.billed == (came or error.kind in {"bad_reply", "cut"})
 
 
 @every_mode
@@ -317,6 +323,50 @@ def test_a_partial_answer_is_kept(server):
 
 def test_usage_of_a_bad_reply_is_kept(server):
     assert fail(make(server, "tool-calls"), "whole").reply.usage == Usage(3, 5)
+
+
+# ---- what is bought again
+
+
+def until_given_up(server, behaviour, mode):
+    """Ask as long as the schedule says, without its waits; return what each attempt brought."""
+    schedule = Backoff(1000.0, random.Random(1), lambda: 0.0)
+    results = []
+    while True:
+        try:
+            results.append(run(make(server, behaviour, deadline_s=20.0), mode))
+        except CallError as error:
+            results.append(error)
+            if schedule.next_delay(error) is not None:
+                continue
+        return results
+
+
+# What deterministic servers send with status 200, and is no answer; in some modes some of them are read.
+UNUSABLE = ["only-reasoning", "empty-content", "null-content", "choices-empty", "choices-missing", "garbage", "html",
+            "empty-body", "bad-utf8", "tool-calls", "parts", "json-instead", "sse-instead", "cut", "cut-clean"]  # fmt: skip
+
+
+@every_mode
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_a_billed_reply_that_cannot_be_used_is_bought_once_more_at_most(server, mode, name):
+    results = until_given_up(server, f"{name}@tokens=3", mode)
+    assert len(server.chats) == len(results) <= 2
+    assert all(result.billed for result in results if isinstance(result, CallError))
+
+
+@every_mode
+@pytest.mark.parametrize("name", ["429-bare", "500", "408", "409", "425", "drop-headers", "error-200"])
+def test_what_can_pass_is_tried_to_the_end(server, mode, name):
+    results = until_given_up(server, name, mode)
+    assert len(server.chats) == len(results) == 5
+    assert not any(result.billed for result in results)
+
+
+def test_a_billed_reply_counts_whatever_came_between(server):
+    server.script(["500", "only-reasoning", "429-bare", "only-reasoning", "ok"])
+    results = until_given_up(server, "ok", "whole")
+    assert [result.kind for result in results] == ["server", "bad_reply", "rate_limited", "bad_reply"]
 
 
 # ---- interruption
@@ -614,6 +664,7 @@ ARM = SimpleNamespace(name="small", model="openai/gpt-5-mini", api_base=None, ke
         ("connection", ProviderError, ExitCode.PROVIDER),
         ("bad_reply", ProviderError, ExitCode.PROVIDER),
         ("cut", ProviderError, ExitCode.PROVIDER),
+        ("not_sent", ConfigError, ExitCode.CONFIG),
     ],
 )
 def test_what_the_user_is_told(kind, error, code):
@@ -675,6 +726,17 @@ def test_what_cannot_help_is_not_tried_again():
     assert schedule.next_delay(BUSY) is None
 
 
+def test_replies_billed_before_count():
+    unusable = CallError("bad_reply", "", retryable=True, billed=True)
+    schedule, _ = backoff()
+    assert schedule.next_delay(unusable) is not None
+    assert schedule.next_delay(BUSY) is not None
+    assert schedule.next_delay(unusable) is None
+    assert schedule.next_delay(BUSY) is None
+    schedule, _ = backoff(n_billed=1)
+    assert schedule.next_delay(unusable) is None
+
+
 # ---- the wire
 
 
@@ -682,7 +744,7 @@ def wired(body, *, content_type="text/event-stream", streams=True, size=9):
     import httpx
 
     wire = Wire(output_limit=10, timeout_s=1, deadline_s=1000)
-    wire.sent = True
+    wire.watched = True
     wire.streams = streams
     wire.begin(httpx.Response(200, headers={"content-type": content_type}))
     for i in range(0, len(body), size):
