@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Kind = Literal["alone", "gated", "joins", "quorum", "vote", "best"]
 
-__all__ = ["REPEATS", "PlanTable", "StageAt", "grouped", "stages_of"]
+__all__ = ["PlanTable", "plan_arrays"]
 
 
 REPEATS: Final = 0.8
@@ -35,6 +36,7 @@ _SEEN: Final = 0.97**0.5
 """P(a right answer is recognised as what it says), so that two of them are the same with 0.97."""
 
 _MARGIN: Final = 1e-12
+_ONE: Final[Floats] = np.ones(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +188,7 @@ def _quorum(quality: Floats, how: Quorum, repeats: tuple[int, ...], same_wrong: 
     needed = n_needed(how, quality.shape[1])
 
     def met(chance: Floats, seen: float) -> Floats:
-        total: Floats = _says(chance, repeats, seen)[needed:].sum(axis=0)
-        return total
+        return sum(_says(chance, repeats, seen)[needed:], 0.0 * _ONE)
 
     return _right_or_wrong(met, quality, same_wrong)
 
@@ -207,9 +208,8 @@ def _joins(
 
     def met(chance: Floats, seen: float) -> Floats:
         counts = _says(chance[:, :-1], repeats, seen)
-        one_short, enough = counts[needed - 1 : min(needed, below)].sum(axis=0), counts[needed:below].sum(axis=0)
-        joint: Floats = one_short * seen * chance[:, -1] + enough
-        return joint
+        one_short = sum(counts[needed - 1 : min(needed, below)], 0.0 * _ONE)
+        return one_short * seen * chance[:, -1] + sum(counts[needed:below], 0.0 * _ONE)
 
     right, stops = _right_or_wrong(met, both, same_wrong)
     if unmet is None:
@@ -231,34 +231,33 @@ def _right_or_wrong(
     return right, np.minimum(right + wrong, 1.0)
 
 
-def _says(chance: Floats, repeats: tuple[int, ...], seen: float) -> Floats:
-    """Return `(n + 1, k, K)` P(so many of n answers say one value), each of which says it with a `(k, n, K)` chance."""
-    counts = np.ones((1, chance.shape[0], chance.shape[2]))
+def _says(chance: Floats, repeats: tuple[int, ...], seen: float) -> list[Floats]:
+    """Return P(so many of n answers say one value), `(k, K)` for each of 0 to n.
+
+    `chance` is `(k, n, K)`, of each answer by itself.
+    """
+    by_arm: list[list[Floats]] = []
     for first in dict.fromkeys(repeats):
-        says = chance[:, first]
-        n_again = repeats.count(first) - 1
-        anyway = (1.0 - REPEATS) * says
-        if_said, if_not = (
-            _sum([seen * np.ones_like(says), *[seen * (REPEATS + anyway)] * n_again]),
-            _sum([np.zeros_like(says), *[seen * anyway] * n_again]),
-        )
-        counts = _convolved(counts, says * if_said + (1.0 - says) * if_not)
-    return counts
+        says, n_again = chance[:, first], repeats.count(first) - 1
+        if n_again == 0:
+            by_arm.append([1.0 - seen * says, seen * says])
+            continue
+        again, anew = seen * (REPEATS + (1.0 - REPEATS) * says), seen * (1.0 - REPEATS) * says
+        if_said = _sum([_ONE - seen, _ONE * seen], *[[1.0 - again, again]] * n_again)
+        if_not = _sum([_ONE, _ONE * 0.0], *[[1.0 - anew, anew]] * n_again)
+        by_arm.append([says * a + (1.0 - says) * b for a, b in zip(if_said, if_not, strict=True)])
+    return _sum(*by_arm)
 
 
-def _sum(chances: Sequence[Floats]) -> Floats:
-    """Return `(n + 1, ...)` P(so many of n independent events happen)."""
-    counts = np.ones((1, *chances[0].shape))
-    for chance in chances:
-        counts = _convolved(counts, np.stack([1.0 - chance, chance]))
-    return counts
-
-
-def _convolved(one: Floats, other: Floats) -> Floats:
-    """Return the distribution of the sum of two independent counts, each `(n + 1, ...)`."""
-    total = np.zeros((len(one) + len(other) - 1, *one.shape[1:]))
-    for i, each in enumerate(other):
-        total[i : i + len(one)] += one * each
+def _sum(*counts: Sequence[Floats]) -> list[Floats]:
+    """Return the distribution of the sum of independent counts, each given as P(0), P(1), ..."""
+    total: list[Floats] = [_ONE]
+    for each in counts:
+        grown = [_ONE * 0.0] * (len(total) + len(each) - 1)
+        for i, one in enumerate(total):
+            for j, other in enumerate(each):
+                grown[i + j] = grown[i + j] + one * other
+        total = grown
     return total
 
 
@@ -293,20 +292,68 @@ def _vote_right(quality: Floats, same_wrong: float) -> Floats:
     return total
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class PlanTable:
-    """What does not depend on the prompt: the stages that plans are made of, and each plan as their indices."""
+    """What does not depend on the prompt: the stages that plans are made of, and each plan as their places.
 
-    plans: Sequence[Plan]
-    stages: list[StageAt]
+    Attributes
+    ----------
+    stages, index
+        The different stages, and `(n_plans, most_stages)` which of them each plan has, in order; -1 after its last.
+    names
+        The arms, as the columns of `calls`, `later` and `asks`.
+    calls, later
+        `(n_plans, n_arms)` how often a plan asks an arm in its first stage, and in all others together.
+    groups
+        The stages by the formula that values them.
+    again
+        `(n_stages, 1)` by what P(right) is multiplied: an arm that was asked before mostly says the same again.
+    asks, checks, n_checked
+        Of each stage: how often it asks each arm; whose cost its checks are, as a row of the gates, all together, or
+        none; and how often they are used.
+    """
+
+    plans: tuple[Plan, ...]
+    stages: tuple[StageAt, ...]
     index: NDArray[np.intp]
-    names: list[str]
-    calls: Floats  # of the first stage
+    names: tuple[str, ...]
+    calls: Floats
     later: Floats
-    n_stage_calls: Floats
-    single: list[bool]
     groups: list[_Group]
     again: Floats
     asks: Floats
     checks: NDArray[np.intp]
     n_checked: Floats
+
+
+@lru_cache(maxsize=32)
+def plan_arrays(plans: tuple[Plan, ...], gates: tuple[str, ...]) -> PlanTable:
+    """Return plans as arrays, for checks of these names."""
+    stages: dict[StageAt, int] = {}
+    index = np.full((len(plans), max((len(plan.stages) for plan in plans), default=1)), -1, dtype=np.intp)
+    for i, plan in enumerate(plans):
+        for j, at in enumerate(stages_of(plan)):
+            index[i, j] = stages.setdefault(at, len(stages))
+    names = sorted({arm for plan in plans for arm in plan.arms})
+    gate_row = {name: i for i, name in enumerate([*gates, ALL])}
+    own = [at.stage for at in stages]
+
+    def asked(calls: Sequence[tuple[str, ...]]) -> Floats:
+        table = np.array([[arms.count(name) for name in names] for arms in calls], dtype=np.float64)
+        return table.reshape(len(calls), len(names))
+
+    first = asked([plan.stages[0].arms for plan in plans])
+    return PlanTable(
+        plans,
+        tuple(stages),
+        index,
+        tuple(names),
+        first,
+        asked([plan.arms for plan in plans]) - first,
+        grouped(list(stages), names, gates),
+        np.array([[1.0 - REPEATS if at.again else 1.0] for at in stages]),
+        asked([stage.arms for stage in own]),
+        # What a stage's checks cost: of its gate once, or of all for each of several answers.
+        np.array([gate_row.get(ALL if stage.how == "best" else stage.gate or "", -1) for stage in own]),
+        np.array([len(stage.arms) if stage.how == "best" else 1.0 for stage in own]),
+    )

@@ -19,7 +19,7 @@ the nodes d_k,
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 
     from .plan import Plan
     from .power import Power
+    from .table import PlanTable
 
     Floats = NDArray[np.float64]
-from .table import REPEATS, PlanTable, StageAt, grouped, stages_of
+from .table import plan_arrays
 
 __all__ = ["Chosen", "Gate", "Planner", "Valued"]
 
@@ -113,7 +114,7 @@ class Chosen:
     n_unpayable: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Planner:
     """Chooses plans for one profile's arms and one set of checks.
 
@@ -130,7 +131,6 @@ class Planner:
     gates: tuple[Gate, ...] = ()
     spread: float = SPREAD
     same_wrong: float = 0.2
-    _tables: dict[int, PlanTable] = field(default_factory=dict)
 
     def values(
         self,
@@ -140,44 +140,10 @@ class Planner:
         cost_nano: Sequence[int],
     ) -> tuple[Floats, Floats, Floats]:
         """Return `(n_plans,)` P(right), expected cost in nano-USD, and expected number of calls."""
-        table = self._table(plans)
-        return self._values(table, arms, quality, cost_nano)
+        return self._values(self._table(plans), arms, quality, cost_nano)
 
     def _table(self, plans: Sequence[Plan]) -> PlanTable:
-        known = self._tables.get(id(plans))
-        if known is not None and known.plans is plans:  # it holds them, so that the id stays theirs
-            return known
-        stages: dict[StageAt, int] = {}
-        index = np.full((len(plans), max((len(plan.stages) for plan in plans), default=1)), -1, dtype=np.intp)
-        for i, plan in enumerate(plans):
-            for j, at in enumerate(stages_of(plan)):
-                index[i, j] = stages.setdefault(at, len(stages))
-        names = sorted({arm for plan in plans for arm in plan.arms})
-        calls = np.array([[plan.arms.count(name) for name in names] for plan in plans], dtype=np.float64)
-        first = np.array([[plan.stages[0].arms.count(name) for name in names] for plan in plans], dtype=np.float64)
-        own = [at.stage for at in stages]
-        sizes = np.array([len(stage.arms) for stage in own], dtype=np.float64)
-        gate_row = {name: i for i, name in enumerate([*(gate.name for gate in self.gates), ALL])}
-        table = PlanTable(
-            plans,
-            list(stages),
-            index,
-            names,
-            first.reshape(len(plans), len(names)),
-            (calls - first).reshape(len(plans), len(names)),
-            sizes,
-            [plan.single for plan in plans],
-            grouped(list(stages), names, [gate.name for gate in self.gates]),
-            np.array([[1.0 - REPEATS if at.again else 1.0] for at in stages]),
-            np.array([[stage.arms.count(name) for name in names] for stage in own], dtype=np.float64),
-            # What a stage's checks cost: of its gate once, or of all for each of several answers.
-            np.array([gate_row.get(ALL if stage.how == "best" else stage.gate or "", -1) for stage in own]),
-            np.array([len(stage.arms) if stage.how == "best" else 1.0 for stage in own]),
-        )
-        if len(self._tables) > 32:
-            self._tables.clear()
-        self._tables[id(plans)] = table
-        return table
+        return plan_arrays(tuple(plans), tuple(gate.name for gate in self.gates))
 
     def _values(
         self, table: PlanTable, arms: Sequence[str], quality: Sequence[float], cost_nano: Sequence[int]
@@ -207,7 +173,7 @@ class Planner:
             right[group.at], stops[group.at] = group.values(at_nodes, given_right, given_wrong, self.same_wrong)
         right[:-1] *= table.again
         cost = np.append(table.asks @ costs + extra[table.checks] * table.n_checked, 0.0)
-        sizes = np.append(table.n_stage_calls, 0.0)
+        sizes = np.append(table.asks.sum(axis=1), 0.0)
         shape = (len(table.plans), n_nodes)
         reach = np.ones(shape)
         p_right, p_cost, p_calls = np.zeros(shape), np.zeros(shape), np.zeros(shape)
@@ -288,7 +254,7 @@ class Planner:
             # Of equal plans the one of fewer calls: a check without power is not worth its own complication.
             ranked = np.lexsort((p_calls, -np.where(payable, utility - 1e-9 * wtp_usd * p_calls, -np.inf)))
         best = int(ranked[0])
-        one = next((i for i in ranked.tolist() if table.single[i] and payable[i]), None)
+        one = next((i for i in ranked.tolist() if table.plans[i].single and payable[i]), None)
         others = [i for i in ranked[: n_others + 2].tolist() if i not in (best, one)][:n_others]
         return Chosen(
             valued(best),
