@@ -117,17 +117,8 @@ class AgreeCheck(BaseCheck):
     slow: bool = field(default=True, init=False)
 
     @classmethod
-    def parse_agree(cls, argument: str, name: str) -> AgreeCheck:
-        """Read `agree` (3 samples), `agree:N` or `agree:ARM,ARM`."""
-        return cls._parse(argument, name, "agree")
-
-    @classmethod
-    def parse_most(cls, argument: str, name: str) -> AgreeCheck:
-        """Read `most` (3 samples), `most:N` or `most:ARM,ARM`."""
-        return cls._parse(argument, name, "most")
-
-    @classmethod
-    def _parse(cls, argument: str, name: str, kind: Quorum) -> AgreeCheck:
+    def parse(cls, kind: Quorum, argument: str, name: str) -> AgreeCheck:
+        """Read `agree` (3 samples), `agree:N` or `agree:ARM,ARM`, and so `most`."""
         if not argument:
             # Not the word alone: plans mean the arms of a stage by it.
             return cls(3, (), f"{kind}:3" if name == kind else name, kind)

@@ -2,10 +2,9 @@
 
 A check takes an answer and what it answers, and returns a verdict: pass, fail or abstain, a score, evidence, and what
 reaching it cost. It never raises because of an answer: an answer that breaks a check has failed it, and a check that
-cannot tell abstains. `names` makes one of what a flag says. Checks that look at the text are in `text`,
-`form` and `instructions`,
-those that run something in `code`; agreement and the judge need calls of their own, which the plan of a
-cascade makes and pays (`agreement`, `judge`).
+cannot tell abstains. `names` makes a check of what a flag says. Checks that look at the text are in `text`, `form` and
+`instructions`, those that run something in `code`. Agreement and the judge (`agree`, `judge`) need calls of their own,
+which whoever runs a plan makes and pays.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ class Verdict:
     Attributes
     ----------
     score
-        In [0, 1], where the check has degrees; None where it has not, or abstained.
+        In [0, 1], where the check has degrees; None where it has none, or abstained.
     evidence
         Why, in words: shown to the user, and to the next arm of a cascade that repairs.
     cost_nano
@@ -108,7 +107,7 @@ class Check(Protocol):
 
     @property
     def slow(self) -> bool:
-        """Whether it takes time (a command), so that an answer should be safe on disk before."""
+        """Whether it takes time (a command, a call), so that the answer should be safely on disk before it is run."""
         ...
 
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:

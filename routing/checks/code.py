@@ -198,12 +198,6 @@ class PythonCheck(BaseCheck):
         return "python" if self.tests is None else "tests"
 
     @classmethod
-    def parse(cls, argument: str, name: str) -> PythonCheck:
-        """Read `python`: the syntax alone; nothing is run."""
-        del argument
-        return cls(None, name)
-
-    @classmethod
     def parse_tests(cls, argument: str, name: str) -> PythonCheck:
         """Read `tests:FILE`."""
         try:

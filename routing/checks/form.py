@@ -68,7 +68,15 @@ def read_range(text: str, name: str) -> tuple[int, int | None]:
 
 @dataclass(frozen=True, slots=True)
 class CountCheck(BaseCheck):
-    """The answer has so many words, characters, lines, sentences, paragraphs or list items."""
+    """The answer has so many words, characters, lines, sentences, paragraphs or list items.
+
+    Attributes
+    ----------
+    what
+        What is counted. Empty lines are no lines, but part paragraphs; items of lists are bullets, numbered or not.
+    least, most
+        How many there must be, both included; `most` is None where there is no limit.
+    """
 
     what: str
     least: int
@@ -77,39 +85,9 @@ class CountCheck(BaseCheck):
     kind: str = field(default="count", init=False)
 
     @classmethod
-    def _parse(cls, what: str, argument: str, name: str) -> CountCheck:
-        least, most = read_range(argument, name)
-        return cls(what, least, most, name)
-
-    @classmethod
-    def parse_words(cls, argument: str, name: str) -> CountCheck:
-        """Read `words:10..200`."""
-        return cls._parse("words", argument, name)
-
-    @classmethod
-    def parse_chars(cls, argument: str, name: str) -> CountCheck:
-        """Read `chars:..280`."""
-        return cls._parse("characters", argument, name)
-
-    @classmethod
-    def parse_lines(cls, argument: str, name: str) -> CountCheck:
-        """Read `lines:1`; empty lines do not count."""
-        return cls._parse("lines", argument, name)
-
-    @classmethod
-    def parse_sentences(cls, argument: str, name: str) -> CountCheck:
-        """Read `sentences:3`."""
-        return cls._parse("sentences", argument, name)
-
-    @classmethod
-    def parse_paragraphs(cls, argument: str, name: str) -> CountCheck:
-        """Read `paragraphs:2`; an empty line parts them."""
-        return cls._parse("paragraphs", argument, name)
-
-    @classmethod
-    def parse_bullets(cls, argument: str, name: str) -> CountCheck:
-        """Read `bullets:5`: items of lists, numbered or not."""
-        return cls._parse("bullets", argument, name)
+    def parse(cls, what: str, argument: str, name: str) -> CountCheck:
+        """Read a range: `words:10..200`, `chars:..280`, `sentences:3`."""
+        return cls(what, *read_range(argument, name), name)
 
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""
@@ -136,30 +114,11 @@ class WordingCheck(BaseCheck):
     kind: str = field(default="wording", init=False)
 
     @classmethod
-    def _parse(cls, how: Literal["has", "lacks", "starts", "ends"], argument: str, name: str) -> WordingCheck:
+    def parse(cls, how: Literal["has", "lacks", "starts", "ends"], argument: str, name: str) -> WordingCheck:
+        """Read `has:TEXT`, `lacks:TEXT`, `starts:TEXT` or `ends:TEXT`."""
         if not argument.strip():
             raise UsageError(f"--check {name}: expected a text after {how}:")
         return cls(how, argument, name)
-
-    @classmethod
-    def parse_has(cls, argument: str, name: str) -> WordingCheck:
-        """Read `has:TEXT`."""
-        return cls._parse("has", argument, name)
-
-    @classmethod
-    def parse_lacks(cls, argument: str, name: str) -> WordingCheck:
-        """Read `lacks:TEXT`."""
-        return cls._parse("lacks", argument, name)
-
-    @classmethod
-    def parse_starts(cls, argument: str, name: str) -> WordingCheck:
-        """Read `starts:TEXT`."""
-        return cls._parse("starts", argument, name)
-
-    @classmethod
-    def parse_ends(cls, argument: str, name: str) -> WordingCheck:
-        """Read `ends:TEXT`."""
-        return cls._parse("ends", argument, name)
 
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""
@@ -182,30 +141,6 @@ class FormCheck(BaseCheck):
     form: Literal["upper", "lower", "title", "no-commas"]
     name: str = "form"
     kind: str = field(default="form", init=False)
-
-    @classmethod
-    def parse_upper(cls, argument: str, name: str) -> FormCheck:
-        """Read `upper`."""
-        del argument
-        return cls("upper", name)
-
-    @classmethod
-    def parse_lower(cls, argument: str, name: str) -> FormCheck:
-        """Read `lower`."""
-        del argument
-        return cls("lower", name)
-
-    @classmethod
-    def parse_title(cls, argument: str, name: str) -> FormCheck:
-        """Read `title`."""
-        del argument
-        return cls("title", name)
-
-    @classmethod
-    def parse_no_commas(cls, argument: str, name: str) -> FormCheck:
-        """Read `no-commas`."""
-        del argument
-        return cls("no-commas", name)
 
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""
@@ -300,12 +235,6 @@ class RefusalCheck(BaseCheck):
     name: str = "refusal"
     kind: str = field(default="refusal", init=False)
 
-    @classmethod
-    def parse(cls, argument: str, name: str) -> RefusalCheck:
-        """Read `refusal`."""
-        del argument
-        return cls(name)
-
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""
         if given.finish_reason == "content_filter":
@@ -319,12 +248,6 @@ class CompleteCheck(BaseCheck):
 
     name: str = "complete"
     kind: str = field(default="complete", init=False)
-
-    @classmethod
-    def parse(cls, argument: str, name: str) -> CompleteCheck:
-        """Read `complete`."""
-        del argument
-        return cls(name)
 
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""

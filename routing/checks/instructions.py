@@ -93,12 +93,6 @@ class InstructionsCheck(BaseCheck):
     name: str = "instructions"
     kind: str = field(default="instructions", init=False)
 
-    @classmethod
-    def parse(cls, argument: str, name: str) -> InstructionsCheck:
-        """Read `instructions`."""
-        del argument
-        return cls(name)
-
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""
         checks = instructions_in(given.prompt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import UsageError
@@ -51,18 +52,20 @@ def make_check(text: str, named: Mapping[str, NamedCheck], *, calls: bool = Fals
 
 def _from_spec(spec: str, *, name: str, timeout_s: float | None, calls: bool, named: Mapping[str, NamedCheck]) -> Check:
     kind, colon, argument = spec.partition(":")
-    builders = _builders()
-    if kind not in builders or (not colon and kind not in _BARE):
+    plain, builders = _plain(), _builders()
+    if kind not in plain and (kind not in builders or (not colon and kind not in QUORUMS)):
         from scrimp.profiles.schema import did_you_mean
 
         raise UsageError(
-            f"no check {spec!r} in this profile{did_you_mean(kind, [*named, *builders])}",
+            f"no check {spec!r} in this profile{did_you_mean(kind, [*named, *plain, *builders])}",
             hint=f"Give a check's name ({', '.join(named) or 'the profile has none'}), or one such as re:PATTERN, "
             "cmd:COMMAND, schema:FILE, json, has:TEXT, words:10..200, python, refusal (docs/checks.md has all).",
         )
+    if kind in plain and colon:
+        raise UsageError(f"--check {name}: {kind} takes no argument")
     if kind in _CALLING and not calls:
         raise UsageError(f"--check {name}: {kind} asks a model, which is not done here")
-    check: Check = builders[kind](argument, name)
+    check = plain[kind](name) if kind in plain else builders[kind](argument, name)
     if timeout_s is not None and hasattr(check, "timeout_s"):
         timed: Any = check
         limited: Check = replace(timed, timeout_s=timeout_s)
@@ -72,50 +75,56 @@ def _from_spec(spec: str, *, name: str, timeout_s: float | None, calls: bool, na
 
 _TAKEN: Final = frozenset({"*", "checks", *QUORUMS})
 _CALLING: Final = frozenset({"judge", *QUORUMS})
-_BARE: Final = frozenset(
-    {"json", "python", "refusal", "complete", "upper", "lower", "title", "no-commas", "instructions", *QUORUMS}
-)
-"""Kinds that stand without an argument."""
 
 
-def _builders() -> dict[str, Callable[[str, str], Any]]:
-    """Return what makes a check of each kind out of its argument and its name."""
-    from . import code as runs
-    from . import form
-    from . import text as looks
-    from .agree import AgreeCheck
+def _plain() -> dict[str, Callable[[str], Check]]:
+    """Return what makes a check of each kind that takes no argument, from its name."""
+    from .code import PythonCheck
+    from .form import CompleteCheck, FormCheck, RefusalCheck
     from .instructions import InstructionsCheck
-    from .judge import JudgeCheck
+    from .text import JsonCheck
 
     return {
-        "schema": looks.SchemaCheck.parse,
-        "json": looks.JsonCheck.parse,
-        "re": looks.PatternCheck.parse,
-        "is": looks.ExactCheck.parse,
-        "number": looks.NumberCheck.parse,
-        "words": form.CountCheck.parse_words,
-        "chars": form.CountCheck.parse_chars,
-        "lines": form.CountCheck.parse_lines,
-        "sentences": form.CountCheck.parse_sentences,
-        "paragraphs": form.CountCheck.parse_paragraphs,
-        "bullets": form.CountCheck.parse_bullets,
-        "language": form.LanguageCheck.parse,
-        "refusal": form.RefusalCheck.parse,
-        "complete": form.CompleteCheck.parse,
-        "has": form.WordingCheck.parse_has,
-        "lacks": form.WordingCheck.parse_lacks,
-        "starts": form.WordingCheck.parse_starts,
-        "ends": form.WordingCheck.parse_ends,
-        "upper": form.FormCheck.parse_upper,
-        "lower": form.FormCheck.parse_lower,
-        "title": form.FormCheck.parse_title,
-        "no-commas": form.FormCheck.parse_no_commas,
-        "instructions": InstructionsCheck.parse,
-        "cmd": runs.CommandCheck.parse,
-        "sh": runs.CommandCheck.parse_shell,
-        "python": runs.PythonCheck.parse,
-        "tests": runs.PythonCheck.parse_tests,
-        "agree": AgreeCheck.parse_agree,
-        "most": AgreeCheck.parse_most,
+        "json": JsonCheck,
+        "python": partial(PythonCheck, None),
+        "refusal": RefusalCheck,
+        "complete": CompleteCheck,
+        "upper": partial(FormCheck, "upper"),
+        "lower": partial(FormCheck, "lower"),
+        "title": partial(FormCheck, "title"),
+        "no-commas": partial(FormCheck, "no-commas"),
+        "instructions": InstructionsCheck,
+    }
+
+
+def _builders() -> dict[str, Callable[[str, str], Check]]:
+    """Return what makes a check of each other kind, from its argument and its name."""
+    from .agree import AgreeCheck
+    from .code import CommandCheck, PythonCheck
+    from .form import CountCheck, LanguageCheck, WordingCheck
+    from .judge import JudgeCheck
+    from .text import ExactCheck, NumberCheck, PatternCheck, SchemaCheck
+
+    return {
+        "schema": SchemaCheck.parse,
+        "re": PatternCheck.parse,
+        "is": ExactCheck.parse,
+        "number": NumberCheck.parse,
+        "words": partial(CountCheck.parse, "words"),
+        "chars": partial(CountCheck.parse, "characters"),
+        "lines": partial(CountCheck.parse, "lines"),
+        "sentences": partial(CountCheck.parse, "sentences"),
+        "paragraphs": partial(CountCheck.parse, "paragraphs"),
+        "bullets": partial(CountCheck.parse, "bullets"),
+        "language": LanguageCheck.parse,
+        "has": partial(WordingCheck.parse, "has"),
+        "lacks": partial(WordingCheck.parse, "lacks"),
+        "starts": partial(WordingCheck.parse, "starts"),
+        "ends": partial(WordingCheck.parse, "ends"),
+        "cmd": CommandCheck.parse,
+        "sh": CommandCheck.parse_shell,
+        "tests": PythonCheck.parse_tests,
+        "agree": partial(AgreeCheck.parse, "agree"),
+        "most": partial(AgreeCheck.parse, "most"),
         "judge": JudgeCheck.parse,
     }

@@ -1,4 +1,4 @@
-"""Checks that run something: a command, Python's parser, unit tests, a pattern; each in a process that cannot harm.
+"""Processes for checks that run something: a command, unit tests, a pattern that could backtrack for ever.
 
 Every such process has a time-out, its own process group (killed whole, whatever it forked), and an output that is
 read to a limit and no further. Code that a model wrote also gets limits of its own on memory, CPU, processes and files,
@@ -48,7 +48,7 @@ class Ran:
     Attributes
     ----------
     code
-        Its exit status, below 0 for a signal; None where it was ended for taking, printing or starting too much.
+        Its exit status, below 0 for a signal; None where it was killed: for time, output, or number of processes.
     tail
         The end of what it printed, stdout and stderr together.
     """
@@ -69,9 +69,9 @@ def run_apart(
     cwd: str | None = None,
     max_processes: int = MAX_PROCESSES,
 ) -> Ran:
-    """Run a command in a process group of its own, with bytes on its standard input, and kill what is left of it.
+    """Run a command in a process group of its own, with bytes on its standard input; then kill what is left of it.
 
-    It is ended where it takes too long, prints too much, or has too many processes (counted where there is a /proc).
+    It is killed if it takes too long, prints too much, or has too many processes (counted where there is a /proc).
 
     Raises
     ------
@@ -148,6 +148,7 @@ def _n_processes(group: int) -> int:
 
 
 def last_line(text: str) -> str:
+    """Return the last line that is not blank, shortened to what is shown."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:SHOWN] if lines else ""
 
@@ -202,7 +203,7 @@ def _limits(timeout_s: float, memory_mb: int) -> dict[str, int]:
 
 
 def run_python(script: str, job: Mapping[str, object], *, timeout_s: float, memory_mb: int = 512) -> Ran:
-    """Run a script of ours in a limited Python of its own, with nothing in its environment and a folder to waste."""
+    """Run one of our scripts in a Python of its own, with limits, a minimal environment and a temporary folder."""
     data = json.dumps({**job, "limits": _limits(timeout_s, memory_mb)}).encode("utf-8", "replace")
     with tempfile.TemporaryDirectory(prefix="scrimp-check-", ignore_cleanup_errors=True) as folder:
         env = {"PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder, "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1"}

@@ -1,4 +1,4 @@
-"""Checks that look at the text of an answer: schema, pattern, match, counts, wording, language, refusal, truncation."""
+"""Checks of what an answer says: JSON, a JSON Schema, a pattern, a text or a number."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _patterns(schema: Any, depth: int = 0) -> Iterator[str]:
 
 
 def schema_verdict(schema: Mapping[str, Any], answer: str) -> tuple[Outcome, str]:
-    """Return what a JSON Schema makes of an answer, and why; what a schema refers to elsewhere is never fetched."""
+    """Return whether an answer satisfies a JSON Schema, and why not; what the schema refers to is never fetched."""
     import jsonschema
     from jsonschema.validators import validator_for
     from referencing import Registry
@@ -125,12 +125,6 @@ class JsonCheck(BaseCheck):
 
     name: str = "json"
     kind: str = field(default="json", init=False)
-
-    @classmethod
-    def parse(cls, argument: str, name: str) -> JsonCheck:
-        """Read `json`."""
-        del argument
-        return cls(name)
 
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""
@@ -167,8 +161,8 @@ def searched_quickly(pattern: str) -> bool:
 class PatternCheck(BaseCheck):
     """A regular expression is found in the answer.
 
-    A pattern can backtrack for longer than the universe has stood: unless it is simple and the answer short, it is
-    searched for in a process of its own, which has 5 seconds.
+    A pattern can backtrack practically for ever. Unless it is simple and the answer short, it is searched for in a
+    process of its own, which has 5 seconds.
     """
 
     pattern: re.Pattern[str]
@@ -210,7 +204,7 @@ class PatternCheck(BaseCheck):
 
 @dataclass(frozen=True, slots=True)
 class ExactCheck(BaseCheck):
-    """The answer is one text, but for case, space and punctuation around it."""
+    """The answer is a given text; case, surplus space and punctuation at the ends do not matter."""
 
     expected: str
     name: str = "is"

@@ -93,6 +93,8 @@ def test_each_check_passes_fails_or_abstains(spec, answer, outcome):
         "agree:1",
         "most:10",
         "most:a,,b",
+        "json:schema.json",
+        "no-commas:",
         "judge:",
         "cmd:no-such-program-anywhere",
         "is",
