@@ -106,38 +106,43 @@ class AgreeCheck(BaseCheck):
         How many answers are compared, the one that is checked included.
     arms
         Whom the others are asked of; empty for n - 1 more samples of the arm that answered.
-    kind
+    how
         Whether all have to say the same, or more than half: then theirs is the answer that stands.
     """
 
     n: int
     arms: tuple[str, ...] = ()
     name: str = "agree"
-    kind: Quorum = "agree"
+    how: Quorum = "agree"
     slow: bool = field(default=True, init=False)
 
+    @property
+    def kind(self) -> str:  # type: ignore[override]  # it is what is asked of the answers
+        """Return `agree` or `most`."""
+        return self.how
+
     @classmethod
-    def parse(cls, kind: Quorum, argument: str, name: str) -> AgreeCheck:
+    def parse(cls, how: Quorum, argument: str, name: str) -> AgreeCheck:
         """Read `agree` (3 samples), `agree:N` or `agree:ARM,ARM`, and so `most`."""
         if not argument:
             # Not the word alone: plans mean the arms of a stage by it.
-            return cls(3, (), f"{kind}:3" if name == kind else name, kind)
+            return cls(3, (), f"{how}:3" if name == how else name, how)
         if argument.isdecimal():
             if not 2 <= int(argument) <= 9:
                 raise UsageError(f"--check {name}: from 2 to 9 samples can be compared")
-            return cls(int(argument), (), name, kind)
+            return cls(int(argument), (), name, how)
         arms = tuple(arm.strip() for arm in argument.split(","))
         if not all(arms):
             raise UsageError(f"--check {name}: expected a number of samples, or names of arms")
-        return cls(1 + len(arms), arms, name, kind)
+        return cls(1 + len(arms), arms, name, how)
 
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""
         del given
-        return compare([answer], self.kind, name=self.name).verdict
+        return compare([answer], self.how, name=self.name).verdict
 
     def compare(
         self, answers: Sequence[str | None], *, quality: Sequence[float] | None = None, embed: Embed | None = None
     ) -> Comparison:
         """Compare the answer that is checked, which is the first, with the others, as `compare` does."""
-        return compare(answers, self.kind, quality=quality, embed=embed, name=self.name)
+        return compare(answers, self.how, quality=quality, embed=embed, name=self.name)

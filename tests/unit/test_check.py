@@ -261,7 +261,7 @@ def test_sigma_and_the_vote():
 
 def test_agree_asks_it_of_all_and_most_of_more_than_half_whose_answer_stands():
     all_of, most = make_check("agree:3", {}, calls=True), make_check("most:3", {}, calls=True)
-    assert (all_of.n, all_of.arms, all_of.kind, most.kind) == (3, (), "agree", "most")
+    assert (all_of.n, all_of.arms, all_of.how, most.kind) == (3, (), "agree", "most")
     one_apart = ["41", "42", "The answer is 42."]
     assert all_of.compare(one_apart).taken is None
     assert all_of.compare(one_apart).verdict.evidence == "only 2 of 3 answers say the same (sigma 0.50)"
