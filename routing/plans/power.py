@@ -78,8 +78,8 @@ _PRIORS: Final[dict[str, tuple[float, float, float, float]]] = {
 """What is supposed of each kind of check before any outcome was labelled, as counts.
 
 Chosen, not measured (docs/decisions/0009): the outcome files hold no verdicts of these checks on answers known to be
-right or wrong. Each is worth ten right answers and ten wrong ones, and labels soon outweigh it. `most` passes more
-than `agree`, whether right or wrong, as it asks for less.
+right or wrong. Each is worth ten right answers and ten wrong ones, and labels soon outweigh it.
+`most` passes more than `agree`, whether right or wrong: it asks for less.
 """
 
 
