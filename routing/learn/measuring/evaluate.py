@@ -137,9 +137,7 @@ def _blank(router: LearnedRouter) -> LearnedRouter:
     return replace(router, models=(), weights=weights)
 
 
-def _learn_baselines(
-    fit: _Set, test: _Set, router: LearnedRouter, wanted: Sequence[str], *, seed: int
-) -> list[Candidate]:
+def _learn_baselines(fit: _Set, test: _Set, router: LearnedRouter, *, seed: int) -> list[Candidate]:
     x_fit, x_test = router.features(fit.embeddings, fit.surface), router.features(test.embeddings, test.surface)
     score = fit.outcomes.score
     cost = None
@@ -152,7 +150,7 @@ def _learn_baselines(
         "ridge": lambda: baselines.ridge_heads(x_fit, score, x_test),
         "length": lambda: baselines.length_heads(fit.surface[:, length], score, test.surface[:, length]),
     }
-    return [Candidate(name, makers[name](), cost) for name in BASELINES if name in wanted]
+    return [Candidate(name, makers[name](), cost) for name in BASELINES]
 
 
 def _router_candidate(
@@ -178,7 +176,6 @@ def evaluate(
     name: str = "shipped",
     others: Mapping[str, LearnedRouter] | None = None,
     fit: int | Outcomes | None = None,
-    wanted: Sequence[str] = ("fitted", *BASELINES, "random", "oracle"),
     strong: str | None = None,
     weak: str | None = None,
     seed: int = 0,
@@ -199,8 +196,6 @@ def evaluate(
     fit
         How many rows, drawn at random, or which outcomes, to learn the rows `fitted` and the baselines on. None: the
         router alone, beside what needs no learning.
-    wanted
-        Rows to report besides the routers'.
     strong, weak
         A pair of models: only these are compared, and APGR and CPT are measured. Without names they are measured
         where there are two models.
@@ -266,22 +261,20 @@ def evaluate(
     if fit_part is not None:
         fit_set = _Set(fit_part, embed(fit_part.prompts), surface_matrix(fit_part.prompts))
         from_zero = bool(router.seen(outcomes.prompts).mean() > 0.01)
-        if "fitted" in wanted:
-            learnt = _fitted(fit_set, router, arms, from_zero=from_zero, seed=seed)
-            note = "learnt from zero: the router's own view knows these prompts" if from_zero else None
-            candidates.append(_router_candidate("fitted", learnt, test, arms, rates, note))
-        candidates += _learn_baselines(fit_set, test, router, wanted, seed=seed)
-    elif "length" in wanted and strong is not None:
+        learnt = _fitted(fit_set, router, arms, from_zero=from_zero, seed=seed)
+        note = "learnt from zero: the router's own view knows these prompts" if from_zero else None
+        candidates.append(_router_candidate("fitted", learnt, test, arms, rates, note))
+        candidates += _learn_baselines(fit_set, test, router, seed=seed)
+    elif strong is not None:
         column = test.surface[:, FEATURE_NAMES.index("log_chars")]
         candidates.append(Candidate("length", None, None, rank=column))
-    return _report(candidates, bench, outcomes, wanted, fit_part, strong, weak, seed, notes, rng)
+    return _report(candidates, bench, outcomes, fit_part, strong, weak, seed, notes, rng)
 
 
 def _report(
     candidates: Sequence[Candidate],
     bench: Bench,
     outcomes: Outcomes,
-    wanted: Sequence[str],
     fit_part: Outcomes | None,
     strong: str | None,
     weak: str | None,
@@ -306,18 +299,16 @@ def _report(
             if over.value is not None and over.low is not None and over.high is not None:
                 over = Estimate(over.value - 0.5, over.low - 0.5, over.high - 0.5)
         rows.append(row)
-        preferred = "fitted" if fit_part is not None and "fitted" in wanted else candidates[0].name
+        preferred = "fitted" if fit_part is not None else candidates[0].name
         if candidate.name == preferred:
             lead = (candidate.name, over)
-    if "random" in wanted:
-        metrics: dict[str, Estimate] = {}
-        if random_area is not None:
-            metrics["aiq"] = estimate(random_area)
-        if bench.strong is not None:
-            metrics |= pair_metrics(rng.permutation(n).astype(np.float64), bench)
-        rows.append(EvalRow("random", n, metrics, note="a mix of single models at the same cost"))
-    if "oracle" in wanted:
-        rows.append(oracle_row)
+    metrics: dict[str, Estimate] = {}
+    if random_area is not None:
+        metrics["aiq"] = estimate(random_area)
+    if bench.strong is not None:
+        metrics |= pair_metrics(rng.permutation(n).astype(np.float64), bench)
+    rows.append(EvalRow("random", n, metrics, note="a mix of single models at the same cost"))
+    rows.append(oracle_row)
     verdict, why = _verdict(lead, n)
     cost = bench.single_cost
     return EvalReport(
