@@ -163,9 +163,10 @@ def show(
 ) -> int:
     """Show one request: prompt, answer, every attempt, and the decision as it was made."""
     from scrimp.routing.deciding.trace import Decision
-    from scrimp.routing.ledger.attempts import attempts_of, steps_of
+    from scrimp.routing.ledger.attempts import attempts_of
     from scrimp.routing.ledger.labels import labels_of
     from scrimp.routing.ledger.requests import find
+    from scrimp.routing.ledger.steps import steps_of
     from scrimp.routing.reports.neighbours import neighbours
 
     from .explain import decision_blocks, neighbour_table, steps_table

@@ -349,12 +349,14 @@ class _PlanRun:
         notes = [*answer.notes, *end.notes]
         if end.refusal is not None:
             notes.append(f"the plan ended early: {end.refusal.message}")
+        # What was paid since (a judge, samples to compare with) was not saved.
+        later_nano = self.bill.charged_nano - answer.total_charged_nano
         answer = replace(
             answer,
             total_charged_nano=self.bill.charged_nano,
             n_attempts=self.bill.n_attempts,
             latency_s=answer.latency_s if single else sum(step.latency_s or 0.0 for step in self.steps),
-            saved_nano=answer.saved_nano if single else None,
+            saved_nano=answer.saved_nano - later_nano if single and answer.saved_nano is not None else None,
             saved_against=answer.saved_against if single else None,
             notes=tuple(dict.fromkeys(notes)),
         )

@@ -125,8 +125,9 @@ class Answer:
     price_source
         Where the price comes from: `profile`, or the table's version.
     saved_nano, saved_against
-        What the same answer would have cost more on the arm of highest predicted quality, nano-USD, and that arm's
-        name; None where it is that arm, for a plan of several calls, and where a price or the usage is not known.
+        What the same tokens would have cost more on the arm of highest predicted quality than all that was charged,
+        nano-USD, and that arm's name; None where it is that arm, for a plan of several stages, and where a price or
+        the usage is not known.
     breach
         It cost more than its enforced bound, and its arm is suspended.
     notes

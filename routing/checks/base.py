@@ -42,7 +42,7 @@ FORM_ONLY: Final = frozenset({
     "complete",
 })  # fmt: skip
 """Kinds of checks that look at an answer's form: many a wrong answer passes, so that a pass says that the answer can be
-used, not that it is right. Every other kind can tell right from wrong, some better than others (plans/power.PRIORS)."""
+used, not that it is right. Every other kind can tell right from wrong, some better than others (plans/power)."""
 
 
 @dataclass(frozen=True, slots=True)

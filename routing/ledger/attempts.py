@@ -1,8 +1,7 @@
-"""Calls that were made: a request's attempts with their money, the steps of its plan, and how long arms take."""
+"""Calls that were made: a request's attempts with their money, and how long arms take."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from .clauses import all_of
@@ -10,7 +9,7 @@ from .clauses import all_of
 if TYPE_CHECKING:
     from .store import Ledger
 
-__all__ = ["attempts_of", "final_attempts", "latencies", "steps_of", "steps_of_answered"]
+__all__ = ["attempts_of", "final_attempts", "latencies"]
 
 _LATEST = 2_000
 """How many of the ledger's latest attempts say how long an arm takes now."""
@@ -41,7 +40,7 @@ def final_attempts(ledger: Ledger, *, since_day: str | None = None, profile: str
         "a.reasoning_tokens, (SELECT sum(charged_nano) FROM reservations WHERE request_id = q.id) AS charged_nano "
         "FROM requests q JOIN attempts a ON a.request_id = q.id AND a.arm = q.arm "
         "JOIN reservations r ON r.id = a.id WHERE q.status = 'ok' AND q.decision IS NOT NULL AND a.error_kind IS NULL "
-        f"AND {where} GROUP BY q.id HAVING a.id = max(a.id)",
+        f"AND a.kind NOT IN ('sample', 'judge') AND {where} GROUP BY q.id HAVING a.id = max(a.id)",
         parameters,
     )
 
@@ -55,28 +54,3 @@ def latencies(ledger: Ledger, profile: str) -> dict[str, float]:
         (profile, _LATEST),
     )
     return {row["arm"]: row["s"] for row in rows}
-
-
-def steps_of(ledger: Ledger, request_id: str) -> list[dict[str, Any]]:
-    """Return the steps of a request's plan, in order, with the verdicts on each answer as plain data."""
-    rows = ledger.rows(
-        "SELECT seq, stage, kind, arm, outcome, verdicts, answer, charged_nano, latency_s, taken, note, at FROM steps "
-        "WHERE request_id = ? ORDER BY seq, id",
-        (request_id,),
-    )
-    return [{**row, "verdicts": json.loads(row["verdicts"] or "[]")} for row in rows]
-
-
-def steps_of_answered(
-    ledger: Ledger, *, since: str | None = None, profile: str | None = None
-) -> dict[str, list[dict[str, Any]]]:
-    """Return the steps of answered requests, by request, in order: stage, arm, taken and verdicts as plain data."""
-    where, parameters = all_of(("q.created_at >= ?", since), ("q.profile = ?", profile))
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in ledger.rows(
-        "SELECT s.request_id, s.stage, s.arm, s.taken, s.verdicts FROM steps s "  # noqa: S608 - constants
-        f"JOIN requests q ON q.id = s.request_id WHERE q.status = 'ok' AND {where} ORDER BY s.id",
-        parameters,
-    ):
-        found.setdefault(row["request_id"], []).append({**row, "verdicts": json.loads(row["verdicts"] or "[]")})
-    return found

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.errors import UsageError
 from scrimp.routing.prompts.prompt import Turn
 
-from .attempts import attempts_of, steps_of
+from .attempts import attempts_of
 from .clauses import all_of, marks
 from .labels import labels_of
+from .steps import steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -1,15 +1,18 @@
-"""The calls of a plan, as rows of the log."""
+"""The calls of a plan, with the verdicts on their answers, as rows of the log."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
+
+from .clauses import all_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .store import Ledger
 
-__all__ = ["write_step"]
+__all__ = ["steps_of", "steps_of_answered", "write_step"]
 
 
 def write_step(ledger: Ledger, row: Mapping[str, object]) -> None:
@@ -20,3 +23,28 @@ def write_step(ledger: Ledger, row: Mapping[str, object]) -> None:
         f"INSERT INTO steps ({columns}) VALUES ({marks}) ON CONFLICT (request_id, seq) DO UPDATE SET {changes}",  # noqa: S608 - names are ours
         tuple(row.values()),
     )
+
+
+def steps_of(ledger: Ledger, request_id: str) -> list[dict[str, Any]]:
+    """Return the steps of a request's plan, in order, with the verdicts on each answer as plain data."""
+    rows = ledger.rows(
+        "SELECT seq, stage, kind, arm, outcome, verdicts, answer, charged_nano, latency_s, taken, note, at FROM steps "
+        "WHERE request_id = ? ORDER BY seq, id",
+        (request_id,),
+    )
+    return [{**row, "verdicts": json.loads(row["verdicts"] or "[]")} for row in rows]
+
+
+def steps_of_answered(
+    ledger: Ledger, *, since: str | None = None, profile: str | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the steps of answered requests, by request, in order: stage, arm, taken and verdicts as plain data."""
+    where, parameters = all_of(("q.created_at >= ?", since), ("q.profile = ?", profile))
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in ledger.rows(
+        "SELECT s.request_id, s.stage, s.arm, s.taken, s.verdicts FROM steps s "  # noqa: S608 - constants
+        f"JOIN requests q ON q.id = s.request_id WHERE q.status = 'ok' AND {where} ORDER BY s.id",
+        parameters,
+    ):
+        found.setdefault(row["request_id"], []).append({**row, "verdicts": json.loads(row["verdicts"] or "[]")})
+    return found

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import usd_from_nano
 from scrimp.routing.checks.base import FORM_ONLY
-from scrimp.routing.ledger.attempts import steps_of_answered
 from scrimp.routing.ledger.labels import TRUTH, labels_of_answered
 from scrimp.routing.ledger.requests import answered
+from scrimp.routing.ledger.steps import steps_of_answered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from scrimp.routing.checks.base import FORM_ONLY
-from scrimp.routing.plans.power import PRIORS
+from scrimp.routing.plans import power
 from scrimp.routing.reports.quality import quantile, tep, wilson
 
 
@@ -97,8 +97,8 @@ def test_that_somebody_asked_again_does_not_make_the_answer_wrong(scrimp, profil
 
 
 def test_what_looks_at_form_and_what_tells_right_from_wrong():
-    assert PRIORS.keys() > FORM_ONLY
-    for kind, (_, _, wrong_pass, wrong_fail) in PRIORS.items():
+    assert power._PRIORS.keys() > FORM_ONLY
+    for kind, (_, _, wrong_pass, wrong_fail) in power._PRIORS.items():
         assert (kind in FORM_ONLY) == (wrong_pass >= wrong_fail), kind
 
 

@@ -166,12 +166,24 @@ price = {{ input_usd_per_mtok = 10, output_usd_per_mtok = 40, cache_read_usd_per
 """
 
 
-@pytest.mark.parametrize("behaviour", ["cached", "ok@tokens=150", "reasoning", "garbage-then-ok"])
-def test_what_an_answer_saved_is_the_same_number_wherever_it_is_told(scrimp, profile, server, behaviour):
+@pytest.mark.parametrize(
+    ("behaviour", "flags"),
+    [
+        ("cached", {}),
+        ("ok@tokens=150", {}),
+        ("reasoning", {}),
+        ("garbage-then-ok", {}),
+        ("say@text=42", {"check": "agree:2"}),
+    ],
+)
+def test_what_an_answer_saved_is_the_same_number_wherever_it_is_told(scrimp, profile, server, behaviour, flags):
     path = profile(small=behaviour, extra=BEST.format(url=server.base_url))
-    answer = ask(scrimp, path, "one two three four five six")
+    if flags:  # what it is compared with is longer
+        server.script([behaviour, "say@text=The_answer_is_42"])
+    answer = ask(scrimp, path, "one two three four five six", **flags)
     assert answer["saved_against"] == "best"
-    assert (answer["total_charged_usd"] > answer["charged_usd"]) == (behaviour == "garbage-then-ok")
+    several = behaviour == "garbage-then-ok" or bool(flags)
+    assert (answer["total_charged_usd"] > answer["charged_usd"]) == several
     data = json.loads(scrimp("spend", "--vs", "best", "-p", path, "--json").out)
     assert (data["n"], data["n_left_out"]) == (1, 0)
     assert data["saved_usd"]["estimate"] == pytest.approx(answer["saved_usd"], abs=1e-12)

@@ -40,6 +40,7 @@ def call(ledger, name="p", *, arm="a", now=JUNE_29, cost=CENT, bound=3 * CENT, k
         sent=True,
     )
     if kill:
+        reservations.mark_sent(ledger, held.id)
         with ledger.transaction() as conn:
             conn.execute("UPDATE reservations SET pid = 1, process_started = 'x' WHERE id = ?", (held.id,))
         reservations.reap(ledger, now=now)

@@ -12,8 +12,8 @@ from scrimp.routing.asking.again import prompt_of
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.checks.text import SchemaCheck
 from scrimp.routing.deciding.options import runs_here
-from scrimp.routing.ledger.attempts import steps_of
 from scrimp.routing.ledger.requests import batch_options, checked
+from scrimp.routing.ledger.steps import steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
