@@ -8,8 +8,9 @@ The name of the model chooses the behaviour (`BEHAVIOURS` lists them), unless a 
 ...     post(server.base_url, model="ok")           # an answer
 ...     server.requests[0].status, server.requests[1].cost_nano
 
-A name may carry settings after `@`, as in `ok@latency_ms=50,tokens=200` or `429@retry_after=2`, and a suffix `-then-ok`
-or `-N-then-ok`: misbehave on the first (N) calls of that name, then answer. A provider prefix (`openai/`) is dropped.
+A name may carry settings after `@`, as in `ok@latency_ms=50,tokens=200`, `no-usage@text=It_is_42` (`_` for a space) or
+`429@retry_after=2`, and a suffix `-then-ok` or `-N-then-ok`: misbehave on the first (N) calls of that name, then answer.
+A provider prefix (`openai/`) is dropped.
 
 The server bills honestly, whatever it reports: each request's true usage and its cost at the server's own prices are in
 `requests`, and in a JSON Lines file when `log` is given, written before the answer leaves, so that a client killed in
@@ -189,6 +190,8 @@ class Server:
         self._lock = threading.Lock()
         self.canned: dict[str, tuple[str, bytes]] = {}
         self._script: deque[str] = deque()
+        self._scripts: dict[str, deque[str]] = {}
+        self.on_chat: Callable[[int], object] | None = None
         self._calls: Counter[str] = Counter()
         self._arrived = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -220,10 +223,10 @@ class Server:
         with self._lock:
             return sum(request.cost_nano for request in self.requests)
 
-    def script(self, behaviours: Iterable[str]) -> None:
-        """Queue behaviours for the next calls; they win over the model's name."""
+    def script(self, behaviours: Iterable[str], model: str | None = None) -> None:
+        """Queue behaviours for the next calls (of a model); they win over its name. A model's last one stays."""
         with self._lock:
-            self._script.extend(behaviours)
+            (self._script if model is None else self._scripts.setdefault(model, deque())).extend(behaviours)
 
     def can(self, path: str, content_type: str, body: bytes) -> None:
         """Answer POSTs to another path with these bytes: other providers' shapes."""
@@ -238,7 +241,9 @@ class Server:
             self.canned.clear()
             self.requests.clear()
             self._script.clear()
+            self._scripts.clear()
             self._calls.clear()
+            self.on_chat = None
 
     def __enter__(self) -> Self:
         ready = threading.Event()
@@ -392,8 +397,14 @@ class Server:
             request.behaviour = "429"
             await wire.error(429, "rate_limit_error", "too many requests in flight")
             return
+        if self.on_chat is not None:
+            self.on_chat(len(self.chats))
         with self._lock:
-            name = self._script.popleft() if self._script else request.model.rpartition("/")[2]
+            name = request.model.rpartition("/")[2]
+            if self._script:
+                name = self._script.popleft()
+            elif own := self._scripts.get(name):
+                name = own.popleft() if len(own) > 1 else own[0]
             name, _, settings = name.partition("@")
             for setting in filter(None, settings.split(",")):
                 key, _, value = setting.partition("=")
@@ -542,14 +553,15 @@ class Wire:
 
     def plan(self, **changes: Any) -> Plan:
         """Return an honest answer within the limit that the client sent; `changes` override."""
-        wanted = self.server.n_tokens(self)
+        told = self.settings.get("text", "").replace("_", " ")
+        wanted = len(told.split()) or self.server.n_tokens(self)
         reasoning = int(changes.get("reasoning_tokens", 0))
         limit = self.request.output_limit
         total = wanted + reasoning if limit is None else min(wanted + reasoning, limit)
         reasoning = min(reasoning, total)
         shown = total - reasoning
         values: dict[str, Any] = {
-            "text": " ".join(WORDS[(self.request.n + i) % len(WORDS)] for i in range(shown)),
+            "text": told or " ".join(WORDS[(self.request.n + i) % len(WORDS)] for i in range(shown)),
             "output_tokens": total,
             "finish_reason": "length" if limit is not None and wanted + int(changes.get("reasoning_tokens", 0)) > limit
             else "stop",

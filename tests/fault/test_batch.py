@@ -12,57 +12,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from warm_worker import Worker
 
 HERE = Path(__file__).parent
 N_ROWS = 32
 N_RUNS = int(os.environ.get("SCRIMP_TEST_KILLED_RUNS", "10"))
 """Each is killed twice: as it begins, and as it is resumed."""
-
-
-class Worker:
-    """Runs command lines in forks of one warm process."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "warm_worker.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout.readline().strip() == "ready"
-        self.n = 0
-        self.running = set()
-
-    def start(self, *argv, home, file_size=None):
-        self.n += 1
-        self.out = self.folder / f"out-{self.n}.txt"
-        order = {
-            "argv": [str(word) for word in argv],
-            "env": {"SCRIMP_HOME": str(home)},
-            "out": str(self.out),
-            "file_size": file_size,
-        }
-        pid = int(self._tell(order))
-        self.running.add(pid)
-        return pid
-
-    def wait(self, pid):
-        self.running.discard(pid)
-        return int(self._tell({"wait": pid}))
-
-    def run(self, *argv, home, **more):
-        code = self.wait(self.start(*argv, home=home, **more))
-        return code, self.out.read_text()
-
-    def _tell(self, order):
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        return self.process.stdout.readline()
-
-    def close(self):
-        for pid in self.running:  # of tests that failed
-            os.kill(pid, signal.SIGKILL)
-        self.process.stdin.close()
-        self.process.wait(60)
-        self.process.stdout.close()
 
 
 @pytest.fixture(scope="module")

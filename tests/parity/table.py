@@ -1,0 +1,45 @@
+"""The table itself: its cells, and how one is judged."""
+
+import pytest
+from parity.drift import DRIFT
+from parity.ways import ASK, differences
+from parity.worlds import WORLDS
+
+__all__ = ["cells", "judge"]
+
+
+def cells(ways):
+    """Return the pairs of world and way that there are, as pytest's parameters; those that drift are to fail."""
+    made = []
+    for world in WORLDS:
+        for way in ways:
+            if way.fits(world):
+                reason = DRIFT.get((world.name, way.name))
+                marks = () if reason is None else (pytest.mark.xfail(reason=reason, strict=True),)
+                made.append(pytest.param(world, way, id=f"{world.name}-{way.name}", marks=marks))
+    return made
+
+
+_asked = {}
+
+
+def judge(stage, world, way):
+    """Play a world in a way, and compare what came of it to what the world says, and to the same world asked."""
+    if world.name not in _asked:
+        _asked[world.name] = ASK.play(stage(world, "ask"), world)
+    wanted = _asked[world.name]
+    got = wanted if way is ASK else way.play(stage(world, "other"), world)
+    wrong = [
+        f"{name}: {mine!r}, not {its!r}"
+        for name, mine, its in (
+            ("ends", got.ends, world.ends),
+            ("calls", got.calls, world.calls),
+            ("by", got.by, world.by),
+            ("says", got.says, wanted.says if world.says is None and world.by is not None else world.says),
+            ("leaks", got.leaks, ()),
+            ("commands", got.commands, {way.command} if world.calls else set()),
+        )
+        if mine != its
+    ]
+    wrong += differences(got.tables, wanted.tables, way.lawful(world))
+    assert not wrong, "\n".join([*wrong, got.said])

@@ -1,0 +1,211 @@
+"""A process that has imported everything slow, and forks a child for each command line it is told: real kills, cheaply.
+
+What the first child imported besides is imported here after it, so that no other child spends half a second on it.
+`Worker` starts it and gives the orders. An order may name a moment at which the child kills itself with SIGKILL:
+
+- `reserved:N`: its Nth reservation is on disk, and no byte of that call has left
+- `settling:N`: the answer to its Nth call is here, and is not in the ledger yet (a batch has it in its journal)
+- `settled:N`: its Nth call is settled in the ledger, and nothing was done after it
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+
+class Worker:
+    """Runs command lines in forks of one warm process.
+
+    Parameters
+    ----------
+    folder
+        Where the children's output goes.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout.readline().strip() == "ready"
+        self.n = 0
+        self.running = set()
+
+    def start(self, *argv, home, file_size=None, kill=None, at_once=False):
+        """Fork a child for a command line and return its pid.
+
+        Parameters
+        ----------
+        file_size
+            No file of the child's grows above this, in bytes.
+        kill
+            The moment at which it dies.
+        at_once
+            It does not wait before it tries a call again.
+        """
+        self.n += 1
+        self.out = self.folder / f"out-{self.n}.txt"
+        order = {
+            "argv": [str(word) for word in argv],
+            "env": {"SCRIMP_HOME": str(home)},
+            "out": str(self.out),
+            "file_size": file_size,
+            "kill": kill,
+            "at_once": at_once,
+        }
+        pid = int(self._tell(order))
+        self.running.add(pid)
+        return pid
+
+    def wait(self, pid):
+        """Return a child's exit code; below 0 the signal that ended it."""
+        self.running.discard(pid)
+        return int(self._tell({"wait": pid}))
+
+    def run(self, *argv, home, **more):
+        """Run a command line to its end; return its exit code and what it said."""
+        code = self.wait(self.start(*argv, home=home, **more))
+        return code, self.out.read_text()
+
+    def _tell(self, order):
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline()
+
+    def close(self):
+        for pid in self.running:  # of tests that failed
+            os.kill(pid, signal.SIGKILL)
+        self.process.stdin.close()
+        self.process.wait(60)
+        self.process.stdout.close()
+
+
+def die_at(moment):
+    """Have this process kill itself at a moment, seen from the ledger's transactions."""
+    from scrimp.routing.ledger.store import Ledger
+
+    event, nth = moment.split(":")
+    original = Ledger.transaction
+
+    def n(conn, where):
+        return conn.execute(f"SELECT count(*) FROM reservations WHERE {where}").fetchone()[0]
+
+    def look(conn, at):
+        if event == at and n(conn, "1" if event == "reserved" else "settled_at IS NOT NULL") >= int(nth):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def transaction(ledger):
+        whole = not ledger.conn.in_transaction
+        with original(ledger) as conn:
+            yield conn
+            if whole:
+                look(conn, "settling")
+        if whole:
+            look(ledger.conn, "reserved")
+            look(ledger.conn, "settled")
+
+    Ledger.transaction = transaction
+
+
+def try_again_at_once(patch=setattr):
+    """Have failed calls tried again as often as ever, without a wait."""
+    from scrimp.routing.calls.backoff import Backoff
+
+    original = Backoff.next_delay
+
+    def next_delay(backoff, error):
+        return None if original(backoff, error) is None else 0.0
+
+    patch(Backoff, "next_delay", next_delay)
+
+
+def share_the_embedder(patch=setattr):
+    """Have a model of embeddings loaded once a process, however many commands it runs (or its forks: one thread)."""
+    from scrimp.routing.prompts.embedding import Embedder
+
+    original, loaded = Embedder.warm, {}
+
+    def warm(embedder):
+        embedder._loaded = embedder._loaded or loaded.get(embedder.model)
+        original(embedder)
+        loaded[embedder.model] = embedder._loaded
+
+    patch(Embedder, "warm", warm)
+
+
+def _obey(order, modules):
+    """Run an order's command line, in the child; write down what it has imported, where it is asked to."""
+    from scrimp.cli import session
+    from scrimp.cli.app import run
+
+    os.setsid()
+    out = os.open(order["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    null = os.open(os.devnull, os.O_RDONLY)
+    for fd, target in ((null, 0), (out, 1), (out, 2)):
+        os.dup2(fd, target)
+    os.environ.update(order["env"])
+    if order.get("file_size"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_size"], order["file_size"]))
+    if order.get("at_once"):
+        try_again_at_once()
+    if order.get("kill"):
+        die_at(order["kill"])
+    session.keys.cache_clear()
+    code = run(order["argv"])
+    if modules is not None:
+        modules.write_text("\n".join(sys.modules))
+    return code
+
+
+def main() -> None:
+    from scrimp.cli import batch, batching  # noqa: F401
+    from scrimp.routing.batch.planning import (
+        start,  # noqa: F401
+    )
+    from scrimp.routing.calls.dispatch import prepare
+    from scrimp.routing.prompts.embedding import BUILTIN_MODEL, Embedder
+
+    prepare()
+    import httpcore  # noqa: F401
+    import openai.resources  # noqa: F401
+
+    share_the_embedder()
+    Embedder(BUILTIN_MODEL, cache_dir=Path()).warm()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    modules: Path | None = None
+    learned = False
+    print("ready", flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "wait" in order:
+            _, status = os.waitpid(order["wait"], 0)
+            if not learned and modules is not None and modules.exists():
+                for name in modules.read_text().split():
+                    with contextlib.suppress(Exception):  # a module that was made, not imported
+                        importlib.import_module(name)
+                learned = True
+            print(os.waitstatus_to_exitcode(status), flush=True)
+            continue
+        modules = modules or Path(order["out"]).with_suffix(".modules")
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                code = _obey(order, None if learned else modules)
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        print(pid, flush=True)
+    os._exit(0)  # an interpreter that holds litellm takes seconds to take itself apart
+
+
+if __name__ == "__main__":
+    main()
