@@ -99,9 +99,21 @@ def batch(
         typer.Option(
             "--check",
             metavar="CHECK",
-            help="Every answer must pass: a check's name, re:PATTERN or cmd:COMMAND. Repeats.",
+            help="Every answer must pass: a check of the profile, or re:, cmd:, json, tests:, judge: ... (docs/checks.md). "
+            "Repeats.",
         ),
     ] = None,
+    cascade: Annotated[
+        bool,
+        typer.Option("--cascade", help="Choose a plan of several arms and checks, and escalate where an answer fails."),
+    ] = False,
+    plan: Annotated[
+        str | None,
+        typer.Option("--plan", metavar="PLAN", help="Follow this plan, such as `small ? checks > large`."),
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Escalate with the failed answer and what is wrong with it.")
+    ] = False,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -168,6 +180,9 @@ def batch(
         template=template,
         schema=schema,
         check=tuple(check or ()),
+        cascade=cascade,
+        plan=plan,
+        repair=repair,
         jobs=jobs,
         max_errors=max_errors,
         cache=cache,

@@ -16,7 +16,7 @@ def test_a_killed_world_comes_to_the_same(stage, world, way):
     [
         ("ok", "sent:1"),
         ("ok, unlogged", "sent:1"),
-        pytest.param("escalates", "sent:2", marks=pytest.mark.xfail(reason="batch takes no plan", strict=True)),
+        ("escalates", "sent:2"),
     ],
 )
 def test_what_was_in_flight_is_left_the_same(stage, name, moment):
