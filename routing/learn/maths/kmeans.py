@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -37,6 +37,7 @@ def clusters_of(
     sample = points if len(points) <= _SAMPLE else points[rng.choice(len(points), _SAMPLE, replace=False)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different points than clusters
-        found = KMeans(n_clusters=min(k, len(sample)), n_init=4, random_state=seed).fit(sample)
+        make: Any = KMeans  # its parameters' types are guessed from their defaults, wrongly
+        found = make(n_clusters=min(k, len(sample)), n_init=4, random_state=seed).fit(sample)
     theirs = found.predict(nobody) if len(nobody) else np.zeros(0)
     return found.predict(points).astype(np.intp), theirs.astype(np.intp)
