@@ -3,7 +3,6 @@
 import ast
 from pathlib import Path
 
-import pytest
 from parity.ways import WAYS
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +44,6 @@ def settling(path, tree):
                     yield f"{path}:{node.lineno}"
 
 
-@pytest.mark.xfail(reason="settle is called by the asker, the books and the recovery of runs", strict=True)
 def test_settle_has_one_caller():
     callers = {
         where for path, tree in modules() if not path.startswith("routing/ledger/") for where in settling(path, tree)
