@@ -442,6 +442,7 @@ def _tools(flags: BatchFlags, profile: Profile) -> _Tools:
         plan=flags.plan,
         repair=flags.repair,
         arm=flags.arm,
+        rows_have_plans=True,
     )
     return _Tools(keep, age_s, way)
 

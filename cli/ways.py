@@ -25,8 +25,14 @@ def make_way(
     plan: str | None = None,
     repair: bool = False,
     arm: str | None = None,
+    rows_have_plans: bool = False,
 ) -> Way:
     """Make the checks and the plan that flags and schema ask for.
+
+    Parameters
+    ----------
+    rows_have_plans
+        Whether a plan may come with the prompt itself, so that --repair makes sense without one here.
 
     Raises
     ------
@@ -43,7 +49,7 @@ def make_way(
         made.append(SchemaCheck(dict(schema)))
     made += [make_check(text, profile.checks, calls=True) for text in dict.fromkeys(checks)]
     cascade = cascade or (profile.policy.mode == "cascade" and arm is None)
-    if repair and not (cascade or plan):
+    if repair and not (cascade or plan or rows_have_plans):
         raise UsageError("--repair is about escalation", hint="Add --cascade, or a --plan.")
     if arm is not None and (cascade or plan):
         raise UsageError("-m takes one arm and --cascade chooses among plans: give one of the two")

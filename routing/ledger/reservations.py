@@ -127,7 +127,6 @@ def reserve(
     now: float,
     attempt: Mapping[str, object] | None = None,
     request: Mapping[str, object] | None = None,
-    sent: bool = False,
 ) -> Reservation:
     """Reserve the upper bound of a call against every cap that applies, in one transaction.
 
@@ -143,8 +142,6 @@ def reserve(
         POSIX time; it says which day and month are charged.
     attempt, request
         Rows of the log to write in the same transaction, so that intent is on disk before a call leaves.
-    sent
-        Whether the call counts as sent from now on, without `mark_sent`: for callers that send at once.
 
     Raises
     ------
@@ -195,7 +192,7 @@ def reserve(
                 "pid": me.pid,
                 "process_started": me.started,
                 "boot_id": me.boot_id,
-                "sent": int(sent),
+                "sent": 0,
             },
         )
         _move(conn, window_keys(charge.profile, charge.arm, charge.run_id, day, month), live=charge.bound_nano)

@@ -367,8 +367,10 @@ def batch_killed(moment):
         said = [start_and_kill(stage, argv, moment)]
         worker = stage.worker()
         code = None
-        # What was in flight may have been answered and billed: only then is it asked again on request.
-        for more in ((), ("--retry-unknown",)) if moment.startswith("sent:") else ((),):
+        # What was in flight may have been answered and billed: it is asked again on request. Where no text is kept
+        # a finished run cannot be taken up again: there the request comes with the first resumption.
+        retry = ("--retry-unknown",)
+        for more in ((),) if not moment.startswith("sent:") else (retry,) if world.private else ((), retry):
             resume = ("batch", "--resume", "-o", _output(stage), *more)
             if not _output(stage).exists() and not _has_run(stage):
                 resume = argv
@@ -408,10 +410,13 @@ def left_over(outcome, moment):
         assert not gone, f"a call that was answered is left as {gone[0]['reservation_status']}"
         charged = 0
     calls = [call for call in kept["calls"] if call not in gone]
+    if event == "sent" and calls[int(nth) - 1]["kind"] == "retry":
+        calls[int(nth) - 1]["kind"] = gone[0]["kind"]  # it was asked again in the place of the one that was killed
     for seq, call in enumerate(calls, start=1):
         call["seq"] = seq if call["seq"] is not None else None
-    for total in kept["balances"].values():
-        total[1] -= charged
+    for key, total in kept["balances"].items():
+        if "|a:" not in key or key.endswith(f"|a:{gone[0]['arm'] if gone else ''}"):
+            total[1] -= charged
     kept = kept | {
         "calls": calls,
         "requests": [row for row in kept["requests"] if row["status"] not in ("unknown", "interrupted")],

@@ -43,7 +43,9 @@ def profile(name="p", *arms, pace="off", **caps):
 def reserve(ledger, owner, nano, *, name="small", run=None, now=NOON, override=None, extra=()):
     caps = (*budget_caps.applicable_caps(ledger, owner, name, now=now, run_id=run), *extra)
     charge = Charge("r1", owner.name, name, nano, run_id=run, cap_override_nano=override)
-    return reservations.reserve(ledger, charge, caps, now=now, sent=True)
+    held = reservations.reserve(ledger, charge, caps, now=now)
+    reservations.mark_sent(ledger, held.id)
+    return held
 
 
 def state(ledger, owner, scope, now=NOON):

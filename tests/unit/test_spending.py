@@ -37,7 +37,6 @@ def call(ledger, name="p", *, arm="a", now=JUNE_29, cost=CENT, bound=3 * CENT, k
         caps,
         now=now,
         attempt={"request_id": "r", "seq": 1, "kind": "first", "arm": arm},
-        sent=True,
     )
     if kill:
         reservations.mark_sent(ledger, held.id)

@@ -16,7 +16,7 @@ from scrimp.routing.batch.planning.money import caps_of
 from scrimp.routing.batch.state import runs
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.checks.base import Given, problem_of, run_checks
-from scrimp.routing.ledger.reservations import SuspendedError, reserve
+from scrimp.routing.ledger.reservations import SuspendedError, mark_sent, reserve
 from scrimp.routing.ledger.store import instant
 
 if TYPE_CHECKING:
@@ -142,7 +142,6 @@ class RowHands:
                 max_cost_nano=desk.settings.max_cost_nano,
                 now=now,
             )
-            # Everything slow is imported by now, and the call leaves at once: it counts as sent.
             reservation = reserve(
                 desk.ledger,
                 charge,
@@ -150,7 +149,6 @@ class RowHands:
                 now=now,
                 attempt=wanted.attempt,
                 request=wanted.request,
-                sent=True,
             )
             runs.file_row(
                 desk.ledger,
@@ -185,6 +183,9 @@ class RowHands:
         def leaving() -> None:
             ticket.sent = True
 
+        await desk.scribe.submit(
+            lambda _span: mark_sent(desk.ledger, wanted.reservation.id), durable=False
+        )
         try:
             reply = await desk.attempt(wanted.call, leaving)
         except CallError as error:

@@ -30,6 +30,7 @@ class _Work:
     line: bytes | None
     done: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
+    durable: bool
 
 
 class Scribe:
@@ -56,7 +57,9 @@ class Scribe:
         self._thread = threading.Thread(target=self._run, name="scrimp-scribe", daemon=True)
         self._thread.start()
 
-    def submit(self, do: Callable[[Span | None], Any], line: bytes | None = None) -> asyncio.Future[Any]:
+    def submit(
+        self, do: Callable[[Span | None], Any], line: bytes | None = None, *, durable: bool = True
+    ) -> asyncio.Future[Any]:
         """Have something done inside a transaction; return the future of its result.
 
         Parameters
@@ -66,9 +69,11 @@ class Scribe:
             written.
         line
             A line for the journal, on disk before `do` is called.
+        durable
+            Whether what it writes has to outlive the machine's power (`Ledger.transaction`).
         """
         loop = asyncio.get_running_loop()
-        work = _Work(do, line, loop.create_future(), loop)
+        work = _Work(do, line, loop.create_future(), loop, durable)
         self._queue.put(work)
         return work.done
 
@@ -108,7 +113,7 @@ class Scribe:
                 self.failure = self.failure or error
         outcomes: list[tuple[Any, BaseException | None]] = []
         try:
-            with self.ledger.transaction():
+            with self.ledger.transaction(durable=any(work.durable for work in group)):
                 for work in group:
                     try:
                         with self.ledger.transaction():
