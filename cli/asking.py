@@ -139,7 +139,7 @@ def answer_request(
         emit_stderr((*decision_blocks(decision), *rests_on))
     if dry_run:
         return emit(Result(data=decision.to_dict(), blocks=(decision_line(decision),)), as_json=as_json)
-    printer = _Printer() if stream and plan.single else None
+    printer = _Printer() if stream and plan.single and not way.may_take_another else None
     try:
         checked = space.run(request, decision, context, plan, way, on_text=printer.show if printer else None)
     finally:

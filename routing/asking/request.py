@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import usd_from_nano
 from scrimp.routing.calls.call import other_model
+from scrimp.routing.checks.agree import AgreeCheck
 from scrimp.routing.checks.base import worst
 from scrimp.routing.prices.price import saved_nano
 from scrimp.routing.strategies.protocol import verdict_dict
@@ -86,6 +87,11 @@ class Way:
     cascade: bool = False
     plan: str | None = None
     repair: bool = False
+
+    @property
+    def may_take_another(self) -> bool:
+        """Whether another answer than the first may stand even where one arm is asked: nothing is shown before then."""
+        return any(isinstance(check, AgreeCheck) and check.how == "most" for check in self.checks)
 
     @property
     def several(self) -> bool:

@@ -215,7 +215,7 @@ class Staged:
             return held[0], stage.gate is None
         texts: list[str | None] = [each.text for each in held] + [None] * (len(stage.arms) - len(held))
         if len(stage.arms) == 1:  # compared with all that were given before it
-            texts += [text for _, text in self._asked[:-1] if text is not None]
+            texts += [text for _, text in self._asked[:-1]]
         quality += [0.0] * (len(texts) - len(held))
         found = compare(texts, stage.quorum, quality=quality, embed=self.embed)
         for each, verdict in zip(held, found.verdicts, strict=False):
