@@ -23,9 +23,8 @@ import msgspec
 from scrimp.routing.prices.usage import Usage, check_usage, usage_from_litellm
 from scrimp.routing.text.sanitize import encodable, sanitize
 
-from .backoff import Backoff
 from .call import Call, Reply, TextDelta, UsageStatus
-from .faults import CallError, Kind, problem, to_scrimp_error
+from .faults import CallError, problem
 from .litellm_setup import prepare, prepared
 from .local_provider import register
 from .wire import RefusedError, Wire
@@ -35,24 +34,7 @@ if TYPE_CHECKING:
 
     from .litellm_setup import LiteLLM
 
-__all__ = [
-    "Attempt",
-    "Backoff",
-    "Call",
-    "CallError",
-    "Kind",
-    "Reply",
-    "TextDelta",
-    "UsageStatus",
-    "aattempt",
-    "aclose",
-    "attempt",
-    "prepare",
-    "ready",
-    "stream",
-    "to_scrimp_error",
-    "warm",
-]
+__all__ = ["Attempt", "aattempt", "aclose", "attempt", "prepare", "ready", "stream", "warm"]
 
 _NO_KEY = "none"
 _USAGE_NAMES = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"})
