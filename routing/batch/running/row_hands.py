@@ -183,7 +183,9 @@ class RowHands:
         def leaving() -> None:
             ticket.sent = True
 
-        await desk.scribe.submit(lambda _span: mark_sent(desk.ledger, wanted.reservation.id), durable=False)
+        await desk.scribe.submit(
+            lambda _span: mark_sent(desk.ledger, wanted.reservation.id), durable=False
+        )
         try:
             reply = await desk.attempt(wanted.call, leaving)
         except CallError as error:
