@@ -1,4 +1,4 @@
-"""One call to a model through LiteLLM, told as it was: what came, what it used, what failed and whether it was billed.
+"""One call to a model through LiteLLM: what came, what it used, what failed and whether it was billed.
 
 An attempt is one paid HTTP request: retries and fallbacks are the caller's, since each needs its own reservation;
 `Backoff` says when. It ends in a `Reply` or a `CallError`. The caller's `on_send` is called once, just before the first
@@ -23,9 +23,8 @@ import msgspec
 from scrimp.routing.prices.usage import Usage, check_usage, usage_from_litellm
 from scrimp.routing.text.sanitize import encodable, sanitize
 
-from .backoff import Backoff
 from .call import Call, Reply, TextDelta, UsageStatus
-from .faults import CallError, Kind, problem, to_scrimp_error
+from .faults import CallError, problem
 from .litellm_setup import prepare, prepared
 from .local_provider import register
 from .wire import RefusedError, Wire
@@ -35,24 +34,7 @@ if TYPE_CHECKING:
 
     from .litellm_setup import LiteLLM
 
-__all__ = [
-    "Attempt",
-    "Backoff",
-    "Call",
-    "CallError",
-    "Kind",
-    "Reply",
-    "TextDelta",
-    "UsageStatus",
-    "aattempt",
-    "aclose",
-    "attempt",
-    "prepare",
-    "ready",
-    "stream",
-    "to_scrimp_error",
-    "warm",
-]
+__all__ = ["Attempt", "aattempt", "aclose", "attempt", "prepare", "ready", "stream", "warm"]
 
 _NO_KEY = "none"
 _USAGE_NAMES = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"})
@@ -242,8 +224,6 @@ class Attempt(Iterator["TextDelta | Reply"]):
     ----------
     text_so_far
         The pieces of the answer until now.
-    sent
-        Whether the request left: if not, it cannot be billed.
 
     Raises
     ------
@@ -264,12 +244,6 @@ class Attempt(Iterator["TextDelta | Reply"]):
         """The pieces of the answer until now, joined."""
         return "".join(self._pieces)
 
-    @property
-    def sent(self) -> bool:
-        """Whether the request may have reached the provider."""
-        wire = self._wire
-        return wire.sent and (wire.connected or wire.failure is None)
-
     def __iter__(self) -> Attempt:
         return self
 
@@ -280,14 +254,6 @@ class Attempt(Iterator["TextDelta | Reply"]):
         """Give up: close the connection."""
         self._events.close()
         self._wire.close()
-
-    def partial(self) -> Reply:
-        """Return what has come until now, for the log."""
-        return _reply(self._wire, self.text_so_far, None, None, self._ttft_s, whole=False, call=self.call)
-
-    def interrupted(self) -> CallError:
-        """Return the error to record when the caller was interrupted while this ran."""
-        return CallError("interrupted", "interrupted", billable="maybe" if self.sent else "no", reply=self.partial())
 
     def _run(self) -> Generator[TextDelta | Reply, None, None]:
         call = self.call

@@ -32,7 +32,6 @@ Kind = Literal[
     "connection",
     "bad_reply",
     "cut",
-    "interrupted",
     "not_sent",
 ]
 """What went wrong with a call."""

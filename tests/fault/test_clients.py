@@ -313,6 +313,7 @@ def test_threads_and_event_loops_at_once(server):
     assert len(server.chats) == 70
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # its sockets, which it did not close
 def test_a_loop_that_ended_without_goodbye_leaves_nothing(server):
     transport = dispatch.prepare().async_transport
     asyncio.run(dispatch.aattempt(make(server.base_url)))
@@ -324,6 +325,7 @@ def test_a_loop_that_ended_without_goodbye_leaves_nothing(server):
         return alive, len(transport._loops)
 
     assert asyncio.run(count()) == (1, 0)
+    gc.collect()
 
 
 # ---- the environment

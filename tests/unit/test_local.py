@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scrimp.profiles.errors import ConfigError
+from scrimp.routing.calls import dispatch
 from scrimp.routing.calls import local_engine as local
+from scrimp.routing.calls.call import Call, Reply
+from scrimp.routing.calls.faults import CallError
 from scrimp.routing.calls.local_engine import PACKAGED_MODEL, Finished, LocalEngine, LocalError
 from scrimp.routing.calls.local_provider import register
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 MODEL = f"local/{PACKAGED_MODEL}"
@@ -407,6 +410,30 @@ def test_failures_come_in_litellms_tree(litellm: Any, stream: bool) -> None:
         fail(model="local/nothing")
     with pytest.raises(litellm.Timeout):
         fail(messages=STORY, max_tokens=6000, timeout=0.3, ignore_eos=True)
+
+
+@needs_model
+@pytest.mark.parametrize("mode", ["stream", "whole", "async"])
+def test_a_call_counts_as_sent_when_generation_starts(mode: str) -> None:
+    def run(model: str, on_send: Callable[[], object]) -> Reply:
+        call = Call(model=model, messages=CAPITAL, max_output_tokens=8)
+        if mode == "async":
+            return asyncio.run(dispatch.aattempt(call, on_send))
+        return dispatch.attempt(call, (lambda _: None) if mode == "stream" else None, on_send)
+
+    def stop() -> None:
+        raise OSError("the ledger is full")
+
+    sent: list[int] = []
+    assert "Paris" in run(MODEL, lambda: sent.append(1)).text
+    assert sent == [1]
+    worker = local.engine(MODEL)._worker
+    with pytest.raises(OSError, match="the ledger is full"):
+        run(MODEL, stop)
+    assert local.engine(MODEL)._worker is worker
+    with pytest.raises(CallError) as caught:
+        run("local/nothing", lambda: sent.append(2))
+    assert (caught.value.billable, sent) == ("no", [1])
 
 
 @needs_model
