@@ -99,8 +99,7 @@ def batch(
         typer.Option(
             "--check",
             metavar="CHECK",
-            help="Every answer must pass: a check of the profile, or re:, cmd:, json, tests:, judge: ... (docs/checks.md). "
-            "Repeats.",
+            help="Every answer must pass: a check's name, re:PATTERN, judge:ARM ... (docs/checks.md). Repeats.",
         ),
     ] = None,
     cascade: Annotated[

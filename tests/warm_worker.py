@@ -101,9 +101,9 @@ def die_at(moment):
             os.kill(os.getpid(), signal.SIGKILL)
 
     @contextlib.contextmanager
-    def transaction(ledger):
+    def transaction(ledger, **how):
         whole = not ledger.conn.in_transaction
-        with original(ledger) as conn:
+        with original(ledger, **how) as conn:
             yield conn
             if whole:
                 look(conn, "settling")

@@ -410,7 +410,7 @@ def left_over(outcome, moment):
         assert not gone, f"a call that was answered is left as {gone[0]['reservation_status']}"
         charged = 0
     calls = [call for call in kept["calls"] if call not in gone]
-    if event == "sent" and calls[int(nth) - 1]["kind"] == "retry":
+    if gone and calls[int(nth) - 1]["kind"] == "retry":
         calls[int(nth) - 1]["kind"] = gone[0]["kind"]  # it was asked again in the place of the one that was killed
     for seq, call in enumerate(calls, start=1):
         call["seq"] = seq if call["seq"] is not None else None

@@ -51,7 +51,7 @@ class Scribe:
         self.run_id = run_id
         self.ledger = ledger
         self.journal = journal
-        self.failure: ScrimpError | None = None
+        self.failure: Exception | None = None
         self._behind = False  # a line is in the journal and not in the ledger: the next run begins there
         self._queue: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="scrimp-scribe", daemon=True)
@@ -125,7 +125,7 @@ class Scribe:
                         self._behind = self._behind or work.line is not None
                 if spans and not self._behind:
                     self.ledger.update("batch_runs", ("id", self.run_id), {"applied": self.journal.size})
-        except ScrimpError as failed:
+        except Exception as failed:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
             self.failure = self.failure or failed
             outcomes = [(None, failed)] * len(group)
         for work, (value, problem) in zip(group, outcomes, strict=True):
