@@ -233,7 +233,9 @@ def paid_call(
         If the arm takes no calls.
     """
     kind = terms.kind
-    backoff = Backoff(max(0.0, terms.started + terms.ask.deadline_s - clock()), rng, clock)
+    n_billed = sum(error.billed for arm, error in bill.errors if arm == terms.option.arm)
+    left_s = max(0.0, terms.started + terms.ask.deadline_s - clock())
+    backoff = Backoff(left_s, rng, clock, n_billed=n_billed)
     while True:
         call = terms.call(terms.started + terms.ask.deadline_s - clock())
         reservation: Reservation = yield from _reserve(terms, bill, kind, clock)

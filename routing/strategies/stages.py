@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import BudgetRefusedError
 from scrimp.routing.checks.agree import AgreeCheck, compare
@@ -126,13 +126,13 @@ class Staged:
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
-    def _call(self, wanted: Wanted) -> Generator[Wanted, Got, Got]:
-        got = yield wanted
+    def _call(self, wanted: Wanted) -> Generator[Wanted, Any, Got]:
+        got: Got = yield wanted
         if got.refusal is not None:
             self._refusal = got.refusal if not self.plan.single else self._refusal or got.refusal
         return got
 
-    def _ask(self, wanted: Wanted) -> Generator[Wanted, Got, _Held | None]:
+    def _ask(self, wanted: Wanted) -> Generator[Wanted, Any, _Held | None]:
         """Ask for an answer that may stand; it is held. None where there is none."""
         got = yield from self._call(wanted)
         self._asked.append((wanted.arm, got.text))
@@ -141,7 +141,7 @@ class Staged:
         self._held.append(_Held(got.seq, got.arm, got.text, got.finish_reason, wanted.stage))
         return self._held[-1]
 
-    def _single(self) -> Generator[Wanted | Test, object, None]:
+    def _single(self) -> Generator[Wanted | Test, Any, None]:
         """Ask one arm, and the next ones where it fails."""
         (arm,) = self.plan.arms
         for nth, each in enumerate((arm, *self.fallbacks)):
@@ -154,7 +154,7 @@ class Staged:
             if got.shown:
                 return  # part of an answer is on the screen: another one would be glued to it
 
-    def _stage(self, number: int, stage: Stage) -> Generator[Wanted | Test, object, bool]:
+    def _stage(self, number: int, stage: Stage) -> Generator[Wanted | Test, Any, bool]:
         """Run one stage; return True when the plan stops there."""
         held: list[_Held] = []
         why = self._why_escalate(stage) if number > 1 else None
@@ -241,7 +241,7 @@ class Staged:
         held.verdicts.extend(verdicts)
         self._verdicts[held.seq] = tuple(held.verdicts)
 
-    def _check(self, held: _Held, gate: str | None, *, final: bool) -> Generator[Wanted | Test, object, None]:
+    def _check(self, held: _Held, gate: str | None, *, final: bool) -> Generator[Wanted | Test, Any, None]:
         """Put an answer to the checks: those that cost nothing always, those that call models where they decide."""
         done = {verdict.check for verdict in held.verdicts}
         yield from self._test(held, [check for check in self.checks if check.name not in done])
@@ -255,14 +255,13 @@ class Staged:
                     continue  # it has failed already: nothing more is paid to know it better
                 yield from self._judge(check, held) if isinstance(check, JudgeCheck) else self._compare(check, held)
 
-    def _test(self, held: _Held, checks: Sequence[Check]) -> Generator[Test, object, None]:
+    def _test(self, held: _Held, checks: Sequence[Check]) -> Generator[Test, Any, None]:
         free = tuple(check for check in checks if not calls_models(check))
         if free:
-            verdicts: object = yield Test(free, held.text, held.finish_reason)
-            assert isinstance(verdicts, tuple)  # noqa: S101 - what a runner sends back for a test
+            verdicts: tuple[Verdict, ...] = yield Test(free, held.text, held.finish_reason)
             self._judged(held, *verdicts)
 
-    def _judge(self, check: JudgeCheck, held: _Held) -> Generator[Wanted, Got, None]:
+    def _judge(self, check: JudgeCheck, held: _Held) -> Generator[Wanted, Any, None]:
         prompt = judge_prompt(self.prompt.text, held.text[:_QUOTED_CHARS], check.rubric)
         got = yield from self._call(Wanted(check.arm, Role.JUDGE, held.stage, prompt, JUDGE_LIMIT))
         if got.refusal is not None:
@@ -271,12 +270,11 @@ class Staged:
             verdict = check.abstained("the judge gave no answer") if got.text is None else check.read(got.text)
         self._judged(held, replace(verdict, cost_nano=got.charged_nano))
 
-    def _compare(self, check: AgreeCheck, held: _Held) -> Generator[Wanted | Test, object, None]:
+    def _compare(self, check: AgreeCheck, held: _Held) -> Generator[Wanted | Test, Any, None]:
         """Get the other answers that a check compares with; where most say something else, theirs is held."""
         samples: list[Got] = []
         for arm in check.arms or (held.arm,) * (check.n - 1):
-            got: object = yield from self._call(Wanted(arm, Role.SAMPLE, held.stage, vary=True))
-            assert isinstance(got, Got)  # noqa: S101 - what a runner sends back for a call
+            got = yield from self._call(Wanted(arm, Role.SAMPLE, held.stage, vary=True))
             samples.append(got)
             if got.refusal is not None:
                 break

@@ -225,7 +225,7 @@ def test_refusals_for_rate_slow_all_calls_to_the_provider(world):
 
     results = world.rows(*map(str, range(20))).go(attempt, arm="small", concurrency=8)
     assert [status for status, _, _ in results] == ["ok"] * 20
-    gate = world.engine.lanes["small"].gate
+    gate = world.engine.desk.lanes["small"].gate
     assert gate.limit < gate.most == 16, "both arms are at one address"
     assert gate.in_flight == 0
 
@@ -655,14 +655,14 @@ def test_the_plan_knows_the_limit_that_a_row_brings(world):
     # 100 tokens of output could cost $0.0004; the cap holds the 3 that the row asks for.
     assert world.go(lambda _call: answer(tokens=3), profile=make_profile({"per_call_usd": "0.0003"}))[0][0] == "ok"
     assert world.calls[0].max_output_tokens == 3
-    sample = world.engine.planner.sample
+    sample = world.engine.desk.planner.sample
     assert sample.tokens.max() <= 3
     assert sample.bound.max() < 0.0003 * 10
 
 
 def test_true_costs_of_one_arm_move_what_is_expected_of_the_others(world):
     world.rows("a").go(lambda _call: answer(), arm="small")
-    planner = world.engine.planner
+    planner = world.engine.desk.planner
     planner.n_true.clear(), planner.true_usd.clear(), planner.predicted_usd.clear()
     assert planner.ratios().tolist() == [1.0, 1.0]
     for _ in range(10):
@@ -677,18 +677,20 @@ def test_true_costs_are_held_against_what_the_plan_expects(world):
 
     world.rows(*[f"prompt {i}" for i in range(40)])
     world.go(lambda _call: answer(), profile=make_profile(only=arm("only", 1, tier="small")))
-    (weighed,) = world.engine.chooser.decide(
+    (weighed,) = world.engine.desk.chooser.decide(
         [next(good_rows(world.source, scan(world.source)))], Wishes(), start.money_for(
             None, make_profile(), start.Goals(), run_id=None, now=1e9), rng=random.Random(0), now=1e9,
     )[0].decision.choice.weighed  # fmt: skip
     guess = forecast(weighed.option)
     assert guess.low < weighed.option.cost_nano / 1e9 < guess.mean < guess.high
-    assert world.engine.planner.predicted_usd["only"] == pytest.approx(float(world.engine.planner.sample.cost.sum()))
+    assert world.engine.desk.planner.predicted_usd["only"] == pytest.approx(
+        float(world.engine.desk.planner.sample.cost.sum())
+    )
 
 
 def test_an_arm_asked_for_by_name_is_forecast_until_the_money_is_spent(world):
     world.rows(*[f"prompt {i}" for i in range(20)]).go(lambda _call: answer(), arm="large")
-    planner = world.engine.planner
+    planner = world.engine.desk.planner
     costs = planner.sample.cost[:, 1]
     guess = planner.estimate(n_rows=20, budget_usd=float(costs[:5].sum()) * 1.001, seconds={}, parallel={})
     assert (guess.n_skipped, guess.arms[0][:2], guess.planned) == (15, ("large", 5), False)
@@ -708,7 +710,7 @@ def test_nothing_left_to_plan_is_forecast_as_nothing(world):
     found = scan(world.source)
     money = start.money_for(world.ledger, make_profile(), start.Goals(), run_id="run1", now=1e9)
     planner = start.plan(
-        world.source, found, world.engine.chooser, Wishes(arm="small"), start.Goals(), money, done=frozenset({0}),
+        world.source, found, world.engine.desk.chooser, Wishes(arm="small"), start.Goals(), money, done=frozenset({0}),
         now=1e9,
     )  # fmt: skip
     assert planner.estimate(n_rows=0, budget_usd=None, seconds={}, parallel={}).n_rows == 0

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, LedgerError, ScrimpError
 from scrimp.routing.asking.books import Called, Closing, Settlement, write
@@ -20,71 +20,24 @@ from scrimp.routing.ledger.reservations import SuspendedError, mark_sent, reserv
 from scrimp.routing.ledger.store import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from scrimp.routing.asking.books import Record
     from scrimp.routing.asking.paid_call import Pause, Reserve, Send
     from scrimp.routing.asking.request import Checked
     from scrimp.routing.batch.files.output import Status
-    from scrimp.routing.batch.state.runs import Run
-    from scrimp.routing.batch.state.scribe import Scribe, Span
-    from scrimp.routing.calls.call import Call, Reply
+    from scrimp.routing.batch.state.scribe import Span
+    from scrimp.routing.calls.call import Reply
     from scrimp.routing.checks.base import Verdict
-    from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.reservations import Reservation
-    from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.strategies.protocol import Test
 
-    from .jobs import Job, Lane, Settings, Stats
+    from .desk import Desk
+    from .jobs import Job, Lane
 
 __all__ = ["RowHands"]
 
 BUDGET_WAIT_S = 0.25
-
-
-class Desk(Protocol):
-    """What the rows of a run share; the engine is one."""
-
-    run: Run
-    ledger: Ledger
-    scribe: Scribe
-    decider: Decider
-    settings: Settings
-    stats: Stats
-    lanes: dict[str, Lane]
-    clock: Callable[[], float]
-    attempt: Callable[[Call, Callable[[], None]], Awaitable[Reply]]
-    stopped: asyncio.Event
-    slow_checks: asyncio.Semaphore
-
-    @property
-    def halted(self) -> bool:
-        """Whether nothing more is to be sent."""
-        ...
-
-    def wake(self) -> None:
-        """Tell whoever waits that something has changed."""
-        ...
-
-    async def change(self, timeout_s: float | None = None) -> None:
-        """Wait until something has changed."""
-        ...
-
-    async def reap(self) -> None:
-        """Look for reservations of dead processes, now and then."""
-        ...
-
-    def block(self, lane: Lane, error: CallError) -> None:
-        """Send nothing more to an arm that will not take any call."""
-        ...
-
-    def settled(self, job: Job, settlement: Settlement) -> None:
-        """Take a call's true cost into account."""
-        ...
-
-    def is_steady(self, job: Job, arm: str | None) -> bool:
-        """Tell whether the same row would get the same answer of an arm."""
-        ...
 
 
 class RowHands:

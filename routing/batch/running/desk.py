@@ -1,0 +1,216 @@
+"""What the rows of a run share: its state, its lanes, and the say over whether anything more is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+from scrimp.profiles.errors import ScrimpError
+from scrimp.profiles.money import NANO
+from scrimp.routing.batch.planning.plan import forecast
+from scrimp.routing.batch.planning.start import in_flight
+from scrimp.routing.batch.state import runs
+from scrimp.routing.batch.state.scribe import Scribe
+from scrimp.routing.calls.faults import to_scrimp_error
+from scrimp.routing.ledger.reservations import reap
+
+from .gates import ProviderGate
+from .jobs import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from scrimp.routing.asking.books import Settlement
+    from scrimp.routing.batch.files.output import Journal, Result
+    from scrimp.routing.batch.planning.choosing import Chooser
+    from scrimp.routing.batch.planning.plan import Planner
+    from scrimp.routing.batch.state.runs import Run
+    from scrimp.routing.batch.state.scribe import Span
+    from scrimp.routing.calls.call import Call, Reply
+    from scrimp.routing.calls.faults import CallError
+    from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.ledger.store import Ledger
+
+    from .jobs import Job, Settings, Stats
+
+__all__ = ["Desk"]
+
+_SLOW_CHECKS: Final = 4
+_REAP_EVERY_S: Final = 5.0
+_MOST_SAID: Final = 20
+
+
+class Desk:
+    """The state of one run while it goes on.
+
+    Parameters
+    ----------
+    run, journal, ledger
+        Its state on disk; the ledger is written by the scribe's thread while the run goes on.
+    chooser, planner
+        Decide rows, and choose between arms for the whole file; the planner learns from true costs.
+    settings, stats
+        How it is to be run, and how far it has come.
+    attempt
+        Makes one call: `dispatch.aattempt`, or a stand-in.
+    say
+        Takes a line for the user.
+    clock
+        POSIX time.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        journal: Journal,
+        ledger: Ledger,
+        chooser: Chooser,
+        planner: Planner,
+        settings: Settings,
+        stats: Stats,
+        *,
+        attempt: Callable[[Call, Callable[[], None]], Awaitable[Reply]],
+        say: Callable[[str], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.run = run
+        self.journal = journal
+        self.ledger = ledger
+        self.chooser = chooser
+        self.decider: Decider = chooser.decider
+        self.planner = planner
+        self.settings = settings
+        self.stats = stats
+        self.attempt = attempt
+        self.say = say
+        self.clock = clock
+        self.lanes = self._make_lanes()
+        self.stopped = asyncio.Event()
+        self.slow_checks = asyncio.Semaphore(_SLOW_CHECKS)
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.error: Exception | None = None
+        self.pending = 0
+        self.committed_usd = self.variance = 0.0
+        self._said: set[str] = set()
+        self._changed = asyncio.Event()
+        self._reaped_at = 0.0
+
+    def open(self) -> None:
+        """Let the scribe begin."""
+        self.scribe = Scribe(self.ledger, self.journal, self.run.id)
+
+    def _make_lanes(self) -> dict[str, Lane]:
+        gates: dict[str, ProviderGate] = {}
+        lanes = {}
+        for arm in self.decider.profile.arms:
+            most = in_flight(arm, self.settings.concurrency)
+            provider = arm.api_base or arm.provider or arm.model
+            gate = gates.setdefault(provider, ProviderGate(0))
+            gate.most += most
+            gate.limit = float(gate.most)
+            lanes[arm.name] = Lane(arm, self.decider.price(arm.name), gate, most)
+        return lanes
+
+    # -- control ----------------------------------------------------------------------------------------------------
+
+    def stop(self, why: str) -> None:
+        """Send nothing more; what is in flight is waited for. Called again, what is in flight is given up."""
+        if self.stats.stopping is None:
+            self.stats.stopping = why
+            self.stopped.set()
+            self.wake()
+        elif why == "interrupted":
+            for task in self.tasks:
+                task.cancel()
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing more is to be sent."""
+        return self.stats.stopping is not None
+
+    def wake(self) -> None:
+        """Tell whoever waits that something has changed."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def change(self, timeout_s: float | None = None) -> None:
+        """Wait until something has changed."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), timeout_s)
+
+    def fail(self, error: Exception) -> None:
+        """Stop for good: the error is raised once what is in flight is safe; one for the user goes before a bug."""
+        if self.error is None or (isinstance(error, ScrimpError) and not isinstance(self.error, ScrimpError)):
+            self.error = error
+        self.stop("failed")
+
+    async def reap(self) -> None:
+        """Look for reservations of dead processes, now and then."""
+        if self.clock() - self._reaped_at >= _REAP_EVERY_S:
+            self._reaped_at = self.clock()
+            await self.scribe.submit(lambda _span: reap(self.ledger, now=self.clock()))
+
+    # -- rows -------------------------------------------------------------------------------------------------------
+
+    def commit(self, job: Job, usd: float, variance: float) -> None:
+        """Count what a row that is planned and not yet done is expected to cost, as the plan has to leave it."""
+        self.committed_usd += usd - job.committed_usd
+        self.variance += variance - job.variance
+        job.committed_usd, job.variance = usd, variance
+
+    def gone(self, job: Job) -> None:
+        """Count a job that is over, with or without a result."""
+        self.commit(job, 0.0, 0.0)
+        self.pending -= 1
+        self.wake()
+
+    def block(self, lane: Lane, error: CallError) -> None:
+        """Send nothing more to an arm that will not take any call; stop when none is left."""
+        if error.kind not in ("auth", "not_found") or lane.blocked is not None:
+            return
+        lane.blocked = to_scrimp_error(error, lane.arm)
+        self.say(f"{lane.blocked.message}; no more rows are sent to {lane.arm.name}")
+        wanted = self.settings.wishes.arm
+        usable = [each for each in self.lanes.values() if wanted in (None, each.arm.name) and each.blocked is None]
+        if not [each for each in usable if each.arm.name not in self.chooser.keyless]:
+            self.fail(lane.blocked)
+
+    def settled(self, job: Job, settlement: Settlement) -> None:
+        """Take a call's true cost into account."""
+        self.stats.charged_nano += settlement.charged_nano
+        arm, cost = settlement.reservation.arm, settlement.cost_nano
+        option = job.decision.choice.option(arm)
+        if cost is not None and option.cost_nano and "error_kind" not in settlement.attempt:
+            self.planner.learn(arm, predicted_usd=forecast(option).mean, true_usd=cost / NANO)
+        if settlement.breach:
+            self.stats.n_breaches += 1
+            self.say_once(f"{arm} charged above its enforced bound: suspended until `scrimp models resume {arm}`")
+
+    def is_steady(self, job: Job, arm: str | None) -> bool:
+        """Tell whether the same row would get the same answer of an arm."""
+        return arm is not None and self.lanes[arm].is_steady(job.row)
+
+    def say_once(self, line: str, *, kind: str | None = None) -> None:
+        """Say the first of each kind of trouble; the rest is counted."""
+        if (kind or line) not in self._said and len(self._said) < _MOST_SAID:
+            self._said.add(kind or line)
+            self.say(line)
+
+    async def file(self, result: Result) -> None:
+        """Write down a result that no call is to be settled for."""
+
+        def do(span: Span | None) -> None:
+            if span is not None:
+                runs.file_row(
+                    self.ledger,
+                    self.run.id,
+                    result.n,
+                    status=result.status,
+                    request_id=result.decision_id,
+                    arm=result.arm,
+                    cost_nano=result.cost_nano,
+                    span=span,
+                )
+
+        await self.scribe.submit(do, runs.entry(result.n, result.decision_id, (), result))
