@@ -159,14 +159,18 @@ class Caps_(RuleBasedStateMachine):
         self.excused |= set(keys)
         self.stopped.add((owner, arm))
 
-    @rule(target=ended, taken=consumes(held))
-    def kill(self, taken):
+    @rule(target=ended, taken=consumes(held), sent=st.booleans())
+    def kill(self, taken, sent):
+        """A process dies with a call reserved; what had not left costs nothing."""
         if taken is None:
             return None
+        if sent:
+            reservations.mark_sent(self.ledger, taken.id)
         with self.ledger.transaction() as conn:
             conn.execute("UPDATE reservations SET pid = 1, process_started = 'x' WHERE id = ?", (taken.id,))
         assert reservations.reap(self.ledger, now=self.now) == 1
-        self.model[taken.id][0] = "unknown"
+        was = self.model[taken.id]
+        was[0], was[2] = ("unknown", was[1]) if sent else ("released", 0)
         return taken
 
     @rule(taken=ended, cost=nanos)
