@@ -76,7 +76,7 @@ def redo_request(
     Parameters
     ----------
     arm
-        Of whom; the next better one than answered unless given.
+        The arm to ask; unless given, the one of next higher predicted quality than the one that answered.
     max_cost_nano
         The most it may cost, nano-USD.
 

@@ -1,4 +1,4 @@
-"""What is to be written of a request, as data, and the one place that settles.
+"""What is to be written about a request, as data, and the one place that settles.
 
 Records go to a journal first, where there is one, then to the ledger.
 A kill between journal and ledger loses nothing: the same records, read back, lead to the same rows.
@@ -31,16 +31,18 @@ class Settlement:
 
     Attributes
     ----------
+    reservation
+        What was held for it.
     cost_nano
         What it cost, nano-USD; None where that is not known: the whole reservation stays charged.
     released
-        It certainly cost nothing.
+        Whether it certainly cost nothing.
     attempt
-        Columns of `attempts`.
-    request
-        Columns of `requests`, where the answer in hand is the request's.
+        Columns of `attempts` to set.
+    request, request_id
+        Columns of `requests` to set, and of which row; empty where the answer in hand is not the request's.
     note
-        What the reservation says of it.
+        A remark for the reservation, or None.
     """
 
     reservation: Reservation
@@ -82,10 +84,12 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """That a call of a plan is over, with its retries: what a killed run is taken up from.
+    """A call of a plan is over, its retries included: a killed run is resumed from these.
 
     Attributes
     ----------
+    request_id
+        The request's, in the log.
     step
         The call and its answer.
     answer
@@ -93,9 +97,9 @@ class Called:
     decision
         The request's decision, as plain data, where the log keeps no row that holds it.
     keep
-        What the log keeps of it: `all`, `features`, or `money` (nothing).
+        What the log keeps of it: `all`, `features` (no text), or `money` (nothing).
     logged
-        Whether it is a row of `steps`: not so the only call of a prompt that nothing checks.
+        Whether it becomes a row of `steps`: the only call of a prompt that nothing checks does not.
     """
 
     request_id: str
@@ -118,16 +122,20 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """That a request is over.
+    """A request is over.
 
     Attributes
     ----------
+    request_id
+        The request's, in the log.
     request
-        Columns of `requests`; empty where the log keeps no row of it.
+        Columns of `requests` to set; empty where the log keeps no row of it.
     steps
-        Its steps, with their verdicts.
+        Its calls with their verdicts; empty where they are not recorded.
     kinds
-        The kind of each check by its name: what its labels weigh.
+        The kind of each check, by its name: its labels are weighed by it.
+    keep
+        What the log keeps of it: `all`, `features` (no text), or `money` (nothing).
     """
 
     request_id: str
@@ -185,12 +193,12 @@ def _step(values: Mapping[str, Any]) -> Step:
 
 
 def write(ledger: Ledger, records: Iterable[Record], *, now: float, at: str) -> None:
-    """Write records to the ledger, all or none: the one way by which anything is settled.
+    """Write records to the ledger, all or none: nothing is settled in any other way.
 
     Parameters
     ----------
     now, at
-        The instant, as POSIX time and as the ledger spells it.
+        The time: POSIX seconds, and as the ledger spells it.
 
     Raises
     ------
@@ -203,7 +211,7 @@ def write(ledger: Ledger, records: Iterable[Record], *, now: float, at: str) -> 
 
 
 def kinds_of(checks: Sequence[Check]) -> dict[str, str]:
-    """Return the kind of each check by its name, those that plans bring themselves included."""
+    """Return the kind of each check, by its name; those that plans bring themselves are included."""
     return {check.name: check.kind for check in checks} | {each: each for each in QUORUMS}
 
 

@@ -1,6 +1,6 @@
-"""Doing what a request wants done: one driver, for commands that wait and for those that do much at a time.
+"""Doing what a request wants done: one driver for those that block (`ask`) and those that run many at once (`batch`).
 
-`drive` is written once, to be awaited. Hands that never truly wait (`ask`, whose calls block) are driven by `at_once`.
+`drive` is a coroutine. Hands that never truly wait (those of `ask`, whose calls block) are driven by `at_once`.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ T = TypeVar("T")
 
 
 class Hands(Protocol):
-    """What a request is done with."""
+    """What carries out the wishes of a request."""
 
     async def reserve(self, wanted: Reserve) -> Reservation:
-        """Reserve, or raise why not."""
+        """Reserve, or raise the reason why not."""
         ...
 
     async def send(self, wanted: Send) -> Reply | CallError:
-        """Make a call and return what came of it."""
+        """Make a call and return its reply, or its error."""
         ...
 
     async def pause(self, wanted: Pause) -> None:
@@ -52,15 +52,14 @@ class Hands(Protocol):
         ...
 
     async def finish(self, records: list[Record], outcome: Checked | BaseException) -> None:
-        """Put the last records of a request where they are safe, together with what it came to."""
+        """Put the last records of a request where they are safe, together with its outcome."""
         ...
 
 
 async def drive(run: Generator[Any, Any, Checked], hands: Hands) -> Checked:
     """Do what a request wants done, until it is over; return the answer.
 
-    What it wants written is written together, and before anything else is begun: before a call, a wait, or a check that
-    takes time.
+    Records are gathered and written together before anything is begun that takes time: a call, a wait, a slow check.
     """
     waiting: list[Record] = []
 
@@ -97,12 +96,12 @@ async def drive(run: Generator[Any, Any, Checked], hands: Hands) -> Checked:
         value = problem = None
         try:
             value = await do(wanted)
-        except BaseException as error:  # noqa: BLE001 - it is the run's to settle and to raise again
+        except BaseException as error:  # noqa: BLE001 - the run settles, and raises it again
             problem = error
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:
-    """Return the result of something awaitable that never truly waits.
+    """Run a coroutine that never truly waits to its end, without an event loop; return its result.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Rows of the log: what a request and an attempt put on record."""
+"""Rows of the log for a request and an attempt."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def request_row(ask: Ask, decision: Decision, context: Context | None, now: floa
     Parameters
     ----------
     context
-        None where nothing was embedded, since the arm was asked for by name.
+        The prompt's features; None where nothing was embedded, since there was nothing to choose.
     now
         POSIX time.
     """

@@ -1,7 +1,7 @@
 """The one way for money: reserve, send, settle, and try again where that may help.
 
 `paid_call` does nothing itself: it yields what is to be done, and is sent what came of it, so that one rule holds for
-every command that pays, waiting or not (`drive`).
+every command that pays, whether it blocks or awaits (`drive`).
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ __all__ = [
 ]
 
 LIVE_WAIT_S: Final = 10.0
-"""How long a call waits when only other calls in flight stand in its way."""
+"""How long a call waits, seconds, when only other calls in flight stand in its way."""
 
 CAP_POLL_S: Final = 0.2
-"""How often it looks again meanwhile."""
+"""How often it looks again meanwhile, seconds."""
 
 
 class Halted(Exception):  # noqa: N818 - it is no error
-    """The run that a request is a part of sends nothing more: the request is left as it is, to be taken up again."""
+    """The run that a request belongs to sends nothing more: the request is left as it is, to be resumed later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,14 @@ class Reserve:
 
     Attributes
     ----------
+    charge
+        The call and its upper bound.
     own_caps
         Caps of the request itself, beside those of the profile.
     attempt, request
-        Rows of the log to write in the same transaction; no request where there is one already, or none is kept.
+        Rows of the log to write in the same transaction; no request where its row is written already, or none is kept.
+    option, price
+        What was predicted of the arm for this prompt, and its price.
     """
 
     charge: Charge
@@ -84,14 +88,14 @@ class Reserve:
 
 @dataclass(slots=True)
 class Ticket:
-    """How far a call has come, whatever ends it.
+    """How far a call has got, kept up to date while it is made, so that it can be settled whatever ends it.
 
     Attributes
     ----------
     sent
         Whether its first byte may have left: if not, it cannot be billed.
     text
-        The pieces of the answer that were shown.
+        The pieces of the answer that were shown, in order.
     """
 
     sent: bool = False
@@ -105,7 +109,19 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Make the call, and keep its ticket true meanwhile; sends back the reply, or the error that it came to."""
+    """Make the call, and keep its ticket up to date; sends back the reply, or the error that it ended in.
+
+    Attributes
+    ----------
+    call
+        What goes to the model.
+    reservation
+        What is held for it.
+    streams
+        Whether its text may be shown as it comes.
+    ticket
+        How far it has got.
+    """
 
     call: Call
     reservation: Reservation
@@ -115,7 +131,15 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait, in seconds: for other calls to settle (`for_caps`), or before an attempt is made again."""
+    """Wait.
+
+    Attributes
+    ----------
+    seconds
+        How long.
+    for_caps
+        Whether it is other calls that are waited for, to settle; else it is the time before another attempt.
+    """
 
     seconds: float
     for_caps: bool = False
@@ -123,24 +147,24 @@ class Pause:
 
 @dataclass(slots=True)
 class Bill:
-    """What a request has come to so far, over all its calls.
+    """The calls of a request so far, and their money.
 
     Attributes
     ----------
     n_attempts
-        Calls sent.
+        How many calls were reserved and made.
     charged_nano
         What the caps are charged for them, nano-USD.
     cost_nano
         What they cost, nano-USD; None once a part of it is not known.
     logged
-        Whether the request has its row in the log.
+        Whether the request's intent is on record.
     shown
-        Characters of an answer on the screen.
+        How many characters of an answer are on the screen.
     partial
         What had come of the answer when its call was interrupted.
     errors
-        Arm and error of each attempt that failed.
+        Arm and error of each attempt that failed, in order.
     """
 
     n_attempts: int = 0
@@ -164,20 +188,30 @@ class Terms:
 
     Attributes
     ----------
+    ask, request_id
+        The request that it is for, and its id in the log.
+    profile
+        The name of the profile that pays.
+    arm, option, price
+        The arm, what was predicted of it for this prompt (its bound included), and its price.
+    price_id
+        Returns the ledger's id of that price.
     call
         Makes the call of an attempt, given the seconds that are left.
     kind
-        What the log calls the first attempt: first, fallback, step, sample, judge.
+        What the log calls the first attempt: first, retry, fallback, step, sample or judge.
     request_row
-        Makes the request's row of the log; None where none is kept.
+        Makes the request's row of the log, given the POSIX time.
     answers
-        Whether its answer is the request's; not so that of a judge.
+        Whether its answer is one to the request's prompt: that of a judge or a sample is not.
     window
         The arm's context window in tokens; None where it is not known.
-    started, deadline_s
-        When the request began (POSIX time), and how many seconds it may take with all its attempts.
+    streams
+        Whether its text may be shown as it comes.
+    started
+        When the request began, POSIX time; its deadline counts from there.
     caps_wait_s
-        How long to wait where only live calls stand in the way; None for as long as it takes.
+        How long to wait, seconds, where only live calls stand in the way; None for as long as it takes.
     """
 
     ask: Ask
@@ -199,7 +233,19 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """A call that was answered, and how it was settled."""
+    """A call that was answered.
+
+    Attributes
+    ----------
+    reply
+        What came.
+    settlement
+        What it is charged.
+    usage
+        The tokens that were used; None where the provider did not say, or said what cannot be.
+    usage_status
+        What is thought of the usage that was reported.
+    """
 
     reply: Reply
     settlement: Settlement
@@ -209,7 +255,13 @@ class Paid:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A call that was not: what the last attempt came to."""
+    """A call that was not answered.
+
+    Attributes
+    ----------
+    error
+        How the last attempt ended.
+    """
 
     error: CallError
 
@@ -386,7 +438,7 @@ def _interrupted(reservation: Reservation, ticket: Ticket, error: BaseException)
 
 
 def breach_note(arm: str, settlement: Settlement) -> str:
-    """Return what is said of a call that cost more than was held for it."""
+    """Return the line for the user about a call that cost more than was held for it."""
     return (
         f"{arm} charged {format_usd(settlement.charged_nano)}, above its enforced bound of "
         f"{format_usd(settlement.reservation.bound_nano)}: it is suspended until `scrimp models resume {arm}`"

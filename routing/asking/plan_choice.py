@@ -1,4 +1,4 @@
-"""From a decision on arms to a plan: one call, the plan of greatest utility, or the one asked for."""
+"""From a decision on arms to a plan: one call, the plan of greatest utility, or the one that was asked for."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ class PlanChooser:
     Parameters
     ----------
     decider
-        Whose arms, at which prices.
+        The profile's arms and their prices.
     way
         The checks, and whether a plan may be chosen or was spelled.
     ledger
-        Whose log says what checks are worth; None where there is none yet.
+        The ledger whose log says how far checks can be trusted; None where there is none yet.
 
     Raises
     ------
@@ -108,7 +108,7 @@ class PlanChooser:
         left
             What `caps_over_calls` returned.
         spelled
-            A plan that this one prompt brings, over that of the way.
+            A plan that this one prompt brings: it goes before that of the way.
 
         Raises
         ------
@@ -172,7 +172,7 @@ class PlanChooser:
         return _planned(decision, chosen.taken.plan, trace), chosen.taken.plan
 
     def _spelled(self, text: str, decision: Decision, gates: Sequence[Gate]) -> Plan:
-        """Return the plan that a user spelled, every arm of which can take the prompt."""
+        """Return the plan that a user spelled, if every arm of it can take the prompt."""
         every = [weighed.option for weighed in decision.choice.weighed]
         plan = read_plan(text, [option.arm for option in every], [gate.name for gate in gates], repair=self.way.repair)
         for option in every:

@@ -1,6 +1,7 @@
-"""A request from decision to answer: a strategy's wishes, each bought by `paid_call`, and every step on record.
+"""A request from decision to answer: the calls that a strategy wants, each bought by `paid_call`, all on record.
 
-Like `paid_call` it does nothing itself: `ask`, `batch` and whoever else drives it (`drive`) do what it yields.
+Like `paid_call` it does nothing itself: what it yields is done by whatever drives it (`drive`), for `ask`, `batch` and
+others.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ __all__ = ["Asked", "Kit", "plan_run"]
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """What running a request takes, beside what is done for it.
+    """What a request needs to run, whoever runs it.
 
     Attributes
     ----------
+    decider
+        The profile's arms, prices and router.
     key
         Returns an arm's key, or None where it needs none; raises where the arm cannot be called (no key, no engine).
     price_id
@@ -58,7 +61,7 @@ class Kit:
     embed
         Embeds prose, to compare answers.
     caps_wait_s
-        How long a call waits where only live calls stand in its way; None for as long as it takes.
+        How long a call waits, seconds, where only live calls stand in its way; None for as long as it takes.
     """
 
     decider: Decider
@@ -77,10 +80,14 @@ class Asked:
 
     Attributes
     ----------
+    ask, decision
+        What was asked, and how it was decided.
     context
-        What it was decided on; None where nothing was embedded, since the arm was asked for by name.
-    drawn
-        The arm that the policy drew: an answer of another has no propensity. None where that arm was not drawn.
+        The prompt's features; None where nothing was embedded, since there was nothing to choose.
+    plan
+        Which arms are asked, and what lets it stop.
+    checks
+        What every answer has to pass.
     records_steps
         Whether its calls are rows of `steps`: where there are checks or a plan.
     """
@@ -101,8 +108,8 @@ def plan_run(
     Parameters
     ----------
     recorded, bill
-        The calls of an earlier run of the same request that was killed, which are not made again, and what they came
-        to.
+        The calls that an earlier process made for the same request before it was killed, and their money: they are not
+        made again.
 
     Raises
     ------
@@ -156,7 +163,7 @@ class _PlanRun:
     # -- calls ------------------------------------------------------------------------------------------------------
 
     def _call(self, wish: Wanted) -> Generator[Command | Called, Any, Got]:
-        """Make a call that the strategy wants, or take it from the record of a run that was killed."""
+        """Make a call that the strategy wants, or take it from the record that a killed process left."""
         if self.recorded:
             return self._again(self.recorded.popleft())
         if wish.why is not None:
@@ -228,7 +235,7 @@ class _PlanRun:
         )
 
     def _option(self, wish: Wanted) -> Option | None:
-        """Return the option of the arm that is wanted; None where it cannot take the prompt that it is to be asked."""
+        """Return the option of the arm that is wanted; None where it cannot take the prompt."""
         option = self.asked.decision.choice.option(wish.arm)
         if wish.prompt is None:
             return option

@@ -38,18 +38,30 @@ class Ask:
 
     Attributes
     ----------
-    cap_override_nano
-        Pay for this one request, retries and fallbacks included, up to this amount whatever the caps say; logged as
-        such.
-    run_id
-        The run whose cap it counts against; None makes it a run of its own.
+    prompt
+        What to ask.
+    wishes
+        What the user wants of the arm and of the cost (an arm by name, a limit).
+    command
+        The command that asks, as the log names it: ask, redo, batch, probe, audit.
+    conversation_id
+        The conversation that it goes on with; None begins one.
+    redo_of
+        The id of the request whose prompt is asked again; None where it is new.
+    tag
+        A word of the user's by which log and spending find it, or None.
     keep
         What the log keeps: `all`, `features` (no text) or `money` (neither).
+    cap_override_nano
+        The most that this one request may cost, nano-USD, retries and fallbacks included, whatever the caps say; logged
+        as such. None keeps to the caps.
     deadline_s
-        Seconds that it may take with all its retries and fallbacks.
+        How long it may take with all its retries and fallbacks, seconds.
+    run_id
+        The run whose cap it counts against; None makes it a run of its own.
     params, response_format, output_limit
-        What the prompt itself brings, over what the arm says (a row of OpenAI's Batch shape): parameters of the call,
-        the form of the answer, and the most output tokens.
+        What the prompt itself brings (a row of OpenAI's Batch shape), before what the arm says: parameters of the call,
+        the form of the answer, and the most output tokens; None where it brings none.
     """
 
     prompt: Prompt
@@ -69,7 +81,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a request comes to its answer.
+    """By which plan and checks a request is answered.
 
     Attributes
     ----------
@@ -78,7 +90,7 @@ class Way:
     cascade
         Whether a plan of several calls may be chosen in place of one arm.
     plan
-        A plan as the user spelled it, or None.
+        A plan as the user spelled it; None where none was spelled.
     repair
         Whether the next arm is given the failed answer and what was wrong with it.
     """
@@ -90,7 +102,7 @@ class Way:
 
     @property
     def may_take_another(self) -> bool:
-        """Whether another answer than the first may stand even where one arm is asked: nothing is shown before then."""
+        """Whether a later answer may replace the first, even of one arm: then nothing may be shown while it streams."""
         return any(isinstance(check, AgreeCheck) and check.how == "most" for check in self.checks)
 
     @property
@@ -106,40 +118,40 @@ class Answer:
     Attributes
     ----------
     id
-        Of the request, in the log.
+        The request's, in the log.
     text
-        As it came: not sanitised for a terminal.
+        The answer as it came: not sanitised for a terminal.
     arm, requested_model, served_model
         Who answered: the arm, its model, and the model that the reply names.
     input_tokens, output_tokens, cached_tokens, reasoning_tokens
-        Of this one call, as the provider counted them; cached ones are among the input, reasoning ones among the
+        Tokens of this one call, as the provider counted them; cached ones are part of the input, reasoning ones of the
         output.
     cost_nano
         What this one call cost, nano-USD.
     cost_status
-        settled | unverified (charged at its bound) | unknown (it could not be logged).
+        `settled`, `unverified` (the cost is not known: charged at its bound) or `unknown` (it could not be logged).
     charged_nano, total_charged_nano
         What the caps are charged: for this call, and for the request with all its calls, nano-USD.
     latency_s, ttft_s
         Seconds to the end (of all calls, for a plan of several), and to the first text where it was streamed.
     finish_reason
-        As in `calls.call.Reply`.
+        Why the model stopped, as in `calls.call.Reply`.
     decision
         How the arm was chosen.
     n_attempts
-        Calls sent for the request in all.
+        How many calls were made for the request in all.
     price_source
         Where the price comes from: `profile`, or the table's version.
     saved_nano, saved_against
-        What the same tokens would have cost more on the arm of highest predicted quality than all that was charged,
-        nano-USD, and that arm's name; None where it is that arm, for a plan of several stages, and where a price or
+        What the same tokens would have cost on the arm of highest predicted quality, less all that was charged,
+        nano-USD, and that arm's name; None where that arm answered, for a plan of several calls, and where a price or
         the usage is not known.
     breach
-        It cost more than its enforced bound, and its arm is suspended.
+        Whether it cost more than its enforced bound, so that its arm is suspended.
     notes
-        What the user is to be told beside the answer.
+        Remarks for the user, shown beside the answer.
     conversation_id
-        What `ask -c` goes on with.
+        The conversation that `ask -c` goes on with.
     """
 
     id: str
@@ -209,16 +221,20 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An answer with what came of its plan.
+    """An answer, its verdicts, and the calls that led to it.
 
     Attributes
     ----------
+    answer
+        The answer that stands.
     verdicts
-        What the checks said of the answer.
+        What the checks said of it.
     steps
-        Every call that led to it.
+        Every call of the plan.
+    plan
+        The plan that was followed.
     cost_nano
-        What all calls cost, nano-USD; None where a part of it is not known.
+        What all calls cost together, nano-USD; None where a part of it is not known.
     """
 
     answer: Answer
@@ -243,7 +259,7 @@ class Checked:
 
 
 def reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
-    """Return what the user is to be told of a reply."""
+    """Return remarks on a reply for the user."""
     notes = []
     other = other_model(reply, option.model)
     if other:

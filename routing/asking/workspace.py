@@ -1,6 +1,6 @@
 """What a process works with, put together in one place: profile, prices, router, embedder, ledger, keys.
 
-Opened once; any number of requests may be asked of it, one after another or at the same time from several threads.
+It is opened once and takes any number of requests, one after another or at the same time from several threads.
 """
 
 from __future__ import annotations
@@ -103,10 +103,12 @@ def _attempt(call: Call, on_text: Callable[[str], object] | None, on_send: Calla
 
 @dataclass(slots=True)
 class Workspace:
-    """What requests are asked with.
+    """What requests need, and the commands' way to ask.
 
     Attributes
     ----------
+    decider, ledger
+        Decides by the profile's arms, prices and router; the open ledger.
     key
         Returns an arm's key, or None where it needs none; raises where the arm cannot be called (no key, no engine).
     attempt
@@ -135,7 +137,7 @@ class Workspace:
     # -- housekeeping -----------------------------------------------------------------------------------------------
 
     def look_after(self) -> None:
-        """Before anything is paid: the ledger's days are the profile's, and what dead processes left is charged.
+        """Before anything is paid: check that the profile's days are the ledger's, and charge what dead processes left.
 
         Raises
         ------
@@ -183,7 +185,7 @@ class Workspace:
         return known
 
     def kit(self, **more: Any) -> Kit:
-        """Return what running requests takes."""
+        """Return what a request needs to run; `more` sets further fields of the `Kit`."""
         return Kit(
             self.decider,
             self.key,
@@ -232,7 +234,7 @@ class Workspace:
             self.sleep(CAP_POLL_S)
 
     def choose(self, ask: Ask, context: Context, way: Way) -> tuple[Decision, Plan]:
-        """Decide on a plan: that of one arm as the policy draws it, or of several calls where the way allows it.
+        """Decide on a plan: one call to the arm that the policy draws, or several calls where the way allows it.
 
         Raises
         ------
@@ -258,7 +260,7 @@ class Workspace:
         *,
         on_text: Callable[[str], None] | None = None,
     ) -> Checked:
-        """Make a plan's calls and return the answer it comes to, passed or not; whatever happens, it is on record.
+        """Make a plan's calls and return the answer that stands, passed or not; whatever happens is on record.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""One call to a model through LiteLLM: what came, what it used, what failed and whether it was billed.
+"""One call to a model through LiteLLM: what came, what it used, what failed, and whether it may have been billed.
 
 An attempt is one paid HTTP request: retries and fallbacks are the caller's, since each needs its own reservation;
 `Backoff` says when. It ends in a `Reply` or a `CallError`. The caller's `on_send` is called once, just before the first
@@ -50,8 +50,8 @@ _FINISH_NAMES = {
 def warm() -> threading.Thread:
     """Begin `prepare` in the background, so that it overlaps with other work; a later call waits for it.
 
-    Also imports what litellm puts off until its first call, about half a second's worth. The process cannot end in the
-    middle of an import: the thread is no daemon, since litellm's finalisers import too, and would wait for it for ever.
+    It also imports what litellm puts off until its first call, which takes about half a second. The thread is no
+    daemon: litellm's finalisers import too, and would wait for ever for a thread that was stopped in mid-import.
     """
     thread = threading.Thread(target=_warm, name="scrimp-litellm", daemon=False)
     thread.start()
@@ -76,7 +76,7 @@ async def aclose() -> None:
 
 
 def ready(call: Call) -> None:
-    """Do now all that a call needs before it can be sent; sends nothing.
+    """Do everything that a call needs before it can be sent, and send nothing.
 
     Raises
     ------
@@ -378,7 +378,7 @@ def _reply(
     elif whole and wire.usage is not None:
         found = usage_from_litellm(wire.usage if _USAGE_NAMES & wire.usage.keys() else usage)
     if found is not None and (found.input_tokens == 0 or (found.output_tokens == 0 and text)):
-        found = None  # an answer from nothing, or out of nothing: the provider did not count
+        found = None  # no input, or text without output: the provider did not count
     status: UsageStatus = "missing"
     if found is not None:
         status = check_usage(found, input_bound=1, output_limit=call.max_output_tokens, window=None)

@@ -21,14 +21,14 @@ __all__ = ["AgreeCheck", "Comparison", "compare"]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What several answers come to together.
+    """What a comparison of several answers says.
 
     Attributes
     ----------
     verdict
-        On all of them: a pass where enough say the same.
+        The verdict on all of them together: a pass where enough say the same.
     verdicts
-        On each, `(n,)`: where enough say the same, they pass and the others fail.
+        The verdict on each, `(n,)`: where enough say the same, those pass and the others fail.
     best
         The position of the answer to go on with: of the largest group that says the same, the one of best predicted
         quality, and of equals the first.
@@ -98,14 +98,14 @@ def compare(
 class AgreeCheck(BaseCheck):
     """Other answers say the same: samples of the same arm, or one answer of each of some other arms.
 
-    The calls are made, reserved and paid by whoever runs a plan; without other answers the check abstains.
+    The plan makes, reserves and pays the calls; without other answers the check abstains.
 
     Attributes
     ----------
     n
         How many answers are compared, the one that is checked included.
     arms
-        Whom the others are asked of; empty for n - 1 more samples of the arm that answered.
+        The arms that give the other answers; empty for n - 1 more samples of the arm that answered.
     how
         Whether all have to say the same, or more than half: then theirs is the answer that stands.
     """
@@ -117,7 +117,7 @@ class AgreeCheck(BaseCheck):
     slow: bool = field(default=True, init=False)
 
     @property
-    def kind(self) -> str:  # type: ignore[override]  # it is what is asked of the answers
+    def kind(self) -> str:  # type: ignore[override]  # it depends on what is demanded of the answers
         """Return `agree` or `most`."""
         return self.how
 
@@ -144,5 +144,5 @@ class AgreeCheck(BaseCheck):
     def compare(
         self, answers: Sequence[str | None], *, quality: Sequence[float] | None = None, embed: Embed | None = None
     ) -> Comparison:
-        """Compare the answer that is checked, which is the first, with the others, as `compare` does."""
+        """Compare the answer that is checked (the first) with the others, as `compare` does."""
         return compare(answers, self.how, quality=quality, embed=embed, name=self.name)

@@ -2,9 +2,9 @@
 
 A check takes an answer and what it answers, and returns a verdict: pass, fail or abstain, a score, evidence, and what
 reaching it cost. It never raises because of an answer: an answer that breaks a check has failed it, and a check that
-cannot tell abstains. `names` makes a check of what a flag says. Checks that look at the text are in `text`, `form` and
+cannot tell abstains. `names` makes a check from a flag's text. Checks that look at the text are in `text`, `form` and
 `instructions`, those that run something in `code`. Agreement and the judge (`agree`, `judge`) need calls of their own,
-which whoever runs a plan makes and pays.
+which the plan makes and pays.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ used, not that it is right. Every other kind can tell right from wrong, some bet
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What an answer is an answer to.
+    """What a check may know beside the answer.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class Check(Protocol):
 
     @property
     def kind(self) -> str:
-        """What sort of check it is: the key of its predicted power before anything was learned."""
+        """What sort of check it is: by this its power is guessed before anything is learned."""
         ...
 
     @property

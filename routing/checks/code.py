@@ -68,7 +68,7 @@ class CommandCheck(BaseCheck):
         Raises
         ------
         UsageError
-            If there is no such command: better said before an answer is paid for.
+            If there is no such command: it is better to say so before an answer is paid for.
         """
         first = self.command[0]
         if not _PLACE.search(first) and shutil.which(first) is None:

@@ -68,12 +68,13 @@ def read_range(text: str, name: str) -> tuple[int, int | None]:
 
 @dataclass(frozen=True, slots=True)
 class CountCheck(BaseCheck):
-    """The answer has so many words, characters, lines, sentences, paragraphs or list items.
+    """The answer has a given number of words, characters, lines, sentences, paragraphs or list items.
 
     Attributes
     ----------
     what
-        What is counted. Empty lines are no lines, but part paragraphs; items of lists are bullets, numbered or not.
+        What is counted. Blank lines do not count as lines, but separate paragraphs; items of lists are bullets,
+        numbered or not.
     least, most
         How many there must be, both included; `most` is None where there is no limit.
     """

@@ -1,4 +1,4 @@
-"""What a prompt itself demands of the form of its answer, as checks."""
+"""What a prompt itself demands of its answer's form, as checks."""
 
 from __future__ import annotations
 

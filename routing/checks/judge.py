@@ -15,10 +15,10 @@ from .base import NOTHING, BaseCheck, Given, Verdict
 __all__ = ["JUDGE_LIMIT", "PASS_SCORE", "JudgeCheck", "judge_prompt", "read_score"]
 
 PASS_SCORE: Final = 0.7
-"""A judged answer passes from here on."""
+"""A judged answer passes with this score (of 1) or more."""
 
 JUDGE_LIMIT: Final = 300
-"""Output tokens of a judge that does not think: a score and a reason are short."""
+"""The most output tokens of a judge that does not reason: a score and a sentence are short."""
 
 _RUBRIC: Final = "The answer is correct and complete, and does what the prompt asks."
 
@@ -77,7 +77,7 @@ def read_score(reply: str) -> tuple[float, str] | None:
 
 @dataclass(frozen=True, slots=True)
 class JudgeCheck(BaseCheck):
-    """An arm scores the answer against a rubric; its calls are made, reserved and paid by whoever runs a plan."""
+    """An arm scores the answer against a rubric; the plan makes, reserves and pays its calls."""
 
     arm: str
     rubric: str = _RUBRIC

@@ -1,4 +1,4 @@
-"""The names by which flags and profiles ask for a check."""
+"""From the name of a check, in a flag or a profile, to the check."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _CALLING: Final = frozenset({"judge", *QUORUMS})
 
 
 def _plain() -> dict[str, Callable[[str], Check]]:
-    """Return what makes a check of each kind that takes no argument, from its name."""
+    """Return the maker of each kind of check that takes no argument; it is given the check's name."""
     from .code import PythonCheck
     from .form import CompleteCheck, FormCheck, RefusalCheck
     from .instructions import InstructionsCheck
@@ -98,7 +98,7 @@ def _plain() -> dict[str, Callable[[str], Check]]:
 
 
 def _builders() -> dict[str, Callable[[str, str], Check]]:
-    """Return what makes a check of each other kind, from its argument and its name."""
+    """Return the maker of each other kind of check; it is given the check's argument and name."""
     from .agree import AgreeCheck
     from .code import CommandCheck, PythonCheck
     from .form import CountCheck, LanguageCheck, WordingCheck

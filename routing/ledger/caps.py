@@ -56,7 +56,7 @@ SHARED_SCOPES: Final = ("shared:day", "shared:month")
 """The caps that can stand over all profiles together."""
 
 _SOONEST_LAST: Final = {"call": 0, "run": 0, "month": 1, "day": 2}
-"""Of several caps that refuse, the one is named that time helps least."""
+"""Of several caps that refuse, the one is named that waiting helps least."""
 
 
 @dataclass(frozen=True, slots=True)

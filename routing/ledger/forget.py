@@ -23,10 +23,10 @@ HOLDS: Final[Mapping[str, tuple[str, ...] | None]] = {
     "attempts": ("error", "usage"),
     "batch_rows": ("same",),
 }
-"""What else than its row in `requests` holds text or features of a request: rows (None), or some of their columns."""
+"""Where text or features of a request are kept beside its row in `requests`: whole rows (None), or some columns."""
 
 MONEY: Final = frozenset({"reservations"})
-"""Tables about requests that hold neither."""
+"""Tables about requests that hold neither text nor features."""
 
 _MERGE_PAGES: Final = 500
 _PATIENCE_MS: Final = 2000
@@ -105,7 +105,7 @@ def _empty(conn: sqlite3.Connection, which: str, parameters: Sequence[object]) -
 def _merge_index(ledger: Ledger) -> None:
     """Drop what the full-text index still holds of deleted text: it only notes there what was deleted.
 
-    In pieces, each a short transaction, so that nobody waits for a large index.
+    This is done in pieces, each a short transaction, so that nobody waits long for a large index.
     """
     n_pages = -_MERGE_PAGES  # below zero: begin to merge all of it, not only what has become due
     while True:

@@ -1,4 +1,4 @@
-"""What learning puts on record of itself: refits, and audits."""
+"""The log of learning itself: refits and audits."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def put_outcome(
     output_tokens: int | None,
     cost_nano: int | None,
 ) -> None:
-    """Record what an answer that was given elsewhere took, over what was known of it before; no money of ours."""
+    """Record the tokens and cost of an answer that was given elsewhere, in place of any earlier record."""
     with ledger.transaction() as conn:
         conn.execute(
             "INSERT OR REPLACE INTO outcomes (request_id, arm, model, input_tokens, output_tokens, cost_nano) "

@@ -40,7 +40,7 @@ _COLUMNS = (
 )
 
 _ASKED = "command NOT IN ('import', 'audit')"
-"""What the user asked, as against what was read from a file or asked for the learner's sake."""
+"""What the user asked, not what was imported or asked again by an audit."""
 
 
 def find(ledger: Ledger | None, which: str = "last") -> dict[str, Any]:
@@ -202,7 +202,7 @@ def embedded(ledger: Ledger, request_id: str, *, last: int) -> tuple[bytes | Non
     Parameters
     ----------
     last
-        At most so many others, the latest ones.
+        How many others at most, the latest ones.
 
     Returns
     -------
@@ -244,7 +244,7 @@ def batch_options(ledger: Ledger, request_id: str) -> dict[str, Any] | None:
 def auditable(
     ledger: Ledger, profile: str, arms: Collection[str], *, but: str | None = None, last: int
 ) -> list[dict[str, Any]]:
-    """Return the last requests that one of `arms` answered, whose text is kept, not yet audited; none of `but`'s."""
+    """Return the last answered requests of `arms` (not of `but`) that have text and no attachments, not yet audited."""
     where, parameters = all_of(("profile = ?", profile), ("arm != ?", but))
     return ledger.rows(
         "SELECT n, id, arm, prompt, system, answer, messages, schema FROM requests q "  # noqa: S608 - marks

@@ -61,14 +61,26 @@ Status = Literal["reserved", "settled", "unverified", "unknown", "released"]
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """A call about to be made: who pays, and at most how much (nano-USD).
+    """A call about to be made: who pays, and how much at most.
 
     Attributes
     ----------
+    request_id
+        The request that it is for.
+    profile, arm
+        Whose caps it is charged to.
+    bound_nano
+        The most that it can cost, nano-USD.
+    source
+        The command that asks: ask, redo, batch, probe, audit.
     run_id
         What the per-run cap is about: a batch, or one request with its retries and fallbacks.
+    tag
+        A word of the user's by which spending is summed, or None.
+    price_id
+        The ledger's id of the price that it will be charged at.
     cap_override_nano
-        Pay up to this much in the whole run, whatever the caps say.
+        The most that the whole run may cost, nano-USD, whatever the caps say; None keeps to the caps.
     """
 
     request_id: str
@@ -221,7 +233,7 @@ def settle(
     cost_nano
         The true cost, nano-USD; None when it is not known: then the whole reservation stays charged, `unverified`.
     released
-        The call certainly cost nothing (it never arrived, or was refused): the reservation is given back.
+        Whether the call certainly cost nothing (it never left, or was refused): then the reservation is given back.
     attempt, request
         Columns of the log to update in the same transaction.
 
@@ -260,10 +272,15 @@ def settle(
 
 
 def mark_sent(ledger: Ledger, reservation_id: int) -> None:
-    """Record that the first byte of a call is about to leave: from here on it may be billed, whatever becomes of us.
+    """Record that the first byte of a call is about to leave: from here on it may be billed, however we end.
 
-    Not flushed to the disk: it has to outlive the process, not the machine (`reap` believes it only where the machine
-    has not been started anew since).
+    It is not flushed to the disk: it has to outlive the process, not the machine (`reap` relies on a missing mark only
+    where the machine has not been restarted since).
+
+    Raises
+    ------
+    LedgerError
+        If it is not reserved any more.
     """
     with ledger.transaction(durable=False) as conn:
         held = conn.execute("UPDATE reservations SET sent = 1 WHERE id = ? AND status = 'reserved'", (reservation_id,))
@@ -277,7 +294,7 @@ def mark_sent(ledger: Ledger, reservation_id: int) -> None:
 def reap(ledger: Ledger, *, now: float) -> int:
     """Turn the reservations of dead processes into `unknown`, still charged in full; return how many there were.
 
-    Where the call had certainly not left, the reservation is given back: it cost nothing.
+    Where the call had certainly not left, it cost nothing, and the reservation is released.
     """
     rows = ledger.rows("SELECT id, pid, process_started, boot_id FROM reservations WHERE status = 'reserved'")
     verdicts: dict[Process, bool] = {}

@@ -16,7 +16,7 @@ __all__ = ["steps_of", "steps_of_answered", "write_step"]
 
 
 def write_step(ledger: Ledger, row: Mapping[str, object]) -> None:
-    """Write a step of a request, over what was written of it before; inside the caller's transaction."""
+    """Write a step of a request, in place of any earlier record of it, inside the caller's transaction."""
     columns, marks = ", ".join(row), ", ".join("?" * len(row))
     changes = ", ".join(f"{name} = excluded.{name}" for name in row if name not in ("request_id", "seq", "at"))
     ledger.conn.execute(

@@ -99,8 +99,8 @@ class Ledger:
         One that need not be `durable` outlives the process, but may be lost when the machine loses power; it does not
         wait for the disk.
 
-        Inside another one it is a part of it: undone by itself on an error, committed with the whole. Threads that
-        share the ledger take turns.
+        Inside another transaction it is a part of that one: on an error it alone is undone, and it is committed with
+        the whole. Threads that share the ledger take turns.
 
         Raises
         ------
@@ -282,7 +282,7 @@ def _locked(path: Path) -> contextlib.AbstractContextManager[None]:
 
 
 def _create(path: Path) -> None:
-    """Make a ledger beside its place, complete and 0600 from birth, then link it there: it is never seen half made."""
+    """Make a ledger beside its place, complete and 0600 from birth, then rename it: it is never seen half made."""
     make_private_dir(path.parent)
     with _locked(path):
         if path.exists():

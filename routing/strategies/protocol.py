@@ -52,22 +52,25 @@ class Wanted:
     Attributes
     ----------
     arm
-        Whom to ask.
+        The arm to ask.
+    role
+        What the call is for.
     stage
-        Of the plan, from 1.
+        The stage of the plan, from 1.
     prompt
         What to ask; None is the request's own prompt.
     limit
         The most output tokens that are of use, where that is less than the arm's own limit (reasoning arms keep
         theirs).
     vary
-        Asked at temperature 1 unless the arm sets its own, so that a second answer of the same arm is another sample.
+        Whether to ask at temperature 1 (unless the arm sets its own), so that a second answer of the same arm is
+        another sample.
     streams
-        Whether its text may be shown as it comes: there is nothing to hold it back for.
+        Whether its text may be shown as it comes: nothing can make another answer stand.
     fallback
-        Asked because the arm before it failed.
+        Whether it is asked because the arm before it failed.
     why
-        What to tell the user before it is sent; None says nothing.
+        A line for the user before it is sent; None says nothing.
     """
 
     arm: str
@@ -89,16 +92,18 @@ class Got:
     ----------
     seq
         Its place among the calls of the request, from 1.
+    arm
+        The arm that was asked.
     text
         The answer; None where there is none.
     finish_reason
-        As in `calls.call.Reply`.
+        Why the model stopped, as in `calls.call.Reply`; None where there is no answer.
     charged_nano
-        What it was charged, retries included, nano-USD.
+        What the caps are charged for it, retries included, nano-USD.
     refusal
         Why it was not sent, where a cap or a suspension stood in the way.
     shown
-        Some of its text is on the screen already: another answer would be glued to it.
+        Whether some of its text is on the screen already: another answer would be glued to it.
     """
 
     seq: int
@@ -112,7 +117,15 @@ class Got:
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """An answer to be put to checks that call no model; the runner sends back their verdicts."""
+    """An answer to be put to checks that call no model; the runner sends back their verdicts.
+
+    Attributes
+    ----------
+    checks
+        The checks to run.
+    text, finish_reason
+        The answer, and why the model stopped.
+    """
 
     checks: tuple[Check, ...]
     text: str
@@ -130,9 +143,9 @@ class Answered:
     verdicts
         What the checks said of each answer, by its `seq`.
     notes
-        For the user, beside the answer.
+        Remarks for the user, shown beside the answer.
     refusal
-        What ended the plan before its end, or None.
+        The refusal that cut the plan short, or None.
     """
 
     taken: int | None
@@ -146,10 +159,10 @@ Run = Generator["Wanted | Test", Any, Answered]
 
 
 class Strategy(Protocol):
-    """A way to come to an answer."""
+    """A way of getting an answer."""
 
     def run(self) -> Run:
-        """Begin; the same replies lead to the same wishes, so that a run that was killed can be replayed."""
+        """Begin. The same replies have to lead to the same calls, so that a run that was killed can be replayed."""
         ...
 
 
@@ -164,9 +177,9 @@ class Step:
     role
         What the call was for.
     arm, outcome
-        Who was asked, and what came of it.
+        The arm that was asked, and what came of it.
     charged_nano
-        What it was charged, retries included, nano-USD.
+        What the caps are charged for it, retries included, nano-USD.
     text, finish_reason
         The answer, and why it ended; None where there is none.
     latency_s

@@ -1,4 +1,4 @@
-"""Plans of stages at work: ask, check, compare, escalate; one call with its fallbacks is the plan of one stage."""
+"""Plans of stages: ask, check, compare, escalate. One call with its fallbacks is the plan of one stage."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["QUOTED_BYTES", "Staged", "calls_models"]
 
 _QUOTED_CHARS: Final = 8_000
-"""How much of an answer is handed to a judge or to the arm that repairs it."""
+"""How many characters of an answer are handed to a judge or to the arm that repairs it."""
 
 QUOTED_BYTES: Final = 4 * _QUOTED_CHARS + 4_000
-"""More bytes than such a quotation and what stands around it have: what a reservation allows for."""
+"""More bytes than such a quotation and the text around it can have: what a reservation allows for."""
 
 _REPAIR: Final = """\
 {prompt}
@@ -242,7 +242,7 @@ class Staged:
         self._verdicts[held.seq] = tuple(held.verdicts)
 
     def _check(self, held: _Held, gate: str | None, *, final: bool) -> Generator[Wanted | Test, Any, None]:
-        """Put an answer to the checks: those that cost nothing always, those that call models where they decide."""
+        """Put an answer to the checks: always to those that are free, to those that call models where they decide."""
         done = {verdict.check for verdict in held.verdicts}
         yield from self._test(held, [check for check in self.checks if check.name not in done])
         for check in self.checks:
@@ -252,7 +252,7 @@ class Staged:
                 self._judged(held, Verdict(check.name, "fail", EMPTY))
             elif final or gate in (ALL, check.name):
                 if held.failed and gate != check.name:
-                    continue  # it has failed already: nothing more is paid to know it better
+                    continue  # it has failed already: nothing more is paid to be surer of that
                 yield from self._judge(check, held) if isinstance(check, JudgeCheck) else self._compare(check, held)
 
     def _test(self, held: _Held, checks: Sequence[Check]) -> Generator[Test, Any, None]:
@@ -271,7 +271,7 @@ class Staged:
         self._judged(held, replace(verdict, cost_nano=got.charged_nano))
 
     def _compare(self, check: AgreeCheck, held: _Held) -> Generator[Wanted | Test, Any, None]:
-        """Get the other answers that a check compares with; where most say something else, theirs is held."""
+        """Get the other answers that a check compares with; where most say something else, hold theirs instead."""
         samples: list[Got] = []
         for arm in check.arms or (held.arm,) * (check.n - 1):
             got = yield from self._call(Wanted(arm, Role.SAMPLE, held.stage, vary=True))

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -420,3 +421,28 @@ def test_help_shows_examples(scrimp):
     assert "Examples:" in done.out
     for flag in ("--max-cost", "--min-quality", "--estimate", "--resume", "--retry-unknown"):
         assert flag in done.out
+
+
+SUMS = Path(__file__).parents[2] / "docs/examples/sums.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("flags", "arms", "n_calls"),
+    [
+        (("--plan", "local ? checks > strong"), ["strong", "strong", "strong"], [2, 2, 1]),
+        (("--plan", "local + local + strong ? most > strong"), ["strong", "strong", "strong"], [4, 4, 1]),
+        (("-m", "local"), ["local", "local", "strong"], [1, 1, 1]),
+    ],
+    ids=["a plan", "a quorum", "an arm by name"],
+)
+def test_the_manuals_rows_take_the_plan_of_the_run_or_their_own(scrimp, profile, server, out, flags, arms, n_calls):
+    two = profile(local="say@text=It_is_2153.", strong="say@text=2193")
+    scrimp("batch", SUMS, "-o", out, "-p", two, "--check", "number:2193", *flags)
+    rows = rows_of(out)
+    assert [row["id"] for row in rows] == ["a", "b", "c"]
+    assert [row["arm"] for row in rows] == arms
+    assert [row["status"] for row in rows] == ["ok" if arm == "strong" else "failed" for arm in arms]
+    logged = [json.loads(scrimp("log", "show", row["decision_id"], "--json").out) for row in rows]
+    assert [len(request["steps"]) for request in logged] == n_calls
+    assert len(server.requests) == sum(n_calls)
+    assert abs(sum(row["cost_usd"] for row in rows) * 1e9 - server.cost_nano) < 1

@@ -1,4 +1,4 @@
-"""A cache of answers, for who asks for one: keyed by everything that could change an answer, with an age."""
+"""The optional cache of answers (`--cache`): keyed by everything that could change an answer, with a maximum age."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def cache_key(row: Row, arm: Arm, output_limit: int) -> bytes:
 
 
 class Cache:
-    """A file of answers (0600). What cannot be read or written is passed over: a cache is only ever a saving.
+    """A file of answers (mode 0600). What cannot be read or written is passed over: without the cache, a call is made.
 
     Parameters
     ----------
     path
         The file; made where it is not there.
     max_age_s
-        Older answers are not given.
+        Answers older than this, in seconds, are not used.
     """
 
     def __init__(self, path: Path, *, max_age_s: float = float("inf")) -> None:
@@ -124,12 +124,12 @@ class Cache:
                 self._conn.execute("DELETE FROM answers WHERE at <= ?", (now - self.max_age_s,))
 
     def forget(self, *, before: float | None = None, requests: Sequence[str] | None = None) -> int:
-        """Forget answers (given before an instant, POSIX; to these requests) for good; return how many.
+        """Erase answers (those given before a POSIX time; those to some requests); return how many.
 
         Raises
         ------
         DataError
-            If they cannot be.
+            If they cannot be erased.
         """
         if self._conn is None:
             raise DataError(f"the cache of answers {self.path} cannot be opened: nothing of it is forgotten")

@@ -36,8 +36,8 @@ class Money:
     pace
         How the month stands, where the profile paces itself.
     over_calls
-        What each cap over several calls leaves, nano-USD, with the arm it is about (None: all): what a plan has to be
-        payable by.
+        What each cap over several calls leaves, nano-USD, with the arm it is about (None: all): a plan has to fit all
+        of them.
     """
 
     left_nano: Mapping[str, int | None] = field(default_factory=dict)

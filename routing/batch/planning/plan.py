@@ -1,4 +1,4 @@
-"""The plan for a file: what each arm would bring for a sample of its rows, and from that a rule for all of them."""
+"""The plan for a file: what each arm would do for a sample of its rows, and from that a rule for all of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 SAMPLE_ROWS: Final = 2_000
-"""A larger file is planned on a random sample of this many rows, and streamed by the rule that comes of it."""
+"""A larger file is planned on a random sample of this many rows, and its rows follow the rule found there."""
 
 _Z90: Final = 1.2816
 _MARGIN: Final = 1.0
@@ -44,12 +44,12 @@ _MOST_MARGIN: Final = 0.2
 """Standard deviations of the cost to come that are held back, and the most of the budget that they may take."""
 
 _SHRINK_ROWS: Final = 10
-"""True costs move an arm's predicted ones with this many rows of belief in the prediction."""
+"""The prediction of an arm's costs counts like this many rows of true costs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What each of k arms would bring for m rows.
+    """What each of k arms would cost and achieve for m rows.
 
     Attributes
     ----------
@@ -179,7 +179,7 @@ def planned(decision: Decision, arm: str | None) -> Decision:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run would cost and bring.
+    """What a run would cost and achieve.
 
     Attributes
     ----------
@@ -387,7 +387,7 @@ class Planner:
     def estimate(
         self, *, n_rows: int, budget_usd: float | None, seconds: Mapping[str, float], parallel: Mapping[str, int]
     ) -> Estimate:
-        """Return what the whole file would cost and bring.
+        """Return what the whole file would cost and achieve.
 
         Parameters
         ----------

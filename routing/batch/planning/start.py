@@ -1,4 +1,4 @@
-"""From a file to a run that can begin: the sample is planned, what it would cost is said, the state is set up."""
+"""From a file to a run that can begin: plan a sample, estimate the cost, set up the state."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Goals:
 
 
 def check_rows(source: Source, found: Scan, *, skip_bad: bool) -> list[str]:
-    """Return what is to be said of a file's bad rows.
+    """Return the lines for the user about a file's bad rows.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def check_rows(source: Source, found: Scan, *, skip_bad: bool) -> list[str]:
 
 
 def check_output(output: Path | None, source: Path, *, overwrite: bool) -> None:
-    """Refuse an output that would harm something.
+    """Refuse an output that is missing, or would overwrite something.
 
     Raises
     ------
@@ -236,7 +236,7 @@ def latencies(ledger: Ledger | None, profile: Profile, planner: Planner) -> dict
 def estimate(
     planner: Planner, profile: Profile, ledger: Ledger | None, *, n_left: int, money: Money, concurrency: int | None
 ) -> Estimate:
-    """Return what a run would cost, bring and take."""
+    """Return what a run would cost and achieve, and how long it would take."""
     parallel = {arm.name: in_flight(arm, concurrency) for arm in profile.arms}
     return planner.estimate(
         n_rows=n_left,

@@ -37,6 +37,8 @@ class Settings:
 
     Attributes
     ----------
+    wishes
+        What the user wants of the arms (one by name, on this machine alone).
     concurrency
         Calls in flight on each arm, where the arm itself does not allow fewer; None for 8, or what the arm says.
     max_errors
@@ -44,9 +46,11 @@ class Settings:
     max_cost_nano
         A cap on the whole run, nano-USD.
     keep
-        What the log keeps: all, features or money.
+        What the log keeps: `all`, `features` (no text) or `money` (neither).
+    tag
+        A word of the user's by which log and spending find the calls, or None.
     way
-        How each row comes to its answer: checks, and whether a plan of several calls may be chosen.
+        Checks for every row, and whether a plan of several calls may be chosen.
     """
 
     wishes: Wishes
@@ -69,21 +73,21 @@ class Stats:
     ok, failed, skipped, unknown
         Results of this process.
     n_same, n_cached
-        Of these, those that took over the answer of an equal row, or one from the cache.
+        How many of these took the answer of an equal row, or one from the cache.
     n_attempts
-        Calls sent.
+        Calls made, retries included.
     n_breaches
         Calls that cost more than their bound.
     charged_nano
         What the run is charged, nano-USD; that of earlier processes included.
     by_arm
-        Answers by arm.
+        How many answers each arm gave.
     errors
-        Rows that failed, by the kind of their last error.
+        How many rows failed, by the kind of their last error.
     started, first_at
         Seconds on the monotonic clock: when this process began, and when its first result came.
     stopping
-        Why it sends nothing more: interrupted, failed, errors; None while it goes on.
+        Why it sends nothing more: `interrupted`, `failed` or `errors` (`max_errors` is reached); None while it goes on.
     """
 
     n_rows: int
@@ -110,7 +114,7 @@ class Stats:
 
     @property
     def seconds(self) -> float:
-        """How long this process has been at it."""
+        """How long this process has been running, seconds."""
         return time.monotonic() - self.started
 
     def count(self, status: str) -> None:
@@ -121,7 +125,7 @@ class Stats:
 
     @property
     def pace(self) -> float:
-        """Rows a second since the first result: getting ready says nothing of the time that is left."""
+        """Rows a second since the first result: how long it took to get ready says nothing about the time left."""
         if self.first_at is None or self.done < 2:
             return 0.0
         return (self.done - 1) / max(time.monotonic() - self.first_at, 1e-3)
@@ -129,22 +133,24 @@ class Stats:
 
 @dataclass(slots=True)
 class Job:
-    """One row on its way.
+    """One row that is being answered.
 
     Attributes
     ----------
+    row, decision
+        The row, and how it was decided.
     asked
         The row as a request with its plan; None where it is refused.
     bill
-        What it has come to so far.
+        Its calls so far, and their money.
     recorded
-        Its calls that an earlier process made before it was killed.
+        The calls that an earlier process had finished before it was killed.
     refusal
-        Why it is not begun.
+        Why it is not begun; None where it is.
     same
-        What equal rows find it by.
+        The key (16 bytes) by which equal rows find it; None where no other row asks the same.
     committed_usd, variance
-        What it is expected to cost still (USD), and the variance of that (USD squared).
+        What it is still expected to cost (USD), and the variance of that (USD squared).
     """
 
     row: Row
@@ -159,7 +165,7 @@ class Job:
 
     @classmethod
     def again(cls, row: Row, taken_up: TakenUp, ask: Ask, settings: Settings) -> Job:
-        """Return a row that a killed process had begun, to be gone on with as the same request."""
+        """Return the job of a row that a killed process had begun: it goes on as the same request."""
         way = settings.way
         records_steps = bool(way.checks) or way.several or row.plan is not None
         asked = Asked(ask, taken_up.decision, None, taken_up.plan, way.checks, records_steps=records_steps)
@@ -167,7 +173,7 @@ class Job:
 
     @property
     def the_asked(self) -> Asked:
-        """The request; it is one that is not refused."""
+        """The request of a row that is not refused."""
         assert self.asked is not None  # noqa: S101 - refused rows are not begun
         return self.asked
 
@@ -178,7 +184,7 @@ class Job:
 
 
 class Lane:
-    """One arm, and how many calls it takes at a time."""
+    """One arm, and the limits on its calls: how many at a time, and how many a minute."""
 
     def __init__(self, arm: Arm, price: ArmPrice | None, gate: ProviderGate, most: int) -> None:
         self.arm = arm

@@ -1,4 +1,4 @@
-"""What one row of a run is done with: its lane's turn, the run's caps, and the scribe's journal and ledger."""
+"""Carries out what one row of a run wants: in its lane's turn, under the run's caps, on record by the scribe."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RowHands:
     Attributes
     ----------
     result
-        How the row ended; None while it goes on, and where it is to be taken up again.
+        How the row ended; None while it goes on, and where it is left to be resumed.
     """
 
     def __init__(self, desk: Desk, job: Job) -> None:
@@ -76,7 +76,7 @@ class RowHands:
         return reservation
 
     def _look_before(self, lane: Lane) -> None:
-        """Refuse to go on where nothing more is to be sent, in the run or to an arm."""
+        """Refuse to go on where nothing more is to be sent: by the run, or to this arm."""
         if self.desk.halted:
             raise Halted
         if lane.blocked is not None:
@@ -228,7 +228,7 @@ class RowHands:
         await desk.scribe.submit(do, line)
 
     def _result(self, records: list[Record], outcome: Checked | BaseException) -> Result | None:
-        """Return how the row ended; None where it is to be taken up again."""
+        """Return how the row ended; None where it is left to be resumed."""
         job = self.job
         make: Callable[..., Result] = partial(
             Result,
@@ -272,7 +272,7 @@ class RowHands:
 
 
 def _without_what_follows(records: list[Record]) -> list[Record]:
-    """Leave out of a request's last records what its end says again: the answer in hand, and where to take it up."""
+    """Leave out of a request's last records what its end says anyway: the answer in hand, and where to resume."""
     return [
         replace(record, request={}) if isinstance(record, Settlement) else record
         for record in records
