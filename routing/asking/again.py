@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import UsageError
 from scrimp.routing.deciding.decide import Wishes
+from scrimp.routing.deciding.options import runs_here
+from scrimp.routing.deciding.policy import Barrier
 from scrimp.routing.deciding.trace import Decision
 from scrimp.routing.ledger.labels import add_label
 from scrimp.routing.prompts.prompt import Prompt, Turn
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["REDO_REWARD", "REDO_WEIGHT", "label_redone", "next_better", "prompt_of", "redo_request"]
+__all__ = ["REDO_REWARD", "REDO_WEIGHT", "kept_here", "label_redone", "next_better", "prompt_of", "redo_request"]
 
 REDO_REWARD: Final = 0.25
 REDO_WEIGHT: Final = 0.5
@@ -45,15 +47,27 @@ def prompt_of(row: Mapping[str, Any], *, needs: Collection[str] = ()) -> Prompt:
     )
 
 
+def kept_here(row: Mapping[str, Any]) -> str | None:
+    """Return why a logged prompt is not to be sent off this machine, by the decision made then; None when it may be."""
+    for each in json.loads(row["decision"] or "{}").get("arms", ()):
+        barrier = Barrier.read(each.get("barrier"))
+        if barrier is Barrier.NOT_HERE:
+            return "was to stay on this machine"
+        if barrier is None and not each["feasible"] and not each["by_cap"]:
+            return "its trace, of an older version, does not say whether it may leave this machine"
+    return None
+
+
 def next_better(row: Mapping[str, Any], profile: Profile) -> str:
-    """Return the arm of the next higher predicted quality than the one that answered.
+    """Return the arm of the next higher predicted quality than the one that answered; here, if the prompt was to stay.
 
     Raises
     ------
     UsageError
         If the profile has none, by the decision made then.
     """
-    names = {arm.name for arm in profile.arms}
+    here_only = kept_here(row) is not None
+    names = {arm.name for arm in profile.arms if not here_only or arm.name == row["arm"] or runs_here(arm)}
     options = []
     if row["decision"] is not None:
         weighed = Decision.from_dict(json.loads(row["decision"])).choice.weighed
@@ -62,8 +76,9 @@ def next_better(row: Mapping[str, Any], profile: Profile) -> str:
     better = [option for option in options if first is not None and option.quality > first.quality]
     if not better:
         raise UsageError(
-            f"profile {profile.name} has no arm predicted to be better than {row['arm']}",
-            hint=f"Name one with -m: {', '.join(sorted(names))}.",
+            f"profile {profile.name} has no arm predicted to be better than {row['arm']}"
+            + (" on this machine, where the prompt was to stay" if here_only else ""),
+            hint=f"Name one with -m: {', '.join(sorted(arm.name for arm in profile.arms))}.",
         )
     return min(better, key=lambda option: option.quality).arm
 

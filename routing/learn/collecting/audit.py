@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import BudgetRefusedError, ScrimpError, UsageError
-from scrimp.routing.asking.again import prompt_of
+from scrimp.routing.asking.again import kept_here, prompt_of
 from scrimp.routing.asking.request import Ask
 from scrimp.routing.deciding.decide import Wishes
+from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.ledger.labels import add_label
 from scrimp.routing.ledger.learning import add_audit
 from scrimp.routing.ledger.requests import auditable
@@ -83,7 +84,8 @@ def best_arm(decider: Decider, pool: Sequence[Candidate]) -> str:
 def candidates(ledger: Ledger, decider: Decider, best: str | None = None, *, last: int) -> tuple[str, list[Candidate]]:
     """Return the best arm, and the prompts that may be audited: the last so many that another arm answered.
 
-    Only prompts whose text is kept, and that were not audited before.
+    Only prompts whose text is kept, and that were not audited before; none that was to stay on this machine
+    (`--local-only`) when the best arm is elsewhere.
 
     Parameters
     ----------
@@ -102,7 +104,12 @@ def candidates(ledger: Ledger, decider: Decider, best: str | None = None, *, las
 
     def but(arm: str | None, last: int) -> list[Candidate]:
         rows = auditable(ledger, profile.name, names, but=arm, last=last)
-        return [Candidate(row["n"], row["id"], row["arm"], row["answer"], prompt_of(row)) for row in rows]
+        here = arm is None or runs_here(profile.arm(arm))
+        return [
+            Candidate(row["n"], row["id"], row["arm"], row["answer"], prompt_of(row))
+            for row in rows
+            if here or kept_here(row) is None
+        ]
 
     best = best or best_arm(decider, but(None, min(last, _ENOUGH)))
     return best, but(best, last)
