@@ -11,6 +11,8 @@ from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.deciding.policy import Barrier
 from scrimp.routing.deciding.trace import Decision
 from scrimp.routing.ledger.labels import add_label
+from scrimp.routing.ledger.requests import find
+from scrimp.routing.ledger.store import instant
 from scrimp.routing.prompts.prompt import Prompt, Turn
 
 from .request import Ask
@@ -21,11 +23,50 @@ if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["REDO_REWARD", "REDO_WEIGHT", "kept_here", "label_redone", "next_better", "prompt_of", "redo_request"]
+__all__ = [
+    "REDO_REWARD",
+    "REDO_WEIGHT",
+    "find_request",
+    "kept_here",
+    "label_redone",
+    "next_better",
+    "prompt_of",
+    "rate",
+    "redo_request",
+]
 
 REDO_REWARD: Final = 0.25
 REDO_WEIGHT: Final = 0.5
 """Asking again is a weak sign that the first answer was not good: a low reward, of half weight."""
+
+
+def find_request(ledger: Ledger | None, which: str) -> tuple[Ledger, dict[str, Any]]:
+    """Return a logged request (`last`, an id, or an end of one), and the ledger that holds it.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or more than one.
+    """
+    row = find(ledger, which)
+    assert ledger is not None  # noqa: S101 - find has raised
+    return ledger, row
+
+
+def rate(ledger: Ledger | None, which: str, reward: float, *, note: str | None, now: float) -> dict[str, Any]:
+    """Label an answer with what its user thinks of it, in [0, 1]; return its request.
+
+    Raises
+    ------
+    UsageError
+        If there is no such request, or it has no answer.
+    """
+    ledger, row = find_request(ledger, which)
+    if row["status"] != "ok":
+        raise UsageError(f"request {row['id']} has no answer to rate: it is {row['status']}")
+    at = instant(now)
+    add_label(ledger, request_id=row["id"], arm=row["arm"], reward=reward, source="rating", at=at, note=note)
+    return row
 
 
 def prompt_of(row: Mapping[str, Any], *, needs: Collection[str] = ()) -> Prompt:
@@ -119,10 +160,10 @@ def redo_request(
     )
 
 
-def label_redone(ledger: Ledger, row: Mapping[str, Any], other: str, *, at: str) -> None:
+def label_redone(ledger: Ledger, row: Mapping[str, Any], other: str, *, now: float) -> None:
     """Give an answer a weak bad mark because its prompt was asked again, of `other`; a failed request has none."""
     if row["status"] == "ok":
         add_label(
-            ledger, request_id=row["id"], arm=row["arm"], reward=REDO_REWARD, source="redo", weight=REDO_WEIGHT, at=at,
-            note=f"asked again of {other}",
+            ledger, request_id=row["id"], arm=row["arm"], reward=REDO_REWARD, source="redo", weight=REDO_WEIGHT,
+            at=instant(now), note=f"asked again of {other}",
         )  # fmt: skip

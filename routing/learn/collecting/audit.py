@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scrimp.profiles.errors import BudgetRefusedError, ScrimpError, UsageError
 from scrimp.routing.asking.again import kept_here, prompt_of
 from scrimp.routing.asking.request import Ask
+from scrimp.routing.checks.names import make_check
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.ledger.labels import add_label
@@ -123,7 +124,7 @@ def run_audit(
     *,
     max_nano: int,
     n: int,
-    check: Check | None,
+    check: str | None,
     ask_user: Callable[[str, str, str, bool], tuple[float, float] | None] | None,
     rng: random.Random,
     keep: str,
@@ -140,10 +141,13 @@ def run_audit(
     ----------
     max_nano
         What the audit may cost, nano-USD, reservations included.
+    check
+        The name of a check, as for `ask --check`.
     ask_user
         Takes prompt, two answers, and whether the best arm's comes first; returns the rewards of the cheaper and the
         best arm, or None to skip.
     """
+    test = None if check is None else make_check(check, asker.profile.checks)
     audit = Audit(best, len(pool))
     drawn = rng.sample(pool, min(n, len(pool)))
     compared = 0
@@ -173,8 +177,8 @@ def run_audit(
         audit.n_asked += 1
         audit.charged_nano += answer.total_charged_nano
         at = instant(clock())
-        if check is not None:
-            rewards: tuple[float, float] | None = _checked(check, each, answer.text)
+        if test is not None:
+            rewards: tuple[float, float] | None = _checked(test, each, answer.text)
         elif ask_user is not None:
             best_first = rng.random() < 0.5
             shown = (answer.text, each.answer) if best_first else (each.answer, answer.text)
@@ -188,7 +192,7 @@ def run_audit(
             continue
         if rewards is None:
             continue
-        note = "audit" if check is None else f"audit: {check.name}"
+        note = "audit" if test is None else f"audit: {test.name}"
         add_label(ledger, request_id=each.id, arm=each.arm, reward=rewards[0], source="audit", at=at, note=note)
         add_label(ledger, request_id=answer.id, arm=best, reward=rewards[1], source="audit", at=at, note=note)
         audit.n_labelled += 2
