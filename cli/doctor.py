@@ -40,9 +40,7 @@ def doctor(
 ) -> int:
     """Check everything that scrimp stands on, and say what to do about what does not work. Nothing is sent."""
     if fetch is not None:
-        from scrimp.routing.prompts.embedding import fetch as download
-
-        say(f"{fetch} is in {download(fetch, paths().cache)}")
+        say(f"{fetch} is in {session.home().fetch_embedder(fetch)}")
         return 0
     from scrimp.routing.reports.health import Examination, back_up_ledger
 

@@ -1,4 +1,4 @@
-"""A user's own files, opened when first asked for: the ledger and the prices."""
+"""A user's own files, opened when first asked for: the ledger, the prices, the embedders."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scrimp.profiles.paths import Paths
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prices.table import PriceTable
@@ -42,6 +44,18 @@ class Home:
         from scrimp.routing.prices.table import PriceTable
 
         return PriceTable.load(self.paths.prices)
+
+    def fetch_embedder(self, model: str) -> Path:
+        """Download an embedding model by fastembed's name into the cache; return its folder.
+
+        Raises
+        ------
+        ConfigError, ProviderError
+            If fastembed does not support it, the cache cannot be written, or the model hub cannot be reached.
+        """
+        from scrimp.routing.prompts.embedding import fetch
+
+        return fetch(model, self.paths.cache)
 
     def close(self) -> None:
         """Close what was opened."""
