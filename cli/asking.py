@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.errors import CheckFailedError, ConfigError, ExitCode, UsageError
+from scrimp.profiles.errors import CheckFailedError, ExitCode, UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
 
 from . import session
-from .explain import basis_reasons, decision_blocks, decision_line, steps_table
+from .explain import decision_blocks, decision_line, steps_table
 from .result import Result, emit, say, write_out
 from .stdin import read_stdin
-from .ways import make_way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from scrimp.profiles.load import Loaded
     from scrimp.routing.asking.request import Answer, Ask, Checked, Way
     from scrimp.routing.ledger.store import Ledger
@@ -63,8 +60,8 @@ class AskFlags:
 
 def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> int:
     """Ask, and print what came of it."""
-    from scrimp.routing.asking.request import Ask
-    from scrimp.routing.deciding.decide import Wishes
+    from scrimp.routing.asking.compose import make_request
+    from scrimp.routing.asking.ways import make_way
 
     prompt = _prompt(flags)
     loaded = session.load(
@@ -77,20 +74,16 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
             hint="Add --yes if that is what you want; it is logged as such.",
         )
     ledger = session.ledger()
-    conversation = None
-    if flags.follow:
-        conversation, turns, system = _last_conversation(ledger)
-        prompt = replace(prompt, history=turns, system=prompt.system or system)
-    request = Ask(
-        prompt=prompt,
-        wishes=Wishes(
-            arm=flags.arm,
-            max_cost_nano=session.parse_usd(flags.max_cost, "--max-cost"),
-            on_this_machine=flags.on_this_machine,
-        ),
-        conversation_id=conversation,
+    request = make_request(
+        loaded.profile,
+        ledger,
+        prompt,
+        arm=flags.arm,
+        max_cost_nano=session.parse_usd(flags.max_cost, "--max-cost"),
+        on_this_machine=flags.on_this_machine,
+        follow=flags.follow,
+        no_log=flags.no_log,
         tag=flags.tag,
-        keep="money" if flags.no_log else loaded.profile.log.keep,
         cap_override_nano=override,
     )
     return answer_request(
@@ -129,13 +122,15 @@ def answer_request(
     seed: int | None = None,
 ) -> int:
     """Decide, dispatch, check, print; return the exit code."""
+    from scrimp.routing.asking.ways import make_way
+
     space = session.workspace(loaded, ledger, seed=seed, calls=not dry_run)
     space.look_after()
     (context,) = space.decider.contexts([request.prompt.text])
     way = make_way(loaded.profile, schema=request.prompt.schema, arm=request.wishes.arm) if way is None else way
     decision, plan = space.choose(request, context, way)
     if explain:
-        rests_on = (f"{name} is {why}" for name, why in basis_reasons(space.decider).items())
+        rests_on = (f"{name} is {why}" for name, why in space.decider.reasons().items())
         emit_stderr((*decision_blocks(decision), *rests_on))
     if dry_run:
         return emit(Result(data=decision.to_dict(), blocks=(decision_line(decision),)), as_json=as_json)
@@ -227,18 +222,15 @@ def _printable(text: str) -> str:
 
 def _summary(answer: Answer, checked: Checked) -> str:
     """Return the line of cost and choice that follows each answer."""
-    from scrimp.routing.strategies.protocol import Role
-
     taken = answer.decision.choice.option(answer.arm)
     cost = format_usd(answer.cost_nano)
     if answer.cost_nano is None:
         cost = f"unknown (charged {format_usd(answer.charged_nano)})"
     parts = [answer.arm, cost]
-    several = checked.plan.single is False or any(step.role is not Role.ASK for step in checked.steps)
     if answer.total_charged_nano != answer.charged_nano:
         parts.append(
             f"{format_usd(answer.total_charged_nano)} for all {answer.n_attempts} calls"
-            if several
+            if checked.several
             else f"{format_usd(answer.total_charged_nano)} with failed attempts"
         )
     if checked.verdicts:
@@ -254,78 +246,20 @@ def _summary(answer: Answer, checked: Checked) -> str:
 
 def _prompt(flags: AskFlags) -> Prompt:
     """Put the prompt together from arguments, standard input, files and template."""
-    from scrimp.routing.prompts.prompt import Prompt, clean_text, fill_template, load_attachment, load_schema
+    from scrimp.routing.asking.compose import compose, fill, read_text
+    from scrimp.routing.text.clean import clean_text
 
     words = [word for word in flags.words if word != "-"]
     explicit = len(words) != len(flags.words)
     typed = clean_text(" ".join(words), what="the prompt")
     piped = read_stdin(has_prompt=bool(words) or bool(flags.files), explicit=explicit, quiet=flags.quiet)
     parts = [typed] if typed else []
-    for path in flags.files:
-        try:
-            parts.append(clean_text(path.read_bytes(), what=str(path)))
-        except OSError as error:
-            raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    parts += map(read_text, flags.files)
     if piped:
         parts.append(piped)
     text = "\n\n".join(part.strip("\n") for part in parts)
     if flags.template is not None:
-        text = _fill(flags, text, fill_template)
+        text = fill(flags.template, text, flags.variables, own=paths().config / "templates")
     elif flags.variables:
         raise UsageError("-v gives a variable of a template: name the template with -t")
-    if not text.strip() and not flags.attachments:
-        raise UsageError("the prompt is empty", hint='Give it as an argument (scrimp ask "...") or on standard input.')
-    schema = None
-    if flags.schema is not None:
-        raw, what = flags.schema, "--schema"
-        if not raw.lstrip().startswith("{"):
-            what = f"schema {raw}"
-            try:
-                raw = Path(raw).read_text(encoding="utf-8")
-            except OSError as error:
-                raise UsageError(f"cannot read {what}: {error.strerror}") from None
-            except UnicodeDecodeError:
-                raise UsageError(f"{what} is not UTF-8") from None
-        schema = load_schema(raw, what=what)
-    return Prompt(
-        text=text,
-        system=None if flags.system is None else clean_text(flags.system, what="the system prompt"),
-        attachments=tuple(load_attachment(path) for path in flags.attachments),
-        schema=schema,
-        needs=frozenset(flags.needs),
-    )
-
-
-def _fill(flags: AskFlags, text: str, fill: Callable[..., str]) -> str:
-    """Fill the template that -t names: a file, or NAME in scrimp's own folder of templates."""
-    name = flags.template or ""
-    own = paths().config / "templates"
-    for path in (Path(name), own / name, own / f"{name}.txt", own / f"{name}.md"):
-        if path.is_file():
-            break
-    else:
-        known = sorted(each.stem for each in own.glob("*")) if own.is_dir() else []
-        raise UsageError(
-            f"no template {name!r}: neither a file nor in {own}",
-            hint=f"There are: {', '.join(known)}."
-            if known
-            else f"Put one in {own}/{name}.txt, with variables as {{{{name}}}}.",
-        )
-    variables = {"input": text} if text else {}
-    for pair in flags.variables:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise UsageError(f"-v {pair}: expected NAME=VALUE")
-        variables[key] = value
-    try:
-        template = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read template {path}: {error}") from None
-    return fill(template, variables, what=f"template {name}")
-
-
-def _last_conversation(ledger: Ledger) -> tuple[str, tuple[Any, ...], str | None]:
-    """Return the last conversation's id, its turns and its system prompt."""
-    from scrimp.routing.ledger.requests import last_conversation
-
-    return last_conversation(ledger)
+    return compose(text, system=flags.system, attachments=flags.attachments, schema=flags.schema, needs=flags.needs)

@@ -21,7 +21,6 @@ from .batch_report import counted, estimate_blocks, forecast, missed_target, sum
 from .batch_runs import spool
 from .batch_work import BatchFlags, Work
 from .result import Result, emit, say
-from .ways import make_way
 
 if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
@@ -428,6 +427,7 @@ class _Tools:
 
 def _tools(flags: BatchFlags, profile: Profile) -> _Tools:
     """Read the flags that can be wrong, before anything is set up or replaced."""
+    from scrimp.routing.asking.ways import make_way
     from scrimp.routing.batch.files.cache import parse_age
 
     keep = "money" if flags.no_log else profile.log.keep

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd
 
 from . import session
@@ -36,16 +35,9 @@ ScopeArgument = Annotated[str, typer.Argument(metavar="SCOPE", help="shared:day 
 @app.command()
 def show(json: JsonOption = False) -> int:
     """Show the shared caps and what they leave."""
-    from scrimp.routing.ledger.caps import cap_states, shared_caps_at
-    from scrimp.routing.ledger.reservations import reap
-    from scrimp.routing.reports.spending import cap_dict
+    from scrimp.routing.reports.spending import cap_dict, shared_states
 
-    now = time.time()
-    ledger = session.ledger_to_read()
-    states = []
-    if ledger is not None:
-        reap(ledger, now=now)
-        states = cap_states(ledger, shared_caps_at(ledger, now=now), now=now)
+    states = shared_states(session.ledger_to_read(), now=time.time())
     data = {"schema_version": 1, "caps": [cap_dict(state) for state in states]}
     messages = () if states else ("no cap is shared by all profiles: `scrimp budget set shared:month USD` sets one",)
     return emit(Result(data=data, blocks=(cap_table(states),) if states else (), messages=messages), as_json=json)
@@ -57,15 +49,10 @@ def set_(
     usd: Annotated[str, typer.Argument(metavar="USD", help="The most that all profiles together may spend.")],
 ) -> int:
     """Set a cap over all profiles; it holds from the very next call, in every process."""
-    from scrimp.routing.ledger.caps import cap_states, set_shared_cap, shared_caps_at
+    from scrimp.routing.asking.money import cap_all_profiles
 
     limit = session.parse_usd(usd, "USD") or 0
-    ledger = session.ledger()
-    now = time.time()
-    set_shared_cap(ledger, scope, limit, now=now)
-    (state,) = (
-        state for state in cap_states(ledger, shared_caps_at(ledger, now=now), now=now) if state.cap.scope == scope
-    )
+    state = cap_all_profiles(session.ledger(), scope, limit, now=time.time())
     line = f"{scope} is capped at {format_usd(limit)}; {format_usd(max(state.left_nano, 0))} of it is left"
     return emit(Result(messages=(line,)))
 
@@ -73,9 +60,7 @@ def set_(
 @app.command()
 def clear(scope: ScopeArgument) -> int:
     """Lift a cap over all profiles."""
-    from scrimp.routing.ledger.caps import clear_shared_cap
+    from scrimp.routing.asking.money import lift_cap
 
-    ledger = session.ledger_to_read()
-    if ledger is None or not clear_shared_cap(ledger, scope):
-        raise UsageError(f"there is no cap {scope}", hint="`scrimp budget show` lists what there is.")
+    lift_cap(session.ledger_to_read(), scope)
     return emit(Result(messages=(f"{scope} is no longer capped",)))

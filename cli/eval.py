@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,7 @@ from .result import Column, Result, Table, emit
 
 if TYPE_CHECKING:
     from scrimp.routing.learn.data.outcomes import Outcomes
+    from scrimp.routing.learn.measuring.evaluate_cascade import CascadeReport
     from scrimp.routing.learn.measuring.results import EvalReport, EvalRow
 
 __all__ = ["app"]
@@ -76,63 +77,26 @@ def evaluate(
 ) -> int:
     """Measure routers on outcomes, beside single models, a random mix and simple baselines."""
     one_thread()
-    from scrimp.routing.learn.data.outcomes import read_outcomes
-    from scrimp.routing.learn.measuring import evaluate as core
-    from scrimp.routing.learn.measuring.results import mean_report
-    from scrimp.routing.prompts.embedding import Embedder
-    from scrimp.routing.prompts.vector_cache import VectorCache
-    from scrimp.routing.router.in_force import SHIPPED, load_router
-    from scrimp.routing.router.learned import LearnedRouter
+    from scrimp.routing.learn.measuring.laboratory import Laboratory
 
     if plot is not None:
         from scrimp.routing.learn.measuring.plot import check_plot
 
         check_plot(plot)
-    embedder = Embedder(cache_dir=paths().cache)
     learnt_on = _fit(fit)
     if seeds > 1 and not isinstance(learnt_on, int):
         raise UsageError("--seeds repeats random splits: it goes with --fit N")
-    embed = VectorCache(embedder, paths().vectors, on_embedded).embed
+    laboratory = Laboratory(paths(), on_embedded)
     if router and "cascade" in router:
         if len(set(router)) > 1 or strong or weak or plot is not None or seeds > 1:
             raise UsageError(
                 "--router cascade stands alone: it shows plans, one plan for all, one arm a prompt, and random mixes",
                 hint="Leave out other routers, --strong, --weak, --seeds and --plot.",
             )
-        return _cascade(outcomes, learnt_on, seed, embed, as_json=json)
-    asked = router or [SHIPPED]
-    baselines = (*core.BASELINES, "random")
-    versions: dict[str, LearnedRouter] = {}
-    for name in dict.fromkeys([*(n for n in asked if n not in baselines), SHIPPED] if router is None else asked):
-        if name in baselines:
-            continue
-        loaded = load_router(name, paths().routers, embedder_id=embedder.id)
-        if not isinstance(loaded, LearnedRouter):
-            raise UsageError(f"the router {name} has no weights to measure", hint=loaded.note)
-        versions[name] = loaded
-    if not versions:
-        base = load_router(SHIPPED, paths().routers, embedder_id=embedder.id)
-        if not isinstance(base, LearnedRouter):
-            raise UsageError("the shipped router has no weights", hint=base.note)
-        versions[SHIPPED] = base
-    first, *rest = versions
-    rows = read_outcomes(outcomes)
-    embed(rows.prompts)  # all at once, before they are split
-    reports = [
-        core.evaluate(
-            rows,
-            versions[first],
-            embed,
-            name=first,
-            others={name: versions[name] for name in rest},
-            fit=learnt_on,
-            strong=strong,
-            weak=weak,
-            seed=seed + k,
-        )
-        for k in range(seeds)
-    ]
-    report = reports[0] if seeds == 1 else mean_report(reports)
+        return emit(_plans(laboratory.evaluate_cascade(outcomes, fit=learnt_on, seed=seed)), as_json=json)
+    report = laboratory.evaluate(
+        outcomes, router, fit=learnt_on, strong=strong, weak=weak, seeds=range(seed, seed + seeds)
+    )
     if plot is not None:
         from scrimp.routing.learn.measuring.plot import plot as draw
 
@@ -140,12 +104,7 @@ def evaluate(
     return emit(_result(report), as_json=json)
 
 
-def _cascade(files: list[Path], other: int | Outcomes | None, seed: int, embed: Any, *, as_json: bool) -> int:
-    """Measure plans of several models beside one-arm routing, single models and random mixes."""
-    from scrimp.routing.learn.data.outcomes import read_outcomes
-    from scrimp.routing.learn.measuring.evaluate_cascade import evaluate_cascade
-
-    report = evaluate_cascade(read_outcomes(files), embed, fit=other, seed=seed)
+def _plans(report: CascadeReport) -> Result:
     columns = (
         ("aiq", "AIQ", 3), ("accuracy", "accuracy", 3), ("cost_usd_per_1k", "USD/1k", 3),
         ("cost_per_success_usd", "USD/right", 5), ("balanced_gain", "gain", 4), ("gain_at_cost", "gain at its cost", 4),
@@ -180,7 +139,7 @@ def _cascade(files: list[Path], other: int | Outcomes | None, seed: int, embed: 
     taken = "Plans taken most at $0.10 a right answer: " + "; ".join(
         f"{text} ({share:.0%})" for text, share in report.taken[:3]
     )
-    return emit(Result(data=report.to_json(), blocks=(table, taken), messages=report.notes), as_json=as_json)
+    return Result(data=report.to_json(), blocks=(table, taken), messages=report.notes)
 
 
 def _fit(value: str | None) -> int | Outcomes | None:

@@ -12,10 +12,9 @@ from .result import Column, Table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.deciding.trace import Decision
 
-__all__ = ["basis_reasons", "decision_blocks", "decision_line", "neighbour_table", "steps_table"]
+__all__ = ["decision_blocks", "decision_line", "neighbour_table", "steps_table"]
 
 
 def _usd(usd: float | None) -> str:
@@ -218,13 +217,3 @@ def neighbour_table(near: Sequence[Mapping[str, Any]]) -> Table:
         rows,
         title="nearest in the log",
     )
-
-
-def basis_reasons(decider: Decider) -> dict[str, str]:
-    """Return what each arm's quality rests on."""
-    from scrimp.routing.router.learned import LearnedRouter
-
-    router = decider.router
-    if not isinstance(router, LearnedRouter):
-        return {info.name: "uncalibrated: a guess from tier and price" for info in decider.infos}
-    return dict(zip((info.name for info in decider.infos), router.reasons(decider.infos), strict=True))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
+from scrimp.profiles.errors import ExitCode, UsageError
 from scrimp.profiles.paths import paths
 
 from . import session
@@ -85,38 +85,25 @@ def rm(name: Name) -> int:
 @app.command()
 def test(profile: ProfileOption = None, json: JsonOption = False) -> int:
     """Try the keys of a profile: one tiny call for each, on the cheapest arm that uses it, paid like any other."""
-    from scrimp.profiles.keys import key_names
-    from scrimp.routing.asking.request import Ask
-    from scrimp.routing.deciding.decide import Wishes
-    from scrimp.routing.prompts.prompt import Prompt
+    from scrimp.routing.asking.trial import cheapest_by_key, try_arm
 
     loaded = session.load(profile)
-    table = session.price_table()
-    chosen: dict[str, tuple[float, str]] = {}
-    for arm in loaded.profile.arms:
-        name = "key_cmd" if arm.key_cmd else next(iter(key_names(arm)), None)
-        price = table.price(arm)
-        if name is not None and price is not None:
-            chosen[name] = min(chosen.get(name, (float("inf"), "")), (price.output_usd_per_mtok, arm.name))
+    chosen = cheapest_by_key(loaded.profile, session.price_table())
     if not chosen:
         say(f"no arm of profile {loaded.profile.name} needs a key")
         return 0
     ledger = session.ledger()
     space = session.workspace(loaded, ledger)
     space.look_after()
-    text = "Answer with the one word OK."
-    (context,) = space.decider.contexts([text])
     rows = []
     worst = ExitCode.OK
-    for name, (_, arm_name) in chosen.items():
-        request = Ask(Prompt(text), Wishes(arm=arm_name), command="keys test", keep="money", deadline_s=60.0)
-        row: dict[str, object] = {"key": name, "arm": arm_name, "works": True, "problem": None}
-        try:
-            space.answer(request, context)
-        except ScrimpError as error:
-            row |= {"works": False, "problem": error.message}
+    for name, arm in chosen.items():
+        error = try_arm(space, arm)
+        rows.append(
+            {"key": name, "arm": arm, "works": error is None, "problem": None if error is None else error.message}
+        )
+        if error is not None:
             worst = error.exit_code
-        rows.append(row)
     block = Table(
         (Column("key"), Column("tried on"), Column("works")),
         [(str(row["key"]), str(row["arm"]), "yes" if row["works"] else f"no: {row['problem']}") for row in rows],

@@ -46,12 +46,11 @@ def import_(
     A name in the file stands for the arm of that name, else for the arm with that model. File order is time.
     """
     from scrimp.routing.learn.data.imports import import_file
-    from scrimp.routing.prompts.embedding import Embedder
 
     if not file.is_file():
         raise UsageError(f"cannot read {file}: no such file")
     loaded = session.load(profile)
-    embedder = Embedder(loaded.profile.embedding.model, cache_dir=paths().cache)
+    embedder = session.make_decider(loaded.profile).embedder
     done = import_file(file, session.ledger(), loaded.profile, embedder, now=time.time(), progress=_progress)
     matched = ", ".join(f"{name} as {arm}" if name != arm else name for name, arm in done.matched.items())
     counts = f"{done.n_prompts:,} prompts ({done.n_new:,} new), {done.n_labels:,} new labels"
@@ -179,24 +178,19 @@ def audit(
     ledger = session.ledger()
     decider = session.make_decider(chosen)
     best, pool = candidates(ledger, decider, arm, last=last)
-    test = None
-    if check is not None:
-        from scrimp.routing.checks.names import make_check
-
-        test = make_check(check, chosen.checks)
     if not pool:
         say(f"nothing to audit: no prompt of the log whose text is kept went to another arm than {best}")
     limit = session.parse_usd(max_usd, "--max-usd") or 0
     asker = session.workspace(loaded, ledger, seed=seed, calls=bool(pool), decider=decider)
     asker.look_after()
-    interactive = test is None and sys.stdin.isatty() and not json
+    interactive = check is None and sys.stdin.isatty() and not json
     done = run_audit(
-        asker, ledger, pool, best, max_nano=limit, n=n, check=test, ask_user=_ask_user if interactive else None,
+        asker, ledger, pool, best, max_nano=limit, n=n, check=check, ask_user=_ask_user if interactive else None,
         rng=session.make_rng(seed), keep=chosen.log.keep, clock=time.time, progress=say,
     )  # fmt: skip
     asked = f"{done.n_asked:,} of {done.n_pool:,} prompts asked again of {best}"
     lines = [f"{asked}, {format_usd(done.charged_nano)}; {done.n_labelled:,} labels"]
-    if test is not None or interactive:
+    if check is not None or interactive:
         lines.append(f"{done.n_lost:,} were lost to the cheaper arm")
     elif done.n_asked:
         lines.append("without --check or a terminal only agreement was noted: it judges nothing")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.files import new_file
-from scrimp.profiles.money import format_usd
+from scrimp.profiles.money import NANO, format_usd
 from scrimp.profiles.paths import paths
 
 from . import session
@@ -20,9 +20,6 @@ from .complete import complete_arms
 from .options import JsonOption
 from .parser import Group, new_app
 from .result import Column, Result, Table, emit, say, write_out
-
-if TYPE_CHECKING:
-    from scrimp.routing.ledger.store import Ledger
 
 __all__ = ["app"]
 
@@ -39,14 +36,6 @@ Examples:
 )
 
 
-def _since(days: float | None) -> str | None:
-    if days is None:
-        return None
-    from scrimp.routing.ledger.store import instant
-
-    return instant(time.time() - days * 86_400)
-
-
 def _list(
     query: str | None,
     limit: int,
@@ -56,14 +45,10 @@ def _list(
     days: float | None,
     as_json: bool,
 ) -> int:
-    from scrimp.routing.ledger.requests import listing
+    from scrimp.routing.reports.log import list_requests
 
-    ledger = session.ledger_to_read()
-    rows = (
-        []
-        if ledger is None
-        else listing(ledger, query=query, limit=limit, arm=arm, profile=profile, tag=tag, since=_since(days))
-    )
+    filters = {"query": query, "limit": limit, "arm": arm, "profile": profile, "tag": tag}
+    rows = list_requests(session.ledger_to_read(), now=time.time(), days=days, **filters)
     if not rows and not as_json:
         say("nothing found" if query else "the log is empty")
     table = Table(
@@ -73,21 +58,20 @@ def _list(
                 row["id"],
                 row["created_at"][:16].replace("T", " "),
                 row["arm"] or "-",
-                format_usd(row["charged_nano"] or 0) + (" (unverified)" if row["n_open"] else ""),
+                _usd(row["charged_usd"]) + (" (unverified)" if row["n_open"] else ""),
                 row["status"],
                 _short(row["prompt"], 60),
             )
             for row in rows
         ],
     )
-    data = {"schema_version": 1, "rows": [_row_data(row) for row in rows]}
+    listed = [{key: value for key, value in row.items() if key != "n_open"} for row in rows]
+    data = {"schema_version": 1, "rows": listed}
     return emit(Result(data=data, blocks=(table,) if rows else ()), as_json=as_json)
 
 
-def _row_data(row: dict[str, Any]) -> dict[str, Any]:
-    nano = row.pop("charged_nano")
-    row.pop("n_open")
-    return row | {"charged_usd": None if nano is None else nano / 1e9}
+def _usd(usd: float | None) -> str:
+    return format_usd(round((usd or 0.0) * NANO))
 
 
 def _short(text: str | None, width: int) -> str:
@@ -162,35 +146,15 @@ def show(
     json: JsonOption = False,
 ) -> int:
     """Show one request: prompt, answer, every attempt, and the decision as it was made."""
-    from scrimp.routing.deciding.trace import Decision
-    from scrimp.routing.ledger.attempts import attempts_of
-    from scrimp.routing.ledger.labels import labels_of
-    from scrimp.routing.ledger.requests import find
-    from scrimp.routing.ledger.steps import steps_of
-    from scrimp.routing.reports.neighbours import neighbours
+    from scrimp.routing.reports.log import show_request
 
     from .explain import decision_blocks, neighbour_table, steps_table
 
-    ledger = session.ledger_to_read()
-    row = find(ledger, which)
-    assert ledger is not None  # noqa: S101 - find has raised
-    attempts, labels = attempts_of(ledger, row["id"]), labels_of(ledger, row["id"])
-    steps = steps_of(ledger, row["id"])
-    decision = None if row["decision"] is None else Decision.from_dict(jsonlib.loads(row["decision"]))
-    data = {
-        "schema_version": 1,
-        **row,
-        **{
-            name: None if row[name] is None else jsonlib.loads(row[name])
-            for name in ("decision", "attachments", "schema", "messages")
-        },
-        "attempts": attempts,
-        "labels": labels,
-        "steps": steps,
-    }
-    near = neighbours(ledger, row["id"]) if explain else []
+    shown = show_request(session.ledger_to_read(), which, near=explain)
+    row, steps = shown.row, shown.steps
+    data = shown.to_dict()
     if explain:
-        data["neighbours"] = near
+        data["neighbours"] = shown.near
     blocks: list[str | Table] = []
     if not explain:
         blocks.append(f"{row['id']}  {row['created_at']}  profile {row['profile']}  {row['status']}")
@@ -199,7 +163,7 @@ def show(
                 blocks.append(f"\n{title}:\n{text}")
         if row["error"]:
             blocks.append(f"\nerror: {row['error']}")
-        blocks.append(_attempts(attempts))
+        blocks.append(_attempts(shown.attempts))
         if len(steps) > 1 or any(step["verdicts"] for step in steps):
             blocks.append(steps_table(steps))
         blocks += [
@@ -210,12 +174,12 @@ def show(
         blocks += [
             f"label: {each['reward']:g} for {each['arm']} by {each['source']}"
             + (f" ({each['note']})" if each["note"] else "")
-            for each in labels
+            for each in shown.labels
         ]
-    if decision is not None:
-        blocks += ["", *decision_blocks(decision)]
-    if near:
-        blocks += ["", neighbour_table(near)]
+    if shown.decision is not None:
+        blocks += ["", *decision_blocks(shown.decision)]
+    if shown.near:
+        blocks += ["", neighbour_table(shown.near)]
     return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
 
 
@@ -250,20 +214,13 @@ def export(
     ] = None,
 ) -> int:
     """Write every request with its decision, attempts and labels as JSON Lines."""
-    from scrimp.routing.ledger.requests import export as rows
+    from scrimp.routing.reports.log import export_lines
 
-    ledger = session.ledger_to_read()
+    lines = export_lines(session.ledger_to_read())
     if output is None:
-        for row in [] if ledger is None else rows(ledger):
-            write_out(jsonlib.dumps(row, ensure_ascii=False) + "\n")
+        for line in lines:
+            write_out(line)
         return 0
-    _write_new(output, ledger)
-    return 0
-
-
-def _write_new(output: Path, ledger: Ledger | None) -> None:
-    from scrimp.routing.ledger.requests import export as rows
-
     try:
         file = new_file(output)
     except FileExistsError:
@@ -271,8 +228,9 @@ def _write_new(output: Path, ledger: Ledger | None) -> None:
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror}") from None
     with file:
-        for row in [] if ledger is None else rows(ledger):
-            file.write(f"{jsonlib.dumps(row, ensure_ascii=False)}\n".encode())
+        for line in lines:
+            file.write(line.encode())
+    return 0
 
 
 @app.command()
@@ -281,32 +239,10 @@ def rm(
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
 ) -> int:
     """Forget requests: text, features, trace and labels. What they cost stays counted."""
-    from scrimp.routing.batch.state.parked import forget_runs_of
-    from scrimp.routing.ledger.forget import remove
-    from scrimp.routing.ledger.requests import find
+    from scrimp.routing.batch.forgetting import forget_requests
 
-    ledger = session.ledger_to_read()
-    found = [find(ledger, each) for each in which]
-    assert ledger is not None  # noqa: S101 - find has raised
-    _confirm(f"forget {len(found)} request{'s' * (len(found) > 1)}", yes)
-    ids = [row["id"] for row in found]
-    remove(ledger, ids)
-    for each in ids:
-        say(f"forgot {each}")
-    forget_runs_of(ledger, paths().batches, ids, say=say)
-    _forget_cached(requests=ids)
+    forget_requests(session.ledger_to_read(), paths(), which, confirm=partial(_confirm, yes=yes), say=say)
     return 0
-
-
-def _forget_cached(*, before: float | None = None, requests: list[str] | None = None) -> None:
-    from scrimp.routing.batch.files.cache import Cache
-
-    if paths().responses.exists():
-        cache = Cache(paths().responses)
-        n = cache.forget(before=before, requests=requests)
-        cache.close()
-        if n:
-            say(f"forgot {_many(n, 'cached answer')}")
 
 
 @app.command()
@@ -322,34 +258,15 @@ def purge(
     What finished runs of `batch` kept goes too, runs that are not finished are given up, and cached answers and
     embeddings are dropped. Outputs are yours: they stay.
     """
-    from scrimp.routing.batch.state import parked
-    from scrimp.routing.ledger.forget import purge as forget
+    from scrimp.routing.batch.forgetting import forget_everything
 
     ledger = session.ledger_to_read()
     if ledger is None:
         say("the log is empty")
-        return 0
-    now, before = time.time(), _since(days)
-    what = "forget every request" + ("" if days is None else f" older than {days:g} days")
-    if to_end := parked.unfinished_runs(ledger, before=before):
-        what += f", and give up {_many(len(to_end), 'unfinished run')} with the answers so far"
-    _confirm(what, yes)
-    gone = parked.purge(ledger, paths().batches, before=before, now=now)
-    for run in gone.going:
-        say(f"run {run.id} is going on: {run.partial} stays; purge again when it has ended")
-    if gone.n_kept:
-        say(f"forgot what {_many(gone.n_kept, 'finished run')} kept: no row of theirs can be asked again")
-    for run_id in gone.given_up:
-        say(f"gave up run {run_id}, which was not finished")
-    _forget_cached(before=None if days is None else now - days * 86_400)
-    for path in paths().vectors.glob("*.vectors"):
-        path.unlink(missing_ok=True)
-    say(f"forgot {_many(forget(ledger, before=before), 'request')}")
+    else:
+        confirm = partial(_confirm, yes=yes)
+        forget_everything(ledger, paths(), days=days, now=time.time(), confirm=confirm, say=say)
     return 0
-
-
-def _many(n: int, what: str) -> str:
-    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def _confirm(what: str, yes: bool) -> None:

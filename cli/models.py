@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-
-from scrimp.profiles.errors import UsageError
 
 from . import session
 from .complete import complete_arms
@@ -32,34 +30,11 @@ def models(ctx: typer.Context, profile: ProfileOption = None, json: JsonOption =
     """List a profile's arms: price, window, limits, capabilities, and whether their key is there."""
     if ctx.invoked_subcommand is not None:
         return 0
-    from scrimp.routing.ledger.reservations import suspensions
+    from scrimp.routing.reports.arms import arm_rows
 
     loaded = session.load(profile, quiet=json)
     table = session.price_table()
-    keys = session.keys()
-    ledger = session.ledger_to_read()
-    stopped = {} if ledger is None else suspensions(ledger, loaded.profile.name)
-    rows: list[dict[str, Any]] = []
-    for arm in loaded.profile.arms:
-        price, info = table.price(arm), table.model_info(arm)
-        rows.append(
-            {
-                "name": arm.name,
-                "model": arm.model,
-                "default": arm.name == loaded.profile.default_arm,
-                "tier": arm.tier,
-                "input_usd_per_mtok": None if price is None else price.input_usd_per_mtok,
-                "output_usd_per_mtok": None if price is None else price.output_usd_per_mtok,
-                "price_source": None if price is None else price.source,
-                "context_window": arm.context_window or info.max_input_tokens,
-                "output_limit": table.output_limit(arm),
-                "capabilities": sorted(info.capabilities | set(arm.tags)),
-                "key": keys.status(arm),
-                "deprecated_on": info.deprecation_date,
-                "successor": info.successor,
-                "suspended": stopped.get(arm.name),
-            }
-        )
+    rows = arm_rows(loaded.profile, table, session.keys(), session.ledger_to_read())
     block = Table(
         (
             Column("arm"), Column("model"), Column("tier"), Column("$/M in", "right"), Column("$/M out", "right"),
@@ -98,12 +73,9 @@ def resume(
     profile: ProfileOption = None,
 ) -> int:
     """Let an arm take calls again that was suspended because it charged above its enforced bound."""
-    from scrimp.routing.ledger.reservations import clear_suspension
+    from scrimp.routing.asking.money import resume_arm
 
-    loaded = session.load(profile, quiet=True)
-    ledger = session.ledger_to_read()
-    if ledger is None or not clear_suspension(ledger, loaded.profile.name, arm):
-        raise UsageError(f"arm {arm!r} of profile {loaded.profile.name} is not suspended")
+    resume_arm(session.ledger_to_read(), session.load(profile, quiet=True).profile.name, arm)
     say(f"{arm} takes calls again")
     return 0
 

@@ -25,9 +25,8 @@ SHOWN = 20
 
 def run_prices(profile: str | None, *, update: Path | None, forget: bool, diff: bool, as_json: bool) -> int:
     """Show the prices of a profile's arms; store or remove the user's own table first, when asked."""
-    from scrimp.routing.ledger.store import instant
-    from scrimp.routing.prices.table import check_table, store_table
-    from scrimp.routing.reports.repricing import changes, flips, logged_prices
+    from scrimp.routing.reports.arms import price_row
+    from scrimp.routing.reports.repricing import changes, flips, logged_prices, take_table
 
     if update is not None and forget:
         raise UsageError("--update stores a table and --forget removes it: give one of them")
@@ -37,13 +36,8 @@ def run_prices(profile: str | None, *, update: Path | None, forget: bool, diff: 
     ledger = session.ledger_to_read()
     messages = []
     if update is not None:
-        try:
-            data = update.read_bytes()
-        except OSError as error:
-            raise UsageError(f"cannot read {update}: {error.strerror}") from None
-        n_priced = check_table(data, str(update))
         before = _prices(loaded.profile)
-        store_table(own, data)
+        n_priced = take_table(update, own)
         messages.append(
             f"stored {n_priced} priced models from {update}; they win over the table that came with litellm"
         )
@@ -56,15 +50,7 @@ def run_prices(profile: str | None, *, update: Path | None, forget: bool, diff: 
         before = dict(logged_prices(ledger, loaded.profile.name))
     table = session.price_table()
     rows: list[dict[str, Any]] = [
-        {
-            "arm": arm.name,
-            "model": arm.model,
-            "input_usd_per_mtok": None if price is None else price.input_usd_per_mtok,
-            "output_usd_per_mtok": None if price is None else price.output_usd_per_mtok,
-            "source": None if price is None else price.source,
-        }
-        for arm in loaded.profile.arms
-        for price in [table.price(arm)]
+        {"arm": arm.name, "model": arm.model, **price_row(arm, table)} for arm in loaded.profile.arms
     ]
     data_out: dict[str, Any] = {
         "schema_version": 1,
@@ -91,7 +77,7 @@ def run_prices(profile: str | None, *, update: Path | None, forget: bool, diff: 
     ]
     if diff:
         changed = changes(loaded.profile, before, table)
-        since = instant(time.time() - DAYS * 86_400)
+        since = time.time() - DAYS * 86_400
         flipped, n_decided = ([], 0) if ledger is None else flips(ledger, loaded.profile, table, since=since)
         data_out["changes"] = [change.to_dict() for change in changed]
         data_out["flips"] = [{"id": flip.id, "at": flip.at, "was": flip.was, "now": flip.now} for flip in flipped]

@@ -37,22 +37,13 @@ def rate(
     json: JsonOption = False,
 ) -> int:
     """Record how good an answer was: good, bad, or a number from 0 to 1."""
-    from scrimp.routing.ledger.labels import add_label
-    from scrimp.routing.ledger.requests import find
-    from scrimp.routing.ledger.store import instant
+    from scrimp.routing.asking.again import rate as label
 
     if len(what) > 2:
         raise UsageError("expected an id (or nothing, for the last answer) and a rating")
     which, word = ("last", what[0]) if len(what) == 1 else what
     reward = _reward(word)
-    ledger = session.ledger_to_read()
-    row = find(ledger, which)
-    assert ledger is not None  # noqa: S101 - find has raised
-    if row["status"] != "ok":
-        raise UsageError(f"request {row['id']} has no answer to rate: it is {row['status']}")
-    add_label(
-        ledger, request_id=row["id"], arm=row["arm"], reward=reward, source="rating", at=instant(time.time()), note=note
-    )
+    row = label(session.ledger_to_read(), which, reward, note=note, now=time.time())
     data = {"schema_version": 1, "id": row["id"], "arm": row["arm"], "reward": reward, "source": "rating"}
     return emit(Result(data=data, messages=(f"rated {row['id']} ({row['arm']}): {reward:g}",)), as_json=json)
 

@@ -38,15 +38,11 @@ def redo(
 
     Without -m it is the arm of the next higher predicted quality.
     """
-    from scrimp.routing.asking.again import label_redone, redo_request
-    from scrimp.routing.ledger.requests import find
-    from scrimp.routing.ledger.store import instant
+    from scrimp.routing.asking.again import find_request, label_redone, redo_request
 
     from .asking import answer_request
 
-    ledger = session.ledger_to_read()
-    row = find(ledger, which)
-    assert ledger is not None  # noqa: S101 - find has raised
+    ledger, row = find_request(session.ledger_to_read(), which)
     loaded = session.load(profile or row["profile"], quiet=True)
     request = redo_request(row, loaded.profile, arm=arm, max_cost_nano=session.parse_usd(max_cost, "--max-cost"))
     other = str(request.wishes.arm)
@@ -54,5 +50,5 @@ def redo(
     code = answer_request(
         loaded, ledger, request, explain=explain, as_json=json, stream=not (json or no_stream) and sys.stdout.isatty()
     )
-    label_redone(ledger, row, other, at=instant(time.time()))
+    label_redone(ledger, row, other, now=time.time())
     return code

@@ -59,10 +59,8 @@ def replay(
     return emit(Result(data=data, blocks=_blocks(data)), as_json=json)
 
 
-def _day(since: str | None) -> str | None:
+def _day(since: str | None) -> float | None:
     from datetime import UTC, datetime
-
-    from scrimp.routing.ledger.store import instant
 
     if since is None:
         return None
@@ -70,7 +68,7 @@ def _day(since: str | None) -> str | None:
         day = datetime.fromisoformat(since)
     except ValueError:
         raise UsageError(f"--since: expected a date such as 2026-11-01, not {since!r}") from None
-    return instant((day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp())
+    return (day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp()
 
 
 def _usd(usd: float) -> str:

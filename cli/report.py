@@ -39,10 +39,9 @@ def report(
     An answer's worth is what a rating, an import, a probe or an audit says of it, else what its checks said, of those
     that can tell right from wrong: tests, a command, an expected answer, a judge, agreement.
     """
-    from scrimp.routing.ledger.store import instant
     from scrimp.routing.reports.quality import quality_report
 
-    since = None if days is None else instant(time.time() - days * 86_400)
+    since = None if days is None else time.time() - days * 86_400
     found = quality_report(session.ledger_to_read(), since=since, profile=profile)
     data = found.to_dict()
     price = found.cost_per_success_nano

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
-import time
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +12,7 @@ import typer
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, UsageError
 
 from . import session
-from .explain import basis_reasons, decision_blocks, decision_line
+from .explain import decision_blocks, decision_line
 from .options import (
     ArmOption,
     JsonOption,
@@ -32,19 +30,11 @@ from .parser import new_app
 from .result import Result, emit, write_out
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Iterator
-
-    from scrimp.routing.deciding.decide import Decider, Wishes
-    from scrimp.routing.deciding.trace import Decision
-    from scrimp.routing.ledger.store import Ledger
 
 __all__ = ["app", "route"]
 
 app = new_app()
-
-CHUNK = 256
-"""Prompts that are embedded together."""
 
 EPILOG = """\b
 Examples:
@@ -86,34 +76,41 @@ def route(
 
     Deciding happens on this machine: no network, no key, nothing logged.
     """
-    from scrimp.routing.deciding.decide import Wishes
+    from scrimp.routing.asking.route import Guide
 
     loaded = session.load(profile, prefer=prefer, wtp=wtp, min_quality=min_quality)
-    decider = session.make_decider(loaded.profile)
-    wishes = Wishes(
+    guide = Guide(
+        session.make_decider(loaded.profile),
+        session.ledger_to_read(),
         arm=arm,
         max_cost_nano=session.parse_usd(max_cost, "--max-cost"),
         on_this_machine=local_only or offline,
+        needs=frozenset(need or ()),
+        rng=session.make_rng(seed),
     )
-    ledger = session.ledger_to_read()
-    rng = session.make_rng(seed)
-    needs = frozenset(need or ())
     if lines is not None or jsonl is not None:
         if lines is not None and jsonl is not None:
             raise UsageError("--lines and --jsonl are two forms of input: give one of them")
         if prompt:
             raise UsageError("give prompts in a file or as an argument, not both")
         rows = _lines(lines) if lines is not None else _jsonl(jsonl or "-")
-        return _many(decider, ledger, rows, wishes, needs, rng, as_json=json)
-    decision = _one(decider, ledger, _text(prompt or []), wishes, needs, rng)
+        for chunk in guide.many(rows):
+            if json:
+                out = [jsonlib.dumps(each.to_dict() | {"row_id": name}, ensure_ascii=False) for name, each in chunk]
+            else:
+                out = [f"{name}\t{each.arm or '-'}\t{decision_line(each)}" for name, each in chunk]
+            write_out("\n".join(out) + "\n")
+        return 0
+    text = _text(prompt or [])
+    decision = guide.one(text)
     data = decision.to_dict()
     blocks = decision_blocks(decision)
     if explain:
-        reasons = basis_reasons(decider)
+        reasons = guide.decider.reasons()
         data["quality_rests_on"] = reasons
         blocks = (*blocks, *(f"{name} is {why}" for name, why in reasons.items()))
     if exact:
-        counts = _exact(decider, _text(prompt or []))
+        counts = guide.exact_tokens(text)
         data["exact_input_tokens"] = counts
         blocks = (*blocks, "exact tokens of the prompt: " + ", ".join(f"{name} {n}" for name, n in counts.items()))
     notes = (
@@ -132,7 +129,7 @@ def route(
 
 
 def _text(words: list[str]) -> str:
-    from scrimp.routing.prompts.prompt import clean_text
+    from scrimp.routing.text.clean import clean_text
 
     from .stdin import read_stdin
 
@@ -144,66 +141,6 @@ def _text(words: list[str]) -> str:
             "the prompt is empty", hint='Give it as an argument (scrimp route "...") or on standard input.'
         )
     return text
-
-
-def _one(
-    decider: Decider, ledger: Ledger | None, text: str, wishes: Wishes, needs: frozenset[str], rng: random.Random
-) -> Decision:
-    from scrimp.routing.deciding.against_caps import decide
-    from scrimp.routing.ledger.store import new_id
-    from scrimp.routing.prompts.prompt import Prompt
-
-    if not text.strip():
-        raise UsageError("the prompt is empty")
-    (context,) = decider.contexts([text])
-    return decide(
-        decider,
-        ledger,
-        Prompt(text, needs=needs),
-        wishes,
-        now=time.time(),
-        rng=rng,
-        decision_id=new_id(),
-        context=context,
-    )
-
-
-def _many(
-    decider: Decider,
-    ledger: Ledger | None,
-    rows: Iterator[tuple[str, str]],
-    wishes: Wishes,
-    needs: frozenset[str],
-    rng: random.Random,
-    *,
-    as_json: bool,
-) -> int:
-    """Decide row after row, embedding them in chunks; memory stays bounded."""
-    from scrimp.routing.deciding.against_caps import caps_left
-    from scrimp.routing.ledger.store import new_id
-    from scrimp.routing.prompts.prompt import Prompt
-
-    left, blocked = caps_left(ledger, decider.profile, now=time.time())
-    while chunk := list(islice(rows, CHUNK)):
-        predictions = decider.predict(decider.contexts([text for _, text in chunk]))
-        out = []
-        for row, (name, text) in enumerate(chunk):
-            decision = decider.decide(
-                Prompt(text, needs=needs),
-                predictions,
-                wishes,
-                decision_id=new_id(),
-                rng=rng,
-                row=row,
-                left_nano=left,
-                blocked=blocked,
-            )
-            if as_json:
-                out.append(jsonlib.dumps(decision.to_dict() | {"row_id": name}, ensure_ascii=False))
-            else:
-                out.append(f"{name}\t{decision.arm or '-'}\t{decision_line(decision)}")
-        write_out("\n".join(out) + "\n")
-    return 0
 
 
 def _open(name: str) -> Iterator[tuple[int, bytes]]:
@@ -220,7 +157,7 @@ def _open(name: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _lines(name: str) -> Iterator[tuple[str, str]]:
-    from scrimp.routing.prompts.prompt import clean_text
+    from scrimp.routing.text.clean import clean_text
 
     for number, raw in _open(name):
         text = clean_text(raw, what=f"{name}, line {number},").strip("\r\n")
@@ -229,7 +166,7 @@ def _lines(name: str) -> Iterator[tuple[str, str]]:
 
 
 def _jsonl(name: str) -> Iterator[tuple[str, str]]:
-    from scrimp.routing.prompts.prompt import clean_text
+    from scrimp.routing.text.clean import clean_text
 
     for number, raw in _open(name):
         if not raw.strip():
@@ -242,9 +179,3 @@ def _jsonl(name: str) -> Iterator[tuple[str, str]]:
         if not isinstance(row, dict) or not isinstance(row.get("prompt"), str) or not row["prompt"].strip():
             raise DataError(f'{where}: expected an object with a "prompt" that is text')
         yield str(row.get("id", number)), clean_text(row["prompt"], what=f"{where}, prompt")
-
-
-def _exact(decider: Decider, text: str) -> dict[str, int | None]:
-    from scrimp.routing.prompts.tokens import exact_tokens
-
-    return {arm.name: exact_tokens(text, arm.model) for arm in decider.profile.arms}

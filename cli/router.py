@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated, Any
 
 import typer
 
-from scrimp.profiles.errors import DataError
 from scrimp.profiles.paths import paths
 
 from . import session
@@ -38,25 +36,10 @@ Name = Annotated[
 @app.command("list")
 def list_(json: JsonOption = False) -> int:
     """List the versions, oldest first."""
-    from scrimp.routing.router.versions import list_versions
+    from scrimp.routing.reports.routers import router_versions
 
-    rows = list_versions(paths().routers)
-    data = {
-        "schema_version": 1,
-        "versions": [
-            {
-                "name": each.name,
-                "current": each.current,
-                "verdict": each.verdict.get("verdict"),
-                "forced": bool(each.verdict.get("forced")),
-                "at": each.verdict.get("at") or each.card.get("date"),
-                "profile": each.verdict.get("profile"),
-                "n_labels": each.verdict.get("n_labels"),
-                "problem": each.problem,
-            }
-            for each in rows
-        ],
-    }
+    rows = router_versions(paths().routers)
+    listed = [{key: value for key, value in row.items() if key != "reasons"} for row in rows]
     table = Table(
         (
             Column("version"),
@@ -68,17 +51,17 @@ def list_(json: JsonOption = False) -> int:
         ),
         [
             (
-                ("> " if each.current else "  ") + each.name,
-                str(each.verdict.get("at") or each.card.get("date") or "-")[:16].replace("T", " "),
-                str(each.verdict.get("profile") or "-"),
-                f"{each.verdict['n_labels']:,}" if "n_labels" in each.verdict else "-",
-                _word(each.verdict),
-                each.problem or (each.verdict.get("reasons") or [""])[0],
+                ("> " if each["current"] else "  ") + each["name"],
+                str(each["at"] or "-")[:16].replace("T", " "),
+                str(each["profile"] or "-"),
+                "-" if each["n_labels"] is None else f"{each['n_labels']:,}",
+                _word(each),
+                each["problem"] or (each["reasons"] or [""])[0],
             )
             for each in rows
         ],
     )
-    return emit(Result(data=data, blocks=(table,)), as_json=json)
+    return emit(Result(data={"schema_version": 1, "versions": listed}, blocks=(table,)), as_json=json)
 
 
 def _word(verdict: Any) -> str:
@@ -89,23 +72,13 @@ def _word(verdict: Any) -> str:
 @app.command()
 def show(version: Name = None, json: JsonOption = False) -> int:
     """Show a version's card and verdict."""
-    from scrimp.routing.router.versions import current_name, folder_of, history, list_versions
+    from scrimp.routing.reports.routers import router_version
 
-    routers = paths().routers
-    name = version or current_name(routers)
-    each = next((one for one in list_versions(routers) if one.name == name), None)
-    if each is None:
-        folder_of(routers, name)  # raises, naming what there is
-        raise DataError(f"router version {name!r} cannot be shown")
-    events = [event for event in history(routers) if event["version"] == name]
-    data = {
-        "schema_version": 1, "name": name, "current": each.current, "problem": each.problem, "card": dict(each.card),
-        "verdict": dict(each.verdict), "history": events,
-    }  # fmt: skip
-    blocks: list[str | Table] = [f"{name}{', in force' if each.current else ''}"]
-    if each.problem:
-        blocks.append(f"it cannot be used: {each.problem}")
-    card, verdict = each.card, each.verdict
+    data = router_version(paths().routers, version)
+    card, verdict = data["card"], data["verdict"]
+    blocks: list[str | Table] = [f"{data['name']}{', in force' if data['current'] else ''}"]
+    if data["problem"]:
+        blocks.append(f"it cannot be used: {data['problem']}")
     if card:
         blocks.append(
             f"weights: {card.get('n_prompts', 0):,} prompts, {card.get('n_outcomes', 0):,} outcomes, "
@@ -138,7 +111,7 @@ def show(version: Name = None, json: JsonOption = False) -> int:
             blocks.append(values_table(verdict["judgement"]))
         if verdict.get("certificate"):
             blocks.append(f"certificate: {verdict['certificate'].get('text')}")
-    for event in events:
+    for event in data["history"]:
         when = event["at"][:16].replace("T", " ")
         blocks.append(f"{when}: {event['action']} (before: {event['previous']})")
     return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
@@ -153,11 +126,10 @@ def diff(
 ) -> int:
     """Show how two versions would decide the prompts of the log."""
     from scrimp.routing.learn.measuring.replay import difference
-    from scrimp.routing.router.versions import current_name
 
     loaded = session.load(profile)
-    other = second or current_name(paths().routers)
-    data = difference(session.ledger_to_read(), session.make_decider(loaded.profile), paths().routers, first, other)
+    data = difference(session.ledger_to_read(), session.make_decider(loaded.profile), paths().routers, first, second)
+    other = data["second"]
     table = Table(
         (Column("arm"), Column(first, "right"), Column(other, "right")),
         [(name, f"{a:.1%}", f"{b:.1%}") for name, a, b in data["shares"]],
@@ -174,12 +146,9 @@ def diff(
 @app.command()
 def promote(version: Annotated[str, typer.Argument(metavar="VERSION")], json: JsonOption = False) -> int:
     """Put a version in force, whatever its verdict; `shipped` is one too."""
-    from scrimp.routing.ledger.store import instant
-    from scrimp.routing.router.versions import lock
-    from scrimp.routing.router.versions import promote as put
+    from scrimp.routing.learn.judging.by_hand import promote as put
 
-    with lock(paths().routers):
-        before = put(paths().routers, version, at=instant(time.time()), action="promoted by hand")
+    before = put(paths().routers, version)
     data = {"schema_version": 1, "version": version, "previous": before}
     return emit(Result(data=data, messages=(f"router {version} is in force (before: {before})",)), as_json=json)
 
@@ -187,11 +156,8 @@ def promote(version: Annotated[str, typer.Argument(metavar="VERSION")], json: Js
 @app.command()
 def rollback(json: JsonOption = False) -> int:
     """Go back to the version that was in force before this one."""
-    from scrimp.routing.ledger.store import instant
-    from scrimp.routing.router.versions import lock
-    from scrimp.routing.router.versions import rollback as back
+    from scrimp.routing.learn.judging.by_hand import rollback as back
 
-    with lock(paths().routers):
-        left, now = back(paths().routers, at=instant(time.time()))
+    left, now = back(paths().routers)
     data = {"schema_version": 1, "version": now, "previous": left}
     return emit(Result(data=data, messages=(f"router {now} is in force again (was: {left})",)), as_json=json)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scrimp.profiles.keys import Keys
     from scrimp.profiles.load import Loaded
     from scrimp.profiles.schema import Arm, Profile
+    from scrimp.routing.asking.home import Home
     from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.store import Ledger
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "close",
     "find_key",
+    "home",
     "keys",
     "ledger",
     "ledger_to_read",
@@ -59,11 +61,17 @@ def load(
     return loaded
 
 
+@cache
+def home() -> Home:
+    """Return the user's files; what is opened of them stays open until `close`."""
+    from scrimp.routing.asking.home import Home
+
+    return Home(paths())
+
+
 def price_table() -> PriceTable:
     """Return the user's own price table over that of the installed LiteLLM."""
-    from scrimp.routing.prices.table import PriceTable
-
-    return PriceTable.load(paths().prices)
+    return home().prices()
 
 
 def make_decider(profile: Profile) -> Decider:
@@ -87,16 +95,8 @@ def workspace(
     """
     from scrimp.routing.asking.workspace import Workspace
 
-    if calls:
-        from scrimp.routing.calls.dispatch import warm
-
-        warm()
-    return Workspace(
-        decider or make_decider(loaded.profile),
-        ledger,
-        find_key if calls else lambda _arm: None,
-        say=say,
-        rng=make_rng(seed),
+    return Workspace.open(
+        loaded.profile, paths(), ledger, keys() if calls else None, decider=decider, say=say, rng=make_rng(seed)
     )
 
 
@@ -109,26 +109,21 @@ def look_back(space: Workspace) -> None:
         parked.retire(space.ledger, paths().batches, profile=space.profile.name, before=before)
 
 
-_open: list[Ledger] = []
-
-
 def ledger() -> Ledger:
     """Open the ledger to write, making it on first use; `close` closes it at the command's end."""
-    from scrimp.routing.ledger.store import open_ledger
-
-    _open.append(open_ledger(paths().ledger))
-    return _open[-1]
+    return home().ledger()
 
 
 def ledger_to_read() -> Ledger | None:
     """Open the ledger to read; None when there is none yet (reading never makes one)."""
-    return ledger() if paths().ledger.exists() else None
+    return home().ledger_to_read()
 
 
 def close() -> None:
     """Close what this command opened."""
-    while _open:
-        _open.pop().close()
+    if home.cache_info().currsize:
+        home().close()
+        home.cache_clear()
 
 
 @cache

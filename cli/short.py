@@ -24,12 +24,10 @@ def run_short(words: list[str]) -> int | None:
         return None
     from scrimp.profiles.errors import ScrimpError
     from scrimp.profiles.paths import paths
-    from scrimp.routing.ledger.store import read_ledger
-    from scrimp.routing.reports.status_line import status_line
+    from scrimp.routing.reports.status_line import short_line
 
     try:
-        ledger = read_ledger(paths().ledger)
-        line = "nothing spent yet" if ledger is None else status_line(ledger, profile, now=time.time())
+        line = short_line(paths().ledger, profile, now=time.time())
     except ScrimpError as error:
         sys.stderr.write(f"scrimp: {error.message}\n")
         return int(error.exit_code)

@@ -11,6 +11,7 @@ import typer
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd
+from scrimp.profiles.paths import paths
 
 from . import session
 from .caps import cap_table
@@ -65,12 +66,7 @@ def spend(
     """Show what was spent, and what the caps leave. Calls of unknown cost count at their upper bound."""
     if ctx.invoked_subcommand is not None:
         return 0
-    from scrimp.routing.ledger.caps import applicable_caps, cap_states
-    from scrimp.routing.ledger.reservations import reap
-    from scrimp.routing.ledger.spending import GROUPS, open_calls
-    from scrimp.routing.ledger.store import instant
-    from scrimp.routing.reports.quality import quality_report
-    from scrimp.routing.reports.spending import cap_dict, sums
+    from scrimp.routing.reports.spending import GROUPS, spending_report
 
     from .report import quality_line
 
@@ -78,37 +74,19 @@ def spend(
         raise UsageError(f"--by: expected one of {', '.join(GROUPS)}, not {by!r}")
     loaded = session.load(profile, quiet=True)
     now = time.time()
-    ledger = session.ledger_to_read()
     if short:
-        return _short(ledger, loaded.profile.name, now)
+        from scrimp.routing.reports.status_line import short_line
+
+        write_out(short_line(paths().ledger, loaded.profile.name, now=now) + "\n")
+        return 0
+    ledger = session.ledger_to_read()
     if vs is not None:
         return _versus(loaded, ledger, vs, days=days, now=now, as_json=json)
-    if ledger is None:
-        states, groups, unsettled = [], [], []
-        quality = quality_report(None)
-    else:
-        reap(ledger, now=now)
-        states = cap_states(ledger, applicable_caps(ledger, loaded.profile, None, now=now), now=now)
-        since = None if days is None else ledger.windows(now - (days - 1) * 86_400)[0]
-        groups = sums(ledger, by, since_day=since, profile=loaded.profile.name if profile else None)
-        unsettled = open_calls(ledger)
-        quality = quality_report(
-            ledger,
-            since=None if days is None else instant(now - days * 86_400),
-            profile=loaded.profile.name if profile else None,
-        )
+    only = loaded.profile.name if profile else None
+    found = spending_report(ledger, loaded.profile, by=by, days=days, only=only, now=now)
+    groups, unsettled = found.rows, found.open
     if csv:
         return _csv([each.to_dict() for each in groups])
-    data = {
-        "schema_version": 1,
-        "profile": loaded.profile.name,
-        "zone": None if ledger is None else ledger.zone_name,
-        "by": by,
-        "caps": [cap_dict(state) for state in states],
-        "rows": [each.to_dict() for each in groups],
-        "open": unsettled,
-        "quality": {key: value for key, value in quality.to_dict().items() if key != "schema_version"},
-    }
     blocks: list[str | Table] = []
     if show_open:
         blocks.append(
@@ -157,22 +135,15 @@ def spend(
                 ],
             )
         )
-        blocks.append(cap_table(states, title=f"caps of profile {loaded.profile.name}"))
-        if quality.n:
-            blocks.append(quality_line(quality))
+        blocks.append(cap_table(found.caps, title=f"caps of profile {loaded.profile.name}"))
+        if found.quality.n:
+            blocks.append(quality_line(found.quality))
     messages: tuple[str, ...] = ()
     if ledger is None:
         messages = ("nothing has been spent yet",)
     elif unsettled and not show_open:
         messages = (f"{len(unsettled)} calls of unknown true cost count at their upper bound: `scrimp spend --open`",)
-    return emit(Result(data=data, blocks=tuple(blocks), messages=messages), as_json=json)
-
-
-def _short(ledger: Ledger | None, profile: str, now: float) -> int:
-    from scrimp.routing.reports.status_line import status_line
-
-    write_out(("nothing spent yet" if ledger is None else status_line(ledger, profile, now=now)) + "\n")
-    return 0
+    return emit(Result(data=found.to_dict(), blocks=tuple(blocks), messages=messages), as_json=json)
 
 
 def _versus(loaded: Loaded, ledger: Ledger | None, arm: str, *, days: int | None, now: float, as_json: bool) -> int:
@@ -241,13 +212,10 @@ def reconcile(
     json: JsonOption = False,
 ) -> int:
     """Say what a call of unknown or unverified cost truly cost; what was reserved beyond that is free again."""
-    from scrimp.routing.ledger.reservations import reconcile
+    from scrimp.routing.asking.money import true_cost
 
-    ledger = session.ledger_to_read()
-    if ledger is None:
-        raise UsageError("nothing has been spent yet")
     nano = session.parse_usd(usd, "USD") or 0
-    was = reconcile(ledger, call, nano, now=time.time())
+    was = true_cost(session.ledger_to_read(), call, nano, now=time.time())
     if nano > was["reserved_nano"]:
         say("that is above what was reserved: the provider charged past its own limit")
     data = {"schema_version": 1, "call": call, "cost_usd": nano / 1e9, "was": was["status"]}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from scrimp.profiles.errors import UsageError
-from scrimp.routing.prompts.prompt import MAX_PROMPT_BYTES, clean_text
+from scrimp.routing.text.clean import MAX_PROMPT_BYTES, clean_text
 
 from .result import say
 

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from scrimp.profiles.errors import UsageError
 from scrimp.profiles.paths import paths
 
 from .options import JsonOption
@@ -34,22 +33,10 @@ def train(
     json: JsonOption = False,
 ) -> int:
     """Learn a router from outcomes: heads, calibration, output lengths, and what is usual for a prompt."""
-    from datetime import UTC, datetime
-
     one_thread()
-    from scrimp.routing.learn.data.outcomes import read_outcomes
-    from scrimp.routing.learn.fitting.train import train as learn
-    from scrimp.routing.prompts.embedding import Embedder
-    from scrimp.routing.prompts.vector_cache import VectorCache
-    from scrimp.routing.router.folder import write_router
+    from scrimp.routing.learn.measuring.laboratory import Laboratory
 
-    if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
-        raise UsageError(f"{out} is there already and not empty", hint="name a new folder with -o")
-    embedder = Embedder(cache_dir=paths().cache)
-    about = {"date": datetime.now(tz=UTC).date().isoformat(), "data": [{"name": path.name} for path in outcomes]}
-    embed = VectorCache(embedder, paths().vectors, on_embedded).embed
-    router = learn(read_outcomes(outcomes), embed, embedder.id, version=out.resolve().name, seed=seed, about=about)
-    write_router(router, out)
+    router = Laboratory(paths(), on_embedded).train(outcomes, out, seed=seed)
     rows = router.card["held_out_rows"]
     text = (
         f"{out}: learnt from {router.card['n_outcomes']:,} outcomes of {len(router.models)} models on "

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import UsageError
 from scrimp.routing.deciding.decide import Wishes
+from scrimp.routing.deciding.options import runs_here
+from scrimp.routing.deciding.policy import Barrier
 from scrimp.routing.deciding.trace import Decision
 from scrimp.routing.ledger.labels import add_label
+from scrimp.routing.ledger.requests import find
+from scrimp.routing.ledger.store import instant
 from scrimp.routing.prompts.prompt import Prompt, Turn
 
 from .request import Ask
@@ -19,11 +23,50 @@ if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["REDO_REWARD", "REDO_WEIGHT", "label_redone", "next_better", "prompt_of", "redo_request"]
+__all__ = [
+    "REDO_REWARD",
+    "REDO_WEIGHT",
+    "find_request",
+    "kept_here",
+    "label_redone",
+    "next_better",
+    "prompt_of",
+    "rate",
+    "redo_request",
+]
 
 REDO_REWARD: Final = 0.25
 REDO_WEIGHT: Final = 0.5
 """Asking again is a weak sign that the first answer was not good: a low reward, of half weight."""
+
+
+def find_request(ledger: Ledger | None, which: str) -> tuple[Ledger, dict[str, Any]]:
+    """Return a logged request (`last`, an id, or an end of one), and the ledger that holds it.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or more than one.
+    """
+    row = find(ledger, which)
+    assert ledger is not None  # noqa: S101 - find has raised
+    return ledger, row
+
+
+def rate(ledger: Ledger | None, which: str, reward: float, *, note: str | None, now: float) -> dict[str, Any]:
+    """Label an answer with what its user thinks of it, in [0, 1]; return its request.
+
+    Raises
+    ------
+    UsageError
+        If there is no such request, or it has no answer.
+    """
+    ledger, row = find_request(ledger, which)
+    if row["status"] != "ok":
+        raise UsageError(f"request {row['id']} has no answer to rate: it is {row['status']}")
+    at = instant(now)
+    add_label(ledger, request_id=row["id"], arm=row["arm"], reward=reward, source="rating", at=at, note=note)
+    return row
 
 
 def prompt_of(row: Mapping[str, Any], *, needs: Collection[str] = ()) -> Prompt:
@@ -45,15 +88,27 @@ def prompt_of(row: Mapping[str, Any], *, needs: Collection[str] = ()) -> Prompt:
     )
 
 
+def kept_here(row: Mapping[str, Any]) -> str | None:
+    """Return why a logged prompt is not to be sent off this machine, by the decision made then; None when it may be."""
+    for each in json.loads(row["decision"] or "{}").get("arms", ()):
+        barrier = Barrier.read(each.get("barrier"))
+        if barrier is Barrier.NOT_HERE:
+            return "was to stay on this machine"
+        if barrier is None and not each["feasible"] and not each["by_cap"]:
+            return "its trace, of an older version, does not say whether it may leave this machine"
+    return None
+
+
 def next_better(row: Mapping[str, Any], profile: Profile) -> str:
-    """Return the arm of the next higher predicted quality than the one that answered.
+    """Return the arm of the next higher predicted quality than the one that answered; here, if the prompt was to stay.
 
     Raises
     ------
     UsageError
         If the profile has none, by the decision made then.
     """
-    names = {arm.name for arm in profile.arms}
+    here_only = kept_here(row) is not None
+    names = {arm.name for arm in profile.arms if not here_only or arm.name == row["arm"] or runs_here(arm)}
     options = []
     if row["decision"] is not None:
         weighed = Decision.from_dict(json.loads(row["decision"])).choice.weighed
@@ -62,8 +117,9 @@ def next_better(row: Mapping[str, Any], profile: Profile) -> str:
     better = [option for option in options if first is not None and option.quality > first.quality]
     if not better:
         raise UsageError(
-            f"profile {profile.name} has no arm predicted to be better than {row['arm']}",
-            hint=f"Name one with -m: {', '.join(sorted(names))}.",
+            f"profile {profile.name} has no arm predicted to be better than {row['arm']}"
+            + (" on this machine, where the prompt was to stay" if here_only else ""),
+            hint=f"Name one with -m: {', '.join(sorted(arm.name for arm in profile.arms))}.",
         )
     return min(better, key=lambda option: option.quality).arm
 
@@ -104,10 +160,10 @@ def redo_request(
     )
 
 
-def label_redone(ledger: Ledger, row: Mapping[str, Any], other: str, *, at: str) -> None:
+def label_redone(ledger: Ledger, row: Mapping[str, Any], other: str, *, now: float) -> None:
     """Give an answer a weak bad mark because its prompt was asked again, of `other`; a failed request has none."""
     if row["status"] == "ok":
         add_label(
-            ledger, request_id=row["id"], arm=row["arm"], reward=REDO_REWARD, source="redo", weight=REDO_WEIGHT, at=at,
-            note=f"asked again of {other}",
+            ledger, request_id=row["id"], arm=row["arm"], reward=REDO_REWARD, source="redo", weight=REDO_WEIGHT,
+            at=instant(now), note=f"asked again of {other}",
         )  # fmt: skip

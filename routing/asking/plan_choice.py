@@ -43,8 +43,7 @@ def caps_over_calls(
     for cap in applicable_caps(ledger, profile, None, now=now, run_id=run_id):
         if cap.key is None:
             continue  # a cap on the single call: the arms' options have met it
-        arm = cap.scope.split(":")[1] if cap.scope.startswith("arm:") else None
-        left.append((arm, left_nano(ledger, [cap]) or 0))
+        left.append((cap.arm, left_nano(ledger, [cap]) or 0))
     return left
 
 

@@ -230,7 +230,7 @@ class _PlanRun:
         return (
             isinstance(last, RefusedError)
             and not last.only_live
-            and not last.cap.scope.startswith("arm:")
+            and last.cap.arm is None
             and (option.bound_nano or 0) >= last.needed_nano
         )
 

@@ -10,7 +10,7 @@ from scrimp.routing.calls.call import other_model
 from scrimp.routing.checks.agree import AgreeCheck
 from scrimp.routing.checks.base import worst
 from scrimp.routing.prices.price import saved_nano
-from scrimp.routing.strategies.protocol import verdict_dict
+from scrimp.routing.strategies.protocol import Role, verdict_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -247,6 +247,11 @@ class Checked:
     def failed(self) -> tuple[Verdict, ...]:
         """The checks that the answer failed."""
         return tuple(verdict for verdict in self.verdicts if verdict.failed)
+
+    @property
+    def several(self) -> bool:
+        """Whether more was paid for than one arm's answer: a plan of several calls, or a check that asks a model."""
+        return not self.plan.single or any(step.role is not Role.ASK for step in self.steps)
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `ask --json` prints of an answer that was checked or came of a plan."""

@@ -129,6 +129,37 @@ class Workspace:
     rng: random.Random = field(default_factory=random.Random)
     _price_ids: dict[str, int] = field(default_factory=dict)
 
+    @classmethod
+    def open(
+        cls,
+        profile: Profile,
+        paths: Paths,
+        ledger: Ledger,
+        keys: Keys | None,
+        *,
+        decider: Decider | None = None,
+        say: Callable[[str], None],
+        rng: random.Random,
+    ) -> Workspace:
+        """Put together what requests of a profile are asked with.
+
+        Parameters
+        ----------
+        keys
+            For the calls that will be made: LiteLLM then is imported beside everything else. None makes no calls.
+        decider
+            What decides, where it has been made already.
+        """
+
+        def key(arm: Arm) -> str | None:
+            return None if keys is None else find_key(arm, keys)
+
+        if keys is not None:
+            from scrimp.routing.calls.dispatch import warm
+
+            warm()
+        return cls(decider or make_decider(profile, paths, say=say), ledger, key, say=say, rng=rng)
+
     @property
     def profile(self) -> Profile:
         """Whose arms, caps and policy these are."""

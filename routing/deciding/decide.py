@@ -93,6 +93,10 @@ class Decider:
         """Return what the router is told of an arm."""
         return next(known.info for known in self._known if known.arm.name == arm)
 
+    def reasons(self) -> dict[str, str]:
+        """Return what each arm's predicted quality rests on, in words."""
+        return dict(zip((info.name for info in self._infos), self.router.reasons(self._infos), strict=True))
+
     def contexts(self, texts: Sequence[str]) -> list[Context]:
         """Return the context of each prompt (this loads the embedder)."""
         return contexts(texts, self.embedder)

@@ -10,7 +10,7 @@ from scrimp.profiles.money import format_usd
 from scrimp.routing.prompts.tokens import bound_tokens
 from scrimp.routing.router.arms import ArmInfo
 
-from .policy import Option
+from .policy import Barrier, Option
 
 if TYPE_CHECKING:
     from scrimp.profiles.schema import Arm
@@ -84,40 +84,41 @@ def option_for(
     arm, price = known.arm, known.price
     limit = known.output_limit if output_limit is None else min(known.output_limit, output_limit)
     n_p50, n_p90 = max(1, round(min(p50, limit))), max(1, round(min(p90, limit)))
-    why: str | None = None
-    by_cap = lowered = False
+    against: tuple[Barrier, str] | None = None
+    lowered = False
     bound_in = bound_tokens(prompt, arm.model, known.window)
     missing = sorted(prompt.required - known.capabilities)
     may_lower = not known.info.reasoning
-    if blocked is not None:
-        why = blocked
-    elif here_only and not runs_here(arm):
-        why = "does not run on this machine"
+    if here_only and not runs_here(arm):  # first: the log is to say so, whatever else stands against the arm
+        against = Barrier.NOT_HERE, "does not run on this machine"
+    elif blocked is not None:
+        against = Barrier.BLOCKED, blocked
     elif missing:
-        why = f"not known to take {', '.join(missing)} (if it does, add it to the arm's tags)"
+        taken = ", ".join(missing)
+        against = Barrier.CAPABILITY, f"not known to take {taken} (if it does, add it to the arm's tags)"
     elif known.window is not None and n_input + limit > known.window:
         room = known.window - n_input
         if may_lower and room > n_p90:
             limit = room
         else:
-            why = f"about {n_input:,} tokens do not fit its window of {known.window:,}"
+            against = Barrier.WINDOW, f"about {n_input:,} tokens do not fit its window of {known.window:,}"
     elif bound_in is None:
-        why = "a PDF cannot be priced without knowing the model's window (set context_window)"
-    if price is None and why is None:
-        why = "no price is known for it (state one in the profile; 0 is allowed)"
+        against = Barrier.UNBOUNDED, "a PDF cannot be priced without knowing the model's window (set context_window)"
+    if price is None and against is None:
+        against = Barrier.NO_PRICE, "no price is known for it (state one in the profile; 0 is allowed)"
     bound_in = bound_in or 0
     cost = p90_cost = bound = None
     if price is not None:
         cost = price.expected_nano(n_input, n_p50)
         p90_cost = price.expected_nano(n_input, n_p90)
         bound = price.bound_nano(bound_in, limit)
-        if why is None and left is not None and bound > max(left, 0):  # what is free is never refused
+        if against is None and left is not None and bound > max(left, 0):  # what is free is never refused
             fitting = _limit_that_fits(price, bound_in, limit, left) if may_lower else 0
             if fitting > n_p90:
                 limit, bound, lowered = fitting, price.bound_nano(bound_in, fitting), True
             else:
-                by_cap = True
-                why = f"could cost up to {format_usd(bound)}, and the caps leave {format_usd(max(left, 0))}"
+                rest = format_usd(max(left, 0))
+                against = Barrier.CAP, f"could cost up to {format_usd(bound)}, and the caps leave {rest}"
     return Option(
         arm=arm.name,
         model=arm.model,
@@ -133,8 +134,8 @@ def option_for(
         cost_nano=cost,
         cost_p90_nano=p90_cost,
         bound_nano=bound,
-        infeasible=why,
-        by_cap=by_cap,
+        infeasible=None if against is None else against[1],
+        barrier=None if against is None else against[0],
         limit_lowered=lowered,
     )
 

@@ -12,10 +12,33 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
-__all__ = ["NEAR_TIE", "Choice", "NoDraw", "Option", "Weighed", "choose", "utility"]
+__all__ = ["NEAR_TIE", "Barrier", "Choice", "NoDraw", "Option", "Weighed", "choose", "utility"]
 
 NEAR_TIE: Final = 0.02
 """Arms whose utility is within this share of wtp_usd of the best (two points of quality) are explored among."""
+
+
+class Barrier(StrEnum):
+    """What kind of reason keeps an arm from taking a prompt."""
+
+    NOT_HERE = "not_here"
+    """It does not run on this machine, where the prompt is to stay."""
+    BLOCKED = "blocked"
+    """It has no key, its engine is missing, or it is suspended: nothing to do with the prompt."""
+    CAPABILITY = "capability"
+    """It is not known to take what the prompt needs."""
+    WINDOW = "window"
+    """The prompt does not fit its window."""
+    UNBOUNDED = "unbounded"
+    """No upper bound on the prompt's tokens is known (a PDF, for a model of unknown window)."""
+    NO_PRICE = "no_price"
+    CAP = "cap"
+    """A cap leaves too little."""
+
+    @classmethod
+    def read(cls, text: str | None) -> Barrier | None:
+        """Return the barrier that a trace holds; None where it holds none, or one that this version does not know."""
+        return next((each for each in cls if each == text), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +56,9 @@ class Option:
     cost_nano, cost_p90_nano
         Predicted cost, nano-USD: of the median output, and of its 90th percentile.
     infeasible
-        Why the arm cannot take this prompt, or None.
-    by_cap
-        The reason is money: a cap leaves too little.
+        Why the arm cannot take this prompt, in words, or None.
+    barrier
+        What kind of reason that is; None where there is none, or where an older trace does not say.
     limit_lowered
         The output limit was lowered to fit a cap.
     """
@@ -55,8 +78,13 @@ class Option:
     cost_p90_nano: int | None
     bound_nano: int | None
     infeasible: str | None = None
-    by_cap: bool = False
+    barrier: Barrier | None = None
     limit_lowered: bool = False
+
+    @property
+    def by_cap(self) -> bool:
+        """Whether it is for money that the arm cannot take the prompt."""
+        return self.barrier is Barrier.CAP
 
 
 class NoDraw(StrEnum):

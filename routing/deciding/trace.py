@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.money import nano_from_usd, usd_from_nano
 
 from .pace import Pace
-from .policy import Choice, NoDraw, Option, Weighed
+from .policy import Barrier, Choice, NoDraw, Option, Weighed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,6 +142,7 @@ def _weighed_dict(weighed: Weighed, choice: Choice) -> dict[str, Any]:
         "utility": weighed.utility_usd,
         "propensity": None if choice.no_draw else weighed.probability,
         "feasible": option.infeasible is None,
+        "barrier": option.barrier,
         "by_cap": option.by_cap,
         "limit_lowered": option.limit_lowered,
         "why": weighed.why,
@@ -171,7 +172,7 @@ def _weighed_from(each: Mapping[str, Any]) -> Weighed:
             cost_p90_nano=nano("cost_usd_p90"),
             bound_nano=nano("bound_usd"),
             infeasible=None if each["feasible"] else each["why"],
-            by_cap=each["by_cap"],
+            barrier=Barrier.CAP if each["by_cap"] else Barrier.read(each.get("barrier")),
             limit_lowered=each["limit_lowered"],
         ),
         utility_usd=each["utility"],

@@ -83,6 +83,16 @@ class Cap:
         return self.scope.startswith("--")
 
     @property
+    def shared(self) -> bool:
+        """Whether it stands over all profiles together."""
+        return self.scope in SHARED_SCOPES
+
+    @property
+    def arm(self) -> str | None:
+        """The one arm that it is about; None where it is about all."""
+        return self.scope.removeprefix("arm:").rpartition(":")[0] if self.scope.startswith("arm:") else None
+
+    @property
     def window(self) -> str:
         """The last word of the scope: call, run, day or month."""
         return self.scope.rpartition(":")[2]

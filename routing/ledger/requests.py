@@ -247,7 +247,7 @@ def auditable(
     """Return the last answered requests of `arms` (not of `but`) that have text and no attachments, not yet audited."""
     where, parameters = all_of(("profile = ?", profile), ("arm != ?", but))
     return ledger.rows(
-        "SELECT n, id, arm, prompt, system, answer, messages, schema FROM requests q "  # noqa: S608 - marks
+        "SELECT n, id, arm, prompt, system, answer, messages, schema, decision FROM requests q "  # noqa: S608 - marks
         f"WHERE {where} AND status = 'ok' AND arm IN ({marks(arms)}) "
         "AND prompt IS NOT NULL AND answer IS NOT NULL AND attachments IS NULL "
         "AND command IN ('ask', 'batch') AND NOT EXISTS (SELECT 1 FROM requests a WHERE a.redo_of = q.id "

@@ -170,7 +170,7 @@ def reserve(
         )
     me = this_process()
     day, month = ledger.windows(now)
-    own = [at_window(cap, day, month) for cap in caps if not cap.scope.startswith("shared:")]
+    own = [at_window(cap, day, month) for cap in caps if not cap.shared]
     with ledger.transaction() as conn:
         stopped = conn.execute(
             "SELECT reason FROM suspensions WHERE profile = ? AND arm = ?", (charge.profile, charge.arm)

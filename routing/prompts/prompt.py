@@ -9,24 +9,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import DataError, UsageError
+from scrimp.routing.text.clean import MAX_PROMPT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 __all__ = [
-    "MAX_PROMPT_BYTES",
     "Attachment",
     "Prompt",
     "Turn",
-    "clean_text",
     "fill_template",
     "load_attachment",
     "load_schema",
 ]
-
-MAX_PROMPT_BYTES = 64 * 1024 * 1024
-"""More text than any model's window holds; a larger input is a mistake, and is refused before it is read whole."""
 
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -130,38 +126,6 @@ class Prompt:
         if self.schema is None:
             return None
         return {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(self.schema), "strict": True}}
-
-
-def clean_text(raw: str | bytes, *, what: str) -> str:
-    """Return text that every later step can hold: valid Unicode without NUL.
-
-    Lone surrogates (from bytes on the command line that are not UTF-8) become U+FFFD; a NUL is refused, since no
-    model's tokeniser agrees on it and a terminal cannot have meant it.
-
-    Raises
-    ------
-    UsageError
-        If there is a NUL, or bytes are not UTF-8; the message names `what` and the position.
-    """
-    if isinstance(raw, bytes):
-        try:
-            text = raw.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = raw.count(b"\n", 0, error.start) + 1
-            raise UsageError(
-                f"{what} is not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start} (line {line})",
-                hint="Convert it first, for example with: iconv -f latin1 -t utf-8",
-            ) from None
-    else:
-        text = raw.encode("utf-8", "replace").decode("utf-8") if not raw.isascii() else raw
-    at = text.find("\0")
-    if at >= 0:
-        line = text.count("\n", 0, at) + 1
-        raise UsageError(
-            f"{what} has a NUL character at position {at} (line {line})",
-            hint="Is it a binary file? Attach images and PDFs with -a.",
-        )
-    return text
 
 
 def load_attachment(path: Path) -> Attachment:

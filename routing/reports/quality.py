@@ -11,6 +11,7 @@ from scrimp.routing.checks.base import FORM_ONLY
 from scrimp.routing.ledger.labels import TRUTH, labels_of_answered
 from scrimp.routing.ledger.requests import answered
 from scrimp.routing.ledger.steps import steps_of_answered
+from scrimp.routing.ledger.store import instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -196,7 +197,7 @@ class QualityReport:
         }
 
 
-def quality_report(ledger: Ledger | None, *, since: str | None = None, profile: str | None = None) -> QualityReport:
+def quality_report(ledger: Ledger | None, *, since: float | None = None, profile: str | None = None) -> QualityReport:
     """Return what the log says of the quality of answered requests.
 
     Parameters
@@ -204,22 +205,23 @@ def quality_report(ledger: Ledger | None, *, since: str | None = None, profile: 
     ledger
         None where there is none yet.
     since
-        Only requests made at this instant (as the ledger spells it) or later.
+        Only requests made at this POSIX time or later.
     profile
         Only this profile's.
     """
     if ledger is None:
         return _report([], {}, {}, {})
+    at = None if since is None else instant(since)
     rewards: _Rewards = {}
     valid: dict[_Answer, bool] = {}
-    for row in labels_of_answered(ledger, since=since, profile=profile):
+    for row in labels_of_answered(ledger, since=at, profile=profile):
         answer, kind = (row["request_id"], row["arm"]), row["check_kind"]
         if row["source"] in TRUTH or (row["source"] == "check" and kind is not None and kind not in FORM_ONLY):
             rewards.setdefault(answer, {})[row["source"]] = float(row["reward"])
         if kind == "schema":
             valid[answer] = row["reward"] >= _RIGHT
-    rows = answered(ledger, since=since, profile=profile)
-    return _report(rows, rewards, valid, steps_of_answered(ledger, since=since, profile=profile))
+    rows = answered(ledger, since=at, profile=profile)
+    return _report(rows, rewards, valid, steps_of_answered(ledger, since=at, profile=profile))
 
 
 def _worth(rewards: dict[str, float]) -> float | None:

@@ -7,20 +7,24 @@ import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from scrimp.profiles.errors import UsageError
 from scrimp.routing.deciding.policy import NoDraw, choose
 from scrimp.routing.deciding.trace import Decision
 from scrimp.routing.ledger.requests import decisions
 from scrimp.routing.ledger.spending import last_prices
+from scrimp.routing.ledger.store import instant
 from scrimp.routing.prices.price import ArmPrice
+from scrimp.routing.prices.table import check_table, store_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from scrimp.profiles.schema import Profile
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prices.table import PriceTable
 
-__all__ = ["Change", "Flip", "changes", "flips", "logged_prices"]
+__all__ = ["Change", "Flip", "changes", "flips", "logged_prices", "take_table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ def changes(profile: Profile, before: Mapping[str, ArmPrice | None], table: Pric
     ]
 
 
-def flips(ledger: Ledger, profile: Profile, table: PriceTable, *, since: str) -> tuple[list[Flip], int]:
+def flips(ledger: Ledger, profile: Profile, table: PriceTable, *, since: float) -> tuple[list[Flip], int]:
     """Decide logged prompts again at the prices of `table`; return the choices that change, and how many were decided.
 
     All else stays as it was: qualities, tokens, what an answer was worth, which arms were feasible. Exploration is
@@ -107,11 +111,11 @@ def flips(ledger: Ledger, profile: Profile, table: PriceTable, *, since: str) ->
     Parameters
     ----------
     since
-        An instant, as the ledger spells them.
+        POSIX time of the oldest choice to look at.
     """
     arms = {arm.name: arm for arm in profile.arms}
     found, n_decided = [], 0
-    for row in decisions(ledger, profile.name, since=since):
+    for row in decisions(ledger, profile.name, since=instant(since)):
         decision = Decision.from_dict(json.loads(row["decision"]))
         choice = decision.choice
         if choice.greedy is None or choice.no_draw is NoDraw.ASKED_FOR:
@@ -147,3 +151,20 @@ def flips(ledger: Ledger, profile: Profile, table: PriceTable, *, since: str) ->
                 )
             )
     return found, n_decided
+
+
+def take_table(update: Path, own: Path) -> int:
+    """Make a file of prices (in LiteLLM's form) the user's own table; return how many models it prices.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, or is no table of prices.
+    """
+    try:
+        data = update.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {update}: {error.strerror}") from None
+    n_priced = check_table(data, str(update))
+    store_table(own, data)
+    return n_priced

@@ -1,4 +1,4 @@
-"""Sums over the ledger's money: by day, week, month, arm, profile, source or tag."""
+"""What was spent, by day, week, month, arm, profile, source or tag, and what the caps leave."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.money import usd_from_nano
 from scrimp.routing.ledger import spending
+from scrimp.routing.ledger.caps import applicable_caps, cap_states, shared_caps_at
+from scrimp.routing.ledger.reservations import reap
+
+from .quality import quality_report
 
 if TYPE_CHECKING:
+    from scrimp.profiles.schema import Profile
     from scrimp.routing.ledger.caps import CapState
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["Sum", "cap_dict", "sums"]
+    from .quality import QualityReport
+
+__all__ = ["GROUPS", "Spending", "Sum", "cap_dict", "shared_states", "spending_report", "sums"]
+
+GROUPS = tuple(spending.GROUPS)
+"""What spending can be grouped by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +94,82 @@ def cap_dict(state: CapState) -> dict[str, Any]:
         "left_usd": usd_from_nano(state.left_nano),
         "resets_at": state.resets_at,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What was spent, and what the caps leave.
+
+    Attributes
+    ----------
+    caps
+        Every cap that applies to a profile, with what is charged to its window now.
+    rows
+        Sums by day, arm or the like.
+    open
+        The calls whose true cost is not known.
+    quality
+        What the log says of the answers' quality in the same time.
+    zone
+        The time zone of days and months; None where there is no ledger yet.
+    """
+
+    profile: str
+    by: str
+    caps: list[CapState]
+    rows: list[Sum]
+    open: list[dict[str, Any]]
+    quality: QualityReport
+    zone: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data, amounts in USD."""
+        return {
+            "schema_version": 1,
+            "profile": self.profile,
+            "zone": self.zone,
+            "by": self.by,
+            "caps": [cap_dict(state) for state in self.caps],
+            "rows": [each.to_dict() for each in self.rows],
+            "open": self.open,
+            "quality": {key: value for key, value in self.quality.to_dict().items() if key != "schema_version"},
+        }
+
+
+def spending_report(
+    ledger: Ledger | None, profile: Profile, *, by: str, now: float, days: int | None = None, only: str | None = None
+) -> Spending:
+    """Return what was spent; what dead processes left is charged first.
+
+    Parameters
+    ----------
+    ledger
+        None where there is none yet.
+    profile
+        Whose caps.
+    days
+        Only the last so many days, today included.
+    only
+        Only the calls of this profile.
+    """
+    if ledger is None:
+        return Spending(profile.name, by, [], [], [], quality_report(None), None)
+    reap(ledger, now=now)
+    since = None if days is None else ledger.windows(now - (days - 1) * 86_400)[0]
+    return Spending(
+        profile.name,
+        by,
+        cap_states(ledger, applicable_caps(ledger, profile, None, now=now), now=now),
+        sums(ledger, by, since_day=since, profile=only),
+        spending.open_calls(ledger),
+        quality_report(ledger, since=None if days is None else now - days * 86_400, profile=only),
+        ledger.zone_name,
+    )
+
+
+def shared_states(ledger: Ledger | None, *, now: float) -> list[CapState]:
+    """Return the caps over all profiles and what they leave; what dead processes left is charged first."""
+    if ledger is None:
+        return []
+    reap(ledger, now=now)
+    return cap_states(ledger, shared_caps_at(ledger, now=now), now=now)

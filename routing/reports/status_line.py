@@ -7,11 +7,23 @@ from typing import TYPE_CHECKING
 from scrimp.profiles.money import format_usd
 from scrimp.routing.ledger.caps import balance, caps_at_last_call, shared_at
 from scrimp.routing.ledger.spending import n_unknown
+from scrimp.routing.ledger.store import read_ledger
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["status_line"]
+__all__ = ["short_line", "status_line"]
+
+
+def short_line(path: Path, profile: str | None, *, now: float) -> str:
+    """Return the status line of the ledger at a path, where there is one; it is closed again."""
+    ledger = read_ledger(path)
+    if ledger is None:
+        return "nothing spent yet"
+    with ledger:
+        return status_line(ledger, profile, now=now)
 
 
 def status_line(ledger: Ledger, profile: str | None, *, now: float) -> str:

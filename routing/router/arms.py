@@ -89,3 +89,7 @@ class Router(Protocol):
     ) -> Predictions:
         """Return predictions for `(n, dim)` embeddings and `(n, n_features)` surface features."""
         ...
+
+    def reasons(self, arms: Sequence[ArmInfo]) -> list[str]:
+        """Return what each arm's quality rests on, in words."""
+        ...

@@ -70,3 +70,7 @@ class TierPrior:
             output_tokens_p90=np.minimum(3.5 * median * thinking, limits),
             ood=np.zeros(len(surface)),
         )
+
+    def reasons(self, arms: Sequence[ArmInfo]) -> list[str]:
+        """Return what each arm's quality rests on: little."""
+        return ["uncalibrated: a guess from tier and price" for _ in arms]

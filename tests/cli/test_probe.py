@@ -2,8 +2,18 @@
 
 import json
 import random
+import sqlite3
 
 import pytest
+
+from scrimp.profiles.paths import paths
+
+AWAY = """
+[[arms]]
+name = "away"
+model = "openai/gpt-4o-mini"
+price = { input_usd_per_mtok = 1, output_usd_per_mtok = 1 }
+"""
 
 
 def test_a_probe_places_the_arm_and_is_undone(scrimp, profile, server):
@@ -109,17 +119,28 @@ def test_commands_of_checks_are_run_only_when_named(scrimp, profile, server):
 
 
 def test_a_prompt_kept_on_this_machine_stays_there(scrimp, profile):
-    away = """
-[[arms]]
-name = "away"
-model = "openai/gpt-4o-mini"
-price = { input_usd_per_mtok = 1, output_usd_per_mtok = 1 }
-"""
-    path = profile(small="echo", extra=away)
-    assert scrimp("ask", "-p", path, "--local-only", "--check", "has:7", "Say 7").code == 0
+    path = profile(small="echo", large="echo", extra=AWAY)
+    assert scrimp("ask", "-p", path, "--local-only", "-m", "small", "--check", "has:7", "Say 7").code == 0
     done = scrimp("probe", "away", "-p", path, "--from-log", "--limit", "0")
     assert done.code == 2
     assert "was to stay on this machine" in done.err
+    audit = ("learn", "audit", "--max-usd", "1", "-p", path, "--json", "-m")
+    assert [json.loads(scrimp(*audit, arm).out)["n_pool"] for arm in ("away", "large")] == [0, 1]
+
+
+def test_an_older_trace_that_may_have_kept_a_prompt_here_keeps_it_still(scrimp, profile):
+    """Traces used to give the reason in words alone, and a suspension hid that the prompt was to stay."""
+    path = profile(small="echo", extra=AWAY)
+    assert scrimp("ask", "-p", path, "--local-only", "--check", "has:7", "Say 7").code == 0
+    with sqlite3.connect(paths().ledger) as conn:
+        trace = json.loads(conn.execute("SELECT decision FROM requests").fetchone()[0])
+        for each in trace["arms"]:
+            del each["barrier"]
+            each["why"] = "suspended"
+        conn.execute("UPDATE requests SET decision = ?", (json.dumps(trace),))
+    done = scrimp("probe", "away", "-p", path, "--from-log", "--limit", "0")
+    assert done.code == 2
+    assert "does not say whether it may leave this machine" in done.err
 
 
 @pytest.fixture

@@ -251,3 +251,12 @@ def test_completion_in_the_real_shell(on_path, request, name):
         )  # fmt: skip
         offered = done.stdout.replace("\\", "")
         assert wanted in offered, (line, done.stdout, done.stderr)
+
+
+def test_doctor_looks_at_the_embedder_of_the_profile_asked_for(scrimp, profile):
+    path = profile(small="ok", extra='[embedding]\nmodel = "nobody/no-such-model"\n')
+    found = json.loads(scrimp("doctor", "-p", path, "--json").out)["findings"]
+    (embedder,) = [each for each in found if each["what"] == "embedder"]
+    assert embedder["state"] == "problem"
+    assert "no-such-model" in embedder["detail"]
+    assert "ledger" in {each["what"] for each in found}, "one part that fails does not end the others"

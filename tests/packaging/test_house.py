@@ -9,8 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 FLOORS = (
-    ("weights",),
-    ("text", "prompts", "prices"),
+    ("weights", "text"),
+    ("prompts", "prices"),
     ("calls", "ledger", "router", "checks"),
     ("deciding", "plans"),
     ("strategies", "reports"),
@@ -83,6 +83,43 @@ def test_no_import_goes_round():
         for name in free:
             del ahead[name]
     assert not ahead, f"these import one another: {sorted(ahead)}"
+
+
+COUNTER = {"text", "asking", "batch", "learn", "reports"}
+"""The rooms that cli may call: the floors where commands stand ready, what the log says, and plain text."""
+
+STILL = {
+    ("batch_report.py", "ledger"),
+    ("batching.py", "calls"),
+    ("batching.py", "deciding"),
+    ("batching.py", "ledger"),
+    ("batching.py", "prompts"),
+}
+"""(module of cli, room) that still goes past the counter. Only ever taken from."""
+
+
+def for_types(tree):
+    """Every node below an `if TYPE_CHECKING`: such an import calls nothing."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            yield from (inner for child in node.body for inner in ast.walk(child))
+
+
+def test_cli_calls_only_at_the_counter():
+    found = set()
+    for path in (ROOT / "cli").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        types = {*for_types(tree)}
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.ImportFrom)
+                and node not in types
+                and (node.module or "").startswith("scrimp.routing.")
+            ):
+                room = node.module.split(".")[2]
+                found |= {(path.name, room)} - {(path.name, each) for each in COUNTER}
+    assert found - STILL == set(), "cli goes past its counter"
+    assert STILL - found == set(), "these do not any more: take them from STILL"
 
 
 def importers(library):

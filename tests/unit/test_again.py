@@ -63,6 +63,17 @@ def test_the_next_better_arm_answers_again(decision):
     assert redo_request(row(decision), PROFILE, arm="large").wishes.arm == "large"
 
 
+def test_a_prompt_that_was_to_stay_here_is_not_asked_elsewhere_unless_told(decision):
+    kept = json.loads(decision)
+    kept["arms"][2].update(feasible=False, barrier="not_here")
+    kept = json.dumps(kept)
+    with pytest.raises(UsageError, match="on this machine"):
+        next_better(row(kept), PROFILE)
+    local = Profile(name="test", arms=[*PROFILE.arms[:2], Arm(name="large", model="local/large")])
+    assert next_better(row(kept), local) == "large"
+    assert redo_request(row(kept), PROFILE, arm="medium").wishes.arm == "medium"
+
+
 @pytest.mark.parametrize(
     ("over", "says"),
     [
@@ -86,7 +97,7 @@ def test_only_an_answer_gets_a_bad_mark(tmp_path):
                 "requests",
                 {"id": key, "created_at": "2026-01-01", "command": "ask", "profile": "test", "status": status},
             )
-            label_redone(ledger, row(id=key, status=status), "large", at="2026-01-02")
+            label_redone(ledger, row(id=key, status=status), "large", now=0.0)
         (label,) = labels_of(ledger, "d")
         assert (label["arm"], label["reward"], label["weight"], label["source"]) == ("small", 0.25, 0.5, "redo")
         assert labels_of(ledger, "e") == []

@@ -524,3 +524,18 @@ def test_a_cap_says_which_window_it_is(ledger):
     caps = budget_caps.applicable_caps(ledger, profile(per_day_usd=1), "small", now=NOON)
     assert [(cap.scope, cap.window, cap.key) for cap in caps] == [("day", "day", "day:2026-06-15|p:p")]
     assert replace(caps[0], scope="arm:x:call").window == "call"
+
+
+@pytest.mark.parametrize(
+    ("scope", "arm", "shared", "own", "window"),
+    [
+        ("day", None, False, False, "day"),
+        ("arm:small:month", "small", False, False, "month"),
+        ("arm:a:b:call", "a:b", False, False, "call"),
+        ("shared:day", None, True, False, "day"),
+        ("--max-cost:run", None, False, True, "run"),
+    ],
+)
+def test_what_a_scope_says(scope, arm, shared, own, window):
+    cap = budget_caps.Cap(scope, CENT, None)
+    assert (cap.arm, cap.shared, cap.own, cap.window) == (arm, shared, own, window)

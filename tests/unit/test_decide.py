@@ -9,6 +9,7 @@ import pytest
 from scrimp.profiles.schema import Arm, Caps, Price, Profile
 from scrimp.routing.deciding.decide import Decider, Wishes
 from scrimp.routing.deciding.options import runs_here
+from scrimp.routing.deciding.policy import Barrier
 from scrimp.routing.deciding.trace import Decision
 from scrimp.routing.prices.table import PriceTable
 from scrimp.routing.prompts.prompt import Attachment, Prompt
@@ -136,6 +137,33 @@ def test_fallbacks_are_the_other_feasible_arms_best_first():
 def test_a_trace_reads_back_as_it_was():
     decision = decide([arm("a"), arm("b", price=None), arm("c", context_window=10)], router=Fixed([0.31, 0.62, 0.93]))
     assert Decision.from_dict(decision.to_dict()) == decision
+    older = decision.to_dict()
+    for each in older["arms"]:
+        del each["barrier"]
+    assert Decision.from_dict(older).choice.option("b").barrier is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "barrier"),
+    [
+        ({}, Barrier.CAPABILITY),
+        ({"tags": ("pdf",)}, Barrier.UNBOUNDED),
+        ({"tags": ("pdf",), "context_window": 1100}, Barrier.WINDOW),
+        ({"tags": ("pdf",), "context_window": 100_000, "price": None}, Barrier.NO_PRICE),
+        ({"tags": ("pdf",), "context_window": 100_000}, Barrier.CAP),
+    ],
+)
+def test_what_kind_of_reason_it_is(changes, barrier):
+    pdf = Prompt("?", attachments=(Attachment("b.pdf", "application/pdf", b"%PDF-"),))
+    option = decide([arm("a", **changes)], pdf, left={"a": 1}).choice.option("a")
+    assert (option.barrier, option.by_cap) == (barrier, barrier is Barrier.CAP)
+
+
+def test_that_a_prompt_is_to_stay_here_is_on_record_whatever_else_stands_against_an_arm():
+    away = arm("away", api_base="https://example.com/v1")
+    decision = decide([away, arm("here")], wishes=Wishes(on_this_machine=True), blocked={"away": "suspended"})
+    assert decision.choice.option("away").barrier is Barrier.NOT_HERE
+    assert decide([arm("a")], blocked={"a": "suspended"}).choice.option("a").barrier is Barrier.BLOCKED
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrimp.routing.deciding.policy import NEAR_TIE, Option, choose, utility
+from scrimp.routing.deciding.policy import NEAR_TIE, Barrier, Option, choose, utility
 
 
 def option(arm, quality, cost_usd, **changes):
@@ -78,7 +78,7 @@ def test_what_was_not_a_draw_has_no_propensity():
     assert pick(options, forced="large").propensity is None
     guarded = pick(options, default_arm="large", guard="unlike anything")
     assert (guarded.arm, guarded.propensity) == ("large", None)
-    capped = pick([options[0], option("large", 0.9, 0.02, infeasible="too dear", by_cap=True)])
+    capped = pick([options[0], option("large", 0.9, 0.02, infeasible="too dear", barrier=Barrier.CAP)])
     assert (capped.arm, capped.propensity) == ("small", None)
     assert pick([option("small", 0.8, 0.001, limit_lowered=True), options[1]]).propensity is None
 

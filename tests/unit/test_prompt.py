@@ -11,12 +11,12 @@ from scrimp.routing.prompts.prompt import (
     Attachment,
     Prompt,
     Turn,
-    clean_text,
     fill_template,
     load_attachment,
     load_schema,
 )
 from scrimp.routing.prompts.tokens import bound_tokens, estimate_tokens, exact_tokens
+from scrimp.routing.text.clean import clean_text
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
 

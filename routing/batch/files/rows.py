@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 from scrimp.profiles.errors import DataError, UsageError
-from scrimp.routing.prompts.prompt import MAX_PROMPT_BYTES, Attachment, Prompt, Turn, clean_text
+from scrimp.routing.prompts.prompt import Attachment, Prompt, Turn
+from scrimp.routing.text.clean import MAX_PROMPT_BYTES, clean_text
 from scrimp.routing.text.sanitize import encodable
 
 if TYPE_CHECKING:

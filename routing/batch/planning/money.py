@@ -80,9 +80,9 @@ def money_left(
             live, fixed = balance(ledger, cap.key)
             room = cap.limit_nano - fixed
             if cap.key is not None:
-                over_calls[cap.scope] = (arm.name if cap.scope.startswith("arm:") else None, room)
+                over_calls[cap.scope] = (cap.arm, room)
             least = room if least is None else min(least, room)
-            if cap.window != "call" and not cap.scope.startswith("arm:"):
+            if cap.window != "call" and cap.arm is None:
                 room -= max(0, live - own_live)
                 common = room if common is None else min(common, room)
         left[arm.name] = least

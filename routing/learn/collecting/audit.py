@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import BudgetRefusedError, ScrimpError, UsageError
-from scrimp.routing.asking.again import prompt_of
+from scrimp.routing.asking.again import kept_here, prompt_of
 from scrimp.routing.asking.request import Ask
+from scrimp.routing.checks.names import make_check
 from scrimp.routing.deciding.decide import Wishes
+from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.ledger.labels import add_label
 from scrimp.routing.ledger.learning import add_audit
 from scrimp.routing.ledger.requests import auditable
@@ -83,7 +85,8 @@ def best_arm(decider: Decider, pool: Sequence[Candidate]) -> str:
 def candidates(ledger: Ledger, decider: Decider, best: str | None = None, *, last: int) -> tuple[str, list[Candidate]]:
     """Return the best arm, and the prompts that may be audited: the last so many that another arm answered.
 
-    Only prompts whose text is kept, and that were not audited before.
+    Only prompts whose text is kept, and that were not audited before; none that was to stay on this machine
+    (`--local-only`) when the best arm is elsewhere.
 
     Parameters
     ----------
@@ -102,7 +105,12 @@ def candidates(ledger: Ledger, decider: Decider, best: str | None = None, *, las
 
     def but(arm: str | None, last: int) -> list[Candidate]:
         rows = auditable(ledger, profile.name, names, but=arm, last=last)
-        return [Candidate(row["n"], row["id"], row["arm"], row["answer"], prompt_of(row)) for row in rows]
+        here = arm is None or runs_here(profile.arm(arm))
+        return [
+            Candidate(row["n"], row["id"], row["arm"], row["answer"], prompt_of(row))
+            for row in rows
+            if here or kept_here(row) is None
+        ]
 
     best = best or best_arm(decider, but(None, min(last, _ENOUGH)))
     return best, but(best, last)
@@ -116,7 +124,7 @@ def run_audit(
     *,
     max_nano: int,
     n: int,
-    check: Check | None,
+    check: str | None,
     ask_user: Callable[[str, str, str, bool], tuple[float, float] | None] | None,
     rng: random.Random,
     keep: str,
@@ -133,10 +141,13 @@ def run_audit(
     ----------
     max_nano
         What the audit may cost, nano-USD, reservations included.
+    check
+        The name of a check, as for `ask --check`.
     ask_user
         Takes prompt, two answers, and whether the best arm's comes first; returns the rewards of the cheaper and the
         best arm, or None to skip.
     """
+    test = None if check is None else make_check(check, asker.profile.checks)
     audit = Audit(best, len(pool))
     drawn = rng.sample(pool, min(n, len(pool)))
     compared = 0
@@ -166,8 +177,8 @@ def run_audit(
         audit.n_asked += 1
         audit.charged_nano += answer.total_charged_nano
         at = instant(clock())
-        if check is not None:
-            rewards: tuple[float, float] | None = _checked(check, each, answer.text)
+        if test is not None:
+            rewards: tuple[float, float] | None = _checked(test, each, answer.text)
         elif ask_user is not None:
             best_first = rng.random() < 0.5
             shown = (answer.text, each.answer) if best_first else (each.answer, answer.text)
@@ -181,7 +192,7 @@ def run_audit(
             continue
         if rewards is None:
             continue
-        note = "audit" if check is None else f"audit: {check.name}"
+        note = "audit" if test is None else f"audit: {test.name}"
         add_label(ledger, request_id=each.id, arm=each.arm, reward=rewards[0], source="audit", at=at, note=note)
         add_label(ledger, request_id=answer.id, arm=best, reward=rewards[1], source="audit", at=at, note=note)
         audit.n_labelled += 2

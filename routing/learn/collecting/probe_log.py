@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import ScrimpError
-from scrimp.routing.asking.again import prompt_of
+from scrimp.routing.asking.again import kept_here, prompt_of
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.checks.text import SchemaCheck
 from scrimp.routing.deciding.options import runs_here
+from scrimp.routing.deciding.policy import Barrier
 from scrimp.routing.ledger.requests import batch_options, checked
 from scrimp.routing.ledger.steps import steps_of
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LogItem", "LogItems", "read_checked"]
 
-_NOT_HERE: Final = "does not run on this machine"  # as `decide` words it
+_CANNOT: Final = (Barrier.CAPABILITY, Barrier.WINDOW, Barrier.UNBOUNDED)
+"""What stands between an arm and a prompt for good; a key that was missing, or a cap, says nothing of the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,12 @@ def _item(
     if not checks:
         return "which checks it had is not on record"
     trace = json.loads(row["decision"] or "{}")
-    if row["arm"] != arm and (why := _kept_from(trace, arm, here)) is not None:
-        return why
+    if row["arm"] != arm:
+        if not here and (why := kept_here(row)) is not None:
+            return why
+        own = next((Barrier.read(each.get("barrier")) for each in trace.get("arms", ()) if each["name"] == arm), None)
+        if own in _CANNOT:
+            return f"the arm cannot take it ({own})"
     prompt = prompt_of(row, needs=set(trace.get("required", ())) - {"json"})
     return LogItem(row["id"], prompt, tuple(checks), row["arm"], float(row["reward"]), float(row["weight"] or 1.0))
 
@@ -155,17 +161,3 @@ def _make(name: str, profile: Profile, schema: dict[str, Any] | None) -> Check |
         return make_check(name, profile.checks)
     except ScrimpError:
         return None
-
-
-def _kept_from(trace: dict[str, Any], arm: str, here: bool) -> str | None:
-    """Return why a prompt may not be sent to an arm, from the decision made then; None when it may."""
-    arms = trace.get("arms", [])
-    if not here and any(each.get("why") == _NOT_HERE for each in arms):
-        return "was to stay on this machine"
-    own = next((each for each in arms if each.get("name") == arm), None)
-    if own is not None and not own.get("feasible", True) and not own.get("by_cap", False):
-        why = str(own.get("why"))
-        # A key that was missing then, or a suspension, says nothing of the prompt.
-        if "window" in why or "not known to take" in why:
-            return f"the arm cannot take it: {why}"
-    return None

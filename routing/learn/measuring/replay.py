@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from scrimp.routing.ledger.store import instant
 from scrimp.routing.router.in_force import load_router
 
 if TYPE_CHECKING:
@@ -26,17 +27,24 @@ class WhatIf:
     max_cost_usd
         Arms predicted to cost more are left out.
     since
-        Only requests made at this instant or later.
+        Only requests made at this POSIX time or later.
     """
 
     router: str | None = None
     wtp_usd: float | None = None
     max_cost_usd: float | None = None
-    since: str | None = None
+    since: float | None = None
 
 
-def difference(ledger: Ledger | None, decider: Decider, routers: Path, first: str, second: str) -> dict[str, Any]:
+def difference(
+    ledger: Ledger | None, decider: Decider, routers: Path, first: str, second: str | None
+) -> dict[str, Any]:
     """Return how two router versions would decide the prompts of a profile's log.
+
+    Parameters
+    ----------
+    second
+        None takes the version in force.
 
     Raises
     ------
@@ -49,6 +57,7 @@ def difference(ledger: Ledger | None, decider: Decider, routers: Path, first: st
     from scrimp.routing.learn.judging.refitting import set_up
     from scrimp.routing.router import versions
 
+    second = second or versions.current_name(routers)
     pair = [versions.open_version(routers, name) for name in (first, second)]
     bench = set_up(decider, routers)
     log = bench.read(ledger, decider.profile.name, decider.embedder)
@@ -106,7 +115,7 @@ def replay(
         bench.current if what.router is None else load_router(what.router, routers, embedder_id=bench.base.embedder_id)
     )
     pool = bench.pool if what.wtp_usd is None else replace(bench.pool, wtp_usd=what.wtp_usd)
-    log = bench.read(ledger, logged, decider.embedder, since=what.since)
+    log = bench.read(ledger, logged, decider.embedder, since=None if what.since is None else instant(what.since))
     log = log.take(log.chosen >= 0)
     n, m = len(log), len(pool.arms)
     seen = predict_in_parts(router, log.embeddings, log.surface, pool.arms)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import UsageError
+from scrimp.routing.checks.names import make_check
+from scrimp.routing.checks.text import SchemaCheck
+
+from .request import Way
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from scrimp.profiles.schema import Profile
-    from scrimp.routing.asking.request import Way
     from scrimp.routing.checks.base import Check
 
 __all__ = ["make_way"]
@@ -39,13 +42,8 @@ def make_way(
     UsageError
         If there is no such check, or the flags do not go together.
     """
-    from scrimp.routing.asking.request import Way
-    from scrimp.routing.checks.names import make_check
-
     made: list[Check] = []
     if schema is not None:
-        from scrimp.routing.checks.text import SchemaCheck
-
         made.append(SchemaCheck(dict(schema)))
     made += [make_check(text, profile.checks, calls=True) for text in dict.fromkeys(checks)]
     cascade = cascade or (profile.policy.mode == "cascade" and arm is None)

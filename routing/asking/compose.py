@@ -1,0 +1,165 @@
+"""From what a user gives (texts, files, a template, a schema) to a prompt, and from a prompt to a request."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scrimp.profiles.errors import ConfigError, UsageError
+from scrimp.routing.deciding.decide import Wishes
+from scrimp.routing.ledger.requests import last_conversation
+from scrimp.routing.prompts.prompt import Prompt, fill_template, load_attachment, load_schema
+from scrimp.routing.text.clean import clean_text
+
+from .request import Ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from scrimp.profiles.schema import Profile
+    from scrimp.routing.ledger.store import Ledger
+
+__all__ = ["compose", "fill", "make_request", "read_schema", "read_text"]
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file that goes with a prompt.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, or is not text.
+    """
+    try:
+        return clean_text(path.read_bytes(), what=str(path))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def read_schema(given: str) -> dict[str, Any]:
+    """Return a JSON Schema that was given as text, or as the name of a file.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, or is no schema.
+    """
+    if given.lstrip().startswith("{"):
+        return load_schema(given, what="--schema")
+    what = f"schema {given}"
+    try:
+        return load_schema(Path(given).read_text(encoding="utf-8"), what=what)
+    except OSError as error:
+        raise UsageError(f"cannot read {what}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{what} is not UTF-8") from None
+
+
+def compose(
+    text: str, *, system: str | None, attachments: Iterable[Path], schema: str | None, needs: Iterable[str]
+) -> Prompt:
+    """Return a prompt with what goes with it.
+
+    Parameters
+    ----------
+    schema
+        A JSON Schema, or the name of a file that holds one.
+    needs
+        Tags that an arm must have.
+
+    Raises
+    ------
+    UsageError
+        If the prompt is empty, or what goes with it cannot be read.
+    """
+    attachments = tuple(attachments)
+    if not text.strip() and not attachments:
+        raise UsageError("the prompt is empty", hint='Give it as an argument (scrimp ask "...") or on standard input.')
+    return Prompt(
+        text=text,
+        system=None if system is None else clean_text(system, what="the system prompt"),
+        schema=None if schema is None else read_schema(schema),
+        attachments=tuple(load_attachment(path) for path in attachments),
+        needs=frozenset(needs),
+    )
+
+
+def fill(name: str, text: str, pairs: Sequence[str], *, own: Path) -> str:
+    """Fill a template: a file, or one of that name in the user's own folder.
+
+    Parameters
+    ----------
+    text
+        The variable `input`, unless it is empty.
+    pairs
+        Other variables, as NAME=VALUE.
+    own
+        The user's own folder of templates.
+
+    Raises
+    ------
+    UsageError
+        If there is no such template, or a variable is missing or misspelt.
+    ConfigError
+        If it cannot be read.
+    """
+    for path in (Path(name), own / name, own / f"{name}.txt", own / f"{name}.md"):
+        if path.is_file():
+            break
+    else:
+        known = sorted(each.stem for each in own.glob("*")) if own.is_dir() else []
+        raise UsageError(
+            f"no template {name!r}: neither a file nor in {own}",
+            hint=f"There are: {', '.join(known)}."
+            if known
+            else f"Put one in {own}/{name}.txt, with variables as {{{{name}}}}.",
+        )
+    variables = {"input": text} if text else {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise UsageError(f"-v {pair}: expected NAME=VALUE")
+        variables[key] = value
+    try:
+        template = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read template {path}: {error}") from None
+    return fill_template(template, variables, what=f"template {name}")
+
+
+def make_request(
+    profile: Profile,
+    ledger: Ledger,
+    prompt: Prompt,
+    *,
+    arm: str | None,
+    max_cost_nano: int | None,
+    on_this_machine: bool,
+    follow: bool,
+    no_log: bool,
+    **more: Any,
+) -> Ask:
+    """Return the request of a prompt.
+
+    Parameters
+    ----------
+    follow
+        Go on with the conversation that was last answered.
+    no_log
+        Keep neither text nor features, whatever the profile says.
+    more
+        Other fields of `Ask`.
+
+    Raises
+    ------
+    UsageError
+        If there is no conversation to go on with.
+    """
+    conversation = None
+    if follow:
+        conversation, turns, system = last_conversation(ledger)
+        prompt = replace(prompt, history=turns, system=prompt.system or system)
+    wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine)
+    keep = "money" if no_log else profile.log.keep
+    return Ask(prompt, wishes, conversation_id=conversation, keep=keep, **more)

@@ -1,0 +1,108 @@
+"""Which arm would take a prompt: decided against what the caps leave now, with nothing sent and nothing logged."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from scrimp.profiles.errors import UsageError
+from scrimp.routing.deciding import against_caps
+from scrimp.routing.deciding.decide import Wishes
+from scrimp.routing.ledger.store import new_id
+from scrimp.routing.prompts.prompt import Prompt
+from scrimp.routing.prompts.tokens import exact_tokens
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator
+
+    from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.ledger.store import Ledger
+
+__all__ = ["Guide"]
+
+CHUNK: Final = 256
+"""Prompts that are embedded together."""
+
+
+class Guide:
+    """Decides prompts as `ask` would.
+
+    Parameters
+    ----------
+    decider
+        Of the profile.
+    ledger
+        For what the caps leave; None where there is none yet.
+    arm, max_cost_nano, on_this_machine
+        As in `Wishes`.
+    needs
+        Tags that an arm must have.
+    rng
+        Draws what is explored.
+    """
+
+    def __init__(
+        self,
+        decider: Decider,
+        ledger: Ledger | None,
+        *,
+        arm: str | None,
+        max_cost_nano: int | None,
+        on_this_machine: bool,
+        needs: frozenset[str],
+        rng: random.Random,
+    ) -> None:
+        self.decider = decider
+        self.ledger = ledger
+        self.wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine)
+        self.needs = needs
+        self.rng = rng
+
+    def one(self, text: str) -> Decision:
+        """Decide one prompt.
+
+        Raises
+        ------
+        UsageError
+            If it is empty, or the arm asked for is not in the profile.
+        """
+        if not text.strip():
+            raise UsageError("the prompt is empty")
+        (context,) = self.decider.contexts([text])
+        return against_caps.decide(
+            self.decider,
+            self.ledger,
+            Prompt(text, needs=self.needs),
+            self.wishes,
+            now=time.time(),
+            rng=self.rng,
+            decision_id=new_id(),
+            context=context,
+        )
+
+    def many(self, rows: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, Decision]]]:
+        """Decide row after row (name, text), embedding them in chunks: memory stays bounded."""
+        left, blocked = against_caps.caps_left(self.ledger, self.decider.profile, now=time.time())
+        while chunk := list(islice(rows, CHUNK)):
+            predictions = self.decider.predict(self.decider.contexts([text for _, text in chunk]))
+            decisions = [
+                self.decider.decide(
+                    Prompt(text, needs=self.needs),
+                    predictions,
+                    self.wishes,
+                    decision_id=new_id(),
+                    rng=self.rng,
+                    row=row,
+                    left_nano=left,
+                    blocked=blocked,
+                )
+                for row, (_, text) in enumerate(chunk)
+            ]
+            yield [(name, decision) for (name, _), decision in zip(chunk, decisions, strict=True)]
+
+    def exact_tokens(self, text: str) -> dict[str, int | None]:
+        """Count a prompt with each arm's own tokeniser; None where that is not public."""
+        return {arm.name: exact_tokens(text, arm.model) for arm in self.decider.profile.arms}

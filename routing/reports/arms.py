@@ -1,0 +1,52 @@
+"""A profile's arms: what they cost, what they can take, and whether they can be asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scrimp.routing.ledger.reservations import suspensions
+
+if TYPE_CHECKING:
+    from scrimp.profiles.keys import Keys
+    from scrimp.profiles.schema import Arm, Profile
+    from scrimp.routing.ledger.store import Ledger
+    from scrimp.routing.prices.table import PriceTable
+
+__all__ = ["arm_rows", "price_row"]
+
+
+def price_row(arm: Arm, table: PriceTable) -> dict[str, Any]:
+    """Return an arm's price in USD per million tokens, and where it comes from; None where it is not known."""
+    price = table.price(arm)
+    return {
+        "input_usd_per_mtok": None if price is None else price.input_usd_per_mtok,
+        "output_usd_per_mtok": None if price is None else price.output_usd_per_mtok,
+        "source": None if price is None else price.source,
+    }
+
+
+def arm_rows(profile: Profile, table: PriceTable, keys: Keys, ledger: Ledger | None) -> list[dict[str, Any]]:
+    """Return a row for each arm, as `models --json` spells it: prices, limits in tokens, capabilities, key."""
+    stopped = {} if ledger is None else suspensions(ledger, profile.name)
+    rows = []
+    for arm in profile.arms:
+        price, info = price_row(arm, table), table.model_info(arm)
+        rows.append(
+            {
+                "name": arm.name,
+                "model": arm.model,
+                "default": arm.name == profile.default_arm,
+                "tier": arm.tier,
+                "input_usd_per_mtok": price["input_usd_per_mtok"],
+                "output_usd_per_mtok": price["output_usd_per_mtok"],
+                "price_source": price["source"],
+                "context_window": arm.context_window or info.max_input_tokens,
+                "output_limit": table.output_limit(arm),
+                "capabilities": sorted(info.capabilities | set(arm.tags)),
+                "key": keys.status(arm),
+                "deprecated_on": info.deprecation_date,
+                "successor": info.successor,
+                "suspended": stopped.get(arm.name),
+            }
+        )
+    return rows

@@ -1,0 +1,195 @@
+"""What works here, and what to do about what does not: versions, folders, profile, embedder, router, ledger."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from scrimp.profiles.errors import ScrimpError, UsageError
+from scrimp.profiles.money import format_usd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from scrimp.profiles.keys import Keys
+    from scrimp.profiles.load import Loaded
+    from scrimp.profiles.paths import Paths
+    from scrimp.routing.ledger.store import Ledger
+    from scrimp.routing.prices.table import PriceTable
+
+__all__ = ["Examination", "Finding", "back_up_ledger"]
+
+COMPROMISED: Final = frozenset({"1.82.7", "1.82.8"})
+"""Releases of litellm that were tampered with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    state: Literal["ok", "note", "problem"]
+    detail: str
+    fix: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Looks at everything that scrimp stands on; nothing is sent.
+
+    Attributes
+    ----------
+    load
+        Returns the profile to use.
+    prices
+        Returns the price table in force.
+    ledger
+        Opens the ledger to read; None where there is none yet.
+    """
+
+    paths: Paths
+    keys: Keys
+    load: Callable[[], Loaded]
+    prices: Callable[[], PriceTable]
+    ledger: Callable[[], Ledger | None]
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what was found, part after part; a part that fails is a finding too."""
+        parts = {
+            "versions": _versions, "folders": self._folders, "profile": self._profile, "embedder": self._embedder,
+            "local model": _local_model, "router": self._router, "ledger": self._ledger,
+        }  # fmt: skip
+        for name, look in parts.items():
+            try:
+                yield from look()
+            except ScrimpError as error:
+                yield Finding(name, "problem", error.message, error.hint)
+
+    def _folders(self) -> Iterator[Finding]:
+        for what, folder in (("config", self.paths.config), ("state", self.paths.state), ("cache", self.paths.cache)):
+            nearest = folder
+            while not nearest.exists() and nearest != nearest.parent:
+                nearest = nearest.parent
+            if os.access(nearest, os.W_OK):
+                yield Finding(f"{what} folder", "ok", str(folder))
+            else:
+                yield Finding(
+                    f"{what} folder", "problem", f"{folder} cannot be written", "Set SCRIMP_HOME to a folder of yours."
+                )
+
+    def _profile(self) -> Iterator[Finding]:
+        from .profile_check import check_profile
+
+        loaded = self.load()
+        yield Finding("profile", "ok", f"{loaded.profile.name}, chosen by {loaded.chosen_by}")
+        for note in loaded.notes:
+            yield Finding("profile", "note", note)
+        table = self.prices()
+        yield Finding("price table", "ok", f"{table.source}, sha256 {table.sha256[:12]}")
+        for each in check_profile(loaded, table, self.keys, today=datetime.now(UTC).date()):
+            yield Finding(each.where, "problem" if each.level == "error" else "note", each.message, each.fix)
+
+    def _embedder(self) -> Iterator[Finding]:
+        loaded = self.load()
+        from scrimp.routing.prompts.embedding import Embedder
+
+        began = time.perf_counter()
+        embedder = Embedder(loaded.profile.embedding.model, cache_dir=self.paths.cache)
+        embedder.embed(["a prompt"])
+        yield Finding("embedder", "ok", f"{embedder.id}, loaded and run in {time.perf_counter() - began:.1f} s")
+
+    def _router(self) -> Iterator[Finding]:
+        from scrimp.routing.router.in_force import load_router
+
+        router = load_router(None, self.paths.routers)
+        yield Finding("router", "note" if router.note else "ok", router.note or router.version)
+
+    def _ledger(self) -> Iterator[Finding]:
+        from scrimp.routing.ledger.reservations import audit_balances, reap
+        from scrimp.routing.ledger.spending import open_calls
+        from scrimp.routing.ledger.upkeep import damage
+
+        path = self.paths.ledger
+        ledger = self.ledger()
+        if ledger is None:
+            yield Finding("ledger", "ok", f"{path} (made on first use)")
+            return
+        reap(ledger, now=time.time())
+        mode = path.stat().st_mode & 0o777
+        if mode & 0o077:
+            yield Finding("ledger", "problem", f"{path} can be read by others ({mode:o})", f"chmod 600 {path}")
+        if (found := damage(ledger)) is not None:
+            yield Finding("ledger", "problem", f"{path} is damaged: {found}", "Put a backup in its place.")
+            return
+        wrong = audit_balances(ledger)
+        if wrong:
+            yield Finding(
+                "ledger",
+                "problem",
+                f"{len(wrong)} running sums disagree with the calls",
+                "Please report this; the sums were left as they are.",
+            )
+        yield Finding("ledger", "ok", f"{path}, zone {ledger.zone_name}")
+        for row in open_calls(ledger):
+            if row["status"] == "unknown":
+                yield Finding(
+                    f"call {row['id']}",
+                    "note",
+                    f"{row['profile']}/{row['arm']}: {row['note']}; counts as {format_usd(row['charged_nano'])}",
+                    f"scrimp spend reconcile {row['id']} USD",
+                )
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("python", "ok", sys.version.split()[0])
+    for package in ("scrimp", "litellm", "fastembed", "sqlite-utils", "typer"):
+        try:
+            found = version(package)
+        except PackageNotFoundError:
+            yield Finding(package, "problem", "not installed", "Install scrimp again.")
+            continue
+        if package == "litellm" and found in COMPROMISED:
+            yield Finding(
+                package, "problem", f"{found} is a compromised release", "pip install -U litellm, and change your keys."
+            )
+        else:
+            yield Finding(package, "ok", found)
+
+
+def _local_model() -> Iterator[Finding]:
+    from scrimp.routing.calls.local_engine import check_available
+
+    try:
+        yield Finding("local model", "ok", str(check_available("local/smollm2-135m-instruct")))
+    except ScrimpError as error:
+        yield Finding("local model", "note", error.message, error.hint)
+
+
+def back_up_ledger(ledger: Ledger | None, path: Path) -> None:
+    """Copy the ledger, as it is at one instant, to a new file of the user's alone.
+
+    Raises
+    ------
+    UsageError
+        If there is no ledger yet, or the file exists or cannot be made.
+    """
+    from scrimp.routing.ledger.upkeep import back_up
+
+    if ledger is None:
+        raise UsageError("there is no ledger yet")
+    try:
+        back_up(ledger, path)
+    except FileExistsError:
+        raise UsageError(f"{path} exists", hint="Choose another name, or remove it first.") from None
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,110 @@
+"""What the log holds of each request: lists, one request whole, and everything as JSON Lines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scrimp.profiles.money import usd_from_nano
+from scrimp.routing.ledger import requests
+from scrimp.routing.ledger.attempts import attempts_of
+from scrimp.routing.ledger.labels import labels_of
+from scrimp.routing.ledger.steps import steps_of
+from scrimp.routing.ledger.store import instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.ledger.store import Ledger
+
+__all__ = ["Shown", "export_lines", "list_requests", "show_request"]
+
+
+def list_requests(
+    ledger: Ledger | None, *, now: float, days: float | None = None, **filters: Any
+) -> list[dict[str, Any]]:
+    """Return requests, newest first, each with what it was charged in USD and its open calls (`n_open`).
+
+    Parameters
+    ----------
+    ledger
+        None where there is none yet.
+    now, days
+        POSIX time; only requests of the last so many days.
+    filters
+        As for `ledger.requests.listing`.
+    """
+    if ledger is None:
+        return []
+    since = None if days is None else instant(now - days * 86_400)
+    rows = requests.listing(ledger, since=since, **filters)
+    for row in rows:
+        nano = row.pop("charged_nano")
+        row["charged_usd"] = None if nano is None else usd_from_nano(nano)
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One request with all that is on record of it.
+
+    Attributes
+    ----------
+    row
+        Of the request, as the ledger holds it: decision, attachments, schema and messages are JSON.
+    attempts, labels, steps
+        Its calls, what was said of its answers, and what happened at each step of its plan.
+    decision
+        As it was made; None where its trace was not kept.
+    near
+        The prompts of the log that are most like it; empty where they were not asked for.
+    """
+
+    row: dict[str, Any]
+    attempts: list[dict[str, Any]]
+    labels: list[dict[str, Any]]
+    steps: list[dict[str, Any]]
+    decision: Decision | None
+    near: list[dict[str, Any]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        read = {
+            name: None if self.row[name] is None else json.loads(self.row[name])
+            for name in ("decision", "attachments", "schema", "messages")
+        }
+        found = {"attempts": self.attempts, "labels": self.labels, "steps": self.steps}
+        return {"schema_version": 1, **self.row, **read, **found}
+
+
+def show_request(ledger: Ledger | None, which: str, *, near: bool = False) -> Shown:
+    """Return a request (`last`, an id, or an end of one) with all that is on record of it.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or more than one.
+    """
+    from scrimp.routing.deciding.trace import Decision
+
+    from .neighbours import neighbours
+
+    row = requests.find(ledger, which)
+    assert ledger is not None  # noqa: S101 - find has raised
+    of = row["id"]
+    return Shown(
+        row,
+        attempts_of(ledger, of),
+        labels_of(ledger, of),
+        steps_of(ledger, of),
+        None if row["decision"] is None else Decision.from_dict(json.loads(row["decision"])),
+        neighbours(ledger, of) if near else [],
+    )
+
+
+def export_lines(ledger: Ledger | None) -> Iterator[str]:
+    """Yield every request with its decision, attempts and labels as a line of JSON, oldest first."""
+    for row in () if ledger is None else requests.export(ledger):
+        yield json.dumps(row, ensure_ascii=False) + "\n"
