@@ -27,16 +27,16 @@ def counted(counts: dict[str, int]) -> str:
 
 def sum_up(work: Work, found: Scan, status: str, *, quiet: bool, as_json: bool) -> int:
     """Say what came of a run and how to go on with it; return the exit code."""
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.ledger import batches
 
     stats, run = work.stats, work.run
-    counts = runs.counts(work.ledger, run.id)
-    _, charged = runs.charges(work.ledger, run.id)
+    counts = batches.counts(work.ledger, run.id)
+    _, charged = batches.charges(work.ledger, run.id)
     if not quiet:
         say(_summary_line(work, counts, charged))
         if stats.n_same or stats.n_cached:
             say(f"not asked: {stats.n_same:,} equal to another row, {stats.n_cached:,} from the cache")
-        if n_uncertain := runs.n_uncertain(work.ledger, run.id):
+        if n_uncertain := batches.n_uncertain(work.ledger, run.id):
             say(f"cost not known for certain, and charged at its bound: {_rows(n_uncertain)} (`scrimp spend --open`)")
         for line in _alerts(work):
             say(line)
@@ -73,9 +73,9 @@ def _alerts(work: Work) -> list[str]:
 
 def _answered(work: Work) -> list[tuple[str, int]]:
     """Return how many good answers each arm gave, most first; those of earlier processes too."""
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.ledger import batches
 
-    rows = [(row["arm"], row["n"]) for row in runs.by_arm(work.ledger, work.run.id) if row["status"] == "ok"]
+    rows = [(row["arm"], row["n"]) for row in batches.by_arm(work.ledger, work.run.id) if row["status"] == "ok"]
     return sorted(rows, key=lambda pair: -pair[1])
 
 
@@ -95,10 +95,10 @@ def _summary_line(work: Work, counts: dict[str, int], charged: int) -> str:
 
 
 def _summary(work: Work, counts: dict[str, int], charged: int, status: str) -> dict[str, Any]:
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.ledger import batches
 
-    cost = sum(row["cost_nano"] or 0 for row in runs.by_arm(work.ledger, work.run.id))
-    n_uncertain = runs.n_uncertain(work.ledger, work.run.id)
+    cost = sum(row["cost_nano"] or 0 for row in batches.by_arm(work.ledger, work.run.id))
+    n_uncertain = batches.n_uncertain(work.ledger, work.run.id)
     return {
         "schema_version": 1,
         "run": work.run.id,

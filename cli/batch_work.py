@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.output import Journal
     from scrimp.routing.batch.running.engine import Engine
     from scrimp.routing.batch.running.jobs import Stats
-    from scrimp.routing.batch.state.runs import Run
+    from scrimp.routing.ledger.batches import Run
     from scrimp.routing.ledger.store import Ledger
 
 __all__ = ["BatchFlags", "Work"]

@@ -18,7 +18,6 @@ from scrimp.profiles.paths import make_private_dir, paths
 from . import session
 from .batch_progress import watch
 from .batch_report import counted, estimate_blocks, forecast, missed_target, sum_up
-from .batch_runs import spool
 from .batch_work import BatchFlags, Work
 from .result import Result, emit, say
 from .ways import make_way
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.planning.choosing import Chooser
     from scrimp.routing.batch.running.engine import Engine
     from scrimp.routing.batch.running.jobs import Stats
-    from scrimp.routing.batch.state.runs import Run
     from scrimp.routing.deciding.decide import Wishes
+    from scrimp.routing.ledger.batches import Run
     from scrimp.routing.ledger.store import Ledger
 
 __all__ = ["run_batch"]
@@ -78,14 +77,14 @@ def _output(path: Path) -> Path:
 
 def _find_run(flags: BatchFlags, *, retrying: bool) -> Run | None:
     """Return the run that --resume means."""
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.ledger import batches
 
     ledger = session.ledger_to_read()
-    run = runs.latest(ledger, output=flags.output, retrying=retrying)
+    run = batches.latest(ledger, output=flags.output, retrying=retrying)
     if run is not None or ledger is None:
         return run
     last = next(
-        (each for each in runs.listing(ledger) if flags.output is None or each.output == str(flags.output)), None
+        (each for each in batches.listing(ledger) if flags.output is None or each.output == str(flags.output)), None
     )
     if last is not None and last.status == "finished":
         return last
@@ -169,8 +168,8 @@ def _input(flags: BatchFlags, run_id: str) -> Path:
 
     from scrimp.routing.batch.state.parked import spooled
 
-    make_private_dir(spool())
-    path = spooled(spool(), run_id)
+    make_private_dir(paths().batches)
+    path = spooled(paths().batches, run_id)
     try:
         with new_file(path) as kept:
             shutil.copyfileobj(sys.stdin.buffer, kept, 1 << 20)
@@ -272,9 +271,9 @@ def _look_after(ledger: Ledger, profile: Profile) -> None:
 
 def _refuse_unfinished(ledger: Ledger, output: Path) -> None:
     """Refuse to begin where a run with the same output has begun: its answers would be paid for again."""
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.ledger import batches
 
-    if runs.latest(ledger, output=output) is not None:
+    if batches.latest(ledger, output=output) is not None:
         raise UsageError(
             f"a run that writes {output} is not finished", hint="Go on with it (--resume), or start anew (--overwrite)."
         )
@@ -283,11 +282,12 @@ def _refuse_unfinished(ledger: Ledger, output: Path) -> None:
 def _give_up_old(ledger: Ledger, output: Path) -> None:
     """Drop the unfinished run whose output is to be replaced."""
     from scrimp.routing.batch.files.output import Journal
-    from scrimp.routing.batch.state import parked, runs
+    from scrimp.routing.batch.state import parked
+    from scrimp.routing.ledger import batches
 
-    old = runs.latest(ledger, output=output, retrying=True)
+    old = batches.latest(ledger, output=output, retrying=True)
     if old is not None:
-        parked.cancel(ledger, old, spool(), now=time.time(), status="replaced")
+        parked.cancel(ledger, old, paths().batches, now=time.time(), status="replaced")
     partial = output.with_name(output.name + ".partial")
     if partial.exists():
         Journal.open(partial, new=False).close()
@@ -325,17 +325,18 @@ def _resume(
 ) -> int:
     from scrimp.routing.batch.files.rows import scan
     from scrimp.routing.batch.planning import start
-    from scrimp.routing.batch.state import parked, runs
+    from scrimp.routing.batch.state import parked
+    from scrimp.routing.ledger import batches
 
     ledger = session.ledger()
     if flags.input not in (None, "-", run.input) and Path(flags.input or "").expanduser().absolute() != Path(run.input):
         raise UsageError(f"the run of {run.output} reads {run.input}, not {flags.input}")
     if run.status == "finished" and not (retry_unknown or retry_errors):
-        counts = runs.counts(ledger, run.id)
+        counts = batches.counts(ledger, run.id)
         bad = sum(counts.get(state, 0) for state in ("failed", "skipped", "unknown"))
         say(f"run {run.id} is finished: {counted(counts)}; its output is {run.output}")
         return int(ExitCode.BATCH_FAILURES if bad else ExitCode.OK)
-    parked.can_go_on(run, spool())
+    parked.can_go_on(run, paths().batches)
     merged = flags.over(run.options | {"profile": flags.profile or run.options.get("profile")})
     path = Path(run.input)
     if not path.is_file():
@@ -349,7 +350,7 @@ def _resume(
     _warm()
     now = time.time()
     journal, recovered, n_again = start.open_old(
-        ledger, run, found, spool(), retry_unknown=retry_unknown, retry_errors=retry_errors, now=now
+        ledger, run, found, paths().batches, retry_unknown=retry_unknown, retry_errors=retry_errors, now=now
     )
     try:
         _tell_recovered(ledger, run, recovered, n_again, found, retry_unknown=retry_unknown)
@@ -357,14 +358,14 @@ def _resume(
         chooser, wishes = _chooser(merged, profile, with_keys=True)
         goals = _goals(merged)
         money = start.money_for(ledger, profile, goals, run_id=run.id, now=now)
-        done = frozenset(runs.states(ledger, run.id))
+        done = frozenset(batches.states(ledger, run.id))
         planner = start.plan(source, found, chooser, wishes, goals, money, done=done, now=now, seed=merged.seed or 0)
         engine, stats = _engine(
             merged, tools, ledger, run, journal, source, found, chooser, wishes, planner, recovered, len(done)
         )
     except BaseException:
         journal.close()
-        runs.finish(ledger, run.id, "stopped", now=now)
+        batches.finish(ledger, run.id, "stopped", now=now)
         raise
     return _go(Work(merged, profile, ledger, run, journal, engine, stats), found, quiet=quiet, as_json=as_json)
 
@@ -382,11 +383,11 @@ def _estimate_rest(
 ) -> int:
     """Say what the rest of a run would cost; change nothing."""
     from scrimp.routing.batch.planning import start
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.ledger import batches
 
     start.check_same_input(run, found)
     again = ({"unknown", "sent"} if retry_unknown else set()) | ({"failed", "skipped"} if retry_errors else set())
-    done = frozenset(n for n, state in runs.states(ledger, run.id).items() if state not in again)
+    done = frozenset(n for n, state in batches.states(ledger, run.id).items() if state not in again)
     chooser, wishes = _chooser(flags, profile, with_keys=False)
     goals, now = _goals(flags), time.time()
     money = start.money_for(ledger, profile, goals, run_id=run.id, now=now)
@@ -400,9 +401,9 @@ def _estimate_rest(
 def _tell_recovered(
     ledger: Ledger, run: Run, recovered: Any, n_again: int, found: Scan, *, retry_unknown: bool
 ) -> None:
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.ledger import batches
 
-    counts = runs.counts(ledger, run.id)
+    counts = batches.counts(ledger, run.id)
     n_done = sum(counts.values())
     say(f"going on with run {run.id}: {n_done:,} of {found.n_good:,} rows have a result")
     if recovered.n_late:
@@ -465,13 +466,13 @@ def _engine(
     from scrimp.routing.batch.files.rows import good_rows
     from scrimp.routing.batch.running.engine import Engine
     from scrimp.routing.batch.running.jobs import Settings, Stats
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.ledger import batches
 
     cache = None
     if tools.cache_age_s is not None:
         cache = Cache(paths().responses, max_age_s=tools.cache_age_s)
         cache.prune(now=time.time())
-    stats = Stats(n_rows=found.n_good, n_before=n_done, charged_nano=runs.charges(ledger, run.id)[1])
+    stats = Stats(n_rows=found.n_good, n_before=n_done, charged_nano=batches.charges(ledger, run.id)[1])
     engine = Engine(
         run=run,
         journal=journal,
@@ -520,7 +521,8 @@ async def _attempt(call: Any, on_send: Any) -> Any:
 
 def _go(work: Work, found: Scan, *, quiet: bool, as_json: bool) -> int:
     """Run the engine to its end, write the output, and say what came of it."""
-    from scrimp.routing.batch.state import parked, runs
+    from scrimp.routing.batch.state import parked
+    from scrimp.routing.ledger import batches
 
     status = "stopped"
     try:
@@ -531,12 +533,12 @@ def _go(work: Work, found: Scan, *, quiet: bool, as_json: bool) -> int:
     finally:
         work.journal.close()
         if status == "finished":
-            counts = runs.counts(work.ledger, work.run.id)
+            counts = batches.counts(work.ledger, work.run.id)
             keep = any(counts.get(state) for state in ("failed", "skipped", "unknown"))
             with suppress(ScrimpError):
-                parked.park(work.ledger, work.run, spool(), keep=keep and work.keeps_answers)
+                parked.park(work.ledger, work.run, paths().batches, keep=keep and work.keeps_answers)
         with suppress(ScrimpError):
-            runs.finish(work.ledger, work.run.id, status, now=time.time())
+            batches.finish(work.ledger, work.run.id, status, now=time.time())
     return sum_up(work, found, status, quiet=quiet, as_json=as_json)
 
 
@@ -568,7 +570,7 @@ async def _drive(engine: Engine, stats: Stats, work: Work, *, quiet: bool) -> No
 def _write(work: Work, found: Scan) -> None:
     from scrimp.routing.batch.files.output import table_columns, write_output
     from scrimp.routing.batch.files.rows import header
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.ledger import batches
 
     source = _source(work.flags, Path(work.run.input))
     shape: Any = source.format if source.format in ("csv", "tsv") else "jsonl"
@@ -578,7 +580,7 @@ def _write(work: Work, found: Scan) -> None:
     write_output(
         Path(work.run.output),
         work.journal,
-        runs.spans(work.ledger, work.run.id, ordered=not work.flags.unordered),
+        batches.spans(work.ledger, work.run.id, ordered=not work.flags.unordered),
         shape,
         head,
     )

@@ -10,9 +10,11 @@ from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, Data
 from scrimp.profiles.money import NANO, format_usd, nano_from_usd
 from scrimp.routing.batch.files.output import Journal
 from scrimp.routing.batch.files.rows import good_rows
-from scrimp.routing.batch.state import parked, runs
-from scrimp.routing.ledger import attempts
-from scrimp.routing.ledger.store import new_id
+from scrimp.routing.batch.state import parked
+from scrimp.routing.batch.state.recovery import recover
+from scrimp.routing.ledger import attempts, batches
+from scrimp.routing.ledger.batches import Run
+from scrimp.routing.ledger.store import instant, new_id
 
 from .money import Money, money_left
 from .plan import SAMPLE_ROWS, Options, Planner, options_of
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.schema import Arm, Profile
     from scrimp.routing.batch.files.rows import Scan, Source
+    from scrimp.routing.batch.state.recovery import Recovered
     from scrimp.routing.deciding.decide import Wishes
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.ledger.store import Ledger
@@ -267,30 +270,30 @@ def open_new(
     output: Path,
     options: Mapping[str, Any],
     now: float,
-) -> tuple[runs.Run, Journal]:
+) -> tuple[Run, Journal]:
     """Set up a new run's state: from here on it can be killed and resumed."""
-    partial = output.with_name(output.name + ".partial")
-    journal = Journal.open(partial, new=True)
+    run = Run(
+        run_id,
+        instant(now),
+        "running",
+        profile.name,
+        input_name,
+        found.sha256,
+        str(output),
+        found.n_good,
+        dict(options),
+    )
+    journal = Journal.open(run.partial, new=True)
     try:
-        run = runs.begin(
-            ledger,
-            run_id=run_id,
-            profile=profile.name,
-            input=input_name,
-            input_sha256=found.sha256,
-            output=output,
-            n_rows=found.n_good,
-            options=dict(options),
-            now=now,
-        )
+        batches.add(ledger, run)
     except BaseException:
         journal.close()
-        partial.unlink(missing_ok=True)
+        run.partial.unlink(missing_ok=True)
         raise
     return run, journal
 
 
-def check_same_input(run: runs.Run, found: Scan) -> None:
+def check_same_input(run: Run, found: Scan) -> None:
     """Refuse to go on with another file than the run began with.
 
     Raises
@@ -306,8 +309,8 @@ def check_same_input(run: runs.Run, found: Scan) -> None:
 
 
 def open_old(
-    ledger: Ledger, run: runs.Run, found: Scan, folder: Path, *, retry_unknown: bool, retry_errors: bool, now: float
-) -> tuple[Journal, runs.Recovered, int]:
+    ledger: Ledger, run: Run, found: Scan, folder: Path, *, retry_unknown: bool, retry_errors: bool, now: float
+) -> tuple[Journal, Recovered, int]:
     """Take a run up again; return its journal, what was found, and how many rows are opened to be asked again.
 
     Raises
@@ -321,8 +324,8 @@ def open_old(
     parked.unpark(run, folder)
     journal = Journal.open(run.partial, new=False)
     try:
-        recovered = runs.recover(ledger, run, journal, now=now, retry_unknown=retry_unknown)
-        n_again = runs.reopen(ledger, run.id, retry_errors=retry_errors)
+        recovered = recover(ledger, run, journal, now=now, retry_unknown=retry_unknown)
+        n_again = batches.reopen(ledger, run.id, retry_errors=retry_errors)
     except BaseException:
         journal.close()
         raise

@@ -17,8 +17,8 @@ from scrimp.routing.asking.refusal import cheapest_too_dear, options_asked_for
 from scrimp.routing.batch.files.output import Result, result_of
 from scrimp.routing.batch.files.rows import content_key
 from scrimp.routing.batch.planning.plan import forecast
-from scrimp.routing.batch.state import runs
 from scrimp.routing.checks.base import Given, problem_of, run_checks
+from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.reservations import price_id
 
 from .desk import Desk
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.batch.planning.choosing import Chooser
     from scrimp.routing.batch.planning.plan import Planner
-    from scrimp.routing.batch.state.runs import Recovered, Run
+    from scrimp.routing.batch.state.recovery import Recovered
     from scrimp.routing.calls.call import Call, Reply
+    from scrimp.routing.ledger.batches import Run
     from scrimp.routing.ledger.store import Ledger
 
     from .jobs import Job, Lane, Settings, Stats
@@ -162,7 +163,7 @@ class Engine:
             if key in self._followers:
                 self._followers[key].append(job)
                 return
-            span = await desk.scribe.submit(lambda _span: runs.same_answer(desk.ledger, desk.run.id, key))
+            span = await desk.scribe.submit(lambda _span: batches.same_answer(desk.ledger, desk.run.id, key))
             if span is not None:
                 await self._share(job, result_of(desk.journal.read(*span)))
                 return
