@@ -11,7 +11,7 @@ from scrimp.profiles.money import format_usd, nano_from_usd, usd_from_nano
 from .result import Column, Result, Table, emit, say
 
 if TYPE_CHECKING:
-    from scrimp.routing.batch.files.rows import Scan
+    from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.planning.plan import Estimate
 
     from .batch_work import Work

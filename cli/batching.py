@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
     from scrimp.routing.asking.request import Way
     from scrimp.routing.batch.files.output import Journal
-    from scrimp.routing.batch.files.rows import Scan, Source
+    from scrimp.routing.batch.files.scan import Scan
+    from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.planning.choosing import Chooser
     from scrimp.routing.batch.running.engine import Engine
     from scrimp.routing.batch.running.jobs import Stats
@@ -95,7 +96,7 @@ def _find_run(flags: BatchFlags, *, retrying: bool) -> Run | None:
 
 
 def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: bool, quiet: bool, as_json: bool) -> int:
-    from scrimp.routing.batch.files.rows import scan
+    from scrimp.routing.batch.files.scan import scan
     from scrimp.routing.batch.planning import start
     from scrimp.routing.ledger.store import new_id
 
@@ -182,7 +183,8 @@ def _input(flags: BatchFlags, run_id: str) -> Path:
 
 
 def _source(flags: BatchFlags, path: Path) -> Source:
-    from scrimp.routing.batch.files.rows import Source, header
+    from scrimp.routing.batch.files.source import Source
+    from scrimp.routing.batch.files.table import header
 
     formats = ("jsonl", "csv", "tsv", "lines")
     if flags.format is not None and flags.format not in formats:
@@ -323,7 +325,7 @@ def _resume(
     quiet: bool,
     as_json: bool,
 ) -> int:
-    from scrimp.routing.batch.files.rows import scan
+    from scrimp.routing.batch.files.scan import scan
     from scrimp.routing.batch.planning import start
     from scrimp.routing.batch.state import parked
     from scrimp.routing.ledger import batches
@@ -463,7 +465,7 @@ def _engine(
     n_done: int = 0,
 ) -> tuple[Engine, Stats]:
     from scrimp.routing.batch.files.cache import Cache
-    from scrimp.routing.batch.files.rows import good_rows
+    from scrimp.routing.batch.files.scan import good_rows
     from scrimp.routing.batch.running.engine import Engine
     from scrimp.routing.batch.running.jobs import Settings, Stats
     from scrimp.routing.ledger import batches
@@ -569,7 +571,7 @@ async def _drive(engine: Engine, stats: Stats, work: Work, *, quiet: bool) -> No
 
 def _write(work: Work, found: Scan) -> None:
     from scrimp.routing.batch.files.output import table_columns, write_output
-    from scrimp.routing.batch.files.rows import header
+    from scrimp.routing.batch.files.table import header
     from scrimp.routing.ledger import batches
 
     source = _source(work.flags, Path(work.run.input))

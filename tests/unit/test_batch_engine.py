@@ -14,7 +14,8 @@ from scrimp.profiles.schema import build_profile
 from scrimp.routing.asking.request import Way
 from scrimp.routing.batch.files.cache import Cache, parse_age
 from scrimp.routing.batch.files.output import Journal, result_of
-from scrimp.routing.batch.files.rows import Source, good_rows, scan
+from scrimp.routing.batch.files.scan import good_rows, scan
+from scrimp.routing.batch.files.source import Source
 from scrimp.routing.batch.planning import start
 from scrimp.routing.batch.planning.choosing import Chooser, NoEmbedder
 from scrimp.routing.batch.running.engine import Engine

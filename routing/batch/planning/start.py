@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, ScrimpError, UsageError
 from scrimp.profiles.money import NANO, format_usd, nano_from_usd
 from scrimp.routing.batch.files.output import Journal
-from scrimp.routing.batch.files.rows import good_rows
+from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.batch.state import parked
 from scrimp.routing.batch.state.recovery import recover
 from scrimp.routing.ledger import attempts, batches
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scrimp.profiles.schema import Arm, Profile
-    from scrimp.routing.batch.files.rows import Scan, Source
+    from scrimp.routing.batch.files.scan import Scan
+    from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.state.recovery import Recovered
     from scrimp.routing.deciding.decide import Wishes
     from scrimp.routing.deciding.trace import Decision
