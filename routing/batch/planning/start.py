@@ -6,8 +6,9 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, ScrimpError, UsageError
+from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.money import NANO, format_usd, nano_from_usd
+from scrimp.routing.asking.refusal import why_none
 from scrimp.routing.batch.files.output import Journal
 from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.batch.state import parked
@@ -180,7 +181,15 @@ def plan(
     wtp = goals.wtp_usd if goals.wtp_usd is not None else None if goals.max_cost_nano is not None else policy.wtp
     sample = _joined(parts, len(arms))
     if len(sample) and not sample.feasible.any():
-        raise _refusal(refused, chooser, wishes)
+        assert refused is not None  # noqa: S101 - no row has an arm
+        raise why_none(
+            refused,
+            wishes.arm,
+            chooser.keyless,
+            profile=chooser.decider.profile.name,
+            what="these rows",
+            lead="no row can be sent: ",
+        )
     return Planner(
         arms,
         np.array(places, dtype=np.int64),
@@ -200,31 +209,6 @@ def _joined(parts: list[Options], n_arms: int) -> Options:
         return Options(empty, empty, empty, empty, empty, empty, empty.astype(bool), np.zeros(0, dtype=np.int64))
     names = Options.__slots__
     return Options(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-
-def _refusal(decision: Decision | None, chooser: Chooser, wishes: Wishes) -> ScrimpError:
-    """Return the error that says why no arm can take any row."""
-    profile = chooser.decider.profile.name
-    options = [
-        weighed.option
-        for weighed in (decision.choice.weighed if decision is not None else ())
-        if wishes.arm in (None, weighed.option.arm)
-    ]
-    dear = [option for option in options if option.by_cap]
-    if dear:
-        cheapest = min(dear, key=lambda option: option.bound_nano or 0)
-        return BudgetRefusedError(
-            f"no row can be sent: {cheapest.arm}, the cheapest arm, {cheapest.infeasible}",
-            hint="Raise the cap (`scrimp spend` shows all caps) or --max-cost, or lower the arm's max_output_tokens.",
-        )
-    keyless = [chooser.keyless[option.arm] for option in options if option.arm in chooser.keyless]
-    if keyless and len(keyless) == len(options):
-        return keyless[0]
-    reasons = "; ".join(f"{option.arm}: {option.infeasible}" for option in options)
-    return ArmUnavailableError(
-        f"no arm of profile {profile} can take these rows ({reasons})",
-        hint="`scrimp models` shows what each arm can take.",
-    )
 
 
 def latencies(ledger: Ledger | None, profile: Profile, planner: Planner) -> dict[str, float]:
