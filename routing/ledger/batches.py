@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import UsageError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .store import Ledger
 
 __all__ = [
+    "CAN_BE_RETRIED",
     "Run",
     "add",
     "applied",
@@ -35,6 +36,7 @@ __all__ = [
     "listing",
     "mark_unknown",
     "n_uncertain",
+    "partial_of",
     "reopen",
     "row_state",
     "runs_of",
@@ -72,8 +74,16 @@ class Run:
     @property
     def partial(self) -> Path:
         """The journal while the run goes on."""
-        return Path(self.output + ".partial")
+        return partial_of(Path(self.output))
 
+
+def partial_of(output: Path) -> Path:
+    """Return where the journal of a run stands that writes an output."""
+    return output.with_name(output.name + ".partial")
+
+
+CAN_BE_RETRIED: Final = ("failed", "skipped", "unknown")
+"""States of rows that `--retry-errors` and `--retry-unknown` ask again."""
 
 _COLUMNS = ", ".join(Run.__slots__)
 
