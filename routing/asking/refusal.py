@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
     from .request import Ask
 
-__all__ = ["cheapest_too_dear", "keyless_arms", "options_asked_for", "refusal", "why_none"]
+__all__ = ["keyless_arms", "refusal", "why_none"]
 
 
-def options_asked_for(decision: Decision, arm: str | None) -> list[Option]:
+def _options_asked_for(decision: Decision, arm: str | None) -> list[Option]:
     """Return the options of the arms that were asked for: the one by name, else all."""
     return [weighed.option for weighed in decision.choice.weighed if arm in (None, weighed.option.arm)]
 
 
-def cheapest_too_dear(decision: Decision, arm: str | None) -> Option | None:
+def _cheapest_too_dear(decision: Decision, arm: str | None) -> Option | None:
     """Return the cheapest of the arms that only money keeps from taking a prompt; None where there is none."""
-    dear = [option for option in options_asked_for(decision, arm) if option.by_cap]
+    dear = [option for option in _options_asked_for(decision, arm) if option.by_cap]
     return min(dear, key=lambda option: option.bound_nano or 0, default=None)
 
 
@@ -65,13 +65,15 @@ def why_none(
     what, lead
         What it is that no arm can take; how the message begins where only money is in the way.
     """
-    cheapest = cheapest_too_dear(decision, arm)
+    options = _options_asked_for(decision, arm)
+    if any(option.infeasible is None for option in options):  # the plan for the whole file left it out
+        return BudgetRefusedError(f"{lead}the budget does not reach")
+    cheapest = _cheapest_too_dear(decision, arm)
     if cheapest is not None:
         return BudgetRefusedError(
             f"{lead}{cheapest.arm}, the cheapest arm, {cheapest.infeasible}",
             hint="Raise the cap (`scrimp spend` shows all caps) or --max-cost, or lower the arm's max_output_tokens.",
         )
-    options = options_asked_for(decision, arm)
     if keyless and all(option.arm in keyless for option in options):
         return keyless[options[0].arm]
     reasons = "; ".join(f"{option.arm}: {option.infeasible}" for option in options)
@@ -90,7 +92,7 @@ def refusal(
     now: float,
 ) -> ScrimpError:
     """Return the error that says why no arm can take a prompt, with the limit that is in the way."""
-    cheapest = cheapest_too_dear(decision, ask.wishes.arm)
+    cheapest = _cheapest_too_dear(decision, ask.wishes.arm)
     if cheapest is not None:
         limited = _limited(ask, decision, cheapest, profile=profile, ledger=ledger, now=now)
         if limited is not None:

@@ -11,6 +11,7 @@ import pytest
 from scrimp.profiles.errors import AuthError, UsageError
 from scrimp.profiles.paths import Paths
 from scrimp.profiles.schema import build_profile
+from scrimp.routing.asking.refusal import why_none
 from scrimp.routing.asking.request import Way
 from scrimp.routing.batch.files.cache import Cache, parse_age
 from scrimp.routing.batch.files.output import Journal, result_of
@@ -18,6 +19,7 @@ from scrimp.routing.batch.files.scan import good_rows, scan
 from scrimp.routing.batch.files.source import Source
 from scrimp.routing.batch.planning import start
 from scrimp.routing.batch.planning.choosing import Chooser, NoEmbedder
+from scrimp.routing.batch.planning.plan import forecast, planned
 from scrimp.routing.batch.running.engine import Engine
 from scrimp.routing.batch.running.jobs import Settings, Stats
 from scrimp.routing.batch.state import parked
@@ -377,6 +379,18 @@ def test_a_cap_on_the_run_holds_and_rows_beyond_it_are_skipped(world):
     assert charged > 2_000_000, "and what there is is used"
 
 
+@pytest.mark.parametrize("other", [arm("b", 1, context_window=1), arm("b", 1000)], ids=["too small", "too dear"])
+def test_a_row_beyond_the_budget_is_not_failed_whatever_keeps_another_arm_from_it(world, other):
+    profile = make_profile({"per_call_usd": "0.01"}, a=arm("a", 1), b=other)
+    chooser = Chooser(Decider(profile, TABLE, TierPrior(), NoEmbedder()), Wishes(), keyless={})
+    money = start.money_for(None, profile, start.Goals(), run_id=None, now=1e9)
+    rows = [*good_rows(world.rows("a").source, scan(world.source))]
+    (decided,) = chooser.decide(rows, Wishes(), money, rng=random.Random(0), now=1e9)
+    assert [each.option.infeasible is None for each in decided.decision.choice.weighed] == [True, False]
+    error = why_none(planned(decided.decision, None), None, {}, profile="p", what="this row", lead="not sent: ")
+    assert (error.exit_code, error.message) == (3, "not sent: the budget does not reach")
+
+
 def test_the_plan_spends_a_budget_on_the_rows_where_it_helps_most(world):
     results = world.rows(*(f"question {i}" for i in range(200))).go(lambda call: answer(tokens=40), max_cost=60_000_000)
     arms = Counter(arm for _, arm, _ in results)
@@ -674,7 +688,6 @@ def test_true_costs_of_one_arm_move_what_is_expected_of_the_others(world):
 
 def test_true_costs_are_held_against_what_the_plan_expects(world):
     """Not against the cost of the median answer, which is less: the plan would believe itself too cheap for ever."""
-    from scrimp.routing.batch.planning.plan import forecast
 
     world.rows(*[f"prompt {i}" for i in range(40)])
     world.go(lambda _call: answer(), profile=make_profile(only=arm("only", 1, tier="small")))

@@ -123,9 +123,6 @@ class Producer:
     def _states(self, first: int, last: int, _span: Span | None = None) -> dict[int, str]:
         return batches.states(self.desk.ledger, self.desk.run.id, first, last)
 
-    def _same_answer(self, key: bytes, _span: Span | None = None) -> Span | None:
-        return batches.same_answer(self.desk.ledger, self.desk.run.id, key)
-
     def _money(self, _span: Span | None = None) -> Money:
         """Look up what the caps leave the run."""
         return money_left(
