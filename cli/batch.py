@@ -9,8 +9,8 @@ import typer
 
 from scrimp.profiles.errors import UsageError
 
+from .batch_flags import BatchFlags
 from .batch_runs import cancel_run, list_runs, show_run
-from .batch_work import BatchFlags
 from .batching import run_batch
 from .options import (
     ArmOption,

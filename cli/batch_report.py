@@ -11,10 +11,9 @@ from scrimp.profiles.money import format_usd, nano_from_usd, usd_from_nano
 from .result import Column, Result, Table, emit, say
 
 if TYPE_CHECKING:
-    from scrimp.routing.batch.files.rows import Scan
+    from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.planning.plan import Estimate
-
-    from .batch_work import Work
+    from scrimp.routing.batch.running.work import Work
 
 __all__ = ["counted", "estimate_blocks", "forecast", "missed_target", "sum_up"]
 
@@ -25,22 +24,22 @@ def counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{counts[state]:,} {name}" for state, name in names.items() if counts.get(state)) or "no rows"
 
 
-def sum_up(work: Work, found: Scan, status: str, *, quiet: bool, as_json: bool) -> int:
+def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
     """Say what came of a run and how to go on with it; return the exit code."""
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.ledger import batches
 
     stats, run = work.stats, work.run
-    counts = runs.counts(work.ledger, run.id)
-    _, charged = runs.charges(work.ledger, run.id)
+    counts = batches.counts(work.ledger, run.id)
+    _, charged = batches.charges(work.ledger, run.id)
     if not quiet:
         say(_summary_line(work, counts, charged))
         if stats.n_same or stats.n_cached:
             say(f"not asked: {stats.n_same:,} equal to another row, {stats.n_cached:,} from the cache")
-        if n_uncertain := runs.n_uncertain(work.ledger, run.id):
+        if n_uncertain := batches.n_uncertain(work.ledger, run.id):
             say(f"cost not known for certain, and charged at its bound: {_rows(n_uncertain)} (`scrimp spend --open`)")
         for line in _alerts(work):
             say(line)
-    bad = sum(counts.get(state, 0) for state in ("failed", "skipped", "unknown"))
+    bad = any(counts.get(state) for state in batches.CAN_BE_RETRIED)
     if status == "finished":
         code = ExitCode.BATCH_FAILURES if bad else ExitCode.OK
         if bad and not quiet:
@@ -56,7 +55,7 @@ def sum_up(work: Work, found: Scan, status: str, *, quiet: bool, as_json: bool) 
             )
     else:
         why = f"after {stats.failed:,} failed rows (--max-errors)" if stats.stopping == "errors" else "as asked"
-        n_left = found.n_good - sum(counts.values())
+        n_left = stats.n_rows - sum(counts.values())
         say(f"stopped {why}, {_rows(n_left)} left; to go on: scrimp batch --resume -o {run.output}")
         code = ExitCode.BATCH_FAILURES if stats.stopping == "errors" else ExitCode.INTERRUPTED
     if as_json:
@@ -68,14 +67,14 @@ def _alerts(work: Work) -> list[str]:
     from scrimp.routing.ledger.caps import applicable_caps, new_alerts
 
     now = time.time()
-    return new_alerts(work.ledger, applicable_caps(work.ledger, work.profile, None, now=now), now=now)
+    return new_alerts(work.ledger, applicable_caps(work.ledger, work.task.profile, None, now=now), now=now)
 
 
 def _answered(work: Work) -> list[tuple[str, int]]:
     """Return how many good answers each arm gave, most first; those of earlier processes too."""
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.ledger import batches
 
-    rows = [(row["arm"], row["n"]) for row in runs.by_arm(work.ledger, work.run.id) if row["status"] == "ok"]
+    rows = [(row["arm"], row["n"]) for row in batches.by_arm(work.ledger, work.run.id) if row["status"] == "ok"]
     return sorted(rows, key=lambda pair: -pair[1])
 
 
@@ -95,10 +94,10 @@ def _summary_line(work: Work, counts: dict[str, int], charged: int) -> str:
 
 
 def _summary(work: Work, counts: dict[str, int], charged: int, status: str) -> dict[str, Any]:
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.ledger import batches
 
-    cost = sum(row["cost_nano"] or 0 for row in runs.by_arm(work.ledger, work.run.id))
-    n_uncertain = runs.n_uncertain(work.ledger, work.run.id)
+    cost = sum(row["cost_nano"] or 0 for row in batches.by_arm(work.ledger, work.run.id))
+    n_uncertain = batches.n_uncertain(work.ledger, work.run.id)
     return {
         "schema_version": 1,
         "run": work.run.id,

@@ -13,24 +13,17 @@ from .batch_report import counted
 from .result import Column, Result, Table, emit
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from scrimp.routing.ledger.batches import Run
 
-    from scrimp.routing.batch.state.runs import Run
-
-__all__ = ["cancel_run", "list_runs", "show_run", "spool"]
-
-
-def spool() -> Path:
-    """Return the folder of what runs keep: standard input, and journals whose rows may be asked again."""
-    return paths().batches
+__all__ = ["cancel_run", "list_runs", "show_run"]
 
 
 def list_runs(*, as_json: bool) -> int:
     """Print the runs, newest first."""
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.ledger import batches
 
     ledger = session.ledger_to_read()
-    found = [(run, {} if ledger is None else runs.counts(ledger, run.id)) for run in runs.listing(ledger)]
+    found = [(run, {} if ledger is None else batches.counts(ledger, run.id)) for run in batches.listing(ledger)]
     table = Table(
         (Column("id"), Column("begun"), Column("status"), Column("rows", "right"), Column("done"), Column("output")),
         [
@@ -51,14 +44,14 @@ def list_runs(*, as_json: bool) -> int:
 
 def show_run(which: str, *, as_json: bool) -> int:
     """Print one run: how far it is, what it cost, and by which arms."""
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.ledger import batches
 
     ledger = session.ledger_to_read()
-    run = runs.fetch(ledger, which)
+    run = batches.fetch(ledger, which)
     assert ledger is not None  # noqa: S101 - fetch has raised
-    counts = runs.counts(ledger, run.id)
-    live, charged = runs.charges(ledger, run.id)
-    rows = runs.by_arm(ledger, run.id)
+    counts = batches.counts(ledger, run.id)
+    live, charged = batches.charges(ledger, run.id)
+    rows = batches.by_arm(ledger, run.id)
     text = "\n".join(
         (
             f"run {run.id}, {_state(run)}, begun {run.created_at[:19].replace('T', ' ')} UTC, profile {run.profile}",
@@ -92,28 +85,29 @@ def show_run(which: str, *, as_json: bool) -> int:
 
 def cancel_run(which: str, *, as_json: bool) -> int:
     """Abandon a run: its partial answers are deleted, what it cost stays on record."""
-    from scrimp.routing.batch.state import parked, runs
+    from scrimp.routing.batch.state import parked
+    from scrimp.routing.ledger import batches
 
     ledger = session.ledger()
-    run = runs.fetch(ledger, which)
+    run = batches.fetch(ledger, which)
     if run.status in ("cancelled", "replaced"):
         said = f"run {run.id} was given up before"
     elif run.status == "finished":
         # What was kept for --retry-unknown and --retry-errors goes; the run and its output are as they were.
-        parked.forget(ledger, run, spool())
+        parked.forget(ledger, run, paths().batches)
         said = f"run {run.id} is finished: no row of it can be asked again now"
     else:
-        parked.cancel(ledger, run, spool(), now=time.time())
+        parked.cancel(ledger, run, paths().batches, now=time.time())
         said = f"run {run.id} is given up; what it cost stays on record"
-    data = {"schema_version": 1, "id": run.id, "status": runs.fetch(ledger, run.id).status}
+    data = {"schema_version": 1, "id": run.id, "status": batches.fetch(ledger, run.id).status}
     return emit(Result(data=data, messages=(said,)), as_json=as_json)
 
 
 def _state(run: Run) -> str:
     """Return how a run stands: one that is `running` on record and has no process was killed."""
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.batch.state import parked
 
-    return "killed" if run.status == "running" and not runs.is_live(run) else run.status
+    return "killed" if run.status == "running" and not parked.is_live(run) else run.status
 
 
 def _run_dict(run: Run, counts: dict[str, int]) -> dict[str, Any]:

@@ -6,30 +6,80 @@ from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError
 from scrimp.profiles.money import format_usd
+from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.ledger.caps import RefusedError, applicable_caps, check_caps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from scrimp.profiles.schema import Profile
+    from scrimp.profiles.schema import Arm, Profile
     from scrimp.routing.deciding.policy import Option
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.ledger.store import Ledger
 
     from .request import Ask
 
-__all__ = ["cheapest_too_dear", "refusal"]
+__all__ = ["keyless_arms", "refusal", "why_none"]
 
 
-def options_asked_for(decision: Decision, arm: str | None) -> list[Option]:
+def _options_asked_for(decision: Decision, arm: str | None) -> list[Option]:
     """Return the options of the arms that were asked for: the one by name, else all."""
     return [weighed.option for weighed in decision.choice.weighed if arm in (None, weighed.option.arm)]
 
 
-def cheapest_too_dear(decision: Decision, arm: str | None) -> Option | None:
+def _cheapest_too_dear(decision: Decision, arm: str | None) -> Option | None:
     """Return the cheapest of the arms that only money keeps from taking a prompt; None where there is none."""
-    dear = [option for option in options_asked_for(decision, arm) if option.by_cap]
+    dear = [option for option in _options_asked_for(decision, arm) if option.by_cap]
     return min(dear, key=lambda option: option.bound_nano or 0, default=None)
+
+
+def keyless_arms(
+    profile: Profile, key: Callable[[Arm], object], arm: str | None = None, *, on_this_machine: bool = False
+) -> dict[str, ScrimpError]:
+    """Return the arms (of those that may be asked) that cannot be called, and why.
+
+    Parameters
+    ----------
+    key
+        Returns an arm's key; raises where there is none.
+    """
+    missing: dict[str, ScrimpError] = {}
+    for each in profile.arms:
+        if arm in (None, each.name) and not (on_this_machine and not runs_here(each)):
+            try:
+                key(each)
+            except ScrimpError as error:
+                missing[each.name] = error
+    return missing
+
+
+def why_none(
+    decision: Decision, arm: str | None, keyless: Mapping[str, ScrimpError], *, profile: str, what: str, lead: str = ""
+) -> ScrimpError:
+    """Return the error that says why no arm can take something: money (exit 3), keys (4), or anything else (2).
+
+    Parameters
+    ----------
+    arm
+        The one that was asked for by name.
+    what, lead
+        What it is that no arm can take; how the message begins where only money is in the way.
+    """
+    options = _options_asked_for(decision, arm)
+    if any(option.infeasible is None for option in options):  # the plan for the whole file left it out
+        return BudgetRefusedError(f"{lead}the budget does not reach")
+    cheapest = _cheapest_too_dear(decision, arm)
+    if cheapest is not None:
+        return BudgetRefusedError(
+            f"{lead}{cheapest.arm}, the cheapest arm, {cheapest.infeasible}",
+            hint="Raise the cap (`scrimp spend` shows all caps) or --max-cost, or lower the arm's max_output_tokens.",
+        )
+    if keyless and all(option.arm in keyless for option in options):
+        return keyless[options[0].arm]
+    reasons = "; ".join(f"{option.arm}: {option.infeasible}" for option in options)
+    return ArmUnavailableError(
+        f"no arm of profile {profile} can take {what} ({reasons})", hint="`scrimp models` shows what each arm can take."
+    )
 
 
 def refusal(
@@ -41,23 +91,19 @@ def refusal(
     ledger: Ledger | None,
     now: float,
 ) -> ScrimpError:
-    """Return the error that says why no arm can take a prompt: money (exit 3), keys (4), or anything else (2)."""
-    cheapest = cheapest_too_dear(decision, ask.wishes.arm)
+    """Return the error that says why no arm can take a prompt, with the limit that is in the way."""
+    cheapest = _cheapest_too_dear(decision, ask.wishes.arm)
     if cheapest is not None:
-        return _too_dear(ask, decision, cheapest, profile=profile, ledger=ledger, now=now)
-    options = options_asked_for(decision, ask.wishes.arm)
-    if keyless and all(option.arm in keyless for option in options):
-        return keyless[options[0].arm]
-    reasons = "; ".join(f"{option.arm}: {option.infeasible}" for option in options)
-    return ArmUnavailableError(
-        f"no arm of profile {profile.name} can take this prompt ({reasons})",
-        hint="`scrimp models` shows what each arm can take.",
-    )
+        limited = _limited(ask, decision, cheapest, profile=profile, ledger=ledger, now=now)
+        if limited is not None:
+            return limited
+    return why_none(decision, ask.wishes.arm, keyless, profile=profile.name, what="this prompt")
 
 
-def _too_dear(
+def _limited(
     ask: Ask, decision: Decision, cheapest: Option, *, profile: Profile, ledger: Ledger | None, now: float
-) -> ScrimpError:
+) -> BudgetRefusedError | None:
+    """Return the error of the limit that the cheapest arm runs into; None where it cannot be told."""
     bound = cheapest.bound_nano or 0
     for flag, limit in (("--max-cost", ask.wishes.max_cost_nano), ("--cap-override", ask.cap_override_nano)):
         if limit is not None and (bound > limit or flag == "--cap-override"):
@@ -74,7 +120,4 @@ def _too_dear(
             refused.message = f"{cheapest.arm}, the cheapest arm that could take this, was {refused.message}"
             refused.args = (refused.message,)
             return refused
-    return BudgetRefusedError(
-        f"{cheapest.arm}, the cheapest arm, {cheapest.infeasible}",
-        hint="Raise the cap (`scrimp spend` shows all caps) or --max-cost, or lower the arm's max_output_tokens.",
-    )
+    return None

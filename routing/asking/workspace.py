@@ -10,11 +10,10 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.errors import AuthError, LedgerError, ScrimpError, UsageError
+from scrimp.profiles.errors import AuthError, LedgerError, UsageError
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.checks.base import Given, run_checks
 from scrimp.routing.deciding import against_caps
-from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.ledger.caps import RefusedError, applicable_caps, check_zone, new_alerts
 from scrimp.routing.ledger.forget import retire
 from scrimp.routing.ledger.reservations import mark_sent, price_id, reap, reserve
@@ -25,7 +24,7 @@ from .drive import at_once, drive
 from .paid_call import CAP_POLL_S, LIVE_WAIT_S
 from .plan_choice import PlanChooser, caps_over_calls
 from .plan_run import Asked, Kit, plan_run
-from .refusal import refusal
+from .refusal import keyless_arms, refusal
 from .request import Way
 
 if TYPE_CHECKING:
@@ -193,17 +192,6 @@ class Workspace:
         retire(self.ledger, profile=self.profile.name, before=before)
         return before
 
-    def keyless(self, arm: str | None = None, *, on_this_machine: bool = False) -> dict[str, ScrimpError]:
-        """Return the arms (of those that may be asked) that cannot be called, and why."""
-        missing: dict[str, ScrimpError] = {}
-        for each in self.profile.arms:
-            if arm in (None, each.name) and not (on_this_machine and not runs_here(each)):
-                try:
-                    self.key(each)
-                except ScrimpError as error:
-                    missing[each.name] = error
-        return missing
-
     def price_id(self, arm: str) -> int:
         """Return the ledger's id of an arm's price, stored on first use."""
         known = self._price_ids.get(arm)
@@ -239,7 +227,7 @@ class Workspace:
             Of the right kind when no arm can take the prompt: money (exit 3), keys (4), or anything else (2).
         """
         check_zone(self.ledger, self.profile)
-        keyless = self.keyless(ask.wishes.arm, on_this_machine=ask.wishes.on_this_machine)
+        keyless = keyless_arms(self.profile, self.key, ask.wishes.arm, on_this_machine=ask.wishes.on_this_machine)
         deadline = self.clock() + LIVE_WAIT_S
         while True:
             decision = against_caps.decide(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["all_of", "marks"]
+__all__ = ["all_of", "marks", "named"]
 
 
 def all_of(*conditions: tuple[str, object | None]) -> tuple[str, list[object]]:
@@ -25,3 +25,9 @@ def all_of(*conditions: tuple[str, object | None]) -> tuple[str, list[object]]:
 def marks(values: Collection[object]) -> str:
     """Return a parameter's mark for each value, for an IN."""
     return ", ".join("?" * len(values))
+
+
+def named(which: str) -> tuple[str, tuple[str, ...]]:
+    """Return what stands after WHERE to find an id by itself, its beginning or its end, and its parameters."""
+    where = "id = ? OR (length(?) >= 4 AND (substr(id, 1, length(?)) = ? OR substr(id, -length(?)) = ?))"
+    return where, (which.lower(),) * 6

@@ -9,7 +9,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.routing.prompts.prompt import Turn
 
 from .attempts import attempts_of
-from .clauses import all_of, marks
+from .clauses import all_of, marks, named
 from .labels import labels_of
 from .steps import steps_of
 
@@ -58,12 +58,8 @@ def find(ledger: Ledger | None, which: str = "last") -> dict[str, Any]:
                 f"SELECT {_COLUMNS} FROM requests WHERE {_ASKED} ORDER BY created_at DESC, n DESC LIMIT 1"  # noqa: S608 - constants
             )
         else:
-            wanted = which.lower()
-            rows = ledger.rows(
-                f"SELECT {_COLUMNS} FROM requests WHERE id = ? OR (length(?) >= 4 AND (substr(id, 1, length(?)) = ? "  # noqa: S608 - constants
-                "OR substr(id, -length(?)) = ?)) LIMIT 2",
-                (wanted,) * 6,
-            )
+            where, parameters = named(which)
+            rows = ledger.rows(f"SELECT {_COLUMNS} FROM requests WHERE {where} LIMIT 2", parameters)  # noqa: S608 - constants
     if not rows:
         raise UsageError(
             "the log is empty" if which == "last" else f"no request {which!r} in the log",

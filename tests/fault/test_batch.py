@@ -112,14 +112,14 @@ def rows_of(path):
 
 
 def _has_begun(world):
-    from scrimp.routing.batch.state import runs
+    from scrimp.routing.ledger import batches
     from scrimp.routing.ledger.store import open_ledger
 
     path = world / "home" / "scrimp.db"
     if not path.exists():
         return False
     with open_ledger(path) as ledger:
-        return runs.latest(ledger) is not None
+        return batches.latest(ledger) is not None
 
 
 def audit(world):

@@ -143,11 +143,6 @@ SQL = re.compile(r"^\s*(SELECT|INSERT|UPDATE|DELETE|WITH|PRAGMA)\s|\bSELECT\b.+\
 OTHER_DATABASES = {"routing/batch/files/cache.py", "routing/learn/data/llm_log.py"}
 """SQL of files that are not the ledger: the cache of replies, and the log of another program (llm)."""
 
-TO_MOVE = {
-    "routing/batch/state/runs.py",
-}
-"""What still holds SQL of the ledger's, or its connection. Only ever taken from."""
-
 
 def sql_of(path):
     """Every string of a module that looks like a statement, and every use of a ledger's connection, with the line."""
@@ -166,8 +161,7 @@ def test_sql_stands_in_the_ledger():
         if ROOT / "routing" / "ledger" not in path.parents
     }
     found = {name: lines for name, lines in found.items() if lines and name not in OTHER_DATABASES}
-    assert found.keys() - TO_MOVE == set(), found
-    assert TO_MOVE - found.keys() == set(), "these hold none any more: take them from TO_MOVE"
+    assert not found
 
 
 @pytest.mark.parametrize(

@@ -11,21 +11,24 @@ import pytest
 from scrimp.profiles.errors import AuthError, UsageError
 from scrimp.profiles.paths import Paths
 from scrimp.profiles.schema import build_profile
+from scrimp.routing.asking.refusal import why_none
 from scrimp.routing.asking.request import Way
 from scrimp.routing.batch.files.cache import Cache, parse_age
 from scrimp.routing.batch.files.output import Journal, result_of
-from scrimp.routing.batch.files.rows import Source, good_rows, scan
+from scrimp.routing.batch.files.scan import good_rows, scan
+from scrimp.routing.batch.files.source import Source
 from scrimp.routing.batch.planning import start
 from scrimp.routing.batch.planning.choosing import Chooser, NoEmbedder
+from scrimp.routing.batch.planning.plan import forecast, planned
 from scrimp.routing.batch.running.engine import Engine
 from scrimp.routing.batch.running.jobs import Settings, Stats
-from scrimp.routing.batch.state import parked, runs
+from scrimp.routing.batch.state import parked
 from scrimp.routing.calls.call import Reply
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.checks.base import Verdict
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.deciding.decide import Decider, Wishes
-from scrimp.routing.ledger import reservations
+from scrimp.routing.ledger import batches, reservations
 from scrimp.routing.ledger.store import open_ledger
 from scrimp.routing.prices.table import PriceTable
 from scrimp.routing.prices.usage import Usage
@@ -129,7 +132,7 @@ class World:
         try:
             asyncio.run(drive())
         finally:
-            self.results = [result_of(journal.read(*span)) for span in runs.spans(self.ledger, run.id, ordered=True)]
+            self.results = [result_of(journal.read(*span)) for span in batches.spans(self.ledger, run.id, ordered=True)]
             journal.close()
             assert reservations.audit_balances(self.ledger) == {}
         return [(each.status, each.arm, each.answer or each.error) for each in self.results]
@@ -371,9 +374,21 @@ def test_a_cap_on_the_run_holds_and_rows_beyond_it_are_skipped(world):
     states = Counter(status for status, _, _ in results)
     assert states["ok"] >= 5
     assert states["skipped"] == 50 - states["ok"]
-    _, charged = runs.charges(world.ledger, "run1")
+    _, charged = batches.charges(world.ledger, "run1")
     assert charged <= 3_000_000
     assert charged > 2_000_000, "and what there is is used"
+
+
+@pytest.mark.parametrize("other", [arm("b", 1, context_window=1), arm("b", 1000)], ids=["too small", "too dear"])
+def test_a_row_beyond_the_budget_is_not_failed_whatever_keeps_another_arm_from_it(world, other):
+    profile = make_profile({"per_call_usd": "0.01"}, a=arm("a", 1), b=other)
+    chooser = Chooser(Decider(profile, TABLE, TierPrior(), NoEmbedder()), Wishes(), keyless={})
+    money = start.money_for(None, profile, start.Goals(), run_id=None, now=1e9)
+    rows = [*good_rows(world.rows("a").source, scan(world.source))]
+    (decided,) = chooser.decide(rows, Wishes(), money, rng=random.Random(0), now=1e9)
+    assert [each.option.infeasible is None for each in decided.decision.choice.weighed] == [True, False]
+    error = why_none(planned(decided.decision, None), None, {}, profile="p", what="this row", lead="not sent: ")
+    assert (error.exit_code, error.message) == (3, "not sent: the budget does not reach")
 
 
 def test_the_plan_spends_a_budget_on_the_rows_where_it_helps_most(world):
@@ -381,7 +396,7 @@ def test_the_plan_spends_a_budget_on_the_rows_where_it_helps_most(world):
     arms = Counter(arm for _, arm, _ in results)
     assert {status for status, _, _ in results} == {"ok"}
     assert set(arms) == {"small", "large"}
-    _, charged = runs.charges(world.ledger, "run1")
+    _, charged = batches.charges(world.ledger, "run1")
     assert 0.7 * 60_000_000 < charged <= 60_000_000
     notes = {row["p"] for row in world.ledger.rows("SELECT propensity AS p FROM requests")}
     assert notes == {None}, "a plan's choice is no draw"
@@ -506,7 +521,7 @@ def test_the_cache_answers_a_second_run_until_it_is_too_old(world):
     results = world.rows("b", "a", "c").go(lambda _call: answer("new"), arm="small", cache=again)
     assert [text for _, _, text in results] == ["bb", "aa", "new"]
     assert Counter(each.source for each in world.results) == {"cache": 2, "asked": 1}
-    assert runs.charges(world.ledger, "run2")[1] == world.results[2].cost_nano
+    assert batches.charges(world.ledger, "run2")[1] == world.results[2].cost_nano
     again.close()
     old = cache(1e-9)
     world.go(lambda _call: answer("new"), arm="small", cache=old)
@@ -633,15 +648,15 @@ def test_an_old_failure_in_the_journal_does_not_undo_a_new_try(world):
     journal.close()
     assert recovered.n_late == 0
     assert recovered.taken_up == {}
-    assert runs.states(world.ledger, "run1") == {0: "unknown"}
+    assert batches.states(world.ledger, "run1") == {0: "unknown"}
 
 
 def test_cancel_drops_the_journal_and_keeps_the_record(world):
     world.rows("a").go(lambda _call: answer(), arm="small")
     parked.cancel(world.ledger, world.run, world.folder, now=1e9)
-    assert runs.counts(world.ledger, "run1") == {"ok": 1}
-    assert runs.fetch(world.ledger, "run1").status == "cancelled"
-    assert runs.charges(world.ledger, "run1")[1] > 0
+    assert batches.counts(world.ledger, "run1") == {"ok": 1}
+    assert batches.fetch(world.ledger, "run1").status == "cancelled"
+    assert batches.charges(world.ledger, "run1")[1] > 0
     assert not world.run.partial.exists()
     assert Journal.open(world.run.partial, new=True).close() is None
 
@@ -673,7 +688,6 @@ def test_true_costs_of_one_arm_move_what_is_expected_of_the_others(world):
 
 def test_true_costs_are_held_against_what_the_plan_expects(world):
     """Not against the cost of the median answer, which is less: the plan would believe itself too cheap for ever."""
-    from scrimp.routing.batch.planning.plan import forecast
 
     world.rows(*[f"prompt {i}" for i in range(40)])
     world.go(lambda _call: answer(), profile=make_profile(only=arm("only", 1, tier="small")))

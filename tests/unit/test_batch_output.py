@@ -11,7 +11,7 @@ import pytest
 
 from scrimp.profiles.errors import DataError, TryAgainError, UsageError
 from scrimp.routing.batch.files.output import Journal, Result, render, result_of, table_columns, write_output
-from scrimp.routing.batch.state import runs
+from scrimp.routing.batch.state import recovery
 
 OK = Result(
     0, "../../x", "ok", "d1", answer='a "b"\nc', arm="small", cost_nano=1500, input_tokens=3, output_tokens=2,
@@ -21,7 +21,7 @@ BAD = Result(1, 2, "failed", "d2", error="no")
 
 
 def entry(result):
-    return runs.entry(result.n, result.decision_id, (), result)
+    return recovery.entry(result.n, result.decision_id, (), result)
 
 
 def test_a_json_lines_row_has_the_promised_keys():

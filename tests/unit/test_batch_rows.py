@@ -6,7 +6,10 @@ import json
 import pytest
 
 from scrimp.profiles.errors import DataError, UsageError
-from scrimp.routing.batch.files.rows import BadRow, Row, Source, content_key, good_rows, header, read_rows, scan
+from scrimp.routing.batch.files.rows import BadRow, Row, content_key
+from scrimp.routing.batch.files.scan import good_rows, read_rows, scan
+from scrimp.routing.batch.files.source import Source
+from scrimp.routing.batch.files.table import header
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 
@@ -280,7 +283,7 @@ def test_a_row_of_5_mb_is_a_row(tmp_path):
 
 
 def test_a_line_without_end_is_skipped_as_it_streams_past(tmp_path, monkeypatch):
-    monkeypatch.setattr("scrimp.routing.batch.files.rows.MAX_ROW_BYTES", 1000)
+    monkeypatch.setattr("scrimp.routing.batch.files.scan.MAX_ROW_BYTES", 1000)
     rows = read(tmp_path, "a.jsonl", jsonl({"prompt": "a"}, {"prompt": "x" * 5000}, {"prompt": "b"}))
     assert [type(row).__name__ for row in rows] == ["Row", "BadRow", "Row"]
     assert rows[1].line == 2

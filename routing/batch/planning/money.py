@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.money import NANO
-from scrimp.routing.batch.state.runs import charges
 from scrimp.routing.deciding.against_caps import month_pace
+from scrimp.routing.ledger.batches import charges
 from scrimp.routing.ledger.caps import Cap, applicable_caps, balance
 from scrimp.routing.ledger.reservations import suspensions
 

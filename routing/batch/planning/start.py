@@ -6,13 +6,16 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, ScrimpError, UsageError
+from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.money import NANO, format_usd, nano_from_usd
+from scrimp.routing.asking.refusal import why_none
 from scrimp.routing.batch.files.output import Journal
-from scrimp.routing.batch.files.rows import good_rows
-from scrimp.routing.batch.state import parked, runs
-from scrimp.routing.ledger import attempts
-from scrimp.routing.ledger.store import new_id
+from scrimp.routing.batch.files.scan import good_rows
+from scrimp.routing.batch.state import parked
+from scrimp.routing.batch.state.recovery import recover
+from scrimp.routing.ledger import attempts, batches
+from scrimp.routing.ledger.batches import Run
+from scrimp.routing.ledger.store import instant, new_id
 
 from .money import Money, money_left
 from .plan import SAMPLE_ROWS, Options, Planner, options_of
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scrimp.profiles.schema import Arm, Profile
-    from scrimp.routing.batch.files.rows import Scan, Source
+    from scrimp.routing.batch.files.scan import Scan
+    from scrimp.routing.batch.files.source import Source
+    from scrimp.routing.batch.state.recovery import Recovered
     from scrimp.routing.deciding.decide import Wishes
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.ledger.store import Ledger
@@ -176,7 +181,15 @@ def plan(
     wtp = goals.wtp_usd if goals.wtp_usd is not None else None if goals.max_cost_nano is not None else policy.wtp
     sample = _joined(parts, len(arms))
     if len(sample) and not sample.feasible.any():
-        raise _refusal(refused, chooser, wishes)
+        assert refused is not None  # noqa: S101 - no row has an arm
+        raise why_none(
+            refused,
+            wishes.arm,
+            chooser.keyless,
+            profile=chooser.decider.profile.name,
+            what="these rows",
+            lead="no row can be sent: ",
+        )
     return Planner(
         arms,
         np.array(places, dtype=np.int64),
@@ -196,31 +209,6 @@ def _joined(parts: list[Options], n_arms: int) -> Options:
         return Options(empty, empty, empty, empty, empty, empty, empty.astype(bool), np.zeros(0, dtype=np.int64))
     names = Options.__slots__
     return Options(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-
-def _refusal(decision: Decision | None, chooser: Chooser, wishes: Wishes) -> ScrimpError:
-    """Return the error that says why no arm can take any row."""
-    profile = chooser.decider.profile.name
-    options = [
-        weighed.option
-        for weighed in (decision.choice.weighed if decision is not None else ())
-        if wishes.arm in (None, weighed.option.arm)
-    ]
-    dear = [option for option in options if option.by_cap]
-    if dear:
-        cheapest = min(dear, key=lambda option: option.bound_nano or 0)
-        return BudgetRefusedError(
-            f"no row can be sent: {cheapest.arm}, the cheapest arm, {cheapest.infeasible}",
-            hint="Raise the cap (`scrimp spend` shows all caps) or --max-cost, or lower the arm's max_output_tokens.",
-        )
-    keyless = [chooser.keyless[option.arm] for option in options if option.arm in chooser.keyless]
-    if keyless and len(keyless) == len(options):
-        return keyless[0]
-    reasons = "; ".join(f"{option.arm}: {option.infeasible}" for option in options)
-    return ArmUnavailableError(
-        f"no arm of profile {profile} can take these rows ({reasons})",
-        hint="`scrimp models` shows what each arm can take.",
-    )
 
 
 def latencies(ledger: Ledger | None, profile: Profile, planner: Planner) -> dict[str, float]:
@@ -267,30 +255,30 @@ def open_new(
     output: Path,
     options: Mapping[str, Any],
     now: float,
-) -> tuple[runs.Run, Journal]:
+) -> tuple[Run, Journal]:
     """Set up a new run's state: from here on it can be killed and resumed."""
-    partial = output.with_name(output.name + ".partial")
-    journal = Journal.open(partial, new=True)
+    run = Run(
+        run_id,
+        instant(now),
+        "running",
+        profile.name,
+        input_name,
+        found.sha256,
+        str(output),
+        found.n_good,
+        dict(options),
+    )
+    journal = Journal.open(run.partial, new=True)
     try:
-        run = runs.begin(
-            ledger,
-            run_id=run_id,
-            profile=profile.name,
-            input=input_name,
-            input_sha256=found.sha256,
-            output=output,
-            n_rows=found.n_good,
-            options=dict(options),
-            now=now,
-        )
+        batches.add(ledger, run)
     except BaseException:
         journal.close()
-        partial.unlink(missing_ok=True)
+        run.partial.unlink(missing_ok=True)
         raise
     return run, journal
 
 
-def check_same_input(run: runs.Run, found: Scan) -> None:
+def check_same_input(run: Run, found: Scan) -> None:
     """Refuse to go on with another file than the run began with.
 
     Raises
@@ -306,8 +294,8 @@ def check_same_input(run: runs.Run, found: Scan) -> None:
 
 
 def open_old(
-    ledger: Ledger, run: runs.Run, found: Scan, folder: Path, *, retry_unknown: bool, retry_errors: bool, now: float
-) -> tuple[Journal, runs.Recovered, int]:
+    ledger: Ledger, run: Run, found: Scan, folder: Path, *, retry_unknown: bool, retry_errors: bool, now: float
+) -> tuple[Journal, Recovered, int]:
     """Take a run up again; return its journal, what was found, and how many rows are opened to be asked again.
 
     Raises
@@ -321,8 +309,8 @@ def open_old(
     parked.unpark(run, folder)
     journal = Journal.open(run.partial, new=False)
     try:
-        recovered = runs.recover(ledger, run, journal, now=now, retry_unknown=retry_unknown)
-        n_again = runs.reopen(ledger, run.id, retry_errors=retry_errors)
+        recovered = recover(ledger, run, journal, now=now, retry_unknown=retry_unknown)
+        n_again = batches.reopen(ledger, run.id, retry_errors=retry_errors)
     except BaseException:
         journal.close()
         raise

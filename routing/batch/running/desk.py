@@ -10,9 +10,10 @@ from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import NANO
 from scrimp.routing.batch.planning.plan import forecast
 from scrimp.routing.batch.planning.start import in_flight
-from scrimp.routing.batch.state import runs
+from scrimp.routing.batch.state.recovery import entry
 from scrimp.routing.batch.state.scribe import Scribe
 from scrimp.routing.calls.faults import to_scrimp_error
+from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.reservations import reap
 
 from .gates import ProviderGate
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.output import Journal, Result
     from scrimp.routing.batch.planning.choosing import Chooser
     from scrimp.routing.batch.planning.plan import Planner
-    from scrimp.routing.batch.state.runs import Run
     from scrimp.routing.batch.state.scribe import Span
     from scrimp.routing.calls.call import Call, Reply
     from scrimp.routing.calls.faults import CallError
     from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.ledger.batches import Run
     from scrimp.routing.ledger.store import Ledger
 
     from .jobs import Job, Settings, Stats
@@ -202,7 +203,7 @@ class Desk:
 
         def do(span: Span | None) -> None:
             if span is not None:
-                runs.file_row(
+                batches.file_row(
                     self.ledger,
                     self.run.id,
                     result.n,
@@ -213,4 +214,4 @@ class Desk:
                     span=span,
                 )
 
-        await self.scribe.submit(do, runs.entry(result.n, result.decision_id, (), result))
+        await self.scribe.submit(do, entry(result.n, result.decision_id, (), result))

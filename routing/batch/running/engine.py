@@ -13,12 +13,12 @@ from scrimp.profiles.errors import ScrimpError
 from scrimp.routing.asking.drive import drive
 from scrimp.routing.asking.paid_call import Halted
 from scrimp.routing.asking.plan_run import Kit, plan_run
-from scrimp.routing.asking.refusal import cheapest_too_dear, options_asked_for
+from scrimp.routing.asking.refusal import why_none
 from scrimp.routing.batch.files.output import Result, result_of
 from scrimp.routing.batch.files.rows import content_key
 from scrimp.routing.batch.planning.plan import forecast
-from scrimp.routing.batch.state import runs
 from scrimp.routing.checks.base import Given, problem_of, run_checks
+from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.reservations import price_id
 
 from .desk import Desk
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.batch.planning.choosing import Chooser
     from scrimp.routing.batch.planning.plan import Planner
-    from scrimp.routing.batch.state.runs import Recovered, Run
+    from scrimp.routing.batch.state.recovery import Recovered
     from scrimp.routing.calls.call import Call, Reply
+    from scrimp.routing.ledger.batches import Run
     from scrimp.routing.ledger.store import Ledger
 
     from .jobs import Job, Lane, Settings, Stats
@@ -162,7 +163,7 @@ class Engine:
             if key in self._followers:
                 self._followers[key].append(job)
                 return
-            span = await desk.scribe.submit(lambda _span: runs.same_answer(desk.ledger, desk.run.id, key))
+            span = await desk.scribe.submit(lambda _span: batches.same_answer(desk.ledger, desk.run.id, key))
             if span is not None:
                 await self._share(job, result_of(desk.journal.read(*span)))
                 return
@@ -179,18 +180,16 @@ class Engine:
 
     async def _refuse(self, job: Job) -> None:
         """Write a row off that no arm can take."""
-        if job.refusal is not None:
-            await self._end(job, "skipped" if job.refusal.exit_code == 3 else "failed", error=job.refusal.message)
-            return
-        arm = self.desk.settings.wishes.arm
-        options = options_asked_for(job.decision, arm)
-        cheapest = cheapest_too_dear(job.decision, arm)
-        if cheapest is not None or all(option.infeasible is None for option in options):
-            why = "the budget does not reach" if cheapest is None else f"{cheapest.arm} {cheapest.infeasible}"
-            await self._end(job, "skipped", error=f"not sent: {why}")
-        else:
-            reasons = "; ".join(f"{option.arm}: {option.infeasible}" for option in options if option.infeasible)
-            await self._end(job, "failed", error=f"no arm can take it: {reasons}")
+        desk = self.desk
+        error = job.refusal or why_none(
+            job.decision,
+            desk.settings.wishes.arm,
+            desk.chooser.keyless,
+            profile=desk.decider.profile.name,
+            what="this row",
+            lead="not sent: ",
+        )
+        await self._end(job, "skipped" if error.exit_code == 3 else "failed", error=error.message)
 
     # -- asking -----------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scrimp.routing.asking.books import Called
     from scrimp.routing.asking.request import Ask
     from scrimp.routing.batch.files.rows import Row
-    from scrimp.routing.batch.state.runs import TakenUp
+    from scrimp.routing.batch.state.recovery import TakenUp
     from scrimp.routing.deciding.decide import Wishes
     from scrimp.routing.deciding.policy import Option
     from scrimp.routing.deciding.trace import Decision

@@ -14,8 +14,8 @@ from scrimp.routing.asking.request import Ask
 from scrimp.routing.batch.files.output import Result
 from scrimp.routing.batch.planning.money import money_left
 from scrimp.routing.batch.planning.plan import options_of, planned
-from scrimp.routing.batch.state import runs
 from scrimp.routing.deciding.policy import NoDraw
+from scrimp.routing.ledger import batches
 
 from .jobs import Job
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.batch.planning.money import Money
-    from scrimp.routing.batch.state.runs import Recovered
+    from scrimp.routing.batch.state.recovery import Recovered
     from scrimp.routing.batch.state.scribe import Span
 
     from .desk import Desk
@@ -121,10 +121,7 @@ class Producer:
                 await self.desk.change()
 
     def _states(self, first: int, last: int, _span: Span | None = None) -> dict[int, str]:
-        return runs.states(self.desk.ledger, self.desk.run.id, first, last)
-
-    def _same_answer(self, key: bytes, _span: Span | None = None) -> Span | None:
-        return runs.same_answer(self.desk.ledger, self.desk.run.id, key)
+        return batches.states(self.desk.ledger, self.desk.run.id, first, last)
 
     def _money(self, _span: Span | None = None) -> Money:
         """Look up what the caps leave the run."""
@@ -209,7 +206,9 @@ class Producer:
 
     async def _write_unknown(self, row: Row) -> None:
         """Write down a row that was in flight when the run was killed, now that its id is at hand."""
-        found = await self.desk.scribe.submit(lambda _span: runs.row_state(self.desk.ledger, self.desk.run.id, row.n))
+        found = await self.desk.scribe.submit(
+            lambda _span: batches.row_state(self.desk.ledger, self.desk.run.id, row.n)
+        )
         result = Result(
             row.n,
             row.id,

@@ -13,9 +13,10 @@ from scrimp.routing.asking.books import Called, Closing, Settlement, write
 from scrimp.routing.asking.paid_call import Halted
 from scrimp.routing.batch.files.output import Result
 from scrimp.routing.batch.planning.money import caps_of
-from scrimp.routing.batch.state import runs
+from scrimp.routing.batch.state.recovery import entry
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.checks.base import Given, problem_of, run_checks
+from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.reservations import SuspendedError, mark_sent, reserve
 from scrimp.routing.ledger.store import instant
 
@@ -103,7 +104,7 @@ class RowHands:
                 attempt=wanted.attempt,
                 request=wanted.request,
             )
-            runs.file_row(
+            batches.file_row(
                 desk.ledger,
                 desk.run.id,
                 self.job.row.n,
@@ -204,7 +205,7 @@ class RowHands:
         if over:
             records = _without_what_follows(records)
         request_id = job.decision.id
-        line = runs.entry(job.row.n, request_id, records, result)
+        line = entry(job.row.n, request_id, records, result)
         same = job.same if result is not None and result.status == "ok" and desk.is_steady(job, result.arm) else None
 
         def do(span: Span | None) -> None:
@@ -213,7 +214,7 @@ class RowHands:
             if result is not None:
                 # An answer that could not be written is lost, and was paid for: to be asked again only on request.
                 status = "unknown" if span is None and result.answer is not None else result.status
-                runs.file_row(
+                batches.file_row(
                     desk.ledger,
                     desk.run.id,
                     job.row.n,

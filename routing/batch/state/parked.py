@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +12,15 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.files import unfinished
 from scrimp.profiles.paths import make_private_dir
 from scrimp.routing.batch.files.output import Journal
+from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.reservations import reap
 from scrimp.routing.ledger.store import instant
-
-from . import runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from scrimp.routing.ledger.batches import Run
     from scrimp.routing.ledger.store import Ledger
-
-    from .runs import Run
 
 __all__ = [
     "Purged",
@@ -29,6 +28,7 @@ __all__ = [
     "cancel",
     "forget",
     "forget_runs_of",
+    "is_live",
     "park",
     "purge",
     "retire",
@@ -36,6 +36,20 @@ __all__ = [
     "unfinished_runs",
     "unpark",
 ]
+
+
+def is_live(run: Run) -> bool:
+    """Tell whether a process is running a run now: it holds the lock on the journal."""
+    from filelock import lock_descriptor
+
+    try:
+        fd = os.open(run.partial, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        return not lock_descriptor(fd, blocking=False)
+    finally:
+        os.close(fd)
 
 
 def spooled(folder: Path, run_id: str) -> Path:
@@ -96,7 +110,7 @@ def forget(ledger: Ledger, run: Run, folder: Path) -> bool:
     held = [path for path in (_journal(folder, run.id), spooled(folder, run.id)) if path.exists()]
     for path in held:
         path.unlink(missing_ok=True)
-    runs.forget_text(ledger, run.id)
+    batches.forget_text(ledger, run.id)
     return bool(held)
 
 
@@ -120,9 +134,9 @@ def cancel(ledger: Ledger, run: Run, folder: Path, *, now: float, status: str = 
             path.unlink(missing_ok=True)
     forget(ledger, run, folder)
     reap(ledger, now=now)
-    runs.close_sent(ledger, run.id)
+    batches.close_sent(ledger, run.id)
     if status != run.status:
-        runs.finish(ledger, run.id, status, now=now)
+        batches.finish(ledger, run.id, status, now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +162,8 @@ def unfinished_runs(ledger: Ledger, *, before: str | None = None) -> list[Run]:
     """Return the runs (begun before an instant) that a purge would give up."""
     return [
         run
-        for run in runs.listing(ledger, limit=None)
-        if _is_open(run) and (before is None or run.created_at < before) and not runs.is_live(run)
+        for run in batches.listing(ledger, limit=None)
+        if _is_open(run) and (before is None or run.created_at < before) and not is_live(run)
     ]
 
 
@@ -160,13 +174,13 @@ def _is_open(run: Run) -> bool:
 def purge(ledger: Ledger, folder: Path, *, before: str | None = None, now: float) -> Purged:
     """Take away the text of all runs (begun before an instant): journal, input, flags. Unfinished ones are given up."""
     n_kept, given_up, going = 0, [], []
-    every = runs.listing(ledger, limit=None)
+    every = batches.listing(ledger, limit=None)
     for run in every:
         if before is not None and run.created_at >= before:
             continue
         if not _is_open(run):
             n_kept += forget(ledger, run, folder)
-        elif runs.is_live(run):
+        elif is_live(run):
             going.append(run)
         else:
             cancel(ledger, run, folder, now=now)
@@ -186,14 +200,14 @@ def retire(ledger: Ledger, folder: Path, *, profile: str, before: str) -> int:
     kept = {path.stem for path in folder.iterdir()}
     return sum(
         forget(ledger, run, folder)
-        for run in runs.listing(ledger, limit=None)
+        for run in batches.listing(ledger, limit=None)
         if run.id in kept and run.profile == profile and run.created_at < before and not _is_open(run)
     )
 
 
 def forget_runs_of(ledger: Ledger, folder: Path, request_ids: Sequence[str], *, say: Callable[[str], None]) -> None:
     """Take away the kept journals of finished runs that some requests were rows of, and say where others stay."""
-    for run in runs.runs_of(ledger, request_ids):
+    for run in batches.runs_of(ledger, request_ids):
         if _is_open(run):
             say(f"{run.partial} still holds it, until run {run.id} is finished or given up (scrimp batch cancel)")
         elif forget(ledger, run, folder):

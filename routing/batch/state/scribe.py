@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import LedgerError, ScrimpError
+from scrimp.routing.ledger.batches import set_applied
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,7 +125,7 @@ class Scribe:
                         outcomes.append((None, error))
                         self._behind = self._behind or work.line is not None
                 if spans and not self._behind:
-                    self.ledger.update("batch_runs", ("id", self.run_id), {"applied": self.journal.size})
+                    set_applied(self.ledger, self.run_id, self.journal.size)
         except Exception as failed:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
             self.failure = self.failure or failed
             outcomes = [(None, failed)] * len(group)

@@ -1,0 +1,196 @@
+"""The flags of `batch`, and the task that they describe."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scrimp.profiles.errors import UsageError
+from scrimp.profiles.paths import paths
+from scrimp.routing.asking.ways import make_way
+
+from . import session
+from .result import say
+
+if TYPE_CHECKING:
+    from scrimp.profiles.schema import Profile
+    from scrimp.routing.batch.files.scan import Scan
+    from scrimp.routing.batch.files.source import Source
+    from scrimp.routing.batch.running.work import Task
+
+__all__ = ["BatchFlags", "source_of", "task_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFlags:
+    """The flags of a run, as given; `--resume` goes on with those it was started with, where no others are given."""
+
+    input: str | None = None
+    output: Path | None = None
+    profile: str | None = None
+    arm: str | None = None
+    max_cost: str | None = None
+    min_quality: float | None = None
+    wtp: float | None = None
+    prefer: str | None = None
+    system: str | None = None
+    format: str | None = None
+    column: str | None = None
+    template: str | None = None
+    schema: str | None = None
+    check: tuple[str, ...] = ()
+    cascade: bool = False
+    plan: str | None = None
+    repair: bool = False
+    jobs: int | None = None
+    max_errors: int | None = None
+    cache: str | None = None
+    skip_bad: bool = False
+    unordered: bool = False
+    on_this_machine: bool = False
+    need: tuple[str, ...] = ()
+    tag: str | None = None
+    no_log: bool = False
+    seed: int | None = None
+
+    def to_saved(self) -> dict[str, Any]:
+        """Return what the run remembers of them."""
+        return {key: value for key, value in asdict(self).items() if key not in ("input", "output")}
+
+    def over(self, saved: dict[str, Any]) -> BatchFlags:
+        """Return the flags of a resumed run: these, where they were given, over what it remembers."""
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        names = {each.name for each in fields(self)}
+        merged = {key: value for key, value in saved.items() if key in names}
+        merged |= {key: value for key, value in given.items() if value not in (None, False, ())}
+        merged["check"], merged["need"] = tuple(merged.get("check", ())), tuple(merged.get("need", ()))
+        return BatchFlags(**merged)
+
+
+def source_of(flags: BatchFlags, path: Path) -> Source:
+    """Return the file that the flags describe.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, or the flags do not go together.
+    """
+    from scrimp.routing.batch.files.source import Source
+    from scrimp.routing.batch.files.table import header
+
+    formats = ("jsonl", "csv", "tsv", "lines")
+    if flags.format is not None and flags.format not in formats:
+        raise UsageError(f"--format {flags.format}: expected one of {', '.join(formats)}")
+    if flags.column is not None and flags.template is not None:
+        raise UsageError("--column and -t both say where the prompt is: give one of them")
+    source = Source.of(
+        path,
+        name="standard input" if flags.input == "-" or path.suffix == ".input" else None,
+        format=flags.format,  # type: ignore[arg-type]  # one of its words: looked at above
+        column=flags.column,
+        template=None if flags.template is None else _template(flags.template),
+        system=flags.system,
+        schema=None if flags.schema is None else _schema(flags.schema),
+        needs=frozenset(flags.need),
+    )
+    if source.format in ("csv", "tsv"):
+        header(source)
+    elif source.format == "lines" and flags.column is not None:
+        raise UsageError("plain lines have no columns: --column goes with CSV, TSV and JSON Lines")
+    return source
+
+
+def _template(text: str) -> str:
+    """Return a template: the text itself where it has a variable in it, else a file's."""
+    if "{{" in text:
+        return text
+    try:
+        template = Path(text).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"-t {text}: neither a template with {{{{column}}}} in it nor a file: "
+            f"{getattr(error, 'strerror', None) or 'not UTF-8'}"
+        ) from None
+    if "{{" not in template:
+        raise UsageError(f"template {text} has no {{{{column}}}} in it: every prompt would be the same")
+    return template
+
+
+def _schema(text: str) -> dict[str, Any]:
+    from scrimp.routing.prompts.prompt import load_schema
+
+    if text.lstrip().startswith("{"):
+        return load_schema(text, what="--schema")
+    try:
+        return load_schema(Path(text).read_text(encoding="utf-8"), what=f"schema {text}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read schema {text}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
+
+
+def _profile(flags: BatchFlags) -> Profile:
+    """Return the profile; batch's --min-quality is about the whole file, so it is not laid over the policy's."""
+    profile = session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp).profile
+    if flags.arm is not None and flags.arm not in (names := [arm.name for arm in profile.arms]):
+        from scrimp.profiles.schema import did_you_mean
+
+        raise UsageError(
+            f"profile {profile.name} has no arm {flags.arm!r}{did_you_mean(flags.arm, names)}",
+            hint=f"It has: {', '.join(names)}.",
+        )
+    return profile
+
+
+def task_of(flags: BatchFlags, source: Source, found: Scan) -> Task:
+    """Return what is wanted of a file, from the flags and the profile.
+
+    Raises
+    ------
+    ScrimpError
+        If the profile cannot be loaded, or the flags do not go with it.
+    """
+    from scrimp.profiles.schema import PRESETS_USD
+    from scrimp.routing.batch.files.cache import parse_age
+    from scrimp.routing.batch.planning.start import Goals
+    from scrimp.routing.batch.running.jobs import Settings
+    from scrimp.routing.batch.running.work import Task
+    from scrimp.routing.deciding.decide import Wishes
+
+    profile = _profile(flags)
+    keep = "money" if flags.no_log else profile.log.keep
+    age_s = None if flags.cache is None else parse_age(flags.cache)
+    if age_s is not None and keep != "all":
+        raise UsageError("--cache keeps answers, and this profile (or --no-log) keeps no text")
+    max_cost_nano = session.parse_usd(flags.max_cost, "--max-cost")
+    wtp_usd = flags.wtp if flags.prefer is None else float(PRESETS_USD[flags.prefer])
+    settings = Settings(
+        wishes=Wishes(arm=flags.arm, on_this_machine=flags.on_this_machine),
+        concurrency=flags.jobs,
+        max_errors=flags.max_errors,
+        max_cost_nano=max_cost_nano,
+        keep=keep,
+        tag=flags.tag,
+        way=make_way(
+            profile,
+            schema=source.schema,
+            checks=flags.check,
+            cascade=flags.cascade,
+            plan=flags.plan,
+            repair=flags.repair,
+            arm=flags.arm,
+            rows_have_plans=True,
+        ),
+    )
+    return Task(
+        source,
+        found,
+        session.make_decider(profile),
+        Goals(max_cost_nano, flags.min_quality, wtp_usd),
+        settings,
+        paths(),
+        session.find_key,
+        say,
+        cache_age_s=age_s,
+        unordered=flags.unordered,
+        seed=flags.seed,
+    )

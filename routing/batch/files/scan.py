@@ -1,0 +1,184 @@
+"""A file read as a stream of rows, and what one pass over it finds."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Final
+
+from scrimp.profiles.errors import DataError, UsageError
+
+from .json_rows import json_row
+from .rows import MAX_ROW_BYTES, BadRow, Row, content_key, decode, fill, prompt_of
+from .source import opened, sha256
+from .table import table_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .source import Source
+
+__all__ = ["Scan", "good_rows", "read_rows", "scan"]
+
+_MAX_REPORTED: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What one pass over a file found.
+
+    Attributes
+    ----------
+    n_rows
+        Rows, bad ones included.
+    bad
+        The bad ones (the first thousand); `n_bad` counts all.
+    duplicates
+        Places of rows whose id an earlier row has.
+    repeated
+        64-bit content hashes that more than one row has.
+    openai
+        The rows have the OpenAI Batch shape.
+    sha256
+        Of the file's bytes.
+    """
+
+    n_rows: int
+    bad: tuple[BadRow, ...]
+    n_bad: int
+    duplicates: frozenset[int]
+    repeated: frozenset[int]
+    openai: bool
+    sha256: str
+
+    @property
+    def n_good(self) -> int:
+        """Rows that can be asked."""
+        return self.n_rows - self.n_bad
+
+
+def scan(source: Source) -> Scan:
+    """Read a file once: count its rows, find the bad ones, equal ids and equal prompts. Memory: 16 bytes a row.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, or a column is not there.
+    DataError
+        If it is damaged, or empty.
+    """
+    import numpy as np
+
+    ids, contents = array("Q"), array("Q")
+    bad: list[BadRow] = []
+    n_rows = n_bad = 0
+    openai: bool | None = None
+    for row in read_rows(source):
+        n_rows += 1
+        if isinstance(row, Row) and openai is not None and row.openai is not openai:
+            shape = "the OpenAI Batch shape" if openai else "another shape than OpenAI's"
+            row = BadRow(row.n, row.line, f"the rows before it have {shape}")  # noqa: PLW2901 - it is bad after all
+        if isinstance(row, BadRow):
+            n_bad += 1
+            if len(bad) < _MAX_REPORTED:
+                bad.append(row)
+            continue
+        openai = row.openai
+        ids.append(_id_hash(row))
+        contents.append(int.from_bytes(content_key(row)[:8], "little"))
+    if n_rows == 0:
+        raise DataError(f"{source.name} has no rows", hint="Each line of it should hold a prompt.")
+
+    def repeated(hashes: array[int]) -> frozenset[int]:
+        values, counts = np.unique(np.frombuffer(hashes, dtype=np.uint64), return_counts=True)
+        return frozenset(int(value) for value in values[counts > 1])
+
+    duplicates: dict[int, BadRow] = {}
+    if twice := repeated(ids):
+        duplicates = _duplicates(source, twice)
+        n_bad += len(duplicates)
+        bad = sorted([*bad, *list(duplicates.values())[:_MAX_REPORTED]], key=lambda each: each.n)
+    return Scan(
+        n_rows=n_rows,
+        bad=tuple(bad),
+        n_bad=n_bad,
+        duplicates=frozenset(duplicates),
+        repeated=repeated(contents),
+        openai=bool(openai),
+        sha256=sha256(source),
+    )
+
+
+def good_rows(source: Source, found: Scan) -> Iterator[Row]:
+    """Yield the rows of a scanned file that can be asked."""
+    for row in read_rows(source):
+        if isinstance(row, Row) and row.n not in found.duplicates and row.openai is found.openai:
+            yield row
+
+
+def _id_hash(row: Row) -> int:
+    return int.from_bytes(hashlib.sha256(str(row.id).encode()).digest()[:8], "little")
+
+
+def _duplicates(source: Source, twice: frozenset[int]) -> dict[int, BadRow]:
+    """Return the rows that have an earlier row's id, by place."""
+    first: dict[str, int] = {}
+    found = {}
+    for row in read_rows(source):
+        if isinstance(row, Row) and _id_hash(row) in twice:
+            name = str(row.id)
+            if name in first:
+                shown = name if len(name) <= 60 else name[:57] + "..."
+                found[row.n] = BadRow(row.n, row.line, f"its id {shown!r} stands on line {first[name]} too")
+            else:
+                first[name] = row.line
+    return found
+
+
+def read_rows(source: Source) -> Iterator[Row | BadRow]:
+    """Yield every row of a file, good or bad, in order; memory is bounded by the longest row.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read, or a column is not there.
+    DataError
+        If the file is damaged.
+    """
+    with opened(source.path, source.name) as file:
+        if source.format in ("csv", "tsv"):
+            yield from table_rows(source, file)
+            return
+        make = json_row if source.format == "jsonl" else _line_row
+        n = 0
+        for line, raw in _lines(file):
+            if raw is not None and not raw.strip():
+                continue
+            try:
+                yield make(source, n, line, decode(raw))
+            except (UsageError, DataError) as error:
+                yield BadRow(n, line, error.message)
+            n += 1
+
+
+def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
+    """Yield each line with its number; None stands for one that is too long."""
+    line = 0
+    while raw := file.readline(MAX_ROW_BYTES + 1):
+        line += 1
+        if len(raw) > MAX_ROW_BYTES and not raw.endswith(b"\n"):
+            while raw and not raw.endswith(b"\n"):
+                raw = file.readline(1 << 20)
+            yield line, None
+            continue
+        if line == 1:
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        yield line, raw
+
+
+def _line_row(source: Source, n: int, line: int, text: str) -> Row:
+    text = text.rstrip("\r\n")
+    if source.template is not None:
+        text = fill(source.template, {"input": text, "line": text})
+    return Row(n, line, str(line), prompt_of(source, text))

@@ -1,0 +1,286 @@
+"""A run from its beginning to its end: planned, begun or taken up again, carried out, written out."""
+
+from __future__ import annotations
+
+import random
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scrimp.profiles.errors import ScrimpError, UsageError
+from scrimp.profiles.money import nano_from_usd
+from scrimp.routing.asking.refusal import keyless_arms
+from scrimp.routing.batch.files.cache import Cache
+from scrimp.routing.batch.files.output import Journal, Shape, table_columns, write_output
+from scrimp.routing.batch.files.scan import good_rows
+from scrimp.routing.batch.files.table import header
+from scrimp.routing.batch.planning import start
+from scrimp.routing.batch.planning.choosing import Chooser
+from scrimp.routing.batch.state import parked
+from scrimp.routing.calls.dispatch import aattempt
+from scrimp.routing.ledger import batches
+from scrimp.routing.ledger.caps import check_zone
+from scrimp.routing.ledger.reservations import reap
+
+from .engine import Engine
+from .jobs import Stats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from scrimp.profiles.paths import Paths
+    from scrimp.profiles.schema import Arm, Profile
+    from scrimp.routing.batch.files.scan import Scan
+    from scrimp.routing.batch.files.source import Source
+    from scrimp.routing.batch.planning.money import Money
+    from scrimp.routing.batch.planning.plan import Estimate, Planner
+    from scrimp.routing.batch.state.recovery import Recovered
+    from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.ledger.batches import Run
+    from scrimp.routing.ledger.store import Ledger
+
+    from .jobs import Settings
+
+__all__ = ["Prepared", "Task", "Work", "begin", "go_on", "prepare", "with_result"]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A file of prompts, and what is wanted of it.
+
+    Attributes
+    ----------
+    key
+        Returns an arm's key; raises where the arm cannot be called.
+    cache_age_s
+        How old a cached answer may be that is used, in seconds; None uses and keeps none.
+    unordered
+        Whether answers are written as they come, not by the rows' order.
+    seed
+        Of the sample that is planned on, and of what is explored.
+    """
+
+    source: Source
+    found: Scan
+    decider: Decider
+    goals: start.Goals
+    settings: Settings
+    paths: Paths
+    key: Callable[[Arm], str | None]
+    say: Callable[[str], None]
+    cache_age_s: float | None = None
+    unordered: bool = False
+    seed: int | None = None
+
+    @property
+    def profile(self) -> Profile:
+        """The profile whose arms are asked."""
+        return self.decider.profile
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that is planned on a sample of its rows.
+
+    Attributes
+    ----------
+    done
+        Places of rows that have a result.
+    """
+
+    task: Task
+    ledger: Ledger | None
+    run_id: str
+    done: frozenset[int]
+    chooser: Chooser
+    planner: Planner
+    money: Money
+    cache: Cache | None
+
+    def estimate(self) -> Estimate:
+        """Return what the run (or the rest of it) would cost, bring and take."""
+        return start.estimate(
+            self.planner,
+            self.task.profile,
+            self.ledger,
+            n_left=self.task.found.n_good - len(self.done),
+            money=self.money,
+            concurrency=self.task.settings.concurrency,
+        )
+
+
+def prepare(
+    task: Task, ledger: Ledger | None, run_id: str, *, done: frozenset[int] = frozenset(), calls: bool
+) -> Prepared:
+    """Plan a run.
+
+    Parameters
+    ----------
+    calls
+        Whether calls will be made: then arms need their keys, and what dead processes left in the ledger is cleared.
+
+    Raises
+    ------
+    ScrimpError
+        If no arm can take any row.
+    """
+    wishes, now = task.settings.wishes, time.time()
+    keyless: Mapping[str, ScrimpError] = {}
+    cache = None
+    if calls:
+        if task.cache_age_s is not None:
+            cache = Cache(task.paths.responses, max_age_s=task.cache_age_s)
+            cache.prune(now=now)
+        if ledger is not None:
+            check_zone(ledger, task.profile)
+            reap(ledger, now=now)
+        keyless = keyless_arms(task.profile, task.key, wishes.arm, on_this_machine=wishes.on_this_machine)
+    chooser = Chooser(task.decider, wishes, keyless=keyless)
+    money = start.money_for(ledger, task.profile, task.goals, run_id=run_id, now=now)
+    planner = start.plan(
+        task.source, task.found, chooser, wishes, task.goals, money, done=done, now=now, seed=task.seed or 0
+    )
+    return Prepared(task, ledger, run_id, done, chooser, planner, money, cache)
+
+
+def with_result(ledger: Ledger, run: Run, *, retry_unknown: bool, retry_errors: bool) -> frozenset[int]:
+    """Return the places of a run's rows that would not be asked again."""
+    again = ({"unknown", "sent"} if retry_unknown else set()) | ({"failed", "skipped"} if retry_errors else set())
+    return frozenset(n for n, state in batches.states(ledger, run.id).items() if state not in again)
+
+
+def begin(prepared: Prepared, ledger: Ledger, output: Path, *, overwrite: bool, options: Mapping[str, Any]) -> Work:
+    """Begin a new run: from here on it can be killed and resumed.
+
+    Raises
+    ------
+    UsageError
+        If another run with this output is not finished, and it is not to be given up (`overwrite`).
+    """
+    task, now = prepared.task, time.time()
+    if overwrite:
+        _give_up_old(ledger, output, task.paths.batches, now=now)
+    elif batches.latest(ledger, output=output) is not None:  # its answers would be paid for again
+        raise UsageError(
+            f"a run that writes {output} is not finished", hint="Go on with it (--resume), or start anew (--overwrite)."
+        )
+    run, journal = start.open_new(
+        ledger,
+        run_id=prepared.run_id,
+        profile=task.profile,
+        input_name=str(task.source.path),
+        found=task.found,
+        output=output,
+        options=options,
+        now=now,
+    )
+    return Work(prepared, ledger, run, journal)
+
+
+def _give_up_old(ledger: Ledger, output: Path, folder: Path, *, now: float) -> None:
+    """Drop the unfinished run whose output is to be replaced."""
+    old = batches.latest(ledger, output=output, retrying=True)
+    if old is not None:
+        parked.cancel(ledger, old, folder, now=now, status="replaced")
+    partial = batches.partial_of(output)
+    if partial.exists():
+        Journal.open(partial, new=False).close()
+        partial.unlink()
+
+
+def go_on(task: Task, ledger: Ledger, run: Run, journal: Journal, recovered: Recovered) -> Work:
+    """Plan the rest of a run that was opened again; if that cannot be done it is stopped, as it was.
+
+    Raises
+    ------
+    ScrimpError
+        If no arm can take any of the rows that are left.
+    """
+    try:
+        done = frozenset(batches.states(ledger, run.id))
+        return Work(prepare(task, ledger, run.id, done=done, calls=True), ledger, run, journal, recovered)
+    except BaseException:
+        journal.close()
+        batches.finish(ledger, run.id, "stopped", now=time.time())
+        raise
+
+
+class Work:
+    """A run that is ready to go."""
+
+    def __init__(
+        self, prepared: Prepared, ledger: Ledger, run: Run, journal: Journal, recovered: Recovered | None = None
+    ) -> None:
+        self.task = task = prepared.task
+        self.ledger = ledger
+        self.run = run
+        self.journal = journal
+        n_good, n_done = task.found.n_good, len(prepared.done)
+        self.stats = Stats(n_rows=n_good, n_before=n_done, charged_nano=batches.charges(ledger, run.id)[1])
+        self.engine = Engine(
+            run=run,
+            journal=journal,
+            ledger=ledger,
+            rows=lambda: good_rows(task.source, task.found),
+            n_left=n_good - n_done,
+            chooser=prepared.chooser,
+            planner=prepared.planner,
+            settings=task.settings,
+            stats=self.stats,
+            attempt=aattempt,
+            key=task.key,
+            recovered=recovered,
+            repeated=task.found.repeated,
+            cache=prepared.cache,
+            say=task.say,
+            rng=random.Random(task.seed),  # noqa: S311 - exploration, not secrets
+        )
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether text is kept: rows of a run without can be asked again only until it is finished."""
+        return self.task.settings.keep == "all"
+
+    @property
+    def cap_nano(self) -> int | None:
+        """The cap on the run, nano-USD."""
+        own = self.task.profile.caps.per_run_usd
+        caps = (None if own is None else nano_from_usd(own), self.task.settings.max_cost_nano)
+        return min((cap for cap in caps if cap is not None), default=None)
+
+    def carry_out(self, drive: Callable[[], None]) -> str:
+        """Run to the end, or until stopped; write the output at the end. Return how it ended: finished or stopped.
+
+        Parameters
+        ----------
+        drive
+            Runs the engine, in an event loop.
+        """
+        status = "stopped"
+        try:
+            drive()
+            if self.stats.stopping is None:
+                self._write()
+                status = "finished"
+        finally:
+            self.journal.close()
+            if status == "finished":
+                counts = batches.counts(self.ledger, self.run.id)
+                keep = self.keeps_answers and any(counts.get(state) for state in batches.CAN_BE_RETRIED)
+                with suppress(ScrimpError):
+                    parked.park(self.ledger, self.run, self.task.paths.batches, keep=keep)
+            with suppress(ScrimpError):
+                batches.finish(self.ledger, self.run.id, status, now=time.time())
+        return status
+
+    def _write(self) -> None:
+        source = self.task.source
+        shape: Shape = "openai" if self.task.found.openai else "jsonl"
+        head = ""
+        if source.format in ("csv", "tsv"):
+            shape = source.format
+            head = table_columns(header(source), shape)
+        spans = batches.spans(self.ledger, self.run.id, ordered=not self.task.unordered)
+        write_output(Path(self.run.output), self.journal, spans, shape, head)

@@ -1,0 +1,335 @@
+"""Runs of `batch`: what each was started with, how far each of its rows has come, and what it is charged."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from scrimp.profiles.errors import UsageError
+
+from .clauses import all_of, marks, named
+from .store import instant
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from .store import Ledger
+
+__all__ = [
+    "CAN_BE_RETRIED",
+    "Run",
+    "add",
+    "applied",
+    "by_arm",
+    "charges",
+    "close_sent",
+    "counts",
+    "drop_sent",
+    "fetch",
+    "file_row",
+    "finish",
+    "forget_text",
+    "known_of",
+    "latest",
+    "listing",
+    "mark_unknown",
+    "n_uncertain",
+    "partial_of",
+    "reopen",
+    "row_state",
+    "runs_of",
+    "same_answer",
+    "sent",
+    "set_applied",
+    "spans",
+    "states",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run.
+
+    Attributes
+    ----------
+    options
+        The flags that `--resume` goes on with, as plain data.
+    status
+        running | stopped | finished | cancelled | replaced.
+    """
+
+    id: str
+    created_at: str
+    status: str
+    profile: str
+    input: str
+    input_sha256: str
+    output: str
+    n_rows: int
+    options: dict[str, Any]
+    finished_at: str | None = None
+
+    @property
+    def partial(self) -> Path:
+        """The journal while the run goes on."""
+        return partial_of(Path(self.output))
+
+
+def partial_of(output: Path) -> Path:
+    """Return where the journal of a run stands that writes an output."""
+    return output.with_name(output.name + ".partial")
+
+
+CAN_BE_RETRIED: Final = ("failed", "skipped", "unknown")
+"""States of rows that `--retry-errors` and `--retry-unknown` ask again."""
+
+_COLUMNS = ", ".join(Run.__slots__)
+
+
+# -- runs -----------------------------------------------------------------------------------------------------------
+
+
+def add(ledger: Ledger, run: Run) -> None:
+    """Record a new run."""
+    with ledger.transaction():
+        ledger.insert("batch_runs", asdict(run) | {"options": json.dumps(run.options)})
+
+
+def _runs(ledger: Ledger, rest: str, parameters: Sequence[object]) -> list[Run]:
+    rows = ledger.rows(f"SELECT {_COLUMNS} FROM batch_runs {rest}", parameters)  # noqa: S608 - constants
+    return [Run(**{**row, "options": json.loads(row["options"])}) for row in rows]
+
+
+def fetch(ledger: Ledger | None, which: str) -> Run:
+    """Return a run by its id, or the beginning or the end of it (4 characters or more).
+
+    Raises
+    ------
+    UsageError
+        If there is none, or more than one.
+    """
+    where, parameters = named(which)
+    found = [] if ledger is None else _runs(ledger, f"WHERE {where} LIMIT 2", parameters)
+    if len(found) != 1:
+        what = f"{which!r} fits more than one run" if found else f"there is no run {which!r}"
+        raise UsageError(what, hint="`scrimp batch list` shows the runs.")
+    return found[0]
+
+
+def latest(ledger: Ledger | None, *, output: Path | None = None, retrying: bool = False) -> Run | None:
+    """Return the last run that can go on (of an output); with `retrying`, also a finished one with such rows."""
+    states = ("running", "stopped", "finished") if retrying else ("running", "stopped")
+    return next((run for run in listing(ledger, output=output, limit=None) if run.status in states), None)
+
+
+def listing(ledger: Ledger | None, *, output: Path | None = None, limit: int | None = 50) -> list[Run]:
+    """Return the runs (of an output), newest first."""
+    if ledger is None:
+        return []
+    where, parameters = all_of(("output = ?", None if output is None else str(output)))
+    rest = f"WHERE {where} ORDER BY created_at DESC, id DESC LIMIT ?"
+    return _runs(ledger, rest, (*parameters, -1 if limit is None else limit))
+
+
+def runs_of(ledger: Ledger, request_ids: Sequence[str]) -> list[Run]:
+    """Return the runs that some requests were rows of."""
+    ids = f"SELECT run_id FROM reservations WHERE request_id IN ({marks(request_ids)})"  # noqa: S608 - marks
+    return _runs(ledger, f"WHERE id IN ({ids})", request_ids)
+
+
+def reopen(ledger: Ledger, run_id: str, *, retry_errors: bool) -> int:
+    """Let a run go on; with `retry_errors` failed and skipped rows are asked anew. Return how many."""
+    with ledger.transaction() as conn:
+        ledger.update("batch_runs", ("id", run_id), {"status": "running", "finished_at": None})
+        if not retry_errors:
+            return 0
+        return conn.execute(
+            "DELETE FROM batch_rows WHERE run_id = ? AND status IN ('failed', 'skipped')", (run_id,)
+        ).rowcount
+
+
+def finish(ledger: Ledger, run_id: str, status: str, *, now: float) -> None:
+    """Set how a run ended."""
+    with ledger.transaction():
+        ledger.update("batch_runs", ("id", run_id), {"status": status, "finished_at": instant(now)})
+
+
+def applied(ledger: Ledger, run_id: str) -> int:
+    """Return how many bytes of a run's journal the ledger knows."""
+    (row,) = ledger.rows("SELECT applied FROM batch_runs WHERE id = ?", (run_id,))
+    return int(row["applied"])
+
+
+def set_applied(ledger: Ledger, run_id: str, size: int) -> None:
+    """Set how many bytes of a run's journal the ledger knows, inside the caller's transaction."""
+    ledger.update("batch_runs", ("id", run_id), {"applied": size})
+
+
+def forget_text(ledger: Ledger, run_id: str) -> None:
+    """Forget a run's flags (a template, a system prompt, a schema) and what equal rows were found by."""
+    with ledger.transaction() as conn:
+        ledger.update("batch_runs", ("id", run_id), {"options": "{}"})
+        conn.execute("UPDATE batch_rows SET same = NULL WHERE run_id = ? AND same IS NOT NULL", (run_id,))
+
+
+# -- sums -----------------------------------------------------------------------------------------------------------
+
+
+def counts(ledger: Ledger, run_id: str) -> dict[str, int]:
+    """Return how many rows of a run are in each state."""
+    rows = ledger.rows("SELECT status, count(*) AS n FROM batch_rows WHERE run_id = ? GROUP BY status", (run_id,))
+    return {row["status"]: row["n"] for row in rows}
+
+
+def by_arm(ledger: Ledger, run_id: str) -> list[dict[str, Any]]:
+    """Return arm, status, rows and cost (nano-USD) of a run's results."""
+    return ledger.rows(
+        "SELECT coalesce(arm, '-') AS arm, status, count(*) AS n, sum(cost_nano) AS cost_nano FROM batch_rows "
+        "WHERE run_id = ? GROUP BY 1, 2 ORDER BY 1, 2",
+        (run_id,),
+    )
+
+
+def n_uncertain(ledger: Ledger, run_id: str) -> int:
+    """Return how many rows with a result have a cost that is not fully known."""
+    (row,) = ledger.rows(
+        "SELECT count(*) AS n FROM batch_rows WHERE run_id = ? AND cost_nano IS NULL AND status <> 'sent'", (run_id,)
+    )
+    return int(row["n"])
+
+
+def charges(ledger: Ledger, run_id: str) -> tuple[int, int]:
+    """Return what a run is charged: (in flight, settled and unknown), nano-USD."""
+    rows = ledger.rows("SELECT live_nano, fixed_nano FROM balances WHERE key = ?", (f"run:{run_id}",))
+    return (rows[0]["live_nano"], rows[0]["fixed_nano"]) if rows else (0, 0)
+
+
+# -- rows: `sent` (begun, and a call may be in flight), then ok, failed, unknown or skipped ----------------------------
+
+
+def states(ledger: Ledger, run_id: str, first: int | None = None, last: int | None = None) -> dict[int, str]:
+    """Return the rows that have a result, by their places; of a range, `done` for those whose result is in the journal.
+
+    A row that was in flight when its run was killed is `unknown` there until its result is written.
+    """
+    if first is None:
+        return dict(
+            ledger.conn.execute("SELECT n, status FROM batch_rows WHERE run_id = ? AND status <> 'sent'", (run_id,))
+        )
+    rows = ledger.rows(
+        "SELECT n, status, offset FROM batch_rows WHERE run_id = ? AND n BETWEEN ? AND ? ", (run_id, first, last)
+    )
+    return {row["n"]: row["status"] if row["offset"] is None else "done" for row in rows}
+
+
+def row_state(ledger: Ledger, run_id: str, n: int) -> dict[str, Any]:
+    """Return the request and the arm of a row that has been sent."""
+    return ledger.rows("SELECT request_id, arm FROM batch_rows WHERE run_id = ? AND n = ?", (run_id, n))[0]
+
+
+def file_row(
+    ledger: Ledger,
+    run_id: str,
+    n: int,
+    *,
+    status: str,
+    request_id: str | None = None,
+    arm: str | None = None,
+    cost_nano: int | None = None,
+    same: bytes | None = None,
+    span: tuple[int, int] | None = None,
+) -> None:
+    """Set how far a row has come, inside the caller's transaction.
+
+    Parameters
+    ----------
+    same
+        What equal rows find it by.
+    span
+        Where the journal holds its result: offset and length in bytes.
+    """
+    offset, length = span or (None, None)
+    ledger.conn.execute(
+        "INSERT OR REPLACE INTO batch_rows (run_id, n, status, request_id, arm, cost_nano, same, offset, length) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (run_id, n, status, request_id, arm, cost_nano, same, offset, length),
+    )
+
+
+def same_answer(ledger: Ledger, run_id: str, same: bytes) -> tuple[int, int] | None:
+    """Return where the journal holds the answer to an equal row, or None."""
+    rows = ledger.rows(
+        "SELECT offset, length FROM batch_rows WHERE run_id = ? AND same = ? AND status = 'ok' LIMIT 1", (run_id, same)
+    )
+    return (rows[0]["offset"], rows[0]["length"]) if rows else None
+
+
+def spans(ledger: Ledger, run_id: str, *, ordered: bool) -> Iterator[tuple[int, int]]:
+    """Yield where the journal holds each row's result: by the rows' order, or as they came."""
+    order = "n" if ordered else "offset"
+    yield from ledger.conn.execute(
+        f"SELECT offset, length FROM batch_rows WHERE run_id = ? AND offset IS NOT NULL ORDER BY {order}",  # noqa: S608 - constants
+        (run_id,),
+    )
+
+
+def sent(ledger: Ledger, run_id: str) -> dict[str, int]:
+    """Return the rows that were begun and have no result: their places, by request."""
+    rows = ledger.rows("SELECT n, request_id FROM batch_rows WHERE run_id = ? AND status = 'sent'", (run_id,))
+    return {row["request_id"]: row["n"] for row in rows}
+
+
+def close_sent(ledger: Ledger, run_id: str) -> None:
+    """Have the rows that were in flight count as unknown."""
+    with ledger.transaction() as conn:
+        conn.execute("UPDATE batch_rows SET status = 'unknown' WHERE run_id = ? AND status = 'sent'", (run_id,))
+
+
+def mark_unknown(ledger: Ledger, run_id: str, *, retry: bool) -> tuple[int, ...]:
+    """Have the rows whose last call may have been answered count as unknown; return their places.
+
+    Parameters
+    ----------
+    retry
+        Have them, and those that counted so before, be begun without a result: they are gone on with.
+    """
+    last = "(SELECT r.status FROM reservations r WHERE r.request_id = b.request_id ORDER BY r.id DESC LIMIT 1)"
+    with ledger.transaction() as conn:
+        found = ledger.rows(
+            f"UPDATE batch_rows AS b SET status = 'unknown' WHERE run_id = ? AND status = 'sent' "  # noqa: S608 - constants
+            f"AND {last} IN ('unknown', 'reserved') RETURNING n",
+            (run_id,),
+        )
+        if retry:
+            conn.execute(
+                "UPDATE batch_rows SET status = 'sent', offset = NULL, length = NULL "
+                "WHERE run_id = ? AND status = 'unknown'",
+                (run_id,),
+            )
+    return tuple(sorted(row["n"] for row in found))
+
+
+def drop_sent(ledger: Ledger, run_id: str, places: Collection[int]) -> None:
+    """Have rows that were begun count as never begun."""
+    with ledger.transaction() as conn:
+        conn.executemany(
+            "DELETE FROM batch_rows WHERE run_id = ? AND n = ? AND status = 'sent'", [(run_id, n) for n in places]
+        )
+
+
+def known_of(ledger: Ledger, request_id: str) -> dict[str, Any]:
+    """Return what is on record of a row's request.
+
+    Returns
+    -------
+    decision (JSON; None where none is logged), n_calls, charged_nano, and cost_nano (None: a part of it is not known).
+    """
+    (row,) = ledger.rows(
+        "SELECT (SELECT decision FROM requests WHERE id = ?1) AS decision, count(*) AS n_calls, "
+        "coalesce(sum(charged_nano), 0) AS charged_nano, CASE WHEN sum(status NOT IN ('settled', 'released')) = 0 "
+        "THEN sum(charged_nano) END AS cost_nano FROM reservations WHERE request_id = ?1",
+        (request_id,),
+    )
+    return row
