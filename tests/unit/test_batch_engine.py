@@ -29,7 +29,7 @@ from scrimp.routing.checks.base import Verdict
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.deciding.decide import Decider, Wishes
 from scrimp.routing.ledger import batches, reservations
-from scrimp.routing.ledger.store import open_ledger
+from scrimp.routing.ledger.store import instant, open_ledger
 from scrimp.routing.prices.table import PriceTable
 from scrimp.routing.prices.usage import Usage
 from scrimp.routing.router.tier_prior import TierPrior
@@ -90,10 +90,10 @@ class World:
         recovered = None
         if run is None:
             money = start.money_for(self.ledger, profile, goals, run_id=None, now=1e9)
-            run, journal = start.open_new(
-                self.ledger, run_id=f"run{self.n}", profile=profile, input_name="in", found=found, output=output,
-                options={}, now=1e9,
-            )  # fmt: skip
+            run = batches.Run(
+                f"run{self.n}", instant(1e9), "running", profile.name, "in", found.sha256, str(output), found.n_good, {}
+            )
+            journal = start.open_new(self.ledger, run)
         else:
             journal, recovered, _ = start.open_old(
                 self.ledger, run, found, self.folder, retry_unknown=more.pop("retry_unknown", False),

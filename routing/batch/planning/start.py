@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.money import NANO, format_usd, nano_from_usd
@@ -14,14 +14,12 @@ from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.batch.state import parked
 from scrimp.routing.batch.state.recovery import recover
 from scrimp.routing.ledger import attempts, batches
-from scrimp.routing.ledger.batches import Run
-from scrimp.routing.ledger.store import instant, new_id
+from scrimp.routing.ledger.store import new_id
 
 from .money import Money, money_left
 from .plan import SAMPLE_ROWS, Options, Planner, options_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from scrimp.profiles.schema import Arm, Profile
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.state.recovery import Recovered
     from scrimp.routing.deciding.decide import Wishes
     from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.ledger.batches import Run
     from scrimp.routing.ledger.store import Ledger
 
     from .choosing import Chooser
@@ -40,7 +39,6 @@ __all__ = [
     "check_output",
     "check_rows",
     "check_same_input",
-    "estimate",
     "in_flight",
     "latencies",
     "money_for",
@@ -221,19 +219,6 @@ def latencies(ledger: Ledger | None, profile: Profile, planner: Planner) -> dict
     return known
 
 
-def estimate(
-    planner: Planner, profile: Profile, ledger: Ledger | None, *, n_left: int, money: Money, concurrency: int | None
-) -> Estimate:
-    """Return what a run would cost and achieve, and how long it would take."""
-    parallel = {arm.name: in_flight(arm, concurrency) for arm in profile.arms}
-    return planner.estimate(
-        n_rows=n_left,
-        budget_usd=money.budget_usd,
-        seconds=latencies(ledger, profile, planner),
-        parallel=parallel,
-    )
-
-
 def needs_yes(guess: Estimate, profile: Profile) -> str | None:
     """Return why a run should be confirmed, or None."""
     likely, high = nano_from_usd(guess.likely_usd), nano_from_usd(guess.high_usd)
@@ -245,29 +230,8 @@ def needs_yes(guess: Estimate, profile: Profile) -> str | None:
     return None
 
 
-def open_new(
-    ledger: Ledger,
-    *,
-    run_id: str,
-    profile: Profile,
-    input_name: str,
-    found: Scan,
-    output: Path,
-    options: Mapping[str, Any],
-    now: float,
-) -> tuple[Run, Journal]:
-    """Set up a new run's state: from here on it can be killed and resumed."""
-    run = Run(
-        run_id,
-        instant(now),
-        "running",
-        profile.name,
-        input_name,
-        found.sha256,
-        str(output),
-        found.n_good,
-        dict(options),
-    )
+def open_new(ledger: Ledger, run: Run) -> Journal:
+    """Set up a new run's state, and return its journal: from here on it can be killed and resumed."""
     journal = Journal.open(run.partial, new=True)
     try:
         batches.add(ledger, run)
@@ -275,7 +239,7 @@ def open_new(
         journal.close()
         run.partial.unlink(missing_ok=True)
         raise
-    return run, journal
+    return journal
 
 
 def check_same_input(run: Run, found: Scan) -> None:

@@ -21,8 +21,10 @@ from scrimp.routing.batch.planning.choosing import Chooser
 from scrimp.routing.batch.state import parked
 from scrimp.routing.calls.dispatch import aattempt
 from scrimp.routing.ledger import batches
+from scrimp.routing.ledger.batches import Run
 from scrimp.routing.ledger.caps import check_zone
 from scrimp.routing.ledger.reservations import reap
+from scrimp.routing.ledger.store import instant
 
 from .engine import Engine
 from .jobs import Stats
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.planning.plan import Estimate, Planner
     from scrimp.routing.batch.state.recovery import Recovered
     from scrimp.routing.deciding.decide import Decider
-    from scrimp.routing.ledger.batches import Run
     from scrimp.routing.ledger.store import Ledger
 
     from .jobs import Settings
@@ -100,14 +101,13 @@ class Prepared:
     cache: Cache | None
 
     def estimate(self) -> Estimate:
-        """Return what the run (or the rest of it) would cost, bring and take."""
-        return start.estimate(
-            self.planner,
-            self.task.profile,
-            self.ledger,
-            n_left=self.task.found.n_good - len(self.done),
-            money=self.money,
-            concurrency=self.task.settings.concurrency,
+        """Return what the run (or the rest of it) would cost and achieve, and how long it would take."""
+        profile = self.task.profile
+        return self.planner.estimate(
+            n_rows=self.task.found.n_good - len(self.done),
+            budget_usd=self.money.budget_usd,
+            seconds=start.latencies(self.ledger, profile, self.planner),
+            parallel={arm.name: start.in_flight(arm, self.task.settings.concurrency) for arm in profile.arms},
         )
 
 
@@ -166,17 +166,18 @@ def begin(prepared: Prepared, ledger: Ledger, output: Path, *, overwrite: bool, 
         raise UsageError(
             f"a run that writes {output} is not finished", hint="Go on with it (--resume), or start anew (--overwrite)."
         )
-    run, journal = start.open_new(
-        ledger,
-        run_id=prepared.run_id,
-        profile=task.profile,
-        input_name=str(task.source.path),
-        found=task.found,
-        output=output,
-        options=options,
-        now=now,
+    run = Run(
+        prepared.run_id,
+        instant(now),
+        "running",
+        task.profile.name,
+        str(task.source.path),
+        task.found.sha256,
+        str(output),
+        task.found.n_good,
+        dict(options),
     )
-    return Work(prepared, ledger, run, journal)
+    return Work(prepared, ledger, run, start.open_new(ledger, run))
 
 
 def _give_up_old(ledger: Ledger, output: Path, folder: Path, *, now: float) -> None:
