@@ -84,7 +84,6 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
     from scrimp.routing.batch.files.scan import scan
     from scrimp.routing.batch.planning import start
     from scrimp.routing.batch.running.work import begin, prepare
-    from scrimp.routing.calls.dispatch import warm
     from scrimp.routing.ledger.store import new_id
 
     run_id = new_id()
@@ -102,7 +101,6 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
             if flags.input == "-":
                 path.unlink(missing_ok=True)
             return _emit_estimate(guess, found, as_json=as_json)
-        warm()
         ledger = session.ledger()
         prepared = prepare(task, ledger, run_id, calls=True)
         guess = prepared.estimate()
@@ -175,7 +173,6 @@ def _resume(
     from scrimp.routing.batch.planning import start
     from scrimp.routing.batch.running.work import go_on, prepare, with_result
     from scrimp.routing.batch.state import parked
-    from scrimp.routing.calls.dispatch import warm
     from scrimp.routing.ledger import batches
 
     ledger = session.ledger()
@@ -199,7 +196,6 @@ def _resume(
         start.check_same_input(run, found)
         done = with_result(ledger, run, retry_unknown=retry_unknown, retry_errors=retry_errors)
         return _emit_estimate(prepare(task, ledger, run.id, done=done, calls=False).estimate(), found, as_json=as_json)
-    warm()
     journal, recovered, n_again = start.open_old(
         ledger, run, found, folder, retry_unknown=retry_unknown, retry_errors=retry_errors, now=time.time()
     )
@@ -231,25 +227,22 @@ def _go(work: Work, *, quiet: bool, as_json: bool) -> int:
 
 
 async def _drive(work: Work, *, quiet: bool) -> None:
-    from scrimp.routing.calls.dispatch import aclose
-
-    engine, stats, loop = work.engine, work.stats, asyncio.get_running_loop()
+    stats, loop = work.stats, asyncio.get_running_loop()
 
     def interrupt() -> None:
         if stats.stopping is None:
             say("stopping: waiting for the calls in flight (Ctrl-C again gives them up)")
-        engine.stop("interrupted")
+        work.engine.stop("interrupted")
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupt)
     watcher = None if quiet else asyncio.create_task(watch(stats, work.cap_nano))
     try:
-        await engine.go()
+        await work.answer()
     finally:
         if watcher is not None:
             watcher.cancel()
             with suppress(asyncio.CancelledError):
                 await watcher
-        await aclose()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

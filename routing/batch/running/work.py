@@ -19,7 +19,7 @@ from scrimp.routing.batch.files.table import header
 from scrimp.routing.batch.planning import start
 from scrimp.routing.batch.planning.choosing import Chooser
 from scrimp.routing.batch.state import parked
-from scrimp.routing.calls.dispatch import aattempt
+from scrimp.routing.calls.dispatch import aattempt, aclose, warm
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.batches import Run
 from scrimp.routing.ledger.caps import check_zone
@@ -119,7 +119,8 @@ def prepare(
     Parameters
     ----------
     calls
-        Whether calls will be made: then arms need their keys, and what dead processes left in the ledger is cleared.
+        Whether calls will be made: then LiteLLM is imported beside everything else, arms need their keys, and what
+        dead processes left in the ledger is cleared.
 
     Raises
     ------
@@ -130,6 +131,7 @@ def prepare(
     keyless: Mapping[str, ScrimpError] = {}
     cache = None
     if calls:
+        warm()
         if task.cache_age_s is not None:
             cache = Cache(task.paths.responses, max_age_s=task.cache_age_s)
             cache.prune(now=now)
@@ -251,13 +253,20 @@ class Work:
         caps = (None if own is None else nano_from_usd(own), self.task.settings.max_cost_nano)
         return min((cap for cap in caps if cap is not None), default=None)
 
+    async def answer(self) -> None:
+        """Answer the rows, until all have a result or the engine is stopped."""
+        try:
+            await self.engine.go()
+        finally:
+            await aclose()
+
     def carry_out(self, drive: Callable[[], None]) -> str:
         """Run to the end, or until stopped; write the output at the end. Return how it ended: finished or stopped.
 
         Parameters
         ----------
         drive
-            Runs the engine, in an event loop.
+            Runs `answer` in an event loop.
         """
         status = "stopped"
         try:
