@@ -43,6 +43,8 @@ class Settlement:
         Columns of `requests` to set, and of which row; empty where the answer in hand is not the request's.
     note
         A remark for the reservation, or None.
+    answers
+        Whether it got an answer that may be the request's; not so that of a judge or a sample.
     """
 
     reservation: Reservation
@@ -52,6 +54,7 @@ class Settlement:
     request: Mapping[str, Any] = field(default_factory=dict)
     request_id: str = ""
     note: str | None = None
+    answers: bool = False
 
     @property
     def charged_nano(self) -> int:

@@ -399,6 +399,7 @@ def _settled(terms: Terms, reservation: Reservation, reply: Reply) -> Paid:
         request=request,
         request_id=terms.request_id,
         note="; ".join([*odd, *([other] if other else [])]) or None,
+        answers=terms.answers,
     )
     return Paid(reply, settlement, usage, status)
 

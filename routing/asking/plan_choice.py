@@ -91,6 +91,8 @@ class PlanChooser:
                     raise UsageError(
                         f"--check {check.name}: no arm {name!r} in this profile", hint=f"It has: {', '.join(names)}."
                     )
+        if way.plan is not None:  # one that cannot be read is refused before anything is begun
+            read_plan(way.plan, names, [check.name for check in way.checks], repair=way.repair)
         self._powers: Mapping[str, Any] = {}
         self._spread = 0.0
         if way.several and ledger is not None:
@@ -122,12 +124,8 @@ class PlanChooser:
         spelled = spelled or way.plan
         if decision.arm is None or not (way.cascade or spelled):
             return decision, Plan((Stage((decision.arm or "",)),))
-        options = {
-            weighed.option.arm: weighed.option
-            for weighed in decision.choice.weighed
-            if weighed.option.infeasible is None and weighed.option.cost_nano is not None
-        }
-        gates = self._gates(decision, options)
+        options = _able(decision)
+        gates = self.gates(decision)
         names = list(options)
         costs = [options[name].cost_nano or 0 for name in names]
         if spelled is not None:
@@ -192,10 +190,18 @@ class PlanChooser:
             return option.bound_nano or 0
         return price.bound_nano(option.input_bound + extra_tokens, option.output_limit)
 
-    def _gates(self, decision: Decision, options: Mapping[str, Option]) -> tuple[Gate, ...]:
+    def gates(self, decision: Decision) -> tuple[Gate, ...]:
+        """Return the checks as a planner sees them, with what using each once costs for a decided prompt.
+
+        Raises
+        ------
+        UsageError
+            If the judge cannot take the prompt.
+        """
         from scrimp.routing.plans.power import learn_power
         from scrimp.routing.plans.value import Gate
 
+        options = _able(decision)
         gates = []
         for check in self.way.checks:
             cost = bound = 0
@@ -222,6 +228,12 @@ class PlanChooser:
     def _judge_limit(self, option: Option) -> int:
         reasons = self.decider.profile.arm(option.arm).reasoning_effort not in (None, "none")
         return option.output_limit if reasons else min(option.output_limit, JUDGE_LIMIT)
+
+
+def _able(decision: Decision) -> dict[str, Option]:
+    """Return the options of the arms that can take a prompt, by their names."""
+    options = (weighed.option for weighed in decision.choice.weighed)
+    return {each.arm: each for each in options if each.infeasible is None and each.cost_nano is not None}
 
 
 def _planned(decision: Decision, plan: Plan, trace: dict[str, Any]) -> Decision:

@@ -71,6 +71,52 @@ def test_an_estimate_sends_nothing_and_makes_nothing(scrimp, profile, prompts, o
     assert not (home / "scrimp.db").exists()
 
 
+def likely(scrimp, prompts, path, *flags):
+    done = scrimp("batch", prompts, "-n", "-p", path, "--json", *flags)
+    assert done.code == 0, done.err
+    return json.loads(done.out)["cost_usd"]["likely"]
+
+
+def test_an_estimate_counts_every_call_of_a_plan(scrimp, profile, prompts, server):
+    path = profile(small="ok", large="ok")
+    one = likely(scrimp, prompts, path, "--plan", "large")
+    assert likely(scrimp, prompts, path, "--plan", "large + large + large vote") == pytest.approx(3 * one)
+    escalating = likely(scrimp, prompts, path, "--plan", "small ? checks > large", "--check", "number:42")
+    assert (
+        likely(scrimp, prompts, path, "-m", "small") < escalating < likely(scrimp, prompts, path, "-m", "small") + one
+    )
+    assert server.chats == []
+
+
+def test_an_estimate_counts_judges_and_samples(scrimp, profile, prompts):
+    path = profile(small="ok", large="ok")
+    one = likely(scrimp, prompts, path, "-m", "small")
+    assert likely(scrimp, prompts, path, "-m", "small", "--check", "judge:large") > 1.2 * one
+    assert likely(scrimp, prompts, path, "-m", "small", "--check", "agree:small,small") > 2.0 * one
+
+
+def test_an_estimate_knows_the_plans_of_rows(scrimp, profile, home):
+    rows = [{"prompt": f"prompt {i}"} | ({"plan": "large + large + large vote"} if i % 2 else {}) for i in range(4)]
+    mixed = jsonl(home.parent / "work" / "mixed.jsonl", rows)
+    plain = jsonl(home.parent / "work" / "plain.jsonl", [{"prompt": row["prompt"]} for row in rows])
+    path = profile(small="ok", large="ok")
+    assert likely(scrimp, mixed, path) > likely(scrimp, plain, path)
+
+
+def test_a_dear_vote_is_confirmed_first(scrimp, profile, prompts, out, server):
+    path = profile(small="ok", large="ok", caps="per_run_usd = 0.05")
+    done = scrimp("batch", prompts, "-o", out, "-p", path, "--plan", "large + large + large vote")
+    assert (done.code, server.chats) == (2, [])
+    assert "say --yes" in done.err
+
+
+def test_a_plan_that_cannot_be_read_stops_everything(scrimp, profile, prompts, out, server):
+    done = scrimp("batch", prompts, "-o", out, "-p", profile(small="ok"), "--plan", "small > nosuch")
+    assert (done.code, server.chats) == (2, [])
+    assert "no arm 'nosuch'" in done.err
+    assert not out.exists()
+
+
 def test_standard_input_is_kept_for_the_run(scrimp, profile, out, home):
     done = scrimp("batch", "-", "-o", out, "-p", profile(small="echo"), stdin="one\ntwo\n")
     assert done.code == 0, done.err

@@ -18,11 +18,13 @@ from scrimp.routing.ledger.store import new_id
 
 from .money import Money, money_left
 from .plan import SAMPLE_ROWS, Options, Planner, options_of
+from .row_plans import PLANS, plan_options, with_checks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from scrimp.profiles.schema import Arm, Profile
+    from scrimp.routing.asking.plan_choice import PlanChooser
     from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.state.recovery import Recovered
@@ -138,6 +140,7 @@ def plan(
     goals: Goals,
     money: Money,
     *,
+    plans: PlanChooser | None = None,
     done: frozenset[int] = frozenset(),
     now: float,
     seed: int = 0,
@@ -146,6 +149,8 @@ def plan(
 
     Parameters
     ----------
+    plans
+        Chooses the rows' plans, where several calls may be made for one.
     done
         Places of rows that have a result.
 
@@ -161,13 +166,20 @@ def plan(
     sampled = frozenset(range(n) if n <= SAMPLE_ROWS else picker.sample(range(n), SAMPLE_ROWS))
     arms = tuple(arm.name for arm in chooser.decider.profile.arms)
     parts: list[Options] = []
+    whole: list[Options] = []
+    several = plans is not None and plans.way.several
     places: list[int] = []
     refused: Decision | None = None
     picked = (row for row in good_rows(source, found) if row.n in sampled and row.n not in done)
     keep = n <= SAMPLE_ROWS and not chooser.blind
     while chunk := chooser.read(picked, _CHUNK):
         decided = chooser.decide(chunk, wishes, money, rng=picker, now=now)
-        parts.append(options_of([each.decision for each in decided], arms))
+        options = options_of([each.decision for each in decided], arms)
+        if plans is not None:
+            several = several or any(row.plan for row in chunk)
+            whole.append(plan_options(plans, chunk, decided, money, wishes))
+            options = with_checks(plans, decided, options)
+        parts.append(options)
         places += [row.n for row in chunk]
         if keep:
             chooser.kept |= {
@@ -188,6 +200,8 @@ def plan(
             what="these rows",
             lead="no row can be sent: ",
         )
+    if several:
+        arms, sample = (PLANS,), _joined(whole, 1)
     return Planner(
         arms,
         np.array(places, dtype=np.int64),
@@ -195,7 +209,7 @@ def plan(
         floor=0.0 if wtp is None or wtp <= 0.0 else 1.0 / wtp,
         always=goals.max_cost_nano is not None and wishes.arm is None,
         target=goals.target,
-        forced=wishes.arm is not None,
+        forced=several or wishes.arm is not None,
     )
 
 
@@ -213,7 +227,7 @@ def latencies(ledger: Ledger | None, profile: Profile, planner: Planner) -> dict
     """Return how long an answer of each arm takes, in seconds: from the log, else guessed from its length."""
     known = {} if ledger is None else attempts.latencies(ledger, profile.name)
     for j, arm in enumerate(planner.arms):
-        if arm not in known and len(planner.sample):
+        if arm not in known and arm != PLANS and len(planner.sample):
             rate = 20.0 if profile.arm(arm).model.startswith("local/") else 60.0
             known[arm] = 0.5 + float(planner.sample.tokens[:, j].mean()) / rate
     return known

@@ -182,7 +182,7 @@ class Desk:
         self.stats.charged_nano += settlement.charged_nano
         arm, cost = settlement.reservation.arm, settlement.cost_nano
         option = job.decision.choice.option(arm)
-        if cost is not None and option.cost_nano and "error_kind" not in settlement.attempt:
+        if cost is not None and option.cost_nano and settlement.answers:
             self.planner.learn(arm, predicted_usd=forecast(option).mean, true_usd=cost / NANO)
         if settlement.breach:
             self.stats.n_breaches += 1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ScrimpError, UsageError
 from scrimp.profiles.money import nano_from_usd
+from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.asking.refusal import keyless_arms
 from scrimp.routing.batch.files.cache import Cache
 from scrimp.routing.batch.files.output import Journal, Shape, table_columns, write_output
@@ -142,7 +143,16 @@ def prepare(
     chooser = Chooser(task.decider, wishes, keyless=keyless)
     money = start.money_for(ledger, task.profile, task.goals, run_id=run_id, now=now)
     planner = start.plan(
-        task.source, task.found, chooser, wishes, task.goals, money, done=done, now=now, seed=task.seed or 0
+        task.source,
+        task.found,
+        chooser,
+        wishes,
+        task.goals,
+        money,
+        plans=PlanChooser(chooser.decider, task.settings.way, ledger),
+        done=done,
+        now=now,
+        seed=task.seed or 0,
     )
     return Prepared(task, ledger, run_id, done, chooser, planner, money, cache)
 
