@@ -154,7 +154,7 @@ def answer_request(
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
         sys.stderr.write(_summary(answer, checked) + "\n")
-    session.look_back(space)
+    session.look_back(space.ledger, space.profile)
     if checked.failed:
         raise _check_failure(checked)
     return int(ExitCode.OK)

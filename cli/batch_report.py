@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ExitCode
 from scrimp.profiles.money import format_usd, nano_from_usd, usd_from_nano
 
+from . import session
 from .result import Column, Result, Table, emit, say
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
             say(f"not asked: {stats.n_same:,} equal to another row, {stats.n_cached:,} from the cache")
         if n_uncertain := batches.n_uncertain(work.ledger, run.id):
             say(f"cost not known for certain, and charged at its bound: {_rows(n_uncertain)} (`scrimp spend --open`)")
-        for line in _alerts(work):
-            say(line)
+    session.look_back(work.ledger, work.task.profile, quiet=quiet)
     bad = any(counts.get(state) for state in batches.CAN_BE_RETRIED)
     if status == "finished":
         code = ExitCode.BATCH_FAILURES if bad else ExitCode.OK
@@ -61,13 +60,6 @@ def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
     if as_json:
         emit(Result(data=_summary(work, counts, charged, status)), as_json=True)
     return int(code)
-
-
-def _alerts(work: Work) -> list[str]:
-    from scrimp.routing.ledger.caps import applicable_caps, new_alerts
-
-    now = time.time()
-    return new_alerts(work.ledger, applicable_caps(work.ledger, work.task.profile, None, now=now), now=now)
 
 
 def _answered(work: Work) -> list[tuple[str, int]]:

@@ -108,4 +108,5 @@ def test(profile: ProfileOption = None, json: JsonOption = False) -> int:
         (Column("key"), Column("tried on"), Column("works")),
         [(str(row["key"]), str(row["arm"]), "yes" if row["works"] else f"no: {row['problem']}") for row in rows],
     )
+    session.look_back(ledger, loaded.profile)
     return emit(Result(data={"schema_version": 1, "keys": rows}, blocks=(block,), exit_code=worst), as_json=json)

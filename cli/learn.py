@@ -188,6 +188,7 @@ def audit(
         asker, ledger, pool, best, max_nano=limit, n=n, check=check, ask_user=_ask_user if interactive else None,
         rng=session.make_rng(seed), keep=chosen.log.keep, clock=time.time, progress=say,
     )  # fmt: skip
+    session.look_back(ledger, chosen)
     asked = f"{done.n_asked:,} of {done.n_pool:,} prompts asked again of {best}"
     lines = [f"{asked}, {format_usd(done.charged_nano)}; {done.n_labelled:,} labels"]
     if check is not None or interactive:

@@ -83,6 +83,7 @@ def probe(
         )
     asker.look_after()
     report = run(asker, arm, max_nano=max_nano, limit=limit, log=log, on_item=_progress)
+    session.look_back(asker.ledger, loaded.profile)
     ability = report.ability
     version = None if dry_place else put_in_force(report, paths().routers, now=time.time())
     rows = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,13 +101,19 @@ def workspace(
     )
 
 
-def look_back(space: Workspace) -> None:
+def look_back(ledger: Ledger, profile: Profile, *, quiet: bool = False) -> None:
     """After something was paid: say which caps are filling up, and forget what is older than the profile keeps."""
-    before = space.look_back()
+    from scrimp.routing.asking import housekeeping
+
+    now = time.time()
+    for line in housekeeping.look_back(ledger, profile, now=now):
+        if not quiet:
+            say(line)
+    before = housekeeping.forget_before(profile, now=now)
     if before is not None and next(paths().batches.glob("*.journal"), None) is not None:
         from scrimp.routing.batch.state import parked
 
-        parked.retire(space.ledger, paths().batches, profile=space.profile.name, before=before)
+        parked.retire(ledger, paths().batches, profile=profile.name, before=before)
 
 
 def ledger() -> Ledger:

@@ -169,7 +169,7 @@ class _PlanRun:
         if wish.why is not None:
             self.kit.say(wish.why)
         before = self.bill.charged_nano
-        option = self._option(wish)
+        wish, option = self._fitted(wish)
         result: Paid | None = None
         refusal: ScrimpError | None = None
         note: str | None = None
@@ -234,11 +234,14 @@ class _PlanRun:
             and (option.bound_nano or 0) >= last.needed_nano
         )
 
-    def _option(self, wish: Wanted) -> Option | None:
-        """Return the option of the arm that is wanted; None where it cannot take the prompt."""
+    def _fitted(self, wish: Wanted) -> tuple[Wanted, Option | None]:
+        """Return a call as it can be made, with its arm's option for that prompt; None where the arm cannot take it.
+
+        An arm that cannot take a prompt with a failed answer in it is asked the request's own.
+        """
         option = self.asked.decision.choice.option(wish.arm)
         if wish.prompt is None:
-            return option
+            return wish, option
         decider = self.kit.decider
         context = self.asked.context
         again = decider.decide(
@@ -250,12 +253,12 @@ class _PlanRun:
         ).choice.option(wish.arm)
         price = decider.price(wish.arm)
         if again.infeasible is not None or price is None:
-            return option if wish.role is Role.ASK else None
+            return (replace(wish, prompt=None), option) if wish.role is Role.ASK else (wish, None)
         reasons = decider.profile.arm(wish.arm).reasoning_effort not in (None, "none")
         limit = min(again.output_limit, option.output_limit)
         if wish.limit is not None and not reasons:
             limit = min(limit, wish.limit)
-        return replace(again, output_limit=limit, bound_nano=price.bound_nano(again.input_bound, limit))
+        return wish, replace(again, output_limit=limit, bound_nano=price.bound_nano(again.input_bound, limit))
 
     def _terms(self, wish: Wanted, option: Option) -> Terms:
         asked, kit = self.asked, self.kit

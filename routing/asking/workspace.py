@@ -14,13 +14,13 @@ from scrimp.profiles.errors import AuthError, LedgerError, UsageError
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.checks.base import Given, run_checks
 from scrimp.routing.deciding import against_caps
-from scrimp.routing.ledger.caps import RefusedError, applicable_caps, check_zone, new_alerts
-from scrimp.routing.ledger.forget import retire
+from scrimp.routing.ledger.caps import RefusedError, applicable_caps, check_zone
 from scrimp.routing.ledger.reservations import mark_sent, price_id, reap, reserve
 from scrimp.routing.ledger.store import instant, new_id
 
 from .books import Settlement, write
 from .drive import at_once, drive
+from .housekeeping import look_after
 from .paid_call import CAP_POLL_S, LIVE_WAIT_S
 from .plan_choice import PlanChooser, caps_over_calls
 from .plan_run import Asked, Kit, plan_run
@@ -164,33 +164,9 @@ class Workspace:
         """Whose arms, caps and policy these are."""
         return self.decider.profile
 
-    # -- housekeeping -----------------------------------------------------------------------------------------------
-
     def look_after(self) -> None:
-        """Before anything is paid: check that the profile's days are the ledger's, and charge what dead processes left.
-
-        Raises
-        ------
-        ConfigError
-            If the profile's days are not the ledger's.
-        """
-        check_zone(self.ledger, self.profile)
-        reap(self.ledger, now=self.clock())
-
-    def look_back(self) -> str | None:
-        """After something was paid: say which caps are filling up, and forget what is older than the profile keeps.
-
-        Return the instant before which text is forgotten; None where all is kept.
-        """
-        now = self.clock()
-        for line in new_alerts(self.ledger, applicable_caps(self.ledger, self.profile, None, now=now), now=now):
-            self.say(line)
-        days = self.profile.log.retention_days
-        if days is None:
-            return None
-        before = instant(now - days * 86_400)
-        retire(self.ledger, profile=self.profile.name, before=before)
-        return before
+        """Before anything is paid, see to what earlier processes left (`housekeeping.look_after`)."""
+        look_after(self.ledger, self.profile, now=self.clock())
 
     def price_id(self, arm: str) -> int:
         """Return the ledger's id of an arm's price, stored on first use."""

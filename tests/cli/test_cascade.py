@@ -185,6 +185,16 @@ def test_repair_hands_over_the_failed_answer_and_the_evidence(scrimp, profile, s
     assert scrimp("ask", "-p", path, "--repair", "6 x 7?").code == 2
 
 
+def test_an_arm_that_cannot_take_the_failed_answer_is_asked_the_prompt_itself(scrimp, profile, server):
+    path = profile(small=BAD, large=GOOD)
+    # It has room for the prompt and its answer, and for little more: what is reserved is for that.
+    head, large = path.read_text().split('name = "large"')
+    path.write_text(head + 'name = "large"' + large.replace("context_window = 100000", "context_window = 240"))
+    plan = ("--plan", "small ? checks > large", "--check", "number:42", "--repair")
+    assert scrimp("ask", "-p", path, *plan, "6 x 7?").code == 0
+    assert [chat.prompt for chat in server.chats] == ["6 x 7?", "6 x 7?"]
+
+
 def test_arms_that_agree_stop_the_plan(scrimp, profile, server):
     path = profile(small=GOOD, medium="say@text=The_answer_is_42.", large=BAD)
     done, answer = ask(scrimp, "-p", path, "--plan", "small + medium ? agree > large", "6 x 7?")

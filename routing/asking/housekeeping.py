@@ -1,0 +1,42 @@
+"""What every command that pays does before and after, alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scrimp.routing.ledger.caps import applicable_caps, check_zone, new_alerts
+from scrimp.routing.ledger.forget import retire
+from scrimp.routing.ledger.reservations import reap
+from scrimp.routing.ledger.store import instant
+
+if TYPE_CHECKING:
+    from scrimp.profiles.schema import Profile
+    from scrimp.routing.ledger.store import Ledger
+
+__all__ = ["forget_before", "look_after", "look_back"]
+
+
+def look_after(ledger: Ledger, profile: Profile, *, now: float) -> None:
+    """Before anything is paid: check that the profile's days are the ledger's, and charge what dead processes left.
+
+    Raises
+    ------
+    ConfigError
+        If the profile's days are not the ledger's.
+    """
+    check_zone(ledger, profile)
+    reap(ledger, now=now)
+
+
+def look_back(ledger: Ledger, profile: Profile, *, now: float) -> list[str]:
+    """After something was paid: forget what is older than the profile keeps; return which caps are filling up."""
+    before = forget_before(profile, now=now)
+    if before is not None:
+        retire(ledger, profile=profile.name, before=before)
+    return new_alerts(ledger, applicable_caps(ledger, profile, None, now=now), now=now)
+
+
+def forget_before(profile: Profile, *, now: float) -> str | None:
+    """Return the instant before which a profile keeps no text; None where it keeps all."""
+    days = profile.log.retention_days
+    return None if days is None else instant(now - days * 86_400)
