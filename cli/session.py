@@ -77,7 +77,7 @@ def price_table() -> PriceTable:
 
 def make_decider(profile: Profile) -> Decider:
     """Put together what decides for a profile. Nothing heavy is loaded before the first prompt."""
-    from scrimp.routing.asking.workspace import make_decider
+    from scrimp.routing.asking.home import make_decider
 
     return make_decider(profile, paths(), say=say)
 
@@ -143,7 +143,7 @@ def keys() -> Keys:
 
 def find_key(arm: Arm) -> str | None:
     """Return an arm's key, or None where it needs none; raise where it cannot be called."""
-    from scrimp.routing.asking.workspace import find_key
+    from scrimp.routing.asking.home import find_key
 
     return find_key(arm, keys())
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from scrimp.profiles.errors import AuthError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from scrimp.profiles.keys import Keys
     from scrimp.profiles.paths import Paths
+    from scrimp.profiles.schema import Arm, Profile
+    from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prices.table import PriceTable
 
-__all__ = ["Home"]
+__all__ = ["Home", "find_key", "make_decider"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +67,46 @@ class Home:
         """Close what was opened."""
         while self._open:
             self._open.pop().close()
+
+
+def make_decider(profile: Profile, paths: Paths, *, say: Callable[[str], None] = lambda _line: None) -> Decider:
+    """Put together what decides for a profile. Nothing heavy is loaded before the first prompt."""
+    from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.prices.table import PriceTable
+    from scrimp.routing.prompts.embedding import Embedder
+    from scrimp.routing.router.in_force import load_router
+
+    embedder = Embedder(profile.embedding.model, cache_dir=paths.cache)
+    router = load_router(None, paths.routers, embedder_id=embedder.id)
+    if router.note:
+        say(router.note)
+    return Decider(profile, PriceTable.load(paths.prices), router, embedder)
+
+
+def find_key(arm: Arm, keys: Keys) -> str | None:
+    """Return an arm's key, or None where it needs none.
+
+    Raises
+    ------
+    AuthError
+        If it needs one that is not set.
+    ConfigError
+        If it runs in this process and its engine or weights are missing.
+    """
+    from scrimp.profiles.keys import key_names
+
+    if arm.model.startswith("local/"):
+        from scrimp.routing.calls.local_engine import check_available
+
+        check_available(arm.model)
+        return None
+    key = keys.resolve(arm)
+    if key is not None:
+        return key.reveal()
+    if keys.status(arm) == "missing":
+        name = key_names(arm)[0]
+        raise AuthError(
+            f"no key for {arm.name}: {name} is not set",
+            hint=f"Store one with `scrimp keys set {name}`, or export {name}.",
+        )
+    return None

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.errors import AuthError, LedgerError, UsageError
+from scrimp.profiles.errors import LedgerError, UsageError
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.checks.base import Given, run_checks
 from scrimp.routing.deciding import against_caps
@@ -20,6 +20,7 @@ from scrimp.routing.ledger.store import instant, new_id
 
 from .books import Settlement, write
 from .drive import at_once, drive
+from .home import find_key, make_decider
 from .housekeeping import look_after
 from .paid_call import CAP_POLL_S, LIVE_WAIT_S
 from .plan_choice import PlanChooser, caps_over_calls
@@ -47,50 +48,7 @@ if TYPE_CHECKING:
     from .paid_call import Pause, Reserve, Send
     from .request import Answer, Ask, Checked
 
-__all__ = ["Workspace", "find_key", "make_decider"]
-
-
-def make_decider(profile: Profile, paths: Paths, *, say: Callable[[str], None] = lambda _line: None) -> Decider:
-    """Put together what decides for a profile. Nothing heavy is loaded before the first prompt."""
-    from scrimp.routing.deciding.decide import Decider
-    from scrimp.routing.prices.table import PriceTable
-    from scrimp.routing.prompts.embedding import Embedder
-    from scrimp.routing.router.in_force import load_router
-
-    embedder = Embedder(profile.embedding.model, cache_dir=paths.cache)
-    router = load_router(None, paths.routers, embedder_id=embedder.id)
-    if router.note:
-        say(router.note)
-    return Decider(profile, PriceTable.load(paths.prices), router, embedder)
-
-
-def find_key(arm: Arm, keys: Keys) -> str | None:
-    """Return an arm's key, or None where it needs none.
-
-    Raises
-    ------
-    AuthError
-        If it needs one that is not set.
-    ConfigError
-        If it runs in this process and its engine or weights are missing.
-    """
-    from scrimp.profiles.keys import key_names
-
-    if arm.model.startswith("local/"):
-        from scrimp.routing.calls.local_engine import check_available
-
-        check_available(arm.model)
-        return None
-    key = keys.resolve(arm)
-    if key is not None:
-        return key.reveal()
-    if keys.status(arm) == "missing":
-        name = key_names(arm)[0]
-        raise AuthError(
-            f"no key for {arm.name}: {name} is not set",
-            hint=f"Store one with `scrimp keys set {name}`, or export {name}.",
-        )
-    return None
+__all__ = ["Workspace"]
 
 
 def _attempt(call: Call, on_text: Callable[[str], object] | None, on_send: Callable[[], object]) -> Reply:
