@@ -7,6 +7,7 @@ every command that pays, whether it blocks or awaits (`drive`).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import format_usd
@@ -72,18 +73,19 @@ class Reserve:
         The call and its upper bound.
     own_caps
         Caps of the request itself, beside those of the profile.
-    attempt, request
-        Rows of the log to write in the same transaction; no request where its row is written already, or none is kept.
-    option, price
-        What was predicted of the arm for this prompt, and its price.
+    attempt
+        Row of `attempts` to write in the same transaction.
+    request
+        Makes the row of `requests` to write with it; None where that is written already, or none is kept.
+    option
+        What was predicted of the arm for this prompt.
     """
 
     charge: Charge
     own_caps: tuple[Cap, ...]
     attempt: Mapping[str, object]
-    request: Mapping[str, object] | None
+    request: Callable[[], Mapping[str, object]] | None
     option: Option
-    price: ArmPrice
 
 
 @dataclass(slots=True)
@@ -356,9 +358,9 @@ def _reserve(
             "input_bound": option.input_bound,
             "output_limit": option.output_limit,
         }
-        request = None if bill.logged or ask.keep == "money" else terms.request_row(now)
+        request = None if bill.logged or ask.keep == "money" else partial(terms.request_row, now)
         try:
-            reservation: Reservation = yield Reserve(charge, own, attempt, request, option, terms.price)
+            reservation: Reservation = yield Reserve(charge, own, attempt, request, option)
         except RefusedError as refusal:
             if not refusal.only_live or (deadline is not None and now >= deadline):
                 raise

@@ -273,8 +273,9 @@ class _BlockingHands:
         space, charge = self.space, wanted.charge
         now = space.clock()
         caps = applicable_caps(space.ledger, space.profile, charge.arm, now=now, run_id=charge.run_id)
+        request = None if wanted.request is None else wanted.request()
         return reserve(
-            space.ledger, charge, (*caps, *wanted.own_caps), now=now, attempt=wanted.attempt, request=wanted.request
+            space.ledger, charge, (*caps, *wanted.own_caps), now=now, attempt=wanted.attempt, request=request
         )
 
     async def send(self, wanted: Send) -> Reply | CallError:

@@ -38,8 +38,10 @@ def plan_options(
     quality, cost, low, high, bound, tokens = (np.zeros((len(rows), 1)) for _ in range(6))
     natural = np.full(len(rows), SKIP, dtype=np.int64)
     for i, (row, each) in enumerate(zip(rows, decided, strict=True)):
+        decision = each.decision
         try:
-            decision, _ = plans.choose(Ask(row.prompt, wishes), each.decision, money.over_calls, spelled=row.plan)
+            if plans.way.several or row.plan is not None:
+                decision, _ = plans.choose(Ask(row.prompt, wishes), decision, money.over_calls, spelled=row.plan)
         except ScrimpError:
             continue
         if decision.arm is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import ScrimpError
@@ -55,6 +56,8 @@ class Desk:
         How it is to be run, and how far it has come.
     attempt
         Makes one call: `dispatch.aattempt`, or a stand-in.
+    prepare
+        Imports what a call takes: done before the first is reserved, so that a kill meanwhile costs nothing.
     say
         Takes a line for the user.
     clock
@@ -72,6 +75,7 @@ class Desk:
         stats: Stats,
         *,
         attempt: Callable[[Call, Callable[[], None]], Awaitable[Reply]],
+        prepare: Callable[[], object],
         say: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
@@ -96,6 +100,19 @@ class Desk:
         self._said: set[str] = set()
         self._changed = asyncio.Event()
         self._reaped_at = 0.0
+        self._prepare = prepare
+        self._prepared: asyncio.Task[None] | None = None
+
+    async def ready(self) -> None:
+        """Wait until calls can be made."""
+        if self._prepared is None:
+            self._prepared = asyncio.create_task(asyncio.to_thread(self._get_ready))
+        await asyncio.shield(self._prepared)
+
+    def _get_ready(self) -> None:
+        self._prepare()
+        # A million objects of litellm's that never go: the collector would look at all of them again and again.
+        gc.freeze()
 
     def open(self) -> None:
         """Let the scribe begin."""

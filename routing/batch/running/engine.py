@@ -59,6 +59,8 @@ class Engine:
         Decide rows, and choose between arms for the whole file.
     attempt
         Makes one call: `dispatch.aattempt`, or a stand-in.
+    prepare
+        Imports what a call takes.
     key
         Returns an arm's key; raises where the arm cannot be called.
     recovered
@@ -81,6 +83,7 @@ class Engine:
         stats: Stats,
         attempt: Callable[[Call, Callable[[], None]], Awaitable[Reply]],
         key: Callable[[Arm], str | None],
+        prepare: Callable[[], object] = lambda: None,
         recovered: Recovered | None = None,
         repeated: frozenset[int] = frozenset(),
         cache: Cache | None = None,
@@ -89,7 +92,19 @@ class Engine:
         rng: random.Random | None = None,
     ) -> None:
         rng = rng or random.Random()  # noqa: S311 - jitter and exploration, not secrets
-        self.desk = Desk(run, journal, ledger, chooser, planner, settings, stats, attempt=attempt, say=say, clock=clock)
+        self.desk = Desk(
+            run,
+            journal,
+            ledger,
+            chooser,
+            planner,
+            settings,
+            stats,
+            attempt=attempt,
+            prepare=prepare,
+            say=say,
+            clock=clock,
+        )
         self.repeated = repeated
         self.cache = cache
         self._producer = Producer(self.desk, rows, n_left, recovered=recovered, rng=rng, begin=self._begin)

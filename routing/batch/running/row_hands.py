@@ -62,6 +62,7 @@ class RowHands:
         """Wait for the arm's turn, then write the intent to disk and reserve the bound, in one transaction."""
         desk = self.desk
         lane = desk.lanes[wanted.charge.arm]
+        await desk.ready()
         await lane.enter(wanted.option)
         try:
             self._look_before(lane)
@@ -102,7 +103,7 @@ class RowHands:
                 (*caps, *wanted.own_caps),
                 now=now,
                 attempt=wanted.attempt,
-                request=wanted.request,
+                request=None if wanted.request is None else wanted.request(),
             )
             batches.file_row(
                 desk.ledger,

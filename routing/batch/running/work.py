@@ -21,6 +21,7 @@ from scrimp.routing.batch.planning import start
 from scrimp.routing.batch.planning.choosing import Chooser
 from scrimp.routing.batch.state import parked
 from scrimp.routing.calls.dispatch import aattempt, aclose, warm
+from scrimp.routing.calls.dispatch import prepare as prepare_calls
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.batches import Run
 from scrimp.routing.ledger.caps import check_zone
@@ -243,6 +244,7 @@ class Work:
             settings=task.settings,
             stats=self.stats,
             attempt=aattempt,
+            prepare=prepare_calls,
             key=task.key,
             recovered=recovered,
             repeated=task.found.repeated,
