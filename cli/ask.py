@@ -10,14 +10,17 @@ import typer
 
 from .options import (
     ArmOption,
+    CascadeOption,
     JsonOption,
     LocalOnly,
     MaxCost,
     MinQuality,
     Needs,
     Offline,
+    PlanOption,
     PreferOption,
     ProfileOption,
+    RepairOption,
     SeedOption,
     WtpOption,
 )
@@ -78,17 +81,9 @@ def ask(
             "tests:, judge: ... (docs/checks.md). Repeats.",
         ),
     ] = None,
-    cascade: Annotated[
-        bool,
-        typer.Option("--cascade", help="Choose a plan of several arms and checks, and escalate where an answer fails."),
-    ] = False,
-    plan: Annotated[
-        str | None,
-        typer.Option("--plan", metavar="PLAN", help="Follow this plan, such as `small ? checks > large`."),
-    ] = None,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Escalate with the failed answer and what is wrong with it.")
-    ] = False,
+    cascade: CascadeOption = False,
+    plan: PlanOption = None,
+    repair: RepairOption = False,
     max_cost: MaxCost = None,
     wtp: WtpOption = None,
     prefer: PreferOption = None,

@@ -14,12 +14,15 @@ from .batch_runs import cancel_run, list_runs, show_run
 from .batching import run_batch
 from .options import (
     ArmOption,
+    CascadeOption,
     JsonOption,
     LocalOnly,
     Needs,
     Offline,
+    PlanOption,
     PreferOption,
     ProfileOption,
+    RepairOption,
     SeedOption,
     WtpOption,
 )
@@ -102,17 +105,9 @@ def batch(
             help="Every answer must pass: a check's name, re:PATTERN, judge:ARM ... (docs/checks.md). Repeats.",
         ),
     ] = None,
-    cascade: Annotated[
-        bool,
-        typer.Option("--cascade", help="Choose a plan of several arms and checks, and escalate where an answer fails."),
-    ] = False,
-    plan: Annotated[
-        str | None,
-        typer.Option("--plan", metavar="PLAN", help="Follow this plan, such as `small ? checks > large`."),
-    ] = None,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Escalate with the failed answer and what is wrong with it.")
-    ] = False,
+    cascade: CascadeOption = False,
+    plan: PlanOption = None,
+    repair: RepairOption = False,
     jobs: Annotated[
         int | None,
         typer.Option(

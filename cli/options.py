@@ -10,14 +10,17 @@ from .complete import complete_arms, complete_profiles
 
 __all__ = [
     "ArmOption",
+    "CascadeOption",
     "JsonOption",
     "LocalOnly",
     "MaxCost",
     "MinQuality",
     "Needs",
     "Offline",
+    "PlanOption",
     "PreferOption",
     "ProfileOption",
+    "RepairOption",
     "SeedOption",
     "WtpOption",
 ]
@@ -81,3 +84,13 @@ Needs = Annotated[
     ),
 ]
 SeedOption = Annotated[int | None, typer.Option("--seed", hidden=True, help="Seed of exploration, to repeat a draw.")]
+CascadeOption = Annotated[
+    bool,
+    typer.Option("--cascade", help="Choose a plan of several arms and checks, and escalate where an answer fails."),
+]
+PlanOption = Annotated[
+    str | None, typer.Option("--plan", metavar="PLAN", help="Follow this plan, such as `small ? checks > large`.")
+]
+RepairOption = Annotated[
+    bool, typer.Option("--repair", help="Escalate with the failed answer and what is wrong with it.")
+]
