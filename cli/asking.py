@@ -140,7 +140,7 @@ def answer_request(
     finally:
         if printer:
             printer.end()
-    answer, told = checked.answer, bool(way.checks) or way.several
+    answer, told = checked.answer, way.records_steps()
     if as_json:
         emit(Result(data=(checked if told else answer).to_dict()), as_json=True)
     elif printer is None:

@@ -100,6 +100,10 @@ class Way:
     plan: str | None = None
     repair: bool = False
 
+    def records_steps(self, spelled: str | None = None) -> bool:
+        """Whether a request's calls are rows of `steps`: where there are checks, or a plan (`spelled` is its own)."""
+        return bool(self.checks) or self.several or spelled is not None
+
     @property
     def may_take_another(self) -> bool:
         """Whether a later answer may replace the first, even of one arm: then nothing may be shown while it streams."""

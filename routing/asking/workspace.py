@@ -224,7 +224,7 @@ class Workspace:
         """
         way = way or Way()
         hands = _BlockingHands(self, ask, on_text)
-        records_steps = bool(way.checks) or way.several
+        records_steps = way.records_steps()
         asked = Asked(ask, decision, context, plan, way.checks, records_steps=records_steps)
         try:
             checked = at_once(drive(plan_run(asked, self.kit()), hands))

@@ -164,11 +164,10 @@ class Job:
     variance: float = 0.0
 
     @classmethod
-    def again(cls, row: Row, taken_up: TakenUp, ask: Ask, settings: Settings) -> Job:
+    def again(cls, row: Row, taken_up: TakenUp, ask: Ask, way: Way) -> Job:
         """Return the job of a row that a killed process had begun: it goes on as the same request."""
-        way = settings.way
-        records_steps = bool(way.checks) or way.several or row.plan is not None
-        asked = Asked(ask, taken_up.decision, None, taken_up.plan, way.checks, records_steps=records_steps)
+        steps = way.records_steps(row.plan)
+        asked = Asked(ask, taken_up.decision, None, taken_up.plan, way.checks, records_steps=steps)
         return cls(row, taken_up.decision, asked, taken_up.bill, taken_up.recorded)
 
     @property

@@ -112,7 +112,7 @@ class Producer:
                     await self._write_unknown(row)
             for row in window:
                 if (again := self._taken_up.pop(row.n, None)) is not None:
-                    await self._begin([Job.again(row, again, self._ask(row), self.desk.settings)], last=last)
+                    await self._begin([Job.again(row, again, self._ask(row), self.desk.settings.way)], last=last)
             fresh = [row for row in window if row.n not in states]
             if fresh:
                 money = await self.desk.scribe.submit(self._money)
@@ -183,10 +183,9 @@ class Producer:
             except ScrimpError as error:
                 refusal, plan = error, None
             way = self.desk.settings.way
-            records_steps = bool(way.checks) or way.several or row.plan is not None
             asked = None
             if plan is not None:
-                asked = Asked(ask, decision, each.context, plan, way.checks, records_steps=records_steps)
+                asked = Asked(ask, decision, each.context, plan, way.checks, records_steps=way.records_steps(row.plan))
             jobs.append(Job(row, decision, asked, refusal=refusal))
         return jobs
 
