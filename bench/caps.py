@@ -5,7 +5,7 @@
     python bench/caps.py --json
 
 Parts: `hold` (all workers live), `kill` (every fifth is killed in the middle of its work), `rate` (what the ledger alone can
-take), `peer` (LiteLLM's BudgetManager in the place of the ledger). The server runs in a process of its own; the length
+take), `peers` (other tools in the place of the ledger: `peers.py`). The server runs in a process of its own; the length
 of its answers, and so their cost, varies (lognormal, sigma 0.7) up to three times the median and more, within the limit
 that is sent. Calls go the way of `scrimp ask`: the real decision, reservation, LiteLLM over HTTP, settlement; only the
 embedder is left out, which has no say in money. Workers are forked from a parent that has imported LiteLLM, since
@@ -18,21 +18,21 @@ nano-dollar, each unknown call's true cost within its reservation, 95% of the ca
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
+import peers
+from billing import LIMIT, PRICE_IN, PRICE_OUT, BillingServer, fork, wait_for
 
 from scrimp.profiles.errors import BudgetRefusedError
 from scrimp.profiles.money import format_usd, nano_from_usd
@@ -47,11 +47,7 @@ from scrimp.routing.prices.table import PriceTable
 from scrimp.routing.prompts.prompt import Prompt
 from scrimp.routing.router.tier_prior import TierPrior
 
-SERVER = Path(__file__).parents[1] / "tests" / "server.py"
-PRICE_IN, PRICE_OUT = "1", "4"
-MEDIAN_TOKENS, LIMIT = 300, 1200
 PART_DEADLINE_S = 140.0
-PEER_DEADLINE_S = 100.0
 
 
 @dataclass(frozen=True)
@@ -70,34 +66,6 @@ class NoEmbedder:
 
     def embed(self, texts: Any) -> Any:
         return np.zeros((len(texts), 4), dtype=np.float32)
-
-
-class BillingServer:
-    """The server, in a process of its own; `bills` is its account, read when it has stopped."""
-
-    def __init__(self, log: Path, seed: int) -> None:
-        self.log = log
-        arguments = ["--price-in", PRICE_IN, "--price-out", PRICE_OUT, "--median-tokens", str(MEDIAN_TOKENS)]
-        arguments += ["--latency-ms", "40", "--seed", str(seed), "--log", str(log)]
-        self.process = subprocess.Popen([sys.executable, str(SERVER), *arguments], stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        self.base_url = self.process.stdout.readline().strip()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(10)
-        self.process.kill()
-        self.process.wait()
-
-    def bills(self) -> list[dict[str, Any]]:
-        if not self.log.exists():
-            return []
-        rows = [json.loads(line) for line in self.log.read_text().splitlines()]
-        return [row for row in rows if row["path"].endswith("/chat/completions")]
 
 
 def make_profile(base_url: str, cap_nano: int) -> Profile:
@@ -135,41 +103,6 @@ def ask_away(decider: Decider, path: Path, worker: int, calls: int, report: Path
                 what = {"ok": False, "error": f"{type(error).__name__}: {error}"}
             out.write(json.dumps(what) + "\n")
             out.flush()
-
-
-def fork(work: Any, *arguments: Any) -> int:
-    """Run `work(*arguments)` in a child, and return its process id."""
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        work(*arguments)
-        code = 0
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        os._exit(code)
-
-
-def wait_for(pids: list[int], deadline: float) -> int:
-    """Wait for children; kill those that are late, and return how many those were."""
-    late = 0
-    left = set(pids)
-    while left:
-        for pid in list(left):
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                left.discard(pid)
-        if left and time.monotonic() > deadline:
-            for pid in left:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-            late, left = len(left), set()
-        time.sleep(0.02)
-    return late
 
 
 # ---- parts
@@ -313,85 +246,6 @@ def pairs(path: Path, report: Path, seconds: float) -> None:
     report.write_text(str(done))
 
 
-def peer(plan: Plan) -> list[dict[str, Any]]:
-    """Put LiteLLM's BudgetManager through the same: as documented, and reading its file anew before each call.
-
-    In an interpreter of its own, untouched by scrimp's settings of LiteLLM.
-    """
-    results = []
-    for reload in (False, True):
-        folder = plan.folder / f"peer-{reload}"
-        folder.mkdir()
-        with BillingServer(folder / "server.jsonl", plan.seed) as server:
-            values = [server.base_url, str(plan.workers), str(plan.calls), str(plan.cap_nano), str(int(reload))]
-            environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION"}
-            process = subprocess.Popen(
-                [sys.executable, __file__, "--as-peer", *values],
-                cwd=folder,
-                env=environment,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            try:
-                process.wait(PEER_DEADLINE_S + 40)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)  # and its workers
-                process.wait()
-        bills = server.bills()
-        total = sum(bill["cost_nano"] for bill in bills)
-        results.append(
-            {
-                "part": "peer, file read before each call" if reload else "peer, as documented",
-                "ok": len(bills) > 0,
-                "billed_usd": total / 1e9,
-                "cap_usd": plan.cap_nano / 1e9,
-                "overshoot": total / plan.cap_nano - 1 if process.returncode == 0 else None,
-                "n_paid": len(bills),
-                "complete": process.returncode == 0,
-            }
-        )
-    return results
-
-
-def be_peer(base_url: str, workers: str, calls: str, cap_nano: str, reload: str) -> None:
-    import litellm
-    from litellm import BudgetManager
-
-    litellm.suppress_debug_info = True
-    rates = {"input_cost_per_token": float(PRICE_IN) / 1e6, "output_cost_per_token": float(PRICE_OUT) / 1e6}
-    litellm.register_model({"openai/ok": {**rates, "litellm_provider": "openai", "mode": "chat"}})
-    litellm.register_model({"ok": {**rates, "litellm_provider": "openai", "mode": "chat"}})
-    first = BudgetManager(project_name="stress")
-    first.create_budget(total_budget=int(cap_nano) / 1e9, user="u")
-    first.save_data()
-
-    def work(worker: int) -> None:
-        manager = BudgetManager(project_name="stress")
-        for n in range(int(calls)):
-            if int(reload):
-                for _ in range(50):
-                    try:
-                        manager.load_data()
-                        break
-                    except ValueError:  # another process is in the middle of writing it
-                        time.sleep(0.005)
-            if manager.get_current_cost("u") > manager.get_total_budget("u"):
-                continue
-            response = litellm.completion(
-                model="openai/ok",
-                messages=[{"role": "user", "content": f"worker {worker} call {n}: name some colours"}],
-                max_tokens=LIMIT,
-                api_base=base_url,
-                api_key="k",
-                max_retries=0,
-            )
-            manager.update_cost(completion_obj=response, user="u")
-
-    began = time.monotonic()
-    wait_for([fork(work, n) for n in range(int(workers))], began + PEER_DEADLINE_S)
-    os._exit(0)
-
-
 # ---- the report
 
 
@@ -403,9 +257,11 @@ def show(result: dict[str, Any]) -> str:
         )
         return f"{name}: reserve + settle pairs a second: {figures}"
     if name.startswith("peer"):
+        if result["missing"]:
+            return f"{name}: not measured: {result['missing']}"
         return (
             f"{name}: {result['n_paid']} calls, billed ${result['billed_usd']:.4f} of a ${result['cap_usd']:.2f} budget: "
-            + (f"{result['overshoot']:+.0%}" if result["complete"] else "stopped for lack of time: no verdict")
+            f"{result['overshoot']:+.1%}; {result['seconds']} s"
         )
     first = (
         f"{name}: {result['n_calls_wanted']} calls wanted, {result['n_paid']} paid, {result['n_refused']} refused, "
@@ -423,14 +279,12 @@ def show(result: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    if sys.argv[1:2] == ["--as-peer"]:
-        be_peer(*sys.argv[2:])
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--workers", type=int, default=50)
     parser.add_argument("--calls", type=int, default=20, help="calls a worker")
     parser.add_argument("--cap", default="1.00", help="USD")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--parts", default="rate,hold,kill,peer")
+    parser.add_argument("--parts", default="rate,hold,kill,peers")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     results: list[dict[str, Any]] = []
@@ -441,7 +295,7 @@ def main() -> int:
                 "hold": lambda: stress(plan, kill=False),
                 "kill": lambda: stress(plan, kill=True),
                 "rate": lambda: rate(plan),
-                "peer": lambda: peer(plan),
+                "peers": lambda: peers.measure(plan.workers, plan.calls, plan.cap_nano, plan.seed, plan.folder),
             }[part]()
             results += done if isinstance(done, list) else [done]
             if not args.json:
