@@ -294,8 +294,8 @@ class Attempt(Iterator["TextDelta | Reply"]):
         text = self.text_so_far
         if wire.blind:
             complete = failure is None and getattr(response, "received_finish_reason", None) is not None
-        elif wire.recognised:
-            complete = (wire.finish_reason is not None or wire.done) and wire.error is None
+        elif wire.reading.recognised:
+            complete = (wire.reading.finish_reason is not None or wire.reading.done) and wire.reading.error is None
         else:
             complete = failure is None and wire.ended and getattr(response, "received_finish_reason", None) is not None
         reply = _reply(wire, text, usage, finish, self._ttft_s, whole=complete, call=call, model=model)
@@ -340,14 +340,14 @@ def _settle_whole(call: Call, wire: Wire, response: Any, failure: BaseException 
     message = getattr(choices[0], "message", None) if choices else None
     text = getattr(message, "content", None)
     finish = getattr(choices[0], "finish_reason", None) if choices else None
-    complete = failure is None and wire.error is None and message is not None
+    complete = failure is None and wire.reading.error is None and message is not None
     reply = _reply(
         wire,
         text if isinstance(text, str) else "",
         getattr(response, "usage", None),
         finish,
         None,
-        whole=complete or (wire.ended and wire.usage is not None),
+        whole=complete or (wire.ended and wire.reading.usage is not None),
         call=call,
         model=getattr(response, "model", None),
     )
@@ -366,17 +366,17 @@ def _reply(
     model: str | None = None,
 ) -> Reply:
     """Put together what came; usage counts only where the provider itself sent it, and the answer is whole."""
-    refusal = wire.refused_text
+    refusal = wire.reading.refused_text
     if not text and refusal and whole:
         text, finish = refusal, "refusal"
-    elif not wire.blind and wire.recognised:
-        raw = wire.finish_reason
+    elif not wire.blind and wire.reading.recognised:
+        raw = wire.reading.finish_reason
         finish = None if raw is None else finish or _FINISH_NAMES.get(raw, raw)
     found: Usage | None = None
     if whole and wire.blind:
         found = usage_from_litellm(usage)
-    elif whole and wire.usage is not None:
-        found = usage_from_litellm(wire.usage if _USAGE_NAMES & wire.usage.keys() else usage)
+    elif whole and wire.reading.usage is not None:
+        found = usage_from_litellm(wire.reading.usage if _USAGE_NAMES & wire.reading.usage.keys() else usage)
     if found is not None and (found.input_tokens == 0 or (found.output_tokens == 0 and text)):
         found = None  # no input, or text without output: the provider did not count
     status: UsageStatus = "missing"
@@ -384,7 +384,7 @@ def _reply(
         status = check_usage(found, input_bound=1, output_limit=call.max_output_tokens, window=None)
     return Reply(
         text=encodable(text),
-        served_model=_short(wire.model if wire.model is not None else model if wire.blind else None),
+        served_model=_short(wire.reading.model if wire.reading.model is not None else model if wire.blind else None),
         usage=found,
         usage_status=status,
         finish_reason=_short(finish),
@@ -402,4 +402,4 @@ def _request_id(wire: Wire) -> str | None:
     for name in ("x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id"):
         if wire.headers.get(name):
             return wire.headers[name]
-    return wire.reply_id
+    return wire.reading.reply_id

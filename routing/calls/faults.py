@@ -106,7 +106,7 @@ def problem(  # one return a case
         return _status_problem(error, wire, status)
     if complete and not (wire.late or wire.too_large):
         return _empty_problem(error, reply)
-    came = status is not None and wire.error is None
+    came = status is not None and wire.reading.error is None
     if wire.late or _is_timeout(wire.failure) or (failure is not None and not wire.watched and _is_timeout(failure)):
         if wire.watched and not wire.connected and wire.failure is not None:
             return error("connection", "no connection in time", retryable=True, billable="no")
@@ -116,13 +116,13 @@ def problem(  # one return a case
         return error("timeout", f"{what} within {limit:g} s", retryable=True, billable=billable, billed=came)
     if wire.too_large:
         return error("bad_reply", "the reply is longer than any answer", billed=True)
-    if wire.error is not None:
+    if wire.reading.error is not None:
         return _reported_problem(error, wire, billed=bool(reply.text))
     if status is None:
         return _unanswered_problem(error, wire, failure)
     if wire.failure is not None:
         return error("cut", "the connection broke in the middle of the answer", retryable=True, billed=True)
-    if wire.streams and wire.recognised and failure is None:
+    if wire.streams and wire.reading.recognised and failure is None:
         return error("cut", "the stream ended before the answer did", retryable=True, billed=True)
     return error("bad_reply", f"the reply is no chat completion ({_shape(wire)})", retryable=True, billed=True)
 
@@ -176,8 +176,8 @@ def _status_problem(  # one return a status
 
 def _reported_problem(error: Callable[..., CallError], wire: Wire, *, billed: bool) -> CallError:
     """Return what an error object means that came with status 200, whole or in a stream."""
-    said = _error_text(wire.error) or "an error without a text"
-    low = str(wire.error).lower()
+    said = _error_text(wire.reading.error) or "an error without a text"
+    low = str(wire.reading.error).lower()
     if "rate_limit" in low or "too many requests" in low:
         return error("rate_limited", said, retryable=True, retry_after_s=_retry_after_s(wire), billed=billed)
     if _is_context_window(low):

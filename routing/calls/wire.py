@@ -9,14 +9,14 @@ it leaves, and what comes back is read alongside litellm.
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import threading
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
-import msgspec
+from .admission import asked_by, why_unbounded
+from .reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,18 +29,6 @@ MAX_REPLY_BYTES = 64 << 20
 """A reply longer than this is broken off: no model writes so much, and memory is finite."""
 
 _CONNECT_S = 15.0
-_PROMPT_KEYS = frozenset({"messages", "contents", "prompt", "input", "inputs", "inputText", "message"})
-_LIMIT_KEYS = frozenset(
-    {
-        "max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "maxTokens", "max_new_tokens",
-        "num_predict", "n_predict", "max_tokens_to_sample", "maxTokenCount", "max_gen_len", "max_length",
-    }
-)  # fmt: skip
-_COUNT_KEYS = frozenset({"n", "best_of", "candidateCount", "candidate_count", "num_generations"})
-_OPTION_KEYS = frozenset(
-    {"generationConfig", "generation_config", "inferenceConfig", "options", "parameters", "textGenerationConfig"}
-)
-_FINISH_KEYS = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason")
 
 _current: ContextVar[Wire | None] = ContextVar("scrimp_wire", default=None)
 
@@ -84,16 +72,8 @@ class Wire:
         The reply when it was not a stream, as bytes.
     streams
         Whether the reply is a stream.
-    recognised
-        Whether the shape of the stream is one whose end can be told.
-    finish_reason, done
-        The provider's own word for the end, and whether the stream's closing mark came.
-    usage
-        The provider's own usage, as it was sent; None when there was none.
-    error
-        An error object sent in the place of an answer.
-    refused_text
-        What the model said in refusing, where that is told apart from its answer.
+    reading
+        What the reply says.
     late, too_large
         Why the attempt was broken off.
     """
@@ -120,20 +100,12 @@ class Wire:
         self.status: int | None = None
         self.headers: Mapping[str, str] = {}
         self.body = bytearray()
-        self.recognised = False
-        self.finish_reason: str | None = None
-        self.done = False
+        self.reading = Reading()
         self.ended = False
-        self.model: str | None = None
-        self.reply_id: str | None = None
-        self.usage: dict[str, Any] | None = None
-        self.error: Any = None
-        self.refused_text = ""
         self.late = False
         self.too_large = False
         self.n_bytes = 0
         self._on_send = on_send
-        self._line = bytearray()
         self.streams = False
         self._blind = False
         self._closers: list[Callable[[], object]] = []
@@ -194,18 +166,14 @@ class Wire:
         RefusedError
             If it must not leave.
         """
-        asked = _json(request)
-        if request.method != "POST" or not isinstance(asked, dict) or not _PROMPT_KEYS & asked.keys():
+        asked = asked_by(request)
+        if asked is None:
             return False
         if self.watched:
             self.refuse("the same request was about to be sent a second time")
-        limits = list(_numbers(asked, _LIMIT_KEYS))
-        if not limits:
-            self.refuse("the request carries no output limit that scrimp knows")
-        if any(not 0 < limit <= self.output_limit for limit in limits):
-            self.refuse(f"the request asks for up to {max(limits)} tokens, and {self.output_limit} are reserved")
-        if any(count != 1 for count in _numbers(asked, _COUNT_KEYS)):
-            self.refuse("the request asks for more than one answer")
+        why = why_unbounded(asked, self.output_limit)
+        if why is not None:
+            self.refuse(why)
         url = str(request.url).lower()
         self.streams = asked.get("stream") is True or "stream" in url.rpartition("/")[2]
         request.headers["Accept-Encoding"] = "identity"
@@ -300,12 +268,7 @@ class Wire:
         if not self.streams:
             self.body += part
             return
-        self._line += part
-        if b"\n" in part or b"\r" in part:
-            *lines, rest = bytes(self._line).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-            self._line = bytearray(rest)
-            for line in lines:
-                self._note_line(line)
+        self.reading.feed(part)
 
     def end(self) -> None:
         """Record that the reply ended in good order."""
@@ -313,61 +276,9 @@ class Wire:
         if self._blind:
             return
         if self.streams:
-            self._note_line(bytes(self._line))
-            self._line.clear()
+            self.reading.end()
         elif self.body:
-            self._note(_decode(bytes(self.body)))
-
-    def _note_line(self, line: bytes) -> None:
-        line = line.strip()
-        if line.startswith(b"data:"):
-            line = line[5:].strip()
-        elif not line.startswith(b"{"):  # newline-delimited JSON has no field names
-            return
-        if line == b"[DONE]":
-            self.done = True
-        elif line:
-            self._note(_decode(line))
-
-    def _note(self, value: Any) -> None:
-        """Take from one JSON object, in any of the shapes of the wire, what is said of model, end, usage and errors."""
-        if isinstance(value, list):
-            for item in value:
-                self._note(item)
-            return
-        if not isinstance(value, dict):
-            return
-        layers = [
-            value,
-            *(value[key] for key in ("message", "response", "delta", "x_groq") if _is_dict(value.get(key))),
-        ]
-        choices = value.get("choices") or value.get("candidates")
-        if isinstance(choices, list):
-            layers += [choice for choice in choices if _is_dict(choice)]
-        kind = value.get("type")
-        if "choices" in value or "candidates" in value or kind == "message_start" or _is_bool(value.get("done")):
-            self.recognised = True
-        if (
-            kind in {"message_stop", "response.completed", "response.incomplete", "message-end"}
-            or value.get("done") is True
-        ):
-            self.done = True
-        for layer in layers:
-            self.model = self.model or _text(layer.get("model")) or _text(layer.get("modelVersion"))
-            self.reply_id = self.reply_id or _text(layer.get("id")) or _text(layer.get("responseId"))
-            for key in _FINISH_KEYS:
-                self.finish_reason = _text(layer.get(key)) or self.finish_reason
-            for part in (layer, layer.get("message"), layer.get("delta")):
-                if _is_dict(part) and isinstance(part.get("refusal"), str):
-                    self.refused_text += part["refusal"]
-            for key in ("usage", "usageMetadata"):
-                if _is_dict(layer.get(key)) and layer[key]:
-                    self.usage = {**(self.usage or {}), **layer[key]}
-        if "prompt_eval_count" in value:
-            self.usage = {key: value[key] for key in ("prompt_eval_count", "eval_count") if key in value}
-        error = value.get("error")
-        if error or kind == "error":
-            self.error = error or value
+            self.reading.whole(bytes(self.body))
 
     def guard(self, response: httpx.Response) -> None:
         """Break the connection at the deadline: a blocked read would otherwise outlast it by a whole silence."""
@@ -384,45 +295,3 @@ class Wire:
         self._watchdog = threading.Timer(self.left_s, bite)
         self._watchdog.daemon = True
         self._watchdog.start()
-
-
-def _decode(data: bytes) -> Any:
-    """Decode JSON, forgiving bytes that are not UTF-8; None when it is no JSON."""
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(data.decode("utf-8", "replace"))
-    except RecursionError:
-        pass
-    return None
-
-
-def _json(request: httpx.Request) -> Any:
-    """Return the body of a request as JSON; None when it is none, or not in memory."""
-    import httpx
-
-    if isinstance(request.stream, httpx.ByteStream):  # as a redirected request's is, unread
-        return _decode(request.read())
-    return None
-
-
-def _numbers(asked: dict[str, Any], keys: frozenset[str]) -> Iterator[int]:
-    """Yield what the request says under `keys`, at the top and in its nested options."""
-    for layer in (asked, *(asked[key] for key in _OPTION_KEYS if _is_dict(asked.get(key)))):
-        for key in keys & layer.keys():
-            value = layer[key]
-            if value is not None:
-                yield value if isinstance(value, int) else -1
-
-
-def _is_dict(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_bool(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
