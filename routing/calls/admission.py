@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .reading import decode
+from .events import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

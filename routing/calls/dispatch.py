@@ -16,6 +16,7 @@ import copy
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -27,7 +28,7 @@ from .call import Call, Reply, TextDelta, UsageStatus
 from .faults import CallError, problem
 from .litellm_setup import prepare, prepared
 from .local_provider import register
-from .wire import RefusedError, Wire
+from .wire import RefusedError, TakenError, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -37,11 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["Attempt", "aattempt", "aclose", "attempt", "prepare", "ready", "stream", "warm"]
 
 _NO_KEY = "none"
-_USAGE_NAMES = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"})
-_FINISH_NAMES = {
-    "end_turn": "stop", "stop_sequence": "stop", "STOP": "stop", "COMPLETE": "stop", "max_tokens": "length",
-    "MAX_TOKENS": "length", "SAFETY": "content_filter", "load": "stop",
-}  # fmt: skip
 
 
 # ---- litellm
@@ -196,18 +192,20 @@ async def _awhole(call: Call, on_send: Callable[[], object] | None) -> Reply | B
 
     litellm, arguments = _prepared(call, streams=False)
     wire = _wire(call, on_send)
-    response: Any = None
+    heard: _Heard | None = None
     failure: BaseException | None = None
     try:
         with wire.current(unwatched=not litellm.watches(arguments)):
             async with asyncio.timeout(call.deadline_s):
-                response = await litellm.module.acompletion(**litellm.unlogged(arguments, is_async=True))
+                heard = _whole_of(await litellm.module.acompletion(**litellm.unlogged(arguments, is_async=True)))
     except TimeoutError as error:
         wire.late = True
         failure = error
+    except TakenError:
+        pass
     except (Exception, RefusedError) as error:  # noqa: BLE001  # litellm raises what it likes
         failure = error
-    return _settle_whole(call, wire, response, failure)
+    return _outcome(call, wire, heard, failure)
 
 
 def stream(call: Call, on_send: Callable[[], object] | None = None) -> Attempt:
@@ -259,30 +257,10 @@ class Attempt(Iterator["TextDelta | Reply"]):
         call = self.call
         litellm, arguments = _prepared(call, streams=True)
         wire = self._wire = _wire(call, self._on_send)
+        heard = _Heard()
         failure: BaseException | None = None
-        usage: Any = None
-        finish: str | None = None
-        model: str | None = None
-        response: Any = None
-        chunks: Iterator[Any] = iter(())
         try:
-            with wire.current(unwatched=not litellm.watches(arguments)):
-                response = litellm.module.completion(**litellm.unlogged(arguments, is_async=False))
-            chunks = iter(response)
-            while wire.status is None or wire.status < 400:
-                with wire.current():
-                    chunk = next(chunks, None)
-                if chunk is None:
-                    break
-                usage = getattr(chunk, "usage", None) or usage
-                model = getattr(chunk, "model", None) or model
-                choice = chunk.choices[0] if chunk.choices else None
-                if choice is None:
-                    continue
-                finish = choice.finish_reason or finish
-                text = getattr(choice.delta, "content", None)
-                if not text:
-                    continue
+            for text in _spoken(litellm, arguments, wire, heard):
                 if self._ttft_s is None:
                     self._ttft_s = time.monotonic() - wire.started
                 self._pieces.append(text)
@@ -291,19 +269,9 @@ class Attempt(Iterator["TextDelta | Reply"]):
             failure = error
         finally:
             wire.close()
-        text = self.text_so_far
-        if wire.blind:
-            complete = failure is None and getattr(response, "received_finish_reason", None) is not None
-        elif wire.reading.recognised:
-            complete = (wire.reading.finish_reason is not None or wire.reading.done) and wire.reading.error is None
-        else:
-            complete = failure is None and wire.ended and getattr(response, "received_finish_reason", None) is not None
-        reply = _reply(wire, text, usage, finish, self._ttft_s, whole=complete, call=call, model=model)
-        fault = _stopped(wire) or problem(call, wire, failure, reply, complete=complete)
-        arguments, failure, response, chunks = {}, None, None, iter(())  # they hold the key, and a traceback holds them
-        if fault is not None:
-            raise fault
-        yield reply
+        outcome = _outcome(call, wire, heard, failure, self._ttft_s)
+        arguments, failure = {}, None  # they hold the key, and a traceback holds them
+        yield _raised(outcome)
 
 
 def _raised(outcome: Reply | BaseException) -> Reply:
@@ -317,16 +285,18 @@ def _whole(call: Call, on_send: Callable[[], object] | None) -> Reply | BaseExce
     """Make one call that is not streamed."""
     litellm, arguments = _prepared(call, streams=False)
     wire = _wire(call, on_send)
-    response: Any = None
+    heard: _Heard | None = None
     failure: BaseException | None = None
     try:
         with wire.current(unwatched=not litellm.watches(arguments)):
-            response = litellm.module.completion(**litellm.unlogged(arguments, is_async=False))
+            heard = _whole_of(litellm.module.completion(**litellm.unlogged(arguments, is_async=False)))
+    except TakenError:
+        pass
     except (Exception, RefusedError) as error:  # noqa: BLE001  # litellm raises what it likes
         failure = error
     finally:
         wire.close()
-    return _settle_whole(call, wire, response, failure)
+    return _outcome(call, wire, heard, failure)
 
 
 def _stopped(wire: Wire) -> BaseException | None:
@@ -334,49 +304,105 @@ def _stopped(wire: Wire) -> BaseException | None:
     return None if wire.stopped is None else wire.stopped.with_traceback(None)
 
 
-def _settle_whole(call: Call, wire: Wire, response: Any, failure: BaseException | None) -> Reply | BaseException:
-    """Return the answer in litellm's response, or what it was instead."""
+# ---- what litellm reads, since its shape is not known here
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What litellm says of a reply.
+
+    Attributes
+    ----------
+    text
+        The answer; None where it was streamed, and is in the wire's reading.
+    usage
+        litellm's own idea of it.
+    finish, model
+        Its word for the end, and the model's name.
+    complete
+        Whether the answer came to its end.
+    """
+
+    text: str | None = None
+    usage: Any = None
+    finish: str | None = None
+    model: str | None = None
+    complete: bool = False
+
+    def note(self, chunk: Any) -> str:
+        """Take what a piece of a stream says, and return its text."""
+        self.usage = getattr(chunk, "usage", None) or self.usage
+        self.model = getattr(chunk, "model", None) or self.model
+        choice = chunk.choices[0] if chunk.choices else None
+        if choice is None:
+            return ""
+        self.finish = choice.finish_reason or self.finish
+        return getattr(choice.delta, "content", None) or ""
+
+
+def _whole_of(response: Any) -> _Heard:
     choices = getattr(response, "choices", None) or []
     message = getattr(choices[0], "message", None) if choices else None
     text = getattr(message, "content", None)
-    finish = getattr(choices[0], "finish_reason", None) if choices else None
-    complete = failure is None and wire.reading.error is None and message is not None
-    reply = _reply(
-        wire,
-        text if isinstance(text, str) else "",
-        getattr(response, "usage", None),
-        finish,
-        None,
-        whole=complete or (wire.ended and wire.reading.usage is not None),
-        call=call,
+    return _Heard(
+        text=text if isinstance(text, str) else "",
+        usage=getattr(response, "usage", None),
+        finish=getattr(choices[0], "finish_reason", None) if choices else None,
         model=getattr(response, "model", None),
+        complete=message is not None,
     )
+
+
+def _spoken(litellm: LiteLLM, arguments: dict[str, Any], wire: Wire, heard: _Heard) -> Iterator[str]:
+    """Yield the pieces of an answer as they come, whoever reads them."""
+    try:
+        with wire.current(unwatched=not litellm.watches(arguments)):
+            response = litellm.module.completion(**litellm.unlogged(arguments, is_async=False))
+        chunks = iter(response)
+        while True:
+            with wire.current():  # some send the request only now
+                chunk = next(chunks, None)
+            if chunk is None:
+                break
+            yield from wire.told(heard.note(chunk))
+    except TakenError:
+        yield from wire.texts()
+        return
+    heard.complete = getattr(response, "received_finish_reason", None) is not None
+    yield from wire.told("", last=True)
+
+
+# ---- what came
+
+
+def _outcome(
+    call: Call, wire: Wire, heard: _Heard | None, failure: BaseException | None, ttft_s: float | None = None
+) -> Reply | BaseException:
+    """Return the answer that came, or what came instead."""
+    reading = wire.reading
+    heard = heard or _Heard()
+    if wire.ours:
+        list(wire.texts())
+        over, complete = reading.over, reading.complete
+    else:
+        if heard.text is not None:
+            list(wire.told(heard.text, last=True))
+        over = complete = failure is None and heard.complete and reading.error is None
+    reply = _reply(wire, heard, ttft_s, over=over, call=call)
     return _stopped(wire) or problem(call, wire, failure, reply, complete=complete) or reply
 
 
-def _reply(
-    wire: Wire,
-    text: str,
-    usage: Any,
-    finish: str | None,
-    ttft_s: float | None,
-    *,
-    whole: bool,
-    call: Call,
-    model: str | None = None,
-) -> Reply:
-    """Put together what came; usage counts only where the provider itself sent it, and the answer is whole."""
-    refusal = wire.reading.refused_text
-    if not text and refusal and whole:
-        text, finish = refusal, "refusal"
-    elif not wire.blind and wire.reading.recognised:
-        raw = wire.reading.finish_reason
-        finish = None if raw is None else finish or _FINISH_NAMES.get(raw, raw)
+def _reply(wire: Wire, heard: _Heard, ttft_s: float | None, *, over: bool, call: Call) -> Reply:
+    """Put together what came; usage counts only where the provider itself sent it, and the reply is over."""
+    reading = wire.reading
+    text, finish = reading.text, heard.finish if wire.blind else reading.finish_reason
+    if not text and reading.refused_text and over:
+        text, finish = reading.refused_text, "refusal"
     found: Usage | None = None
-    if whole and wire.blind:
-        found = usage_from_litellm(usage)
-    elif whole and wire.reading.usage is not None:
-        found = usage_from_litellm(wire.reading.usage if _USAGE_NAMES & wire.reading.usage.keys() else usage)
+    if over and wire.blind:
+        found = usage_from_litellm(heard.usage)
+    elif over and reading.usage is not None:
+        found = usage_from_litellm(reading.usage) or usage_from_litellm(heard.usage)
     if found is not None and (found.input_tokens == 0 or (found.output_tokens == 0 and text)):
         found = None  # no input, or text without output: the provider did not count
     status: UsageStatus = "missing"
@@ -384,7 +410,7 @@ def _reply(
         status = check_usage(found, input_bound=1, output_limit=call.max_output_tokens, window=None)
     return Reply(
         text=encodable(text),
-        served_model=_short(wire.reading.model if wire.reading.model is not None else model if wire.blind else None),
+        served_model=_short(reading.model if reading.model is not None else heard.model if wire.blind else None),
         usage=found,
         usage_status=status,
         finish_reason=_short(finish),

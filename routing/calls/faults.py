@@ -105,8 +105,9 @@ def problem(  # one return a case
     if status is not None and status >= 300:
         return _status_problem(error, wire, status)
     if complete and not (wire.late or wire.too_large):
-        return _empty_problem(error, reply)
-    came = status is not None and wire.reading.error is None
+        return _empty_problem(error, wire, reply)
+    reading = wire.reading
+    came = status is not None and reading.error is None
     if wire.late or _is_timeout(wire.failure) or (failure is not None and not wire.watched and _is_timeout(failure)):
         if wire.watched and not wire.connected and wire.failure is not None:
             return error("connection", "no connection in time", retryable=True, billable="no")
@@ -116,14 +117,19 @@ def problem(  # one return a case
         return error("timeout", f"{what} within {limit:g} s", retryable=True, billable=billable, billed=came)
     if wire.too_large:
         return error("bad_reply", "the reply is longer than any answer", billed=True)
-    if wire.reading.error is not None:
+    if reading.error is not None:
         return _reported_problem(error, wire, billed=bool(reply.text))
     if status is None:
         return _unanswered_problem(error, wire, failure)
+    if wire.unreadable is not None:
+        return error("bad_reply", f"the reply cannot be read: {wire.unreadable}", billed=True)
+    if reading.broken_off:
+        why = f'the provider broke the answer off (its finish reason is "{reading.word}")'
+        return error("cut", why, retryable=True, billed=True)
     if wire.failure is not None:
         return error("cut", "the connection broke in the middle of the answer", retryable=True, billed=True)
-    if wire.streams and wire.reading.recognised and failure is None:
-        return error("cut", "the stream ended before the answer did", retryable=True, billed=True)
+    if reading.answered and not (reading.over or reading.malformed):
+        return error("cut", "the reply ended before the answer did", retryable=True, billed=True)
     return error("bad_reply", f"the reply is no chat completion ({_shape(wire)})", retryable=True, billed=True)
 
 
@@ -139,12 +145,15 @@ def _shape(wire: Wire) -> str:
     return "it is malformed, or has no choices"
 
 
-def _empty_problem(error: Callable[..., CallError], reply: Reply) -> CallError | None:
+def _empty_problem(error: Callable[..., CallError], wire: Wire, reply: Reply) -> CallError | None:
     """Return the error of an answer without text, unless the model says why there is none."""
     if reply.text or reply.finish_reason in {"length", "content_filter", "refusal"}:
         return None
     if reply.finish_reason in {"tool_calls", "function_call"}:
         return error("bad_reply", "the model called a tool and said nothing", billed=True)
+    thought = reply.usage is not None and reply.usage.reasoning_tokens
+    if wire.reading.reasoned or thought:
+        return error("bad_reply", "the model only reasoned, and gave no answer", retryable=True, billed=True)
     return error("bad_reply", "the reply has no text", retryable=True, billed=True)
 
 
@@ -345,6 +354,12 @@ def to_scrimp_error(error: CallError, arm: _NamedArm) -> ScrimpError:
     if error.kind == "rate_limited":
         wait = "" if error.retry_after_s is None else f" in {error.retry_after_s:.0f} s"
         return TryAgainError(message, hint=f"Try again{wait}, or take another arm with `-m`.")
+    if error.kind == "bad_reply" and error.reply is not None and error.reply.finish_reason is not None:
+        return ProviderError(
+            message,
+            hint=f"Raise `max_output_tokens` or lower `reasoning_effort` of arm {arm.name}, ask in other words, or "
+            "take another arm with `-m`. Such replies are billed: one is bought once more at most.",
+        )
     return ProviderError(message, hint=_hint(error.kind, arm))
 
 

@@ -1,16 +1,43 @@
-"""What a reply says, read from its own bytes: the end, the usage, errors, whatever shape of the wire it has."""
+"""What a reply says, read from its own bytes: the answer, its end, the usage, errors, in any shape of the wire.
+
+A reply is read here whether it came whole or in a stream, so that both say the same. The shapes are OpenAI's chat (and
+older) completions, Anthropic's messages, Gemini's candidates and Ollama's chat; of others only the facts are read.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-__all__ = ["Reading", "decode"]
+from .events import Events
+from .thinking import Thinking
 
-_FINISH_KEYS = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["ENDS", "Reading"]
+
+ENDS: Final = {
+    word: end
+    for end, words in {
+        "stop": "stop eos eos_token end end_turn stop_sequence stop_token stopped complete completed finished "
+        "load unload",
+        "length": "length max_length max_tokens max_output_tokens model_length model_context_window_exceeded "
+        "context_length context_length_exceeded",
+        "content_filter": "content_filter content_filtered refusal safety recitation blocklist prohibited_content spii "
+        "image_safety language sensitive guardrail_intervened",
+        "tool_calls": "tool_calls tool_call tool_use function_call",
+    }.items()
+    for word in words.split()
+}
+"""What the providers' words for the end of an answer mean, in lower case: any other word says that it broke off."""
+
+_FINISH_KEYS: Final = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason")
+_FORM_TOOL: Final = "json_tool_call"
+"""The tool that litellm has a model call where it can give a schema in no other way: what it is called with is the
+answer."""
+_N_OPINION: Final = 3
 
 
 class Reading:
@@ -19,119 +46,290 @@ class Reading:
     Attributes
     ----------
     recognised
-        Whether its shape is one whose end can be told.
-    finish_reason, done
-        The provider's own word for the end, and whether the stream's closing mark came.
+        Whether its shape is one that is read here.
+    answered
+        Whether a place for an answer came, be it empty.
+    word
+        The provider's own word for the end of the answer; None before it came.
+    over
+        Whether the reply says that it is over: by that word, by a closing mark, or by being one value.
+    malformed
+        Whether a part of it could not be read.
     model, reply_id
         What the reply calls its model and itself.
     usage
         The provider's own usage, as it was sent; None when there was none.
     error
-        An error object sent in the place of an answer.
+        An error object sent in the place of an answer, or after a part of it.
+    reasoned
+        Whether the model thought in words that are no part of the answer.
     refused_text
         What the model said in refusing, where that is told apart from its answer.
     """
 
     def __init__(self) -> None:
         self.recognised = False
-        self.finish_reason: str | None = None
-        self.done = False
+        self.answered = False
+        self.word: str | None = None
+        self.over = False
         self.model: str | None = None
         self.reply_id: str | None = None
         self.usage: dict[str, Any] | None = None
         self.error: Any = None
         self.refused_text = ""
-        self._line = bytearray()
+        self.reasoned = False
+        self._pieces: list[str] = []
+        self._events = Events()
+        self._thinking: Thinking | None = None
+        self._fresh: list[str] = []
+        self._choice: object = None
+        self._forms: set[object] = set()
+        self._n_strange = 0
+        self._unended = False
+        self._in_pieces = False
+
+    @property
+    def text(self) -> str:
+        """The answer, as far as it was taken."""
+        return "".join(self._pieces)
+
+    @property
+    def malformed(self) -> bool:
+        """Whether a part of it could not be read."""
+        return self._events.malformed
+
+    @property
+    def strange(self) -> bool:
+        """Whether enough has come to tell that its shape is none that is read here."""
+        return not self.recognised and self._n_strange >= _N_OPINION
+
+    @property
+    def has_values(self) -> bool:
+        """Whether anything came that is JSON."""
+        return self.recognised or self._n_strange > 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing of interest can follow."""
+        return self._events.closed
+
+    @property
+    def finish_reason(self) -> str | None:
+        """What the word for the end means; the word itself where it says that the answer broke off."""
+        if self.word is None:
+            return None
+        end = ENDS.get(self.word.lower(), self.word)
+        return "stop" if end == "tool_calls" and self._forms else end
+
+    @property
+    def broken_off(self) -> bool:
+        """Whether the provider's word for the end is none for an answer that is whole, cut at a limit or filtered."""
+        return self.word is not None and self.word.lower() not in ENDS
+
+    @property
+    def complete(self) -> bool:
+        """Whether an answer came, and came to an end."""
+        return self.answered and self.over and self.error is None and not self.malformed and not self.broken_off
 
     def feed(self, part: bytes) -> None:
-        """Read a part of a stream."""
-        self._line += part
-        if b"\n" in part or b"\r" in part:
-            *lines, rest = bytes(self._line).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-            self._line = bytearray(rest)
-            for line in lines:
-                self._note_line(line)
+        """Read a part.
+
+        Raises
+        ------
+        TooLongError
+            If a value in it is longer than any answer.
+        """
+        for value in self._events.feed(part):
+            self._note(value)
+        self.over = self.over or self._events.closed
 
     def end(self) -> None:
-        """Read what is left of a stream."""
-        self._note_line(bytes(self._line))
-        self._line.clear()
+        """Read what is left."""
+        for value in self._events.end():
+            self._note(value)
+        self.over = self.over or self._events.closed or (self._events.document and not self._unended)
+        self.end_thinking()
 
-    def whole(self, body: bytes) -> None:
-        """Read a reply that is no stream."""
-        self._note(decode(body))
+    def end_thinking(self) -> None:
+        """Add what was held back, since thoughts could have followed."""
+        if self._thinking is not None:
+            self._hear(self._thinking.end())
 
-    def _note_line(self, line: bytes) -> None:
-        line = line.strip()
-        if line.startswith(b"data:"):
-            line = line[5:].strip()
-        elif not line.startswith(b"{"):  # newline-delimited JSON has no field names
-            return
-        if line == b"[DONE]":
-            self.done = True
-        elif line:
-            self._note(decode(line))
+    def take(self) -> str:
+        """Return what has come of the answer since the last time."""
+        fresh = "".join(self._fresh)
+        self._fresh.clear()
+        self._pieces.append(fresh)
+        return fresh
+
+    def say(self, text: str) -> None:
+        """Add to the answer what was read elsewhere, or comes from a model that may think aloud."""
+        if self._thinking is None:
+            self._thinking = Thinking()
+        self._hear(self._thinking.feed(text))
+        self.reasoned = self.reasoned or self._thinking.found
+
+    def _hear(self, text: str) -> None:
+        if text:
+            self._fresh.append(text)
+
+    # ---- values
 
     def _note(self, value: Any) -> None:
-        """Take from one JSON object, in any of the shapes of the wire, what is said of model, end, usage and errors."""
+        """Take from one JSON value what is said of answer, model, end, usage and errors."""
         if isinstance(value, list):
             for item in value:
                 self._note(item)
             return
         if not isinstance(value, dict):
             return
+        kind = value.get("type")
+        choice = self._read(value, kind)
+        if not self.recognised:
+            self._n_strange += 1
+        if kind in {"message_stop", "response.completed", "response.incomplete", "message-end"}:
+            self.over = True
         layers = [
             value,
-            *(value[key] for key in ("message", "response", "delta", "x_groq") if _is_dict(value.get(key))),
+            *(value[key] for key in ("message", "response", "delta", "x_groq") if isinstance(value.get(key), dict)),
+            *([] if choice is None else [choice]),
         ]
-        choices = value.get("choices") or value.get("candidates")
-        if isinstance(choices, list):
-            layers += [choice for choice in choices if _is_dict(choice)]
-        kind = value.get("type")
-        if "choices" in value or "candidates" in value or kind == "message_start" or _is_bool(value.get("done")):
-            self.recognised = True
-        if (
-            kind in {"message_stop", "response.completed", "response.incomplete", "message-end"}
-            or value.get("done") is True
-        ):
-            self.done = True
         for layer in layers:
             self.model = self.model or _text(layer.get("model")) or _text(layer.get("modelVersion"))
             self.reply_id = self.reply_id or _text(layer.get("id")) or _text(layer.get("responseId"))
-            for key in _FINISH_KEYS:
-                self.finish_reason = _text(layer.get(key)) or self.finish_reason
-            for part in (layer, layer.get("message"), layer.get("delta")):
-                if _is_dict(part) and isinstance(part.get("refusal"), str):
-                    self.refused_text += part["refusal"]
+            word = next(filter(None, (_word(layer.get(key)) for key in _FINISH_KEYS)), None)
+            if word is not None:
+                self.word, self.over = word, True
             for key in ("usage", "usageMetadata"):
-                if _is_dict(layer.get(key)) and layer[key]:
+                if isinstance(layer.get(key), dict) and layer[key]:
                     self.usage = {**(self.usage or {}), **layer[key]}
+            if layer.get("error"):
+                self.error = layer["error"]
         if "prompt_eval_count" in value:
             self.usage = {key: value[key] for key in ("prompt_eval_count", "eval_count") if key in value}
-        error = value.get("error")
-        if error or kind == "error":
-            self.error = error or value
+        if self.error is None and (kind == "error" or (self._events.name == "error" and choice is None)):
+            self.error = value
+
+    def _read(self, value: dict[str, Any], kind: object) -> dict[str, Any] | None:
+        """Read the answer in a value of a shape that is known; return the choice that it is in, if it has choices."""
+        listed = next((key for key in ("choices", "candidates") if key in value), None)
+        if listed is not None:
+            self.recognised = True
+            choice = self._ours(value[listed])
+            if choice is not None:
+                self.answered = True
+                (self._chat if listed == "choices" else self._gemini)(choice)
+            return choice
+        if isinstance(value.get("promptFeedback"), dict):
+            self.recognised = True
+            if value["promptFeedback"].get("blockReason"):
+                self.answered = self.over = True
+                self.word = "content_filter"
+        elif isinstance(value.get("done"), bool):
+            self.recognised = self.answered = True
+            self._ollama(value)
+        elif kind == "message" or (isinstance(kind, str) and kind.startswith(("message_", "content_block_"))):
+            self.recognised = True
+            self._anthropic(value, kind)
+        elif value.get("error"):
+            self.recognised = True
+        return None
+
+    def _ours(self, choices: Any) -> dict[str, Any] | None:
+        """Return the choice that is read, of those in one value: the first that ever came, and no other."""
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict):
+                index = choice.get("index") or 0
+                if self._choice is None:
+                    self._choice = index
+                if index == self._choice:
+                    return choice
+        return None
+
+    def _chat(self, choice: dict[str, Any]) -> None:
+        """Read a choice of OpenAI's, in a stream or whole."""
+        part = choice.get("delta")
+        if not isinstance(part, dict) or not part:
+            part = choice.get("message")
+            if not isinstance(part, dict):
+                part = {"content": choice.get("text")}
+            elif self._in_pieces:  # some repeat the answer so far beside each piece
+                return
+        for text in self._parts(part.get("content")):
+            self._in_pieces = True
+            self.say(text)
+        for key in ("reasoning_content", "reasoning", "thinking"):
+            self.reasoned = self.reasoned or bool(part.get(key))
+        self.refused_text += _text(part.get("refusal")) or ""
+        for call in part.get("tool_calls") or () if isinstance(part.get("tool_calls"), list) else ():
+            named = call.get("function") if isinstance(call, dict) else None
+            if isinstance(named, dict):
+                if named.get("name") == _FORM_TOOL:
+                    self._forms.add(call.get("index"))
+                if call.get("index") in self._forms:
+                    self._hear(_text(named.get("arguments")) or "")
+
+    def _gemini(self, candidate: dict[str, Any]) -> None:
+        content = candidate.get("content")
+        for text in self._parts(content.get("parts") if isinstance(content, dict) else None):
+            self._hear(text)
+
+    def _ollama(self, value: dict[str, Any]) -> None:
+        message = value.get("message")
+        if not isinstance(message, dict):
+            message = {"content": value.get("response"), "thinking": value.get("thinking")}
+        for text in self._parts(message.get("content")):
+            self.say(text)
+        self.reasoned = self.reasoned or bool(message.get("thinking"))
+        self.over = self.over or value["done"]
+        self._unended = not value["done"]
+
+    def _anthropic(self, value: dict[str, Any], kind: object) -> None:
+        if kind in {"message", "message_start"}:
+            self.answered = True
+            whole = value if kind == "message" else value.get("message")
+            blocks = whole.get("content") if isinstance(whole, dict) else None
+            for block in blocks if isinstance(blocks, list) else ():
+                self._block(block, None)
+        elif kind == "content_block_start":
+            self._block(value.get("content_block"), value.get("index"))
+        elif kind == "content_block_delta" and isinstance(value.get("delta"), dict):
+            delta = value["delta"]
+            self.reasoned = self.reasoned or delta.get("type") == "thinking_delta"
+            self._hear(_text(delta.get("text")) or "")
+            if value.get("index") in self._forms:
+                self._hear(_text(delta.get("partial_json")) or "")
+
+    def _block(self, block: Any, index: object) -> None:
+        """Read a block of Anthropic's: whole, or its beginning, with its place in the stream."""
+        for text in self._parts([block]):
+            self._hear(text)
+        if isinstance(block, dict) and block.get("type") == "tool_use" and block.get("name") == _FORM_TOOL:
+            self._forms.add(index)
+            if block.get("input"):
+                self._hear(msgspec.json.encode(block["input"]).decode())
+
+    def _parts(self, content: Any) -> Iterator[str]:
+        """Yield the text in a content, be it a string or a list of parts; thoughts are none of it."""
+        for part in content if isinstance(content, list) else (content,):
+            if isinstance(part, str):
+                yield part
+            elif isinstance(part, dict):
+                kind = part.get("type")
+                if part.get("thought") is True or (kind is not None and kind not in {"text", "output_text"}):
+                    self.reasoned = self.reasoned or part.get("thought") is True or _is_thought(kind)
+                elif isinstance(part.get("text"), str):
+                    yield part["text"]
 
 
-def decode(data: bytes) -> Any:
-    """Decode JSON, forgiving bytes that are not UTF-8; None when it is no JSON."""
-    try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(data.decode("utf-8", "replace"))
-    except RecursionError:
-        pass
-    return None
-
-
-def _is_dict(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_bool(value: Any) -> bool:
-    return isinstance(value, bool)
+def _is_thought(kind: object) -> bool:
+    return isinstance(kind, str) and ("thinking" in kind or "reasoning" in kind)
 
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _word(value: Any) -> str | None:
+    """Return a word for the end; some send an empty one, or `null` as a string, with each piece."""
+    return value if isinstance(value, str) and value.lower() not in {"", "null", "none"} else None

@@ -2,7 +2,8 @@
 
 They are given to litellm in clients, and replace nothing. A watched transport serves any number of attempts at once, in
 threads and in event loops: it looks for the `Wire` that is current in its context, holds the request that asks for an
-answer to that wire's rules before it leaves, and lets it read what comes back. All other traffic passes untouched.
+answer to that wire's rules before it leaves, and has it read what comes back: a reply of a shape that the wire knows is
+not given to litellm at all (`TakenError`). Other traffic passes, held to a size.
 
 Connections are pooled: one pool for each way out (plain, TLS, each proxy), and in asyncio one set of pools for each
 loop. A pool is made when the first request needs it, before anything of that request is sent. What the environment
@@ -25,10 +26,11 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import httpx
 
-from .wire import Wire
+from .inflate import CompressedError, Inflate
+from .wire import MAX_REPLY_BYTES, TakenError, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
 __all__ = ["TLS_VARIABLES", "AsyncWatched", "NoWayOutError", "Proxy", "Watched", "proxy_for"]
 
@@ -188,20 +190,33 @@ class Watched(httpx.BaseTransport):
         self._ways.pool(parsed)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; the wire that is current may refuse it."""
+        """Send a request; the wire that is current may refuse it, and may take the reply."""
         wire = Wire.now()
         pool = _pool(self._ways, request, wire)
-        if wire is None or not wire.admit(request):
-            return pool.handle_request(request)
-        try:
+        request.headers["Accept-Encoding"] = "identity"
+        paid = None if wire is None else wire.admit(request)
+        if wire is None or paid is None:
             response = pool.handle_request(request)
+            response.stream = _Bounded(response)
+            return response
+        try:
+            response = pool.handle_request(paid)
         except BaseException as error:
             wire.failed(error)
             raise
         wire.begin(response)
         wire.guard(response)
-        if isinstance(response.stream, httpx.SyncByteStream):
-            response.stream = _Read(response.stream, wire)
+        stream = response.stream
+        assert isinstance(stream, httpx.SyncByteStream)  # noqa: S101 - what transports return
+        wire.when_closed(stream.close)
+        parts = _parts(stream, wire)
+        while wire.undecided and next(parts, None) is not None:
+            pass
+        if wire.decide():
+            wire.incoming = parts
+            raise TakenError
+        response.stream = _Rest(parts, wire)
+        response.headers.pop("content-encoding", None)
         return response
 
 
@@ -228,19 +243,35 @@ class AsyncWatched(httpx.AsyncBaseTransport):
         return ways
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; the wire that is current may refuse it."""
+        """Send a request; the wire that is current may refuse it, and may take the reply."""
         wire = Wire.now()
         pool = _pool(self._here(), request, wire)
-        if wire is None or not wire.admit(request):
-            return await pool.handle_async_request(request)
-        try:
+        request.headers["Accept-Encoding"] = "identity"
+        paid = None if wire is None else wire.admit(request)
+        if wire is None or paid is None:
             response = await pool.handle_async_request(request)
+            response.stream = _AsyncBounded(response)
+            return response
+        try:
+            response = await pool.handle_async_request(paid)
         except BaseException as error:
             wire.failed(error)
             raise
         wire.begin(response)
-        if isinstance(response.stream, httpx.AsyncByteStream):
-            response.stream = _AsyncRead(response.stream, wire)
+        stream = response.stream
+        assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - what async transports return
+        parts = _aparts(stream, wire)
+        try:
+            while wire.undecided and await anext(parts, None) is not None:
+                pass
+        finally:
+            if wire.decide():
+                await parts.aclose()
+                await stream.aclose()
+        if wire.ours:
+            raise TakenError
+        response.stream = _AsyncRest(parts, stream, wire)
+        response.headers.pop("content-encoding", None)
         return response
 
     async def release(self) -> None:
@@ -287,43 +318,115 @@ def _abandon(ways: _Ways[httpx.AsyncBaseTransport]) -> None:
                 next(connector.close().__await__())
 
 
-class _Read(httpx.SyncByteStream):
-    """A reply's bytes on their way to litellm, read by the wire as they pass."""
+def _parts(stream: httpx.SyncByteStream, wire: Wire) -> Iterator[bytes]:
+    """Have the wire read a reply, part by part; what breaks it off is on the wire's record."""
+    try:
+        for part in stream:
+            yield wire.feed(part)
+    except Exception as error:  # noqa: BLE001  # whatever it is, it ended the reply
+        wire.failure = error
+    else:
+        wire.end()
 
-    def __init__(self, stream: httpx.SyncByteStream, wire: Wire) -> None:
-        self.stream, self.wire = stream, wire
-        wire.when_closed(stream.close)
+
+async def _aparts(stream: httpx.AsyncByteStream, wire: Wire) -> AsyncGenerator[bytes, None]:
+    """As `_parts`."""
+    try:
+        async for part in stream:
+            yield wire.feed(part)
+    except Exception as error:  # noqa: BLE001  # whatever it is, it ended the reply
+        wire.failure = error
+    else:
+        wire.end()
+
+
+class _Rest(httpx.SyncByteStream):
+    """A reply of a shape that is not known here, on its way to litellm: what has come of it, and what is to come."""
+
+    def __init__(self, parts: Iterator[bytes], wire: Wire) -> None:
+        self.parts, self.wire = parts, wire
 
     def __iter__(self) -> Iterator[bytes]:
-        try:
-            for part in self.stream:
-                self.wire.feed(part)
-                yield part
-        except Exception as error:
-            self.wire.failure = error
-            raise
-        self.wire.end()
+        yield bytes(self.wire.body)
+        yield from self.parts
+        if self.wire.failure is not None:
+            raise self.wire.failure
 
     def close(self) -> None:
         self.wire.close()
+
+
+class _AsyncRest(httpx.AsyncByteStream):
+    """As `_Rest`."""
+
+    def __init__(self, parts: AsyncGenerator[bytes, None], stream: httpx.AsyncByteStream, wire: Wire) -> None:
+        self.parts, self.stream, self.wire = parts, stream, wire
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield bytes(self.wire.body)
+        async for part in self.parts:
+            yield part
+        if self.wire.failure is not None:
+            raise self.wire.failure
+
+    async def aclose(self) -> None:
+        await self.stream.aclose()
+
+
+class _Limit:
+    """Makes the parts of a reply that no wire watches plain, and breaks it off where it is longer than any."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        try:
+            self._inflate = Inflate(response.headers.pop("content-encoding", ""))
+        except CompressedError as error:
+            raise httpx.ReadError(str(error)) from None
+        self._n_bytes = 0
+
+    def plain(self, part: bytes) -> Iterator[bytes]:
+        """Yield the plain bytes of a part.
+
+        Raises
+        ------
+        httpx.ReadError
+            If the reply is too long, or cannot be read.
+        """
+        try:
+            for each in self._inflate.steps(part):
+                self._n_bytes += len(each)
+                if self._n_bytes > MAX_REPLY_BYTES:
+                    raise httpx.ReadError("the reply is too large")
+                yield each
+        except CompressedError as error:
+            raise httpx.ReadError(str(error)) from None
+
+
+class _Bounded(httpx.SyncByteStream):
+    """A reply that no wire watches."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        assert isinstance(response.stream, httpx.SyncByteStream)  # noqa: S101 - what transports return
+        self.stream, self.limit = response.stream, _Limit(response)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self.stream:
+            yield from self.limit.plain(part)
+
+    def close(self) -> None:
         self.stream.close()
 
 
-class _AsyncRead(httpx.AsyncByteStream):
-    """As `_Read`."""
+class _AsyncBounded(httpx.AsyncByteStream):
+    """As `_Bounded`."""
 
-    def __init__(self, stream: httpx.AsyncByteStream, wire: Wire) -> None:
-        self.stream, self.wire = stream, wire
+    def __init__(self, response: httpx.Response) -> None:
+        assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - what async transports return
+        self.stream, self.limit = response.stream, _Limit(response)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for part in self.stream:
-                self.wire.feed(part)
-                yield part
-        except Exception as error:
-            self.wire.failure = error
-            raise
-        self.wire.end()
+        async for part in self.stream:
+            for each in self.limit.plain(part):
+                yield each
 
     async def aclose(self) -> None:
         await self.stream.aclose()

@@ -1,9 +1,10 @@
 """What truly goes over the wire in one attempt: one paid request, with a limit, and the bytes that came back.
 
 litellm smooths over what scrimp must know: it reports a missing usage as zero tokens, ends a cut stream with `stop` and
-a usage of its own making, sends some requests twice, and answers some errors itself. So the transports that it is given
-(`transport`) are watched: while an attempt is current, the request that asks for an answer is held to its rules before
-it leaves, and what comes back is read alongside litellm.
+a usage of its own making, calls every end that it does not know `stop`, sends some requests twice, and answers some
+errors itself. So the transports that it is given (`transport`) are watched: while an attempt is current, the request
+that asks for an answer is held to its rules before it leaves, and what comes back is read here (`reading`), in one way
+whether it was streamed or not. Only a reply of a shape that is not known here goes on to litellm.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Literal, NoReturn
 
+import msgspec
+
 from .admission import asked_by, why_unbounded
+from .events import TooLongError
+from .inflate import CompressedError, Inflate
 from .reading import Reading
 
 if TYPE_CHECKING:
@@ -23,12 +28,14 @@ if TYPE_CHECKING:
 
     import httpx
 
-__all__ = ["RefusedError", "Wire"]
+__all__ = ["MAX_REPLY_BYTES", "RefusedError", "TakenError", "Wire"]
 
 MAX_REPLY_BYTES = 64 << 20
-"""A reply longer than this is broken off: no model writes so much, and memory is finite."""
+"""A reply longer than this, made plain, is broken off: no model writes so much, and memory is finite."""
 
+_MAX_ERROR_BYTES = 1 << 20
 _CONNECT_S = 15.0
+_STREAM_FIELD = ("/completions", "/messages", "/api/chat", "/api/generate", "/v1/chat", "/v2/chat", "/responses")
 
 _current: ContextVar[Wire | None] = ContextVar("scrimp_wire", default=None)
 
@@ -37,6 +44,13 @@ class RefusedError(BaseException):
     """A request that must not leave: without a limit, above what was reserved, a second one, or stopped by the caller.
 
     No `Exception`, since clients answer those by trying again.
+    """
+
+
+class TakenError(BaseException):
+    """The reply has begun, and is read here: who sent the request for it is not told.
+
+    No `Exception`, for the same reason.
     """
 
 
@@ -69,9 +83,15 @@ class Wire:
     status, headers
         Of the reply; None and empty before it began.
     body
-        The reply when it was not a stream, as bytes.
+        The plain bytes of the reply: all of an error, or of what is no shape that is read here.
     streams
-        Whether the reply is a stream.
+        Whether a stream was asked for.
+    ours
+        Whether the reply is read here; else litellm reads it.
+    incoming
+        What is left of a stream, to be read: each step feeds the wire.
+    unreadable
+        Why the reply cannot be read at all; None when it can.
     reading
         What the reply says.
     late, too_large
@@ -101,13 +121,16 @@ class Wire:
         self.headers: Mapping[str, str] = {}
         self.body = bytearray()
         self.reading = Reading()
-        self.ended = False
+        self.ours = False
+        self.incoming: Iterator[bytes] = iter(())
+        self.unreadable: str | None = None
         self.late = False
         self.too_large = False
         self.n_bytes = 0
-        self._on_send = on_send
         self.streams = False
-        self._blind = False
+        self._on_send = on_send
+        self._inflate = Inflate("")
+        self._opaque = False
         self._closers: list[Callable[[], object]] = []
         self._watchdog: threading.Timer | None = None
 
@@ -140,8 +163,8 @@ class Wire:
 
     @property
     def blind(self) -> bool:
-        """Whether nothing could be read of the reply: no watched transport carried it, or it came compressed."""
-        return self._blind or not self.watched
+        """Whether nothing could be read of the reply: no watched transport carried it, or it is in frames of AWS's."""
+        return self._opaque or not self.watched
 
     def when_closed(self, closer: Callable[[], object]) -> None:
         """Have something closed with the wire."""
@@ -158,8 +181,8 @@ class Wire:
 
     # ---- before
 
-    def admit(self, request: httpx.Request) -> bool:
-        """Return whether this is the paid request, made ready to leave.
+    def admit(self, request: httpx.Request) -> httpx.Request | None:
+        """Return the paid request, made ready to leave; None where this is another request.
 
         Raises
         ------
@@ -168,7 +191,7 @@ class Wire:
         """
         asked = asked_by(request)
         if asked is None:
-            return False
+            return None
         if self.watched:
             self.refuse("the same request was about to be sent a second time")
         why = why_unbounded(asked, self.output_limit)
@@ -176,7 +199,8 @@ class Wire:
             self.refuse(why)
         url = str(request.url).lower()
         self.streams = asked.get("stream") is True or "stream" in url.rpartition("/")[2]
-        request.headers["Accept-Encoding"] = "identity"
+        if not self.streams and "stream" not in asked and request.url.path.endswith(_STREAM_FIELD):
+            request = _saying(request, {**asked, "stream": False})
         silence_s = min(self.timeout_s, self.left_s)
         request.extensions = {
             **request.extensions,
@@ -189,7 +213,7 @@ class Wire:
         }
         self.depart()
         self.watched = True
-        return True
+        return request
 
     def depart(self) -> None:
         """Tell the caller, once, that the paid request is about to leave.
@@ -239,46 +263,102 @@ class Wire:
         self.connected = True
         self.status = response.status_code
         self.headers = {key.lower(): value for key, value in response.headers.items()}
-        kind = self.headers.get("content-type", "")
-        plain = "html" in kind or kind.startswith("application/json")
-        self.streams = self.streams and self.status == 200 and not plain
-        self._blind = self.headers.get("content-encoding", "identity") not in {"", "identity"} or "eventstream" in kind
+        self._opaque = "eventstream" in self.headers.get("content-type", "")
+        try:
+            self._inflate = Inflate(self.headers.get("content-encoding", ""))
+        except CompressedError as error:
+            self.unreadable = str(error)
 
-    def feed(self, part: bytes) -> None:
-        """Record a part of the reply.
+    def feed(self, part: bytes) -> bytes:
+        """Read a part of the reply, and return it plain where it may yet go to litellm.
 
         Raises
         ------
         httpx.ReadTimeout
             If the deadline has passed.
         httpx.ReadError
-            If the reply is longer than any answer.
+            If the reply is longer than any answer, or cannot be read.
         """
         import httpx
 
-        self.n_bytes += len(part)
-        if self.n_bytes > MAX_REPLY_BYTES:
-            self.too_large = True
-            raise httpx.ReadError("the reply is too large")
         if time.monotonic() > self.deadline:
             self.late = True
             raise httpx.ReadTimeout("the deadline has passed")
-        if self._blind:
-            return
-        if not self.streams:
-            self.body += part
-            return
-        self.reading.feed(part)
+        begin = len(self.body)
+        try:
+            for plain in self._inflate.steps(part):
+                self._read(plain)
+        except TooLongError:
+            self.too_large = True
+            raise httpx.ReadError("the reply is too large") from None
+        except CompressedError as error:
+            self.unreadable = str(error)
+            raise httpx.ReadError("the reply is not what it says") from None
+        return bytes(self.body[begin:])
+
+    def _read(self, plain: bytes) -> None:
+        self.n_bytes += len(plain)
+        if self.n_bytes > MAX_REPLY_BYTES:
+            raise TooLongError
+        if not (self._opaque or self.refused):
+            self.reading.feed(plain)
+        if self.ours and self.reading.recognised:
+            self.body.clear()
+        else:
+            self.body += plain
+
+    @property
+    def refused(self) -> bool:
+        """Whether the status of the reply is that of no answer."""
+        return self.status is None or self.status >= 300
+
+    @property
+    def enough(self) -> bool:
+        """Whether what is still to come does not matter: of an error, the beginning does."""
+        return self.unreadable is not None or self.reading.closed or (self.refused and self.n_bytes > _MAX_ERROR_BYTES)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether more must come to tell who reads the reply."""
+        if self._opaque or self.enough:
+            return False
+        return self.refused or not self.streams or not (self.reading.recognised or self.reading.strange)
+
+    def decide(self) -> bool:
+        """Return whether the reply is read here, once all that it takes to tell has come."""
+        known = self.reading.recognised or not self.reading.has_values
+        self.ours = not self._opaque and (self.refused or self.failure is not None or known)
+        if self.ours and self.reading.recognised:
+            self.body.clear()
+        return self.ours
 
     def end(self) -> None:
         """Record that the reply ended in good order."""
-        self.ended = True
-        if self._blind:
-            return
-        if self.streams:
+        if not (self._opaque or self.refused):
             self.reading.end()
-        elif self.body:
-            self.reading.whole(bytes(self.body))
+
+    def texts(self) -> Iterator[str]:
+        """Yield the answer piece by piece, as what is left of it comes."""
+        more: bytes | None = b""
+        while more is not None:
+            fresh = self.reading.take()
+            if fresh:
+                yield fresh
+            more = None if self.enough else next(self.incoming, None)
+        fresh = self.reading.take()
+        if fresh:
+            yield fresh
+
+    def told(self, text: str, *, last: bool = False) -> Iterator[str]:
+        """Yield what a piece adds to the answer that litellm reads."""
+        if not (text or last):
+            return
+        self.reading.say(text)
+        if last:
+            self.reading.end_thinking()
+        fresh = self.reading.take()
+        if fresh:
+            yield fresh
 
     def guard(self, response: httpx.Response) -> None:
         """Break the connection at the deadline: a blocked read would otherwise outlast it by a whole silence."""
@@ -295,3 +375,17 @@ class Wire:
         self._watchdog = threading.Timer(self.left_s, bite)
         self._watchdog.daemon = True
         self._watchdog.start()
+
+
+def _saying(request: httpx.Request, body: dict[str, object]) -> httpx.Request:
+    """Return a request with another body."""
+    import httpx
+
+    headers = [(name, value) for name, value in request.headers.multi_items() if name != "content-length"]
+    return httpx.Request(
+        request.method,
+        request.url,
+        headers=headers,
+        content=msgspec.json.encode(body),
+        extensions=request.extensions,
+    )

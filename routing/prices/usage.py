@@ -83,10 +83,11 @@ def usage_from_litellm(usage: object) -> Usage | None:
     ----------
     usage
         LiteLLM's Usage object, or a mapping with the same keys. Also understood: Anthropic's own mapping, where
-        `input_tokens` leaves cached and written tokens out, and that of OpenAI's Responses.
+        `input_tokens` leaves cached and written tokens out, those of OpenAI's Responses, Gemini and Ollama.
     """
     if usage is None:
         return None
+    usage = _renamed(usage) if isinstance(usage, dict) else usage
     prompt, completion = _int(_get(usage, "prompt_tokens")), _int(_get(usage, "completion_tokens"))
     own_names = prompt is None and completion is None
     if own_names:
@@ -111,6 +112,26 @@ def usage_from_litellm(usage: object) -> Usage | None:
     if reasoned and reasoned > 0 and _int(_get(usage, "total_tokens")) == prompt + completion + reasoned:
         completion += reasoned  # some servers count reasoning beside the output, and the total gives it away
     return Usage(prompt, completion, cached, written, reasoned, written_1h)
+
+
+def _renamed(usage: dict[str, Any]) -> dict[str, Any]:
+    """Return Gemini's or Ollama's usage under OpenAI's names, and any other as it is."""
+    if "prompt_eval_count" in usage:
+        return {"prompt_tokens": usage["prompt_eval_count"], "completion_tokens": usage.get("eval_count")}
+    if "promptTokenCount" not in usage:
+        return usage
+    read, tools, written, thought = (
+        _int(usage.get(f"{part}TokenCount")) or 0 for part in ("prompt", "toolUsePrompt", "candidates", "thoughts")
+    )
+    # Gemini counts thoughts beside the answer, some of its servers within: the total gives it away.
+    if thought and read + tools + written != _int(usage.get("totalTokenCount")):
+        written += thought
+    return {
+        "prompt_tokens": read + tools,
+        "completion_tokens": written,
+        "prompt_tokens_details": {"cached_tokens": usage.get("cachedContentTokenCount")},
+        "completion_tokens_details": {"reasoning_tokens": usage.get("thoughtsTokenCount")},
+    }
 
 
 def _get(holder: object, name: str) -> Any:

@@ -753,23 +753,16 @@ def wired(body, *, content_type="text/event-stream", streams=True, size=9):
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 def test_the_wire_reads_every_shape_in_any_pieces(size):
-    wire = wired(ANTHROPIC, size=size)
-    assert (wire.reading.recognised, wire.reading.done, wire.reading.finish_reason, wire.reading.model) == (
-        True,
-        True,
-        "end_turn",
-        "claude-served",
-    )
-    assert wire.reading.usage["output_tokens"] == 5
-    assert wire.reading.usage["input_tokens"] == 10
-    wire = wired(GEMINI, size=size)
-    assert (wire.reading.finish_reason, wire.reading.usage["candidatesTokenCount"]) == ("STOP", 3)
-    wire = wired(OLLAMA, content_type="application/x-ndjson", size=size)
-    assert (wire.reading.done, wire.reading.finish_reason, wire.reading.usage) == (
-        True,
-        "stop",
-        {"prompt_eval_count": 20, "eval_count": 5},
-    )
+    reading = wired(ANTHROPIC, size=size).reading
+    assert (reading.take(), reading.complete, reading.word, reading.model) == (
+        "Blue.", True, "end_turn", "claude-served")  # fmt: skip
+    assert reading.usage["output_tokens"] == 5
+    assert reading.usage["input_tokens"] == 10
+    reading = wired(GEMINI, size=size).reading
+    assert (reading.take(), reading.word, reading.usage["candidatesTokenCount"]) == ("Blue.", "STOP", 3)
+    reading = wired(OLLAMA, content_type="application/x-ndjson", size=size).reading
+    assert (reading.take(), reading.complete, reading.word) == ("Blue.", True, "stop")
+    assert reading.usage == {"prompt_eval_count": 20, "eval_count": 5}
 
 
 @pytest.mark.parametrize("junk", [b"data: [[[[[", b"data: 5\n\ndata: null\n\ndata: [1]\n", b'data: {"choices": 3}\n', b'data: {"choices": [null, 1]}\n', b"\xff\xfe\n", b"{" * 5000 + b"\n"])  # fmt: skip
