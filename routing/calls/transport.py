@@ -4,6 +4,8 @@ They are given to litellm in clients, and replace nothing. A watched transport s
 threads and in event loops: it looks for the `Wire` that is current in its context, holds the request that asks for an
 answer to that wire's rules before it leaves, and lets it read what comes back. All other traffic passes untouched.
 
+No redirect is followed, by whatever client: keys and prompts go where the profile sends them and nowhere else.
+
 Connections are pooled: one pool for each way out (plain, TLS, each proxy), and in asyncio one set of pools for each
 loop. A pool is made when the first request needs it, before anything of that request is sent. What the environment
 says of proxies and certificates is read here and nowhere else; servers on this machine are reached directly, whatever
@@ -192,13 +194,13 @@ class Watched(httpx.BaseTransport):
         wire = Wire.now()
         pool = _pool(self._ways, request, wire)
         if wire is None or not wire.admit(request):
-            return pool.handle_request(request)
+            return _staying(pool.handle_request(request), wire)
         try:
             response = pool.handle_request(request)
         except BaseException as error:
             wire.failed(error)
             raise
-        wire.begin(response)
+        wire.begin(_staying(response, wire))
         wire.guard(response)
         if isinstance(response.stream, httpx.SyncByteStream):
             response.stream = _Read(response.stream, wire)
@@ -232,13 +234,13 @@ class AsyncWatched(httpx.AsyncBaseTransport):
         wire = Wire.now()
         pool = _pool(self._here(), request, wire)
         if wire is None or not wire.admit(request):
-            return await pool.handle_async_request(request)
+            return _staying(await pool.handle_async_request(request), wire)
         try:
             response = await pool.handle_async_request(request)
         except BaseException as error:
             wire.failed(error)
             raise
-        wire.begin(response)
+        wire.begin(_staying(response, wire))
         if isinstance(response.stream, httpx.AsyncByteStream):
             response.stream = _AsyncRead(response.stream, wire)
         return response
@@ -250,6 +252,16 @@ class AsyncWatched(httpx.AsyncBaseTransport):
         for pool in () if ways is None else ways.pools.values():
             with contextlib.suppress(Exception):
                 await pool.aclose()
+
+
+def _staying(response: httpx.Response, wire: Wire | None) -> httpx.Response:
+    """Take out of a reply where it sends the client: some would go there, with the key."""
+    to = response.headers.pop("location", None)
+    if to is not None and wire is not None:
+        with contextlib.suppress(httpx.InvalidURL):
+            url = httpx.URL(to)
+            wire.sent_to = url.host + ("" if url.port is None else f":{url.port}")
+    return response
 
 
 def _pool(ways: _Ways[_T], request: httpx.Request, wire: Wire | None) -> _T:

@@ -68,6 +68,8 @@ class Wire:
         Whether it may have reached the provider: False while no connection was made.
     status, headers
         Of the reply; None and empty before it began.
+    sent_to
+        The host that a redirect names; "" where the reply was none.
     body
         The reply when it was not a stream, as bytes.
     streams
@@ -99,6 +101,7 @@ class Wire:
         self.failure: BaseException | None = None
         self.status: int | None = None
         self.headers: Mapping[str, str] = {}
+        self.sent_to = ""
         self.body = bytearray()
         self.reading = Reading()
         self.ended = False
