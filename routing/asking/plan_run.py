@@ -56,8 +56,8 @@ class Kit:
         Returns the ledger's id of an arm's price.
     say
         Takes a line for the user while the request goes on.
-    clock, rng
-        POSIX time; randomness for back-off.
+    clock, timer, rng
+        POSIX time; monotonic seconds, for deadlines; randomness for back-off.
     embed
         Embeds prose, to compare answers.
     caps_wait_s
@@ -69,6 +69,7 @@ class Kit:
     price_id: Callable[[str], int]
     say: Callable[[str], None] = lambda _line: None
     clock: Callable[[], float] = time.time
+    timer: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
     embed: Embed | None = None
     caps_wait_s: float | None = LIVE_WAIT_S
@@ -129,7 +130,7 @@ class _PlanRun:
         self.refusal: ScrimpError | None = None
         self.recorded = deque(recorded)
         self.closed = False
-        self.started = kit.clock()
+        self.started = kit.timer()
 
     def run(self) -> Generator[Command | Test | Called | Closing, Any, Checked]:
         asked = self.asked
@@ -180,7 +181,12 @@ class _PlanRun:
         else:
             try:
                 bought = yield from paid_call(
-                    self._terms(wish, option), self.bill, rng=self.kit.rng, clock=self.kit.clock, say=self.kit.say
+                    self._terms(wish, option),
+                    self.bill,
+                    rng=self.kit.rng,
+                    clock=self.kit.clock,
+                    timer=self.kit.timer,
+                    say=self.kit.say,
                 )
             except (BudgetRefusedError, ArmUnavailableError) as error:
                 refusal = error

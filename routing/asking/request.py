@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scrimp.routing.prompts.prompt import Prompt
     from scrimp.routing.strategies.protocol import Step
 
-__all__ = ["Answer", "Ask", "Checked", "Way", "reply_notes", "saved_against"]
+__all__ = ["TOTAL_DEADLINE_S", "Answer", "Ask", "Checked", "Way", "reply_notes", "saved_against", "why_cut"]
 
 
 TOTAL_DEADLINE_S: Final = 600.0
@@ -267,6 +267,15 @@ class Checked:
         }
 
 
+def why_cut(finish_reason: str | None, output_limit: int) -> str | None:
+    """Return why an answer is not all that the model had to say; None where it is."""
+    return {
+        "length": f"the answer was cut at its limit of {output_limit:,} tokens (max_output_tokens)",
+        "content_filter": "the provider's filter ended the answer",
+        "refusal": "the model refused to answer",
+    }.get(finish_reason or "")
+
+
 def reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
     """Return remarks on a reply for the user."""
     notes = []
@@ -277,10 +286,9 @@ def reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
         notes.append("the provider reported no usage: the whole reservation is charged")
     elif usage_status == "implausible":
         notes.append("the provider reported an impossible usage: the whole reservation is charged")
-    if reply.finish_reason == "length":
-        notes.append(f"the answer was cut at its limit of {option.output_limit:,} tokens (max_output_tokens)")
-    elif reply.finish_reason == "content_filter":
-        notes.append("the provider's filter ended the answer")
+    cut = why_cut(reply.finish_reason, option.output_limit)
+    if cut is not None:
+        notes.append(cut)
     if not reply.text.strip():
         notes.append("the answer is empty")
     return notes

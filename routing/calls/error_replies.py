@@ -200,7 +200,8 @@ _TABLE: Final = (
         _code("api_key_(invalid|expired|service_blocked)", "(invalid|missing|no)_(x_)?api_key", "40[13]",
               "invalid_token", r"(invalid_)?authentication_?(error|failed|exception)?", "unauthenticated",
               r"unauthorized\w*", r"(access_)?(token_expired|expired_token)\w*", r"unrecognized_client\w*",
-              r"invalid_signature\w*", r"missing_authentication_token\w*", r"access_denied\w*", "account_deactivated", "permission_denied"),
+              r"invalid_signature\w*", r"missing_authentication_token\w*", r"access_denied\w*",
+              "account_deactivated", "permission_denied"),
     ),
     _Rule("auth", "key", _REFUSING, None, _BAD_KEY),
     _Rule("not_found", "model", frozenset({404, 410})),
@@ -289,17 +290,17 @@ def _words(value: Any, depth: int = 0) -> tuple[list[str], list[str]]:
     return codes, texts
 
 
-def _message(value: Any) -> str | None:
+def _message(value: Any, depth: int = 0) -> str | None:
     """Return the message inside an error object of any provider's shape."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        return _message(value[0]) if value else None
-    if isinstance(value, dict):
+        return _message(value[0], depth + 1) if value and depth < _MAX_DEPTH else None
+    if isinstance(value, dict) and depth < _MAX_DEPTH:
         named = {str(key).lower(): item for key, item in value.items()}
         for key in _MESSAGE_KEYS:
             if named.get(key):
-                return _message(named[key])
+                return _message(named[key], depth + 1)
     return None
 
 

@@ -27,7 +27,7 @@ _PART: Final = (
 )
 _IN_TEXT: Final = re.compile(
     r"(?:try(?:ing)?(?: your request| this request| it)? again|retry(?:ing)?|wait|available|resets?|reset)"
-    rf"[^.\d]{{0,40}}?((?:{_PART}[\s,]*(?:and\s+)?)+)",
+    rf"[^.\d]{{0,40}}?(?<!-)((?:{_PART}[\s,]*(?:and\s+)?)+)",
     re.IGNORECASE,
 )
 _UNTIL: Final = re.compile(
@@ -139,7 +139,8 @@ def _in_text(text: str, now: float) -> float | None:
 
 def _reset(headers: Mapping[str, str], now: float) -> float | None:
     """Return when the limit that was reached starts anew; where that cannot be told, the one that does first."""
-    reached, others = [], []
+    reached: list[float] = []
+    others: list[float] = []
     for name, value in headers.items():
         if "ratelimit" not in name or "reset" not in name:
             continue

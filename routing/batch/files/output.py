@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Journal", "Result", "Shape", "Status", "render", "table_columns", "write_output"]
 
 Shape = Literal["jsonl", "openai", "csv", "tsv"]
-Status = Literal["ok", "failed", "unknown", "skipped"]
+Status = Literal["ok", "cut", "failed", "unknown", "skipped"]
 
-_COLUMNS = ("status", "answer", "arm", "cost_usd", "input_tokens", "output_tokens", "decision_id", "error")
+_COLUMNS = (
+    "status", "answer", "arm", "cost_usd", "input_tokens", "output_tokens", "decision_id", "error", "finish_reason",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Result:
             "decision_id": self.decision_id,
             "error": self.error,
             "source": self.source,
+            "finish_reason": self.finish_reason,
         }
 
 
@@ -133,7 +136,7 @@ def _openai(result: Result) -> dict[str, Any]:
         }
     if result.status != "ok":
         error = {"code": result.status, "message": result.error}
-    ours = {key: row[key] for key in ("status", "arm", "cost_usd", "decision_id", "source")}
+    ours = {key: row[key] for key in ("status", "arm", "cost_usd", "decision_id", "source", "finish_reason")}
     return {
         "id": f"batch_req_{result.decision_id or result.n}",
         "custom_id": str(result.id),
