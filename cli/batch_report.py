@@ -42,6 +42,8 @@ def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
         say(_summary_line(work, counts, charged))
         if stats.n_same or stats.n_cached:
             say(f"not asked: {stats.n_same:,} equal to another row, {stats.n_cached:,} from the cache")
+        if stats.n_prompts_cut:
+            say(f"not all of the prompt seems to have been read: {_rows(stats.n_prompts_cut)} (see their `note`)")
         if n_uncertain := batches.n_uncertain(work.ledger, run.id):
             say(f"cost not known for certain, and charged at its bound: {_rows(n_uncertain)} (`scrimp spend --open`)")
     session.look_back(work.ledger, work.task.profile, quiet=quiet)
@@ -116,6 +118,7 @@ def _summary(work: Work, counts: dict[str, int], charged: int, status: str) -> d
         **{state: counts.get(state, 0) for state in ("ok", "cut", "failed", "skipped", "unknown")},
         "same": work.stats.n_same,
         "cached": work.stats.n_cached,
+        "prompts_cut": work.stats.n_prompts_cut,
         "cost_usd": None if n_uncertain else usd_from_nano(cost),
         "cost_unknown": n_uncertain,
         "charged_usd": usd_from_nano(charged),

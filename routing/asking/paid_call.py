@@ -14,6 +14,7 @@ from scrimp.profiles.money import format_usd
 from scrimp.routing.calls.backoff import Backoff
 from scrimp.routing.calls.call import other_model
 from scrimp.routing.calls.faults import CallError
+from scrimp.routing.calls.whole_prompt import cut_prompt
 from scrimp.routing.ledger.caps import Cap, RefusedError
 from scrimp.routing.ledger.reservations import Charge
 from scrimp.routing.ledger.store import instant
@@ -250,12 +251,15 @@ class Paid:
         The tokens that were used; None where the provider did not say, or said what cannot be.
     usage_status
         What is thought of the usage that was reported.
+    cut_prompt
+        A remark where the provider says that it read far less than it was sent; None where it does not.
     """
 
     reply: Reply
     settlement: Settlement
     usage: Usage | None
     usage_status: UsageStatus
+    cut_prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +326,7 @@ def paid_call(
             raise
         bill.shown += ticket.shown
         if not isinstance(outcome, CallError):
-            paid = _settled(terms, reservation, outcome)
+            paid = _settled(terms, reservation, outcome, call)
             bill.add(paid.settlement)
             yield paid.settlement
             return paid
@@ -401,7 +405,7 @@ def _usage(terms: Terms, reply: Reply) -> tuple[Usage | None, UsageStatus]:
     return (usage if status == "reported" else None), status
 
 
-def _settled(terms: Terms, reservation: Reservation, reply: Reply) -> Paid:
+def _settled(terms: Terms, reservation: Reservation, reply: Reply, call: Call) -> Paid:
     """Settle an answer to the truth."""
     usage, status = _usage(terms, reply)
     cost = None if usage is None else terms.price.cost_nano(usage)
@@ -414,6 +418,8 @@ def _settled(terms: Terms, reservation: Reservation, reply: Reply) -> Paid:
             request["answer"] = reply.text
     odd = [] if status == "reported" else [f"usage {status}"]
     other = other_model(reply, terms.arm.model)
+    n_read = None if usage is None else usage.input_tokens
+    unread = cut_prompt(call.messages, n_read, terms.arm.model, terms.arm.name)
     settlement = Settlement(
         reservation,
         cost,
@@ -421,10 +427,10 @@ def _settled(terms: Terms, reservation: Reservation, reply: Reply) -> Paid:
         attempt=attempt_row(reply, usage, status, cost),
         request=request,
         request_id=terms.request_id,
-        note="; ".join([*odd, *([other] if other else [])]) or None,
+        note="; ".join([*odd, *(each for each in (other, unread) if each)]) or None,
         answers=terms.answers,
     )
-    return Paid(reply, settlement, usage, status)
+    return Paid(reply, settlement, usage, status, unread)
 
 
 def _failed(terms: Terms, reservation: Reservation, error: CallError, *, shown: int) -> Settlement:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError
 from scrimp.routing.calls.call import Call
 from scrimp.routing.calls.faults import to_scrimp_error
+from scrimp.routing.calls.reasoning import reasoning_room, shortened
+from scrimp.routing.calls.whole_prompt import window_arguments
 from scrimp.routing.ledger.caps import RefusedError
 from scrimp.routing.strategies.protocol import Got, Outcome, Role, Step, Test, Wanted
 from scrimp.routing.strategies.stages import Staged
@@ -276,6 +278,9 @@ class _PlanRun:
         params = {**arm.params, **asked.ask.params}
         if wish.vary and not params.get("temperature"):
             params["temperature"] = 1.0
+        window = kit.decider.window(option.arm)
+        need = min(option.input_bound, 2 * option.input_tokens) + option.output_limit
+        params |= window_arguments(arm.model, params, arm.context_window, window, need)
         own_format = asked.ask.response_format if wish.prompt is None else None
         kind = str(wish.role)
         if wish.role is Role.ASK:
@@ -309,7 +314,7 @@ class _PlanRun:
             kind=kind,
             request_row=lambda now: request_row(asked.ask, asked.decision, asked.context, now),
             answers=wish.role is Role.ASK,
-            window=kit.decider.window(option.arm),
+            window=window,
             streams=wish.streams,
             started=self.started,
             caps_wait_s=kit.caps_wait_s,
@@ -317,7 +322,15 @@ class _PlanRun:
 
     def _answer(self, option: Option, paid: Paid) -> Answer:
         settlement, usage, reply = paid.settlement, paid.usage, paid.reply
+        arm = self.kit.decider.profile.arm(option.arm)
         notes = reply_notes(option, reply, paid.usage_status)
+        budget = shortened(reasoning_room(arm.model, arm.reasoning_effort, arm.params), option.output_limit)
+        if budget is not None:
+            notes.append(
+                f"{option.arm} was let reason with {budget:,} tokens only: max_output_tokens is {option.output_limit:,}"
+            )
+        if paid.cut_prompt is not None:
+            notes.append(paid.cut_prompt)
         if settlement.breach:
             notes.append(breach_note(option.arm, settlement))
         saved, against = saved_against(self.kit.decider, self.asked.decision, option, usage, self.bill.charged_nano)
@@ -345,6 +358,7 @@ class _PlanRun:
             saved_nano=saved,
             saved_against=against,
             breach=settlement.breach,
+            prompt_cut=paid.cut_prompt,
             notes=tuple(notes),
             conversation_id=self.asked.ask.conversation_id or self.asked.decision.id,
         )

@@ -152,6 +152,8 @@ class Answer:
         the usage is not known.
     breach
         Whether it cost more than its enforced bound, so that its arm is suspended.
+    prompt_cut
+        A remark where the provider's count says that it read far less than it was sent; None where it does not.
     notes
         Remarks for the user, shown beside the answer.
     conversation_id
@@ -180,6 +182,7 @@ class Answer:
     saved_nano: int | None
     saved_against: str | None
     breach: bool
+    prompt_cut: str | None = None
     notes: tuple[str, ...] = ()
     conversation_id: str | None = None
 
@@ -216,6 +219,7 @@ class Answer:
             "saved_against": self.saved_against,
             "attempts": self.n_attempts,
             "breach": self.breach,
+            "prompt_cut": self.prompt_cut is not None,
             "conversation_id": self.conversation_id,
             "price_source": self.price_source,
             "notes": list(self.notes),

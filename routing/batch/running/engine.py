@@ -282,6 +282,9 @@ class Engine:
             stats.by_arm[result.arm] += 1
         stats.n_same += result.source == "same"
         stats.n_cached += result.source == "cache"
+        if result.note is not None:
+            stats.n_prompts_cut += 1
+            self.desk.say_once(f"row {result.n + 1}: {result.note}", kind=f"prompt cut {result.arm}")
         if result.error is not None and result.status in ("failed", "skipped", "cut"):
             self.desk.say_once(f"row {result.n + 1}: {result.error}", kind=f"{result.status} {result.error[:24]}")
 

@@ -77,6 +77,8 @@ class Stats:
         Results of this process.
     n_same, n_cached
         How many of these took the answer of an equal row, or one from the cache.
+    n_prompts_cut
+        Answers to prompts of which the provider seems to have read only a part.
     n_attempts
         Calls made, retries included.
     n_breaches
@@ -102,6 +104,7 @@ class Stats:
     unknown: int = 0
     n_same: int = 0
     n_cached: int = 0
+    n_prompts_cut: int = 0
     n_attempts: int = 0
     n_breaches: int = 0
     charged_nano: int = 0

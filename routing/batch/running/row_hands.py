@@ -272,6 +272,7 @@ class RowHands:
             output_tokens=answer.output_tokens,
             error="; ".join(each for each in (problem, cut) if each is not None) or None,
             finish_reason=answer.finish_reason,
+            note=answer.prompt_cut,
             model=answer.served_model or answer.requested_model,
         )
 
