@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.errors import CheckFailedError, ExitCode, UsageError
+from scrimp.profiles.errors import CheckFailedError, ExitCode, ProviderError, UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
 
@@ -157,6 +157,13 @@ def answer_request(
     session.look_back(space.ledger, space.profile)
     if checked.failed:
         raise _check_failure(checked)
+    if not answer.text.strip():
+        raise ProviderError(
+            f"arm {answer.arm}: the answer is empty; it cost {format_usd(answer.total_charged_nano)}",
+            hint="Raise max_output_tokens of the arm (reasoning counts too), or take another with `-m`."
+            if answer.finish_reason == "length"
+            else "Reword the prompt, or take another arm with `-m`.",
+        )
     return int(ExitCode.OK)
 
 

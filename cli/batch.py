@@ -141,6 +141,12 @@ def batch(
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="With --resume: ask failed and skipped rows again.")
     ] = False,
+    retry_cut: Annotated[
+        bool,
+        typer.Option(
+            "--retry-cut", help="With --resume: ask rows again whose answer was cut; raise max_output_tokens first."
+        ),
+    ] = False,
     local_only: LocalOnly = False,
     offline: Offline = False,
     need: Needs = None,
@@ -195,6 +201,7 @@ def batch(
         resume=resume,
         retry_unknown=retry_unknown,
         retry_errors=retry_errors,
+        retry_cut=retry_cut,
         confirmed=yes,
         quiet=quiet,
         as_json=json,

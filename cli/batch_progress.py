@@ -38,7 +38,7 @@ def progress_line(stats: Stats, cap_nano: int | None) -> str:
     parts.append(format_usd(stats.charged_nano) + ("" if cap_nano is None else f" of {format_usd(cap_nano)}"))
     if stats.by_arm:
         parts.append(", ".join(f"{arm} {n:,}" for arm, n in stats.by_arm.most_common(4)))
-    counts = {"failed": stats.failed, "skipped": stats.skipped, "unknown": stats.unknown}
+    counts = {"cut": stats.cut, "failed": stats.failed, "skipped": stats.skipped, "unknown": stats.unknown}
     parts += [f"{n:,} {name}" for name, n in counts.items() if n]
     return " · ".join(parts)
 

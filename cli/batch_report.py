@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import ExitCode
 from scrimp.profiles.money import format_usd, nano_from_usd, usd_from_nano
@@ -15,13 +15,20 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.planning.plan import Estimate
     from scrimp.routing.batch.running.work import Work
 
-__all__ = ["counted", "estimate_blocks", "forecast", "missed_target", "sum_up"]
+__all__ = ["counted", "estimate_blocks", "forecast", "how_to_go_on", "missed_target", "sum_up"]
+
+_AGAIN: Final = {
+    "--retry-unknown": ("unknown",),
+    "--retry-errors": ("failed", "skipped"),
+    "--retry-cut": ("cut",),
+}
+"""The flags that ask rows again, and the states of those rows."""
 
 
 def counted(counts: dict[str, int]) -> str:
     """Return counts of rows by state, in words."""
-    names = {"ok": "ok", "failed": "failed", "skipped": "skipped", "unknown": "unknown"}
-    return ", ".join(f"{counts[state]:,} {name}" for state, name in names.items() if counts.get(state)) or "no rows"
+    states = ("ok", "cut", "failed", "skipped", "unknown")
+    return ", ".join(f"{counts[state]:,} {state}" for state in states if counts.get(state)) or "no rows"
 
 
 def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
@@ -35,6 +42,8 @@ def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
         say(_summary_line(work, counts, charged))
         if stats.n_same or stats.n_cached:
             say(f"not asked: {stats.n_same:,} equal to another row, {stats.n_cached:,} from the cache")
+        if stats.n_prompts_cut:
+            say(f"not all of the prompt seems to have been read: {_rows(stats.n_prompts_cut)} (see their `note`)")
         if n_uncertain := batches.n_uncertain(work.ledger, run.id):
             say(f"cost not known for certain, and charged at its bound: {_rows(n_uncertain)} (`scrimp spend --open`)")
     session.look_back(work.ledger, work.task.profile, quiet=quiet)
@@ -42,24 +51,34 @@ def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
     if status == "finished":
         code = ExitCode.BATCH_FAILURES if bad else ExitCode.OK
         if bad and not quiet:
-            flags = " ".join(
-                flag
-                for flag, states in (("--retry-unknown", ("unknown",)), ("--retry-errors", ("failed", "skipped")))
-                if any(counts.get(state) for state in states)
-            )
             say(
-                f"to ask them again: scrimp batch --resume -o {run.output} {flags}"
+                f"to ask them again: scrimp batch --resume -o {run.output} {_flags(counts)}"
+                + (" (first raise max_output_tokens of the arms that were cut)" if counts.get("cut") else "")
                 if work.keeps_answers
                 else "they cannot be asked again by this run: no answers are kept of it (--no-log, or log.keep)"
             )
     else:
         why = f"after {stats.failed:,} failed rows (--max-errors)" if stats.stopping == "errors" else "as asked"
-        n_left = stats.n_rows - sum(counts.values())
-        say(f"stopped {why}, {_rows(n_left)} left; to go on: scrimp batch --resume -o {run.output}")
+        say(f"stopped {why}, {how_to_go_on(work)}")
         code = ExitCode.BATCH_FAILURES if stats.stopping == "errors" else ExitCode.INTERRUPTED
     if as_json:
         emit(Result(data=_summary(work, counts, charged, status)), as_json=True)
     return int(code)
+
+
+def how_to_go_on(work: Work) -> str:
+    """Return how many rows of a run that was stopped are left, and how they are asked."""
+    from scrimp.routing.ledger import batches
+
+    counts = batches.counts(work.ledger, work.run.id)
+    n_left = work.stats.n_rows - sum(n for state, n in counts.items() if state != "sent")
+    more = f" (with {_flags(counts)} also those without a good answer)" if _flags(counts) else ""
+    return f"{_rows(n_left)} left; to go on: scrimp batch --resume -o {work.run.output}{more}"
+
+
+def _flags(counts: dict[str, int]) -> str:
+    """Return the flags that ask the rows again that have no good answer."""
+    return " ".join(flag for flag, states in _AGAIN.items() if any(counts.get(state) for state in states))
 
 
 def _answered(work: Work) -> list[tuple[str, int]]:
@@ -96,9 +115,10 @@ def _summary(work: Work, counts: dict[str, int], charged: int, status: str) -> d
         "status": status,
         "output": work.run.output,
         "rows": sum(counts.values()),
-        **{state: counts.get(state, 0) for state in ("ok", "failed", "skipped", "unknown")},
+        **{state: counts.get(state, 0) for state in ("ok", "cut", "failed", "skipped", "unknown")},
         "same": work.stats.n_same,
         "cached": work.stats.n_cached,
+        "prompts_cut": work.stats.n_prompts_cut,
         "cost_usd": None if n_uncertain else usd_from_nano(cost),
         "cost_unknown": n_uncertain,
         "charged_usd": usd_from_nano(charged),

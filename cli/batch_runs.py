@@ -93,7 +93,7 @@ def cancel_run(which: str, *, as_json: bool) -> int:
     if run.status in ("cancelled", "replaced"):
         said = f"run {run.id} was given up before"
     elif run.status == "finished":
-        # What was kept for --retry-unknown and --retry-errors goes; the run and its output are as they were.
+        # What was kept for --retry-unknown and the like goes; the run and its output are as they were.
         parked.forget(ledger, run, paths().batches)
         said = f"run {run.id} is finished: no row of it can be asked again now"
     else:

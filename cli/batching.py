@@ -11,14 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scrimp.profiles.errors import ExitCode, UsageError
+from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
 from scrimp.profiles.files import new_file
 from scrimp.profiles.paths import make_private_dir, paths
 
 from . import session
 from .batch_flags import BatchFlags, source_of, task_of
 from .batch_progress import watch
-from .batch_report import counted, estimate_blocks, forecast, missed_target, sum_up
+from .batch_report import counted, estimate_blocks, forecast, how_to_go_on, missed_target, sum_up
 from .result import Result, emit, say
 
 if TYPE_CHECKING:
@@ -40,20 +40,21 @@ def run_batch(
     resume: bool,
     retry_unknown: bool,
     retry_errors: bool,
+    retry_cut: bool,
     confirmed: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
     """Estimate, start or resume a run; return the exit code."""
-    if (retry_unknown or retry_errors) and not resume:
-        raise UsageError("--retry-unknown and --retry-errors go with --resume")
+    if (retry_unknown or retry_errors or retry_cut) and not resume:
+        raise UsageError("--retry-unknown, --retry-errors and --retry-cut go with --resume")
     if resume and overwrite:
         raise UsageError("--resume goes on with a run, --overwrite starts anew: give one of them")
     flags = replace(flags, output=None if flags.output is None else _output(flags.output))
     if resume:
-        run = _find_run(flags, retrying=retry_unknown or retry_errors)
+        run = _find_run(flags, retrying=retry_unknown or retry_errors or retry_cut)
         if run is not None:
-            return _resume(flags, run, retry_unknown, retry_errors, estimate_only, quiet, as_json)
+            return _resume(flags, run, retry_unknown, retry_errors, retry_cut, estimate_only, quiet, as_json)
     if flags.input is None:
         raise UsageError(
             "there is no run to go on with" if resume else "which file? scrimp batch INPUT -o OUTPUT",
@@ -165,6 +166,7 @@ def _resume(
     run: Run,
     retry_unknown: bool,
     retry_errors: bool,
+    retry_cut: bool,
     estimate_only: bool,
     quiet: bool,
     as_json: bool,
@@ -178,7 +180,7 @@ def _resume(
     ledger = session.ledger()
     if flags.input not in (None, "-", run.input) and Path(flags.input or "").expanduser().absolute() != Path(run.input):
         raise UsageError(f"the run of {run.output} reads {run.input}, not {flags.input}")
-    if run.status == "finished" and not (retry_unknown or retry_errors):
+    if run.status == "finished" and not (retry_unknown or retry_errors or retry_cut):
         counts = batches.counts(ledger, run.id)
         say(f"run {run.id} is finished: {counted(counts)}; its output is {run.output}")
         bad = any(counts.get(state) for state in batches.CAN_BE_RETRIED)
@@ -194,10 +196,17 @@ def _resume(
     task = task_of(merged, source, found)
     if estimate_only:
         start.check_same_input(run, found)
-        done = with_result(ledger, run, retry_unknown=retry_unknown, retry_errors=retry_errors)
+        done = with_result(ledger, run, retry_unknown=retry_unknown, retry_errors=retry_errors, retry_cut=retry_cut)
         return _emit_estimate(prepare(task, ledger, run.id, done=done, calls=False).estimate(), found, as_json=as_json)
     journal, recovered, n_again = start.open_old(
-        ledger, run, found, folder, retry_unknown=retry_unknown, retry_errors=retry_errors, now=time.time()
+        ledger,
+        run,
+        found,
+        folder,
+        retry_unknown=retry_unknown,
+        retry_errors=retry_errors,
+        retry_cut=retry_cut,
+        now=time.time(),
     )
     _tell_recovered(ledger, run, recovered, n_again, found, retry_unknown=retry_unknown)
     return _go(go_on(task, ledger, run, journal, recovered), quiet=quiet, as_json=as_json)
@@ -222,7 +231,11 @@ def _tell_recovered(
 
 def _go(work: Work, *, quiet: bool, as_json: bool) -> int:
     """Carry a run out, and say what came of it."""
-    status = work.carry_out(lambda: asyncio.run(_drive(work, quiet=quiet)))
+    try:
+        status = work.carry_out(lambda: asyncio.run(_drive(work, quiet=quiet)))
+    except ScrimpError:
+        say(f"stopped, {how_to_go_on(work)}")
+        raise
     return sum_up(work, status, quiet=quiet, as_json=as_json)
 
 

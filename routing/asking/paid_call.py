@@ -14,6 +14,7 @@ from scrimp.profiles.money import format_usd
 from scrimp.routing.calls.backoff import Backoff
 from scrimp.routing.calls.call import other_model
 from scrimp.routing.calls.faults import CallError
+from scrimp.routing.calls.whole_prompt import cut_prompt
 from scrimp.routing.ledger.caps import Cap, RefusedError
 from scrimp.routing.ledger.reservations import Charge
 from scrimp.routing.ledger.store import instant
@@ -167,6 +168,8 @@ class Bill:
         What had come of the answer when its call was interrupted.
     errors
         Arm and error of each attempt that failed, in order.
+    queued_s
+        How long its calls waited for their turns and for the caps, seconds: that does not count against its deadline.
     """
 
     n_attempts: int = 0
@@ -176,6 +179,7 @@ class Bill:
     shown: int = 0
     partial: str = ""
     errors: list[tuple[str, CallError]] = field(default_factory=list)
+    queued_s: float = 0.0
 
     def add(self, settlement: Settlement) -> None:
         """Count an attempt that is over."""
@@ -211,7 +215,7 @@ class Terms:
     streams
         Whether its text may be shown as it comes.
     started
-        When the request began, POSIX time; its deadline counts from there.
+        When the request began, by the timer; its deadline counts from there.
     caps_wait_s
         How long to wait, seconds, where only live calls stand in the way; None for as long as it takes.
     """
@@ -247,12 +251,15 @@ class Paid:
         The tokens that were used; None where the provider did not say, or said what cannot be.
     usage_status
         What is thought of the usage that was reported.
+    cut_prompt
+        A remark where the provider says that it read far less than it was sent; None where it does not.
     """
 
     reply: Reply
     settlement: Settlement
     usage: Usage | None
     usage_status: UsageStatus
+    cut_prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,12 +279,23 @@ Command = Reserve | Send | Pause | Settlement
 
 
 def paid_call(
-    terms: Terms, bill: Bill, *, rng: random.Random, clock: Callable[[], float], say: Callable[[str], None]
+    terms: Terms,
+    bill: Bill,
+    *,
+    rng: random.Random,
+    clock: Callable[[], float],
+    timer: Callable[[], float],
+    say: Callable[[str], None],
 ) -> Generator[Command, Any, Paid | Failed]:
     """Buy one answer.
 
     Yields `Reserve`, `Send` and `Pause`, which send something back, and `Settlement`, which does not. Whatever is
     thrown in while a call is out (an interrupt, a bug) is settled first and raised again.
+
+    Parameters
+    ----------
+    clock, timer
+        POSIX time, for what is written down; monotonic seconds, for deadlines: clocks are set while calls wait.
 
     Raises
     ------
@@ -288,11 +306,13 @@ def paid_call(
     """
     kind = terms.kind
     n_billed = sum(error.billed for arm, error in bill.errors if arm == terms.option.arm)
-    left_s = max(0.0, terms.started + terms.ask.deadline_s - clock())
-    backoff = Backoff(left_s, rng, clock, n_billed=n_billed)
+    backoff = Backoff(_left_s(terms, bill, timer), rng, timer, n_billed=n_billed)
     while True:
-        call = terms.call(terms.started + terms.ask.deadline_s - clock())
-        reservation: Reservation = yield from _reserve(terms, bill, kind, clock)
+        call = terms.call(_left_s(terms, bill, timer))
+        began = timer()
+        reservation: Reservation = yield from _reserve(terms, bill, kind, clock, timer)
+        bill.queued_s += timer() - began
+        backoff.deadline += timer() - began
         bill.logged = True
         bill.n_attempts += 1
         ticket = Ticket()
@@ -306,7 +326,7 @@ def paid_call(
             raise
         bill.shown += ticket.shown
         if not isinstance(outcome, CallError):
-            paid = _settled(terms, reservation, outcome)
+            paid = _settled(terms, reservation, outcome, call)
             bill.add(paid.settlement)
             yield paid.settlement
             return paid
@@ -326,12 +346,17 @@ def paid_call(
         kind = "retry"
 
 
+def _left_s(terms: Terms, bill: Bill, timer: Callable[[], float]) -> float:
+    """Return how long a request may still take, seconds."""
+    return max(0.0, terms.started + terms.ask.deadline_s + bill.queued_s - timer())
+
+
 def _reserve(
-    terms: Terms, bill: Bill, kind: str, clock: Callable[[], float]
+    terms: Terms, bill: Bill, kind: str, clock: Callable[[], float], timer: Callable[[], float]
 ) -> Generator[Reserve | Pause, Any, Reservation]:
     """Reserve the bound; wait a little where only live calls stand in the way."""
     ask, option = terms.ask, terms.option
-    deadline = None if terms.caps_wait_s is None else clock() + terms.caps_wait_s
+    deadline = None if terms.caps_wait_s is None else timer() + terms.caps_wait_s
     own: tuple[Cap, ...] = ()
     if ask.wishes.max_cost_nano is not None:
         own = (Cap("--max-cost:call", ask.wishes.max_cost_nano - bill.charged_nano, None),)
@@ -362,7 +387,7 @@ def _reserve(
         try:
             reservation: Reservation = yield Reserve(charge, own, attempt, request, option)
         except RefusedError as refusal:
-            if not refusal.only_live or (deadline is not None and now >= deadline):
+            if not refusal.only_live or (deadline is not None and timer() >= deadline):
                 raise
             yield Pause(CAP_POLL_S, for_caps=True)
         else:
@@ -380,7 +405,7 @@ def _usage(terms: Terms, reply: Reply) -> tuple[Usage | None, UsageStatus]:
     return (usage if status == "reported" else None), status
 
 
-def _settled(terms: Terms, reservation: Reservation, reply: Reply) -> Paid:
+def _settled(terms: Terms, reservation: Reservation, reply: Reply, call: Call) -> Paid:
     """Settle an answer to the truth."""
     usage, status = _usage(terms, reply)
     cost = None if usage is None else terms.price.cost_nano(usage)
@@ -393,6 +418,8 @@ def _settled(terms: Terms, reservation: Reservation, reply: Reply) -> Paid:
             request["answer"] = reply.text
     odd = [] if status == "reported" else [f"usage {status}"]
     other = other_model(reply, terms.arm.model)
+    n_read = None if usage is None else usage.input_tokens
+    unread = cut_prompt(call.messages, n_read, terms.arm.model, terms.arm.name)
     settlement = Settlement(
         reservation,
         cost,
@@ -400,10 +427,10 @@ def _settled(terms: Terms, reservation: Reservation, reply: Reply) -> Paid:
         attempt=attempt_row(reply, usage, status, cost),
         request=request,
         request_id=terms.request_id,
-        note="; ".join([*odd, *([other] if other else [])]) or None,
+        note="; ".join([*odd, *(each for each in (other, unread) if each)]) or None,
         answers=terms.answers,
     )
-    return Paid(reply, settlement, usage, status)
+    return Paid(reply, settlement, usage, status, unread)
 
 
 def _failed(terms: Terms, reservation: Reservation, error: CallError, *, shown: int) -> Settlement:

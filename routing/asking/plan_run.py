@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError
 from scrimp.routing.calls.call import Call
 from scrimp.routing.calls.faults import to_scrimp_error
+from scrimp.routing.calls.reasoning import reasoning_room, shortened
+from scrimp.routing.calls.whole_prompt import window_arguments
 from scrimp.routing.ledger.caps import RefusedError
 from scrimp.routing.strategies.protocol import Got, Outcome, Role, Step, Test, Wanted
 from scrimp.routing.strategies.stages import Staged
@@ -56,8 +58,8 @@ class Kit:
         Returns the ledger's id of an arm's price.
     say
         Takes a line for the user while the request goes on.
-    clock, rng
-        POSIX time; randomness for back-off.
+    clock, timer, rng
+        POSIX time; monotonic seconds, for deadlines; randomness for back-off.
     embed
         Embeds prose, to compare answers.
     caps_wait_s
@@ -69,6 +71,7 @@ class Kit:
     price_id: Callable[[str], int]
     say: Callable[[str], None] = lambda _line: None
     clock: Callable[[], float] = time.time
+    timer: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
     embed: Embed | None = None
     caps_wait_s: float | None = LIVE_WAIT_S
@@ -129,7 +132,7 @@ class _PlanRun:
         self.refusal: ScrimpError | None = None
         self.recorded = deque(recorded)
         self.closed = False
-        self.started = kit.clock()
+        self.started = kit.timer()
 
     def run(self) -> Generator[Command | Test | Called | Closing, Any, Checked]:
         asked = self.asked
@@ -180,7 +183,12 @@ class _PlanRun:
         else:
             try:
                 bought = yield from paid_call(
-                    self._terms(wish, option), self.bill, rng=self.kit.rng, clock=self.kit.clock, say=self.kit.say
+                    self._terms(wish, option),
+                    self.bill,
+                    rng=self.kit.rng,
+                    clock=self.kit.clock,
+                    timer=self.kit.timer,
+                    say=self.kit.say,
                 )
             except (BudgetRefusedError, ArmUnavailableError) as error:
                 refusal = error
@@ -270,6 +278,9 @@ class _PlanRun:
         params = {**arm.params, **asked.ask.params}
         if wish.vary and not params.get("temperature"):
             params["temperature"] = 1.0
+        window = kit.decider.window(option.arm)
+        need = min(option.input_bound, 2 * option.input_tokens) + option.output_limit
+        params |= window_arguments(arm.model, params, arm.context_window, window, need)
         own_format = asked.ask.response_format if wish.prompt is None else None
         kind = str(wish.role)
         if wish.role is Role.ASK:
@@ -303,7 +314,7 @@ class _PlanRun:
             kind=kind,
             request_row=lambda now: request_row(asked.ask, asked.decision, asked.context, now),
             answers=wish.role is Role.ASK,
-            window=kit.decider.window(option.arm),
+            window=window,
             streams=wish.streams,
             started=self.started,
             caps_wait_s=kit.caps_wait_s,
@@ -311,7 +322,15 @@ class _PlanRun:
 
     def _answer(self, option: Option, paid: Paid) -> Answer:
         settlement, usage, reply = paid.settlement, paid.usage, paid.reply
+        arm = self.kit.decider.profile.arm(option.arm)
         notes = reply_notes(option, reply, paid.usage_status)
+        budget = shortened(reasoning_room(arm.model, arm.reasoning_effort, arm.params), option.output_limit)
+        if budget is not None:
+            notes.append(
+                f"{option.arm} was let reason with {budget:,} tokens only: max_output_tokens is {option.output_limit:,}"
+            )
+        if paid.cut_prompt is not None:
+            notes.append(paid.cut_prompt)
         if settlement.breach:
             notes.append(breach_note(option.arm, settlement))
         saved, against = saved_against(self.kit.decider, self.asked.decision, option, usage, self.bill.charged_nano)
@@ -339,6 +358,7 @@ class _PlanRun:
             saved_nano=saved,
             saved_against=against,
             breach=settlement.breach,
+            prompt_cut=paid.cut_prompt,
             notes=tuple(notes),
             conversation_id=self.asked.ask.conversation_id or self.asked.decision.id,
         )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scrimp.routing.prompts.prompt import Prompt
     from scrimp.routing.strategies.protocol import Step
 
-__all__ = ["Answer", "Ask", "Checked", "Way", "reply_notes", "saved_against"]
+__all__ = ["TOTAL_DEADLINE_S", "Answer", "Ask", "Checked", "Way", "reply_notes", "saved_against", "why_cut"]
 
 
 TOTAL_DEADLINE_S: Final = 600.0
@@ -152,6 +152,8 @@ class Answer:
         the usage is not known.
     breach
         Whether it cost more than its enforced bound, so that its arm is suspended.
+    prompt_cut
+        A remark where the provider's count says that it read far less than it was sent; None where it does not.
     notes
         Remarks for the user, shown beside the answer.
     conversation_id
@@ -180,6 +182,7 @@ class Answer:
     saved_nano: int | None
     saved_against: str | None
     breach: bool
+    prompt_cut: str | None = None
     notes: tuple[str, ...] = ()
     conversation_id: str | None = None
 
@@ -216,6 +219,7 @@ class Answer:
             "saved_against": self.saved_against,
             "attempts": self.n_attempts,
             "breach": self.breach,
+            "prompt_cut": self.prompt_cut is not None,
             "conversation_id": self.conversation_id,
             "price_source": self.price_source,
             "notes": list(self.notes),
@@ -267,6 +271,15 @@ class Checked:
         }
 
 
+def why_cut(finish_reason: str | None, output_limit: int) -> str | None:
+    """Return why an answer is not all that the model had to say; None where it is."""
+    return {
+        "length": f"the answer was cut at its limit of {output_limit:,} tokens (max_output_tokens)",
+        "content_filter": "the provider's filter ended the answer",
+        "refusal": "the model refused to answer",
+    }.get(finish_reason or "")
+
+
 def reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
     """Return remarks on a reply for the user."""
     notes = []
@@ -277,10 +290,9 @@ def reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
         notes.append("the provider reported no usage: the whole reservation is charged")
     elif usage_status == "implausible":
         notes.append("the provider reported an impossible usage: the whole reservation is charged")
-    if reply.finish_reason == "length":
-        notes.append(f"the answer was cut at its limit of {option.output_limit:,} tokens (max_output_tokens)")
-    elif reply.finish_reason == "content_filter":
-        notes.append("the provider's filter ended the answer")
+    cut = why_cut(reply.finish_reason, option.output_limit)
+    if cut is not None:
+        notes.append(cut)
     if not reply.text.strip():
         notes.append("the answer is empty")
     return notes

@@ -72,8 +72,8 @@ class Workspace:
         Makes one call, as `calls.dispatch.attempt`.
     say
         Takes a line for the user while a request goes on (stderr).
-    clock, sleep, rng
-        POSIX time, waiting, and randomness.
+    clock, timer, sleep, rng
+        POSIX time, monotonic seconds (for deadlines), waiting, and randomness.
     """
 
     decider: Decider
@@ -82,6 +82,7 @@ class Workspace:
     attempt: Callable[..., Reply] = _attempt
     say: Callable[[str], None] = lambda _line: None
     clock: Callable[[], float] = time.time
+    timer: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     rng: random.Random = field(default_factory=random.Random)
     _price_ids: dict[str, int] = field(default_factory=dict)
@@ -145,6 +146,7 @@ class Workspace:
             self.price_id,
             say=self.say,
             clock=self.clock,
+            timer=self.timer,
             rng=self.rng,
             embed=self.decider.embedder.embed,
             **more,
@@ -162,7 +164,7 @@ class Workspace:
         """
         check_zone(self.ledger, self.profile)
         keyless = keyless_arms(self.profile, self.key, ask.wishes.arm, on_this_machine=ask.wishes.on_this_machine)
-        deadline = self.clock() + LIVE_WAIT_S
+        deadline = self.timer() + LIVE_WAIT_S
         while True:
             decision = against_caps.decide(
                 self.decider,
@@ -181,7 +183,7 @@ class Workspace:
             if decision.arm is not None:
                 return decision
             why = refusal(ask, decision, keyless, profile=self.profile, ledger=self.ledger, now=self.clock())
-            if not (isinstance(why, RefusedError) and why.only_live) or self.clock() >= deadline:
+            if not (isinstance(why, RefusedError) and why.only_live) or self.timer() >= deadline:
                 raise why
             reap(self.ledger, now=self.clock())
             self.sleep(CAP_POLL_S)

@@ -46,7 +46,17 @@ def why_unbounded(asked: dict[str, Any], output_limit: int) -> str | None:
         return f"the request asks for up to {max(limits)} tokens, and {output_limit} are reserved"
     if any(count != 1 for count in _numbers(asked, _COUNT_KEYS)):
         return "the request asks for more than one answer"
+    if any(budget >= min(limits) for budget in _budgets(asked)):
+        return f"the request asks to reason with more tokens than its limit of {min(limits)}, which is refused"
     return None
+
+
+def _budgets(asked: dict[str, Any]) -> Iterator[int]:
+    """Yield the budgets of reasoning that have to be below the output limit: Anthropic's, wherever its models run."""
+    for layer in (asked, asked.get("additionalModelRequestFields")):
+        thinking = layer.get("thinking") if isinstance(layer, dict) else None
+        if isinstance(thinking, dict) and isinstance(thinking.get("budget_tokens"), int):
+            yield thinking["budget_tokens"]
 
 
 def _numbers(asked: dict[str, Any], keys: frozenset[str]) -> Iterator[int]:

@@ -28,6 +28,7 @@ from .call import Call, Reply, TextDelta, UsageStatus
 from .faults import CallError, problem
 from .litellm_setup import prepare, prepared
 from .local_provider import register
+from .reasoning import reasoning_arguments
 from .wire import RefusedError, TakenError, Wire
 
 if TYPE_CHECKING:
@@ -124,8 +125,7 @@ def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:
             arguments["allowed_openai_params"] = ["reasoning_effort", "response_format"]
     elif call.api_key is not None:
         arguments["api_key"] = call.api_key
-    if call.reasoning_effort is not None:
-        arguments["reasoning_effort"] = call.reasoning_effort
+    arguments |= reasoning_arguments(call.model, call.reasoning_effort, call.params, call.max_output_tokens)
     if call.response_format is not None:
         arguments["response_format"] = copy.deepcopy(dict(call.response_format))
     if streams:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import email.utils
 import re
 import time
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from scrimp.profiles.errors import AuthError, ConfigError, ProviderError, TryAgainError
 from scrimp.routing.text.sanitize import sanitize, scrub
+
+from .error_replies import Kind, Lasting, read_error, web_page
+from .waits import span_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,24 +21,11 @@ if TYPE_CHECKING:
     from .call import Call, Reply
     from .wire import Wire
 
-__all__ = ["CallError", "Kind", "problem", "to_scrimp_error"]
+__all__ = ["CallError", "Kind", "Lasting", "problem", "to_scrimp_error"]
 
-Kind = Literal[
-    "auth",
-    "not_found",
-    "rate_limited",
-    "bad_request",
-    "context_window",
-    "server",
-    "timeout",
-    "connection",
-    "bad_reply",
-    "cut",
-    "not_sent",
-]
-"""What went wrong with a call."""
-
-_MAX_MESSAGE = 300
+_MAX_MESSAGE: Final = 300
+_WORTH_SAYING_S: Final = 60.0
+_LASTING: Final[dict[Kind, Lasting]] = {"auth": "key", "not_found": "model"}
 
 
 class CallError(Exception):
@@ -61,6 +50,9 @@ class CallError(Exception):
     billed
         Whether an answer came, with status 200, and could not be used: the provider charges for it like for any other,
         and the next may be the same. False for errors, refusals and connections that brought no answer.
+    lasting
+        Why every further call to the arm would fail alike (`error_replies.Lasting`); None where another prompt, or a
+        later moment, may do better.
     """
 
     def __init__(
@@ -74,6 +66,7 @@ class CallError(Exception):
         status: int | None = None,
         reply: Reply | None = None,
         billed: bool = False,
+        lasting: Lasting | None = None,
     ) -> None:
         super().__init__(message)
         self.kind: Kind = kind
@@ -84,6 +77,7 @@ class CallError(Exception):
         self.status = status
         self.reply = reply
         self.billed = billed
+        self.lasting: Lasting | None = lasting or _LASTING.get(kind)
 
 
 def problem(  # one return a case
@@ -138,8 +132,9 @@ def _shape(wire: Wire) -> str:
     body = bytes(wire.body)
     if wire.n_bytes == 0:
         return "it is empty"
-    if _web_page(body) is not None:
-        return str(_web_page(body))
+    page = web_page(body)
+    if page is not None:
+        return page
     if body and not body.lstrip().startswith((b"{", b"[")):
         return "it is not JSON"
     return "it is malformed, or has no choices"
@@ -157,41 +152,42 @@ def _empty_problem(error: Callable[..., CallError], wire: Wire, reply: Reply) ->
     return error("bad_reply", "the reply has no text", retryable=True, billed=True)
 
 
-def _status_problem(  # one return a status
-    error: Callable[..., CallError], wire: Wire, status: int
-) -> CallError:
-    """Return what an HTTP status means."""
-    said = _gist(bytes(wire.body))
-    text = f"{status} {said}".strip()
-    low = bytes(wire.body[:20_000]).decode("utf-8", "replace").lower()
-    if status in {301, 302, 303, 307, 308}:
-        return error("bad_request", f"{status}: the server sends callers elsewhere; correct api_base", billable="no")
-    if status in {401, 403}:
-        return error("auth", text, billable="no")
-    if status == 402 or (status == 429 and '"insufficient_quota"' in low):
-        return error("auth", f"{text} (the account cannot pay)", billable="no")
-    if status == 404:
-        return error("not_found", text, billable="no")
-    if status in {425, 429}:
-        return error("rate_limited", text, retryable=True, billable="no", retry_after_s=_retry_after_s(wire))
-    if status == 408:
-        return error("timeout", text, retryable=True)
-    if status == 413 or (status in {400, 422} and _is_context_window(low)):
-        return error("context_window", text, billable="no")
-    if status < 500:
-        return error("bad_request", text, billable="no", retryable=status == 409)
-    return error("server", text, retryable=True, retry_after_s=_retry_after_s(wire))
+def _status_problem(error: Callable[..., CallError], wire: Wire, status: int) -> CallError:
+    """Return what an HTTP status of no success means."""
+    if 300 <= status < 400:
+        where = f" to {wire.sent_to}" if wire.sent_to else ""
+        why = f"{status}: the server sends callers elsewhere{where}; keys and prompts do not follow"
+        return error("bad_request", why, billable="no", lasting="address")
+    read = read_error(status, wire.headers, bytes(wire.body), now=time.time())
+    text = f"{status} {read.said}".strip()
+    if read.wait_s is not None and read.wait_s >= _WORTH_SAYING_S:
+        text = f"{text[:_MAX_MESSAGE]} (it asks to wait {span_words(read.wait_s)})"
+    return error(
+        read.kind,
+        text,
+        retryable=read.retryable,
+        billable=read.billable,
+        retry_after_s=read.wait_s,
+        lasting=read.lasting,
+    )
 
 
 def _reported_problem(error: Callable[..., CallError], wire: Wire, *, billed: bool) -> CallError:
     """Return what an error object means that came with status 200, whole or in a stream."""
-    said = _error_text(wire.reading.error) or "an error without a text"
-    low = str(wire.reading.error).lower()
-    if "rate_limit" in low or "too many requests" in low:
-        return error("rate_limited", said, retryable=True, retry_after_s=_retry_after_s(wire), billed=billed)
-    if _is_context_window(low):
-        return error("context_window", said, billed=billed)
-    return error("server", said, retryable=True, billed=billed)
+    import json
+
+    told = wire.reading.error if isinstance(wire.reading.error, (dict, list, str)) else str(wire.reading.error)
+    read = read_error(None, wire.headers, json.dumps({"error": told}).encode(), now=time.time())
+    refused = read.lasting in ("key", "credit") and not billed
+    return error(
+        read.kind,
+        read.said or "an error without a text",
+        retryable=read.retryable,
+        billable="no" if refused else "maybe",
+        retry_after_s=read.wait_s,
+        billed=billed,
+        lasting=read.lasting,
+    )
 
 
 def _unanswered_problem(error: Callable[..., CallError], wire: Wire, failure: BaseException | None) -> CallError:
@@ -236,96 +232,11 @@ def _is_timeout(failure: BaseException | None) -> bool:
     return isinstance(failure, httpx.TimeoutException | TimeoutError) or type(failure).__name__ == "Timeout"
 
 
-def _is_context_window(low: str) -> bool:
-    return any(
-        mark in low
-        for mark in (
-            "context_length_exceeded",
-            "maximum context length",
-            "context window",
-            "prompt is too long",
-            "input token count",
-            "exceeds the available context size",
-        )
-    )
-
-
 def _told(message: str, call: Call) -> str:
     """Return a provider's text fit for a person: no secret, no control, one line, not long."""
     clean = sanitize(scrub(message[:20_000], (call.api_key,)))
     clean = re.sub(r"\s+", " ", clean).strip()
     return clean if len(clean) <= _MAX_MESSAGE else f"{clean[:_MAX_MESSAGE]}…"
-
-
-def _gist(body: bytes) -> str:
-    """Return what the body of an error says."""
-    import json
-
-    text = body[:20_000].decode("utf-8", "replace")
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        value = None
-    if value is not None:
-        return _error_text(value) or text[:_MAX_MESSAGE]
-    return _web_page(body) or text
-
-
-def _web_page(body: bytes) -> str | None:
-    """Return the title of a web page, or None for anything else."""
-    text = body[:20_000].decode("utf-8", "replace")
-    if "<html" not in text.lower():
-        return None
-    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-    return f"a web page: {title[1]}" if title else "a web page"
-
-
-def _error_text(value: Any) -> str | None:
-    """Return the message inside an error object of any provider's shape."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return _error_text(value[0]) if value else None
-    if isinstance(value, dict):
-        for key in ("error", "message", "detail", "error_message", "msg"):
-            if value.get(key):
-                return _error_text(value[key])
-    return None
-
-
-def _retry_after_s(wire: Wire) -> float | None:
-    """Return how long the provider asks to wait, in seconds; None when it does not say, or says nonsense."""
-    milliseconds = _number(wire.headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    after = wire.headers.get("retry-after")
-    if after is not None:
-        seconds = _number(after)
-        if seconds is not None:
-            return seconds
-        with contextlib.suppress(ValueError, TypeError):
-            when = email.utils.parsedate_to_datetime(after).timestamp()
-            now = time.time()
-            with contextlib.suppress(ValueError, TypeError):  # the server's own clock, where it tells it
-                now = (
-                    email.utils.parsedate_to_datetime(wire.headers["date"]).timestamp()
-                    if "date" in wire.headers
-                    else now
-                )
-            return max(0.0, when - now)
-    match = re.search(rb'"retryDelay"\s*:\s*"([0-9.]+)s"', bytes(wire.body[:20_000]))
-    return _number(match[1].decode()) if match else None
-
-
-def _number(text: str | None) -> float | None:
-    """Return a finite number of at least 0, or None."""
-    if text is None:
-        return None
-    with contextlib.suppress(ValueError):
-        value = float(text)
-        if 0 <= value < 1e9:
-            return value
-    return None
 
 
 class _NamedArm(Protocol):
@@ -347,36 +258,56 @@ def to_scrimp_error(error: CallError, arm: _NamedArm) -> ScrimpError:
             message, hint="Nothing was sent, and nothing is charged. Correct or unset what is named here."
         )
     if error.kind == "auth":
-        if error.status == 402 or "cannot pay" in error.message:
-            return AuthError(message, hint="Add credit to the account, or take another arm with `-m`.")
+        if error.lasting == "credit":
+            why = "The account cannot pay, or its key is at its limit: add credit or raise the limit there"
+            return AuthError(message, hint=f"{why}, or take another arm with `-m`.")
         name = arm.key_env or _guessed_variable(arm.model)
         return AuthError(message, hint=f"Set a valid key: `scrimp keys set {name}`; `scrimp keys test` tries it.")
     if error.kind == "rate_limited":
-        wait = "" if error.retry_after_s is None else f" in {error.retry_after_s:.0f} s"
-        return TryAgainError(message, hint=f"Try again{wait}, or take another arm with `-m`.")
+        when = _when(error.retry_after_s)
+        if error.lasting == "quota":
+            return TryAgainError(
+                message,
+                hint="The provider's quota of the day or month is used up: try again"
+                f"{when or ' when it starts anew'}, or take another arm with `-m`.",
+            )
+        return TryAgainError(message, hint=f"Try again{when}, or take another arm with `-m`.")
     if error.kind == "bad_reply" and error.reply is not None and error.reply.finish_reason is not None:
         return ProviderError(
             message,
             hint=f"Raise `max_output_tokens` or lower `reasoning_effort` of arm {arm.name}, ask in other words, or "
             "take another arm with `-m`. Such replies are billed: one is bought once more at most.",
         )
-    return ProviderError(message, hint=_hint(error.kind, arm))
+    return ProviderError(message, hint=_hint(error, arm))
 
 
-def _hint(kind: Kind, arm: _NamedArm) -> str | None:
+def _when(wait_s: float | None) -> str:
+    """Return from when on another try makes sense, by this machine's clock; "" where that is not known."""
+    if wait_s is None:
+        return ""
+    if wait_s < _WORTH_SAYING_S:
+        return f" in {span_words(wait_s)}"
+    moment = datetime.now().astimezone() + timedelta(seconds=wait_s + 60)
+    return f" in {span_words(wait_s)}, after {moment:{'%H:%M' if wait_s < 43_200 else '%d %B %H:%M'}}"
+
+
+def _hint(error: CallError, arm: _NamedArm) -> str | None:
     """Return what a user can do about a failure."""
+    if error.lasting == "address":
+        return f"Set `api_base` of arm {arm.name} to the server's own address. Nothing is charged."
     where = f"the server at {arm.api_base}" if arm.api_base else "the provider"
     return {
         "not_found": f"Check the arm's `model` ({arm.model}){' and `api_base`' if arm.api_base else ''}; "
         "`scrimp profile check` names models that are gone.",
         "bad_request": f"Check `params`, `reasoning_effort` and `model` of arm {arm.name} in the profile.",
+        "content_filter": "The provider's filter refused the prompt: reword it, or take another arm with `-m`.",
         "context_window": "Shorten the prompt, or take an arm with a larger window: `scrimp models` lists them.",
         "server": f"Try again later, or take another arm with `-m`; {where} is at fault.",
         "timeout": f"Raise `timeout_s` of arm {arm.name}, or take a faster arm with `-m`.",
         "connection": f"Check the network, and that {where} is up; `scrimp doctor` helps.",
         "bad_reply": f"Check that {where} speaks OpenAI's chat completions, or take another arm with `-m`.",
         "cut": "Try again: what came was not the whole answer. It may have been billed, and is counted as spent.",
-    }.get(kind)
+    }.get(error.kind)
 
 
 def _guessed_variable(model: str) -> str:

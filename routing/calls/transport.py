@@ -5,6 +5,8 @@ threads and in event loops: it looks for the `Wire` that is current in its conte
 answer to that wire's rules before it leaves, and has it read what comes back: a reply of a shape that the wire knows is
 not given to litellm at all (`TakenError`). Other traffic passes, held to a size.
 
+No redirect is followed, by whatever client: keys and prompts go where the profile sends them and nowhere else.
+
 Connections are pooled: one pool for each way out (plain, TLS, each proxy), and in asyncio one set of pools for each
 loop. A pool is made when the first request needs it, before anything of that request is sent. What the environment
 says of proxies and certificates is read here and nowhere else; servers on this machine are reached directly, whatever
@@ -196,7 +198,7 @@ class Watched(httpx.BaseTransport):
         request.headers["Accept-Encoding"] = "identity"
         paid = None if wire is None else wire.admit(request)
         if wire is None or paid is None:
-            response = pool.handle_request(request)
+            response = _staying(pool.handle_request(request), wire)
             response.stream = _Bounded(response)
             return response
         try:
@@ -204,7 +206,7 @@ class Watched(httpx.BaseTransport):
         except BaseException as error:
             wire.failed(error)
             raise
-        wire.begin(response)
+        wire.begin(_staying(response, wire))
         wire.guard(response)
         stream = response.stream
         assert isinstance(stream, httpx.SyncByteStream)  # noqa: S101 - what transports return
@@ -249,7 +251,7 @@ class AsyncWatched(httpx.AsyncBaseTransport):
         request.headers["Accept-Encoding"] = "identity"
         paid = None if wire is None else wire.admit(request)
         if wire is None or paid is None:
-            response = await pool.handle_async_request(request)
+            response = _staying(await pool.handle_async_request(request), wire)
             response.stream = _AsyncBounded(response)
             return response
         try:
@@ -257,7 +259,7 @@ class AsyncWatched(httpx.AsyncBaseTransport):
         except BaseException as error:
             wire.failed(error)
             raise
-        wire.begin(response)
+        wire.begin(_staying(response, wire))
         stream = response.stream
         assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - what async transports return
         parts = _aparts(stream, wire)
@@ -281,6 +283,16 @@ class AsyncWatched(httpx.AsyncBaseTransport):
         for pool in () if ways is None else ways.pools.values():
             with contextlib.suppress(Exception):
                 await pool.aclose()
+
+
+def _staying(response: httpx.Response, wire: Wire | None) -> httpx.Response:
+    """Take out of a reply where it sends the client: some would go there, with the key."""
+    to = response.headers.pop("location", None)
+    if to is not None and wire is not None:
+        with contextlib.suppress(httpx.InvalidURL):
+            url = httpx.URL(to)
+            wire.sent_to = url.host + ("" if url.port is None else f":{url.port}")
+    return response
 
 
 def _pool(ways: _Ways[_T], request: httpx.Request, wire: Wire | None) -> _T:

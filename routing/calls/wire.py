@@ -82,6 +82,8 @@ class Wire:
         Whether it may have reached the provider: False while no connection was made.
     status, headers
         Of the reply; None and empty before it began.
+    sent_to
+        The host that a redirect names; "" where the reply was none.
     body
         The plain bytes of the reply: all of an error, or of what is no shape that is read here.
     streams
@@ -119,6 +121,7 @@ class Wire:
         self.failure: BaseException | None = None
         self.status: int | None = None
         self.headers: Mapping[str, str] = {}
+        self.sent_to = ""
         self.body = bytearray()
         self.reading = Reading()
         self.ours = False

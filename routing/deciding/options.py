@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from scrimp.profiles.money import format_usd
+from scrimp.routing.calls.reasoning import no_room, reasoning_room
+from scrimp.routing.calls.whole_prompt import by_ollama
 from scrimp.routing.prompts.tokens import bound_tokens
 from scrimp.routing.router.arms import ArmInfo
 
@@ -61,6 +63,8 @@ def know_arm(arm: Arm, table: PriceTable) -> KnownArm:
         output_limit=limit,
     )
     window = arm.context_window or model.max_input_tokens
+    if by_ollama(arm.model) and isinstance(arm.params.get("num_ctx"), int):
+        window = min(window or arm.params["num_ctx"], arm.params["num_ctx"])  # it cuts what is longer
     return KnownArm(arm, info, model, price, limit, window, model.capabilities | frozenset(arm.tags))
 
 
@@ -96,6 +100,8 @@ def option_for(
     elif missing:
         taken = ", ".join(missing)
         against = Barrier.CAPABILITY, f"not known to take {taken} (if it does, add it to the arm's tags)"
+    elif (why := no_room(reasoning_room(arm.model, arm.reasoning_effort, arm.params), limit)) is not None:
+        against = Barrier.REASONING, why
     elif known.window is not None and n_input + limit > known.window:
         room = known.window - n_input
         if may_lower and room > n_p90:

@@ -27,6 +27,8 @@ class Barrier(StrEnum):
     """It has no key, its engine is missing, or it is suspended: nothing to do with the prompt."""
     CAPABILITY = "capability"
     """It is not known to take what the prompt needs."""
+    REASONING = "reasoning"
+    """Its output limit leaves no room for the reasoning that it is asked for."""
     WINDOW = "window"
     """The prompt does not fit its window."""
     UNBOUNDED = "unbounded"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .store import Ledger
 
 __all__ = [
+    "ANSWERED",
     "CAN_BE_RETRIED",
     "Run",
     "add",
@@ -82,8 +83,11 @@ def partial_of(output: Path) -> Path:
     return output.with_name(output.name + ".partial")
 
 
-CAN_BE_RETRIED: Final = ("failed", "skipped", "unknown")
-"""States of rows that `--retry-errors` and `--retry-unknown` ask again."""
+CAN_BE_RETRIED: Final = ("failed", "skipped", "unknown", "cut")
+"""States of rows that `--retry-errors`, `--retry-unknown` and `--retry-cut` ask again."""
+
+ANSWERED: Final = ("ok", "cut")
+"""States of rows whose answer an equal row would get too."""
 
 _COLUMNS = ", ".join(Run.__slots__)
 
@@ -139,14 +143,14 @@ def runs_of(ledger: Ledger, request_ids: Sequence[str]) -> list[Run]:
     return _runs(ledger, f"WHERE id IN ({ids})", request_ids)
 
 
-def reopen(ledger: Ledger, run_id: str, *, retry_errors: bool) -> int:
-    """Let a run go on; with `retry_errors` failed and skipped rows are asked anew. Return how many."""
+def reopen(ledger: Ledger, run_id: str, *, again: Collection[str]) -> int:
+    """Let a run go on; rows in some states (`again`) are asked anew. Return how many."""
     with ledger.transaction() as conn:
         ledger.update("batch_runs", ("id", run_id), {"status": "running", "finished_at": None})
-        if not retry_errors:
-            return 0
+        states = tuple(again)
         return conn.execute(
-            "DELETE FROM batch_rows WHERE run_id = ? AND status IN ('failed', 'skipped')", (run_id,)
+            f"DELETE FROM batch_rows WHERE run_id = ? AND status IN ({marks(states)})",  # noqa: S608 - marks
+            (run_id, *states),
         ).rowcount
 
 
@@ -206,7 +210,7 @@ def charges(ledger: Ledger, run_id: str) -> tuple[int, int]:
     return (rows[0]["live_nano"], rows[0]["fixed_nano"]) if rows else (0, 0)
 
 
-# -- rows: `sent` (begun, and a call may be in flight), then ok, failed, unknown or skipped ----------------------------
+# -- rows: `sent` (begun, and a call may be in flight), then ok, cut, failed, unknown or skipped -----------------------
 
 
 def states(ledger: Ledger, run_id: str, first: int | None = None, last: int | None = None) -> dict[int, str]:
@@ -261,7 +265,8 @@ def file_row(
 def same_answer(ledger: Ledger, run_id: str, same: bytes) -> tuple[int, int] | None:
     """Return where the journal holds the answer to an equal row, or None."""
     rows = ledger.rows(
-        "SELECT offset, length FROM batch_rows WHERE run_id = ? AND same = ? AND status = 'ok' LIMIT 1", (run_id, same)
+        "SELECT offset, length FROM batch_rows WHERE run_id = ? AND same = ? AND status IN ('ok', 'cut') LIMIT 1",
+        (run_id, same),
     )
     return (rows[0]["offset"], rows[0]["length"]) if rows else None
 

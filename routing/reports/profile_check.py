@@ -7,6 +7,9 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
 from scrimp.profiles.keys import key_names
+from scrimp.profiles.schema import REASONING_OUTPUT_LIMIT
+from scrimp.routing.calls.reasoning import no_room, reasoning_room, shortened
+from scrimp.routing.calls.whole_prompt import by_ollama
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,8 +109,23 @@ def _check_arm(arm: Arm, table: PriceTable, keys: Keys, today: date) -> Iterator
             f"max_output_tokens is {arm.max_output_tokens}, but {arm.model} produces {info.max_output_tokens} at most",
             f"lower it to {info.max_output_tokens}: more than that is reserved for nothing",
         )
+    yield from _check_reasoning(arm, table)
+    if by_ollama(arm.model) and "num_ctx" not in arm.params and (arm.context_window or info.max_input_tokens) is None:
+        message = "Ollama reads a few thousand tokens of a longer prompt and cuts the rest: its window is not known"
+        yield Finding("warning", where, message, "set context_window: it is sent as num_ctx")
     if arm.tier is None and not info.known:
         yield Finding("note", where, "it has no tier: its quality is guessed from its price", 'set tier = "small"')
+
+
+def _check_reasoning(arm: Arm, table: PriceTable) -> Iterator[Finding]:
+    limit, room = table.output_limit(arm), reasoning_room(arm.model, arm.reasoning_effort, arm.params)
+    enough = f'raise max_output_tokens (to {REASONING_OUTPUT_LIMIT:,}, say), or set reasoning_effort = "none"'
+    why, budget = no_room(room, limit), shortened(room, limit)
+    if why is not None:
+        yield Finding("error", _where(arm), f"{why}: it is never sent", enough)
+    elif budget is not None and room is not None:
+        message = f"its reasoning is cut from {room.wanted:,} tokens to {budget:,}: max_output_tokens is {limit:,}"
+        yield Finding("warning", _where(arm), message, enough)
 
 
 def _check_date(arm: Arm, deprecated: str, instead: str, today: date) -> Iterator[Finding]:

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["Journal", "Result", "Shape", "Status", "render", "table_columns", "write_output"]
 
 Shape = Literal["jsonl", "openai", "csv", "tsv"]
-Status = Literal["ok", "failed", "unknown", "skipped"]
+Status = Literal["ok", "cut", "failed", "unknown", "skipped"]
 
-_COLUMNS = ("status", "answer", "arm", "cost_usd", "input_tokens", "output_tokens", "decision_id", "error")
+_COLUMNS = (
+    "status", "answer", "arm", "cost_usd", "input_tokens", "output_tokens", "decision_id", "error", "finish_reason",
+    "note",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Result:
         What the row cost in all, nano-USD; None where a part of it is not known.
     source
         `asked`, `same` (an equal row's answer), or `cache`.
+    note
+        A remark on an answer: that not all of the prompt seems to have been read.
     cells
         The row of a table as it was.
     """
@@ -57,6 +62,7 @@ class Result:
     model: str | None = None
     at: int = 0
     cells: tuple[str, ...] | None = None
+    note: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row of a JSON Lines output."""
@@ -71,6 +77,8 @@ class Result:
             "decision_id": self.decision_id,
             "error": self.error,
             "source": self.source,
+            "finish_reason": self.finish_reason,
+            "note": self.note,
         }
 
 
@@ -133,7 +141,7 @@ def _openai(result: Result) -> dict[str, Any]:
         }
     if result.status != "ok":
         error = {"code": result.status, "message": result.error}
-    ours = {key: row[key] for key in ("status", "arm", "cost_usd", "decision_id", "source")}
+    ours = {key: row[key] for key in ("status", "arm", "cost_usd", "decision_id", "source", "finish_reason", "note")}
     return {
         "id": f"batch_req_{result.decision_id or result.n}",
         "custom_id": str(result.id),

@@ -272,7 +272,15 @@ def check_same_input(run: Run, found: Scan) -> None:
 
 
 def open_old(
-    ledger: Ledger, run: Run, found: Scan, folder: Path, *, retry_unknown: bool, retry_errors: bool, now: float
+    ledger: Ledger,
+    run: Run,
+    found: Scan,
+    folder: Path,
+    *,
+    retry_unknown: bool,
+    retry_errors: bool,
+    retry_cut: bool = False,
+    now: float,
 ) -> tuple[Journal, Recovered, int]:
     """Take a run up again; return its journal, what was found, and how many rows are opened to be asked again.
 
@@ -288,7 +296,8 @@ def open_old(
     journal = Journal.open(run.partial, new=False)
     try:
         recovered = recover(ledger, run, journal, now=now, retry_unknown=retry_unknown)
-        n_again = batches.reopen(ledger, run.id, retry_errors=retry_errors)
+        again = (*(("failed", "skipped") if retry_errors else ()), *(("cut",) if retry_cut else ()))
+        n_again = batches.reopen(ledger, run.id, again=again)
     except BaseException:
         journal.close()
         raise

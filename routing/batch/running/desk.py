@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import NANO
+from scrimp.routing.asking.request import TOTAL_DEADLINE_S
 from scrimp.routing.batch.planning.plan import forecast
 from scrimp.routing.batch.planning.start import in_flight
 from scrimp.routing.batch.state.recovery import entry
@@ -183,9 +184,18 @@ class Desk:
         self.pending -= 1
         self.wake()
 
-    def block(self, lane: Lane, error: CallError) -> None:
-        """Send nothing more to an arm that will not take any call; stop when none is left."""
-        if error.kind not in ("auth", "not_found") or lane.blocked is not None:
+    def failed(self, lane: Lane, error: CallError) -> None:
+        """Take a failed call into account: an arm that would fail alike for every row rests for the run.
+
+        So does one whose provider asks to wait for longer than a row may take. When no arm is left, the run stops.
+        """
+        too_long = error.retry_after_s is not None and error.retry_after_s >= TOTAL_DEADLINE_S
+        if error.lasting is None and not (error.kind == "rate_limited" and too_long):
+            lane.prove()
+            if error.kind == "rate_limited":
+                lane.gate.refused(error.retry_after_s)
+            return
+        if lane.blocked is not None:
             return
         lane.blocked = to_scrimp_error(error, lane.arm)
         self.say(f"{lane.blocked.message}; no more rows are sent to {lane.arm.name}")

@@ -267,7 +267,7 @@ class Engine:
     async def _serve(self, job: Job, result: Result) -> None:
         """Answer the rows that ask the same, or have them asked."""
         waiting = self._followers.pop(job.same, []) if job.same is not None else []
-        shared = result.status == "ok" and self.desk.is_steady(job, result.arm)
+        shared = result.status in batches.ANSWERED and self.desk.is_steady(job, result.arm)
         for follower in waiting:
             if shared:
                 await self._share(follower, result)
@@ -282,7 +282,10 @@ class Engine:
             stats.by_arm[result.arm] += 1
         stats.n_same += result.source == "same"
         stats.n_cached += result.source == "cache"
-        if result.error is not None and result.status in ("failed", "skipped"):
+        if result.note is not None:
+            stats.n_prompts_cut += 1
+            self.desk.say_once(f"row {result.n + 1}: {result.note}", kind=f"prompt cut {result.arm}")
+        if result.error is not None and result.status in ("failed", "skipped", "cut"):
             self.desk.say_once(f"row {result.n + 1}: {result.error}", kind=f"{result.status} {result.error[:24]}")
 
     # -- answers that need no call ----------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ class ProviderGate:
             self.limit = max(1.0, self.limit / 2.0)
             self._calm_until = now + _CALM_S
         if retry_after_s is not None:
-            self._closed_until = max(self._closed_until, now + min(retry_after_s, 300.0))
+            self._closed_until = max(self._closed_until, now + retry_after_s)
 
     def _wake(self) -> None:
         free = max(1, int(self.limit)) - self.in_flight

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from scrimp.routing.asking.paid_call import Bill
 from scrimp.routing.asking.plan_run import Asked
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from .gates import ProviderGate
 
 __all__ = ["Job", "Lane", "Settings", "Stats"]
+
+_UNPROVEN: Final = 2
+"""Calls in flight on an arm until one was not refused for its key, credit, model or address: with those, none works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +73,12 @@ class Stats:
     ----------
     n_rows, n_before
         Rows that can be asked, and those of them that had a result before this process began.
-    ok, failed, skipped, unknown
+    ok, cut, failed, skipped, unknown
         Results of this process.
     n_same, n_cached
         How many of these took the answer of an equal row, or one from the cache.
+    n_prompts_cut
+        Answers to prompts of which the provider seems to have read only a part.
     n_attempts
         Calls made, retries included.
     n_breaches
@@ -93,11 +98,13 @@ class Stats:
     n_rows: int
     n_before: int = 0
     ok: int = 0
+    cut: int = 0
     failed: int = 0
     skipped: int = 0
     unknown: int = 0
     n_same: int = 0
     n_cached: int = 0
+    n_prompts_cut: int = 0
     n_attempts: int = 0
     n_breaches: int = 0
     charged_nano: int = 0
@@ -110,7 +117,7 @@ class Stats:
     @property
     def done(self) -> int:
         """Rows that have a result, from this process."""
-        return self.ok + self.failed + self.skipped + self.unknown
+        return self.ok + self.cut + self.failed + self.skipped + self.unknown
 
     @property
     def seconds(self) -> float:
@@ -190,7 +197,8 @@ class Lane:
         self.price = price
         self.gate = gate
         self.most = most
-        self.turns = asyncio.Semaphore(most)
+        self.turns = asyncio.Semaphore(min(most, _UNPROVEN))
+        self._held_back = max(0, most - _UNPROVEN)
         self.requests = None if arm.limits.rpm is None else Bucket(arm.limits.rpm)
         self.tokens = None if arm.limits.tpm is None else Bucket(arm.limits.tpm)
         self.blocked: ScrimpError | None = None
@@ -208,6 +216,12 @@ class Lane:
         except BaseException:
             self.leave()
             raise
+
+    def prove(self) -> None:
+        """Let all calls have their turns that the arm allows: it takes calls."""
+        for _ in range(self._held_back):
+            self.turns.release()
+        self._held_back = 0
 
     def leave(self) -> None:
         """Let the next call have its turn."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, LedgerError, ScrimpError
 from scrimp.routing.asking.books import Called, Closing, Settlement, write
 from scrimp.routing.asking.paid_call import Halted
+from scrimp.routing.asking.request import why_cut
 from scrimp.routing.batch.files.output import Result
 from scrimp.routing.batch.planning.money import caps_of
 from scrimp.routing.batch.state.recovery import entry
@@ -142,11 +143,10 @@ class RowHands:
         try:
             reply = await desk.attempt(wanted.call, leaving)
         except CallError as error:
-            if error.kind == "rate_limited":
-                lane.gate.refused(error.retry_after_s)
-            desk.block(lane, error)
+            desk.failed(lane, error)
             return error
         else:
+            lane.prove()
             lane.gate.answered()
             return reply
 
@@ -207,7 +207,8 @@ class RowHands:
             records = _without_what_follows(records)
         request_id = job.decision.id
         line = entry(job.row.n, request_id, records, result)
-        same = job.same if result is not None and result.status == "ok" and desk.is_steady(job, result.arm) else None
+        shared = result is not None and result.status in batches.ANSWERED and desk.is_steady(job, result.arm)
+        same = job.same if shared else None
 
         def do(span: Span | None) -> None:
             now = desk.clock()
@@ -246,12 +247,13 @@ class RowHands:
         if isinstance(outcome, BudgetRefusedError) and not job.bill.errors:
             return make(status="skipped", error=outcome.message)
         if isinstance(outcome, ScrimpError):
-            arm, error = job.decision.arm, outcome.message
+            arm, error, finish = job.decision.arm, outcome.message, None
             if job.bill.errors:
                 arm, failure = job.bill.errors[-1]
                 error = failure.message
+                finish = None if failure.reply is None else failure.reply.finish_reason
                 self.desk.stats.errors[failure.kind] += 1
-            return make(status="failed", arm=arm, error=error)
+            return make(status="failed", arm=arm, error=error, finish_reason=finish)
         if isinstance(outcome, BaseException):
             out = [each for each in records if isinstance(each, Settlement) and each.cost_nano is None]
             if not out:
@@ -260,15 +262,17 @@ class RowHands:
             return make(status="unknown", arm=out[-1].reservation.arm, error=why, cost_nano=None)
         answer = outcome.answer
         problem = problem_of(outcome.verdicts)
-        status: Status = "ok" if problem is None else "failed"
+        cut = why_cut(answer.finish_reason, answer.decision.choice.option(answer.arm).output_limit)
+        status: Status = "failed" if problem is not None else "ok" if cut is None else "cut"
         return make(
             status=status,
             answer=answer.text,
             arm=answer.arm,
             input_tokens=answer.input_tokens,
             output_tokens=answer.output_tokens,
-            error=problem,
+            error="; ".join(each for each in (problem, cut) if each is not None) or None,
             finish_reason=answer.finish_reason,
+            note=answer.prompt_cut,
             model=answer.served_model or answer.requested_model,
         )
 

@@ -158,9 +158,12 @@ def prepare(
     return Prepared(task, ledger, run_id, done, chooser, planner, money, cache)
 
 
-def with_result(ledger: Ledger, run: Run, *, retry_unknown: bool, retry_errors: bool) -> frozenset[int]:
+def with_result(
+    ledger: Ledger, run: Run, *, retry_unknown: bool, retry_errors: bool, retry_cut: bool
+) -> frozenset[int]:
     """Return the places of a run's rows that would not be asked again."""
     again = ({"unknown", "sent"} if retry_unknown else set()) | ({"failed", "skipped"} if retry_errors else set())
+    again |= {"cut"} if retry_cut else set()
     return frozenset(n for n, state in batches.states(ledger, run.id).items() if state not in again)
 
 
