@@ -149,7 +149,8 @@ def undo(ledger: Ledger, call: int | None, *, now: float) -> list[Correction]:
     which, parameters = (last, ()) if call is None else (one, (call,))
     done = []
     with ledger.transaction() as conn:
-        found = ledger.rows(f"SELECT * FROM corrections WHERE undone_at IS NULL AND {which} ORDER BY id DESC", parameters)  # noqa: S608 - constants
+        sql = f"SELECT * FROM corrections WHERE undone_at IS NULL AND {which} ORDER BY id DESC"  # noqa: S608 - constants
+        found = ledger.rows(sql, parameters)
         if not found:
             raise UsageError("there is no correction to take back" + (f" of call {call}" if call is not None else ""))
         for was in found:

@@ -271,9 +271,9 @@ def _m3_holders_corrections_and_guards(conn: sqlite3.Connection) -> None:
     conn.execute("UPDATE suspensions SET calls = CAST(substr(reason, 6) AS INTEGER) WHERE reason LIKE 'call %'")
     conn.execute(
         "CREATE TABLE corrections (id INTEGER PRIMARY KEY, change_id TEXT NOT NULL, at TEXT NOT NULL, "
-        "call INTEGER NOT NULL, was_status TEXT NOT NULL, was_charged_nano INTEGER NOT NULL, was_breach INTEGER NOT NULL, "
-        "was_stopping INTEGER NOT NULL, "
-        "was_settled_at TEXT, was_note TEXT, was_cost_nano INTEGER, now_nano INTEGER NOT NULL, undone_at TEXT)"
+        "call INTEGER NOT NULL, was_status TEXT NOT NULL, was_charged_nano INTEGER NOT NULL, was_cost_nano INTEGER, "
+        "was_breach INTEGER NOT NULL, was_stopping INTEGER NOT NULL, was_settled_at TEXT, was_note TEXT, "
+        "now_nano INTEGER NOT NULL, undone_at TEXT)"
     )
     conn.execute("CREATE INDEX idx_corrections_call ON corrections(call)")
     for table, column in _AMOUNTS:

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Final
 
 __all__ = ["Holder", "Process", "boot_id", "host", "look", "this_process"]
 
@@ -108,7 +107,7 @@ def host() -> str:
 def _namespace() -> str | None:
     """Return the PID namespace that this process lives in, or None where the system has none."""
     try:
-        return os.readlink("/proc/self/ns/pid")
+        return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return None
 
@@ -142,7 +141,6 @@ def look(process: Process) -> Holder:
 def _sees_its_own() -> bool:
     """Tell whether the numbers in /proc are those of our own namespace."""
     try:
-        return os.readlink("/proc/self") == str(os.getpid())
+        return Path("/proc/self").readlink() == Path(str(os.getpid()))
     except OSError:
         return True  # there is none: `ps` goes by our own
-

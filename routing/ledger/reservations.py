@@ -23,6 +23,7 @@ from scrimp.profiles.money import format_usd
 from .process import Holder, Process, look, this_process
 from .store import instant
 from .suspensions import SuspendedError, suspend
+from .upkeep import make_sure
 
 if TYPE_CHECKING:
     import sqlite3
@@ -162,12 +163,13 @@ def reserve(
     SuspendedError
         If the arm is suspended: nothing was written.
     LedgerError
-        If the ledger cannot be written.
+        If the ledger is damaged, or cannot be written.
     """
     if not 0 <= charge.bound_nano <= MAX_CALL_NANO:
         raise LedgerError(
             f"a call cannot be reserved at {format_usd(charge.bound_nano)}", hint="Check the arm's price."
         )
+    make_sure(ledger)
     me = this_process()
     day, month = ledger.windows(now)
     own = [at_window(cap, day, month) for cap in caps if not cap.shared]

@@ -18,8 +18,8 @@ from scrimp.routing.calls.faults import CallError
 from scrimp.routing.checks.base import Given, problem_of, run_checks
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.reservations import mark_sent, reserve
-from scrimp.routing.ledger.suspensions import SuspendedError
 from scrimp.routing.ledger.store import instant
+from scrimp.routing.ledger.suspensions import SuspendedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
