@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+from functools import partial
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-__all__ = ["Group", "new_app"]
+from scrimp.profiles.money import read_number
+
+__all__ = ["Group", "new_app", "read_numbers"]
 
 
 class Group(TyperGroup):
@@ -44,3 +48,33 @@ def new_app(help: str | None = None, *, epilog: str | None = None, group: bool =
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
+
+
+def read_numbers(built: Any) -> None:
+    """Have the flags and arguments of a command that take numbers refuse what Python's own parsers let through.
+
+    Those take `nan` (which no bound refuses), `inf`, `1_000`, and digits of any script.
+    """
+    for parameter in built.params:
+        kind = parameter.type
+        if kind.name.startswith(("integer", "float")) and "convert" not in vars(kind):
+            parameter.type = strict = copy.copy(kind)
+            strict.convert = partial(_convert, kind)
+    for each in getattr(built, "commands", {}).values():
+        read_numbers(each)
+
+
+def _convert(kind: Any, value: Any, param: Any, ctx: Any) -> Any:
+    if isinstance(value, str):
+        shown = value if len(value) <= 40 else f"{value[:37]}..."
+        try:
+            number = read_number(value)
+        except ValueError as error:
+            kind.fail(f"{shown!r} is {error}", param, ctx)
+        if abs(number) > _MOST:
+            kind.fail(f"{shown} is too large a number", param, ctx)
+    return kind.convert(value, param, ctx)
+
+
+_MOST = 10**15
+"""No number of anything is larger; sums with it stay within a double and 64 bits."""

@@ -391,6 +391,7 @@ def _reply(
         latency_s=time.monotonic() - wire.started,
         ttft_s=ttft_s,
         request_id=_short(_request_id(wire)),
+        reply_id=_short(wire.reading.reply_id),
     )
 
 

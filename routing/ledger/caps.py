@@ -17,7 +17,6 @@ from scrimp.profiles.errors import (
 )
 from scrimp.profiles.money import format_usd, nano_from_usd
 
-from .process import this_process
 from .store import instant
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ __all__ = [
     "check_zone",
     "clear_shared_cap",
     "held_of",
+    "known_limits",
     "left_nano",
     "new_alerts",
     "set_shared_cap",
@@ -365,6 +365,8 @@ def held_of(ledger: Ledger, cap: Cap, *, now: float) -> Held:
     """Return what calls of unknown cost hold of a cap, and those made before `now` that cannot be seen from here."""
     if cap.key is None:
         return NOTHING_HELD
+    from .process import this_process
+
     where, parameters = _where(cap.key)
     me = this_process()
     (row,) = ledger.rows(
@@ -468,3 +470,9 @@ def caps_at_last_call(ledger: Ledger, profile: str | None) -> tuple[str | None, 
     profile = profile or known.get("last_profile")
     limits: dict[str, int] = json.loads(known.get(f"caps:{profile}", "{}"))
     return profile, limits
+
+
+def known_limits(ledger: Ledger) -> dict[str, dict[str, int]]:
+    """Return, of every profile that made a call, the caps over a day and a month that it had (nano-USD by scope)."""
+    rows = ledger.rows("SELECT key, value FROM meta WHERE key LIKE 'caps:%'")
+    return {row["key"].removeprefix("caps:"): json.loads(row["value"]) for row in rows}

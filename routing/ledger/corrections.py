@@ -102,8 +102,9 @@ def _check_free(row: Mapping[str, Any], nano: int, *, sure: bool) -> None:
                 hint="Wait for it to end, or end its process first.",
             )
         if holder is Holder.ELSEWHERE and not sure:
+            where = (row["host"] or "another machine").partition("/")[0]
             raise UsageError(
-                f"call {row['id']} is held by a process on {row['host'] or 'another machine'} since {row['at'][:16]}Z: "
+                f"call {row['id']} is held by a process on {where} since {row['at'][:16]}Z: "
                 "it cannot be told from here whether that still runs",
                 hint="If you know that it does not, add --yes.",
             )

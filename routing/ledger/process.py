@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import platform
 import subprocess
 from dataclasses import dataclass
 from enum import Enum
@@ -101,7 +100,7 @@ def host() -> str:
             if found := Path(name).read_bytes().strip():
                 digest = "/" + hashlib.sha256(b"scrimp " + found).hexdigest()[:12]  # the id itself is to stay private
                 break
-    return (platform.node() or "unnamed") + digest
+    return (os.uname().nodename or "unnamed") + digest
 
 
 def _namespace() -> str | None:

@@ -41,8 +41,8 @@ def new_id(now: float | None = None) -> str:
 
 
 def instant(now: float) -> str:
-    """Spell a POSIX time as the ledger does: UTC, microseconds, sortable as text."""
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Spell a POSIX time as the ledger does: UTC, microseconds, sortable as text; one before 1970 as its beginning."""
+    return datetime.fromtimestamp(max(now, 0.0), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class Ledger:
@@ -201,7 +201,7 @@ class Ledger:
 
     def windows(self, now: float) -> tuple[str, str]:
         """Return the day (YYYY-MM-DD) and the month (YYYY-MM) of an instant, in the ledger's zone."""
-        local = datetime.fromtimestamp(now, self.zone)
+        local = datetime.fromtimestamp(max(now, 0.0), self.zone)
         return local.strftime("%Y-%m-%d"), local.strftime("%Y-%m")
 
     def rolls_over_at(self, window: str, now: float) -> str:

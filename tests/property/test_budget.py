@@ -17,8 +17,8 @@ from scrimp.routing.ledger import caps as budget_caps
 from scrimp.routing.ledger import corrections, reservations, suspensions
 from scrimp.routing.ledger.caps import RefusedError
 from scrimp.routing.ledger.reservations import Charge
-from scrimp.routing.ledger.suspensions import SuspendedError
 from scrimp.routing.ledger.store import open_ledger
+from scrimp.routing.ledger.suspensions import SuspendedError
 
 PRICE = Price(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(4))
 RUNS = (None, "run-1", "run-2")

@@ -15,8 +15,8 @@ from scrimp.routing.ledger import caps as budget_caps
 from scrimp.routing.ledger import corrections, reservations, suspensions
 from scrimp.routing.ledger.caps import RefusedError
 from scrimp.routing.ledger.reservations import Charge
-from scrimp.routing.ledger.suspensions import SuspendedError
 from scrimp.routing.ledger.store import open_ledger
+from scrimp.routing.ledger.suspensions import SuspendedError
 
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC).timestamp()
 CENT = 10_000_000
