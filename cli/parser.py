@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from scrimp.profiles.money import read_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Group", "new_app", "read_numbers"]
 
@@ -56,25 +58,23 @@ def read_numbers(built: Any) -> None:
     Those take `nan` (which no bound refuses), `inf`, `1_000`, and digits of any script.
     """
     for parameter in built.params:
-        kind = parameter.type
-        if kind.name.startswith(("integer", "float")) and "convert" not in vars(kind):
-            parameter.type = strict = copy.copy(kind)
-            strict.convert = partial(_convert, kind)
+        if parameter.type_descriptor.annotation in (int, float):
+            parameter.process_value = partial(_process, parameter, parameter.process_value)
     for each in getattr(built, "commands", {}).values():
         read_numbers(each)
 
 
-def _convert(kind: Any, value: Any, param: Any, ctx: Any) -> Any:
+def _process(parameter: Any, process: Callable[..., Any], ctx: Any, value: Any) -> Any:
     if isinstance(value, str):
         shown = value if len(value) <= 40 else f"{value[:37]}..."
         try:
             number = read_number(value)
         except ValueError as error:
-            kind.fail(f"{shown!r} is {error}", param, ctx)
+            raise typer.BadParameter(f"{shown!r} is {error}", ctx=ctx, param=parameter) from None
         if abs(number) > _MOST:
-            kind.fail(f"{shown} is too large a number", param, ctx)
-    return kind.convert(value, param, ctx)
+            raise typer.BadParameter(f"{shown} is too large a number", ctx=ctx, param=parameter)
+    return process(ctx, value)
 
 
-_MOST = 10**15
+_MOST: Final = 10**15
 """No number of anything is larger; sums with it stay within a double and 64 bits."""

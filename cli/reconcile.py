@@ -12,7 +12,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd, usd_from_nano
 
 from . import session
-from .options import JsonOption
+from .options import JsonOption, ProfileOption
 from .result import Column, Result, Table, emit
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def reconcile(
     yes: Annotated[
         bool, typer.Option("--yes", help="Change a call that is settled already, or held by another machine.")
     ] = False,
+    profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> int:
     """Say what a call of unknown or unverified cost truly cost; what was reserved beyond that is free again.
@@ -65,16 +66,16 @@ def reconcile(
         )
     now = time.time()
     ledger = session.ledger_to_read()
-    profile = session.load(None, quiet=True).profile
+    own = session.load(profile, quiet=True).profile
     lines: list[str] = []
     if undo:
-        done = money.undo_correction(ledger, call, profile, now=now, dry_run=dry_run)
+        done = money.undo_correction(ledger, call, own, now=now, dry_run=dry_run)
     else:
         if all_unknown_as is not None:
             costs, lines = _costs(ledger, all_unknown_as, now=now)
         else:
             costs = {call or 0: session.parse_usd(usd, "USD") or 0}
-        done = money.correct_calls(ledger, costs, profile, now=now, sure=yes, dry_run=dry_run)
+        done = money.correct_calls(ledger, costs, own, now=now, sure=yes, dry_run=dry_run)
     if done.calls and not dry_run and not undo:
         which = f"{call} " if call is not None else ""
         lines.append(f"to take this back: scrimp spend reconcile {which}--undo")
