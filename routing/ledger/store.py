@@ -180,6 +180,10 @@ class Ledger:
         assignments = ", ".join(f"{name} = ?" for name in values)
         self.conn.execute(f"UPDATE {table} SET {assignments} WHERE {key[0]} = ?", (*values.values(), key[1]))  # noqa: S608 - names are ours
 
+    def columns(self, table: str) -> set[str]:
+        """Return the names of a table's columns."""
+        return {row["name"] for row in self.rows("SELECT name FROM pragma_table_info(?)", (table,))}
+
     # -- time -------------------------------------------------------------------------------------------------------
 
     @property
