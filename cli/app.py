@@ -11,7 +11,7 @@ import typer
 
 from scrimp.profiles.errors import ExitCode, ScrimpError
 
-from .parser import Group
+from .parser import Group, read_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,6 +90,7 @@ def command(name: str) -> Any:
     built = typer.main.get_command(module.app)
     built.name = name
     _say_no_types(built)
+    read_numbers(built)
     return built
 
 

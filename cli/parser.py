@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
-__all__ = ["Group", "new_app"]
+from scrimp.profiles.money import read_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Group", "new_app", "read_numbers"]
 
 
 class Group(TyperGroup):
@@ -44,3 +50,31 @@ def new_app(help: str | None = None, *, epilog: str | None = None, group: bool =
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
+
+
+def read_numbers(built: Any) -> None:
+    """Have the flags and arguments of a command that take numbers refuse what Python's own parsers let through.
+
+    Those take `nan` (which no bound refuses), `inf`, `1_000`, and digits of any script.
+    """
+    for parameter in built.params:
+        if parameter.type_descriptor.annotation in (int, float):
+            parameter.process_value = partial(_process, parameter, parameter.process_value)
+    for each in getattr(built, "commands", {}).values():
+        read_numbers(each)
+
+
+def _process(parameter: Any, process: Callable[..., Any], ctx: Any, value: Any) -> Any:
+    if isinstance(value, str):
+        shown = value if len(value) <= 40 else f"{value[:37]}..."
+        try:
+            number = read_number(value)
+        except ValueError as error:
+            raise typer.BadParameter(f"{shown!r} is {error}", ctx=ctx, param=parameter) from None
+        if abs(number) > _MOST:
+            raise typer.BadParameter(f"{shown} is too large a number", ctx=ctx, param=parameter)
+    return process(ctx, value)
+
+
+_MOST: Final = 10**15
+"""No number of anything is larger; sums with it stay within a double and 64 bits."""

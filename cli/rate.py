@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.money import read_number
 
 from . import session
 from .options import JsonOption
@@ -52,7 +53,7 @@ def _reward(word: str) -> float:
     if word in WORDS:
         return WORDS[word]
     try:
-        reward = float(word)
+        reward = float(read_number(word))
     except ValueError:
         reward = -1.0
     if not 0.0 <= reward <= 1.0:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.load import load_profile, override
-from scrimp.profiles.money import nano_from_usd
+from scrimp.profiles.money import read_usd
 from scrimp.profiles.paths import paths
 
 from .result import say
@@ -167,14 +167,12 @@ def parse_usd(value: str | None, flag: str) -> int | None:
     Raises
     ------
     UsageError
-        If it is not an amount, or is negative.
+        If it is not an amount, or is out of range.
     """
     if value is None:
         return None
     try:
-        nano = nano_from_usd(value.strip().removeprefix("$"))
-    except ValueError:
-        raise UsageError(f"{flag}: expected an amount in USD such as 0.05, not {value!r}") from None
-    if nano < 0:
-        raise UsageError(f"{flag}: an amount cannot be negative")
-    return nano
+        return read_usd(value)
+    except ValueError as error:
+        shown = value if len(value) <= 40 else f"{value[:37]}..."
+        raise UsageError(f"{flag}: expected an amount in USD such as 0.05, not {shown!r}: {error}") from None

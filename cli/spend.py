@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv as csvlib
 import io
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,9 +18,12 @@ from .caps import cap_table
 from .complete import complete_arms
 from .options import JsonOption, ProfileOption
 from .parser import new_app
-from .result import Column, Result, Table, emit, say, write_out
+from .reconcile import reconcile
+from .result import Column, Result, Table, emit, write_out
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from scrimp.profiles.load import Loaded
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.reports.versus import Estimate
@@ -36,6 +39,7 @@ Examples:
   scrimp spend --short            one line for a shell prompt: PS1='$(scrimp spend --short) $ '
   scrimp spend --open             calls whose true cost is not known
   scrimp spend reconcile 17 0.0031    say what one of them truly cost
+  scrimp spend reconcile --all-unknown-as usage.csv    all of them, by a provider's export
 """,
 )
 
@@ -106,7 +110,7 @@ def spend(
                         f"{row['profile']}/{row['arm']}",
                         row["status"],
                         format_usd(row["charged_nano"]),
-                        row["note"] or "in flight",
+                        _why_open(row),
                     )
                     for row in unsettled
                 ],
@@ -142,8 +146,29 @@ def spend(
     if ledger is None:
         messages = ("nothing has been spent yet",)
     elif unsettled and not show_open:
-        messages = (f"{len(unsettled)} calls of unknown true cost count at their upper bound: `scrimp spend --open`",)
+        messages = tuple(_of_unknown_cost(unsettled))
     return emit(Result(data=found.to_dict(), blocks=tuple(blocks), messages=messages), as_json=json)
+
+
+def _why_open(row: dict[str, Any]) -> str:
+    """Return why the true cost of a call is not known."""
+    if row["held_by"] is not None:
+        return (
+            f"held by a process on {row['held_by']} since {row['at'][:16]}Z: when you know that it is dead, "
+            f"`scrimp spend reconcile {row['id']} USD --yes`"
+        )
+    return row["note"] or "in flight"
+
+
+def _of_unknown_cost(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield what is to be said about calls that count at their upper bound."""
+    nano = sum(row["charged_nano"] for row in rows)
+    yield (
+        f"{len(rows)} call{'s' if len(rows) > 1 else ''} of unknown true cost count at their upper bound, "
+        f"{format_usd(nano)} in all: `scrimp spend --open` lists them"
+    )
+    if any(row["status"] == "unknown" for row in rows):
+        yield "`scrimp spend reconcile --all-unknown-as bound|0|FILE.csv` settles those whose process died"
 
 
 def _versus(loaded: Loaded, ledger: Ledger | None, arm: str, *, days: int | None, now: float, as_json: bool) -> int:
@@ -205,18 +230,4 @@ def _csv(rows: list[dict[str, object]]) -> int:
     return 0
 
 
-@app.command()
-def reconcile(
-    call: Annotated[int, typer.Argument(metavar="CALL", help="The call's number, as `scrimp spend --open` shows it.")],
-    usd: Annotated[str, typer.Argument(metavar="USD", help="What it truly cost, by the provider's bill.")],
-    json: JsonOption = False,
-) -> int:
-    """Say what a call of unknown or unverified cost truly cost; what was reserved beyond that is free again."""
-    from scrimp.routing.asking.money import true_cost
-
-    nano = session.parse_usd(usd, "USD") or 0
-    was = true_cost(session.ledger_to_read(), call, nano, now=time.time())
-    if nano > was["reserved_nano"]:
-        say("that is above what was reserved: the provider charged past its own limit")
-    data = {"schema_version": 1, "call": call, "cost_usd": nano / 1e9, "was": was["status"]}
-    return emit(Result(data=data, messages=(f"call {call} is settled at {format_usd(nano)}",)), as_json=json)
+app.command()(reconcile)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -15,6 +14,7 @@ from .errors import ConfigError, UsageError
 from .files import new_file
 from .keys import Keys
 from .layers import File, Source, Tree, arms_by_name, is_path, read_toml
+from .money import read_number
 from .paths import make_private_dir
 from .project import PROJECT_FILE, find_project_file, lay_project, read_project
 from .render import to_toml
@@ -23,6 +23,7 @@ from .starter import STARTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from decimal import Decimal
 
     from .paths import Paths
 
@@ -417,8 +418,8 @@ def _lay_environment(tree: Tree, env: Mapping[str, str]) -> None:
 def _number(text: str) -> Decimal | str:
     """Return a number, or the text itself, for the schema to refuse by name."""
     try:
-        return Decimal(text.strip())
-    except InvalidOperation:
+        return read_number(text)
+    except ValueError:
         return text
 
 

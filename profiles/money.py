@@ -2,12 +2,69 @@
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
-__all__ = ["NANO", "ceil_nano", "format_usd", "nano_from_usd", "usd_from_nano"]
+__all__ = ["MAX_USD", "NANO", "ceil_nano", "format_usd", "nano_from_usd", "read_number", "read_usd", "usd_from_nano"]
 
 NANO = 1_000_000_000
 """Nano-USD in one USD."""
+
+MAX_USD = 1_000_000_000
+"""The largest amount that is taken for one, in USD."""
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?")
+
+
+def read_number(text: str) -> Decimal:
+    """Read a number that someone wrote in a flag, a variable or a file.
+
+    Raises
+    ------
+    ValueError
+        If it is none, saying why: digits are those of ASCII, with no separators, and there is no infinity.
+
+    Examples
+    --------
+    >>> read_number(" 1.5e-3 ")
+    Decimal('0.0015')
+    >>> read_number("1_000")
+    Traceback (most recent call last):
+    ValueError: not a number
+    """
+    text = text.strip()
+    if not _NUMBER.fullmatch(text):
+        msg = "not a number"
+        raise ValueError(msg)
+    return Decimal(text)
+
+
+def read_usd(text: str) -> int:
+    """Read an amount in USD that someone wrote, as nano-USD rounded up: `0.05`, `$5`, `5 USD`.
+
+    Raises
+    ------
+    ValueError
+        If it is none, saying why.
+
+    Examples
+    --------
+    >>> read_usd("$0.05"), read_usd("5 USD"), read_usd("1e-400")
+    (50000000, 5000000000, 1)
+    >>> read_usd("1e400")
+    Traceback (most recent call last):
+    ValueError: more than $1,000,000,000
+    """
+    bare = re.sub(r"^\$\s*|\s*(?:\$|usd)$", "", text.strip(), flags=re.IGNORECASE)
+    amount = read_number(bare)
+    if amount < 0:
+        msg = "below zero"
+        raise ValueError(msg)
+    if amount > MAX_USD:
+        msg = f"more than ${MAX_USD:,}"
+        raise ValueError(msg)
+    # What underflows is still more than nothing.
+    return ceil_nano(amount * NANO) or int(amount > 0)
 
 
 def nano_from_usd(usd: Decimal | str | float) -> int:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from scrimp.routing.ledger.labels import add_label
-from scrimp.routing.ledger.reservations import Reservation, settle
+from scrimp.routing.ledger.reservations import Reservation, believed_nano, settle
 from scrimp.routing.ledger.steps import write_step
 from scrimp.routing.plans.record import label_rows
 from scrimp.routing.strategies.protocol import Outcome, Role, Step, verdict_dict
@@ -55,6 +55,13 @@ class Settlement:
     request_id: str = ""
     note: str | None = None
     answers: bool = False
+
+    def __post_init__(self) -> None:
+        """Have a cost that cannot be one count as not known, wherever it came from."""
+        if self.cost_nano is not None and believed_nano(self.cost_nano) is None:
+            why = f"a cost of {self.cost_nano!r:.30} nano-USD cannot be"
+            object.__setattr__(self, "cost_nano", None)
+            object.__setattr__(self, "note", "; ".join([*([self.note] if self.note else []), why]))
 
     @property
     def charged_nano(self) -> int:

@@ -29,7 +29,7 @@ class Home:
     _open: list[Ledger] = field(default_factory=list)
 
     def ledger(self) -> Ledger:
-        """Open the ledger to write, making it on first use.
+        """Open the ledger to write, making it on first use; it is looked over before anything is written.
 
         Raises
         ------
@@ -37,13 +37,20 @@ class Home:
             If it is damaged, newer than this version, or cannot be written.
         """
         from scrimp.routing.ledger.store import open_ledger
+        from scrimp.routing.ledger.upkeep import make_sure
 
         self._open.append(open_ledger(self.paths.ledger))
+        make_sure(self._open[-1])
         return self._open[-1]
 
     def ledger_to_read(self) -> Ledger | None:
         """Open the ledger; None when there is none yet (reading never makes one)."""
-        return self.ledger() if self.paths.ledger.exists() else None
+        from scrimp.routing.ledger.store import read_ledger
+
+        found = read_ledger(self.paths.ledger)
+        if found is not None:
+            self._open.append(found)
+        return found
 
     def prices(self) -> PriceTable:
         """Return the user's own price table over that of the installed LiteLLM."""

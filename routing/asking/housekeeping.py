@@ -8,6 +8,7 @@ from scrimp.routing.ledger.caps import applicable_caps, check_zone, new_alerts
 from scrimp.routing.ledger.forget import retire
 from scrimp.routing.ledger.reservations import reap
 from scrimp.routing.ledger.store import instant
+from scrimp.routing.ledger.upkeep import make_sure
 
 if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
@@ -17,13 +18,16 @@ __all__ = ["forget_before", "look_after", "look_back"]
 
 
 def look_after(ledger: Ledger, profile: Profile, *, now: float) -> None:
-    """Before anything is paid: check that the profile's days are the ledger's, and charge what dead processes left.
+    """Before anything is paid: look the ledger over, check that its days are the profile's, charge what the dead left.
 
     Raises
     ------
+    LedgerError
+        If the ledger is damaged.
     ConfigError
         If the profile's days are not the ledger's.
     """
+    make_sure(ledger)
     check_zone(ledger, profile)
     reap(ledger, now=now)
 

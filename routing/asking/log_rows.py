@@ -74,4 +74,6 @@ def attempt_row(reply: Reply, usage: Usage | None, usage_status: str, cost: int 
         "latency_s": reply.latency_s,
         "ttft_s": reply.ttft_s,
         "finish_reason": reply.finish_reason,
+        "reply_id": reply.reply_id,
+        "trace_id": reply.request_id,
     }

@@ -84,6 +84,8 @@ class Reply:
         Seconds to the end, and to the first text; the latter is None when the answer was not streamed.
     request_id
         The provider's id for the request.
+    reply_id
+        The reply's own id, as its body says: exports of usage go by it.
     """
 
     text: str
@@ -94,6 +96,7 @@ class Reply:
     latency_s: float
     ttft_s: float | None
     request_id: str | None
+    reply_id: str | None = None
 
 
 def served_by_another(served: str | None, requested: str) -> bool:

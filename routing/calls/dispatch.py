@@ -417,6 +417,7 @@ def _reply(wire: Wire, heard: _Heard, ttft_s: float | None, *, over: bool, call:
         latency_s=time.monotonic() - wire.started,
         ttft_s=ttft_s,
         request_id=_short(_request_id(wire)),
+        reply_id=_short(wire.reading.reply_id),
     )
 
 

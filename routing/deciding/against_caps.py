@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import UsageError
 from scrimp.routing.ledger.caps import applicable_caps, balance, left_nano
-from scrimp.routing.ledger.reservations import suspensions
+from scrimp.routing.ledger.suspensions import suspensions
 
 if TYPE_CHECKING:
     import random

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALERT_PERCENTS",
+    "FREE_HINT",
     "SHARED_SCOPES",
     "Cap",
     "CapState",
+    "Held",
     "RefusedError",
     "applicable_caps",
     "at_window",
@@ -40,6 +42,8 @@ __all__ = [
     "check_caps",
     "check_zone",
     "clear_shared_cap",
+    "held_of",
+    "known_limits",
     "left_nano",
     "new_alerts",
     "set_shared_cap",
@@ -54,6 +58,16 @@ ALERT_PERCENTS: Final = (50, 80, 100)
 
 SHARED_SCOPES: Final = ("shared:day", "shared:month")
 """The caps that can stand over all profiles together."""
+
+AWAY_S: Final = 3600.0
+"""After how many seconds a call that another machine or container holds is not waited for any more: none takes that
+long, so its process has most likely died."""
+
+FREE_HINT: Final = (
+    "`scrimp spend --open` lists them; `scrimp spend reconcile CALL USD` says what one cost, and "
+    "`scrimp spend reconcile --all-unknown-as bound|0|FILE.csv` settles all of them at once."
+)
+"""How to free what calls of unknown cost hold."""
 
 _SOONEST_LAST: Final = {"call": 0, "run": 0, "month": 1, "day": 2}
 """Of several caps that refuse, the one is named that waiting helps least."""
@@ -114,8 +128,43 @@ class CapState:
         return self.cap.limit_nano - self.settled_nano - self.reserved_nano - self.unknown_nano
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What calls that nobody is known to settle hold of a cap.
+
+    Attributes
+    ----------
+    n, nano
+        How many calls of dead processes, and their upper bounds, nano-USD.
+    n_away, away_nano
+        As much of calls that processes hold which cannot be seen from here.
+    """
+
+    n: int = 0
+    nano: int = 0
+    n_away: int = 0
+    away_nano: int = 0
+
+    def __str__(self) -> str:
+        """Say it; nothing where nothing is held."""
+        of_what = ((self.n, self.nano, "unknown cost"), (self.n_away, self.away_nano, "another machine or container"))
+        return "; ".join(
+            f"{format_usd(nano)} is held by {n} call{'s' if n > 1 else ''} of {what}" for n, nano, what in of_what if n
+        )
+
+
+NOTHING_HELD: Final = Held()
+
+
 class RefusedError(BudgetRefusedError):
     """A cap leaves too little.
+
+    Parameters
+    ----------
+    what
+        What is refused, as the message calls it.
+    held
+        What calls of unknown cost hold of it.
 
     Attributes
     ----------
@@ -127,12 +176,25 @@ class RefusedError(BudgetRefusedError):
         True when only other live reservations stand in the way: waiting for them may help.
     """
 
-    def __init__(self, cap: Cap, *, needed_nano: int, left_nano: int, only_live: bool, resets_at: str | None) -> None:
+    def __init__(
+        self,
+        cap: Cap,
+        *,
+        needed_nano: int,
+        left_nano: int,
+        only_live: bool,
+        resets_at: str | None,
+        held: Held = NOTHING_HELD,
+        what: str = "the call",
+    ) -> None:
         when = f"; the cap rolls over at {resets_at}" if resets_at else ""
         super().__init__(
-            f"refused by the {cap.scope} cap of {format_usd(cap.limit_nano)}: the call could cost up to "
-            f"{format_usd(needed_nano)}, and {format_usd(max(left_nano, 0))} is left{when}",
-            hint="Lower max_output_tokens, choose a cheaper arm, or raise the cap (`scrimp spend` shows all caps).",
+            f"refused by the {cap.scope} cap of {format_usd(cap.limit_nano)}: {what} could cost up to "
+            f"{format_usd(needed_nano)}, and {format_usd(max(left_nano, 0))} is left"
+            f"{f' ({held})' if str(held) else ''}{when}",
+            hint=FREE_HINT
+            if str(held)
+            else "Lower max_output_tokens, choose a cheaper arm, or raise the cap (`scrimp spend` shows all caps).",
         )
         self.cap = cap
         self.needed_nano = needed_nano
@@ -258,11 +320,16 @@ def left_nano(ledger: Ledger, caps: Iterable[Cap]) -> int | None:
     return min(left, default=None)
 
 
-def check_caps(ledger: Ledger, caps: Iterable[Cap], bound_nano: int, *, now: float) -> None:
+def check_caps(ledger: Ledger, caps: Iterable[Cap], bound_nano: int, *, now: float, what: str = "the call") -> None:
     """Refuse a call that a cap leaves too little for.
 
     Outside a transaction this is a look ahead; `reserve` calls it inside its own. What is free is never refused, even
     where a breach or a lowered cap left less than nothing.
+
+    Parameters
+    ----------
+    what
+        What could cost that much, as a refusal calls it.
 
     Raises
     ------
@@ -277,7 +344,8 @@ def check_caps(ledger: Ledger, caps: Iterable[Cap], bound_nano: int, *, now: flo
         live, fixed = balance(ledger, cap.key)
         left = cap.limit_nano - live - fixed
         if left < bound_nano:
-            only_live = only_live and cap.limit_nano - fixed >= bound_nano
+            away = held_of(ledger, cap, now=now - AWAY_S).away_nano
+            only_live = only_live and cap.limit_nano - fixed - away >= bound_nano
             if worst is None or (_SOONEST_LAST[cap.window], left) < (_SOONEST_LAST[worst[1].window], worst[0]):
                 worst = (left, cap)
     if worst is not None:
@@ -288,7 +356,27 @@ def check_caps(ledger: Ledger, caps: Iterable[Cap], bound_nano: int, *, now: flo
             left_nano=left,
             only_live=only_live,
             resets_at=ledger.rolls_over_at(cap.window, now) if cap.window in ("day", "month") else None,
+            held=held_of(ledger, cap, now=now),
+            what=what,
         )
+
+
+def held_of(ledger: Ledger, cap: Cap, *, now: float) -> Held:
+    """Return what calls of unknown cost hold of a cap, and those made before `now` that cannot be seen from here."""
+    if cap.key is None:
+        return NOTHING_HELD
+    from .process import this_process
+
+    where, parameters = _where(cap.key)
+    me = this_process()
+    (row,) = ledger.rows(
+        "SELECT sum(status = 'unknown') AS n, sum((status = 'unknown') * charged_nano) AS nano, "  # noqa: S608 - built from constants
+        "sum(away) AS n_away, sum(away * charged_nano) AS away_nano FROM (SELECT status, charged_nano, "
+        "status = 'reserved' AND at <= ? AND host IS NOT NULL AND (boot_id IS NOT ? OR pid_namespace IS NOT ?) AS away "
+        f"FROM reservations WHERE status IN ('reserved', 'unknown') AND {where})",
+        (instant(now), me.boot_id, me.namespace, *parameters),
+    )
+    return Held(**{name: value or 0 for name, value in row.items()})
 
 
 def cap_states(ledger: Ledger, caps: Iterable[Cap], *, now: float) -> list[CapState]:
@@ -382,3 +470,9 @@ def caps_at_last_call(ledger: Ledger, profile: str | None) -> tuple[str | None, 
     profile = profile or known.get("last_profile")
     limits: dict[str, int] = json.loads(known.get(f"caps:{profile}", "{}"))
     return profile, limits
+
+
+def known_limits(ledger: Ledger) -> dict[str, dict[str, int]]:
+    """Return, of every profile that made a call, the caps over a day and a month that it had (nano-USD by scope)."""
+    rows = ledger.rows("SELECT key, value FROM meta WHERE key LIKE 'caps:%'")
+    return {row["key"].removeprefix("caps:"): json.loads(row["value"]) for row in rows}

@@ -249,7 +249,48 @@ def _m2_sent_and_resumed(conn: sqlite3.Connection) -> None:
     conn.execute("ALTER TABLE labels ADD COLUMN check_kind TEXT")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_m1_ledger, _m2_sent_and_resumed)
+_AMOUNTS = (
+    ("reservations", "reserved_nano"),
+    ("reservations", "charged_nano"),
+    ("shared_caps", "limit_nano"),
+    ("attempts", "cost_nano"),
+    ("batch_rows", "cost_nano"),
+    ("steps", "charged_nano"),
+    ("outcomes", "cost_nano"),
+)
+"""Where amounts of money stand, in nano-USD. A column that must have one says so itself."""
+
+
+def _m3_holders_corrections_and_guards(conn: sqlite3.Connection) -> None:
+    """Where a holder runs; what a provider calls a reply; what was corrected by hand; no amount that cannot be."""
+    conn.execute("ALTER TABLE reservations ADD COLUMN host TEXT")
+    conn.execute("ALTER TABLE reservations ADD COLUMN pid_namespace TEXT")
+    conn.execute("ALTER TABLE attempts ADD COLUMN reply_id TEXT")  # as the reply's body says
+    conn.execute("ALTER TABLE attempts ADD COLUMN trace_id TEXT")  # as its headers say
+    conn.execute("ALTER TABLE suspensions ADD COLUMN calls TEXT NOT NULL DEFAULT ''")  # what it is for: their numbers
+    conn.execute("UPDATE suspensions SET calls = CAST(substr(reason, 6) AS INTEGER) WHERE reason LIKE 'call %'")
+    conn.execute(
+        "CREATE TABLE corrections (id INTEGER PRIMARY KEY, change_id TEXT NOT NULL, at TEXT NOT NULL, "
+        "call INTEGER NOT NULL, was_status TEXT NOT NULL, was_charged_nano INTEGER NOT NULL, was_cost_nano INTEGER, "
+        "was_breach INTEGER NOT NULL, was_stopping INTEGER NOT NULL, was_settled_at TEXT, was_note TEXT, "
+        "now_nano INTEGER NOT NULL, undone_at TEXT)"
+    )
+    conn.execute("CREATE INDEX idx_corrections_call ON corrections(call)")
+    for table, column in _AMOUNTS:
+        for event in ("INSERT", f"UPDATE OF {column}"):
+            conn.execute(
+                f"CREATE TRIGGER {table}_{column}_{event[:6].lower()} BEFORE {event} ON {table} "
+                f"WHEN NEW.{column} IS NOT NULL AND NOT "
+                f"(typeof(NEW.{column}) = 'integer' AND NEW.{column} BETWEEN 0 AND 1000000000000000000) "
+                f"BEGIN SELECT RAISE(ABORT, 'no such amount: {table}.{column}'); END"
+            )
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
+    _m1_ledger,
+    _m2_sent_and_resumed,
+    _m3_holders_corrections_and_guards,
+)
 """Migration n (from 1) takes a ledger from user_version n - 1 to n. Append; never edit one that was released."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -17,15 +17,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from scrimp.profiles.errors import (
-    ArmUnavailableError,
-    LedgerError,
-    UsageError,
-)
+from scrimp.profiles.errors import LedgerError
 from scrimp.profiles.money import format_usd
 
-from .process import Process, is_alive, this_process
+from .process import Holder, Process, look, this_process
 from .store import instant
+from .suspensions import SuspendedError, suspend
+from .upkeep import make_sure
 
 if TYPE_CHECKING:
     import sqlite3
@@ -41,16 +39,18 @@ __all__ = [
     "MAX_CALL_NANO",
     "Charge",
     "Reservation",
-    "SuspendedError",
+    "Status",
     "audit_balances",
-    "clear_suspension",
+    "believed_nano",
+    "holder_of",
     "mark_sent",
     "price_id",
     "reap",
-    "reconcile",
+    "recharge",
+    "reservation_row",
     "reserve",
+    "run_of",
     "settle",
-    "suspensions",
 ]
 
 MAX_CALL_NANO: Final = 10**15
@@ -104,14 +104,15 @@ class Reservation:
     arm: str
 
 
-class SuspendedError(ArmUnavailableError):
-    """The arm once charged above its bound, and takes no calls until the user says so."""
+def believed_nano(nano: object) -> int | None:
+    """Return what a call is said to have cost where that can be, in nano-USD; None of anything else.
 
-    def __init__(self, profile: str, arm: str, reason: str) -> None:
-        super().__init__(
-            f"arm {arm} of profile {profile} is suspended: {reason}",
-            hint=f"`scrimp models resume {arm} -p {profile}` lets it take calls again.",
-        )
+    Examples
+    --------
+    >>> believed_nano(5), believed_nano(-5), believed_nano(float("nan")), believed_nano(10**18)
+    (5, None, None, None)
+    """
+    return nano if type(nano) is int and 0 <= nano <= MAX_CALL_NANO else None
 
 
 def price_id(ledger: Ledger, price: ArmPrice, *, model: str, table: PriceTable, now: float) -> int:
@@ -162,12 +163,13 @@ def reserve(
     SuspendedError
         If the arm is suspended: nothing was written.
     LedgerError
-        If the ledger cannot be written.
+        If the ledger is damaged, or cannot be written.
     """
     if not 0 <= charge.bound_nano <= MAX_CALL_NANO:
         raise LedgerError(
             f"a call cannot be reserved at {format_usd(charge.bound_nano)}", hint="Check the arm's price."
         )
+    make_sure(ledger)
     me = this_process()
     day, month = ledger.windows(now)
     own = [at_window(cap, day, month) for cap in caps if not cap.shared]
@@ -204,6 +206,8 @@ def reserve(
                 "pid": me.pid,
                 "process_started": me.started,
                 "boot_id": me.boot_id,
+                "host": me.host,
+                "pid_namespace": me.namespace,
                 "sent": 0,
             },
         )
@@ -231,7 +235,8 @@ def settle(
     Parameters
     ----------
     cost_nano
-        The true cost, nano-USD; None when it is not known: then the whole reservation stays charged, `unverified`.
+        The true cost, nano-USD; None when it is not known: then the whole reservation stays charged, `unverified`. So
+        it does where it is given and cannot be one (negative, no whole number, above `MAX_CALL_NANO`), from wherever.
     released
         Whether the call certainly cost nothing (it never left, or was refused): then the reservation is given back.
     attempt, request
@@ -245,25 +250,29 @@ def settle(
         its status and its charge.
     """
     status: Status
+    believed = believed_nano(cost_nano)
+    if cost_nano is not None and believed is None:
+        note = "; ".join([*([note] if note else []), f"a cost of {cost_nano!r:.30} nano-USD cannot be"])
     with ledger.transaction() as conn:
-        row = _reservation(conn, reservation.id)
+        row = reservation_row(conn, reservation.id)
         late = row["status"] not in ("reserved", "unknown")
         if late:
             status, breach = row["status"], bool(row["breach"])
         elif released:
             status, breach = "released", False
-            _recharge(conn, row, status, 0, at=instant(now), note=note)
-        elif cost_nano is None:
+            recharge(conn, row, status, 0, at=instant(now), note=note)
+        elif believed is None:
             status, breach = "unverified", False
-            _recharge(conn, row, status, row["reserved_nano"], at=instant(now), note=note)
+            recharge(conn, row, status, row["reserved_nano"], at=instant(now), note=note)
         else:
-            cost_nano = min(cost_nano, MAX_CALL_NANO)
-            status, breach = "settled", cost_nano > row["reserved_nano"]
-            _recharge(conn, row, status, cost_nano, at=instant(now), breach=breach, note=note)
+            status, breach = "settled", believed > row["reserved_nano"]
+            recharge(conn, row, status, believed, at=instant(now), breach=breach, note=note)
             if breach:
-                _suspend(conn, row, cost_nano, now=now)
+                suspend(conn, row, believed, now=now)
         if attempt is not None:
             told = {key: value for key, value in attempt.items() if not (late and key == "cost_nano")}
+            if "cost_nano" in told:
+                told["cost_nano"] = believed_nano(told["cost_nano"])
             if told:
                 ledger.update("attempts", ("id", reservation.id), told)
         if request is not None:
@@ -294,16 +303,17 @@ def mark_sent(ledger: Ledger, reservation_id: int) -> None:
 def reap(ledger: Ledger, *, now: float) -> int:
     """Turn the reservations of dead processes into `unknown`, still charged in full; return how many there were.
 
-    Where the call had certainly not left, it cost nothing, and the reservation is released.
+    Where the call had certainly not left, it cost nothing, and the reservation is released. Where it cannot be told
+    whether its process lives (it runs on another machine, or in another container), it stays reserved.
     """
-    rows = ledger.rows("SELECT id, pid, process_started, boot_id FROM reservations WHERE status = 'reserved'")
-    verdicts: dict[Process, bool] = {}
+    rows = ledger.rows(f"SELECT id, {', '.join(_HOLDER)} FROM reservations WHERE status = 'reserved'")  # noqa: S608 - constants
+    verdicts: dict[Process, Holder] = {}
     dead = []
     for row in rows:
-        process = Process(row["pid"], row["process_started"], row["boot_id"])
+        process = holder_of(row)
         if process not in verdicts:
-            verdicts[process] = is_alive(process)
-        if not verdicts[process]:
+            verdicts[process] = look(process)
+        if verdicts[process] is Holder.DEAD:
             dead.append(row["id"])
     if not dead:
         return 0
@@ -311,13 +321,13 @@ def reap(ledger: Ledger, *, now: float) -> int:
     boot_id = this_process().boot_id
     with ledger.transaction() as conn:
         for reservation_id in dead:
-            row = _reservation(conn, reservation_id)
+            row = reservation_row(conn, reservation_id)
             if row["status"] != "reserved":
                 continue  # settled, or reaped by another process, since we looked
             never_left = not row["sent"] and row["boot_id"] == boot_id
             note = "the process that was to make this call died before it " + ("left" if never_left else "was settled")
             charged = 0 if never_left else row["reserved_nano"]
-            _recharge(conn, row, "released" if never_left else "unknown", charged, at=instant(now), note=note)
+            recharge(conn, row, "released" if never_left else "unknown", charged, at=instant(now), note=note)
             conn.execute(
                 "UPDATE requests SET status = ?, error = ? WHERE id = ? AND status = 'pending'",
                 ("interrupted" if never_left else "unknown", note, row["request_id"]),
@@ -326,50 +336,15 @@ def reap(ledger: Ledger, *, now: float) -> int:
     return n_reaped
 
 
-def reconcile(ledger: Ledger, reservation_id: int, cost_nano: int, *, now: float) -> dict[str, Any]:
-    """Set what a call truly cost, as the provider's bill says; return the reservation as it was.
-
-    An `unknown` or `unverified` call costs at most its reservation, or its arm is suspended. So is the arm of a call
-    that cost more than its provider had reported: what it reports cannot be relied on, and the caps may be passed.
-
-    Raises
-    ------
-    UsageError
-        If there is no such reservation, it is still in flight, or the amount is out of range.
-    """
-    if not 0 <= cost_nano <= MAX_CALL_NANO:
-        raise UsageError("a call costs from $0 to $1,000,000")
-    with ledger.transaction() as conn:
-        try:
-            row = _reservation(conn, reservation_id)
-        except LedgerError:
-            raise UsageError(
-                f"no call {reservation_id} in the ledger", hint="`scrimp spend --open` lists what can be reconciled."
-            ) from None
-        if row["status"] == "reserved":
-            raise UsageError(
-                f"call {reservation_id} is still in flight", hint="Wait for it to end, or end its process first."
-            )
-        held = row["charged_nano"] if row["status"] in ("settled", "released") else row["reserved_nano"]
-        breach = cost_nano > held or cost_nano > row["reserved_nano"]
-        note = f"reconciled by hand (was {row['status']}, {format_usd(row['charged_nano'])})"
-        _recharge(conn, row, "settled", cost_nano, at=instant(now), breach=breach, note=note)
-        if breach:
-            _suspend(conn, row, cost_nano, now=now)
-        ledger.update("attempts", ("id", reservation_id), {"cost_nano": cost_nano})
-    return row
+def holder_of(row: Mapping[str, Any]) -> Process:
+    """Return the process that holds a reservation, from its row."""
+    return Process(*(row[name] for name in _HOLDER))
 
 
-def suspensions(ledger: Ledger, profile: str) -> dict[str, str]:
-    """Return the suspended arms of a profile, and why."""
-    rows = ledger.rows("SELECT arm, reason FROM suspensions WHERE profile = ?", (profile,))
-    return {row["arm"]: row["reason"] for row in rows}
-
-
-def clear_suspension(ledger: Ledger, profile: str, arm: str) -> bool:
-    """Let a suspended arm take calls again; return False when it was not suspended."""
-    with ledger.transaction() as conn:
-        return conn.execute("DELETE FROM suspensions WHERE profile = ? AND arm = ?", (profile, arm)).rowcount > 0
+def run_of(ledger: Ledger, reservation_id: int) -> str | None:
+    """Return the run that a reservation is for; None where there is no such reservation, or it is for none."""
+    rows = ledger.rows("SELECT run_id FROM reservations WHERE id = ?", (reservation_id,))
+    return rows[0]["run_id"] if rows else None
 
 
 def audit_balances(ledger: Ledger) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
@@ -411,13 +386,15 @@ def _move(conn: sqlite3.Connection, keys: Iterable[str], *, live: int = 0, fixed
     )
 
 
+_HOLDER: Final = ("pid", "process_started", "boot_id", "host", "pid_namespace")
+
 _COLUMNS: Final = (
     "id", "request_id", "status", "reserved_nano", "charged_nano", "profile", "arm", "run_id", "day", "month", "breach",
-    "sent", "boot_id",
+    "sent", "at", "settled_at", "note", *_HOLDER,
 )  # fmt: skip
 
 
-def _reservation(conn: sqlite3.Connection, reservation_id: int) -> dict[str, Any]:
+def reservation_row(conn: sqlite3.Connection, reservation_id: int) -> dict[str, Any]:
     """Return a reservation as it stands inside the caller's transaction.
 
     Raises
@@ -434,7 +411,7 @@ def _reservation(conn: sqlite3.Connection, reservation_id: int) -> dict[str, Any
     return dict(zip(_COLUMNS, row, strict=True))
 
 
-def _recharge(
+def recharge(
     conn: sqlite3.Connection,
     row: Mapping[str, Any],
     status: Status,
@@ -454,19 +431,4 @@ def _recharge(
         "UPDATE reservations SET status = ?, charged_nano = ?, breach = ?, settled_at = ?, note = coalesce(?, note) "
         "WHERE id = ?",
         (status, charged, int(breach), at, note, row["id"]),
-    )
-
-
-def _suspend(conn: sqlite3.Connection, row: Mapping[str, Any], cost_nano: int, *, now: float) -> None:
-    """Stop an arm that charged more than was held for a call."""
-    conn.execute(
-        "INSERT OR IGNORE INTO suspensions (profile, arm, at, reason) VALUES (?, ?, ?, ?)",
-        (
-            row["profile"],
-            row["arm"],
-            instant(now),
-            f"call {row['id']} cost {format_usd(cost_nano)}, above its bound of {format_usd(row['reserved_nano'])}"
-            if cost_nano > row["reserved_nano"]
-            else f"call {row['id']} cost {format_usd(cost_nano)}, and {format_usd(row['charged_nano'])} was reported",
-        ),
     )

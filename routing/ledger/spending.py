@@ -54,11 +54,27 @@ def sums(
 
 
 def open_calls(ledger: Ledger) -> list[dict[str, Any]]:
-    """Return the calls whose true cost is not known: in flight, unknown or unverified."""
-    return ledger.rows(
-        "SELECT id, request_id, at, profile, arm, status, charged_nano, note FROM reservations "
+    """Return the calls whose true cost is not known: in flight, unknown or unverified.
+
+    Returns
+    -------
+    For each: id, request_id, at, profile, arm, status, charged_nano, note, and held_by: the machine of a process that
+    holds it and cannot be seen from here, else None.
+    """
+    from .process import Holder, look
+    from .reservations import holder_of
+
+    rows = ledger.rows(
+        "SELECT id, request_id, at, profile, arm, status, charged_nano, note, pid, process_started, boot_id, host, "
+        "pid_namespace FROM reservations "
         "WHERE status IN ('reserved', 'unknown', 'unverified') AND charged_nano > 0 ORDER BY id"
     )
+    for row in rows:
+        away = row["status"] == "reserved" and look(holder_of(row)) is Holder.ELSEWHERE
+        row["held_by"] = (row["host"] or "another machine").partition("/")[0] if away else None
+        for name in ("pid", "process_started", "boot_id", "host", "pid_namespace"):
+            del row[name]
+    return rows
 
 
 def n_unknown(ledger: Ledger) -> int:

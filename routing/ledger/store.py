@@ -20,6 +20,7 @@ from scrimp.profiles.files import hold, new_file, sync_folder
 from scrimp.profiles.paths import make_private_dir
 
 from .migrations import SCHEMA_VERSION, migrate
+from .place import BESIDE, damaged, explain, explain_os, is_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,8 +41,8 @@ def new_id(now: float | None = None) -> str:
 
 
 def instant(now: float) -> str:
-    """Spell a POSIX time as the ledger does: UTC, microseconds, sortable as text."""
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Spell a POSIX time as the ledger does: UTC, microseconds, sortable as text; one before 1970 as its beginning."""
+    return datetime.fromtimestamp(max(now, 0.0), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class Ledger:
@@ -53,10 +54,16 @@ class Ledger:
         A connection in autocommit mode; transactions are begun explicitly.
     path
         The file, for messages.
+
+    Attributes
+    ----------
+    sound
+        Whether it was looked over since it was opened (`upkeep.make_sure`).
     """
 
     def __init__(self, conn: sqlite3.Connection, path: Path) -> None:
         self.path = path
+        self.sound = False
         self._conn = conn
         self._pid = os.getpid()
         self._turn = threading.RLock()
@@ -129,7 +136,7 @@ class Ledger:
             with contextlib.suppress(sqlite3.Error):
                 if conn.in_transaction:
                     conn.execute("ROLLBACK")
-            raise _explain(error, self.path) from error
+            raise explain(error, self.path, BUSY_TIMEOUT_S) from error
         finally:
             if not durable:
                 conn.execute("PRAGMA synchronous = FULL")
@@ -148,7 +155,7 @@ class Ledger:
                 raise
             self.conn.execute("RELEASE part")
         except sqlite3.Error as error:
-            raise _explain(error, self.path) from error
+            raise explain(error, self.path, BUSY_TIMEOUT_S) from error
 
     def rows(self, sql: str, parameters: Sequence[object] | dict[str, object] = ()) -> list[dict[str, Any]]:
         """Run a query and return its rows as dictionaries."""
@@ -159,7 +166,7 @@ class Ledger:
                 names = [column[0] for column in cursor.description]
                 return [dict(zip(names, row, strict=True)) for row in cursor]
         except sqlite3.Error as error:
-            raise _explain(error, self.path) from error
+            raise explain(error, self.path, BUSY_TIMEOUT_S) from error
 
     def insert(self, table: str, values: Mapping[str, object]) -> int:
         """Insert one row inside the current transaction; return its rowid."""
@@ -172,6 +179,10 @@ class Ledger:
         """Update one row inside the current transaction."""
         assignments = ", ".join(f"{name} = ?" for name in values)
         self.conn.execute(f"UPDATE {table} SET {assignments} WHERE {key[0]} = ?", (*values.values(), key[1]))  # noqa: S608 - names are ours
+
+    def columns(self, table: str) -> set[str]:
+        """Return the names of a table's columns."""
+        return {row["name"] for row in self.rows("SELECT name FROM pragma_table_info(?)", (table,))}
 
     # -- time -------------------------------------------------------------------------------------------------------
 
@@ -188,13 +199,13 @@ class Ledger:
         if self._zone_name is None:
             rows = self.rows("SELECT value FROM meta WHERE key = 'zone'")
             if not rows:
-                raise _damaged(self.path, "it does not say in which time zone its days are")
+                raise damaged(self.path, "it does not say in which time zone its days are")
             self._zone_name = str(rows[0]["value"])
         return self._zone_name
 
     def windows(self, now: float) -> tuple[str, str]:
         """Return the day (YYYY-MM-DD) and the month (YYYY-MM) of an instant, in the ledger's zone."""
-        local = datetime.fromtimestamp(now, self.zone)
+        local = datetime.fromtimestamp(max(now, 0.0), self.zone)
         return local.strftime("%Y-%m-%d"), local.strftime("%Y-%m")
 
     def rolls_over_at(self, window: str, now: float) -> str:
@@ -232,27 +243,26 @@ def open_ledger(path: Path) -> Ledger:
     Raises
     ------
     LedgerError
-        If it is damaged, newer than this version, or cannot be written. A damaged ledger is never made anew: it holds
-        what was spent.
+        If it is damaged, newer than this version, or cannot be written; if something else stands in its place, or a
+        link to nothing. A damaged ledger is never made anew: it holds what was spent.
     """
     try:
-        if not path.exists():
+        if not is_there(path):
             _create(path)
-        if path.stat().st_size == 0:
-            raise _damaged(path, "it is empty")
-        conn = _connect(path)
+        real = path.resolve()  # a link's -wal, -shm and lock stand beside its target
+        conn = _connect(real)
     except sqlite3.Error as error:
-        raise _explain(error, path) from error
+        raise explain(error, path, BUSY_TIMEOUT_S) from error
     except OSError as error:
-        raise _explain_os(error, path) from error
+        raise explain_os(error, path) from error
     try:
         (version,) = conn.execute("PRAGMA user_version").fetchone()
         if version != SCHEMA_VERSION:
-            _bring_up(conn, path, version)
+            _bring_up(conn, path, real, version)
         return Ledger(conn, path)
     except sqlite3.Error as error:
         conn.close()
-        raise _explain(error, path) from error
+        raise explain(error, path, BUSY_TIMEOUT_S) from error
     except BaseException:
         conn.close()
         raise
@@ -260,7 +270,7 @@ def open_ledger(path: Path) -> Ledger:
 
 def read_ledger(path: Path) -> Ledger | None:
     """Open the ledger to read it, or return None when there is none yet (reading never makes one)."""
-    return open_ledger(path) if path.exists() else None
+    return open_ledger(path) if is_there(path) else None
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -285,13 +295,10 @@ def _create(path: Path) -> None:
     """Make a ledger beside its place, complete and 0600 from birth, then rename it: it is never seen half made."""
     make_private_dir(path.parent)
     with _locked(path):
-        if path.exists():
+        if is_there(path):
             return
         unfinished = path.with_name(path.name + ".new")
-        for name in (
-            unfinished,
-            *(unfinished.with_name(unfinished.name + end) for end in ("-wal", "-shm", "-journal")),
-        ):
+        for name in (unfinished, *(unfinished.with_name(unfinished.name + end) for end in BESIDE)):
             name.unlink(missing_ok=True)
         new_file(unfinished).close()
         conn = sqlite3.connect(unfinished, isolation_level=None)
@@ -310,16 +317,16 @@ def _create(path: Path) -> None:
         sync_folder(path.parent)
 
 
-def _bring_up(conn: sqlite3.Connection, path: Path, version: int) -> None:
+def _bring_up(conn: sqlite3.Connection, path: Path, real: Path, version: int) -> None:
     if version > SCHEMA_VERSION:
         raise LedgerError(
             f"{path} was written by a newer scrimp (schema {version}; this one knows up to {SCHEMA_VERSION})",
             hint="Upgrade scrimp, or set SCRIMP_HOME to another folder to start a separate ledger.",
         )
     if version == 0:
-        raise _damaged(path, "it is a database, but not a scrimp ledger")
+        raise damaged(path, "it is a database, but not a scrimp ledger")
 
-    with _locked(path):
+    with _locked(real):
         migrate(conn)
 
 
@@ -355,43 +362,3 @@ def _zone(name: str) -> tzinfo:
         raise LedgerError(
             f"the ledger's time zone {name!r} is not known on this machine", hint="Install the tzdata package."
         ) from error
-
-
-def _damaged(path: Path, what: str) -> LedgerError:
-    return LedgerError(
-        f"the ledger {path} cannot be read: {what}",
-        hint=(
-            "Nothing was sent. The file was left as it is, since it holds what you spent: put a backup in its place, "
-            f"or salvage it with: sqlite3 '{path}' .recover | sqlite3 salvaged.db"
-        ),
-    )
-
-
-def _explain(error: sqlite3.Error, path: Path) -> LedgerError:
-    """Say what a SQLite error means for the user."""
-    text = str(error)
-    if "not a database" in text or "malformed" in text or "no such table" in text:
-        return _damaged(path, text)
-    if "locked" in text or "busy" in text:
-        return LedgerError(
-            f"the ledger {path} was held by another program for over {BUSY_TIMEOUT_S:.0f} s",
-            hint="Close what holds it open (a database browser, a backup), then try again.",
-        )
-    if "readonly" in text or "read-only" in text or "unable to open" in text:
-        return LedgerError(
-            f"the ledger {path} cannot be written: {text}",
-            hint="What cannot be logged is not sent. Make the folder writable, or set SCRIMP_HOME to one that is.",
-        )
-    if "full" in text or "disk I/O" in text:
-        return LedgerError(
-            f"the ledger {path} cannot be written: {text}",
-            hint="What cannot be logged is not sent. Free some space on that disk, then try again.",
-        )
-    return LedgerError(f"the ledger {path} failed: {text}", hint="Run `scrimp doctor`.")
-
-
-def _explain_os(error: OSError, path: Path) -> LedgerError:
-    return LedgerError(
-        f"the ledger {path} cannot be made or opened: {error.strerror or error}",
-        hint="What cannot be logged is not sent. Make the folder writable, or set SCRIMP_HOME to one that is.",
-    )

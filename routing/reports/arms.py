@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scrimp.routing.ledger.reservations import suspensions
+from scrimp.routing.ledger.suspensions import suspensions
 
 if TYPE_CHECKING:
     from scrimp.profiles.keys import Keys

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.money import usd_from_nano
+from scrimp.profiles.money import nano_from_usd, usd_from_nano
 from scrimp.routing.ledger import spending
-from scrimp.routing.ledger.caps import applicable_caps, cap_states, shared_caps_at
+from scrimp.routing.ledger.caps import Cap, applicable_caps, cap_states, shared_caps_at
 from scrimp.routing.ledger.reservations import reap
 
 from .quality import quality_report
@@ -159,12 +159,20 @@ def spending_report(
     return Spending(
         profile.name,
         by,
-        cap_states(ledger, applicable_caps(ledger, profile, None, now=now), now=now),
+        cap_states(ledger, _caps(ledger, profile, now=now), now=now),
         sums(ledger, by, since_day=since, profile=only),
         spending.open_calls(ledger),
         quality_report(ledger, since=None if days is None else now - days * 86_400, profile=only),
         ledger.zone_name,
     )
+
+
+def _caps(ledger: Ledger, profile: Profile, *, now: float) -> list[Cap]:
+    """Return every cap of a profile, that on a single run included: of it all is left to the next run."""
+    caps = list(applicable_caps(ledger, profile, None, now=now))
+    if profile.caps.per_run_usd is not None:
+        caps.insert(profile.caps.per_call_usd is not None, Cap("run", nano_from_usd(profile.caps.per_run_usd), None))
+    return caps
 
 
 def shared_states(ledger: Ledger | None, *, now: float) -> list[CapState]:

@@ -14,10 +14,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.schema import Arm, ArmCaps, Caps, Price, Profile
 from scrimp.routing.ledger import caps as budget_caps
-from scrimp.routing.ledger import reservations
+from scrimp.routing.ledger import corrections, reservations, suspensions
 from scrimp.routing.ledger.caps import RefusedError
-from scrimp.routing.ledger.reservations import Charge, SuspendedError
+from scrimp.routing.ledger.reservations import Charge
 from scrimp.routing.ledger.store import open_ledger
+from scrimp.routing.ledger.suspensions import SuspendedError
 
 PRICE = Price(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(4))
 RUNS = (None, "run-1", "run-2")
@@ -75,7 +76,7 @@ class Caps_(RuleBasedStateMachine):
         self.limits = {}  # each cap ever checked, by key: what may not be exceeded
         self.excused = set()  # windows with a breach, a lowered cap, or paid past by name
         self.model = {}  # reservation -> [status, reserved, charged, keys, profile, arm]
-        self.stopped = set()
+        self.stopped = {}  # (profile, arm): the calls that it is stopped for
 
     def teardown(self):
         if hasattr(self, "ledger"):
@@ -157,7 +158,7 @@ class Caps_(RuleBasedStateMachine):
     def _breached(self, number):
         _, _, _, keys, owner, arm = self.model[number]
         self.excused |= set(keys)
-        self.stopped.add((owner, arm))
+        self.stopped.setdefault((owner, arm), set()).add(number)
 
     @rule(target=ended, taken=consumes(held), sent=st.booleans())
     def kill(self, taken, sent):
@@ -178,17 +179,29 @@ class Caps_(RuleBasedStateMachine):
         if taken is None:
             return
         was = self.model[taken.id]
-        reservations.reconcile(self.ledger, taken.id, cost, now=self.now)
+        corrections.correct(self.ledger, {taken.id: cost}, now=self.now, sure=True)
         held = was[2] if was[0] in ("settled", "released") else was[1]
         was[0], was[2] = "settled", cost
         if cost > held or cost > was[1]:
             self._breached(taken.id)
+        elif (calls := self.stopped.get(where := (was[4], was[5]))) is not None:
+            calls.discard(taken.id)
+            if not calls:
+                del self.stopped[where]
+
+    @rule(taken=ended, cost=nanos)
+    def reconcile_and_take_it_back(self, taken, cost):
+        """Nothing is left of it (`sums_agree` and the other invariants look)."""
+        if taken is None:
+            return
+        corrections.correct(self.ledger, {taken.id: cost}, now=self.now, sure=True)
+        corrections.undo(self.ledger, taken.id, now=self.now)
 
     @rule(taken=held)
     def reconcile_too_early(self, taken):
         if taken is not None:
             try:
-                reservations.reconcile(self.ledger, taken.id, 0, now=self.now)
+                corrections.correct(self.ledger, {taken.id: 0}, now=self.now, sure=True)
             except UsageError:
                 return
             raise AssertionError
@@ -197,8 +210,8 @@ class Caps_(RuleBasedStateMachine):
     @rule()
     def resume(self):
         owner, arm = min(self.stopped)
-        assert reservations.clear_suspension(self.ledger, owner, arm)
-        self.stopped.remove((owner, arm))
+        assert suspensions.clear_suspension(self.ledger, owner, arm)
+        del self.stopped[owner, arm]
 
     @rule(scope=st.sampled_from(budget_caps.SHARED_SCOPES), limit=maybe)
     def share(self, scope, limit):
@@ -246,7 +259,7 @@ class Caps_(RuleBasedStateMachine):
         if not hasattr(self, "ledger"):
             return
         for owner in ("p", "q"):
-            assert set(reservations.suspensions(self.ledger, owner)) == {
+            assert set(suspensions.suspensions(self.ledger, owner)) == {
                 arm for name, arm in self.stopped if name == owner
             }
         over = {

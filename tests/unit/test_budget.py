@@ -12,10 +12,11 @@ from scrimp.profiles.errors import BudgetRefusedError, ConfigError, ExitCode, Le
 from scrimp.profiles.schema import Arm, ArmCaps, Caps, Policy, Price, Profile
 from scrimp.routing.deciding.against_caps import month_pace
 from scrimp.routing.ledger import caps as budget_caps
-from scrimp.routing.ledger import reservations
+from scrimp.routing.ledger import corrections, reservations, suspensions
 from scrimp.routing.ledger.caps import RefusedError
-from scrimp.routing.ledger.reservations import Charge, SuspendedError
+from scrimp.routing.ledger.reservations import Charge
 from scrimp.routing.ledger.store import open_ledger
+from scrimp.routing.ledger.suspensions import SuspendedError
 
 NOON = datetime(2026, 6, 15, 12, tzinfo=UTC).timestamp()
 CENT = 10_000_000
@@ -113,7 +114,7 @@ def test_what_is_free_is_never_refused(ledger):
     owner = profile(per_day_usd="0.05")
     first = reserve(ledger, owner, 4 * CENT)
     reservations.settle(ledger, first, cost_nano=9 * CENT, now=NOON)
-    reservations.clear_suspension(ledger, "p", "small")
+    suspensions.clear_suspension(ledger, "p", "small")
     assert state(ledger, owner, "day").left_nano < 0
     reserve(ledger, owner, 0)
     with pytest.raises(RefusedError):
@@ -246,7 +247,7 @@ def test_settling_twice_changes_nothing(ledger):
     assert reservations.settle(ledger, first, cost_nano=9 * CENT, now=NOON) == ("settled", False)
     assert reservations.settle(ledger, first, cost_nano=0, released=True, now=NOON) == ("settled", False)
     assert state(ledger, owner, "day").settled_nano == 2 * CENT
-    assert reservations.suspensions(ledger, "p") == {}
+    assert suspensions.suspensions(ledger, "p") == {}
 
 
 def test_a_settlement_is_charged_to_the_day_of_its_reservation(ledger):
@@ -265,14 +266,14 @@ def test_a_breach_is_charged_in_full_flagged_and_stops_the_arm(ledger):
     first = reserve(ledger, owner, CENT)
     assert reservations.settle(ledger, first, cost_nano=2 * CENT, now=NOON) == ("settled", True)
     assert state(ledger, owner, "day").settled_nano == 2 * CENT
-    assert "cost $0.020, above its bound of $0.010" in reservations.suspensions(ledger, "p")["small"]
+    assert "cost $0.020, above its bound of $0.010" in suspensions.suspensions(ledger, "p")["small"]
     # Even for somebody who had decided before it happened.
     with pytest.raises(SuspendedError, match="is suspended"):
         reservations.reserve(ledger, Charge("r", "p", "small", 1), caps, now=NOON)
     reserve(ledger, owner, 1, name="other")
     reserve(ledger, profile("q"), 1)
-    assert reservations.clear_suspension(ledger, "p", "small")
-    assert not reservations.clear_suspension(ledger, "p", "small")
+    assert suspensions.clear_suspension(ledger, "p", "small")
+    assert not suspensions.clear_suspension(ledger, "p", "small")
     reserve(ledger, owner, 1)
 
 
@@ -349,7 +350,8 @@ def test_reconciling_an_unknown_frees_what_it_did_not_cost(ledger):
     first = reserve(ledger, owner, 5 * CENT)
     kill(ledger, first)
     reservations.reap(ledger, now=NOON)
-    assert reservations.reconcile(ledger, first.id, CENT, now=NOON)["status"] == "unknown"
+    (done,) = corrections.correct(ledger, {first.id: CENT}, now=NOON)
+    assert done.row["status"] == "unknown"
     assert state(ledger, owner, "day").settled_nano == CENT
     reserve(ledger, owner, 4 * CENT)
 
@@ -359,7 +361,7 @@ def test_a_settle_after_reconciling_does_not_undo_it(ledger):
     first = reserve(ledger, owner, 5 * CENT)
     kill(ledger, first)
     reservations.reap(ledger, now=NOON)
-    reservations.reconcile(ledger, first.id, CENT, now=NOON)
+    corrections.correct(ledger, {first.id: CENT}, now=NOON)
     assert reservations.settle(ledger, first, cost_nano=3 * CENT, now=NOON, attempt={"cost_nano": 3}) == (
         "settled",
         False,
@@ -371,29 +373,30 @@ def test_a_bill_above_what_was_held_is_a_breach(ledger):
     owner = profile(per_day_usd="0.10")
     unknown = reserve(ledger, owner, 2 * CENT)
     reservations.settle(ledger, unknown, cost_nano=None, now=NOON)
-    reservations.reconcile(ledger, unknown.id, 3 * CENT, now=NOON)
-    assert "small" in reservations.suspensions(ledger, "p")
+    corrections.correct(ledger, {unknown.id: 3 * CENT}, now=NOON)
+    assert "small" in suspensions.suspensions(ledger, "p")
     # Put right: it was a slip of the pen.
-    reservations.reconcile(ledger, unknown.id, CENT, now=NOON)
+    (done,) = corrections.correct(ledger, {unknown.id: CENT}, now=NOON, sure=True)
     (row,) = ledger.rows("SELECT breach, charged_nano FROM reservations")
     assert (row["breach"], row["charged_nano"]) == (0, CENT)
-    reservations.clear_suspension(ledger, "p", "small")
+    assert done.resumed
+    assert suspensions.suspensions(ledger, "p") == {}
     # A provider that reported less than it billed: the caps had been told the lesser sum.
     lied = reserve(ledger, owner, 5 * CENT)
     reservations.settle(ledger, lied, cost_nano=CENT, now=NOON)
-    reservations.reconcile(ledger, lied.id, 4 * CENT, now=NOON)
-    assert "$0.010 was reported" in reservations.suspensions(ledger, "p")["small"]
+    corrections.correct(ledger, {lied.id: 4 * CENT}, now=NOON, sure=True)
+    assert "$0.010 was reported" in suspensions.suspensions(ledger, "p")["small"]
 
 
 def test_what_cannot_be_reconciled(ledger):
     first = reserve(ledger, profile(), CENT)
     with pytest.raises(UsageError, match="still in flight"):
-        reservations.reconcile(ledger, first.id, 0, now=NOON)
+        corrections.correct(ledger, {first.id: 0}, now=NOON)
     with pytest.raises(UsageError, match="no call 99"):
-        reservations.reconcile(ledger, 99, 0, now=NOON)
+        corrections.correct(ledger, {99: 0}, now=NOON)
     for nano in (-1, reservations.MAX_CALL_NANO + 1):
         with pytest.raises(UsageError, match="costs from"):
-            reservations.reconcile(ledger, first.id, nano, now=NOON)
+            corrections.correct(ledger, {first.id: nano}, now=NOON)
 
 
 # ---- windows

@@ -13,13 +13,13 @@ KEPT = {
     "attempts": {
         "id", "request_id", "seq", "kind", "arm", "requested_model", "served_model", "started_at", "input_bound",
         "output_limit", "input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
-        "usage_status", "cost_nano", "latency_s", "ttft_s", "finish_reason", "error_kind",
+        "usage_status", "cost_nano", "latency_s", "ttft_s", "finish_reason", "error_kind", "reply_id", "trace_id",
     },
     "batch_rows": {"run_id", "n", "status", "request_id", "arm", "cost_nano", "offset", "length"},
     "reservations": {
         "id", "request_id", "run_id", "profile", "arm", "source", "tag", "at", "day", "month", "status",
         "sent", "reserved_nano", "charged_nano", "price_id", "breach", "cap_override_nano", "pid", "process_started", "boot_id",
-        "settled_at", "note",
+        "settled_at", "note", "host", "pid_namespace",
     },
 }  # fmt: skip
 """Columns that stay when a request is forgotten. A new column is written here, or among what is emptied."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["Journal", "Result", "Shape", "Status", "render", "table_columns", "write_output"]
+__all__ = ["Journal", "Result", "Shape", "Status", "render", "result_of", "table_columns", "write_output"]
 
 Shape = Literal["jsonl", "openai", "csv", "tsv"]
 Status = Literal["ok", "cut", "failed", "unknown", "skipped"]
@@ -231,7 +231,13 @@ class Journal:
         return entry
 
     def tail(self, start: int) -> Iterator[tuple[int, int, dict[str, Any]]]:
-        """Yield (offset, length, entry) for every whole line from `start`, and cut off a torn last one."""
+        """Yield (offset, length, entry) for every whole line from `start`, and cut off what was not written whole.
+
+        Raises
+        ------
+        DataError
+            If a line was written whole and is no JSON: it was changed since.
+        """
         at = start
         with os.fdopen(os.dup(self._fd), "rb") as file:
             file.seek(start)
@@ -241,7 +247,13 @@ class Journal:
                 try:
                     entry = json.loads(line)
                 except ValueError:
-                    break
+                    # The end of the file, or a part that was not on disk when the machine lost power.
+                    if at + len(line) == os.fstat(self._fd).st_size or b"\0" in line:
+                        break
+                    raise DataError(
+                        f"{self.path}: the line at byte {at:,} is not what the run wrote: it is no JSON",
+                        hint="Put it back as it was, or start anew with --overwrite.",
+                    ) from None
                 yield at, len(line), entry
                 at += len(line)
         if at < os.fstat(self._fd).st_size:

@@ -9,7 +9,7 @@ from scrimp.profiles.money import NANO
 from scrimp.routing.deciding.against_caps import month_pace
 from scrimp.routing.ledger.batches import charges
 from scrimp.routing.ledger.caps import Cap, applicable_caps, balance
-from scrimp.routing.ledger.reservations import suspensions
+from scrimp.routing.ledger.suspensions import suspensions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,8 +18,9 @@ from scrimp.routing.batch.state.recovery import entry
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.checks.base import Given, problem_of, run_checks
 from scrimp.routing.ledger import batches
-from scrimp.routing.ledger.reservations import SuspendedError, mark_sent, reserve
+from scrimp.routing.ledger.reservations import mark_sent, reserve
 from scrimp.routing.ledger.store import instant
+from scrimp.routing.ledger.suspensions import SuspendedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

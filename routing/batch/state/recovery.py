@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import msgspec
 
 from scrimp.profiles.errors import DataError
 from scrimp.routing.asking.books import Called, read_record, write
 from scrimp.routing.asking.paid_call import Bill
-from scrimp.routing.batch.files.output import Journal, Result
+from scrimp.routing.batch.files.output import Journal, Result, result_of
 from scrimp.routing.deciding.trace import Decision
 from scrimp.routing.ledger import batches
-from scrimp.routing.ledger.reservations import reap
+from scrimp.routing.ledger.reservations import MAX_CALL_NANO, reap, run_of
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.plans.plan import Plan, Stage
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from scrimp.routing.ledger.store import Ledger
 
 __all__ = ["Recovered", "TakenUp", "entry", "recover"]
+
+_Nano = Annotated[int, msgspec.Meta(ge=0, le=MAX_CALL_NANO)]
 
 _AS_THE_RESULT: Final = "\u0000"
 """Stands in a line of the journal for the answer of its result: it is written once."""
@@ -93,6 +97,11 @@ def recover(ledger: Ledger, run: Run, journal: Journal, *, now: float, retry_unk
     ----------
     retry_unknown
         Go on with rows that were in flight, too: what may have been paid stays charged.
+
+    Raises
+    ------
+    DataError
+        If the journal is not what this run wrote: a part of it is missing, or an entry cannot be.
     """
     applied = batches.applied(ledger, run.id)
     if applied > journal.size:
@@ -102,9 +111,10 @@ def recover(ledger: Ledger, run: Run, journal: Journal, *, now: float, retry_unk
         )
     n_late = 0
     for offset, length, line in journal.tail(applied):
+        records = _checked(ledger, run, journal, offset, line)
         n_late += line["result"] is not None
         with ledger.transaction():
-            write(ledger, _records(line), now=now, at=instant(now))
+            write(ledger, records, now=now, at=instant(now))
             if (result := line["result"]) is not None:
                 batches.file_row(
                     ledger,
@@ -125,16 +135,104 @@ def recover(ledger: Ledger, run: Run, journal: Journal, *, now: float, retry_unk
     return Recovered(n_late, unknown, {n: known for n, known in taken_up.items() if known is not None})
 
 
+class _Money(msgspec.Struct):
+    """The amounts of an entry, and what they are about: what is taken from a file into the ledger."""
+
+    charged_nano: _Nano
+
+
+class _Held(msgspec.Struct):
+    id: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    bound_nano: _Nano
+
+
+class _Settled(msgspec.Struct):
+    reservation: _Held
+    cost_nano: _Nano | None
+    released: bool
+    attempt: dict[str, Any]
+    request: dict[str, Any]
+
+
+class _CalledStep(msgspec.Struct):
+    step: _Money
+    request_id: str
+
+
+class _Closed(msgspec.Struct):
+    request_id: str
+    request: dict[str, Any]
+    steps: list[_Money]
+
+
+class _Record(msgspec.Struct):
+    settled: _Settled | None = None
+    called: _CalledStep | None = None
+    closed: _Closed | None = None
+
+
+class _Row(msgspec.Struct):
+    status: Literal["ok", "failed", "unknown", "skipped"]
+    arm: str | None
+    cost_nano: _Nano | None
+
+
+class _Line(msgspec.Struct):
+    n: Annotated[int, msgspec.Meta(ge=0)]
+    request: str | None
+    records: list[_Record]
+    result: _Row | None
+
+
+def _checked(ledger: Ledger, run: Run, journal: Journal, offset: int, line: object) -> list[Record]:
+    """Return the records of a line of the journal, which may have been edited by hand.
+
+    Raises
+    ------
+    DataError
+        If it is not what this run wrote: an amount that cannot be, a call of another run, a column that is not there.
+    """
+    try:
+        shape = msgspec.convert(line, _Line)
+        assert isinstance(line, dict)  # noqa: S101 - as the shape says
+        for record in shape.records:
+            if record.settled is not None:
+                call = record.settled.reservation.id
+                if run_of(ledger, call) != run.id:
+                    raise _damaged(journal, offset, f"call {call} is not of this run")
+                for table, values in (("attempts", record.settled.attempt), ("requests", record.settled.request)):
+                    if strange := values.keys() - ledger.columns(table):
+                        raise _damaged(journal, offset, f"{table} have no {min(strange)!r:.40}")
+            elif record.closed is not None and (strange := record.closed.request.keys() - ledger.columns("requests")):
+                raise _damaged(journal, offset, f"requests have no {min(strange)!r:.40}")
+        if shape.result is not None:
+            result_of(line)
+        return _records(line)
+    except (msgspec.ValidationError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(journal, offset, str(error)) from None
+
+
+def _damaged(journal: Journal, offset: int, what: str) -> DataError:
+    with journal.path.open("rb") as file:
+        line = file.read(offset).count(b"\n") + 1
+    return DataError(
+        f"{journal.path}, line {line}: this is not what the run wrote: {what}",
+        hint="Nothing was sent, and nothing of that line was taken over. Put it back as it was, or start anew with "
+        "--overwrite: calls without a result stay charged at their upper bounds (`scrimp spend --open`).",
+    )
+
+
 def _take_up(ledger: Ledger, run: Run, journal: Journal) -> dict[int, TakenUp | None]:
     """Return the rows that were begun, as far as it is known what was decided of them."""
     begun = batches.sent(ledger, run.id)
     if not begun:
         return {}
     called: dict[str, list[Called]] = {}
-    for _, _, line in journal.tail(0):
-        if line["request"] in begun:
+    for offset, _, line in journal.tail(0):
+        if isinstance(line, dict) and line.get("request") in begun:
             mine = called.setdefault(line["request"], [])
-            mine += [record for record in _records(line) if isinstance(record, Called)]
+            records = _checked(ledger, run, journal, offset, line)
+            mine += [record for record in records if isinstance(record, Called)]
     return {n: _taken_up(ledger, request_id, called.get(request_id, ())) for request_id, n in begun.items()}
 
 

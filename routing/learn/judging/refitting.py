@@ -43,9 +43,18 @@ class Bench:
     problem: str | None = None
 
     def read(self, ledger: Ledger | None, profile: str, embedder: TextEmbedder, **options: Any) -> Labelled:
-        """Return a profile's log, embedded as these routers want it."""
-        from scrimp.routing.learn.data.read import read_log
+        """Return a profile's log, embedded as these routers want it.
 
+        Raises
+        ------
+        LedgerError
+            If the ledger is damaged.
+        """
+        from scrimp.routing.learn.data.read import read_log
+        from scrimp.routing.ledger.upkeep import make_sure
+
+        if ledger is not None:
+            make_sure(ledger)
         return read_log(
             ledger,
             profile,
