@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.routing.text.clean import MAX_PROMPT_BYTES
 
+from .tokens import text_bound
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -76,6 +78,8 @@ class Prompt:
         The user's turn: what is embedded and scored.
     needs
         Capabilities an arm must have, beyond those that attachments and schema imply.
+    own_format
+        A `response_format` of the caller's own, which is sent as it is: a provider reads it, and charges for it.
     """
 
     text: str
@@ -84,6 +88,15 @@ class Prompt:
     attachments: tuple[Attachment, ...] = ()
     schema: Mapping[str, Any] | None = None
     needs: frozenset[str] = frozenset()
+    own_format: Mapping[str, Any] | None = None
+
+    @property
+    def format_text(self) -> str:
+        """What is sent of the answer's form: JSON with escapes or without, whichever a model may read more of."""
+        forms = [form for form in (self.schema, self.own_format) if form is not None]
+        if not forms:
+            return ""
+        return max((json.dumps(forms, ensure_ascii=escaped) for escaped in (True, False)), key=text_bound)
 
     @property
     def schema_text(self) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,23 +13,60 @@ from .context import approx_tokens
 if TYPE_CHECKING:
     from .prompt import Prompt
 
-__all__ = ["bound_tokens", "estimate_tokens", "exact_tokens"]
+__all__ = ["bound_tokens", "estimate_tokens", "exact_tokens", "text_bound"]
 
 _PER_MESSAGE: Final = 16
-"""More than any provider's framing of one message (role, separators) takes."""
+"""More than any provider's framing of one message (role, separators, a space put before the text) takes."""
 
 _PER_CALL: Final = 256
 """More than the framing of a whole call takes: begin and end marks, the reply's header, and what a chat template writes
 ahead of the first message on its own (gpt-oss: about 70 tokens)."""
 
+_LONG_TEMPLATE: Final = re.compile(r"command-(r7b|a)|smollm3|grok", re.IGNORECASE)
+"""Models whose chat template or provider puts a system prompt of its own ahead of ours."""
+
+_PER_LONG_TEMPLATE: Final = 1_024
+"""More than those take (SmolLM3: about 300 tokens, Command A: about 600, Grok 4: about 700)."""
+
 _PER_SCHEMA: Final = 640
 """More than a provider adds of its own where a schema is asked for (Anthropic explains tools to its models in 530)."""
 
-_IMAGE: Final = 8_192
-"""More than any provider but one charges for one image at its default detail."""
+_IMAGES: Final = tuple(
+    (re.compile(pattern, re.IGNORECASE), tokens)
+    for pattern, tokens in (
+        # gpt-4o-mini: 2,833 and 5,667 a tile, and 2,048 x 768 pixels, the most it keeps of an image, are eight tiles
+        # (platform.openai.com/docs/guides/images-vision, "Calculating costs").
+        (r"gpt-4o-mini", 2_833 + 8 * 5_667),
+        # The other OpenAI models until GPT-5.1, from the same page: at most 75 + 8 x 150 where they count tiles (o1),
+        # and 1,536 patches at up to 2.46 each where they count those (gpt-4.1-nano, gpt-5-nano).
+        (r"gpt-4(?!o-mini)|gpt-5(?!\.[2-9])|computer-use|(^|/)o[134](-|$)", 3_779),
+        # Later ones take an image of up to 10,000 patches as it is ("original"), and may by default.
+        (r"gpt-5\.[2-9]|gpt-([6-9]|\d\d)|chatgpt", 24_600),
+        # Claude: at most 4,784 with high resolution (Opus 4.7 on), 1,600 before
+        # (platform.claude.com/docs/en/build-with-claude/vision).
+        (r"claude", 4_784),
+        # Gemini 3: 1,120, and 2,240 at most. Before: 258 a tile of at least 256 pixels and two thirds of the shorter
+        # side, within 3,072 x 3,072: 12 x 2 tiles (ai.google.dev/gemini-api/docs/media-resolution and .../tokens).
+        (r"gemini", 24 * 258),
+        # Qwen2-VL, 2.5-VL and 3-VL: `max_pixels` is 16,384 tokens of 28 x 28 (32 x 32) pixels, and two marks
+        # (preprocessor_config.json of the models; DashScope's vl_high_resolution_images).
+        (r"qwen|qvq", 16_384 + 2),
+        # Llama 3.2 Vision: four tiles of 1,601; Llama 4: 16 tiles of 144, and the whole (the models' configurations).
+        (r"llama-?[34]", 4 * 1_601),
+        # Pixtral and Mistral: 64 x 64 patches of 16 pixels and a mark a row; later 55 x 55
+        # (docs.mistral.ai/capabilities/vision).
+        (r"pixtral|mistral|magistral|ministral", 64 * 65),
+    )
+)
+"""The most that a family of models counts one image as, whatever its size. `detail` is never sent, so that the
+provider's default holds; the bounds hold for the dearest."""
 
-_IMAGE_GPT4O_MINI: Final = 2_833 + 8 * 5_667
-"""gpt-4o-mini counts an image as 2,833 tokens and 5,667 a tile, of which the largest image it takes has eight."""
+_ANY_IMAGE: Final = max(tokens for _, tokens in _IMAGES)
+"""The same for a model of no family that is known, such as one behind a name of one's own: the most that any takes."""
+
+_NEW_CHARACTER: Final = 33
+"""The most bytes that one character becomes in any normalisation form (U+FDFA in NFKC): said of characters that this
+Python's Unicode does not know, and a tokeniser's may."""
 
 
 def estimate_tokens(prompt: Prompt) -> int:
@@ -39,20 +79,55 @@ def estimate_tokens(prompt: Prompt) -> int:
 def bound_tokens(prompt: Prompt, model: str, window: int | None) -> int | None:
     """Return more tokens than the call's input can be, or None where that cannot be said.
 
-    Every token of a byte-level or byte-fallback tokeniser stands for at least one byte of the text, so the UTF-8 length
-    is an over-count whatever the tokeniser. A PDF's text cannot be counted before the provider unpacks it: then the
-    model's whole window is the bound, since no provider takes more.
+    A PDF is text and an image a page, and neither can be counted before the provider unpacks it (a few kilobytes may
+    unpack to thousands of pages): then the model's whole window is the bound, since no provider takes more.
     """
-    n = _PER_CALL
+    n = _PER_CALL + (_PER_LONG_TEMPLATE if _LONG_TEMPLATE.search(model) else 0)
     for part in prompt.parts():
-        n += len(part.encode("utf-8", "surrogatepass")) + _PER_MESSAGE
-    if prompt.schema is not None:
-        n += 2 * len(prompt.schema_text.encode()) + _PER_SCHEMA
+        n += text_bound(part) + _PER_MESSAGE
+    if prompt.format_text:
+        n += 2 * text_bound(prompt.format_text) + _PER_SCHEMA
     for attachment in prompt.attachments:
         if not attachment.is_image:
             return window
-        n += _IMAGE_GPT4O_MINI if "gpt-4o-mini" in model else _IMAGE
+        n += _image_bound(model)
     return n if window is None else min(n, window)
+
+
+def text_bound(text: str) -> int:
+    """Return as many tokens as a text can be, whatever the tokeniser, or more.
+
+    Every token of a byte-level or byte-fallback tokeniser stands for at least one byte. But the bytes need not be those
+    of the text: many tokenisers normalise first, by NFC, NFD, NFKC or NFKD, and some change the case, which may make
+    of one character as many as eighteen. Decomposing (NFD, NFKD) works character by character, and composing (NFC,
+    NFKC) what was decomposed makes it no longer. So the sum over the characters of the most that each becomes is a
+    bound, and one that holds for texts put together too. bench/tokens.py tries it on all of Unicode.
+
+    Examples
+    --------
+    >>> text_bound("plain"), text_bound("\ufdfa"), text_bound("\uac00")
+    (5, 33, 6)
+    """
+    if text.isascii():
+        return len(text)
+    return sum(_most_bytes(character) * n for character, n in Counter(text).items())
+
+
+@cache
+def _most_bytes(character: str) -> int:
+    """Return the most bytes of UTF-8 that a character becomes by normalising and changing its case."""
+    if unicodedata.category(character) == "Cn":
+        return _NEW_CHARACTER
+    cased = {character, character.lower(), character.upper(), character.casefold()}
+    forms = cased | {unicodedata.normalize(form, each) for each in cased for form in ("NFD", "NFKD")}
+    forms |= {each.casefold() for each in forms}
+    return max(len(each.encode("utf-8", "surrogatepass")) for each in forms)
+
+
+@cache
+def _image_bound(model: str) -> int:
+    """Return the most tokens that a model counts one image as; where a name speaks of two families, of the dearer."""
+    return max((tokens for family, tokens in _IMAGES if family.search(model)), default=_ANY_IMAGE)
 
 
 def exact_tokens(text: str, model: str) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import DataError
@@ -85,6 +86,7 @@ def _openai_row(source: Source, n: int, line: int, value: dict[str, Any]) -> Row
         else:
             raise DataError(f"body.{key} is not supported")
     prompt = _chat(source, body.get("messages"), needs=frozenset() if response_format is None else frozenset({"json"}))
+    prompt = replace(prompt, own_format=response_format)
     name = id_of(value.get("custom_id", value.get("id")), line)
     return Row(n, line, name, prompt, limit, params, response_format, openai=True)
 
