@@ -29,7 +29,9 @@ __all__ = [
     "all_secrets",
     "key_names",
     "known_secrets",
+    "known_variables",
     "list_keys",
+    "looks_secret",
     "remove_key",
     "resolve_key",
     "set_key",
@@ -207,6 +209,7 @@ class Keys:
         for name in names:
             value = self._env.get(name, "").strip()
             if value:
+                self._handed.add(value)
                 return _checked(value, name)
         for name in names:
             if name in self._stored:
@@ -223,7 +226,7 @@ class Keys:
         out: they would blot out ordinary words.
         """
         found = {
-            value for name, value in self._env.items() if _SECRET_NAME.search(name) or name in self._variables
+            value for name, value in self._env.items() if looks_secret(name) or name in self._variables
         } | self._handed
         found |= {value.strip() for value in found}
         with contextlib.suppress(ConfigError):
@@ -245,6 +248,16 @@ def known_secrets() -> tuple[str, ...]:
     """
     found = {secret for keys in tuple(_ALIVE) for secret in keys.secrets()}
     return tuple(sorted(found, key=lambda text: (-len(text), text)))
+
+
+def known_variables() -> frozenset[str]:
+    """Return the variables that arms of this process have their keys in, whatever they are called."""
+    return frozenset(name for keys in tuple(_ALIVE) for name in keys.variables)
+
+
+def looks_secret(name: str) -> bool:
+    """Return whether a variable's name says that it holds a secret."""
+    return _SECRET_NAME.search(name) is not None
 
 
 def resolve_key(arm: Arm, env: Mapping[str, str], paths: Paths) -> Secret | None:

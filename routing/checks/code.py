@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from scrimp.profiles.environment import command_environment
 from scrimp.profiles.errors import UsageError
 from scrimp.routing.text.code import code_in
 
@@ -28,12 +29,6 @@ COMMAND_TIMEOUT_S: Final = 60.0
 CODE_TIMEOUT_S: Final = 10.0
 
 
-def _environment() -> dict[str, str]:
-    """Return this process's environment without keys: a check may run what a model wrote."""
-    secret = re.compile(r"(?:API_?KEY|_TOKEN|_SECRET|_PASSWORD|_KEY)$", re.IGNORECASE)
-    return {name: value for name, value in os.environ.items() if not secret.search(name)}
-
-
 _PLACE: Final = re.compile(r"\{(file|code)(\.[A-Za-z0-9]{1,8})?\}")
 
 
@@ -42,7 +37,8 @@ class CommandCheck(BaseCheck):
     """A command ends with 0.
 
     It gets the answer on standard input, and as a file where an argument says `{file}` (or `{file.md}`, to name the
-    ending); `{code.py}` is a file with the answer's code alone. Keys are left out of its environment.
+    ending); `{code.py}` is a file with the answer's code alone. Of the environment it gets what programs need to run,
+    and no key (`command_environment`).
     """
 
     command: tuple[str, ...]
@@ -98,7 +94,7 @@ class CommandCheck(BaseCheck):
 
             command = [_PLACE.sub(place, word) for word in self.command]
             try:
-                ran = run_apart(command, data=data, timeout_s=self.timeout_s, env=_environment())
+                ran = run_apart(command, data=data, timeout_s=self.timeout_s, env=command_environment(os.environ))
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or error
                 return self.failed(f"check {self.name} cannot be run: {why}")

@@ -1,5 +1,7 @@
 """Checks that crash, hang, fork or print without end: they fail the answer, and leave nothing behind."""
 
+import base64
+import json
 import os
 import signal
 import sys
@@ -9,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.keys import Keys, set_key
+from scrimp.profiles.paths import paths as path_set
+from scrimp.profiles.schema import Arm
+from scrimp.routing.checks.base import MAX_EVIDENCE, MAX_LINES, Verdict
 from scrimp.routing.checks.code import CommandCheck, PythonCheck
+from scrimp.routing.checks.judge import JudgeCheck
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.checks.sandbox import confinement, run_apart
 
@@ -109,9 +116,64 @@ def test_a_check_that_ignores_signals_is_killed_all_the_same():
     assert sh("trap '' TERM INT HUP; while :; do :; done", timeout_s=0.3).test("x").failed
 
 
-def test_keys_are_kept_from_checks(monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    assert sh('test -z "$OPENAI_API_KEY"').test("x").outcome == "pass"
+KEY, OTHER = "canary-Zq7Tn5vX2bLw8Kd4", "canary-9fGh3JkM6pRs"
+
+
+@pytest.fixture
+def keys(home, monkeypatch):
+    """Keys of this process: one in a variable with a name of its own, one stored, and some variables around them."""
+    paths = path_set(os.environ)
+    set_key("STORED_API_KEY", OTHER, paths)
+    env = {
+        "BARS": KEY, "OPENAI_API_KEY": "sk-secret", "GH_TOKEN": "abc", "DATABASE_URL": "pg://u:p@h/d", "MINE": "x",
+        "LC_ALL": "C.UTF-8", "LC_NAME": f"see {KEY}", "SSH_AUTH_SOCK": "/s", "VIRTUAL_ENV": "/v",
+    }  # fmt: skip
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    known = Keys(os.environ, paths)
+    known.watch([Arm(name="a", model="openai/m", key_env="BARS", api_base="http://h")])
+    return known
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_command_gets_what_programs_need_and_no_key():
+    names = sh("env | cut -d= -f1 | tr '\\n' ' '; exit 1").test("x").evidence
+    assert {"PATH", "HOME", "LC_ALL", "VIRTUAL_ENV"} <= set(names.split())
+    hidden = {"BARS", "OPENAI_API_KEY", "GH_TOKEN", "DATABASE_URL", "MINE", "LC_NAME", "SSH_AUTH_SOCK"}
+    assert not hidden & set(names.split())
+    assert sh('MINE=y; test "$MINE" = y').test("x").outcome == "pass"
+
+
+LEAKS = {
+    "cmd": lambda: sh(f"echo {KEY} and {OTHER}; exit 1").test("x"),
+    "base64": lambda: sh(f"echo u:{KEY} | base64 -w 0; exit 1").test("x"),
+    "stored keys": lambda: sh('cat "$HOME/home/keys.toml"; exit 1').test("x"),
+    "a private key": lambda: sh(f"echo '-----BEGIN PRIVATE KEY-----'; echo {KEY[::-1]}; echo ABCD; exit 1").test("x"),
+    "tests": lambda: PythonCheck(f"raise ValueError({KEY!r})", "tests", timeout_s=20.0).test("x = 1"),
+    "judge": lambda: JudgeCheck("a").read(json.dumps({"score": 1, "reason": f"it gives away {KEY}"})),
+    "schema": lambda: make_check('schema:{"type": "integer"}', {}).test(json.dumps(KEY)),
+    "a schema's pattern": lambda: make_check('schema:{"pattern": "^(a+)+$"}', {}).test(json.dumps(KEY)),
+    "pattern": lambda: make_check(f"re:{KEY}", {}).test("x"),
+    "is": lambda: make_check(f"is:{OTHER}", {}).test("x"),
+    "has": lambda: make_check(f"has:{KEY}", {}).test("x"),
+    "a check to come": lambda: Verdict("new", "fail", f"it says {KEY}"),
+}
+
+
+@pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize("make", LEAKS.values(), ids=LEAKS)
+def test_no_evidence_has_a_key(make):
+    verdict = make()
+    assert verdict.failed
+    for secret in (KEY, OTHER, KEY[::-1], base64.b64encode(f"u:{KEY}\n".encode()).decode()[4:-4]):
+        assert not any(secret[i : i + 8] in verdict.evidence for i in range(len(secret) - 7)), verdict
+    assert len(verdict.evidence) <= MAX_EVIDENCE
+
+
+def test_evidence_is_short_whoever_makes_it():
+    long = "\n".join(f"line {n} " + "x" * 30 for n in range(100))
+    assert Verdict("it", "fail", long).evidence.count("\n") == MAX_LINES - 1
+    assert len(Verdict("it", "fail", "x" * 10_000).evidence) == MAX_EVIDENCE
 
 
 TESTS = "assert double(2) == 4\n\n\ndef test_more():\n    assert double(3) == 6\n"
