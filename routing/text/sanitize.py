@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["REDACTED", "Sanitizer", "encodable", "sanitize", "scrub"]
+__all__ = ["REDACTED", "Sanitizer", "encodable", "escape_json", "sanitize", "scrub"]
 
 REDACTED = "[redacted]"
 """What stands in the place of a secret."""
@@ -31,14 +31,29 @@ _HIDDEN = (
     *range(0xE0000, 0xE0080),
     0x180E,
     0x200B,
+    0x2028,
+    0x2029,
     *range(0x2060, 0x2065),
     0xFEFF,
 )
+
+
+def _units(char: str) -> tuple[int, ...]:
+    """Return the UTF-16 units of a character, as JSON escapes it."""
+    data = char.encode("utf-16-be")
+    return tuple(int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2))
+
+
 _TABLE: dict[int, str] = {
     **{code: chr(0x2400 + code) for code in range(0x20) if code not in {0x09, 0x0A}},
     0x7F: "␡",
     **{code: f"\\x{code:02x}" for code in range(0x80, 0xA0)},
     **{code: f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}" for code in _HIDDEN},
+}
+
+_JSON_TABLE = {
+    code: "".join(f"\\u{unit:04x}" for unit in _units(chr(code)))
+    for code in (*(code for code in range(0x20) if code not in {0x09, 0x0A}), *range(0x7F, 0xA0), *_HIDDEN)
 }
 
 _MIN_FRAGMENT = 8
@@ -85,6 +100,17 @@ def sanitize(text: str) -> str:
     'a␛[2Jb␇\\u202ec'
     """
     return encodable(text.replace("\r\n", "\n")).translate(_TABLE)
+
+
+def escape_json(text: str) -> str:
+    r"""Return JSON of the same value, with everything that a terminal would obey, or hide, written as an escape.
+
+    Examples
+    --------
+    >>> escape_json('["a\x9bb\u202e"]')
+    '["a\\u009bb\\u202e"]'
+    """
+    return encodable(text).translate(_JSON_TABLE)
 
 
 def encodable(text: str) -> str:
