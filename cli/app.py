@@ -13,7 +13,7 @@ import typer
 from scrimp.profiles.errors import ExitCode, ScrimpError
 
 from .parser import Group
-from .result import say, write_err
+from .result import say, write_err, write_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +126,7 @@ def _version(value: bool) -> None:
     if value:
         from importlib.metadata import version
 
-        typer.echo(f"scrimp {version('scrimp')}")
+        write_out(f"scrimp {version('scrimp')}\n")
         raise typer.Exit
 
 
