@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -12,6 +13,7 @@ import typer
 from scrimp.profiles.errors import ExitCode, ScrimpError
 
 from .parser import Group, read_numbers
+from .result import say, write_err, write_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +127,7 @@ def _version(value: bool) -> None:
     if value:
         from importlib.metadata import version
 
-        typer.echo(f"scrimp {version('scrimp')}")
+        write_out(f"scrimp {version('scrimp')}\n")
         raise typer.Exit
 
 
@@ -152,7 +154,7 @@ def run(argv: Sequence[str]) -> int:
         return done if isinstance(done, int) else 0
     except (KeyboardInterrupt, typer.Abort) as error:
         _trace(error)
-        sys.stderr.write("\n")
+        write_err("\n")
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         return _closed_pipe()
@@ -161,7 +163,9 @@ def run(argv: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the frame around everything
         code = getattr(error, "exit_code", None)
         if isinstance(code, int) and callable(show := getattr(error, "show", None)):
-            show()  # a usage error of the command-line parser
+            said = io.StringIO()
+            show(file=said)  # a usage error of the command-line parser; it quotes what was typed
+            write_err(said.getvalue())
             return code
         return _unexpected(error)
     finally:
@@ -179,21 +183,18 @@ def _trace(error: BaseException) -> None:
         return
     import traceback
 
-    from scrimp.routing.text.sanitize import sanitize, scrub
+    from scrimp.routing.text.sanitize import scrub
 
     from .session import secrets
 
-    text = scrub("".join(traceback.format_exception(error)), secrets())
-    sys.stderr.write(sanitize(text) + "\n")
+    say(scrub("".join(traceback.format_exception(error)), secrets()), mark="")
 
 
 def _explain(error: ScrimpError) -> int:
-    from scrimp.routing.text.sanitize import sanitize
-
     _trace(error)
-    sys.stderr.write(f"scrimp: {sanitize(error.message)}\n")
+    say(error.message)
     if error.hint:
-        sys.stderr.write(f"  {sanitize(error.hint)}\n")
+        say(error.hint, mark="  ")
     return int(error.exit_code)
 
 
@@ -201,18 +202,16 @@ def _unexpected(error: Exception) -> int:
     if isinstance(error, OSError) and error.filename is None and error.errno in (32, 28):
         if error.errno == 32:
             return _closed_pipe()
-        sys.stderr.write("scrimp: the disk is full\n")
+        say("the disk is full")
         return int(ExitCode.UNEXPECTED)
     _trace(error)
     if not _debugging():
-        from scrimp.routing.text.sanitize import sanitize, scrub
+        from scrimp.routing.text.sanitize import scrub
 
         from .session import secrets
 
-        what = scrub(f"{type(error).__name__}: {error}", secrets())
-        sys.stderr.write(
-            f"scrimp: unexpected error: {sanitize(what)}\n  Run it again as `scrimp --debug ...` to see where.\n"
-        )
+        say("unexpected error: " + scrub(f"{type(error).__name__}: {error}", secrets()))
+        say("Run it again as `scrimp --debug ...` to see where.", mark="  ")
     return int(ExitCode.UNEXPECTED)
 
 

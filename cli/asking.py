@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import CheckFailedError, ExitCode, ProviderError, UsageError
 from scrimp.profiles.money import format_usd
@@ -13,7 +12,7 @@ from scrimp.profiles.paths import paths
 
 from . import session
 from .explain import decision_blocks, decision_line, steps_table
-from .result import Result, emit, say, write_out
+from .result import Result, emit, emit_stderr, say, write_err, write_out
 from .stdin import read_stdin
 
 if TYPE_CHECKING:
@@ -153,7 +152,7 @@ def answer_request(
     if explain and told:
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
-        sys.stderr.write(_summary(answer, checked) + "\n")
+        write_err(_summary(answer, checked) + "\n")
     session.look_back(space.ledger, space.profile)
     if checked.failed:
         raise _check_failure(checked)
@@ -183,17 +182,6 @@ def _check_failure(checked: Checked) -> CheckFailedError:
     )
 
 
-def emit_stderr(blocks: tuple[Any, ...]) -> None:
-    """Print blocks to stderr, as `emit` prints them to stdout."""
-    from .result import draw, plain
-
-    if sys.stderr.isatty():
-        draw(blocks, stderr=True)
-    else:
-        sys.stderr.write("".join(plain(block) for block in blocks))
-        sys.stderr.flush()
-
-
 class _Printer:
     """Prints an answer to a terminal as it comes in, with nothing left in it that could control the terminal."""
 
@@ -220,10 +208,10 @@ class _Printer:
 
 
 def _printable(text: str) -> str:
-    """Return an answer as stdout gets it: unchanged in a pipe, harmless on a terminal; it ends with a newline."""
-    from scrimp.routing.text.sanitize import encodable, sanitize
+    """Return an answer as stdout gets it: it ends with a newline."""
+    from scrimp.routing.text.sanitize import encodable
 
-    text = sanitize(text) if sys.stdout.isatty() else encodable(text)
+    text = encodable(text)
     return text if text.endswith("\n") else text + "\n"
 
 

@@ -19,7 +19,7 @@ from . import session
 from .batch_flags import BatchFlags, source_of, task_of
 from .batch_progress import watch
 from .batch_report import counted, estimate_blocks, forecast, how_to_go_on, missed_target, sum_up
-from .result import Result, emit, say
+from .result import Result, confirm, emit, say
 
 if TYPE_CHECKING:
     from scrimp.routing.batch.files.scan import Scan
@@ -155,9 +155,7 @@ def _confirm(why: str | None) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(f"{why}: say --yes", hint="Or set a limit with --max-cost; -n shows the estimate in full.")
-    sys.stderr.write(f"{why}. Go on? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if not confirm(f"{why}. Go on?"):
         raise UsageError("nothing was sent")
 
 

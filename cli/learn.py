@@ -16,7 +16,7 @@ from scrimp.profiles.paths import paths
 from . import session
 from .options import ArmOption, JsonOption, ProfileOption, SeedOption
 from .parser import new_app
-from .result import Column, Result, Table, emit, say, write_out
+from .result import Column, Result, Table, emit, say, show_progress, write_out
 
 __all__ = ["app"]
 
@@ -66,9 +66,7 @@ def import_(
 
 
 def _progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r{done:,} of {total:,} prompts" + ("\n" if done == total else ""))
-        sys.stderr.flush()
+    show_progress(f"{done:,} of {total:,} prompts", ended=done == total)
 
 
 @app.command()

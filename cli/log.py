@@ -19,7 +19,7 @@ from . import session
 from .complete import complete_arms
 from .options import JsonOption
 from .parser import Group, new_app
-from .result import Column, Result, Table, emit, say, write_out
+from .result import Column, Result, Table, confirm, emit, say, write_out
 
 __all__ = ["app"]
 
@@ -219,7 +219,7 @@ def export(
     lines = export_lines(session.ledger_to_read())
     if output is None:
         for line in lines:
-            write_out(line)
+            write_out(line, as_json=True)
         return 0
     try:
         file = new_file(output)
@@ -275,5 +275,5 @@ def _confirm(what: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError(f"this would {what}", hint="Add --yes to do it.")
-    if not typer.confirm(f"{what[0].upper()}{what[1:]}?", err=True):
+    if not confirm(f"{what[0].upper()}{what[1:]}?"):
         raise typer.Abort

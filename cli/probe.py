@@ -16,7 +16,7 @@ from . import session
 from .complete import complete_arms
 from .options import JsonOption, ProfileOption
 from .parser import new_app
-from .result import Column, Result, Table, emit, say
+from .result import Column, Result, Table, emit, say, show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,7 +130,6 @@ def _counts(left_out: Mapping[str, int]) -> str:
 
 def _progress(done: int, total: int) -> None:
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r{done}/{total}" + ("\n" if done == total else ""))
-        sys.stderr.flush()
+        show_progress(f"{done}/{total}", ended=done == total)
     elif done % 20 == 0:
         say(f"{done} of {total} prompts tried")

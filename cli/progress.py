@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .result import say
+from .result import say, show_progress
 
 __all__ = ["on_embedded", "on_fitted", "one_thread"]
 
@@ -15,17 +15,14 @@ def on_embedded(done: int, total: int) -> None:
     if total < 512:
         return
     if sys.stderr.isatty():
-        sys.stderr.write(f"\rembedding {done:,} of {total:,} prompts" + ("\n" if done == total else ""))
-        sys.stderr.flush()
+        show_progress(f"embedding {done:,} of {total:,} prompts", ended=done == total)
     elif done == total or done % 2_560 == 0:
         say(f"{done:,} of {total:,} prompts embedded")
 
 
 def on_fitted(done: int, total: int) -> None:
     """Tell, on a terminal, how many refits of a series are made."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\rfitted {done} of {total}" + ("\r\x1b[K" if done == total else ""))
-        sys.stderr.flush()
+    show_progress(f"fitted {done} of {total}", ended=done == total, keep=False)
 
 
 def one_thread() -> None:

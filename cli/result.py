@@ -1,4 +1,8 @@
-"""What a command returns, and the one renderer that prints it: drawn on a terminal, plain to a pipe, or as JSON."""
+"""What a command returns, and the one renderer that prints it: drawn on a terminal, plain to a pipe, or as JSON.
+
+Nothing else in this folder writes to stdout or stderr (a test holds it): so nothing reaches a terminal that could
+control it, and a pipe gets text as it is. Each stream is asked by itself whether it is a terminal.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,19 @@ from scrimp.profiles.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Column", "Result", "Table", "draw", "emit", "plain", "say", "write_out"]
+__all__ = [
+    "Column",
+    "Result",
+    "Table",
+    "confirm",
+    "emit",
+    "emit_stderr",
+    "plain",
+    "say",
+    "show_progress",
+    "write_err",
+    "write_out",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +68,60 @@ class Result:
     exit_code: ExitCode = ExitCode.OK
 
 
-def say(line: str) -> None:
+def say(line: str, *, mark: str = "scrimp: ") -> None:
     """Write a line to stderr, harmless to a terminal."""
     from scrimp.routing.text.sanitize import sanitize
 
-    sys.stderr.write(f"scrimp: {sanitize(line)}\n")
+    _put_err(f"{mark}{sanitize(line)}\n")
+
+
+def write_err(text: str) -> None:
+    """Write text to stderr: as it is to a pipe, harmless to a terminal."""
+    from scrimp.routing.text.sanitize import sanitize
+
+    _put_err(sanitize(text) if sys.stderr.isatty() else text)
+
+
+def confirm(question: str) -> bool:
+    """Ask on the terminal; anything but y or yes is no."""
+    write_err(f"{question} [y/N] ")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def show_progress(text: str, *, ended: bool, keep: bool = True) -> None:
+    """Write how far one has come over what stood there before, on a terminal; elsewhere nothing.
+
+    Parameters
+    ----------
+    keep
+        Whether the line stays once it has `ended`.
+    """
+    from scrimp.routing.text.sanitize import sanitize
+
+    if sys.stderr.isatty():
+        _put_err(f"\r{sanitize(text)}" + ("" if not ended else "\n" if keep else "\r\x1b[K"))
+
+
+def _put_err(text: str) -> None:
+    sys.stderr.write(text)
     sys.stderr.flush()
 
 
-def write_out(text: str) -> None:
-    """Write text to stdout as UTF-8, whatever the locale; what cannot be encoded becomes U+FFFD."""
+def write_out(text: str, *, as_json: bool = False) -> None:
+    """Write text to stdout as UTF-8, whatever the locale; what cannot be encoded becomes U+FFFD.
+
+    A terminal gets nothing that could control it.
+
+    Parameters
+    ----------
+    as_json
+        The text is JSON: on a terminal it then stays JSON, of the same value.
+    """
     sys.stdout.flush()
+    if sys.stdout.isatty():
+        from scrimp.routing.text.sanitize import escape_json, sanitize
+
+        text = escape_json(text) if as_json else sanitize(text)
     data = text.encode("utf-8", "replace")
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is None:
@@ -77,10 +136,10 @@ def emit(result: Result, *, as_json: bool = False) -> int:
     for message in result.messages:
         say(message)
     if as_json:
-        write_out(json.dumps(result.data, ensure_ascii=False, allow_nan=False) + "\n")
+        write_out(json.dumps(result.data, ensure_ascii=False, allow_nan=False) + "\n", as_json=True)
     elif result.blocks:
         if sys.stdout.isatty():
-            draw(result.blocks)
+            _draw(result.blocks)
         else:
             write_out("".join(plain(block) for block in result.blocks))
     return int(result.exit_code)
@@ -95,8 +154,16 @@ def plain(block: str | Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def draw(blocks: Sequence[str | Table], *, stderr: bool = False) -> None:
-    """Draw blocks on a terminal."""
+def emit_stderr(blocks: Sequence[str | Table]) -> None:
+    """Print blocks to stderr, as `emit` prints them to stdout."""
+    if sys.stderr.isatty():
+        _draw(blocks, stderr=True)
+    else:
+        _put_err("".join(plain(block) for block in blocks))
+
+
+def _draw(blocks: Sequence[str | Table], *, stderr: bool = False) -> None:
+    """Draw blocks on a terminal. All text goes in as `Text`: a bare string would be read as Rich's markup."""
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -108,9 +175,10 @@ def draw(blocks: Sequence[str | Table], *, stderr: bool = False) -> None:
         if isinstance(block, str):
             console.print(Text(sanitize(block)))
             continue
-        table = RichTable(title=block.title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        title = None if block.title is None else Text(sanitize(block.title))
+        table = RichTable(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
         for column in block.columns:
-            table.add_column(column.title, justify=column.align, overflow="fold")
+            table.add_column(Text(sanitize(column.title)), justify=column.align, overflow="fold")
         for row in block.rows:
             table.add_row(*(Text(sanitize(cell)) for cell in row))
         console.print(table, soft_wrap=False)

@@ -56,6 +56,7 @@ def load(
     loaded = load_profile(profile, env=os.environ, cwd=Path.cwd(), paths=paths())
     if prefer is not None or wtp is not None or min_quality is not None:
         loaded = override(loaded, prefer=prefer, wtp_usd=wtp, min_quality=min_quality)
+    keys().watch(loaded.profile.arms)
     if not quiet:
         for note in loaded.notes:
             say(note)

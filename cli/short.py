@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 
 __all__ = ["run_short"]
@@ -26,10 +25,12 @@ def run_short(words: list[str]) -> int | None:
     from scrimp.profiles.paths import paths
     from scrimp.routing.reports.status_line import short_line
 
+    from .result import say, write_out
+
     try:
         line = short_line(paths().ledger, profile, now=time.time())
     except ScrimpError as error:
-        sys.stderr.write(f"scrimp: {error.message}\n")
+        say(error.message)
         return int(error.exit_code)
-    sys.stdout.write(line + "\n")
+    write_out(line + "\n")
     return 0

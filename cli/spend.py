@@ -221,11 +221,15 @@ def _between(found: Estimate, unit: str = "") -> str:
 
 
 def _csv(rows: list[dict[str, object]]) -> int:
+    from scrimp.routing.text.spreadsheet import quoted
+
     if rows:
         text = io.StringIO()
         writer = csvlib.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(
+            {key: quoted(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows
+        )
         write_out(text.getvalue())
     return 0
 

@@ -7,6 +7,7 @@ import json
 import re
 import stat
 import tomllib
+import weakref
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -27,7 +28,10 @@ __all__ = [
     "Secret",
     "all_secrets",
     "key_names",
+    "known_secrets",
+    "known_variables",
     "list_keys",
+    "looks_secret",
     "remove_key",
     "resolve_key",
     "set_key",
@@ -145,6 +149,18 @@ class Keys:
         self._env = env
         self._paths = paths
         self._commands: dict[tuple[str, ...], Secret] = {}
+        self._handed: set[str] = set()
+        self._variables: set[str] = set()
+        _ALIVE.add(self)
+
+    def watch(self, arms: Iterable[Arm]) -> None:
+        """Count what the arms' own variables hold among the secrets, whatever the variables are called."""
+        self._variables |= {arm.key_env for arm in arms if arm.key_env}
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The variables that arms have their keys in (`watch`)."""
+        return frozenset(self._variables)
 
     @cached_property
     def _stored(self) -> dict[str, str | None]:
@@ -193,21 +209,25 @@ class Keys:
         for name in names:
             value = self._env.get(name, "").strip()
             if value:
+                self._handed.add(value)
                 return _checked(value, name)
         for name in names:
             if name in self._stored:
                 stored = self._stored[name] or _keyring_get(name)
                 if stored:
+                    self._handed.add(stored)
                     return _checked(stored, name)
         return None
 
     def secrets(self) -> tuple[str, ...]:
         """Return every key known here, longest first, so that texts can be rid of them.
 
-        Keys from commands are among them once they have been resolved. Values under 8 characters are left out: they
-        would blot out ordinary words.
+        Keys from commands and keyrings are among them once they have been resolved. Values under 8 characters are left
+        out: they would blot out ordinary words.
         """
-        found = {value for name, value in self._env.items() if _SECRET_NAME.search(name)}
+        found = {
+            value for name, value in self._env.items() if looks_secret(name) or name in self._variables
+        } | self._handed
         found |= {value.strip() for value in found}
         with contextlib.suppress(ConfigError):
             found |= {value for value in self._stored.values() if value}
@@ -215,6 +235,29 @@ class Keys:
         return tuple(
             sorted((value for value in found if len(value) >= _MIN_SECRET), key=lambda text: (-len(text), text))
         )
+
+
+_ALIVE: Final[weakref.WeakSet[Keys]] = weakref.WeakSet()
+
+
+def known_secrets() -> tuple[str, ...]:
+    """Return every key that this process has read, longest first: what no text may carry away.
+
+    Keys belong to the process, not to a request: so whoever makes a text that is shown or sent on can ask for them, and
+    nothing has to be handed through for it.
+    """
+    found = {secret for keys in tuple(_ALIVE) for secret in keys.secrets()}
+    return tuple(sorted(found, key=lambda text: (-len(text), text)))
+
+
+def known_variables() -> frozenset[str]:
+    """Return the variables that arms of this process have their keys in, whatever they are called."""
+    return frozenset(name for keys in tuple(_ALIVE) for name in keys.variables)
+
+
+def looks_secret(name: str) -> bool:
+    """Return whether a variable's name says that it holds a secret."""
+    return _SECRET_NAME.search(name) is not None
 
 
 def resolve_key(arm: Arm, env: Mapping[str, str], paths: Paths) -> Secret | None:

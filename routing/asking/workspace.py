@@ -115,6 +115,7 @@ class Workspace:
         if keys is not None:
             from scrimp.routing.calls.dispatch import warm
 
+            keys.watch(profile.arms)
             warm()
         return cls(decider or make_decider(profile, paths, say=say), ledger, key, say=say, rng=rng)
 

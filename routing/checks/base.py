@@ -13,12 +13,17 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+from scrimp.profiles.keys import known_secrets
+from scrimp.routing.text.sanitize import scrub
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
 __all__ = [
     "FORM_ONLY",
+    "MAX_EVIDENCE",
+    "MAX_LINES",
     "NOTHING",
     "SHOWN",
     "BaseCheck",
@@ -26,6 +31,7 @@ __all__ = [
     "Given",
     "Outcome",
     "Verdict",
+    "evidence_of",
     "problem_of",
     "run_checks",
     "worst",
@@ -34,7 +40,13 @@ __all__ = [
 Outcome = Literal["pass", "fail", "abstain"]
 
 SHOWN: Final = 200
+"""How many characters of one thing are quoted: a message, a pattern, a line that a command printed."""
+
+MAX_EVIDENCE: Final = 2 * SHOWN
 """How many characters of evidence are kept."""
+
+MAX_LINES: Final = 5
+"""How many lines of evidence are kept."""
 
 
 FORM_ONLY: Final = frozenset({
@@ -75,7 +87,8 @@ class Verdict:
     score
         In [0, 1], where the check has degrees; None where it has none, or abstained.
     evidence
-        Why, in words: shown to the user, and to the next arm of a cascade that repairs.
+        Why, in words: shown to the user, and to the next arm of a cascade that repairs. Whoever makes a verdict, what
+        stands here is without secrets, and short (`evidence_of`).
     cost_nano
         What reaching it was charged, nano-USD: the judge's calls, the other samples of an agreement.
     """
@@ -86,10 +99,22 @@ class Verdict:
     score: float | None = None
     cost_nano: int = 0
 
+    def __post_init__(self) -> None:
+        """Leave out of the evidence what must not go on: it may quote what a command printed, or a model said."""
+        object.__setattr__(self, "evidence", evidence_of(self.evidence))
+
     @property
     def failed(self) -> bool:
         """Whether the answer failed."""
         return self.outcome == "fail"
+
+
+def evidence_of(text: str) -> str:
+    """Return what may be shown of a text that a check quotes: no key, nothing that looks like one, its first lines."""
+    if not text:
+        return text
+    lines = scrub(text, known_secrets()).strip("\n").split("\n", MAX_LINES)[:MAX_LINES]
+    return "\n".join(lines)[:MAX_EVIDENCE]
 
 
 class Check(Protocol):
@@ -128,15 +153,15 @@ class BaseCheck(ABC):
 
     def passed(self, evidence: str = "", score: float | None = None) -> Verdict:
         """Return a pass."""
-        return Verdict(self.name, "pass", evidence[: 2 * SHOWN], score)
+        return Verdict(self.name, "pass", evidence, score)
 
     def failed(self, evidence: str, score: float | None = None) -> Verdict:
         """Return a fail."""
-        return Verdict(self.name, "fail", evidence[: 2 * SHOWN], score)
+        return Verdict(self.name, "fail", evidence, score)
 
     def abstained(self, evidence: str) -> Verdict:
         """Return that the check cannot tell."""
-        return Verdict(self.name, "abstain", evidence[: 2 * SHOWN])
+        return Verdict(self.name, "abstain", evidence)
 
 
 def run_checks(checks: Sequence[Check], answer: str, given: Given = NOTHING) -> tuple[Verdict, ...]:

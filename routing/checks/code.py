@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from scrimp.profiles.environment import command_environment
 from scrimp.profiles.errors import UsageError
 from scrimp.routing.text.code import code_in
 
 from .base import NOTHING, BaseCheck, Given, Verdict
-from .sandbox import GUARD, MAX_OUTPUT_BYTES, MAX_PROCESSES, last_line, run_apart, run_python
+from .sandbox import MAX_OUTPUT_BYTES, MAX_PROCESSES, last_line, run_apart, run_python
 
 __all__ = ["COMMAND_TIMEOUT_S", "CommandCheck", "PythonCheck"]
 
@@ -28,12 +29,6 @@ COMMAND_TIMEOUT_S: Final = 60.0
 CODE_TIMEOUT_S: Final = 10.0
 
 
-def _environment() -> dict[str, str]:
-    """Return this process's environment without keys: a check may run what a model wrote."""
-    secret = re.compile(r"(?:API_?KEY|_TOKEN|_SECRET|_PASSWORD|_KEY)$", re.IGNORECASE)
-    return {name: value for name, value in os.environ.items() if not secret.search(name)}
-
-
 _PLACE: Final = re.compile(r"\{(file|code)(\.[A-Za-z0-9]{1,8})?\}")
 
 
@@ -42,7 +37,8 @@ class CommandCheck(BaseCheck):
     """A command ends with 0.
 
     It gets the answer on standard input, and as a file where an argument says `{file}` (or `{file.md}`, to name the
-    ending); `{code.py}` is a file with the answer's code alone. Keys are left out of its environment.
+    ending); `{code.py}` is a file with the answer's code alone. Of the environment it gets what programs need to run,
+    and no key (`command_environment`).
     """
 
     command: tuple[str, ...]
@@ -98,7 +94,7 @@ class CommandCheck(BaseCheck):
 
             command = [_PLACE.sub(place, word) for word in self.command]
             try:
-                ran = run_apart(command, data=data, timeout_s=self.timeout_s, env=_environment())
+                ran = run_apart(command, data=data, timeout_s=self.timeout_s, env=command_environment(os.environ))
             except (OSError, ValueError) as error:
                 why = getattr(error, "strerror", None) or error
                 return self.failed(f"check {self.name} cannot be run: {why}")
@@ -140,44 +136,6 @@ def _is_python(text: str) -> bool:
     return isinstance(tree, ast.Module) and any(isinstance(node, kinds) for node in tree.body)
 
 
-_TESTS: Final = (
-    GUARD
-    + r"""
-import traceback, types
-sys.setrecursionlimit(2000)
-sys.dont_write_bytecode = True
-sys.addaudithook(watch)
-def ended(why):
-    sys.stdout.flush()
-    sys.__stdout__.write("\n" + why.replace("\n", " ")[:400] + "\n")
-    sys.__stdout__.flush()
-    os._exit(1)
-def run(source, name, space):
-    try:
-        exec(compile(source, name, "exec"), space)
-    except BaseException as error:
-        line = next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.filename == name), "?")
-        ended("%s, line %s: %s: %s" % (name, line, type(error).__name__, error))
-module = types.ModuleType("answer")
-sys.modules["answer"] = module
-run(job["code"], "answer.py", module.__dict__)
-space = dict(module.__dict__, __name__="tests")
-run(job["tests"], "tests", space)
-tests = [(name, each) for name, each in space.items() if name.startswith("test") and callable(each)
-         and getattr(each, "__code__", None) is not None and each.__code__.co_filename == "tests"]
-for name, each in tests:
-    try:
-        each()
-    except BaseException as error:
-        ended("%s: %s: %s" % (name, type(error).__name__, error))
-sys.stdout.flush()
-sys.__stdout__.write("\n" + job["done"])
-sys.__stdout__.flush()
-os._exit(0)
-"""
-)
-
-
 @dataclass(frozen=True, slots=True)
 class PythonCheck(BaseCheck):
     """The answer's code is Python, and passes unit tests where there are any.
@@ -213,23 +171,31 @@ class PythonCheck(BaseCheck):
         """Return the verdict on an answer."""
         del given
         code = code_in(answer)
-        wrong = _parse(code)
-        if isinstance(wrong, str):
-            return self.failed(f"the code is not Python: {wrong}")
+        parsed = _parse(code)
+        if isinstance(parsed, str):
+            return self.failed(f"the code is not Python: {parsed}")
         if self.tests is None:
             return self.passed()
-        done = secrets.token_hex(8)  # code that ends the process early does not know it
-        job = {"code": code, "tests": self.tests, "done": done}
-        ran = run_python(_TESTS, job, timeout_s=self.timeout_s, memory_mb=self.memory_mb)
+        wrong = self._run(code, true=True)
+        if wrong is None and self._run(code, true=False) is None:
+            wrong = "the code passes a test that nothing can pass: it does not run the tests, or fakes their end"
+        return self.passed() if wrong is None else self.failed(wrong)
+
+    def _run(self, code: str, *, true: bool) -> str | None:
+        """Return what is wrong with code by the tests, and by one more at their end that holds or does not."""
+        done, left, right = (secrets.randbelow(1 << 48) for _ in range(3))
+        last = f"assert {left} + {right} == {left + right + (0 if true else 1 + secrets.randbelow(99))}"
+        job = {"code": code, "tests": self.tests, "last": last, "done": f"{done:x}"}
+        ran = run_python("tests", job, timeout_s=self.timeout_s, memory_mb=self.memory_mb)
         if ran.too_long:
-            return self.failed(f"the tests took over {self.timeout_s:g} s")
+            return f"the tests took over {self.timeout_s:g} s"
         if ran.too_much:
-            return self.failed("the code prints without end")
+            return "the code prints without end"
         if ran.too_many:
-            return self.failed("the code forks without end")
-        if ran.code == 0 and ran.tail.endswith(done):
-            return self.passed()
+            return "the code forks without end"
+        if ran.code == 0 and ran.tail.endswith(f"\n{done:x}"):
+            return None
         said = last_line(ran.tail)
         if ran.code is not None and ran.code < 0:
             said = f"ended by signal {-ran.code}" + (f" ({said})" if said else "")
-        return self.failed(f"the tests fail: {said or f'exit {ran.code}'}")
+        return f"the tests fail: {said or f'exit {ran.code}'}"

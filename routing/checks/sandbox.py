@@ -1,8 +1,8 @@
 """Processes for checks that run something: a command, unit tests, a pattern that could backtrack for ever.
 
 Every such process has a time-out, its own process group (killed whole, whatever it forked), and an output that is
-read to a limit and no further. Code that a model wrote also gets limits of its own on memory, CPU, processes and files,
-an empty environment and a folder that is removed; that keeps accidents in, and is not a sandbox against malice.
+read to a limit and no further. What runs in a Python of its own (`inside`) also gets limits on memory, CPU, processes
+and files, an empty environment and a folder that is removed; code that a model wrote is shut in besides (`confine`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from scrimp.profiles.keys import known_secrets
+from scrimp.routing.text.sanitize import scrub
+
 from .base import SHOWN
+from .confine import Held
 
 if TYPE_CHECKING:
     import re
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 
     from .base import Outcome
 
-__all__ = ["Ran", "run_apart", "search_apart", "validate_apart"]
+__all__ = ["Ran", "confinement", "last_line", "run_apart", "run_python", "search_apart", "validate_apart"]
 
 _START_S: Final = 2.0
 MAX_PROCESSES: Final = 256
@@ -148,47 +152,13 @@ def _n_processes(group: int) -> int:
 
 
 def last_line(text: str) -> str:
-    """Return the last line that is not blank, shortened to what is shown."""
+    """Return the last line that is not blank, without secrets, shortened to what is shown.
+
+    Secrets go before the line is taken: of a private key, say, a line alone does not look like one.
+    """
+    text = scrub(text, known_secrets())
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:SHOWN] if lines else ""
-
-
-GUARD: Final = r"""
-import json, os, resource, sys
-job = json.loads(sys.stdin.read())
-for name, limit in job["limits"].items():
-    kind = getattr(resource, name, None)
-    if kind is not None:
-        hard = resource.getrlimit(kind)[1]
-        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        try:
-            resource.setrlimit(kind, (limit, limit))
-        except (ValueError, OSError):
-            pass
-sys.stdin = open(os.devnull)
-barred = ("os.fork", "os.exec", "os.posix_spawn", "os.spawn", "os.system", "os.startfile", "os.kill", "pty.spawn",
-          "subprocess.Popen", "socket.", "ctypes.", "os.setxattr", "shutil.rmtree", "os.putenv", "signal.")
-def watch(event, args):
-    if event.startswith(barred):
-        raise PermissionError("a check does not allow " + event)
-"""
-
-_SEARCH: Final = (
-    GUARD
-    + r"""
-import re
-found = re.compile(job["pattern"], job["flags"]).search(job["text"]) is not None
-sys.stdout.write("1" if found else "0")
-"""
-)
-
-_VALIDATE: Final = (
-    GUARD
-    + r"""
-from scrimp.routing.checks.text import schema_verdict
-sys.stdout.write(json.dumps(schema_verdict(job["schema"], job["text"])))
-"""
-)
 
 
 def _limits(timeout_s: float, memory_mb: int) -> dict[str, int]:
@@ -202,25 +172,37 @@ def _limits(timeout_s: float, memory_mb: int) -> dict[str, int]:
     }
 
 
-def run_python(script: str, job: Mapping[str, object], *, timeout_s: float, memory_mb: int = 512) -> Ran:
-    """Run one of our scripts in a Python of its own, with limits, a minimal environment and a temporary folder."""
-    data = json.dumps({**job, "limits": _limits(timeout_s, memory_mb)}).encode("utf-8", "replace")
+def run_python(what: str, job: Mapping[str, object], *, timeout_s: float, memory_mb: int = 512) -> Ran:
+    """Run a job of `inside` in a Python of its own, with limits, a minimal environment and a temporary folder."""
+    full = {**job, "what": what, "limits": _limits(timeout_s, memory_mb)}
+    data = json.dumps(full).encode("utf-8", "replace")
     with tempfile.TemporaryDirectory(prefix="scrimp-check-", ignore_cleanup_errors=True) as folder:
         env = {"PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder, "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-I", "-X", "utf8", "-c", script]
+        command = [sys.executable, "-I", "-X", "utf8", "-m", f"{__package__}.inside"]
         return run_apart(command, data=data, timeout_s=timeout_s, env=env, cwd=folder)
+
+
+def confinement() -> Held:
+    """Return what this system keeps of code that a check runs, as a process found that was shut in."""
+    ran = run_python("confine", {}, timeout_s=10.0)
+    try:
+        files, calls = json.loads(ran.tail)
+    except ValueError:
+        return Held(False, False)
+    return Held(bool(files), bool(calls))
 
 
 def search_apart(pattern: re.Pattern[str], text: str, *, timeout_s: float) -> bool | None:
     """Return whether a pattern is found, searched for in a process of its own; None where that took too long."""
-    ran = run_python(_SEARCH, {"pattern": pattern.pattern, "flags": pattern.flags, "text": text}, timeout_s=timeout_s)
+    job = {"pattern": pattern.pattern, "flags": pattern.flags, "text": text}
+    ran = run_python("search", job, timeout_s=timeout_s)
     return None if ran.code != 0 else ran.tail == "1"
 
 
 def validate_apart(schema: Mapping[str, Any], text: str, *, timeout_s: float) -> tuple[Outcome, str] | None:
     """Return what `schema_verdict` says, worked out in a process of its own; None where that took too long."""
     # The process imports what validates before it begins, which on a busy machine takes longer than it should.
-    ran = run_python(_VALIDATE, {"schema": dict(schema), "text": text}, timeout_s=timeout_s + _START_S)
+    ran = run_python("schema", {"schema": dict(schema), "text": text}, timeout_s=timeout_s + _START_S)
     if ran.too_long or (ran.code is not None and ran.code < 0):
         return None
     try:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import functools
+import html
+import json
 import re
 import urllib.parse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["REDACTED", "Sanitizer", "encodable", "sanitize", "scrub"]
+__all__ = ["REDACTED", "Sanitizer", "encodable", "escape_json", "sanitize", "scrub"]
 
 REDACTED = "[redacted]"
 """What stands in the place of a secret."""
@@ -29,9 +31,19 @@ _HIDDEN = (
     *range(0xE0000, 0xE0080),
     0x180E,
     0x200B,
+    0x2028,
+    0x2029,
     *range(0x2060, 0x2065),
     0xFEFF,
 )
+
+
+def _units(char: str) -> tuple[int, ...]:
+    """Return the UTF-16 units of a character, as JSON escapes it."""
+    data = char.encode("utf-16-be")
+    return tuple(int.from_bytes(data[i : i + 2], "big") for i in range(0, len(data), 2))
+
+
 _TABLE: dict[int, str] = {
     **{code: chr(0x2400 + code) for code in range(0x20) if code not in {0x09, 0x0A}},
     0x7F: "␡",
@@ -39,17 +51,38 @@ _TABLE: dict[int, str] = {
     **{code: f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}" for code in _HIDDEN},
 }
 
+_JSON_TABLE = {
+    code: "".join(f"\\u{unit:04x}" for unit in _units(chr(code)))
+    for code in (*(code for code in range(0x20) if code not in {0x09, 0x0A}), *range(0x7F, 0xA0), *_HIDDEN)
+}
+
 _MIN_FRAGMENT = 8
 _MASKED = re.compile(r"([\w-]*)(?:\*{2,}|\.{3,}|…+|•{2,}|[xX]{4,})([\w-]*)")
+# Written out here: the lists that others keep (detect-secrets, gitleaks) come with a scanner of repositories, and with
+# rules that go by entropy, which would blot out hashes and ids.
+_VALUE = r"""(?!\[redacted\])[^\s"'&<>,;)}\]]"""
 _SHAPES = re.compile(
-    r"""(?ix)
+    rf"""(?ix)
     (?P<keep>
         \b(?:bearer|basic)[ \t:=]+                                        # an Authorization header, quoted or not
-      | [?&](?:key|api[_-]?key|access[_-]?token|token)=                   # a key in a URL
+      | [?&](?:key|sig|signature|api[_-]?key|access[_-]?token|token)=     # a key in a URL
       | \b(?:x-)?api[_-]?key["']?[ \t]*[:=][ \t]*["']?                    # api_key=..., "x-api-key": "..."
     )
-    (?!\[redacted\])[^\s"'&<>,;)}\]]+
-    | \b(?:sk|pk|rk|gsk|xai|hf|ghp|r8|nvapi|AIza|AKIA)[-_]?[\w-]{16,}     # the usual shapes of keys
+    {_VALUE}+
+    | (?P<named>                                                          # DB_PASSWORD=..., "client_secret": "..."
+        (?:pass(?:word|wd|phrase)|pwd|secret|token|credentials?|(?:api|access|private|secret|account)[_-]?key)\\?["']?
+        (?: [ \t]*=(?!=)[ \t]*\\?["']? | [ \t]*:[ \t]*\\?["'] | [ \t]*:[ \t]*(?=\S{{0,64}}\d) )
+    )
+    {_VALUE}{{3,}}
+    | (?P<user>\b[a-z][a-z0-9+.-]{{1,20}}://[^\s/:@"']{{0,64}}:)[^\s/@"']{{1,256}}(?=@)   # scheme://user:password@host
+    | -----BEGIN[ ][A-Z0-9 ]*PRIVATE[ ]KEY(?:[ ]BLOCK)?-----(?s:.*?)(?:-----END[ ][A-Z0-9 ]*-----|\Z)
+    | \beyJ[\w-]{{8,}}\.[\w-]{{8,}}(?:\.[\w-]*)?                            # a JSON Web Token
+    | \b(?:(?:sk|pk|rk|gsk|xai|hf|ghp|r8|nvapi|AIza|AKIA)[-_]?           # the usual shapes of keys
+        | (?:sk|rk|pk|whsec)_(?:live|test)?_? | gh[ousr]_ | github_pat_ | glpat- | npm_ | pypi-
+        | dop_v1_ | shp(?:at|ss)_
+        | ASIA | SG\. | ya29\. | tvly- | pplx- | AGE-SECRET-KEY-
+      )[\w-]{{16,}}(?:\.[\w-]+)*
+    | \bxox[a-z]-[\w-]{{10,}} | \bxapp-[\w-]{{10,}}
     """
 )
 
@@ -67,6 +100,17 @@ def sanitize(text: str) -> str:
     'a␛[2Jb␇\\u202ec'
     """
     return encodable(text.replace("\r\n", "\n")).translate(_TABLE)
+
+
+def escape_json(text: str) -> str:
+    r"""Return JSON of the same value, with everything that a terminal would obey, or hide, written as an escape.
+
+    Examples
+    --------
+    >>> escape_json('["a\x9bb\u202e"]')
+    '["a\\u009bb\\u202e"]'
+    """
+    return encodable(text).translate(_JSON_TABLE)
 
 
 def encodable(text: str) -> str:
@@ -112,10 +156,11 @@ class Sanitizer:
 
 
 def scrub(text: str, secrets: Iterable[str | None]) -> str:
-    """Return `text` without secrets, whole, in part, masked, URL-encoded or in base64, in any case of letters.
+    """Return `text` without secrets: whole, in part, masked or encoded, in any case of letters.
 
-    Fragments of at least 8 characters of a secret go; so do masked forms that show its head or tail (`sk-...abcd`),
-    whatever follows `Bearer`, and strings that look like a key of a well-known provider.
+    Fragments of at least 8 characters of a secret go, also URL-encoded, in base64 (as part of a longer text too), in
+    hexadecimal, and as JSON or HTML spell it; so do masked forms that show its head or tail (`sk-...abcd`), whatever
+    follows `Bearer` or `password=`, private keys, and strings that look like a key of a well-known provider.
 
     Parameters
     ----------
@@ -124,33 +169,59 @@ def scrub(text: str, secrets: Iterable[str | None]) -> str:
     secrets
         The secrets to look for; None and strings shorter than 4 characters are passed over.
     """
+    known = tuple(secret for secret in secrets if secret is not None and len(secret) >= 4)
+    if known:
+        text = _without(text, _fragments(known))
+        for secret in known:
+            text = _MASKED.sub(functools.partial(_masked, secret), text)
+    return _SHAPES.sub(lambda match: (match["keep"] or match["named"] or match["user"] or "") + REDACTED, text)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield what a secret looks like: as it is, and in the encodings that programs print."""
+    data = secret.encode("utf-8", "replace")
+    yield secret
+    yield urllib.parse.quote(secret, safe="")
+    yield json.dumps(secret)[1:-1]
+    yield secret.replace("/", "\\/")
+    yield html.escape(secret)
+    yield data.hex()
+    for before in range(3):  # in base64 the letters depend on where in its three bytes the secret begins
+        whole = base64.b64encode(bytes(before) + data).decode()
+        inside = whole.rstrip("=")[(0, 2, 3)[before] : -1 if "=" in whole else None]
+        yield inside
+        yield inside.translate(_URL_SAFE)
+
+
+_URL_SAFE = str.maketrans("+/", "-_")
+
+
+@functools.lru_cache(maxsize=4)
+def _fragments(secrets: tuple[str, ...]) -> dict[int, frozenset[str]]:
+    """Return every fragment that gives a secret away, in lower case, by length."""
+    found: dict[int, set[str]] = {}
     for secret in secrets:
-        if secret is None or len(secret) < 4:
-            continue
-        forms = {
-            secret,
-            urllib.parse.quote(secret, safe=""),
-            base64.b64encode(secret.encode("utf-8", "replace")).decode().rstrip("="),
-        }
-        for form in sorted(forms, key=len, reverse=True):
-            text = _without(text, form)
-        text = _MASKED.sub(functools.partial(_masked, secret), text)
-    return _SHAPES.sub(lambda match: (match["keep"] or "") + REDACTED, text)
+        for form in _forms(secret):
+            size = min(_MIN_FRAGMENT, len(form))
+            if size >= min(_MIN_FRAGMENT, len(secret)):
+                low = _lower(form)
+                found.setdefault(size, set()).update(low[i : i + size] for i in range(len(low) - size + 1))
+    return {size: frozenset(each) for size, each in found.items()}
 
 
-def _without(text: str, secret: str) -> str:
-    """Replace every run of `text` that is a long fragment of `secret`, or all of a short one."""
-    size = min(_MIN_FRAGMENT, len(secret))
-    low_text, low_secret = text.lower(), secret.lower()
-    if len(low_text) != len(text):  # a letter whose lower case is longer: give up on case, not on positions
-        low_text, low_secret = text, secret
-    hit = bytearray(len(text))
-    for i in range(len(low_secret) - size + 1):
-        window = low_secret[i : i + size]
-        at = low_text.find(window)
-        while at >= 0:
-            hit[at : at + size] = b"\x01" * size
-            at = low_text.find(window, at + 1)
+def _lower(text: str) -> str:
+    """Return text in lower case, each letter where it was: one that would grow stays."""
+    low = text.lower()
+    return low if len(low) == len(text) else "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+
+
+def _without(text: str, fragments: dict[int, frozenset[str]]) -> str:
+    """Replace every run of `text` that is made of fragments."""
+    low, hit = _lower(text), bytearray(len(text))
+    for size, known in fragments.items():
+        for i in range(len(low) - size + 1):
+            if low[i : i + size] in known:
+                hit[i : i + size] = b"\x01" * size
     if not any(hit):
         return text
     pieces, start = [], 0

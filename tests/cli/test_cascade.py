@@ -464,3 +464,29 @@ def test_eval_measures_cascades(scrimp, home):
         done = scrimp("eval", "o.jsonl", "--router", "cascade", *more)
         assert done.code == 2
         assert "stands alone" in done.err
+
+
+def test_no_key_that_a_check_prints_goes_anywhere(scrimp, profile, server, monkeypatch, tmp_path):
+    """Not to the next arm, stdout, stderr, the log, a batch's rows, or a traceback."""
+    key = "canary-Zq7Tn5vX2bLw8Kd4"
+    monkeypatch.setenv("BARS", key)
+    (tmp_path / "leak").write_text(f"config: {key}\n" * 3)
+    check = f"sh:cat {tmp_path}/leak; grep -q 42"
+    path = profile(small=BAD, large=GOOD, key_env="BARS")
+    plan = ("-p", path, "--plan", "small ? checks > large", "--check", check, "--repair")
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "out.jsonl"
+    rows.write_text('{"prompt": "6 x 7?"}\n')
+    leaky = ("-p", path, "-m", "small", "--check", check)
+    told = [
+        scrimp("--debug", "ask", "-x", *plan, "6 x 7?"), scrimp("ask", "--json", *plan, "6 x 7?"),
+        scrimp("--debug", "ask", *leaky, "6 x 7?"), scrimp("batch", rows, "-o", out, *leaky),
+        scrimp("log", "show", "last"), scrimp("log", "show", "last", "--json"), scrimp("log", "export"),
+    ]  # fmt: skip
+    assert "[redacted]" in told[0].err
+    repaired = next(chat.prompt for chat in server.chats if "WHAT IS WRONG" in chat.prompt)
+    for text in (repaired, out.read_text(), *(done.out + done.err for done in told)):
+        assert not any(key[i : i + 8] in text for i in range(len(key) - 7)), text
+    assert "[redacted]" in json.loads(out.read_text())["error"]
+    wrong = repaired.partition("WHAT IS WRONG WITH IT\n")[2].partition("=====")[0]
+    assert "[redacted]" in wrong
+    assert len(wrong) < 2_010

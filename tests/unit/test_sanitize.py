@@ -74,6 +74,11 @@ def test_a_pipe_gets_controls_as_they_are():
         f"Authorization: Bearer {KEY}",
         base64.b64encode(KEY.encode()).decode(),
         f"doubled {KEY}{KEY}",
+        base64.b64encode(f"user:{KEY}".encode()).decode(),
+        base64.b64encode(f"u:{KEY}".encode()).decode(),
+        base64.urlsafe_b64encode(f"{KEY}\xff\xfe".encode("latin1")).decode(),
+        KEY.encode().hex(),
+        f"split {KEY[:12]}\n{KEY[12:]}",
     ],
 )
 def test_a_key_goes_in_every_form(said):
@@ -91,8 +96,17 @@ def test_a_key_goes_in_every_form(said):
         "https://host/v1?key=AIzaSyA1234567890&alt=sse",
         'got "x-api-key": "qwertyuiop"',
         "you sent sk-proj-aBcDeFgHiJkLmNoPqRsT",
+        "ghp_aBcDeF0123456789aBcDeF0123456789", "gho_aBcDeF0123456789aBcDeF0123456789",
+        "github_pat_aBcDeF0123456789_aBcDeF", "glpat-aBcDeF0123456789", "AKIAaBcDeF0123456789", "ASIAABCDEF0123456789",
+        "xoxb-1234567890-aBcDeF", "npm_aBcDeF0123456789aBcDeF", "sk_live_aBcDeF0123456789", "ya29.aBcDeF0123456789-xyz",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhQmNEZUYifQ.aBcDeF-xyz",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\naBcDeF0123\nqwertyuiop\n-----END OPENSSH PRIVATE KEY-----",
+        "-----BEGIN RSA PRIVATE KEY-----\naBcDeF cut off",
+        "DB_PASSWORD=abcDEF123", "password = 'abcDEF123'", '{"client_secret": "abcDEF123"}', "passwd: abcDEF123",
+        "AWS_SECRET_ACCESS_KEY=abcDEF123/+", "export MY_TOKEN=abcDEF123", '{\\"api_key\\": \\"abcDEF123\\"}',
+        "postgres://user:abcDEF123@host/db", "https://x:abcDEF123@github.com/a/b.git",
     ],
-)
+)  # fmt: skip
 def test_keys_that_nobody_told_us_of_go_by_their_shape(said):
     told = scrub(said, ())
     assert REDACTED in told
@@ -100,7 +114,15 @@ def test_keys_that_nobody_told_us_of_go_by_their_shape(said):
         assert secret not in told
 
 
-@pytest.mark.parametrize("said", ["a plain message", "wait ... and see", "**bold** text", "task-force-of-nine-hundred"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "a plain message", "wait ... and see", "**bold** text", "task-force-of-nine-hundred", "max_tokens=4096 is too much",
+        "unexpected token: }", "assert password == given", "the password must be longer",
+        "http://127.0.0.1:8000/v1", "the secret: be brief", "see https://host:8080/a@b", "tests, line 3: KeyError: 'token'",
+        "sha256 8199be6f2bd5a52e1b7d3f6a0c9d4e8f", "id 01k9xbtz3m8n4p5q6r7s8t9v0w",
+    ],
+)  # fmt: skip
 def test_what_is_no_secret_stays(said):
     assert scrub(said, (KEY, None, "abc")) == said
 

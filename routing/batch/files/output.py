@@ -15,6 +15,7 @@ from scrimp.profiles.errors import DataError, TryAgainError, UsageError
 from scrimp.profiles.files import replacing
 from scrimp.profiles.money import usd_from_nano
 from scrimp.routing.text.sanitize import encodable
+from scrimp.routing.text.spreadsheet import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -91,7 +92,8 @@ def render(result: Result, shape: Shape) -> str:
     row = result.to_dict()
     out = io.StringIO()
     writer = csv.writer(out, delimiter="\t" if shape == "tsv" else ",", lineterminator="\n")
-    writer.writerow([*(result.cells or ()), *("" if row[name] is None else _cell(row[name]) for name in _COLUMNS)])
+    ours = ("" if row[name] is None else _cell(row[name]) for name in _COLUMNS)
+    writer.writerow([quoted(cell) for cell in (*(result.cells or ()), *ours)])
     return encodable(out.getvalue())
 
 
@@ -99,7 +101,8 @@ def table_columns(columns: Sequence[str], shape: Shape) -> str:
     """Return the header of a table's output: the input's columns, then ours (`scrimp_` before a name that is taken)."""
     out = io.StringIO()
     ours = [f"scrimp_{name}" if name in columns else name for name in _COLUMNS]
-    csv.writer(out, delimiter="\t" if shape == "tsv" else ",", lineterminator="\n").writerow([*columns, *ours])
+    writer = csv.writer(out, delimiter="\t" if shape == "tsv" else ",", lineterminator="\n")
+    writer.writerow([quoted(name) for name in (*columns, *ours)])
     return out.getvalue()
 
 
