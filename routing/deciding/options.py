@@ -61,7 +61,8 @@ def know_arm(arm: Arm, table: PriceTable) -> KnownArm:
         output_limit=limit,
     )
     window = arm.context_window or model.max_input_tokens
-    return KnownArm(arm, info, model, price, limit, window, model.capabilities | frozenset(arm.tags))
+    effort = () if arm.reasoning_effort is None else (f"effort-{arm.reasoning_effort}",)
+    return KnownArm(arm, info, model, price, limit, window, model.capabilities.union(arm.tags, effort))
 
 
 def option_for(
@@ -94,8 +95,7 @@ def option_for(
     elif blocked is not None:
         against = Barrier.BLOCKED, blocked
     elif missing:
-        taken = ", ".join(missing)
-        against = Barrier.CAPABILITY, f"not known to take {taken} (if it does, add it to the arm's tags)"
+        against = Barrier.CAPABILITY, _lacking(missing)
     elif known.window is not None and n_input + limit > known.window:
         room = known.window - n_input
         if may_lower and room > n_p90:
@@ -138,6 +138,14 @@ def option_for(
         barrier=None if against is None else against[0],
         limit_lowered=lowered,
     )
+
+
+def _lacking(missing: list[str]) -> str:
+    """Return why an arm cannot take what needs something that it is not known to have."""
+    efforts = [each.removeprefix("effort-") for each in missing if each.startswith("effort-")]
+    if efforts:
+        return f'its reasoning_effort is not "{efforts[0]}", as asked for (give an arm that, or leave the field out)'
+    return f"not known to take {', '.join(missing)} (if it does, add it to the arm's tags)"
 
 
 def _limit_that_fits(price: ArmPrice, n_input: int, limit: int, left: int) -> int:
