@@ -45,7 +45,8 @@ Examples:
 @app.command(epilog=EPILOG)
 def ask(
     prompt: Annotated[
-        list[str] | None, typer.Argument(metavar="PROMPT", help="The prompt. `-` stands for standard input.")
+        list[str] | None,
+        typer.Argument(metavar="PROMPT", help="The prompt. `-` in it: read standard input, whosever it is."),
     ] = None,
     system: Annotated[str | None, typer.Option("-s", "--system", metavar="TEXT", help="System prompt.")] = None,
     file: Annotated[

@@ -1,9 +1,8 @@
 """When standard input is read, and when it belongs to somebody else.
 
-With no prompt argument, scrimp is a filter and reads all of it. With one, it reads only what was meant for it: a file
-from its start, or a pipe that has data and is not shared with the shell that called us. In `while read x; do scrimp ask
-"$x"; done` the loop's input is our standard input too, and reading it would eat the loop's remaining lines: there the
-calling shell holds the same pipe, or has already read a part of the same file.
+With no prompt argument, scrimp is a filter and reads all of it. With one, it reads only what was meant for it: a stream
+from its start. In `while read x; do scrimp ask "$x"; done` the loop's input is our standard input too, and reading it
+would eat the loop's remaining lines. docs/decisions/0017-standard-input.md has the table.
 """
 
 from __future__ import annotations
@@ -13,24 +12,25 @@ import select
 import stat
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from scrimp.profiles.errors import UsageError
 from scrimp.routing.text.clean import MAX_PROMPT_BYTES, clean_text
 
 from .result import say
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 __all__ = ["read_stdin"]
 
 FIRST_BYTE_S: Final = 1.0
-"""How long a pipe that goes with a prompt argument may stay silent before we go on without it."""
+"""How long a pipe that goes with a prompt argument may stay silent before it is asked who could still write to it."""
 
 IDLE_S: Final = 30.0
 """How long it may stay silent in the middle; what it sent before would be half a text, so that is an error."""
 
-_SHELLS: Final = frozenset({"sh", "bash", "zsh", "dash", "fish", "ksh", "mksh", "ash", "busybox"})
-_PASSERS: Final = 6
-"""How many callers are looked at: `uv run`, `env`, `time` and the like hand their standard input on."""
+_SETTLE: Final = "- as a word of the prompt reads it, < /dev/null leaves it out"
 
 
 def read_stdin(*, has_prompt: bool, explicit: bool, quiet: bool = False) -> str | None:
@@ -43,7 +43,7 @@ def read_stdin(*, has_prompt: bool, explicit: bool, quiet: bool = False) -> str 
     explicit
         `-` was given: standard input is meant, whatever it is.
     quiet
-        Do not say why standard input was left alone.
+        Do not say what is certain. That a stream in doubt was not read is said in any case.
 
     Raises
     ------
@@ -52,30 +52,49 @@ def read_stdin(*, has_prompt: bool, explicit: bool, quiet: bool = False) -> str 
     """
     fd = _fd()
     if fd is None:
-        return None
-    if os.isatty(fd):
         if explicit:
-            return clean_text(_read_all(fd), what="standard input")
+            raise UsageError("standard input is closed: - has nothing to read")
         return None
-    if not has_prompt or explicit:
+    if explicit or not (has_prompt or os.isatty(fd)):
         return clean_text(_read_all(fd), what="standard input")
+    if os.isatty(fd) or _null(fd):
+        return None
+    left = _why_left(fd)
+    if left is not None:
+        if (left.in_doubt or not quiet) and not _ended(fd):
+            say(f"standard input {left.why}: not read ({_SETTLE})")
+        return None
+    if not _ready(fd, 0.0):
+        if not quiet:
+            say("waiting for standard input")
+        _ready(fd, None)
+    text = clean_text(_read_all(fd, idle_s=IDLE_S), what="standard input")
+    if not text and not quiet:
+        say("standard input is empty: the prompt goes alone")
+    return text or None
+
+
+class _Left(NamedTuple):
+    """Why standard input is left alone beside a prompt, and whether that may be wrong."""
+
+    why: str
+    in_doubt: bool
+
+
+def _why_left(fd: int) -> _Left | None:
+    """Return why standard input is not ours to read beside a prompt; None where it is."""
     mode = os.fstat(fd).st_mode
     if stat.S_ISREG(mode):
-        if os.lseek(fd, 0, os.SEEK_CUR) > 0:
-            return None  # somebody has read a part of it: it is their input, not ours
-        return clean_text(_read_all(fd), what="standard input") or None
+        at = os.lseek(fd, 0, os.SEEK_CUR)
+        return _Left(f"was read up to byte {at:,} by somebody else", in_doubt=False) if at else None
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
-        return None  # /dev/null and other devices
-    if _shell_reads(fd):
-        # A loop's input, or a wrapper script's: only the user knows. Nothing is taken unasked, or left out unsaid.
-        if not quiet and _ready(fd, 0.0):
-            say("standard input is the calling shell's too: not read (give - to read it, or -q for silence)")
-        return None
-    if not _ready(fd, FIRST_BYTE_S):
-        if not quiet:
-            say("standard input is open but silent: not read (give - to wait for it)")
-        return None
-    return clean_text(_read_all(fd, idle_s=IDLE_S), what="standard input") or None
+        return _Left("is neither a file nor a pipe", in_doubt=False)
+    if _caller_may_read(fd):
+        # A loop's rows, or a text that is handed on to us: only the user knows. Nothing is taken unasked.
+        return _Left("may be what the script that calls scrimp reads from", in_doubt=True)
+    if not (_ready(fd, FIRST_BYTE_S) or _has_writer(fd)):
+        return _Left("is open but silent, and no program of a pipeline writes to it", in_doubt=False)
+    return None
 
 
 def _fd() -> int | None:
@@ -87,8 +106,23 @@ def _fd() -> int | None:
     return fd
 
 
-def _ready(fd: int, seconds: float) -> bool:
+def _null(fd: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), Path(os.devnull).stat())
+    except OSError:
+        return False
+
+
+def _ready(fd: int, seconds: float | None) -> bool:
     return bool(select.select([fd], [], [], seconds)[0])
+
+
+def _ended(fd: int) -> bool:
+    """Tell whether a pipe has no writer left, and nothing in it."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    events = [event for _, event in poll.poll(0)]
+    return bool(events) and not events[0] & select.POLLIN
 
 
 def _read_all(fd: int, idle_s: float | None = None) -> bytes:
@@ -109,18 +143,79 @@ def _read_all(fd: int, idle_s: float | None = None) -> bytes:
         parts.append(part)
 
 
-def _shell_reads(fd: int) -> bool:
-    """Tell whether the shell that called us has the same pipe as its own standard input (Linux; False elsewhere)."""
-    try:
-        ours = Path(f"/proc/self/fd/{fd}").readlink()
-        pid = os.getppid()
-        for _ in range(_PASSERS):
-            if pid <= 1 or Path(f"/proc/{pid}/fd/0").readlink() != ours:
+# ---- who else has it (Linux; elsewhere nothing is known of other processes, and a pipe counts as ours)
+
+
+def _caller_may_read(fd: int) -> bool:
+    """Tell whether a program that called us has the same pipe as its standard input, and may have read from it.
+
+    Two things are certain: a caller that has read nothing at all (a shell that was forked for a function or braces) has
+    not begun with it, and one whose command line ends in ours (`timeout 9 scrimp ...`) was started to hand it on.
+    """
+    ours = os.fstat(fd)
+    for pid in _callers():
+        try:
+            if not os.path.samestat(ours, Path(f"/proc/{pid}/fd/0").stat()):
                 return False
-            if Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip() in _SHELLS:
-                return True
-            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-            pid = int(fields[1])
-    except (OSError, ValueError, IndexError):
-        pass
+        except OSError:  # gone, or another user's
+            return False
+        if not (_hands_on(pid) or _has_read_nothing(pid)):
+            return True
+    return False
+
+
+def _callers() -> Iterator[int]:
+    """Yield the processes that called us, nearest first."""
+    pid = os.getppid()
+    while pid > 0:
+        yield pid
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return
+
+
+def _hands_on(pid: int) -> bool:
+    """Tell whether a process was told to run this very command line."""
+    words = [os.fsencode(word) for word in sys.argv[1:]]
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes().removesuffix(b"\0").split(b"\0")
+    except OSError:
+        return False
+    return bool(words) and line[-len(words) :] == words and len(line) > len(words)
+
+
+def _has_read_nothing(pid: int) -> bool:
+    """Tell whether a process has not read a single byte since it was made."""
+    try:
+        return b"rchar: 0\n" in Path(f"/proc/{pid}/io").read_bytes()
+    except OSError:
+        return False
+
+
+def _has_writer(fd: int) -> bool:
+    """Tell whether a program that is none of our callers holds the other end of a pipe: what `slow | scrimp` is.
+
+    A caller that holds it (an ssh server, a CI runner, a program that has not closed its end) may never write.
+    """
+    ours = os.fstat(fd)
+    aside = {os.getpid(), *_callers()}
+    for folder in Path("/proc").glob("[0-9]*/fd"):
+        if int(folder.parent.name) in aside:
+            continue
+        try:
+            for name in os.listdir(folder):  # noqa: PTH208 - names alone
+                if os.path.samestat(ours, (folder / name).stat()) and _writes(folder.parent, name):
+                    return True
+        except OSError:  # gone, or another user's
+            continue
+    return False
+
+
+def _writes(process: Path, fd: str) -> bool:
+    """Tell whether a process has a descriptor open for writing."""
+    for line in (process / "fdinfo" / fd).read_text(encoding="ascii").splitlines():
+        name, _, value = line.partition(":")
+        if name == "flags":
+            return bool(int(value, 8) & (os.O_WRONLY | os.O_RDWR))
     return False

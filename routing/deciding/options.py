@@ -65,7 +65,8 @@ def know_arm(arm: Arm, table: PriceTable) -> KnownArm:
     window = arm.context_window or model.max_input_tokens
     if by_ollama(arm.model) and isinstance(arm.params.get("num_ctx"), int):
         window = min(window or arm.params["num_ctx"], arm.params["num_ctx"])  # it cuts what is longer
-    return KnownArm(arm, info, model, price, limit, window, model.capabilities | frozenset(arm.tags))
+    effort = () if arm.reasoning_effort is None else (f"effort-{arm.reasoning_effort}",)
+    return KnownArm(arm, info, model, price, limit, window, model.capabilities.union(arm.tags, effort))
 
 
 def option_for(
@@ -98,8 +99,7 @@ def option_for(
     elif blocked is not None:
         against = Barrier.BLOCKED, blocked
     elif missing:
-        taken = ", ".join(missing)
-        against = Barrier.CAPABILITY, f"not known to take {taken} (if it does, add it to the arm's tags)"
+        against = Barrier.CAPABILITY, _lacking(missing)
     elif (why := no_room(reasoning_room(arm.model, arm.reasoning_effort, arm.params), limit)) is not None:
         against = Barrier.REASONING, why
     elif known.window is not None and n_input + limit > known.window:
@@ -144,6 +144,14 @@ def option_for(
         barrier=None if against is None else against[0],
         limit_lowered=lowered,
     )
+
+
+def _lacking(missing: list[str]) -> str:
+    """Return why an arm cannot take what needs something that it is not known to have."""
+    efforts = [each.removeprefix("effort-") for each in missing if each.startswith("effort-")]
+    if efforts:
+        return f'its reasoning_effort is not "{efforts[0]}", as asked for (give an arm that, or leave the field out)'
+    return f"not known to take {', '.join(missing)} (if it does, add it to the arm's tags)"
 
 
 def _limit_that_fits(price: ArmPrice, n_input: int, limit: int, left: int) -> int:

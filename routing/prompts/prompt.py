@@ -62,10 +62,10 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One earlier exchange of a conversation."""
+    """One earlier exchange of a conversation; without an answer, the user went on speaking."""
 
     prompt: str
-    answer: str
+    answer: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,8 @@ class Prompt:
             yield self.system
         for turn in self.history:
             yield turn.prompt
-            yield turn.answer
+            if turn.answer is not None:
+                yield turn.answer
         yield self.text
 
     def messages(self) -> list[dict[str, Any]]:
@@ -127,7 +128,8 @@ class Prompt:
             messages.append({"role": "system", "content": self.system})
         for turn in self.history:
             messages.append({"role": "user", "content": turn.prompt})
-            messages.append({"role": "assistant", "content": turn.answer})
+            if turn.answer is not None:
+                messages.append({"role": "assistant", "content": turn.answer})
         content: Any = self.text
         if self.attachments:
             content = [{"type": "text", "text": self.text}, *(each.content_part() for each in self.attachments)]

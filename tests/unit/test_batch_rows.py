@@ -64,7 +64,6 @@ def test_messages_become_a_prompt_with_its_history(tmp_path):
         "text",
         [{"role": "user"}],
         [{"role": "assistant", "content": "b"}],
-        [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}],
         [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
         [{"role": "tool", "content": "a"}],
         [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}]}],

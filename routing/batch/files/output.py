@@ -17,6 +17,8 @@ from scrimp.profiles.money import usd_from_nano
 from scrimp.routing.text.sanitize import encodable
 from scrimp.routing.text.spreadsheet import quoted
 
+from .layout import Layout
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
@@ -83,27 +85,38 @@ class Result:
         }
 
 
-def render(result: Result, shape: Shape) -> str:
-    """Return a result as it stands in the output, its newline included."""
+def render(result: Result, shape: Shape, layout: Layout | None = None) -> str:
+    """Return a result as it stands in the output, its newline included; a table is laid out as its input was."""
     if shape == "jsonl":
         return json.dumps(result.to_dict(), ensure_ascii=False) + "\n"
     if shape == "openai":
         return json.dumps(_openai(result), ensure_ascii=False) + "\n"
     row = result.to_dict()
     out = io.StringIO()
-    writer = csv.writer(out, delimiter="\t" if shape == "tsv" else ",", lineterminator="\n")
     ours = ("" if row[name] is None else _cell(row[name]) for name in _COLUMNS)
-    writer.writerow([quoted(cell) for cell in (*(result.cells or ()), *ours)])
+    _writer(out, shape, layout).writerow([quoted(cell) for cell in (*(result.cells or ()), *ours)])
     return encodable(out.getvalue())
 
 
-def table_columns(columns: Sequence[str], shape: Shape) -> str:
+def table_columns(columns: Sequence[str], shape: Shape, layout: Layout | None = None) -> str:
     """Return the header of a table's output: the input's columns, then ours (`scrimp_` before a name that is taken)."""
     out = io.StringIO()
-    ours = [f"scrimp_{name}" if name in columns else name for name in _COLUMNS]
-    writer = csv.writer(out, delimiter="\t" if shape == "tsv" else ",", lineterminator="\n")
-    writer.writerow([quoted(name) for name in (*columns, *ours)])
+    if layout is not None:
+        out.write("\ufeff" * layout.bom + (f"sep={layout.separator}{layout.newline}" if layout.stated else ""))
+    taken = set(columns)
+    ours = []
+    for name in _COLUMNS:
+        while name in taken:
+            name = f"scrimp_{name}"  # noqa: PLW2901 - the output of a run may be the input of another
+        taken.add(name)
+        ours.append(name)
+    _writer(out, shape, layout).writerow([quoted(name) for name in (*columns, *ours)])
     return out.getvalue()
+
+
+def _writer(out: io.StringIO, shape: Shape, layout: Layout | None) -> Any:
+    layout = layout or Layout(separator="\t" if shape == "tsv" else ",")
+    return csv.writer(out, delimiter=layout.separator, lineterminator=layout.newline)
 
 
 def _cell(value: Any) -> str:
@@ -275,7 +288,14 @@ def result_of(entry: dict[str, Any]) -> Result:
     return Result(**values, cells=None if cells is None else tuple(cells))
 
 
-def write_output(path: Path, journal: Journal, spans: Iterable[tuple[int, int]], shape: Shape, head: str = "") -> int:
+def write_output(
+    path: Path,
+    journal: Journal,
+    spans: Iterable[tuple[int, int]],
+    shape: Shape,
+    head: str = "",
+    layout: Layout | None = None,
+) -> int:
     """Write the output whole beside its place, then rename it there; return how many rows it has.
 
     Parameters
@@ -284,6 +304,8 @@ def write_output(path: Path, journal: Journal, spans: Iterable[tuple[int, int]],
         Where the journal holds the results, in the output's order.
     head
         What comes first (a table's header).
+    layout
+        How the input was laid out.
 
     Raises
     ------
@@ -298,7 +320,7 @@ def write_output(path: Path, journal: Journal, spans: Iterable[tuple[int, int]],
                 out = files.enter_context(gzip.GzipFile(fileobj=out, mode="wb", filename="", mtime=0))
             out.write(head.encode())
             for offset, length in spans:
-                out.write(render(result_of(journal.read(offset, length)), shape).encode("utf-8", "replace"))
+                out.write(render(result_of(journal.read(offset, length)), shape, layout).encode("utf-8", "replace"))
                 n += 1
     except OSError as error:
         raise DataError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.routing.prompts.prompt import Attachment, Prompt, Turn
 from scrimp.routing.text.clean import MAX_PROMPT_BYTES, clean_text
+from scrimp.routing.text.first_bytes import guess_8_bit
 from scrimp.routing.text.sanitize import encodable
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ __all__ = [
 
 MAX_ROW_BYTES: Final = MAX_PROMPT_BYTES
 """A longer line is skipped as it streams past, and reported."""
+
+_EXACT: Final = 2.0**53
+"""Below it, a number with a point that is whole is that whole number."""
 
 _VARIABLE: Final = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 
@@ -71,11 +75,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that cannot be asked, and why."""
+    """A row that cannot be asked, and why; `hint` says how such rows are mended, where that is known."""
 
     n: int
     line: int
     reason: str
+    hint: str | None = None
 
 
 def content_key(row: Row) -> bytes:
@@ -102,7 +107,10 @@ def decode(raw: bytes | None) -> str:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError(f"not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start}") from None
+        raise UsageError(
+            f"not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start}",
+            hint=f"If the file is in another encoding, convert it: iconv -f {guess_8_bit(raw)} -t utf-8 FILE > NEW",
+        ) from None
 
 
 def variables(template: str) -> list[str]:
@@ -148,7 +156,10 @@ def prompt_of(
         clean,
         system=None if system is None else clean_text(system, what="the system prompt"),
         history=tuple(
-            Turn(clean_text(turn.prompt, what="a message"), clean_text(turn.answer, what="a message"))
+            Turn(
+                clean_text(turn.prompt, what="a message"),
+                None if turn.answer is None else clean_text(turn.answer, what="a message"),
+            )
             for turn in history
         ),
         attachments=attachments,
@@ -161,6 +172,8 @@ def id_of(value: Any, line: int) -> str | int:
     """Return a row's id: whatever it holds, it is only ever written as JSON or CSV, never used as a path."""
     if value is None:
         return str(line)
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        value = int(value)  # as programs write it that know no whole numbers
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise DataError(f"id: expected text or a whole number, got {kind_of(value)}")
     return encodable(value) if isinstance(value, str) else value

@@ -5,23 +5,26 @@ from __future__ import annotations
 import hashlib
 from array import array
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import DataError, UsageError
 
+from .document import document_rows
 from .json_rows import json_row
 from .rows import MAX_ROW_BYTES, BadRow, Row, content_key, decode, fill, prompt_of
-from .source import opened, sha256
+from .source import sha256
 from .table import table_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .source import Source
+    from .source import Lines, Source
 
 __all__ = ["Scan", "good_rows", "read_rows", "scan"]
 
 _MAX_REPORTED: Final = 1_000
+_LOOK_EVERY: Final = 64
+"""Rows after which it is looked whether the file is still the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,23 +149,33 @@ def read_rows(source: Source) -> Iterator[Row | BadRow]:
     DataError
         If the file is damaged.
     """
-    with opened(source.path, source.name) as file:
-        if source.format in ("csv", "tsv"):
-            yield from table_rows(source, file)
-            return
-        make = json_row if source.format == "jsonl" else _line_row
-        n = 0
-        for line, raw in _lines(file):
-            if raw is not None and not raw.strip():
-                continue
-            try:
-                yield make(source, n, line, decode(raw))
-            except (UsageError, DataError) as error:
-                yield BadRow(n, line, error.message)
-            n += 1
+    if source.layout.document:
+        yield from document_rows(source)
+        return
+    with source.lines() as file:
+        for at, row in enumerate(_rows(source, file)):
+            if at % _LOOK_EVERY == 0:
+                source.check(file)
+            yield row
 
 
-def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
+def _rows(source: Source, file: Lines) -> Iterator[Row | BadRow]:
+    if source.format in ("csv", "tsv"):
+        yield from table_rows(source, file)
+        return
+    make = json_row if source.format == "jsonl" else _line_row
+    n = 0
+    for line, raw in _lines(file):
+        if raw is not None and not raw.strip():
+            continue
+        try:
+            yield make(source, n, line, decode(raw))
+        except (UsageError, DataError) as error:
+            yield BadRow(n, line, error.message, error.hint)
+        n += 1
+
+
+def _lines(file: Lines) -> Iterator[tuple[int, bytes | None]]:
     """Yield each line with its number; None stands for one that is too long."""
     line = 0
     while raw := file.readline(MAX_ROW_BYTES + 1):
@@ -172,8 +185,6 @@ def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
                 raw = file.readline(1 << 20)
             yield line, None
             continue
-        if line == 1:
-            raw = raw.removeprefix(b"\xef\xbb\xbf")
         yield line, raw
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Final, Literal
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from scrimp.profiles.errors import DataError, UsageError
+from scrimp.routing.text.first_bytes import LOOKED_AT, encoding_of, kind_of
+
+from .layout import PLAIN, SAMPLE_BYTES, Layout, begins_json, layout_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Format", "Source", "opened", "sha256"]
+__all__ = ["Format", "Lines", "Source", "opened", "sha256"]
 
 Format = Literal["jsonl", "csv", "tsv", "lines"]
 
@@ -46,6 +50,10 @@ class Source:
         A system prompt for rows that bring none.
     schema, needs
         What every answer must satisfy, and what every arm must be able to do.
+    layout
+        How it is laid out.
+    stamp
+        Inode, size and time of change of the file that was looked at: only that one is read.
     """
 
     path: Path
@@ -56,6 +64,8 @@ class Source:
     system: str | None = None
     schema: Mapping[str, Any] | None = None
     needs: frozenset[str] = frozenset()
+    layout: Layout = PLAIN
+    stamp: tuple[int, int, int] | None = None
 
     @classmethod
     def of(
@@ -76,36 +86,125 @@ class Source:
         ------
         UsageError
             If it cannot be read.
+        DataError
+            If it is no text, or it cannot be told how it is laid out.
         """
+        name = name or str(path)
+        with opened(path, name) as file:
+            start = file.read(SAMPLE_BYTES)
+            stamp = _stamp(file)
         suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
         found = format or (_SUFFIXES.get(suffixes[-1]) if suffixes else None)
-        if found is None:
-            with opened(path, name or str(path)) as file:
-                start = file.read(4096)
-            found = "jsonl" if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else "lines"
-        return cls(path, found, name or str(path), column, template, system, schema, needs)
+        found = found or ("jsonl" if begins_json(start) else "lines")
+        layout = layout_of(start, found, whole=len(start) < SAMPLE_BYTES, name=name)
+        return cls(path, found, name, column, template, system, schema, needs, layout, stamp)
+
+    @contextmanager
+    def lines(self) -> Iterator[Lines]:
+        """Open it to be read by lines, each of them ending in a newline; the byte order mark is left out.
+
+        Raises
+        ------
+        DataError
+            If it is not the file any more that was looked at.
+        """
+        with opened(self.path, self.name) as file:
+            self.check(file)
+            if self.layout.bom:
+                file.read(3)
+            yield _Returns(file) if self.layout.newline == "\r" else file
+            self.check(file)
+
+    def check(self, file: Lines | IO[bytes]) -> None:
+        """Refuse a file that is another one, or has changed, since it was looked at.
+
+        Raises
+        ------
+        DataError
+            If so.
+        """
+        if self.stamp is not None and _stamp(file) != self.stamp:
+            raise DataError(
+                f"{self.name} has changed while it was read: its rows may not be those that were counted",
+                hint="Wait until nothing writes to it. A run that had begun needs the file as it was, to --resume.",
+            )
+
+
+class Lines(Protocol):
+    """A file that is read by lines."""
+
+    def fileno(self) -> int:
+        """Return its descriptor."""
+        ...
+
+    def readline(self, limit: int, /) -> bytes:
+        """Return the next line, or `limit` bytes of it; nothing at the end."""
+        ...
+
+
+class _Returns:
+    """Reads a file whose lines end in carriage returns."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._rest = b""
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def readline(self, limit: int, /) -> bytes:
+        while (at := self._rest.find(b"\r")) < 0 and len(self._rest) < limit:
+            more = self._file.read(max(1 << 16, len(self._rest)))
+            if not more:
+                break
+            self._rest += more
+        end = min(limit, at + 1 if at >= 0 else len(self._rest))
+        line, self._rest = self._rest[:end], self._rest[end:]
+        return line.replace(b"\r", b"\n")
 
 
 @contextmanager
 def opened(path: Path, name: str) -> Iterator[IO[bytes]]:
-    """Open a file, unpacking it where it is gzip."""
+    """Open a file, unpacking it where it is gzip; what is certainly no UTF-8 text is refused.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read.
+    DataError
+        If it is damaged, or no UTF-8 text.
+    """
     try:
         with path.open("rb") as raw:
-            start = raw.read(2)
-            raw.seek(0)
-            if start in (b"\xff\xfe", b"\xfe\xff"):
-                raise DataError(
-                    f"{name} is UTF-16, not UTF-8", hint="Convert it first: iconv -f utf-16 -t utf-8 FILE > NEW"
-                )
-            if start == b"\x1f\x8b":
+            if raw.peek(2)[:2] == b"\x1f\x8b":
                 with gzip.open(raw, "rb") as file:
+                    _check_text(file.peek(LOOKED_AT), name)
                     yield file  # type: ignore[misc]  # a GzipFile reads like any other
             else:
+                _check_text(raw.peek(LOOKED_AT), name)
                 yield raw
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{name} is damaged: {error}", hint="Is the file complete?") from None
     except OSError as error:
         raise _unreadable(name, error) from None
+
+
+def _stamp(file: Lines | IO[bytes]) -> tuple[int, int, int]:
+    now = os.fstat(file.fileno())
+    return now.st_ino, now.st_size, now.st_mtime_ns
+
+
+def _check_text(start: bytes, name: str) -> None:
+    start = start[:LOOKED_AT]
+    encoding = encoding_of(start)
+    if encoding is not None:
+        raise DataError(
+            f"{name} is {encoding.upper()}, not UTF-8",
+            hint=f"Convert it first: iconv -f {encoding} -t utf-8 FILE > NEW",
+        )
+    other = kind_of(start)
+    if other is not None:
+        raise DataError(f"{name} is {other[0]}, and no text", hint=f"{other[1][0].upper()}{other[1][1:]}")
 
 
 def _unreadable(name: str, error: Exception) -> UsageError:
@@ -114,12 +213,21 @@ def _unreadable(name: str, error: Exception) -> UsageError:
 
 
 def sha256(source: Source) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be read.
+    DataError
+        If it has changed.
+    """
     digest = hashlib.sha256()
     try:
         with source.path.open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
+            source.check(file)
     except OSError as error:
         raise _unreadable(source.name, error) from None
     return digest.hexdigest()

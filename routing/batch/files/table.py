@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import csv
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import DataError, UsageError
-from scrimp.routing.text.sanitize import encodable
 
 from .rows import MAX_ROW_BYTES, BadRow, Row, decode, fill, id_of, prompt_of, variables
-from .source import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .source import Source
+    from .source import Lines, Source
 
 __all__ = ["header", "table_rows"]
 
@@ -24,19 +22,20 @@ def header(source: Source) -> tuple[str, ...]:
 
     Raises
     ------
-    UsageError
+    DataError
         If it has none, or two of a name.
     """
-    with opened(source.path, source.name) as file:
+    with source.lines() as file:
         return _header(source, _cells(source, file))
 
 
-def table_rows(source: Source, file: IO[bytes]) -> Iterator[Row | BadRow]:
-    """Yield the rows of a CSV or TSV file."""
+def table_rows(source: Source, file: Lines) -> Iterator[Row | BadRow]:
+    """Yield the rows of a CSV or TSV file. Rows without a word in them, as spreadsheets leave them, are passed over."""
     reader = _cells(source, file)
     columns = _header(source, reader)
     make = _prompt_of_columns(source, columns)
-    at_id = columns.index("id") if "id" in columns else None
+    at_id = _place(columns, "id")
+    n_before = source.layout.n_before
     n = -1
     while True:
         n += 1
@@ -46,13 +45,14 @@ def table_rows(source: Source, file: IO[bytes]) -> Iterator[Row | BadRow]:
         except StopIteration:
             return
         except csv.Error as error:
-            where = "" if first == reader.line_num else f" (the row begins on line {first})"
-            yield BadRow(n, reader.line_num, f"not {source.format.upper()}: {error}{where}")
+            where = "" if first == reader.line_num else f" (the row begins on line {first + n_before})"
+            yield BadRow(n, reader.line_num + n_before, f"not {source.format.upper()}: {error}{where}")
             continue
-        line = reader.line_num
-        if not cells:
+        line = reader.line_num + n_before
+        if not any(cell.strip() for cell in cells):
             n -= 1
             continue
+        cells = _padded(cells, columns)
         if len(cells) != len(columns):
             yield BadRow(n, line, f"{len(cells)} cells, and the header has {len(columns)}")
             continue
@@ -63,26 +63,48 @@ def table_rows(source: Source, file: IO[bytes]) -> Iterator[Row | BadRow]:
             name = id_of(cells[at_id] or None, line) if at_id is not None else str(n + 1)
             yield Row(n, line, name, prompt_of(source, make(cells)), cells=tuple(cells))
         except (UsageError, DataError) as error:
-            yield BadRow(n, line, error.message)
+            yield BadRow(n, line, error.message, error.hint)
 
 
-def _cells(source: Source, file: IO[bytes]) -> Any:
+def _cells(source: Source, file: Lines) -> Any:
     csv.field_size_limit(MAX_ROW_BYTES)
+    for _ in range(source.layout.n_before):
+        file.readline(MAX_ROW_BYTES)
     lines = (raw.decode("utf-8", "surrogateescape") for raw in iter(lambda: file.readline(MAX_ROW_BYTES), b""))
-    return csv.reader(lines, delimiter="\t" if source.format == "tsv" else ",", strict=True)
+    return csv.reader(lines, delimiter=source.layout.separator, strict=True)
+
+
+def _padded(cells: list[str], columns: tuple[str, ...]) -> list[str]:
+    """Return a row's cells without those that only fill up a spreadsheet's width, or with those that it left out."""
+    n = len(columns)
+    if not any(cells[n:]):
+        cells = cells[:n]
+    return cells if any(columns[len(cells) :]) else [*cells, *[""] * (n - len(cells))]
 
 
 def _header(source: Source, reader: Any) -> tuple[str, ...]:
+    """Return the columns; those without a name fill up a spreadsheet's width, or number its rows."""
     try:
-        columns = tuple(encodable(column.strip()).removeprefix("\ufeff") for column in next(reader, ()))
+        cells: list[str] = next(reader, [])
+        columns = tuple(decode(cell.encode("utf-8", "surrogateescape")).strip() for cell in cells)
     except csv.Error as error:
         raise DataError(f"{source.name}: its first line is not {source.format.upper()}: {error}") from None
+    except UsageError as error:
+        raise DataError(f"{source.name}: its first line is {error.message}", hint=error.hint) from None
     if not any(columns):
         raise DataError(f"{source.name} has no header", hint="The first line of a table names its columns.")
-    if len(set(columns)) != len(columns):
-        twice = next(column for column in columns if columns.count(column) > 1)
-        raise DataError(f"{source.name}: two columns are called {twice!r}")
+    twice = next((column for column in columns if column and columns.count(column) > 1), None)
+    if twice is not None:
+        raise DataError(f"{source.name}: two columns are called {twice!r}", hint="Rename one of them.")
     return columns
+
+
+def _place(columns: tuple[str, ...], name: str) -> int | None:
+    """Return where a column is that may be spelled with capitals; None where there is none, or several."""
+    if name in columns:
+        return columns.index(name)
+    found = [at for at, column in enumerate(columns) if column.casefold() == name]
+    return found[0] if len(found) == 1 else None
 
 
 def _prompt_of_columns(source: Source, columns: tuple[str, ...]) -> Any:
@@ -94,14 +116,14 @@ def _prompt_of_columns(source: Source, columns: tuple[str, ...]) -> Any:
         return lambda cells: fill(template, dict(zip(columns, cells, strict=True)))
     if source.column is not None:
         at = _column(source, columns, source.column, "--column")
-    elif "prompt" in columns:
-        at = columns.index("prompt")
-    elif len(columns) == 1:
-        at = 0
+    elif (found := _place(columns, "prompt")) is not None:
+        at = found
+    elif len(named := [at for at, column in enumerate(columns) if column]) == 1:
+        at = named[0]
     else:
         raise UsageError(
             f"{source.name}: which column holds the prompt?",
-            hint=f"Name it with --column, or give a template with -t. Columns: {', '.join(columns)}.",
+            hint=f"Name it with --column, or give a template with -t. Columns: {_listed(columns)}.",
         )
     return lambda cells: cells[at]
 
@@ -113,5 +135,9 @@ def _column(source: Source, columns: tuple[str, ...], name: str, what: str) -> i
 
     raise UsageError(
         f"{source.name} has no column {name!r} ({what}){did_you_mean(name, columns)}",
-        hint=f"Its columns: {', '.join(columns)}.",
+        hint=f"Its columns: {_listed(columns)}.",
     )
+
+
+def _listed(columns: tuple[str, ...]) -> str:
+    return ", ".join(column for column in columns if column)

@@ -101,9 +101,10 @@ def check_rows(source: Source, found: Scan, *, skip_bad: bool) -> list[str]:
         lines.append(f"... and {found.n_bad - len(lines):,} more")
     rows = f"{found.n_bad:,} of {found.n_rows:,} rows cannot be read"
     if not skip_bad:
+        fix = next((bad.hint for bad in found.bad if bad.hint), None)
         raise DataError(
             f"{source.name}: {rows}; nothing was sent\n  " + "\n  ".join(lines),
-            hint="Mend them, or leave them out with --skip-bad.",
+            hint=f"{fix or 'Mend them.'}\n  Or leave them out with --skip-bad.",
         )
     if not found.n_good:
         raise DataError(f"{source.name}: {rows}: none is left\n  " + "\n  ".join(lines))

@@ -234,6 +234,8 @@ class Work:
         self.ledger = ledger
         self.run = run
         self.journal = journal
+        # Now: the file may have changed by the time that the output is written.
+        self._columns = header(task.source) if task.source.format in ("csv", "tsv") else ()
         n_good, n_done = task.found.n_good, len(prepared.done)
         self.stats = Stats(n_rows=n_good, n_before=n_done, charged_nano=batches.charges(ledger, run.id)[1])
         self.engine = Engine(
@@ -306,6 +308,6 @@ class Work:
         head = ""
         if source.format in ("csv", "tsv"):
             shape = source.format
-            head = table_columns(header(source), shape)
+            head = table_columns(self._columns, shape, source.layout)
         spans = batches.spans(self.ledger, self.run.id, ordered=not self.task.unordered)
-        write_output(Path(self.run.output), self.journal, spans, shape, head)
+        write_output(Path(self.run.output), self.journal, spans, shape, head, source.layout)
