@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scrimp.profiles.errors import CheckFailedError, ExitCode, ProviderError, UsageError
+from scrimp.profiles.errors import CheckFailedError, ExitCode, ProviderError, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
 
@@ -136,6 +136,10 @@ def answer_request(
     printer = _Printer() if stream and plan.single and not way.may_take_another else None
     try:
         checked = space.run(request, decision, context, plan, way, on_text=printer.show if printer else None)
+    except ScrimpError as error:
+        if error.partial and printer is None and not as_json:  # as a terminal has shown it already
+            write_out(_printable(error.partial))
+        raise
     finally:
         if printer:
             printer.end()

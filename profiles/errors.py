@@ -46,9 +46,15 @@ class ScrimpError(Exception):
         What went wrong, in one sentence, naming file, line and field where there is one.
     hint
         What the user can do next; printed on its own line.
+
+    Attributes
+    ----------
+    partial
+        What had come of an answer that broke off: it is paid for, and no answer.
     """
 
     exit_code: ExitCode = ExitCode.UNEXPECTED
+    partial: str = ""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

@@ -228,8 +228,13 @@ class Server:
         with self._lock:
             (self._script if model is None else self._scripts.setdefault(model, deque())).extend(behaviours)
 
-    def can(self, path: str, content_type: str, body: bytes) -> None:
-        """Answer POSTs to another path with these bytes: other providers' shapes."""
+    def can(
+        self,
+        path: str,
+        content_type: str,
+        body: bytes | Callable[[Request], tuple[int, dict[str, str], bytes]],
+    ) -> None:
+        """Answer POSTs to a path with these bytes, or what a function of the request makes: other providers' shapes."""
         self.canned[path] = (content_type, body)
 
     def reset(self) -> None:
@@ -345,7 +350,11 @@ class Server:
             return wire.keep_alive
         if request.path in self.canned:
             content_type, answer = self.canned[request.path]
-            await wire.raw(200, answer, content_type)
+            if callable(answer):
+                status, headers, body = answer(request)
+                await wire.raw(status, body, content_type, headers)
+            else:
+                await wire.raw(200, answer, content_type)
             return wire.keep_alive
         if not request.path.endswith("/chat/completions"):
             await wire.error(404, "not_found_error", f"no such path: {request.path}")

@@ -165,7 +165,7 @@ class Bill:
     shown
         How many characters of an answer are on the screen.
     partial
-        What had come of the answer when its call was interrupted.
+        What had come of the answer when its call was interrupted, or broke off.
     errors
         Arm and error of each attempt that failed, in order.
     queued_s
@@ -337,7 +337,11 @@ def paid_call(
         if settlement.breach:
             say(breach_note(terms.option.arm, settlement))
         bill.errors.append((terms.option.arm, failure))
-        delay = None if bill.shown else backoff.next_delay(failure)
+        part = "" if failure.reply is None else failure.reply.text
+        if terms.answers:
+            bill.partial = part or bill.partial
+        # What came in part was billed, and is shown, on a terminal already: it is not bought again.
+        delay = None if bill.shown or part else backoff.next_delay(failure)
         if delay is None:
             say(f"{terms.option.arm}: {failure.message}")
             return Failed(failure)

@@ -373,7 +373,8 @@ class _PlanRun:
         ]
         if end.taken is None:
             failure = self._failure()
-            yield self._closing("failed", error=failure.message)
+            failure.partial = self.bill.partial
+            yield self._closing("failed", error=failure.message, text=self.bill.partial)
             raise failure
         answer = self.answers[end.taken]
         notes = [*answer.notes, *end.notes]

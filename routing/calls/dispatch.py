@@ -395,9 +395,8 @@ def _outcome(
 def _reply(wire: Wire, heard: _Heard, ttft_s: float | None, *, over: bool, call: Call) -> Reply:
     """Put together what came; usage counts only where the provider itself sent it, and the reply is over."""
     reading = wire.reading
-    text, finish = reading.text, heard.finish if wire.blind else reading.finish_reason
-    if not text and reading.refused_text and over:
-        text, finish = reading.refused_text, "refusal"
+    text = reading.text
+    finish = heard.finish if wire.blind else reading.finish_reason
     found: Usage | None = None
     if over and wire.blind:
         found = usage_from_litellm(heard.usage)

@@ -135,7 +135,7 @@ def _shape(wire: Wire) -> str:
     page = web_page(body)
     if page is not None:
         return page
-    if body and not body.lstrip().startswith((b"{", b"[")):
+    if body and not wire.reading.malformed and not body.lstrip().startswith((b"{", b"[")):
         return "it is not JSON"
     return "it is malformed, or has no choices"
 

@@ -6,9 +6,8 @@ older) completions, Anthropic's messages, Gemini's candidates and Ollama's chat;
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
 
 from .events import Events
 from .thinking import Thinking
@@ -65,6 +64,8 @@ class Reading:
         Whether the model thought in words that are no part of the answer.
     refused_text
         What the model said in refusing, where that is told apart from its answer.
+    declined
+        Whether the answer is no more than that.
     """
 
     def __init__(self) -> None:
@@ -77,6 +78,7 @@ class Reading:
         self.usage: dict[str, Any] | None = None
         self.error: Any = None
         self.refused_text = ""
+        self.declined = False
         self.reasoned = False
         self._pieces: list[str] = []
         self._events = Events()
@@ -116,6 +118,8 @@ class Reading:
     @property
     def finish_reason(self) -> str | None:
         """What the word for the end means; the word itself where it says that the answer broke off."""
+        if self.declined:
+            return "refusal"
         if self.word is None:
             return None
         end = ENDS.get(self.word.lower(), self.word)
@@ -148,18 +152,23 @@ class Reading:
         for value in self._events.end():
             self._note(value)
         self.over = self.over or self._events.closed or (self._events.document and not self._unended)
-        self.end_thinking()
-
-    def end_thinking(self) -> None:
-        """Add what was held back, since thoughts could have followed."""
-        if self._thinking is not None:
-            self._hear(self._thinking.end())
 
     def take(self) -> str:
         """Return what has come of the answer since the last time."""
         fresh = "".join(self._fresh)
         self._fresh.clear()
         self._pieces.append(fresh)
+        return fresh
+
+    def last(self) -> str:
+        """Return what there is yet of the answer, when no more will come: what was held back, or the refusal."""
+        if self._thinking is not None:
+            self._hear(self._thinking.end())
+        fresh = self.take()
+        if not self.text and self.refused_text and self.over:
+            self.declined = True
+            self._hear(self.refused_text)
+            fresh = self.take()
         return fresh
 
     def say(self, text: str) -> None:
@@ -307,7 +316,7 @@ class Reading:
         if isinstance(block, dict) and block.get("type") == "tool_use" and block.get("name") == _FORM_TOOL:
             self._forms.add(index)
             if block.get("input"):
-                self._hear(msgspec.json.encode(block["input"]).decode())
+                self._hear(json.dumps(block["input"], ensure_ascii=False))
 
     def _parts(self, content: Any) -> Iterator[str]:
         """Yield the text in a content, be it a string or a list of parts; thoughts are none of it."""

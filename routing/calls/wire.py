@@ -348,7 +348,7 @@ class Wire:
             if fresh:
                 yield fresh
             more = None if self.enough else next(self.incoming, None)
-        fresh = self.reading.take()
+        fresh = self.reading.last()
         if fresh:
             yield fresh
 
@@ -357,9 +357,7 @@ class Wire:
         if not (text or last):
             return
         self.reading.say(text)
-        if last:
-            self.reading.end_thinking()
-        fresh = self.reading.take()
+        fresh = self.reading.last() if last else self.reading.take()
         if fresh:
             yield fresh
 

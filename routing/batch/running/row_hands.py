@@ -254,7 +254,8 @@ class RowHands:
                 error = failure.message
                 finish = None if failure.reply is None else failure.reply.finish_reason
                 self.desk.stats.errors[failure.kind] += 1
-            return make(status="failed", arm=arm, error=error, finish_reason=finish)
+            part = job.bill.partial or None
+            return make(status="failed", answer=part, arm=arm, error=error, finish_reason=finish)
         if isinstance(outcome, BaseException):
             out = [each for each in records if isinstance(each, Settlement) and each.cost_nano is None]
             if not out:
