@@ -70,7 +70,7 @@ def reasoning_room(model: str, effort: str | None, params: Mapping[str, Any]) ->
     provider, _, name = model.lower().rpartition("/")
     provider = provider.partition("/")[0]
     version = _VERSION.search(name)
-    if "claude" in name and (version is None or (int(version[1]), int(version[2] or 0)) < _ADAPTIVE):
+    if version is not None and (int(version[1]), int(version[2] or 0)) < _ADAPTIVE:
         if provider in _TELLS_CLAUDE:
             return Room(_CLAUDE_LEAST, max(_CLAUDE_LEAST, wanted or _BUDGETS[effort or "low"]))
         return Room(_CLAUDE_LEAST, _CLAUDE_LEAST, ours=False) if provider == "openrouter" else None
