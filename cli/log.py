@@ -164,6 +164,7 @@ def show(
         if row["error"]:
             blocks.append(f"\nerror: {row['error']}")
         blocks.append(_attempts(shown.attempts))
+        blocks += [f"call {each['id']}: {each['note']}" for each in shown.attempts if each["note"]]
         if len(steps) > 1 or any(step["verdicts"] for step in steps):
             blocks.append(steps_table(steps))
         blocks += [

@@ -64,6 +64,7 @@ WORDS = [
 REASONS = {
     200: "OK",
     307: "Temporary Redirect",
+    418: "I'm a Teapot",
     400: "Bad Request",
     401: "Unauthorized",
     402: "Payment Required",
@@ -189,6 +190,7 @@ class Server:
         self._log_file: IO[str] | None = None
         self._lock = threading.Lock()
         self.canned: dict[str, tuple[str, bytes]] = {}
+        self.errors: dict[str, tuple[int, Any, dict[str, str]]] = {}
         self._script: deque[str] = deque()
         self._scripts: dict[str, deque[str]] = {}
         self.on_chat: Callable[[int], object] | None = None
@@ -236,6 +238,10 @@ class Server:
     ) -> None:
         """Answer POSTs to a path with these bytes, or what a function of the request makes: other providers' shapes."""
         self.canned[path] = (content_type, body)
+
+    def refuse(self, name: str, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+        """Answer calls of the model `refuse@as=NAME` with an error of any shape."""
+        self.errors[name] = (status, body, headers or {})
 
     def reset(self) -> None:
         """End every exchange and begin anew: nothing of an earlier test arrives late, and lengths repeat."""
@@ -942,6 +948,15 @@ async def e429_quota(wire: Wire) -> None:
     )
 
 
+async def refuse(wire: Wire) -> None:
+    """Answer with an error that a test has put together (`@as=NAME`)."""
+    status, body, headers = wire.server.errors.get(wire.settings.get("as", ""), (418, {}, {}))
+    if isinstance(body, bytes):
+        await wire.raw(status, body, "text/html", headers)
+    else:
+        await wire.raw(status, json.dumps(body).encode(), "application/json", headers)
+
+
 async def e500(wire: Wire) -> None:
     await wire.error(500, "server_error", "The server had an error while processing your request.")
 
@@ -1185,7 +1200,7 @@ BEHAVIOURS: dict[str, Callable[[Wire], Awaitable[None]]] = {
     "401": e401, "402": e402, "403": e403, "404": e404, "400": e400, "400-context": e400_context, "400-roles": e400_roles,
     "400-quote": e400_quote,
     "400-limit": e400_limit, "408": e408, "409": e409, "425": e425, "422": e422, "429": e429, "429-date": e429_date, "429-ms": e429_ms, "429-bare": e429_bare,
-    "429-quota": e429_quota, "500": e500, "503": e503, "redirect": redirect,
+    "429-quota": e429_quota, "refuse": refuse, "500": e500, "503": e503, "redirect": redirect,
     "hang-headers": hang_headers, "hang-stream": hang_stream, "drip-hang": drip_hang, "drop-headers": drop_headers,
     "cut": cut, "cut-clean": cut_clean, "cut-done": cut_done, "cut-after-finish": cut_after_finish,
     "cut-before-text": cut_before_text, "sse-error": sse_error, "sse-overloaded": sse_overloaded,
