@@ -117,7 +117,7 @@ PLACES = {
 
 
 def names(folder):
-    return sorted((each.name, os.readlink(each) if each.is_symlink() else None) for each in folder.iterdir())
+    return sorted((each.name, str(each.readlink()) if each.is_symlink() else None) for each in folder.iterdir())
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
