@@ -121,6 +121,7 @@ def answer_request(
     seed: int | None = None,
 ) -> int:
     """Decide, dispatch, check, print; return the exit code."""
+    from scrimp.routing.asking.refusal import missed_quality
     from scrimp.routing.asking.ways import make_way
 
     space = session.workspace(loaded, ledger, seed=seed, calls=not dry_run)
@@ -128,6 +129,8 @@ def answer_request(
     (context,) = space.decider.contexts([request.prompt.text])
     way = make_way(loaded.profile, schema=request.prompt.schema, arm=request.wishes.arm) if way is None else way
     decision, plan = space.choose(request, context, way)
+    if (missed := missed_quality(decision)) is not None:
+        say(missed)
     if explain:
         rests_on = (f"{name} is {why}" for name, why in space.decider.reasons().items())
         emit_stderr((*decision_blocks(decision), *rests_on))

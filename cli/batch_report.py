@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.planning.plan import Estimate
     from scrimp.routing.batch.running.work import Work
 
+    from .batch_flags import BatchFlags
+
 __all__ = ["counted", "estimate_blocks", "forecast", "how_to_go_on", "missed_target", "sum_up"]
 
 _AGAIN: Final = {
@@ -142,9 +144,17 @@ def _rows(n: int) -> str:
     return f"{n:,} row" if n == 1 else f"{n:,} rows"
 
 
-def missed_target(target: float) -> str:
-    """Return the warning that --min-quality is out of reach."""
-    return f"no plan within the limits is predicted to reach a mean quality of {target:.0%}: this is the best there is"
+def missed_target(guess: Estimate, flags: BatchFlags) -> str | None:
+    """Return the warning that --min-quality is out of reach, or has no say; None where it is reached."""
+    from scrimp.routing.asking.refusal import no_say, out_of_reach
+
+    if guess.missed_target is None:
+        return None
+    if flags.arm is not None:
+        return no_say(guess.missed_target, f"an arm that is asked for by name: {flags.arm}", guess.quality)
+    if flags.plan is not None:
+        return no_say(guess.missed_target, f"a plan that is asked for: {flags.plan}", guess.quality)
+    return out_of_reach(guess.missed_target, "the best plan for these rows", guess.quality)
 
 
 def _usd(usd: float) -> str:
@@ -166,8 +176,6 @@ def estimate_blocks(guess: Estimate, found: Scan) -> tuple[str | Table, ...]:
     ]
     if guess.n_skipped:
         lines.append(f"the budget does not reach for {_rows(guess.n_skipped)}")
-    if guess.missed_target is not None:
-        lines.append(missed_target(guess.missed_target))
     if found.n_bad:
         lines.append(f"left out, since they cannot be read: {_rows(found.n_bad)}")
     arms = Table(

@@ -101,14 +101,14 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
             guess = prepare(task, session.ledger_to_read(), run_id, calls=False).estimate()
             if flags.input == "-":
                 path.unlink(missing_ok=True)
-            return _emit_estimate(guess, found, as_json=as_json)
+            return _emit_estimate(guess, found, flags, as_json=as_json)
         ledger = session.ledger()
         prepared = prepare(task, ledger, run_id, calls=True)
         guess = prepared.estimate()
         if not quiet:
             say(forecast(guess))
-            if guess.missed_target is not None:
-                say(missed_target(guess.missed_target))
+        if (missed := missed_target(guess, flags)) is not None:
+            say(missed)
         if not confirmed and flags.max_cost is None:
             _confirm(start.needs_yes(guess, task.profile))
         assert flags.output is not None  # noqa: S101 - checked above
@@ -120,8 +120,10 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
     return _go(work, quiet=quiet, as_json=as_json)
 
 
-def _emit_estimate(guess: Estimate, found: Scan, *, as_json: bool) -> int:
-    return emit(Result(data=guess.to_dict(), blocks=estimate_blocks(guess, found)), as_json=as_json)
+def _emit_estimate(guess: Estimate, found: Scan, flags: BatchFlags, *, as_json: bool) -> int:
+    missed = missed_target(guess, flags)
+    messages = () if missed is None else (missed,)
+    return emit(Result(data=guess.to_dict(), blocks=estimate_blocks(guess, found), messages=messages), as_json=as_json)
 
 
 def _input(flags: BatchFlags, run_id: str) -> Path:
@@ -195,7 +197,8 @@ def _resume(
     if estimate_only:
         start.check_same_input(run, found)
         done = with_result(ledger, run, retry_unknown=retry_unknown, retry_errors=retry_errors, retry_cut=retry_cut)
-        return _emit_estimate(prepare(task, ledger, run.id, done=done, calls=False).estimate(), found, as_json=as_json)
+        guess = prepare(task, ledger, run.id, done=done, calls=False).estimate()
+        return _emit_estimate(guess, found, merged, as_json=as_json)
     journal, recovered, n_again = start.open_old(
         ledger,
         run,

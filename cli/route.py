@@ -27,7 +27,7 @@ from .options import (
     WtpOption,
 )
 from .parser import new_app
-from .result import Result, emit, write_out
+from .result import Result, emit, say, write_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +76,7 @@ def route(
 
     Deciding happens on this machine: no network, no key, nothing logged.
     """
+    from scrimp.routing.asking.refusal import missed_quality
     from scrimp.routing.asking.route import Guide
 
     loaded = session.load(profile, prefer=prefer, wtp=wtp, min_quality=min_quality)
@@ -94,16 +95,21 @@ def route(
         if prompt:
             raise UsageError("give prompts in a file or as an argument, not both")
         rows = _lines(lines) if lines is not None else _jsonl(jsonl or "-")
+        n = n_missed = 0
         for chunk in guide.many(rows):
+            n += len(chunk)
+            n_missed += sum(missed_quality(each) is not None for _, each in chunk)
             if json:
                 out = [jsonlib.dumps(each.to_dict() | {"row_id": name}, ensure_ascii=False) for name, each in chunk]
             else:
                 out = [f"{name}\t{each.arm or '-'}\t{decision_line(each)}" for name, each in chunk]
             write_out("\n".join(out) + "\n")
+        if n_missed:
+            say(f"min_quality is out of reach of {n_missed:,} of {n:,} prompts: the best arm there is is taken")
         return 0
     text = _text(prompt or [])
     decision = guide.one(text)
-    data = decision.to_dict()
+    data = decision.to_dict() | {"min_quality_missed": missed_quality(decision) is not None}
     blocks = decision_blocks(decision)
     if explain:
         reasons = guide.decider.reasons()
@@ -118,6 +124,8 @@ def route(
         if loaded.profile.policy.mode == "cascade" and arm is None
         else ()
     )
+    if (missed := missed_quality(decision)) is not None:
+        notes = (*notes, missed)
     emit(Result(data=data, blocks=blocks, messages=notes), as_json=json)
     if decision.arm is None:
         by_cap = any(weighed.option.by_cap for weighed in decision.choice.weighed)

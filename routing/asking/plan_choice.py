@@ -10,7 +10,7 @@ from scrimp.profiles.errors import BudgetRefusedError, UsageError
 from scrimp.routing.checks.agree import AgreeCheck
 from scrimp.routing.checks.judge import JUDGE_LIMIT, JudgeCheck
 from scrimp.routing.deciding.policy import NoDraw
-from scrimp.routing.ledger.caps import applicable_caps, left_nano
+from scrimp.routing.ledger.caps import Cap, Room, applicable_caps, left_nano, room_of, too_small
 from scrimp.routing.plans.plan import Plan, Stage, plan_table, read_plan
 from scrimp.routing.plans.record import learned_powers, learned_spread
 from scrimp.routing.strategies.stages import QUOTED_BYTES
@@ -28,23 +28,18 @@ if TYPE_CHECKING:
 
     from .request import Ask, Way
 
-__all__ = ["PlanChooser", "caps_over_calls", "comparable"]
+__all__ = ["PlanChooser", "comparable", "rooms_of"]
 
 
-def caps_over_calls(
-    ledger: Ledger, profile: Profile, ask: Ask, *, run_id: str, now: float
-) -> list[tuple[str | None, int]]:
-    """Return what each cap over several calls leaves, nano-USD, and which arm it is about (None: all)."""
-    left: list[tuple[str | None, int]] = []
-    if ask.wishes.max_cost_nano is not None:
-        left.append((None, ask.wishes.max_cost_nano))
-    if ask.cap_override_nano is not None:
-        return [*left, (None, ask.cap_override_nano)]
-    for cap in applicable_caps(ledger, profile, None, now=now, run_id=run_id):
-        if cap.key is None:
-            continue  # a cap on the single call: the arms' options have met it
-        left.append((cap.arm, left_nano(ledger, [cap]) or 0))
-    return left
+def rooms_of(ledger: Ledger, profile: Profile, ask: Ask, *, run_id: str, now: float) -> list[Room]:
+    """Return what each cap on a request leaves."""
+    rooms: list[Room] = []
+    if (most := ask.wishes.max_cost_nano) is not None:
+        rooms.append(Room(Cap("--max-cost:run", most, f"run:{run_id}"), most))
+    if (most := ask.cap_override_nano) is not None:
+        return [*rooms, Room(Cap("--cap-override:run", most, f"run:{run_id}"), most)]
+    caps = applicable_caps(ledger, profile, None, now=now, run_id=run_id)
+    return [*rooms, *(room_of(ledger, cap, left_nano(ledger, [cap]) or 0, now=now) for cap in caps)]
 
 
 def comparable(prompt: Prompt) -> bool:
@@ -100,14 +95,14 @@ class PlanChooser:
             self._spread = learned_spread(ledger)
 
     def choose(
-        self, ask: Ask, decision: Decision, left: Sequence[tuple[str | None, int]], *, spelled: str | None = None
+        self, ask: Ask, decision: Decision, rooms: Sequence[Room], *, spelled: str | None = None
     ) -> tuple[Decision, Plan]:
         """Return a decision with its plan.
 
         Parameters
         ----------
-        left
-            What `caps_over_calls` returned.
+        rooms
+            What each cap leaves.
         spelled
             A plan that this one prompt brings: it goes before that of the way.
 
@@ -129,12 +124,13 @@ class PlanChooser:
         names = list(options)
         costs = [options[name].cost_nano or 0 for name in names]
         if spelled is not None:
-            plans: Sequence[Plan] = (self._spelled(spelled, decision, gates),)
+            plans: Sequence[Plan] = (self._spelled(spelled, decision, gates, rooms),)
         else:
             able = comparable(ask.prompt)
             plans = plan_table(names, costs, [gate.name for gate in gates], comparable=able, repair=way.repair)
             if decision.choice.guard is not None:
                 plans = self._guarded(plans, decision)
+        over_calls = [room for room in rooms if room.cap.key is not None]  # those on one call the options have met
         # A call that repairs carries the failed answer: its bound allows for that.
         extra = QUOTED_BYTES if way.repair else 0
         chosen = Planner(gates, spread=self._spread).choose(
@@ -146,15 +142,13 @@ class PlanChooser:
             later_nano=[self._bound(options[name], extra) for name in names],
             wtp_usd=decision.wtp_usd,
             min_quality=decision.min_quality,
-            left=left,
+            left=[(room.cap.arm, room.left_nano) for room in over_calls],
         )
         if chosen.taken is None:
-            raise BudgetRefusedError(
-                f"the plan {plans[0]} could cost more than the caps leave: it is not begun"
-                if spelled is not None
-                else "no plan can be paid to its end by what the caps leave",
-                hint="Lower max_output_tokens, choose cheaper arms, or raise the cap (`scrimp spend` shows all caps).",
-            )
+            assert chosen.short is not None  # noqa: S101 - where there are plans, and none can be paid
+            short = chosen.short
+            one = f"the plan {short.plan}" if spelled is not None else f"the cheapest plan, {short.plan},"
+            raise over_calls[short.at].refusal(short.needed_nano, one)
         trace = {
             **chosen.taken.plan.to_dict(),
             "expected": chosen.taken.to_dict(),
@@ -168,13 +162,17 @@ class PlanChooser:
         }
         return _planned(decision, chosen.taken.plan, trace), chosen.taken.plan
 
-    def _spelled(self, text: str, decision: Decision, gates: Sequence[Gate]) -> Plan:
+    def _spelled(self, text: str, decision: Decision, gates: Sequence[Gate], rooms: Sequence[Room]) -> Plan:
         """Return the plan that a user spelled, if every arm of it can take the prompt."""
         every = [weighed.option for weighed in decision.choice.weighed]
         plan = read_plan(text, [option.arm for option in every], [gate.name for gate in gates], repair=self.way.repair)
         for option in every:
             if option.arm in plan.arms and (option.infeasible is not None or option.cost_nano is None):
                 why = f"the plan {plan} is not begun: {option.arm}: {option.infeasible or 'no price is known for it'}"
+                needed = option.bound_nano or 0
+                room = too_small(rooms, needed, option.arm) if option.by_cap else None
+                if room is not None:
+                    raise room.refusal(needed, f"{option.arm}, an arm of the plan {plan},")
                 raise BudgetRefusedError(why) if option.by_cap else UsageError(why)
         return plan
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError
-from scrimp.profiles.money import format_usd
 from scrimp.routing.deciding.options import runs_here
-from scrimp.routing.ledger.caps import RefusedError, applicable_caps, check_caps
+from scrimp.routing.deciding.policy import NoDraw
+from scrimp.routing.ledger.caps import Cap, RefusedError, Room, applicable_caps, check_caps, too_small
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from scrimp.profiles.schema import Arm, Profile
     from scrimp.routing.deciding.policy import Option
@@ -19,7 +19,47 @@ if TYPE_CHECKING:
 
     from .request import Ask
 
-__all__ = ["keyless_arms", "refusal", "why_none"]
+__all__ = ["keyless_arms", "missed_quality", "no_say", "out_of_reach", "refusal", "why_none"]
+
+
+def out_of_reach(target: float, best: str, quality: float) -> str:
+    """Return the line that says that a quality asked for is not reached, and what is taken instead.
+
+    Examples
+    --------
+    >>> out_of_reach(0.95, "the best arm there is, large,", 0.8271)
+    'min_quality 0.95 is out of reach: the best arm there is, large, is predicted to reach 0.827, and is taken'
+    """
+    return f"min_quality {target:g} is out of reach: {best} is predicted to reach {quality:.3g}, and is taken"
+
+
+def no_say(target: float, what: str, quality: float) -> str:
+    """Return the line that says that a quality asked for changes nothing in what was asked for by name."""
+    return f"min_quality {target:g} has no say in {what} is predicted to reach {quality:.3g}"
+
+
+def missed_quality(decision: Decision) -> str | None:
+    """Return what is to be said where what was decided is not predicted to reach the quality asked for; else None."""
+    target, choice = decision.min_quality, decision.choice
+    if choice.arm is None or target <= 0.0:
+        return None
+    plan = decision.plan
+    quality = choice.taken.quality if plan is None else plan["expected"]["quality"]
+    if quality >= target:
+        return None
+    if plan is not None and plan["asked_for"]:
+        why = f"a plan that is asked for: {plan['expected']['plan']}"
+    elif plan is not None:
+        return out_of_reach(target, f"the best plan there is, {plan['expected']['plan']},", quality)
+    elif choice.no_draw is NoDraw.ASKED_FOR:
+        why = f"an arm that is asked for by name: {choice.arm}"
+    elif choice.guard is not None and any(
+        each.option.infeasible is None and each.option.quality >= target for each in choice.weighed
+    ):
+        why = f"the default arm where the router is not trusted: {choice.arm}"
+    else:
+        return out_of_reach(target, f"the best arm there is, {choice.arm},", quality)
+    return no_say(target, why, quality)
 
 
 def _options_asked_for(decision: Decision, arm: str | None) -> list[Option]:
@@ -54,7 +94,14 @@ def keyless_arms(
 
 
 def why_none(
-    decision: Decision, arm: str | None, keyless: Mapping[str, ScrimpError], *, profile: str, what: str, lead: str = ""
+    decision: Decision,
+    arm: str | None,
+    keyless: Mapping[str, ScrimpError],
+    *,
+    profile: str,
+    what: str,
+    lead: str = "",
+    rooms: Sequence[Room] = (),
 ) -> ScrimpError:
     """Return the error that says why no arm can take something: money (exit 3), keys (4), or anything else (2).
 
@@ -64,12 +111,19 @@ def why_none(
         The one that was asked for by name.
     what, lead
         What it is that no arm can take; how the message begins where only money is in the way.
+    rooms
+        What each cap leaves: that is named which leaves too little.
     """
     options = _options_asked_for(decision, arm)
     if any(option.infeasible is None for option in options):  # the plan for the whole file left it out
         return BudgetRefusedError(f"{lead}the budget does not reach")
     cheapest = _cheapest_too_dear(decision, arm)
     if cheapest is not None:
+        needed = cheapest.bound_nano or 0
+        if (room := too_small(rooms, needed, cheapest.arm)) is not None:
+            error = room.refusal(needed, f"{cheapest.arm}, the cheapest arm that could take {what},")
+            error.message = f"{lead}{error.message}"
+            return error
         return BudgetRefusedError(
             f"{lead}{cheapest.arm}, the cheapest arm, {cheapest.infeasible}",
             hint="Raise the cap (`scrimp spend` shows all caps) or --max-cost, or lower the arm's max_output_tokens.",
@@ -105,19 +159,16 @@ def _limited(
 ) -> BudgetRefusedError | None:
     """Return the error of the limit that the cheapest arm runs into; None where it cannot be told."""
     bound = cheapest.bound_nano or 0
+    what = f"{cheapest.arm}, the cheapest arm that could take this,"
     for flag, limit in (("--max-cost", ask.wishes.max_cost_nano), ("--cap-override", ask.cap_override_nano)):
         if limit is not None and (bound > limit or flag == "--cap-override"):
-            return BudgetRefusedError(
-                f"refused by {flag} {format_usd(limit)}: {cheapest.arm}, the cheapest arm that could take this, could "
-                f"cost up to {format_usd(bound)}",
-                hint=f"Raise {flag}, or lower the arm's max_output_tokens.",
-            )
+            error = Room(Cap(f"{flag}:run", limit, None), limit).refusal(bound, what)
+            error.hint = f"Raise {flag}, or lower the arm's max_output_tokens."
+            return error
     if ledger is not None:
         try:
             caps = applicable_caps(ledger, profile, cheapest.arm, now=now, run_id=ask.run_id or decision.id)
-            check_caps(ledger, caps, bound, now=now)
+            check_caps(ledger, caps, bound, now=now, what=what)
         except RefusedError as refused:
-            refused.message = f"{cheapest.arm}, the cheapest arm that could take this, was {refused.message}"
-            refused.args = (refused.message,)
             return refused
     return None

@@ -23,7 +23,7 @@ from .drive import at_once, drive
 from .home import find_key, make_decider
 from .housekeeping import look_after
 from .paid_call import CAP_POLL_S, LIVE_WAIT_S
-from .plan_choice import PlanChooser, caps_over_calls
+from .plan_choice import PlanChooser, rooms_of
 from .plan_run import Asked, Kit, plan_run
 from .refusal import keyless_arms, refusal
 from .request import Way
@@ -201,8 +201,9 @@ class Workspace:
             raise UsageError("-m takes one arm and --cascade chooses among plans: give one of the two")
         chooser = PlanChooser(self.decider, way, self.ledger)
         decision = self.decide(ask, context)
-        left = caps_over_calls(self.ledger, self.profile, ask, run_id=ask.run_id or decision.id, now=self.clock())
-        return chooser.choose(ask, decision, left)
+        run_id = ask.run_id or decision.id
+        rooms = rooms_of(self.ledger, self.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
+        return chooser.choose(ask, decision, rooms)
 
     # -- asking -----------------------------------------------------------------------------------------------------
 

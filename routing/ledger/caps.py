@@ -34,6 +34,7 @@ __all__ = [
     "CapState",
     "Held",
     "RefusedError",
+    "Room",
     "applicable_caps",
     "at_window",
     "balance",
@@ -46,10 +47,12 @@ __all__ = [
     "known_limits",
     "left_nano",
     "new_alerts",
+    "room_of",
     "set_shared_cap",
     "shared_at",
     "shared_caps",
     "shared_caps_at",
+    "too_small",
     "window_keys",
 ]
 
@@ -188,8 +191,10 @@ class RefusedError(BudgetRefusedError):
         what: str = "the call",
     ) -> None:
         when = f"; the cap rolls over at {resets_at}" if resets_at else ""
+        amount = format_usd(cap.limit_nano)
+        named = f"{cap.scope.partition(':')[0]} {amount}" if cap.own else f"the {cap.scope} cap of {amount}"
         super().__init__(
-            f"refused by the {cap.scope} cap of {format_usd(cap.limit_nano)}: {what} could cost up to "
+            f"refused by {named}: {what} could cost up to "
             f"{format_usd(needed_nano)}, and {format_usd(max(left_nano, 0))} is left"
             f"{f' ({held})' if str(held) else ''}{when}",
             hint=FREE_HINT
@@ -201,6 +206,50 @@ class RefusedError(BudgetRefusedError):
         self.left_nano = left_nano
         self.only_live = only_live
         self.resets_at = resets_at
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A cap and what it leaves, with what is said where that is too little.
+
+    Attributes
+    ----------
+    left_nano
+        What it leaves, nano-USD.
+    resets_at
+        When it rolls over, ISO 8601; None where it does not.
+    held
+        What calls of unknown cost hold of it.
+    """
+
+    cap: Cap
+    left_nano: int
+    resets_at: str | None = None
+    held: Held = NOTHING_HELD
+
+    def refusal(self, needed_nano: int, what: str, *, only_live: bool = False) -> RefusedError:
+        """Return the error of what could cost more than this leaves."""
+        return RefusedError(
+            self.cap,
+            needed_nano=needed_nano,
+            left_nano=self.left_nano,
+            only_live=only_live,
+            resets_at=self.resets_at,
+            held=self.held,
+            what=what,
+        )
+
+
+def room_of(ledger: Ledger, cap: Cap, left: int, *, now: float) -> Room:
+    """Return a cap that leaves so much (nano-USD), with what is to be known of it."""
+    resets_at = ledger.rolls_over_at(cap.window, now) if cap.window in ("day", "month") and not cap.own else None
+    return Room(cap, left, resets_at, held_of(ledger, cap, now=now))
+
+
+def too_small(rooms: Iterable[Room], needed_nano: int, arm: str | None = None) -> Room | None:
+    """Return the first to name of the caps that leave less than is needed (by an arm); None where none does."""
+    found = [room for room in rooms if room.left_nano < needed_nano and room.cap.arm in (None, arm)]
+    return min(found, key=lambda room: (_SOONEST_LAST[room.cap.window], room.left_nano), default=None)
 
 
 def check_zone(ledger: Ledger, profile: Profile) -> None:
@@ -350,15 +399,7 @@ def check_caps(ledger: Ledger, caps: Iterable[Cap], bound_nano: int, *, now: flo
                 worst = (left, cap)
     if worst is not None:
         left, cap = worst
-        raise RefusedError(
-            cap,
-            needed_nano=bound_nano,
-            left_nano=left,
-            only_live=only_live,
-            resets_at=ledger.rolls_over_at(cap.window, now) if cap.window in ("day", "month") else None,
-            held=held_of(ledger, cap, now=now),
-            what=what,
-        )
+        raise room_of(ledger, cap, left, now=now).refusal(bound_nano, what, only_live=only_live)
 
 
 def held_of(ledger: Ledger, cap: Cap, *, now: float) -> Held:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import LedgerError
 
 if TYPE_CHECKING:
     import sqlite3
-    from pathlib import Path
 
-__all__ = ["BESIDE", "damaged", "explain", "explain_os", "is_there"]
+__all__ = ["BESIDE", "damaged", "explain", "explain_os", "is_there", "network_file_system"]
 
 KEPT: Final = "Nothing was sent, and no new ledger is begun: that would forget what was spent."
 
@@ -100,6 +100,31 @@ def damaged(path: Path, what: str) -> LedgerError:
             f"sqlite3 {shlex.quote(str(aside / real.name))} .recover | sqlite3 {old}"
         ),
     )
+
+
+def network_file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
+    """Return the kind of network file system that a file is on; None where it is on none, or that is not known.
+
+    SQLite's write-ahead log needs memory that all who use the file share: on several machines it is not safe.
+    """
+    at, kind = "", ""
+    real = f"{path.resolve()}/"
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        fields, _, rest = line.partition(" - ")
+        where = fields.split(" ")[4].replace("\\040", " ").rstrip("/") + "/"
+        if real.startswith(where) and len(where) >= len(at):
+            at, kind = where, rest.split(" ")[0]
+    return kind if kind.removeprefix("fuse.") in _NETWORK else None
+
+
+_NETWORK: Final = frozenset({
+    "9p", "afs", "beegfs", "ceph", "cifs", "davfs", "gcsfuse", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4", "rclone",
+    "s3fs", "smb3", "smbfs", "sshfs",
+})  # fmt: skip
 
 
 def explain(error: sqlite3.Error, path: Path, patience_s: float) -> LedgerError:

@@ -98,6 +98,23 @@ class Valued:
 
 
 @dataclass(frozen=True, slots=True)
+class Short:
+    """What keeps the plan that could cost least from being paid to its end.
+
+    Attributes
+    ----------
+    at
+        Which of the caps (of `left`) leaves least of those that leave too little.
+    needed_nano
+        What the plan could cost of what that cap is about, nano-USD.
+    """
+
+    plan: Plan
+    at: int
+    needed_nano: int
+
+
+@dataclass(frozen=True, slots=True)
 class Chosen:
     """The plan taken, with the best one-arm plan and the runners-up.
 
@@ -105,6 +122,8 @@ class Chosen:
     ----------
     n_plans, n_unpayable
         How many were weighed, and how many of them could not be paid to the end.
+    short
+        Where none could: why.
     """
 
     taken: Valued | None
@@ -112,6 +131,7 @@ class Chosen:
     others: tuple[Valued, ...]
     n_plans: int
     n_unpayable: int
+    short: Short | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +265,14 @@ class Planner:
             )
 
         if not payable.any():
-            return Chosen(None, None, (), len(plans), len(plans))
+            least = int(total.argmin())
+            needs = [
+                int(total[least] if arm is None else per_arm[least, names.index(arm)] if arm in names else 0)
+                for arm, _ in left
+            ]
+            lacking = [k for k, (_, nano) in enumerate(left) if needs[k] > max(nano, 0)]
+            at = min(lacking, key=lambda k: left[k][1])
+            return Chosen(None, None, (), len(plans), len(plans), Short(table.plans[least], at, needs[at]))
         if min_quality > 0.0 and (p_right[payable] >= min_quality).any():
             ranked = np.lexsort((-p_right, p_cost, ~(payable & (p_right >= min_quality))))
         elif min_quality > 0.0:

@@ -115,6 +115,7 @@ class Examination:
         yield Finding("router", "note" if router.note else "ok", router.note or router.version)
 
     def _ledger(self) -> Iterator[Finding]:
+        from scrimp.routing.ledger.place import damaged, network_file_system
         from scrimp.routing.ledger.reservations import audit_balances, reap
         from scrimp.routing.ledger.spending import open_calls
         from scrimp.routing.ledger.upkeep import damage
@@ -124,13 +125,21 @@ class Examination:
         if ledger is None:
             yield Finding("ledger", "ok", f"{path} (made on first use)")
             return
-        reap(ledger, now=time.time())
         mode = path.stat().st_mode & 0o777
         if mode & 0o077:
             yield Finding("ledger", "problem", f"{path} can be read by others ({mode:o})", f"chmod 600 {path}")
+        if (kind := network_file_system(path)) is not None:
+            yield Finding(
+                "ledger",
+                "note",
+                f"{path} is on a network file system ({kind}): caps hold there only while one machine uses it",
+                "Set SCRIMP_HOME to a folder on a disk of this machine; give each machine caps of its own.",
+            )
         if (found := damage(ledger)) is not None:
-            yield Finding("ledger", "problem", f"{path} is damaged: {found}", "Put a backup in its place.")
+            error = damaged(path, found)
+            yield Finding("ledger", "problem", error.message, error.hint)
             return
+        reap(ledger, now=time.time())
         wrong = audit_balances(ledger)
         if wrong:
             yield Finding(
@@ -140,13 +149,24 @@ class Examination:
                 "Please report this; the sums were left as they are.",
             )
         yield Finding("ledger", "ok", f"{path}, zone {ledger.zone_name}")
-        for row in open_calls(ledger):
-            if row["status"] == "unknown":
+        calls = open_calls(ledger)
+        unknown = [row for row in calls if row["status"] == "unknown"]
+        if unknown:
+            yield Finding(
+                "calls of unknown cost",
+                "note",
+                f"{len(unknown)}, which count as {format_usd(sum(row['charged_nano'] for row in unknown))}",
+                "scrimp spend reconcile --all-unknown-as bound|0|FILE.csv",
+            )
+        for row in calls:
+            if row["status"] == "unknown" or row["held_by"] is not None:
+                away = row["held_by"] is not None
+                why = f"held by a process on {row['held_by']} since {row['at'][:16]}Z" if away else row["note"]
                 yield Finding(
                     f"call {row['id']}",
                     "note",
-                    f"{row['profile']}/{row['arm']}: {row['note']}; counts as {format_usd(row['charged_nano'])}",
-                    f"scrimp spend reconcile {row['id']} USD",
+                    f"{row['profile']}/{row['arm']}: {why}; counts as {format_usd(row['charged_nano'])}",
+                    f"scrimp spend reconcile {row['id']} USD" + (" --yes, when you know it is dead" if away else ""),
                 )
 
 

@@ -245,11 +245,11 @@ def test_a_run_whose_output_is_replaced_stays_on_record(scrimp, profile, prompts
 def test_a_quality_out_of_reach_is_said_and_the_best_is_done(scrimp, profile, prompts, out):
     path = profile(small="ok", large="ok")
     flags = ("batch", prompts, "-p", path, "--min-quality", "1.0")
-    assert "is predicted to reach a mean quality of 100%" in scrimp(*flags, "-n").out
+    assert "min_quality 1 is out of reach: the best plan for these rows is predicted" in scrimp(*flags, "-n").err
     assert json.loads(scrimp(*flags, "-n", "--json").out)["min_quality_missed"] is True
     done = scrimp(*flags, "-o", out)
     assert done.code == 0
-    assert "is predicted to reach a mean quality of 100%" in done.err
+    assert "min_quality 1 is out of reach: the best plan for these rows is predicted" in done.err
 
 
 def test_a_dear_arm_asked_for_by_name_needs_a_yes_too(scrimp, profile, prompts, out, server):

@@ -146,7 +146,7 @@ def test_max_cost_covers_the_whole_plan(scrimp, profile, server):
 
 def test_a_cap_that_fills_up_in_the_middle_ends_the_plan_with_what_there_is(scrimp, profile, server, monkeypatch):
     # As if another process had taken the rest meanwhile.
-    monkeypatch.setattr("scrimp.routing.asking.workspace.caps_over_calls", lambda *_, **__: [])
+    monkeypatch.setattr("scrimp.routing.asking.workspace.rooms_of", lambda *_, **__: [])
     dry = json.loads(scrimp("ask", "-n", "--json", "-p", profile(small=BAD, large=GOOD), "6 x 7?").out)
     bound = next(arm["bound_usd"] for arm in dry["arms"] if arm["name"] == "large")
     path = profile(small=BAD, large=GOOD, caps=f"per_run_usd = {bound + 1e-6:.9f}")

@@ -1,9 +1,10 @@
 """Processes by name: the living, the dead, and a number used again."""
 
+import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 
@@ -55,3 +56,49 @@ def test_a_fork_has_its_own_name():
     os.waitpid(pid, 0)
     with os.fdopen(read) as pipe:
         assert int(pipe.read()) == pid != me.pid
+
+
+# ---- elsewhere
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({}, Holder.ALIVE),
+        ({"boot_id": "another"}, Holder.DEAD),  # this machine, before it was restarted
+        ({"boot_id": "another", "host": "other/0123"}, Holder.ELSEWHERE),
+        ({"boot_id": "another", "host": None, "namespace": None}, Holder.DEAD),  # as older ledgers have it
+        ({"namespace": "pid:[1]"}, Holder.ELSEWHERE),
+        ({"namespace": "pid:[1]", "pid": 1, "started": "1"}, Holder.ELSEWHERE),
+        ({"namespace": "pid:[1]", "host": "container/0123"}, Holder.ELSEWHERE),
+        ({"host": "renamed/0123"}, Holder.ALIVE),  # the same boot: it was given another name since
+        ({"host": None, "namespace": None}, Holder.ALIVE),
+        ({"host": None, "namespace": None, "started": "12"}, Holder.DEAD),
+        ({"boot_id": None}, Holder.DEAD),
+        ({"boot_id": None, "host": "other/0123"}, Holder.ELSEWHERE),
+    ],
+)
+def test_what_cannot_be_seen_from_here_is_neither_dead_nor_alive(changed, found):
+    assert look(replace(this_process(), **changed)) is found
+
+
+LOOK = (
+    "import json, sys; from scrimp.routing.ledger.process import Process, look, this_process\n"
+    "from dataclasses import astuple\n"
+    "print(json.dumps([astuple(this_process()), look(Process(*json.loads(sys.argv[1]))).value]))"
+)
+
+
+@pytest.mark.parametrize("flags", [("--mount-proc",), ()], ids=["its own /proc", "the /proc of another namespace"])
+def test_another_pid_namespace_is_elsewhere_both_ways(flags):
+    command = ["unshare", "--pid", "--fork", *flags, sys.executable, "-c", LOOK, json.dumps(astuple(this_process()))]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except FileNotFoundError:
+        pytest.skip("there is no unshare here")
+    if done.returncode != 0 and "unshare" in done.stderr:
+        pytest.skip("no namespaces can be made here")
+    theirs, seen = json.loads(done.stdout)
+    assert theirs[0] == 1
+    assert seen == "elsewhere"
+    assert look(Process(*theirs)) is Holder.ELSEWHERE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from scrimp.profiles.money import NANO
 from scrimp.routing.deciding.against_caps import month_pace
 from scrimp.routing.ledger.batches import charges
-from scrimp.routing.ledger.caps import Cap, applicable_caps, balance
+from scrimp.routing.ledger.caps import Cap, Room, applicable_caps, balance, room_of
 from scrimp.routing.ledger.suspensions import suspensions
 
 if TYPE_CHECKING:
@@ -35,16 +35,15 @@ class Money:
         What is left for rows not yet planned, or None without a cap.
     pace
         How the month stands, where the profile paces itself.
-    over_calls
-        What each cap over several calls leaves, nano-USD, with the arm it is about (None: all): a plan has to fit all
-        of them.
+    rooms
+        What each cap leaves: a plan has to fit all those over several calls.
     """
 
     left_nano: Mapping[str, int | None] = field(default_factory=dict)
     blocked: dict[str, str] = field(default_factory=dict)
     budget_usd: float | None = None
     pace: Pace | None = None
-    over_calls: tuple[tuple[str | None, int], ...] = ()
+    rooms: tuple[Room, ...] = ()
 
 
 def caps_of(
@@ -71,7 +70,7 @@ def money_left(
         What the run's own rows that are planned and not yet done are expected to cost.
     """
     left: dict[str, int | None] = {}
-    over_calls: dict[str, tuple[str | None, int]] = {}
+    rooms: dict[str, Room] = {}
     common: int | None = None
     own_live, _ = charges(ledger, run_id)
     for arm in profile.arms:
@@ -79,8 +78,8 @@ def money_left(
         for cap in caps_of(ledger, profile, arm.name, run_id=run_id, max_cost_nano=max_cost_nano, now=now):
             live, fixed = balance(ledger, cap.key)
             room = cap.limit_nano - fixed
-            if cap.key is not None:
-                over_calls[cap.scope] = (cap.arm, room)
+            if cap.scope not in rooms:
+                rooms[cap.scope] = room_of(ledger, cap, room, now=now)
             least = room if least is None else min(least, room)
             if cap.window != "call" and cap.arm is None:
                 room -= max(0, live - own_live)
@@ -95,5 +94,5 @@ def money_left(
         suspended,
         None if common is None else common / NANO - committed_usd,
         month_pace(ledger, profile, now=now),
-        tuple(over_calls.values()),
+        tuple(rooms.values()),
     )

@@ -41,7 +41,7 @@ def plan_options(
         decision = each.decision
         try:
             if plans.way.several or row.plan is not None:
-                decision, _ = plans.choose(Ask(row.prompt, wishes), decision, money.over_calls, spelled=row.plan)
+                decision, _ = plans.choose(Ask(row.prompt, wishes), decision, money.rooms, spelled=row.plan)
         except ScrimpError:
             continue
         if decision.arm is None:

@@ -200,6 +200,7 @@ def plan(
             profile=chooser.decider.profile.name,
             what="these rows",
             lead="no row can be sent: ",
+            rooms=money.rooms,
         )
     if several:
         arms, sample = (PLANS,), _joined(whole, 1)

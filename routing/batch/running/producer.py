@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from scrimp.profiles.errors import ScrimpError
 from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.asking.plan_run import Asked
+from scrimp.routing.asking.refusal import why_none
 from scrimp.routing.asking.request import Ask
 from scrimp.routing.batch.files.output import Result
 from scrimp.routing.batch.planning.money import money_left
@@ -179,13 +180,24 @@ class Producer:
             ask = self._ask(row)
             refusal: ScrimpError | None = None
             try:
-                decision, plan = self._plans.choose(ask, decision, money.over_calls, spelled=row.plan)  # noqa: PLW2901
+                decision, plan = self._plans.choose(ask, decision, money.rooms, spelled=row.plan)  # noqa: PLW2901
             except ScrimpError as error:
                 refusal, plan = error, None
             way = self.desk.settings.way
             asked = None
             if plan is not None:
                 asked = Asked(ask, decision, each.context, plan, way.checks, records_steps=way.records_steps(row.plan))
+            if refusal is None and decision.arm is None and decision.choice.no_draw is not NoDraw.FILE_PLAN:
+                desk = self.desk
+                refusal = why_none(
+                    decision,
+                    desk.settings.wishes.arm,
+                    desk.chooser.keyless,
+                    profile=desk.decider.profile.name,
+                    what="this row",
+                    lead="not sent: ",
+                    rooms=money.rooms,
+                )
             jobs.append(Job(row, decision, asked, refusal=refusal))
         return jobs
 
