@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from scrimp.routing.prices.usage import Usage, check_usage, usage_from_litellm
+from scrimp.routing.prices.stated import stated_in
+from scrimp.routing.prices.usage import Usage, check_usage, counts_tokens, usage_from_litellm
 from scrimp.routing.text.sanitize import encodable, sanitize
 
 from .call import Call, Reply, TextDelta, UsageStatus
@@ -402,7 +403,7 @@ def _reply(wire: Wire, heard: _Heard, ttft_s: float | None, *, over: bool, call:
     if over and wire.blind:
         found = usage_from_litellm(heard.usage)
     elif over and reading.usage is not None:
-        found = usage_from_litellm(reading.usage) or usage_from_litellm(heard.usage)
+        found = usage_from_litellm(reading.usage if counts_tokens(reading.usage) else heard.usage)
     if found is not None and (found.input_tokens == 0 or (found.output_tokens == 0 and text)):
         found = None  # no input, or text without output: the provider did not count
     status: UsageStatus = "missing"
@@ -418,6 +419,7 @@ def _reply(wire: Wire, heard: _Heard, ttft_s: float | None, *, over: bool, call:
         ttft_s=ttft_s,
         request_id=_short(_request_id(wire)),
         reply_id=_short(wire.reading.reply_id),
+        stated=stated_in(heard.usage if wire.blind else reading.usage, reading.tier, wire.headers),
     )
 
 
