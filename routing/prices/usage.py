@@ -103,8 +103,9 @@ def usage_from_litellm(usage: object) -> Usage | None:
     if names is _GEMINI and prompt is not None:
         prompt += _int(_get(usage, "toolUsePromptTokenCount")) or 0
         completion = completion or 0
-        if prompt + completion != total:  # some of its servers count thoughts within the candidates
-            completion += _int(_get(usage, "thoughtsTokenCount")) or 0
+        thought = _int(_get(usage, "thoughtsTokenCount")) or 0
+        if thought > completion or prompt + completion != total:  # some servers count thoughts within the candidates
+            completion += thought
     if prompt is None or completion is None or (prompt == 0 and completion == 0):
         return None
     details = _get(usage, "prompt_tokens_details") or _get(usage, "input_tokens_details")
@@ -128,7 +129,7 @@ def usage_from_litellm(usage: object) -> Usage | None:
     beside_the_input = max(cached or 0, 0) + max(written or 0, 0)
     if names is _ANTHROPIC and details is None:
         prompt += beside_the_input
-    beyond = (total or 0) - prompt - completion
+    beyond = (total or 0) - prompt - completion if min(prompt, completion) >= 0 else 0
     if beyond > 0 and beyond == beside_the_input and beyond != reasoned:
         prompt += beyond
     elif beyond > 0:
