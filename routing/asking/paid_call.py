@@ -18,6 +18,8 @@ from scrimp.routing.calls.whole_prompt import cut_prompt
 from scrimp.routing.ledger.caps import Cap, RefusedError
 from scrimp.routing.ledger.reservations import Charge
 from scrimp.routing.ledger.store import instant
+from scrimp.routing.prices.charge import charge
+from scrimp.routing.prices.stated import Stated
 from scrimp.routing.prices.usage import check_usage
 
 from .books import Settlement
@@ -253,6 +255,8 @@ class Paid:
         What is thought of the usage that was reported.
     cut_prompt
         A remark where the provider says that it read far less than it was sent; None where it does not.
+    remarks
+        What else the provider says of its price, for the user.
     """
 
     reply: Reply
@@ -260,6 +264,7 @@ class Paid:
     usage: Usage | None
     usage_status: UsageStatus
     cut_prompt: str | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -412,9 +417,7 @@ def _usage(terms: Terms, reply: Reply) -> tuple[Usage | None, UsageStatus]:
 def _settled(terms: Terms, reservation: Reservation, reply: Reply, call: Call) -> Paid:
     """Settle an answer to the truth."""
     usage, status = _usage(terms, reply)
-    cost = None if usage is None else terms.price.cost_nano(usage)
-    if cost is None and reservation.bound_nano == 0:
-        cost = 0  # it is free: no usage is needed to know what it cost
+    cost, remarks = charge(terms.price, usage, reply.stated, bound_nano=reservation.bound_nano)
     request: dict[str, Any] = {}
     if terms.answers and terms.ask.keep != "money":
         request = {"status": "ok", "arm": terms.option.arm}
@@ -431,10 +434,10 @@ def _settled(terms: Terms, reservation: Reservation, reply: Reply, call: Call) -
         attempt=attempt_row(reply, usage, status, cost),
         request=request,
         request_id=terms.request_id,
-        note="; ".join([*odd, *(each for each in (other, unread) if each)]) or None,
+        note="; ".join([*odd, *remarks, *(each for each in (other, unread) if each)]) or None,
         answers=terms.answers,
     )
-    return Paid(reply, settlement, usage, status, unread)
+    return Paid(reply, settlement, usage, status, unread, remarks)
 
 
 def _failed(terms: Terms, reservation: Reservation, error: CallError, *, shown: int) -> Settlement:
@@ -443,8 +446,9 @@ def _failed(terms: Terms, reservation: Reservation, error: CallError, *, shown: 
     status: UsageStatus = "missing"
     if error.reply is not None:
         usage, status = _usage(terms, error.reply)
-    released = error.billable == "no" and not shown and usage is None
-    cost = 0 if released else None if usage is None else terms.price.cost_nano(usage)
+    stated = Stated() if error.reply is None else error.reply.stated
+    released = error.billable == "no" and not shown and usage is None and not stated.cost_nano
+    cost, remarks = (0, ()) if released else charge(terms.price, usage, stated, bound_nano=reservation.bound_nano)
     # A provider's error may quote the prompt.
     columns: dict[str, object] = {
         "error_kind": error.kind,
@@ -452,7 +456,7 @@ def _failed(terms: Terms, reservation: Reservation, error: CallError, *, shown: 
     }
     if error.reply is not None:
         columns |= attempt_row(error.reply, usage, status, cost)
-    note = None if released else f"{error.kind}: may have been billed"
+    note = None if released else "; ".join([f"{error.kind}: may have been billed", *remarks])
     return Settlement(reservation, cost, released=released, attempt=columns, note=note)
 
 

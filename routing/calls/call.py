@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from scrimp.routing.prices.stated import Stated
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -86,6 +88,8 @@ class Reply:
         The provider's id for the request.
     reply_id
         The reply's own id, as its body says: exports of usage go by it.
+    stated
+        What the provider says of its price, besides the usage.
     """
 
     text: str
@@ -97,6 +101,7 @@ class Reply:
     ttft_s: float | None
     request_id: str | None
     reply_id: str | None = None
+    stated: Stated = field(default_factory=Stated)
 
 
 def served_by_another(served: str | None, requested: str) -> bool:

@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import re
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
-from scrimp.routing.prices.usage import Usage, check_usage, usage_from_litellm
+from scrimp.routing.prices.stated import stated_in
+from scrimp.routing.prices.usage import Usage, check_usage, counts_tokens, usage_from_litellm
 from scrimp.routing.text.sanitize import encodable, sanitize
 
 from .call import Call, Reply, TextDelta, UsageStatus
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Attempt", "aattempt", "aclose", "attempt", "prepare", "ready", "stream", "warm"]
 
 _NO_KEY = "none"
+_OPENAI_CHAT = re.compile(r"(openai/)?(ft:)?(gpt-(?!.*instruct)|chatgpt-|o\d)[^/]*")
 
 
 # ---- litellm
@@ -126,12 +130,20 @@ def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:
     elif call.api_key is not None:
         arguments["api_key"] = call.api_key
     arguments |= reasoning_arguments(call.model, call.reasoning_effort, call.params, call.max_output_tokens)
+    if _OPENAI_CHAT.fullmatch(call.model) and _is_openai(call.api_base):
+        arguments["service_tier"] = "default"  # else the setting of the account's project holds, and may be dearer
     if call.response_format is not None:
         arguments["response_format"] = copy.deepcopy(dict(call.response_format))
     if streams:
         arguments["stream"] = True
         arguments["stream_options"] = {"include_usage": True}
     return arguments
+
+
+def _is_openai(api_base: str | None) -> bool:
+    """Tell whether calls to an address go to OpenAI itself: other servers may not know its parameters."""
+    host = "api.openai.com" if api_base is None else urlsplit(api_base).hostname or ""
+    return host.endswith(".openai.com")
 
 
 def _wire(call: Call, on_send: Callable[[], object] | None) -> Wire:
@@ -401,7 +413,7 @@ def _reply(wire: Wire, heard: _Heard, ttft_s: float | None, *, over: bool, call:
     if over and wire.blind:
         found = usage_from_litellm(heard.usage)
     elif over and reading.usage is not None:
-        found = usage_from_litellm(reading.usage) or usage_from_litellm(heard.usage)
+        found = usage_from_litellm(reading.usage if counts_tokens(reading.usage) else heard.usage)
     if found is not None and (found.input_tokens == 0 or (found.output_tokens == 0 and text)):
         found = None  # no input, or text without output: the provider did not count
     status: UsageStatus = "missing"
@@ -417,6 +429,7 @@ def _reply(wire: Wire, heard: _Heard, ttft_s: float | None, *, over: bool, call:
         ttft_s=ttft_s,
         request_id=_short(_request_id(wire)),
         reply_id=_short(wire.reading.reply_id),
+        stated=stated_in(heard.usage if wire.blind else reading.usage, reading.tier, wire.headers),
     )
 
 

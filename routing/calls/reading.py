@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from scrimp.routing.prices.stated import gather, gather_tier
+
 from .events import Events
 from .thinking import Thinking
 
@@ -56,8 +58,8 @@ class Reading:
         Whether a part of it could not be read.
     model, reply_id
         What the reply calls its model and itself.
-    usage
-        The provider's own usage, as it was sent; None when there was none.
+    usage, tier
+        The provider's own usage, as it was sent, and the service tier; None when there was none.
     error
         An error object sent in the place of an answer, or after a part of it.
     reasoned
@@ -76,6 +78,7 @@ class Reading:
         self.model: str | None = None
         self.reply_id: str | None = None
         self.usage: dict[str, Any] | None = None
+        self.tier: str | None = None
         self.error: Any = None
         self.refused_text = ""
         self.declined = False
@@ -209,13 +212,9 @@ class Reading:
             word = next(filter(None, (_word(layer.get(key)) for key in _FINISH_KEYS)), None)
             if word is not None:
                 self.word, self.over = word, True
-            for key in ("usage", "usageMetadata"):
-                if isinstance(layer.get(key), dict) and layer[key]:
-                    self.usage = {**(self.usage or {}), **layer[key]}
             if layer.get("error"):
                 self.error = layer["error"]
-        if "prompt_eval_count" in value:
-            self.usage = {key: value[key] for key in ("prompt_eval_count", "eval_count") if key in value}
+        self.usage, self.tier = gather(self.usage, value), gather_tier(self.tier, value)
         if self.error is None and (kind == "error" or (self._events.name == "error" and choice is None)):
             self.error = value
 

@@ -59,6 +59,8 @@ class ArmPrice:
         Fee per request in nano-USD.
     source
         Where the price comes from: "profile", or "litellm VERSION".
+    surcharges
+        What other terms of service than the ordinary ones multiply the price by, such as the tier "priority".
     """
 
     input: Decimal
@@ -70,6 +72,7 @@ class ArmPrice:
     tiers: tuple[Tier, ...] = ()
     per_request: Decimal = Decimal(0)
     source: str = "profile"
+    surcharges: tuple[tuple[str, Decimal], ...] = ()
 
     @property
     def base(self) -> Tier:
@@ -137,6 +140,10 @@ class ArmPrice:
             (reasoned, tier.output if tier.reasoning is None else tier.reasoning),
             (1, self.per_request),
         )
+
+    def times(self, terms: str) -> Decimal | None:
+        """Return what terms of service multiply the price by; None where that is not known."""
+        return dict(self.surcharges).get(terms)
 
     def _tier(self, input_tokens: int) -> Tier:
         reached = [tier for tier in self.tiers if tier.above_tokens < input_tokens]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.schema import Arm, Price
 from .price import EXACT, ArmPrice, Tier
+from .surcharges import surcharges
 
 __all__ = ["ModelInfo", "PriceTable", "check_table", "read_stored", "store_table"]
 
@@ -176,9 +177,9 @@ class PriceTable:
         A price in the profile wins. From the table, a price of 0 for input or output counts as not said: there it
         mostly means that nobody filled it in, so a free model has to be stated as free.
         """
-        if arm.price is not None:
-            return _stated(arm.price)
         found = self._look_up(arm.model)
+        if arm.price is not None:
+            return replace(_stated(arm.price), surcharges=() if found is None else surcharges(found[0]))
         if found is None:
             return None
         return _listed(found[0], arm.model, arm.api_base, found[1])
@@ -411,7 +412,8 @@ def _listed(found: Mapping[str, Any], model: str, api_base: str | None, source: 
     searches = found.get("search_context_cost_per_query")
     if _ALWAYS_SEARCH.search(model) and isinstance(searches, dict):
         fee += max((_rate(value, Decimal(1)) or Decimal(0) for value in searches.values()), default=Decimal(0))
-    return _arm_price([base, *(_raised(base, above, rates) for above, rates in tiers.items())], fee, source)
+    price = _arm_price([base, *(_raised(base, above, rates) for above, rates in tiers.items())], fee, source)
+    return replace(price, surcharges=surcharges(found))
 
 
 def _base(found: Mapping[str, Any], above: int, uplift: Decimal) -> Tier | None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-__all__ = ["Usage", "UsageStatus", "check_usage", "usage_from_litellm"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Usage", "UsageStatus", "check_usage", "counts_tokens", "usage_from_litellm"]
 
 UsageStatus = Literal["reported", "implausible"]
+
+_ANTHROPIC: Final = ("input_tokens", "output_tokens")
+_GEMINI: Final = ("promptTokenCount", "candidatesTokenCount")
+_SPELLINGS: Final = (("prompt_tokens", "completion_tokens"), _ANTHROPIC, _GEMINI, ("prompt_eval_count", "eval_count"))
 
 _PLAUSIBLE_WINDOW: Final = 2_000_000
 _IMPLAUSIBLE_FACTOR: Final = 10
@@ -75,29 +82,39 @@ def check_usage(usage: Usage, *, input_bound: int, output_limit: int, window: in
 
 
 def usage_from_litellm(usage: object) -> Usage | None:
-    """Return the usage in a reply of LiteLLM's or of a provider's own, or None when it says nothing.
+    """Return the usage in a reply of a provider's own or of LiteLLM's, or None when it says nothing.
 
-    Two zeros say nothing: that is what LiteLLM reports for a provider that sent no usage.
+    Two zeros say nothing: that is what LiteLLM reports for a provider that sent no usage. What a total has beyond its
+    parts is charged as output, since thinking is what providers leave out of them, unless it is what was cached.
 
     Parameters
     ----------
     usage
-        LiteLLM's Usage object, or a mapping with the same keys. Also understood: Anthropic's own mapping, where
-        `input_tokens` leaves cached and written tokens out, those of OpenAI's Responses, Gemini and Ollama.
+        LiteLLM's Usage object, or a mapping with the same keys. Also understood: the mappings of Anthropic, where
+        `input_tokens` leaves cached and written tokens out, of OpenAI's Responses, Gemini, Ollama and Cohere.
     """
-    if usage is None:
+    if isinstance(usage, dict) and isinstance(usage.get("billed_units"), dict):
+        usage = usage["billed_units"]  # Cohere: the other counts have its own preamble in them
+    names = next((names for names in _SPELLINGS if any(_get(usage, name) is not None for name in names)), None)
+    if names is None:
         return None
-    usage = _renamed(usage) if isinstance(usage, dict) else usage
-    prompt, completion = _int(_get(usage, "prompt_tokens")), _int(_get(usage, "completion_tokens"))
-    own_names = prompt is None and completion is None
-    if own_names:
-        prompt, completion = _int(_get(usage, "input_tokens")), _int(_get(usage, "output_tokens"))
+    prompt, completion = (_int(_get(usage, name)) for name in names)
+    total = _first(_get(usage, "total_tokens"), _get(usage, "totalTokenCount"))
+    if names is _GEMINI and prompt is not None:
+        prompt += _int(_get(usage, "toolUsePromptTokenCount")) or 0
+        completion = completion or 0
+        thought = _int(_get(usage, "thoughtsTokenCount")) or 0
+        if thought > completion or prompt + completion != total:  # some servers count thoughts within the candidates
+            completion += thought
     if prompt is None or completion is None or (prompt == 0 and completion == 0):
         return None
     details = _get(usage, "prompt_tokens_details") or _get(usage, "input_tokens_details")
     produced = _get(usage, "completion_tokens_details") or _get(usage, "output_tokens_details")
     cached = _first(
-        _get(usage, "cache_read_input_tokens"), _get(details, "cached_tokens"), _get(usage, "prompt_cache_hit_tokens")
+        _get(usage, "cache_read_input_tokens"),
+        _get(details, "cached_tokens"),
+        _get(usage, "prompt_cache_hit_tokens"),
+        _get(usage, "cachedContentTokenCount"),
     )
     written = _first(
         _get(usage, "cache_creation_input_tokens"),
@@ -106,32 +123,23 @@ def usage_from_litellm(usage: object) -> Usage | None:
     )
     written_details = _get(details, "cache_creation_token_details") or _get(usage, "cache_creation")
     written_1h = _int(_get(written_details, "ephemeral_1h_input_tokens"))
-    reasoned = _first(_get(produced, "reasoning_tokens"), _get(usage, "reasoning_tokens"))
-    if own_names and details is None:
-        prompt += max(cached or 0, 0) + max(written or 0, 0)
-    if reasoned and reasoned > 0 and _int(_get(usage, "total_tokens")) == prompt + completion + reasoned:
-        completion += reasoned  # some servers count reasoning beside the output, and the total gives it away
+    reasoned = _first(
+        _get(produced, "reasoning_tokens"), _get(usage, "reasoning_tokens"), _get(usage, "thoughtsTokenCount")
+    )
+    beside_the_input = max(cached or 0, 0) + max(written or 0, 0)
+    if names is _ANTHROPIC and details is None:
+        prompt += beside_the_input
+    beyond = (total or 0) - prompt - completion if min(prompt, completion) >= 0 else 0
+    if beyond > 0 and beyond == beside_the_input and beyond != reasoned:
+        prompt += beyond
+    elif beyond > 0:
+        completion += beyond
     return Usage(prompt, completion, cached, written, reasoned, written_1h)
 
 
-def _renamed(usage: dict[str, Any]) -> dict[str, Any]:
-    """Return Gemini's or Ollama's usage under OpenAI's names, and any other as it is."""
-    if "prompt_eval_count" in usage:
-        return {"prompt_tokens": usage["prompt_eval_count"], "completion_tokens": usage.get("eval_count")}
-    if "promptTokenCount" not in usage:
-        return usage
-    read, tools, written, thought = (
-        _int(usage.get(f"{part}TokenCount")) or 0 for part in ("prompt", "toolUsePrompt", "candidates", "thoughts")
-    )
-    # Gemini counts thoughts beside the answer, some of its servers within: the total gives it away.
-    if thought and read + tools + written != _int(usage.get("totalTokenCount")):
-        written += thought
-    return {
-        "prompt_tokens": read + tools,
-        "completion_tokens": written,
-        "prompt_tokens_details": {"cached_tokens": usage.get("cachedContentTokenCount")},
-        "completion_tokens_details": {"reasoning_tokens": usage.get("thoughtsTokenCount")},
-    }
+def counts_tokens(usage: Mapping[str, Any]) -> bool:
+    """Return whether a provider's own usage is in a form that `usage_from_litellm` knows."""
+    return "billed_units" in usage or any(name in usage for names in _SPELLINGS for name in names)
 
 
 def _get(holder: object, name: str) -> Any:

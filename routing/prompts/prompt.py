@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.routing.text.clean import MAX_PROMPT_BYTES
 
-from .tokens import text_bound
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
@@ -91,12 +89,9 @@ class Prompt:
     own_format: Mapping[str, Any] | None = None
 
     @property
-    def format_text(self) -> str:
-        """What is sent of the answer's form: JSON with escapes or without, whichever a model may read more of."""
-        forms = [form for form in (self.schema, self.own_format) if form is not None]
-        if not forms:
-            return ""
-        return max((json.dumps(forms, ensure_ascii=escaped) for escaped in (True, False)), key=text_bound)
+    def forms(self) -> tuple[Mapping[str, Any], ...]:
+        """What may be sent of the answer's form, besides the messages."""
+        return tuple(form for form in (self.schema, self.own_format) if form is not None)
 
     @property
     def schema_text(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import Counter
@@ -85,8 +86,9 @@ def bound_tokens(prompt: Prompt, model: str, window: int | None) -> int | None:
     n = _PER_CALL + (_PER_LONG_TEMPLATE if _LONG_TEMPLATE.search(model) else 0)
     for part in prompt.parts():
         n += text_bound(part) + _PER_MESSAGE
-    if prompt.format_text:
-        n += 2 * text_bound(prompt.format_text) + _PER_SCHEMA
+    if prompt.forms:  # as JSON with escapes or without, whichever a model may read more of
+        n += 2 * max(text_bound(json.dumps(prompt.forms, ensure_ascii=escaped)) for escaped in (True, False))
+        n += _PER_SCHEMA
     for attachment in prompt.attachments:
         if not attachment.is_image:
             return window

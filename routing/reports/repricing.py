@@ -75,7 +75,7 @@ class Flip:
 
 
 def _rates(price: ArmPrice | None) -> ArmPrice | None:
-    return None if price is None else replace(price, source="")
+    return None if price is None else replace(price, source="", surcharges=())
 
 
 def _price_dict(price: ArmPrice | None) -> dict[str, Any] | None:
