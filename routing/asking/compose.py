@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scrimp.profiles import reading
 from scrimp.profiles.errors import ConfigError, UsageError
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.ledger.requests import last_conversation
@@ -32,7 +33,7 @@ def read_text(path: Path) -> str:
         If it cannot be read, or is not text.
     """
     try:
-        return clean_text(path.read_bytes(), what=str(path))
+        return clean_text(reading.read_bytes(path), what=str(path))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
 
@@ -49,7 +50,7 @@ def read_schema(given: str) -> dict[str, Any]:
         return load_schema(given, what="--schema")
     what = f"schema {given}"
     try:
-        return load_schema(Path(given).read_text(encoding="utf-8"), what=what)
+        return load_schema(reading.read_text(Path(given)), what=what)
     except OSError as error:
         raise UsageError(f"cannot read {what}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -122,9 +123,11 @@ def fill(name: str, text: str, pairs: Sequence[str], *, own: Path) -> str:
             raise UsageError(f"-v {pair}: expected NAME=VALUE")
         variables[key] = value
     try:
-        template = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read template {path}: {error}") from None
+        template = reading.read_text(path)
+    except OSError as error:
+        raise ConfigError(f"cannot read template {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"cannot read template {path}: it is not UTF-8") from None
     return fill_template(template, variables, what=f"template {name}")
 
 

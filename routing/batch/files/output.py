@@ -8,11 +8,12 @@ import gzip
 import io
 import json
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from scrimp.profiles.errors import DataError, TryAgainError, UsageError
-from scrimp.profiles.files import replacing
+from scrimp.profiles.files import kind_of_file, replacing
 from scrimp.profiles.money import usd_from_nano
 from scrimp.routing.text.sanitize import encodable
 from scrimp.routing.text.spreadsheet import quoted
@@ -195,9 +196,14 @@ class Journal:
         from filelock import lock_descriptor
 
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}") from None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise UsageError(
+                f"cannot write {path}: it is {kind_of_file(path)}", hint="Remove it, or choose another -o."
+            )
         if not lock_descriptor(fd, blocking=False):
             os.close(fd)
             raise TryAgainError(
