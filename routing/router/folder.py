@@ -144,7 +144,10 @@ def _unpacked(content: bytes) -> dict[str, Any]:
         if sum(member.file_size for member in members) > _MAX_ARRAYS:
             raise ValueError(f"unpacked it is over {_MAX_ARRAYS:,} bytes")
         for member in members:
-            data = archive.read(member)  # no more than was stated: zipfile stops there, and then misses the checksum
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{member.filename} is packed in another way than numpy's")
+            with archive.open(member) as file:  # bounded: `read` of the archive itself unpacks all, whatever was stated
+                data = file.read(member.file_size + 1)
             raw = io.BytesIO(data)
             version = np.lib.format.read_magic(raw)
             header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

@@ -93,17 +93,15 @@ def render(result: Result, shape: Shape, layout: Layout | None = None) -> str:
     if shape == "openai":
         return json.dumps(_openai(result), ensure_ascii=False) + "\n"
     row = result.to_dict()
-    out = io.StringIO()
     ours = ("" if row[name] is None else _cell(row[name]) for name in _COLUMNS)
-    _writer(out, shape, layout).writerow([quoted(cell) for cell in (*(result.cells or ()), *ours)])
-    return encodable(out.getvalue())
+    return encodable(_line([*(result.cells or ()), *ours], shape, layout))
 
 
 def table_columns(columns: Sequence[str], shape: Shape, layout: Layout | None = None) -> str:
     """Return the header of a table's output: the input's columns, then ours (`scrimp_` before a name that is taken)."""
-    out = io.StringIO()
+    before = ""
     if layout is not None:
-        out.write("\ufeff" * layout.bom + (f"sep={layout.separator}{layout.newline}" if layout.stated else ""))
+        before = "\ufeff" * layout.bom + (f"sep={layout.separator}{layout.newline}" if layout.stated else "")
     taken = set(columns)
     ours = []
     for name in _COLUMNS:
@@ -111,13 +109,16 @@ def table_columns(columns: Sequence[str], shape: Shape, layout: Layout | None = 
             name = f"scrimp_{name}"  # noqa: PLW2901 - the output of a run may be the input of another
         taken.add(name)
         ours.append(name)
-    _writer(out, shape, layout).writerow([quoted(name) for name in (*columns, *ours)])
-    return out.getvalue()
+    return before + _line([*columns, *ours], shape, layout)
 
 
-def _writer(out: io.StringIO, shape: Shape, layout: Layout | None) -> Any:
+def _line(cells: Sequence[str], shape: Shape, layout: Layout | None) -> str:
+    """Return a line of a table, which holds no formula."""
     layout = layout or Layout(separator="\t" if shape == "tsv" else ",")
-    return csv.writer(out, delimiter=layout.separator, lineterminator=layout.newline)
+    out = io.StringIO()
+    # What a line ends in is quoted within it: a bare carriage return, too, begins a row for many a reader.
+    csv.writer(out, delimiter=layout.separator, lineterminator="\r\n").writerow(map(quoted, cells))
+    return out.getvalue().removesuffix("\r\n") + layout.newline
 
 
 def _cell(value: Any) -> str:
