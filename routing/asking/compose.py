@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scrimp.profiles import reading
 from scrimp.profiles.errors import ConfigError, UsageError
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.ledger.requests import last_conversation
 from scrimp.routing.prompts.prompt import Prompt, fill_template, load_attachment, load_schema
-from scrimp.routing.text.clean import clean_text
+from scrimp.routing.text.clean import MAX_PROMPT_BYTES, clean_text
 
 from .request import Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from scrimp.profiles.schema import Profile
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["compose", "fill", "make_request", "read_schema", "read_text"]
+_T = TypeVar("_T")
+
+__all__ = ["compose", "fill", "make_request", "read_schema", "read_texts"]
 
 
 def read_text(path: Path) -> str:
@@ -36,6 +38,26 @@ def read_text(path: Path) -> str:
         return clean_text(reading.read_bytes(path), what=str(path))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def read_texts(files: Iterable[Path]) -> Iterator[str]:
+    """Yield the texts of files that go with a prompt.
+
+    Raises
+    ------
+    UsageError
+        If one cannot be read or is not text, or they are too much together.
+    """
+    yield from _together(map(read_text, files), len, "the files of the prompt")
+
+
+def _together(pieces: Iterable[_T], size: Callable[[_T], int], what: str) -> Iterator[_T]:
+    total = 0
+    for piece in pieces:
+        total += size(piece)
+        if total > MAX_PROMPT_BYTES:
+            raise UsageError(f"{what} are over {MAX_PROMPT_BYTES >> 20} MB together: no model reads that much")
+        yield piece
 
 
 def read_schema(given: str) -> dict[str, Any]:
@@ -81,7 +103,7 @@ def compose(
         text=text,
         system=None if system is None else clean_text(system, what="the system prompt"),
         schema=None if schema is None else read_schema(schema),
-        attachments=tuple(load_attachment(path) for path in attachments),
+        attachments=tuple(_together(map(load_attachment, attachments), lambda each: len(each.data), "the attachments")),
         needs=frozenset(needs),
     )
 

@@ -177,3 +177,16 @@ def test_a_version_of_huge_or_endless_files_is_refused(name, huge, tmp_path):
     (version / name).symlink_to(huge)
     with pytest.raises(DataError, match="over"):
         read_router(version)
+
+
+def test_files_have_a_limit_together(scrimp, profile, server, tmp_path):
+    text, image = tmp_path / "text", tmp_path / "image.png"
+    with text.open("wb") as out:
+        out.write(b"a" * (33 << 20))
+    with image.open("wb") as out:
+        out.write(b"\x89PNG\r\n\x1a\n")
+        out.truncate(33 << 20)
+    for flag, file in (("-f", text), ("-a", image)):
+        done = scrimp("ask", "-p", profile(), flag, file, flag, file, "hi")
+        assert (done.code, server.chats) == (2, [])
+        assert "over 64 MB together" in done.err

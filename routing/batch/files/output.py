@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import gzip
-import io
 import json
 import os
 import stat
@@ -16,7 +14,7 @@ from scrimp.profiles.errors import DataError, TryAgainError, UsageError
 from scrimp.profiles.files import kind_of_file, replacing
 from scrimp.profiles.money import usd_from_nano
 from scrimp.routing.text.sanitize import encodable
-from scrimp.routing.text.spreadsheet import quoted
+from scrimp.routing.text.spreadsheet import table_line
 
 from .layout import Layout
 
@@ -113,12 +111,8 @@ def table_columns(columns: Sequence[str], shape: Shape, layout: Layout | None = 
 
 
 def _line(cells: Sequence[str], shape: Shape, layout: Layout | None) -> str:
-    """Return a line of a table, which holds no formula."""
     layout = layout or Layout(separator="\t" if shape == "tsv" else ",")
-    out = io.StringIO()
-    # What a line ends in is quoted within it: a bare carriage return, too, begins a row for many a reader.
-    csv.writer(out, delimiter=layout.separator, lineterminator="\r\n").writerow(map(quoted, cells))
-    return out.getvalue().removesuffix("\r\n") + layout.newline
+    return table_line(cells, separator=layout.separator, newline=layout.newline)
 
 
 def _cell(value: Any) -> str:
