@@ -248,7 +248,7 @@ def _summary(answer: Answer, checked: Checked) -> str:
 
 def _prompt(flags: AskFlags) -> Prompt:
     """Put the prompt together from arguments, standard input, files and template."""
-    from scrimp.routing.asking.compose import compose, fill, read_text
+    from scrimp.routing.asking.compose import compose, fill, read_texts
     from scrimp.routing.text.clean import clean_text
 
     words = [word for word in flags.words if word != "-"]
@@ -256,7 +256,7 @@ def _prompt(flags: AskFlags) -> Prompt:
     typed = clean_text(" ".join(words), what="the prompt")
     piped = read_stdin(has_prompt=bool(words) or bool(flags.files), explicit=explicit, quiet=flags.quiet)
     parts = [typed] if typed else []
-    parts += map(read_text, flags.files)
+    parts += read_texts(flags.files)
     if piped:
         parts.append(piped)
     text = "\n\n".join(part.strip("\n") for part in parts)

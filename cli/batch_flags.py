@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.paths import paths
+from scrimp.profiles.reading import read_text
 
 from . import session
 from .result import say
@@ -106,7 +107,7 @@ def _template(text: str) -> str:
     if "{{" in text:
         return text
     try:
-        template = Path(text).read_text(encoding="utf-8")
+        template = read_text(Path(text))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"-t {text}: neither a template with {{{{column}}}} in it nor a file: "

@@ -38,7 +38,7 @@ def set_(name: Name) -> int:
     """Store a key: typed unseen at a prompt, or read from a pipe."""
     from scrimp.profiles.keys import set_key
 
-    value = getpass.getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.readline().strip()
+    value = getpass.getpass(f"{name}: ") if sys.stdin.isatty() else _typed_in()
     if not value:
         raise UsageError("no key was given", hint=f"Type it at the prompt, or pipe it in: ... | scrimp keys set {name}")
     where = set_key(name, value, paths(), env=os.environ)
@@ -46,6 +46,11 @@ def set_(name: Name) -> int:
     if os.environ.get(name) and os.environ[name] != value:
         say(f"note that {name} is set in the environment too, and wins")
     return 0
+
+
+def _typed_in() -> str:
+    """Return the first line of standard input, up to more than any key has."""
+    return sys.stdin.buffer.readline(1 << 16).decode("utf-8", "replace").strip()
 
 
 @app.command("list")

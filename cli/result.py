@@ -118,17 +118,21 @@ def write_out(text: str, *, as_json: bool = False) -> None:
         The text is JSON: on a terminal it then stays JSON, of the same value.
     """
     sys.stdout.flush()
-    if sys.stdout.isatty():
-        from scrimp.routing.text.sanitize import escape_json, sanitize
-
-        text = escape_json(text) if as_json else sanitize(text)
-    data = text.encode("utf-8", "replace")
+    data = _for_stdout(text, as_json).encode("utf-8", "replace")
     buffer = getattr(sys.stdout, "buffer", None)
     if buffer is None:
         sys.stdout.write(data.decode("utf-8"))
     else:
         buffer.write(data)
     sys.stdout.flush()
+
+
+def _for_stdout(text: str, as_json: bool) -> str:
+    if not sys.stdout.isatty():
+        return text
+    from scrimp.routing.text.sanitize import escape_json, sanitize
+
+    return escape_json(text) if as_json else sanitize(text)
 
 
 def emit(result: Result, *, as_json: bool = False) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, UsageError
+from scrimp.profiles.reading import lines_of
 
 from . import session
 from .explain import decision_blocks, decision_line
@@ -153,13 +154,13 @@ def _text(words: list[str]) -> str:
 
 def _open(name: str) -> Iterator[tuple[int, bytes]]:
     if name == "-":
-        yield from enumerate(sys.stdin.buffer, 1)
+        yield from lines_of(sys.stdin.buffer, "standard input")
         return
     import gzip
 
     try:
         with gzip.open(name) if name.endswith(".gz") else Path(name).open("rb") as file:
-            yield from enumerate(file, 1)
+            yield from lines_of(file, name)
     except (OSError, EOFError) as error:
         raise UsageError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv as csvlib
-import io
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -221,16 +219,12 @@ def _between(found: Estimate, unit: str = "") -> str:
 
 
 def _csv(rows: list[dict[str, object]]) -> int:
-    from scrimp.routing.text.spreadsheet import quoted
+    from scrimp.routing.text.spreadsheet import table_line
 
     if rows:
-        text = io.StringIO()
-        writer = csvlib.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            {key: quoted(value) if isinstance(value, str) else value for key, value in row.items()} for row in rows
-        )
-        write_out(text.getvalue())
+        lines = [table_line(rows[0])]
+        lines += [table_line("" if value is None else str(value) for value in row.values()) for row in rows]
+        write_out("".join(lines))
     return 0
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["hold", "new_file", "replacing", "sync_folder", "unfinished"]
+__all__ = ["hold", "kind_of_file", "new_file", "replacing", "sync_folder", "unfinished"]
 
 
 def new_file(path: Path, *, mode: int = 0o600) -> BinaryIO:
@@ -46,8 +48,9 @@ def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        If it cannot be written.
+        If it cannot be written, or what is there is neither a file nor a symbolic link (which is replaced itself).
     """
+    _refuse_special(path)
     part = unfinished(path)
     part.unlink(missing_ok=True)
     try:
@@ -55,11 +58,27 @@ def replacing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        _refuse_special(path)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def kind_of_file(path: Path) -> str:
+    """Return in words what is there: "a device", "a named pipe"."""
+    mode = path.stat().st_mode
+    kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket", stat.S_ISREG: "a file"}
+    return next((kind for test, kind in kinds.items() if test(mode)), "a device")
+
+
+def _refuse_special(path: Path) -> None:
+    """Raise OSError where a file must not take the place of what is there: `/dev/null` would be gone for everybody."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            raise OSError(errno.EINVAL, f"it is {kind_of_file(path)}", str(path))
 
 
 def sync_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from .errors import AuthError, ConfigError, UsageError
 from .files import hold, replacing
 from .paths import make_private_dir
+from .reading import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -378,7 +379,7 @@ def _read(file: Path) -> dict[str, str | None]:
     try:
         if not stat.S_ISREG(file.stat().st_mode):
             raise ConfigError(f"{file}: not a file")
-        table = tomllib.loads(file.read_bytes().decode("utf-8"))
+        table = tomllib.loads(read_text(file, limit=1 << 20))
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from scrimp.profiles import reading
 from scrimp.profiles.errors import ConfigError, UsageError
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.ledger.requests import last_conversation
 from scrimp.routing.prompts.prompt import Prompt, fill_template, load_attachment, load_schema
-from scrimp.routing.text.clean import clean_text
+from scrimp.routing.text.clean import MAX_PROMPT_BYTES, clean_text
 
 from .request import Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from scrimp.profiles.schema import Profile
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["compose", "fill", "make_request", "read_schema", "read_text"]
+_T = TypeVar("_T")
+
+__all__ = ["compose", "fill", "make_request", "read_schema", "read_texts"]
 
 
 def read_text(path: Path) -> str:
@@ -32,9 +35,29 @@ def read_text(path: Path) -> str:
         If it cannot be read, or is not text.
     """
     try:
-        return clean_text(path.read_bytes(), what=str(path))
+        return clean_text(reading.read_bytes(path), what=str(path))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def read_texts(files: Iterable[Path]) -> Iterator[str]:
+    """Yield the texts of files that go with a prompt.
+
+    Raises
+    ------
+    UsageError
+        If one cannot be read or is not text, or they are too much together.
+    """
+    yield from _together(map(read_text, files), len, "the files of the prompt")
+
+
+def _together(pieces: Iterable[_T], size: Callable[[_T], int], what: str) -> Iterator[_T]:
+    total = 0
+    for piece in pieces:
+        total += size(piece)
+        if total > MAX_PROMPT_BYTES:
+            raise UsageError(f"{what} are over {MAX_PROMPT_BYTES >> 20} MB together: no model reads that much")
+        yield piece
 
 
 def read_schema(given: str) -> dict[str, Any]:
@@ -49,7 +72,7 @@ def read_schema(given: str) -> dict[str, Any]:
         return load_schema(given, what="--schema")
     what = f"schema {given}"
     try:
-        return load_schema(Path(given).read_text(encoding="utf-8"), what=what)
+        return load_schema(reading.read_text(Path(given)), what=what)
     except OSError as error:
         raise UsageError(f"cannot read {what}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -80,7 +103,7 @@ def compose(
         text=text,
         system=None if system is None else clean_text(system, what="the system prompt"),
         schema=None if schema is None else read_schema(schema),
-        attachments=tuple(load_attachment(path) for path in attachments),
+        attachments=tuple(_together(map(load_attachment, attachments), lambda each: len(each.data), "the attachments")),
         needs=frozenset(needs),
     )
 
@@ -122,9 +145,11 @@ def fill(name: str, text: str, pairs: Sequence[str], *, own: Path) -> str:
             raise UsageError(f"-v {pair}: expected NAME=VALUE")
         variables[key] = value
     try:
-        template = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read template {path}: {error}") from None
+        template = reading.read_text(path)
+    except OSError as error:
+        raise ConfigError(f"cannot read template {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"cannot read template {path}: it is not UTF-8") from None
     return fill_template(template, variables, what=f"template {name}")
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from scrimp.profiles.environment import command_environment
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.reading import read_text
 from scrimp.routing.text.code import code_in
 
 from .base import NOTHING, BaseCheck, Given, Verdict
@@ -159,9 +160,10 @@ class PythonCheck(BaseCheck):
     def parse_tests(cls, argument: str, name: str) -> PythonCheck:
         """Read `tests:FILE`."""
         try:
-            tests = Path(argument).read_text(encoding="utf-8")
+            tests = read_text(Path(argument))
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"--check {name}: cannot read the tests: {error}") from None
+            why = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise UsageError(f"--check {name}: cannot read {argument}: {why}") from None
         wrong = _parse(tests)
         if isinstance(wrong, str):
             raise UsageError(f"--check {name}: {argument} is not Python: {wrong}")

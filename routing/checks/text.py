@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.reading import read_text
 from scrimp.routing.text.normal import bare_json, final_number, normalise, plain_text
 
 from .base import NOTHING, SHOWN, BaseCheck, Given, Outcome, Verdict
@@ -54,9 +55,10 @@ class SchemaCheck(BaseCheck):
         if not argument.lstrip().startswith("{"):
             what = f"schema {argument}"
             try:
-                raw = Path(argument).read_text(encoding="utf-8")
+                raw = read_text(Path(argument))
             except (OSError, UnicodeDecodeError) as error:
-                raise UsageError(f"cannot read {what}: {error}") from None
+                why = getattr(error, "strerror", None) or "it is not UTF-8"
+                raise UsageError(f"cannot read {what}: {why}") from None
         return cls(load_schema(raw, what=what), name)
 
     @cached_property

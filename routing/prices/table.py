@@ -16,6 +16,7 @@ from scrimp.profiles.errors import ConfigError, DataError
 from scrimp.profiles.files import hold, replacing
 from scrimp.profiles.money import NANO
 from scrimp.profiles.paths import make_private_dir
+from scrimp.profiles.reading import read_bytes
 from scrimp.profiles.schema import DEFAULT_OUTPUT_LIMIT, REASONING_OUTPUT_LIMIT
 
 from .successors import Candidate, successor
@@ -305,7 +306,7 @@ def read_stored(path: Path) -> tuple[bytes, str] | None:
         If it is there and cannot be read.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
         date = datetime.fromtimestamp(path.stat().st_mtime, UTC).date()
     except FileNotFoundError:
         return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import DataError, UsageError
-from scrimp.routing.text.clean import MAX_PROMPT_BYTES
+from scrimp.profiles.reading import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -147,9 +147,7 @@ def load_attachment(path: Path) -> Attachment:
         If the file cannot be read, or is of a kind that no model takes.
     """
     try:
-        if path.stat().st_size > MAX_PROMPT_BYTES:
-            raise UsageError(f"attachment {path} is over {MAX_PROMPT_BYTES // 1024 // 1024} MB")
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise UsageError(f"cannot read attachment {path}: {error.strerror}") from None
     for magic, media_type in _MAGIC:

@@ -43,6 +43,23 @@ class Finding:
         return asdict(self)
 
 
+def _checks() -> Iterator[Finding]:
+    """Yield whether code that `tests:` runs is kept to its folder here; tried out, in a process of its own."""
+    from scrimp.routing.checks.sandbox import confinement
+
+    held = confinement()
+    kept = {
+        "files outside its folder (no Landlock)": held.files,
+        "network, processes, signals (no seccomp)": held.calls,
+    }
+    missing = [what for what, holds in kept.items() if not holds]
+    if missing:
+        fix = "Run code that you do not trust in a container, with cmd:."
+        yield Finding("checks", "note", f"code under tests: is not kept from {' and '.join(missing)}", fix)
+    else:
+        yield Finding("checks", "ok", "code under tests: reaches its own folder, no network, no other process")
+
+
 @dataclass(frozen=True, slots=True)
 class Examination:
     """Looks at everything that scrimp stands on; nothing is sent.
@@ -67,7 +84,7 @@ class Examination:
         """Yield what was found, part after part; a part that fails is a finding too."""
         parts = {
             "versions": _versions, "folders": self._folders, "profile": self._profile, "embedder": self._embedder,
-            "local model": _local_model, "router": self._router, "ledger": self._ledger,
+            "local model": _local_model, "checks": _checks, "router": self._router, "ledger": self._ledger,
         }  # fmt: skip
         for name, look in parts.items():
             try:

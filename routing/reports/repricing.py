@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.reading import read_bytes
 from scrimp.routing.deciding.policy import NoDraw, choose
 from scrimp.routing.deciding.trace import Decision
 from scrimp.routing.ledger.requests import decisions
@@ -162,7 +163,7 @@ def take_table(update: Path, own: Path) -> int:
         If it cannot be read, or is no table of prices.
     """
     try:
-        data = update.read_bytes()
+        data = read_bytes(update)
     except OSError as error:
         raise UsageError(f"cannot read {update}: {error.strerror}") from None
     n_priced = check_table(data, str(update))

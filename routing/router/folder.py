@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
+import math
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from scrimp.profiles.errors import DataError
-from scrimp.profiles.files import replacing
+from scrimp.profiles.files import kind_of_file, replacing
+from scrimp.profiles.reading import read_bytes
 from scrimp.routing.prompts.surface import FEATURE_NAMES, FEATURE_SET
 
 from .learned import ArmLayer, LearnedRouter, Weights
@@ -24,7 +28,11 @@ __all__ = ["CARD", "SCHEMA_VERSION", "WEIGHTS", "read_router", "write_router"]
 SCHEMA_VERSION: Final = 1
 CARD: Final = "card.json"
 WEIGHTS: Final = "router.npz"
+_MAX_CARD: Final = 16_000_000
 _MAX_BYTES: Final = 64_000_000
+_MAX_ARRAYS: Final = 256_000_000
+"""The most that the arrays of a version come to, unpacked: the shipped ones are a hundredth of it."""
+
 _PICKLES: Final = (".pkl", ".pickle", ".joblib", ".pt", ".bin")
 _ARRAYS: Final = tuple(Weights.__annotations__)
 _STORED: Final = {"landmarks": np.float16, "seen": np.uint32}
@@ -82,11 +90,11 @@ def _refuse(folder: Path, why: str) -> DataError:
 
 def _read_card(folder: Path) -> dict[str, Any]:
     try:
-        card = json.loads((folder / CARD).read_bytes())
+        card = json.loads(_read(folder / CARD, _MAX_CARD))
     except FileNotFoundError:
         raise _refuse(folder, f"it has no {CARD}") from None
-    except (OSError, ValueError) as error:
-        raise _refuse(folder, f"its {CARD} cannot be read ({error})") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _refuse(folder, f"its {CARD} cannot be read ({getattr(error, 'strerror', None) or error})") from error
     if not isinstance(card, dict):
         raise _refuse(folder, f"its {CARD} is not an object")
     schema = card.get("schema_version")
@@ -103,20 +111,52 @@ def _read_card(folder: Path) -> dict[str, Any]:
 def _read_arrays(folder: Path, card: dict[str, Any]) -> dict[str, Any]:
     path = folder / WEIGHTS
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise _refuse(folder, f"its {WEIGHTS} is larger than {_MAX_BYTES:,} bytes")
-        content = path.read_bytes()
+        content = _read(path, _MAX_BYTES)
     except FileNotFoundError:
         raise _refuse(folder, f"it has no {WEIGHTS}") from None
     except OSError as error:
-        raise _refuse(folder, f"its {WEIGHTS} cannot be read ({error})") from error
+        raise _refuse(folder, f"its {WEIGHTS} cannot be read ({error.strerror or error})") from error
     if hashlib.sha256(content).hexdigest() != card.get("weights_sha256"):
         raise _refuse(folder, f"its {WEIGHTS} is truncated or changed (the checksum differs)")
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        return _unpacked(content)
+    except (ValueError, OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise _refuse(folder, f"its {WEIGHTS} is not a plain array file ({error})") from error
+
+
+def _read(path: Path, limit: int) -> bytes:
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, f"it is {kind_of_file(path)}")
+    return read_bytes(path, limit=limit)
+
+
+def _unpacked(content: bytes) -> dict[str, Any]:
+    """Return the arrays of an .npz. Nothing is unpacked before its stated size is known to fit.
+
+    Raises
+    ------
+    ValueError
+        If they come to more than `_MAX_ARRAYS`, or an array is not what its header says, or holds Python's objects.
+    """
+    arrays = {}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > _MAX_ARRAYS:
+            raise ValueError(f"unpacked it is over {_MAX_ARRAYS:,} bytes")
+        for member in members:
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"{member.filename} is packed in another way than numpy's")
+            with archive.open(member) as file:  # bounded: `read` of the archive itself unpacks all, whatever was stated
+                data = file.read(member.file_size + 1)
+            raw = io.BytesIO(data)
+            version = np.lib.format.read_magic(raw)
+            header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = header(raw)
+            if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data) - raw.tell():
+                raise ValueError(f"{member.filename} does not hold what its header says")
+            raw.seek(0)
+            arrays[member.filename.removesuffix(".npy")] = np.lib.format.read_array(raw, allow_pickle=False)
+    return arrays
 
 
 def _check_shapes(folder: Path, arrays: dict[str, Any], n_models: int) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from .arms import Router
+from scrimp.profiles.reading import read_bytes
+
 from .tier_prior import TierPrior
 
 __all__ = ["SHIPPED", "current_version", "load_router", "shipped_folder"]
@@ -24,7 +26,7 @@ def shipped_folder() -> Path:
 def current_version(routers_dir: Path) -> str | None:
     """Return the name of the promoted version, from the file `current`; None for the shipped."""
     try:
-        text = (routers_dir / "current").read_text(encoding="utf-8", errors="replace").strip()
+        text = read_bytes(routers_dir / "current").decode("utf-8", "replace").strip()
     except OSError:
         return None
     # A damaged file names no folder, and whoever opens that one says so: the shipped router is no silent stand-in.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scrimp.profiles.errors import DataError, TryAgainError, UsageError
 from scrimp.profiles.files import hold, replacing, sync_folder
 from scrimp.profiles.paths import make_private_dir
+from scrimp.profiles.reading import read_bytes
 
 from .in_force import SHIPPED, current_version, shipped_folder
 
@@ -152,8 +153,8 @@ def list_versions(routers: Path) -> list[Version]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        value = json.loads(read_bytes(path))
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -227,7 +228,7 @@ def history(routers: Path) -> list[dict[str, Any]]:
 
 def _history(routers: Path) -> list[dict[str, Any]]:
     try:
-        text = (routers / _HISTORY).read_text(encoding="utf-8", errors="replace")
+        text = read_bytes(routers / _HISTORY).decode("utf-8", "replace")
     except OSError:
         return []
     events = []

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.reading import MAX_FILE_BYTES
 
 __all__ = ["MAX_PROMPT_BYTES", "clean_text"]
 
-MAX_PROMPT_BYTES: Final = 64 * 1024 * 1024
-"""More text than any model's window holds; a larger input is a mistake, and is refused before it is read whole."""
+MAX_PROMPT_BYTES: Final = MAX_FILE_BYTES
+"""A larger input is a mistake, and is refused before it is read whole."""
 
 
 def clean_text(raw: str | bytes, *, what: str) -> str:

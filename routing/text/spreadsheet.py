@@ -1,35 +1,44 @@
-"""Cells of a CSV or TSV file that a spreadsheet would run as a formula: quoted when written, plain when read again."""
+"""Lines of a CSV or TSV file, in which no cell is a formula that a spreadsheet would run."""
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ["quoted", "unquoted"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-_FORMULA: Final = re.compile(r"""[\s"'\ufeff]*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20\u2212]""")
-"""What a formula begins with (https://owasp.org/www-community/attacks/CSV_Injection), full-width signs included."""
+__all__ = ["quoted", "table_line"]
 
-_NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:[.,]\d+)*|[.,]\d+)(?:[eE][+-]?\d+)?%?|-?inf|nan")
+_FORMULA: Final = re.compile(r"""[\s"\ufeff]*(?:[=+\-@\uff1d\uff0b\uff0d\uff20\u2212]|(?<=[\t\r\n]))""")
+"""How a formula begins (https://owasp.org/www-community/attacks/CSV_Injection), full-width signs included."""
+
+_HARMLESS: Final = re.compile(r"[+-]?(?:\d+(?:[.,]\d+)*|[.,]\d+)(?:[eE][+-]?\d+)?%?|[+-]")
+"""A number, or a sign alone."""
 
 
 def quoted(cell: str) -> str:
-    r"""Return a cell as a spreadsheet may see it: with an apostrophe before what it would run; numbers stay numbers.
+    r"""Return a cell with an apostrophe before what a spreadsheet would run; numbers stay numbers.
 
     Examples
     --------
     >>> [quoted(each) for each in ("=1+1", " @SUM(A1)", "- a point", "-5", "+3.2e-4", "2-1", "'=1")]
-    ["'=1+1", "' @SUM(A1)", "'- a point", '-5', '+3.2e-4', '2-1', "''=1"]
+    ["'=1+1", "' @SUM(A1)", "'- a point", '-5', '+3.2e-4', '2-1', "'=1"]
     """
-    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+    return f"'{cell}" if _FORMULA.match(cell) and not _HARMLESS.fullmatch(cell) else cell
 
 
-def unquoted(cell: str) -> str:
-    """Return what a cell was before `quoted`.
+def table_line(cells: Iterable[str], *, separator: str = ",", newline: str = "\n") -> str:
+    r"""Return a line of a table.
 
     Examples
     --------
-    >>> unquoted(quoted("=1+1")), unquoted("'tis"), unquoted("-5")
-    ('=1+1', "'tis", '-5')
+    >>> table_line(["a", "b\r=c", "=d"])
+    'a,"b\r=c",\'=d\n'
     """
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) and not _NUMBER.fullmatch(cell[1:]) else cell
+    out = io.StringIO()
+    # What a line ends in is quoted within it: a bare carriage return, too, begins a row for many a reader.
+    csv.writer(out, delimiter=separator, lineterminator="\r\n").writerow(map(quoted, cells))
+    return out.getvalue().removesuffix("\r\n") + newline

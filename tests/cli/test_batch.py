@@ -3,10 +3,15 @@
 import csv
 import gzip
 import json
+import os
+import socket
 from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from scrimp.profiles.files import replacing
+from scrimp.routing.text.spreadsheet import quoted
 
 
 def jsonl(path, rows):
@@ -185,6 +190,84 @@ def test_the_output_is_the_input(scrimp, profile, prompts, server):
     for name in (prompts, link):
         refused(scrimp("batch", prompts, "-o", name, "-p", profile(), "--overwrite"), server, 2, "is the input")
     assert prompts.read_text() == before
+
+
+FORMULAS = [
+    "=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", " =1", '"=1', "\uff1d1", "\uff0b1", "- a point", "=HYPERLINK(0)",
+]  # fmt: skip
+HARMLESS = ["-5", "+3.2", "-1e-5", "+49", "1-2", "a=b", "'=1", "x@y", "", "5%"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_a_table_holds_no_formula(scrimp, profile, home, ending):
+    """In no cell: the input's own, the answer, the error; ids are matched all the same when a run is taken up again."""
+    path, out = home.parent / "work" / f"in.{ending}", home.parent / "work" / f"out.{ending}"
+    separator = "\t" if ending == "tsv" else ","
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter=separator, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerows(
+            [["id", "prompt", "=head"], *([f"={n}", text or "x", text] for n, text in enumerate(FORMULAS + HARMLESS))]
+        )
+    first = profile(small="400", large="400")
+    assert scrimp("batch", path, "-o", out, "-p", first, "-m", "small").code == 6
+    profile(small="echo", large="echo")
+    assert scrimp("batch", "-o", out, "--resume", "--retry-errors", "-p", first).code == 0
+    with out.open(newline="") as file:
+        head, *rows = csv.reader(file, delimiter=separator)
+    assert head[:3] == ["id", "prompt", "'=head"]
+    assert [row[0] for row in rows] == [f"'={n}" for n in range(len(FORMULAS + HARMLESS))]
+    assert [row[2] for row in rows] == [f"'{cell}" for cell in FORMULAS] + HARMLESS
+    assert all(quoted(cell) == cell for row in rows for cell in row)
+    assert rows[0][head.index("answer")][0] == "'"
+    assert all(float(row[head.index("cost_usd")]) > 0 for row in rows)
+    before = [row[:3] for row in rows]
+    again = out.with_name(f"again.{ending}")
+    assert scrimp("batch", out, "-o", again, "-p", first).code == 0
+    with again.open(newline="") as file:
+        assert [row[:3] for row in csv.reader(file, delimiter=separator)][1:] == before
+
+
+@pytest.mark.parametrize("flag", [(), ("--overwrite",)])
+@pytest.mark.parametrize(
+    "what", ["device", "pipe", "socket", "link", "dangling link", "link to a device", "/dev/stdout"]
+)
+def test_an_output_that_is_no_regular_file(scrimp, profile, prompts, server, what, flag):
+    """A file is renamed into its place: the device would be gone, for everybody."""
+    out, real = prompts.with_name("it"), prompts.with_name("real")
+    if what == "pipe":
+        os.mkfifo(out)
+    elif what == "socket":
+        bound = socket.socket(socket.AF_UNIX)
+        bound.bind(str(out))
+        bound.close()
+    elif "link" in what:
+        out.symlink_to("/dev/null" if "device" in what else real)
+        if what == "link":
+            real.write_text("precious")
+    else:
+        out = Path("/dev/stdout" if "std" in what else "/dev/null")
+    before = out.lstat()
+    done = scrimp("batch", prompts, "-o", out, "-p", profile(), *flag)
+    refused(done, server, 2, "symbolic link" if "link" in what or "std" in what else "is no file but a")
+    assert (out.lstat().st_ino, out.lstat().st_mode) == (before.st_ino, before.st_mode)
+    assert not real.exists() or real.read_text() == "precious"
+
+
+def test_what_appears_in_the_outputs_place_meanwhile_is_left_alone(tmp_path):
+    place = replacing(tmp_path / "it")
+    place.__enter__().write(b"answers")
+    os.mkfifo(tmp_path / "it")
+    with pytest.raises(OSError, match="named pipe"):
+        place.__exit__(None, None, None)
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]
+    with pytest.raises(OSError, match="a device"), replacing(Path("/dev/null")):
+        pass
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_journal_that_is_no_file(scrimp, profile, prompts, out, server):
+    os.mkfifo(out.with_name(out.name + ".partial"))
+    refused(scrimp("batch", prompts, "-o", out, "-p", profile()), server, 2, "it is a named pipe")
 
 
 @pytest.mark.parametrize(

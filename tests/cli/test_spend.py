@@ -1,5 +1,7 @@
 """`scrimp spend`, `budget` and `models prices`: money seen from the command line."""
 
+import csv
+import io
 import json
 import stat
 import subprocess
@@ -62,10 +64,19 @@ def test_sums_by_each_grouping_agree_with_the_servers_bill(scrimp, profile, serv
     if by in ("arm", "tag"):
         assert names == {"arm": {"test/small", "test/large"}, "tag": {"a", "-"}}[by]
     assert sum(row["settled_usd"] for row in data["rows"]) > server.cost_nano / 1e9  # large is dearer than the server
-    csv = scrimp("spend", "--by", by, "--csv").out.splitlines()
-    assert csv[0].startswith("name,n_calls,charged_usd")
-    assert len(csv) == 1 + len(names)
+    lines = scrimp("spend", "--by", by, "--csv").out.splitlines()
+    assert lines[0].startswith("name,n_calls,charged_usd")
+    assert len(lines) == 1 + len(names)
     assert "█" in scrimp("spend", "--by", by).out
+
+
+def test_csv_holds_no_formula(scrimp, profile):
+    path = profile(small="ok")
+    for tag in ("=1+1", "a\r=1", "-5"):
+        ask(scrimp, path, tag=tag)
+    lines = list(csv.reader(io.StringIO(scrimp("spend", "--by", "tag", "--csv").out, newline="")))
+    assert {line[0] for line in lines[1:]} == {"'=1+1", "a\r=1", "-5"}
+    assert all(float(line[2]) > 0 for line in lines[1:])
 
 
 def test_an_unknown_grouping_is_refused(scrimp):

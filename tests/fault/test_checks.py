@@ -16,9 +16,11 @@ from scrimp.profiles.paths import paths as path_set
 from scrimp.profiles.schema import Arm
 from scrimp.routing.checks.base import MAX_EVIDENCE, MAX_LINES, Verdict
 from scrimp.routing.checks.code import CommandCheck, PythonCheck
+from scrimp.routing.checks.confine import Held
 from scrimp.routing.checks.judge import JudgeCheck
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.checks.sandbox import confinement, run_apart
+from scrimp.routing.reports import health
 
 
 def sh(script, **kwargs):
@@ -379,3 +381,11 @@ def test_a_schemas_pattern_that_backtracks_for_ever_is_cut_off():
 def test_a_process_that_is_killed_reports_its_signal():
     ran = run_apart(["/bin/sh", "-c", "kill -KILL $$"], data=b"", timeout_s=20.0)
     assert ran.code == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("held", [Held(True, True), Held(False, True), Held(False, False)])
+def test_doctor_says_what_holds_here(held, monkeypatch):
+    monkeypatch.setattr("scrimp.routing.checks.sandbox.confinement", lambda: held)
+    (found,) = health._checks()
+    assert found.state == ("ok" if all(held) else "note")
+    assert ("no Landlock" in found.detail, "no seccomp" in found.detail) == (not held.files, not held.calls)

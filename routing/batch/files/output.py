@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import gzip
-import io
 import json
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from scrimp.profiles.errors import DataError, TryAgainError, UsageError
-from scrimp.profiles.files import replacing
+from scrimp.profiles.files import kind_of_file, replacing
 from scrimp.profiles.money import usd_from_nano
 from scrimp.routing.text.sanitize import encodable
-from scrimp.routing.text.spreadsheet import quoted
+from scrimp.routing.text.spreadsheet import table_line
 
 from .layout import Layout
 
@@ -92,17 +91,15 @@ def render(result: Result, shape: Shape, layout: Layout | None = None) -> str:
     if shape == "openai":
         return json.dumps(_openai(result), ensure_ascii=False) + "\n"
     row = result.to_dict()
-    out = io.StringIO()
     ours = ("" if row[name] is None else _cell(row[name]) for name in _COLUMNS)
-    _writer(out, shape, layout).writerow([quoted(cell) for cell in (*(result.cells or ()), *ours)])
-    return encodable(out.getvalue())
+    return encodable(_line([*(result.cells or ()), *ours], shape, layout))
 
 
 def table_columns(columns: Sequence[str], shape: Shape, layout: Layout | None = None) -> str:
     """Return the header of a table's output: the input's columns, then ours (`scrimp_` before a name that is taken)."""
-    out = io.StringIO()
+    before = ""
     if layout is not None:
-        out.write("\ufeff" * layout.bom + (f"sep={layout.separator}{layout.newline}" if layout.stated else ""))
+        before = "\ufeff" * layout.bom + (f"sep={layout.separator}{layout.newline}" if layout.stated else "")
     taken = set(columns)
     ours = []
     for name in _COLUMNS:
@@ -110,13 +107,12 @@ def table_columns(columns: Sequence[str], shape: Shape, layout: Layout | None = 
             name = f"scrimp_{name}"  # noqa: PLW2901 - the output of a run may be the input of another
         taken.add(name)
         ours.append(name)
-    _writer(out, shape, layout).writerow([quoted(name) for name in (*columns, *ours)])
-    return out.getvalue()
+    return before + _line([*columns, *ours], shape, layout)
 
 
-def _writer(out: io.StringIO, shape: Shape, layout: Layout | None) -> Any:
+def _line(cells: Sequence[str], shape: Shape, layout: Layout | None) -> str:
     layout = layout or Layout(separator="\t" if shape == "tsv" else ",")
-    return csv.writer(out, delimiter=layout.separator, lineterminator=layout.newline)
+    return table_line(cells, separator=layout.separator, newline=layout.newline)
 
 
 def _cell(value: Any) -> str:
@@ -195,9 +191,14 @@ class Journal:
         from filelock import lock_descriptor
 
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}") from None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise UsageError(
+                f"cannot write {path}: it is {kind_of_file(path)}", hint="Remove it, or choose another -o."
+            )
         if not lock_descriptor(fd, blocking=False):
             os.close(fd)
             raise TryAgainError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import DataError, UsageError
+from scrimp.profiles.files import kind_of_file
 from scrimp.profiles.money import NANO, format_usd, nano_from_usd
 from scrimp.routing.asking.refusal import why_none
 from scrimp.routing.batch.files.output import Journal
@@ -117,7 +118,8 @@ def check_output(output: Path | None, source: Path, *, overwrite: bool) -> None:
     Raises
     ------
     UsageError
-        If there is none, it is the input, is there already, or cannot be made.
+        If there is none, it is the input, is there already, cannot be made, or is no regular file: a device, a pipe,
+        a link.
     """
     if output is None:
         raise UsageError("where should the answers go? -o OUTPUT", hint="-n says what it would cost.")
@@ -125,6 +127,13 @@ def check_output(output: Path | None, source: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{output} is a folder", hint="-o names a file.")
     if output.exists() and source.exists() and output.samefile(source):
         raise UsageError(f"the output {output} is the input", hint="Give another name with -o.")
+    if output.is_symlink():
+        raise UsageError(f"{output} is a symbolic link", hint=f"Name the file itself: -o {output.resolve()}")
+    if output.exists() and not output.is_file():
+        raise UsageError(
+            f"{output} is no file but {kind_of_file(output)}",
+            hint="-o names a file: it is renamed into place when complete.",
+        )
     if not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent}")
     if output.exists() and not overwrite:
