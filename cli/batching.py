@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 import time
+import warnings
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from . import session
 from .batch_flags import BatchFlags, source_of, task_of
 from .batch_progress import watch
 from .batch_report import counted, estimate_blocks, forecast, how_to_go_on, missed_target, sum_up
+from .interrupts import SIGNALS, exit_code
 from .result import Result, confirm, emit, say
 
 if TYPE_CHECKING:
@@ -229,24 +231,34 @@ def _tell_recovered(
 
 def _go(work: Work, *, quiet: bool, as_json: bool) -> int:
     """Carry a run out, and say what came of it."""
+    received: list[int] = []
     try:
-        status = work.carry_out(lambda: asyncio.run(_drive(work, quiet=quiet)))
+        status = work.carry_out(lambda: asyncio.run(_drive(work, received, quiet=quiet)))
     except ScrimpError:
         say(f"stopped, {how_to_go_on(work)}")
         raise
-    return sum_up(work, status, quiet=quiet, as_json=as_json)
+    code = sum_up(work, status, quiet=quiet, as_json=as_json)
+    return exit_code(received) if code == ExitCode.INTERRUPTED else code
 
 
-async def _drive(work: Work, *, quiet: bool) -> None:
+async def _drive(work: Work, received: list[int], *, quiet: bool) -> None:
     stats, loop = work.stats, asyncio.get_running_loop()
 
-    def interrupt() -> None:
-        if stats.stopping is None:
-            say("stopping: waiting for the calls in flight (Ctrl-C again gives them up)")
+    def interrupt(number: int) -> None:
+        received.append(number)
+        if len(received) > 1:
+            # litellm makes a call's coroutine in a thread of its own: of a call that is given up meanwhile, nobody
+            # awaits it, and Python would say so.
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        first = stats.stopping is None
         work.engine.stop("interrupted")
+        if first:
+            say("stopping: waiting for the calls in flight (Ctrl-C again gives them up)")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+    for number in before:
+        loop.add_signal_handler(number, interrupt, number)
     watcher = None if quiet else asyncio.create_task(watch(stats, work.cap_nano))
     try:
         await work.answer()
@@ -255,5 +267,6 @@ async def _drive(work: Work, *, quiet: bool) -> None:
             watcher.cancel()
             with suppress(asyncio.CancelledError):
                 await watcher
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number, handler in before.items():
             loop.remove_signal_handler(number)
+            signal.signal(number, handler)
