@@ -13,7 +13,7 @@ import typer
 from scrimp.profiles.errors import ExitCode, ScrimpError
 
 from .interrupts import Ended, as_interrupts, exit_code
-from .parser import Group, read_numbers
+from .parser import Group, read_numbers, read_words
 from .result import say, write_err, write_out
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def command(name: str) -> Any:
     built.name = name
     _say_no_types(built)
     read_numbers(built)
+    read_words(built)
     return built
 
 
