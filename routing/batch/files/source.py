@@ -200,15 +200,15 @@ def _stamp(file: Lines | IO[bytes]) -> tuple[int, int, int]:
 
 def _check_text(start: bytes, name: str) -> None:
     start = start[:LOOKED_AT]
+    other = kind_of(start)
+    if other is not None:
+        raise DataError(f"{name} is {other[0]}, and no text", hint=f"{other[1][0].upper()}{other[1][1:]}")
     encoding = encoding_of(start)
     if encoding is not None:
         raise DataError(
             f"{name} is {encoding.upper()}, not UTF-8",
             hint=f"Convert it first: iconv -f {encoding} -t utf-8 FILE > NEW",
         )
-    other = kind_of(start)
-    if other is not None:
-        raise DataError(f"{name} is {other[0]}, and no text", hint=f"{other[1][0].upper()}{other[1][1:]}")
 
 
 def _unreadable(name: str, error: Exception) -> UsageError:
