@@ -12,7 +12,8 @@ import typer
 
 from scrimp.profiles.errors import ExitCode, ScrimpError
 
-from .parser import Group, read_numbers
+from .interrupts import Ended, as_interrupts, exit_code
+from .parser import Group, read_numbers, read_words
 from .result import say, write_err, write_out
 
 if TYPE_CHECKING:
@@ -68,6 +69,13 @@ class LazyGroup(Group):
         del ctx
         return command(cmd_name)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; what interrupts it is raised as `Ended`."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise Ended from error
+
     def summaries(self, ctx: Any) -> list[tuple[str, str]]:
         """Return the commands' names and lines, importing none."""
         del ctx
@@ -93,6 +101,7 @@ def command(name: str) -> Any:
     built.name = name
     _say_no_types(built)
     read_numbers(built)
+    read_words(built)
     return built
 
 
@@ -148,14 +157,18 @@ def run(argv: Sequence[str]) -> int:
     """Run a command line and return its exit code; errors are one line and a hint on stderr, never a traceback."""
     if "_SCRIMP_COMPLETE" in os.environ:
         importlib.import_module("typer.completion").completion_init()
+    received: list[int] = []
     try:
-        done = typer.main.get_command(app).main(list(argv), prog_name="scrimp", standalone_mode=False)
-        sys.stdout.flush()
-        return done if isinstance(done, int) else 0
-    except (KeyboardInterrupt, typer.Abort) as error:
+        with as_interrupts() as received:
+            done = typer.main.get_command(app).main(list(argv), prog_name="scrimp", standalone_mode=False)
+            sys.stdout.flush()
+            return done if isinstance(done, int) else 0
+    except (KeyboardInterrupt, Ended, typer.Abort) as error:
         _trace(error)
         write_err("\n")
-        return int(ExitCode.INTERRUPTED)
+        for note in getattr(error.__cause__ or error, "__notes__", ()):
+            say(note)
+        return exit_code(received)
     except BrokenPipeError:
         return _closed_pipe()
     except ScrimpError as error:

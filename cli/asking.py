@@ -124,11 +124,15 @@ def answer_request(
     from scrimp.routing.asking.refusal import missed_quality
     from scrimp.routing.asking.ways import make_way
 
-    space = session.workspace(loaded, ledger, seed=seed, calls=not dry_run)
-    space.look_after()
-    (context,) = space.decider.contexts([request.prompt.text])
-    way = make_way(loaded.profile, schema=request.prompt.schema, arm=request.wishes.arm) if way is None else way
-    decision, plan = space.choose(request, context, way)
+    try:
+        space = session.workspace(loaded, ledger, seed=seed, calls=not dry_run)
+        space.look_after()
+        (context,) = space.decider.contexts([request.prompt.text])
+        way = make_way(loaded.profile, schema=request.prompt.schema, arm=request.wishes.arm) if way is None else way
+        decision, plan = space.choose(request, context, way)
+    except KeyboardInterrupt as stop:
+        stop.add_note("interrupted before anything was sent: nothing is charged")
+        raise
     if (missed := missed_quality(decision)) is not None:
         say(missed)
     if explain:

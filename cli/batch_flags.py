@@ -87,7 +87,7 @@ def source_of(flags: BatchFlags, path: Path) -> Source:
         raise UsageError("--column and -t both say where the prompt is: give one of them")
     source = Source.of(
         path,
-        name="standard input" if flags.input == "-" or path.suffix == ".input" else None,
+        name=_shown(flags, path),
         format=flags.format,  # type: ignore[arg-type]  # one of its words: looked at above
         column=flags.column,
         template=None if flags.template is None else _template(flags.template),
@@ -100,6 +100,13 @@ def source_of(flags: BatchFlags, path: Path) -> Source:
     elif source.format == "lines" and flags.column is not None:
         raise UsageError("plain lines have no columns: --column goes with CSV, TSV and JSON Lines")
     return source
+
+
+def _shown(flags: BatchFlags, path: Path) -> str | None:
+    """Return what messages call the input, where that is not its path."""
+    if flags.input == "-":
+        return "standard input"
+    return (flags.input or "the input that was kept") if path.parent == paths().batches else None
 
 
 def _template(text: str) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import signal
+import stat
 import sys
 import time
-from contextlib import suppress
+import warnings
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +23,7 @@ from . import session
 from .batch_flags import BatchFlags, source_of, task_of
 from .batch_progress import watch
 from .batch_report import counted, estimate_blocks, forecast, how_to_go_on, missed_target, sum_up
+from .interrupts import SIGNALS, exit_code
 from .result import Result, confirm, emit, say
 
 if TYPE_CHECKING:
@@ -83,14 +88,20 @@ def _find_run(flags: BatchFlags, *, retrying: bool) -> Run | None:
 
 def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: bool, quiet: bool, as_json: bool) -> int:
     from scrimp.routing.batch.files.scan import scan
+    from scrimp.routing.batch.files.source import format_named
     from scrimp.routing.batch.planning import start
     from scrimp.routing.batch.running.work import begin, prepare
     from scrimp.routing.ledger.store import new_id
 
     run_id = new_id()
     path = _input(flags, run_id)
+    kept = path.parent == paths().batches
+    if kept and flags.format is None and flags.input != "-":
+        flags = replace(flags, format=format_named(Path(flags.input or "")))
     try:
         source = source_of(flags, path)
+        if source.layout.note and not quiet:
+            say(source.layout.note)
         if not estimate_only:
             start.check_output(flags.output, path, overwrite=overwrite)
         found = scan(source)
@@ -99,7 +110,7 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
         task = task_of(flags, source, found)
         if estimate_only:
             guess = prepare(task, session.ledger_to_read(), run_id, calls=False).estimate()
-            if flags.input == "-":
+            if kept:
                 path.unlink(missing_ok=True)
             return _emit_estimate(guess, found, flags, as_json=as_json)
         ledger = session.ledger()
@@ -114,7 +125,7 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
         assert flags.output is not None  # noqa: S101 - checked above
         work = begin(prepared, ledger, flags.output, overwrite=overwrite, options=flags.to_saved())
     except BaseException:
-        if flags.input == "-":
+        if kept:
             path.unlink(missing_ok=True)
         raise
     return _go(work, quiet=quiet, as_json=as_json)
@@ -127,29 +138,51 @@ def _emit_estimate(guess: Estimate, found: Scan, flags: BatchFlags, *, as_json: 
 
 
 def _input(flags: BatchFlags, run_id: str) -> Path:
-    """Return the file to read; standard input is kept in one first, so that the run can be resumed."""
-    if flags.input != "-":
-        path = Path(flags.input or "").expanduser().absolute()
-        if not path.is_file():
-            what = "is a folder" if path.is_dir() else "is not there"
-            raise UsageError(f"cannot read {flags.input}: it {what}")
+    """Return the file to read; what can be read only once is kept in one first, so that the run can be resumed."""
+    given = flags.input or ""
+    path = Path(given).absolute()
+    if given != "-" and not _passes_by(path, given):
         return path
-    import os
-    import shutil
-
     from scrimp.routing.batch.state.parked import spooled
 
     make_private_dir(paths().batches)
     path = spooled(paths().batches, run_id)
     try:
-        with new_file(path) as kept:
-            shutil.copyfileobj(sys.stdin.buffer, kept, 1 << 20)
+        with new_file(path) as kept, nullcontext(sys.stdin.buffer) if given == "-" else Path(given).open("rb") as read:
+            _check_ends(read.fileno(), given)
+            shutil.copyfileobj(read, kept, 1 << 20)
             kept.flush()
             os.fsync(kept.fileno())
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     return path
+
+
+def _passes_by(path: Path, given: str) -> bool:
+    """Tell whether a name stands for what can be read only once: a pipe, or a descriptor of this process.
+
+    Raises
+    ------
+    UsageError
+        If it is nothing that can be read.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        what = "it is not there" if isinstance(error, FileNotFoundError) else str(error.strerror)
+        raise UsageError(f"cannot read {given}: {what}") from None
+    if stat.S_ISDIR(mode) or stat.S_ISSOCK(mode):
+        raise UsageError(f"cannot read {given}: it is a {'folder' if stat.S_ISDIR(mode) else 'socket'}")
+    # /dev/stdin, /dev/fd/63 and the like mean another file in the next process.
+    return not stat.S_ISREG(mode) or path.parts[1:2] in (("dev",), ("proc",))
+
+
+def _check_ends(fd: int, given: str) -> None:
+    """Refuse a device that never ends."""
+    found = os.fstat(fd)
+    if stat.S_ISCHR(found.st_mode) and not os.isatty(fd) and found.st_rdev != Path(os.devnull).stat().st_rdev:
+        raise UsageError(f"{'standard input' if given == '-' else given} is a device, and no file of prompts")
 
 
 def _confirm(why: str | None) -> None:
@@ -178,7 +211,10 @@ def _resume(
     from scrimp.routing.ledger import batches
 
     ledger = session.ledger()
-    if flags.input not in (None, "-", run.input) and Path(flags.input or "").expanduser().absolute() != Path(run.input):
+    if Path(run.input).parent == paths().batches:
+        if flags.input is not None:
+            say(f"the run goes on with the input that was kept of it: {flags.input} is not read")
+    elif flags.input not in (None, "-", run.input) and Path(flags.input or "").absolute() != Path(run.input):
         raise UsageError(f"the run of {run.output} reads {run.input}, not {flags.input}")
     if run.status == "finished" and not (retry_unknown or retry_errors or retry_cut):
         counts = batches.counts(ledger, run.id)
@@ -192,6 +228,8 @@ def _resume(
     if not path.is_file():
         raise UsageError(f"the run's input {run.input} is gone", hint="Put it back, or start anew with --overwrite.")
     source = source_of(merged, path)
+    if source.layout.note and not quiet:
+        say(source.layout.note)
     found = scan(source)
     task = task_of(merged, source, found)
     if estimate_only:
@@ -232,24 +270,34 @@ def _tell_recovered(
 
 def _go(work: Work, *, quiet: bool, as_json: bool) -> int:
     """Carry a run out, and say what came of it."""
+    received: list[int] = []
     try:
-        status = work.carry_out(lambda: asyncio.run(_drive(work, quiet=quiet)))
+        status = work.carry_out(lambda: asyncio.run(_drive(work, received, quiet=quiet)))
     except ScrimpError:
         say(f"stopped, {how_to_go_on(work)}")
         raise
-    return sum_up(work, status, quiet=quiet, as_json=as_json)
+    code = sum_up(work, status, quiet=quiet, as_json=as_json)
+    return exit_code(received) if code == ExitCode.INTERRUPTED else code
 
 
-async def _drive(work: Work, *, quiet: bool) -> None:
+async def _drive(work: Work, received: list[int], *, quiet: bool) -> None:
     stats, loop = work.stats, asyncio.get_running_loop()
 
-    def interrupt() -> None:
-        if stats.stopping is None:
-            say("stopping: waiting for the calls in flight (Ctrl-C again gives them up)")
+    def interrupt(number: int) -> None:
+        received.append(number)
+        if len(received) > 1:
+            # litellm makes a call's coroutine in a thread of its own: of a call that is given up meanwhile, nobody
+            # awaits it, and Python would say so.
+            warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        first = stats.stopping is None
         work.engine.stop("interrupted")
+        if first:
+            say("stopping: waiting for the calls in flight (Ctrl-C again gives them up)")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupt)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+    for number in before:
+        loop.add_signal_handler(number, interrupt, number)
     watcher = None if quiet else asyncio.create_task(watch(stats, work.cap_nano))
     try:
         await work.answer()
@@ -258,5 +306,6 @@ async def _drive(work: Work, *, quiet: bool) -> None:
             watcher.cancel()
             with suppress(asyncio.CancelledError):
                 await watcher
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number, handler in before.items():
             loop.remove_signal_handler(number)
+            signal.signal(number, handler)

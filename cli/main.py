@@ -9,27 +9,33 @@ from typing import NoReturn
 
 __all__ = ["main"]
 
-CLOSED_PIPE = 141
-"""`ExitCode.CLOSED_PIPE`, spelled out: nothing of ours is imported before it must be."""
+CLOSED_PIPE, INTERRUPTED = 141, 130
+"""Of `ExitCode`, spelled out: nothing of ours is imported before it must be."""
 
 
 def main() -> None:
     """Run scrimp on this process's arguments and exit."""
-    argv = sys.argv[1:]
+    try:
+        _leave(_run(sys.argv[1:]))
+    except KeyboardInterrupt:  # while modules are imported, or a second one on the way out
+        os._exit(INTERRUPTED)
+
+
+def _run(argv: list[str]) -> int:
     if argv in (["--version"], ["-V"]):
         from importlib.metadata import version
 
         sys.stdout.write(f"scrimp {version('scrimp')}\n")
-        sys.exit(0)
+        return 0
     if argv[:2] == ["spend", "--short"]:
         from .short import run_short
 
         code = run_short(argv[2:])
         if code is not None:
-            _leave(code)
+            return code
     from .app import run
 
-    _leave(run(argv))
+    return run(argv)
 
 
 def _leave(code: int) -> NoReturn:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
+from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import read_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Group", "new_app", "read_numbers"]
+__all__ = ["Group", "new_app", "read_numbers", "read_words"]
 
 
 class Group(TyperGroup):
@@ -75,6 +78,71 @@ def _process(parameter: Any, process: Callable[..., Any], ctx: Any, value: Any) 
             raise typer.BadParameter(f"{shown} is too large a number", ctx=ctx, param=parameter)
     return process(ctx, value)
 
+
+def read_words(built: Any) -> None:
+    """Have a command, or a group of them, read words as people type them.
+
+    The home folder's `~` is filled in wherever a file may be named. Text that is not UTF-8 is refused: it would be sent
+    with question marks in it. A prompt may begin with a dash.
+    """
+    for parameter in built.params:
+        shown = parameter.metavar or ""
+        if any(word in shown for word in ("FILE", "DIR", "INPUT", "OUTCOMES")):
+            parameter.process_value = partial(_find_home, parameter.process_value)
+        else:
+            parameter.process_value = partial(_check_text, parameter, parameter.process_value)
+        if parameter.param_type_name == "argument" and "PROMPT" in shown:
+            built.make_parser = partial(_take_dashes, built.make_parser)
+    for each in getattr(built, "commands", {}).values():
+        read_words(each)
+
+
+def _find_home(process: Callable[..., Any], ctx: Any, value: Any) -> Any:
+    if isinstance(value, str):
+        value = os.path.expanduser(value)  # noqa: PTH111 - it leaves alone what names no user
+    elif isinstance(value, (list, tuple)):
+        value = [os.path.expanduser(each) if isinstance(each, str) else each for each in value]  # noqa: PTH111
+    return process(ctx, value)
+
+
+def _check_text(parameter: Any, process: Callable[..., Any], ctx: Any, value: Any) -> Any:
+    for each in value if isinstance(value, (list, tuple)) else (value,):
+        if isinstance(each, str) and (found := _NOT_UTF_8.search(each)) is not None:
+            byte = ord(found[0]) - 0xDC00
+            what = parameter.metavar if parameter.param_type_name == "argument" else max(parameter.opts, key=len)
+            raise UsageError(
+                f"{what} is not UTF-8: byte 0x{byte:02x} after {each[: found.start()][-20:]!r}",
+                hint="Convert it, or give it on standard input: iconv -f latin1 -t utf-8 FILE | scrimp ...",
+            )
+    return process(ctx, value)
+
+
+def _take_dashes(make: Callable[[Any], Any], ctx: Any) -> Any:
+    """Return a command's parser that takes for the prompt what begins with a dash and can be no option."""
+    parser = make(ctx)
+    options = parser._process_opts  # noqa: SLF001 - there is no other way in
+
+    def process(arg: str, state: Any) -> None:
+        first = arg[1:2]
+        name = arg.partition("=")[0]
+        unknown = f"-{first}" not in parser._short_opt and first != "-"  # noqa: SLF001
+        spaced = any(map(str.isspace, name))
+        if first.isspace() or first.isdigit() or arg.startswith("---") or (spaced and (unknown or first == "-")):
+            state.largs.append(arg)
+            return
+        try:
+            options(arg, state)
+        except Exception as error:
+            if getattr(error, "option_name", None) is not None and hasattr(error, "possibilities"):
+                error.message += " (a prompt that begins with a dash goes after --)"  # type: ignore[attr-defined]  # it is NoSuchOption
+            raise
+
+    parser._process_opts = process  # noqa: SLF001
+    return parser
+
+
+_NOT_UTF_8: Final = re.compile("[\udc80-\udcff]")
+"""What Python makes of bytes in arguments that it cannot decode."""
 
 _MOST: Final = 10**15
 """No number of anything is larger; sums with it stay within a double and 64 bits."""

@@ -33,8 +33,10 @@ class ExitCode(IntEnum):
     CHECK_FAILED = 7
     TRY_AGAIN = 75
     CONFIG = 78
+    HUNG_UP = 129
     INTERRUPTED = 130
     CLOSED_PIPE = 141
+    TERMINATED = 143
 
 
 class ScrimpError(Exception):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import LedgerError, UsageError
+from scrimp.profiles.money import format_usd
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.checks.base import Given, run_checks
 from scrimp.routing.deciding import against_caps
@@ -232,10 +233,11 @@ class Workspace:
         asked = Asked(ask, decision, context, plan, way.checks, records_steps=records_steps)
         try:
             checked = at_once(drive(plan_run(asked, self.kit()), hands))
+        except KeyboardInterrupt as stop:
+            stop.add_note(hands.what_it_cost(decision.id))
+            raise
         except BaseException:
             if records_steps and hands.n_settled > 1:
-                from scrimp.profiles.money import format_usd
-
                 self.say(f"{format_usd(hands.charged_nano)} was charged for this prompt")
             raise
         if hands.unlogged is not None:
@@ -268,6 +270,16 @@ class _BlockingHands:
         self.unlogged: str | None = None
         self.n_settled = 0
         self.charged_nano = 0
+        self.unknown_nano = 0
+
+    def what_it_cost(self, request_id: str) -> str:
+        """Return the line for the user about a prompt that was interrupted."""
+        if not self.charged_nano:
+            return "interrupted: nothing is charged for this prompt"
+        charged = f"interrupted: {format_usd(self.charged_nano)} is charged for this prompt"
+        if self.unknown_nano:
+            charged += ", as much as the call that was under way may cost (`scrimp spend --open`)"
+        return charged if self.ask.keep == "money" else f"{charged}; `scrimp log show {request_id}` has it"
 
     async def reserve(self, wanted: Reserve) -> Reservation:
         from scrimp.routing.calls.dispatch import prepare
@@ -312,6 +324,7 @@ class _BlockingHands:
         settled = [record for record in records if isinstance(record, Settlement)]
         self.n_settled += len(settled)
         self.charged_nano += sum(record.charged_nano for record in settled)
+        self.unknown_nano += sum(record.charged_nano for record in settled if record.cost_nano is None)
         now = self.space.clock()
         write(self.space.ledger, records, now=now, at=instant(now))
 

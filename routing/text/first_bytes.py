@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import Final
 
-__all__ = ["LOOKED_AT", "encoding_of", "guess_8_bit", "kind_of"]
+__all__ = ["LOOKED_AT", "encoding_of", "guess", "kind_of"]
 
 LOOKED_AT: Final = 4096
 """Bytes that are enough to tell."""
@@ -58,19 +58,22 @@ def encoding_of(start: bytes) -> str | None:
             return name
     start = start[: len(start) // 4 * 4] or start[: len(start) // 2 * 2]
     zeros = [start[at::4].count(0) for at in range(4)]
-    many = max(1, len(start) // 16)
     if len(start) >= 8 and min(zeros[:3]) == len(start) // 4 and zeros[3] == 0:
         return "utf-32be"
     if len(start) >= 8 and zeros[0] == 0 and min(zeros[1:]) == len(start) // 4:
         return "utf-32le"
     low, high = zeros[0] + zeros[2], zeros[1] + zeros[3]
-    if low == 0 and high >= many:
+    half = len(start) // 4
+    if low == 0 and high > half:
         return "utf-16le"
-    if high == 0 and low >= many:
+    if high == 0 and low > half:
         return "utf-16be"
     return None
 
 
-def guess_8_bit(raw: bytes) -> str:
-    """Return the encoding of one byte a character that text which is not UTF-8 is most often in, as iconv spells it."""
+def guess(raw: bytes) -> str:
+    """Return the encoding that text which is not UTF-8 is most likely in, as iconv spells it."""
+    low, high = raw[::2].count(0), raw[1::2].count(0)
+    if (low == 0) is not (high == 0):
+        return "utf-16le" if low == 0 else "utf-16be"
     return "cp1252" if any(0x80 <= byte < 0xA0 for byte in raw) else "latin1"

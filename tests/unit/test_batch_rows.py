@@ -318,3 +318,256 @@ def test_a_quote_that_is_never_closed_is_found_by_where_its_row_begins(tmp_path)
     rows = read(tmp_path, "a.csv", 'id,prompt\n1,x\n2,"open\n3,y\n')
     assert [type(row) for row in rows] == [Row, BadRow]
     assert rows[1].reason.endswith("(the row begins on line 3)")
+
+
+# ---- tables as spreadsheets save them
+
+WHAT = [("a-1", "What?"), ("b-2", "Who?")]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.csv", "id,prompt\na-1,What?\nb-2,Who?\n"),
+        ("a.csv", '\ufeff"id","prompt"\r\n"a-1","What?"\r\n"b-2","Who?"\r\n'),
+        ("a.csv", '\ufeff"prompt","id"\r\n"What?","a-1"\r\n"Who?","b-2"\r\n'),
+        ("a.csv", "\ufeffid;prompt\r\na-1;What?\r\nb-2;Who?\r\n"),
+        ("a.csv", "sep=;\r\nid;prompt\r\na-1;What?\r\nb-2;Who?\r\n"),
+        ("a.csv", '"sep=|"\nid|prompt\na-1|What?\nb-2|Who?\n'),
+        ("a.csv", "id\tprompt\na-1\tWhat?\nb-2\tWho?\n"),
+        ("a.csv", "id|prompt\na-1|What?\nb-2|Who?\n"),
+        ("a.tsv", "id\tprompt\na-1\tWhat?\nb-2\tWho?\n"),
+        ("a.tsv", "id;prompt\na-1;What?\nb-2;Who?\n"),
+        ("a.csv", "ID;Prompt;\na-1;What?;\nb-2;Who?;\n"),
+        ("a.csv", "id,prompt,,,\na-1,What?,,,\nb-2,Who?,,,\n,,,,\n"),
+        ("a.csv", "id,prompt,,\na-1,What?\nb-2,Who?,\n\n\n"),
+        ("a.csv", "id,prompt\na-1,What?,,\nb-2,Who?,\n , \n"),
+        ("a.csv", ",id,prompt\n0,a-1,What?\n1,b-2,Who?\n"),
+        ("a.csv", "\n\nid,prompt\n\na-1,What?\nb-2,Who?\n"),
+        ("a.csv", "id,prompt\ra-1,What?\rb-2,Who?\r"),
+        ("a.csv", "id;prompt;price\na-1;What?;0,5\nb-2;Who?;1,25\n"),
+        ("a.csv", 'id,"prompt",note;s\na-1,What?,x;y\nb-2,Who?,z\n'),
+        ("a.csv.gz", gzip.compress(b"\xef\xbb\xbfid;prompt\na-1;What?\nb-2;Who?\n")),
+    ],
+)
+def test_a_table_however_a_spreadsheet_saves_it(tmp_path, name, data):
+    rows = read(tmp_path, name, data)
+    assert [(row.id, row.prompt.text) for row in rows] == WHAT
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "reason"),
+    [
+        ("id;prompt\n1;a\n2;b;c\n", 3, "3 cells, and the header has 2"),
+        ("id;prompt\n1\n", 2, "1 cells, and the header has 2"),
+        ("sep=;\nid;prompt\n1;a;b\n", 3, "3 cells, and the header has 2"),
+        ('id;prompt\n1;"open\n2;b\n', 3, "(the row begins on line 2)"),
+    ],
+)
+def test_a_row_that_does_not_fit_a_tables_header_is_named_by_its_line(tmp_path, data, line, reason):
+    bad = [row for row in read(tmp_path, "a.csv", data) if isinstance(row, BadRow)]
+    assert [row.line for row in bad] == [line]
+    assert reason in bad[0].reason
+
+
+def test_text_with_semicolons_stays_whole_in_a_file_with_commas(tmp_path):
+    rows = read(tmp_path, "a.csv", "id,prompt\n1,one; two; three\n2,four|five\n")
+    assert [row.prompt.text for row in rows] == ["one; two; three", "four|five"]
+    assert read(tmp_path, "b.csv", "prompt\none; two\n")[0].prompt.text == "one; two"
+
+
+def test_a_header_that_may_be_divided_is_never_one_column(tmp_path):
+    for head in ("id;prompt", "question (a|b)"):
+        with pytest.raises(UsageError, match="which column"):
+            read(tmp_path, "a.csv", head.replace("prompt", "text") + "\n1;a;b\n")
+
+
+def test_a_separator_that_is_not_certain_is_asked_for(tmp_path):
+    with pytest.raises(DataError, match="commas or by semicolons") as caught:
+        read(tmp_path, "a.csv", "id,prompt;text\n1,a;b\n2,c;d\n")
+    assert "sep=," in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("data", "word", "fix"),
+    [
+        ("id,prompt\n1,Ö?\n".encode("utf-16"), "UTF-16", "iconv -f utf-16 "),
+        ("id,prompt\n1,Ö?\n".encode("utf-16-le"), "UTF-16LE", "iconv -f utf-16le "),
+        ("id,prompt\n1,Ö?\n".encode("utf-16-be"), "UTF-16BE", "iconv -f utf-16be "),
+        ("id,prompt\n1,Ö?\n".encode("utf-32"), "UTF-32", "iconv -f utf-32 "),
+        ("id,prompt\n1,Ö?\n".encode("utf-32-le"), "UTF-32LE", "iconv -f utf-32le "),
+        (gzip.compress("id,prompt\n1,a\n".encode("utf-16")), "UTF-16", "iconv -f utf-16 "),
+        (b"id,Fr\xe4ge\n1,a\n", "0xe4", "iconv -f latin1 "),
+        (b"PK\x03\x04\x14\0\x06\0", "zip archive", "CSV UTF-8"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "Excel", "CSV UTF-8"),
+        (b"PAR1\x15\0\x15\0", "Parquet", "JSON Lines"),
+        (b"\x28\xb5\x2f\xfd\0\0", "zstd", "zstd -dc"),
+        (gzip.compress(gzip.compress(b"prompt\na\n")), "gzip", "gzip -dc"),
+        (b"SQLite format 3\0", "SQLite", "sqlite3"),
+    ],
+)
+def test_what_is_no_utf_8_text_is_told_what_to_do(tmp_path, data, word, fix):
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, "a.csv", data, column="id")
+    assert word in caught.value.message
+    assert fix in caught.value.hint
+
+
+def test_rows_in_another_encoding_say_which_it_may_be(tmp_path):
+    rows = read(tmp_path, "a.csv", b"prompt\nit\x92s\ncaf\xe9\n")
+    assert ["cp1252" in rows[0].hint, "latin1" in rows[1].hint] == [True, True]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_lines_that_end_in_carriage_returns(tmp_path, name):
+    text = "one\rtwo\r" if name == "a.txt" else '{"prompt": "one"}\r{"prompt": "two"}\r'
+    assert [(row.line, row.prompt.text) for row in read(tmp_path, name, text)] == [(1, "one"), (2, "two")]
+
+
+# ---- JSON in other shapes than a value to a line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[{"id": 1, "prompt": "What?"}, {"id": 2, "prompt": "Who?"}]',
+        '\ufeff[\n  {"id": 1, "prompt": "What?"},\n  {"id": 2, "prompt": "Who?"}\n]\n',
+        '[\r\n{"id": 1, "prompt": "What?"},\r\n{"id": 2, "prompt": "Who?"}\r\n]\r\n',
+        '{\n  "data": [\n    {"id": 1, "prompt": "What?"},\n    {"id": 2, "prompt": "Who?"}\n  ]\n}\n',
+        '{"meta": {"data": [1]}, "n": 2, "data": [{"id": 1, "prompt": "What?"}, {"id": 2, "prompt": "Who?"}]}',
+        '{\n  "id": 1,\n  "prompt": "What?"\n}\n{\n  "id": 2,\n  "prompt": "Who?"\n}\n',
+        '{"id": 1, "prompt": "What?"}{"id": 2, "prompt": "Who?"}',
+        '{"id": 1, "prompt": "What?"},\n{"id": 2, "prompt": "Who?"},\n',
+        '\x1e{"id": 1, "prompt": "What?"}\n\x1e{"id": 2, "prompt": "Who?"}\n',
+        '{"id": 1.0, "prompt": "What?"}\n{"id": 2e0, "prompt": "Who?"}\n',
+    ],
+)
+def test_rows_of_json_however_they_stand(tmp_path, text):
+    for name in ("a.json", "a"):  # by its name, and by how it begins
+        rows = read(tmp_path, name, text)
+        assert [(row.id, row.prompt.text) for row in rows] == [(1, "What?"), (2, "Who?")]
+        assert [type(row.id) for row in rows] == [int, int]
+
+
+def test_rows_of_a_document_have_their_lines_and_numbers(tmp_path):
+    rows = read(tmp_path, "a.json", '[\n {"prompt": "a"}, {"prompt": "b"},\n\n {"promt": "c"}, 7\n]')
+    assert [(row.line, getattr(row, "id", None)) for row in rows] == [(2, "1"), (2, "2"), (4, None), (4, None)]
+    assert ["'promt'" in rows[2].reason, "expected an object" in rows[3].reason] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [('[\n{"prompt": "a"},\n{"prompt": }\n]', "line 3, column 12"), ('[{"prompt": "a"}', "line 1, column 17")],
+)
+def test_a_document_that_is_broken_is_refused_whole(tmp_path, text, where):
+    with pytest.raises(DataError, match=where):
+        read(tmp_path, "a.json", text)
+
+
+def test_a_document_that_is_too_large_is_told_how_to_become_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr("scrimp.routing.batch.files.document.MAX_ROW_BYTES", 100)
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, "a.json", "[" + '{"prompt": "a"},' * 20 + '{"prompt": "b"}]')
+    assert "jq -c '.[]'" in caught.value.hint
+
+
+def test_a_row_with_a_list_in_it_is_no_wrapper(tmp_path):
+    (row,) = read(tmp_path, "a.json", '{"prompt": "a", "tags": [{"x": 1}]}')
+    assert row.prompt.text == "a"
+    (row,) = read(tmp_path, "b.json", '{"items": [{"x": 1}]}', template="Sort {{items}}")
+    assert row.prompt.text == 'Sort [{"x": 1}]'
+
+
+def test_numbers_that_are_one_id_are_found(tmp_path):
+    found = scan(Source.of(write(tmp_path, "a.jsonl", jsonl(*({"id": n, "prompt": "x"} for n in (1, 1.0, "1"))))))
+    assert [bad.line for bad in found.bad] == [2, 3]
+
+
+@pytest.mark.parametrize("name", [1.5, 1e300, float(2**53), True])
+def test_an_id_that_is_no_whole_number_for_certain(tmp_path, name):
+    (row,) = read(tmp_path, "a.jsonl", jsonl({"id": name, "prompt": "x"}))
+    assert isinstance(row, BadRow)
+
+
+# ---- conversations, and what they want of the call
+
+
+def test_a_user_who_speaks_twice_is_sent_as_two_messages(tmp_path):
+    messages = [
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": "a"},
+        {"role": "user", "content": [{"type": "text", "text": "b"}]},
+        {"role": "assistant", "content": "c"},
+        {"role": "user", "content": "d"},
+        {"role": "user", "content": "e"},
+    ]
+    (row,) = read(tmp_path, "a.jsonl", jsonl({"messages": messages}))
+    assert [message["role"] for message in row.prompt.messages()] == [each["role"] for each in messages]
+    assert list(row.prompt.parts()) == ["s", "a", "b", "c", "d", "e"]
+
+
+def test_a_system_prompt_beside_messages_is_kept(tmp_path):
+    (row,) = read(tmp_path, "a.jsonl", jsonl({"system": "Be brief.", "messages": [{"role": "user", "content": "a"}]}))
+    assert row.prompt.system == "Be brief."
+
+
+def test_what_a_row_of_messages_wants_of_its_call(tmp_path):
+    messages = [{"role": "user", "content": "a"}]
+    (row,) = read(
+        tmp_path,
+        "a.jsonl",
+        jsonl({"id": 1, "messages": messages, "max_tokens": 9.0, "temperature": 0, "n": 1, "topic": "mine"}),
+    )
+    assert (row.max_output_tokens, row.params) == (9, {"temperature": 0})
+
+
+def test_the_effort_of_a_row_is_a_need(tmp_path):
+    (row,) = read(tmp_path, "a.jsonl", jsonl(openai(reasoning_effort="low")))
+    assert row.prompt.required == {"effort-low"}
+
+
+@pytest.mark.parametrize(
+    ("row", "named", "fix"),
+    [
+        (openai(tools=[{"type": "function"}]), "body.tools", "del(.body.tools)"),
+        (openai(logprobs=True), "body.logprobs", "del(.body.logprobs)"),
+        (openai(n=True), "body.n", "del"),
+        ({"messages": [{"role": "user", "content": "a"}], "tools": [{}]}, "tools is not", "del(.tools)"),
+        ({"custom_id": "a", "params": {"messages": [], "max_tokens": 9}}, "Anthropic", "jq -c"),
+        ({"contents": [{"parts": [{"text": "a"}]}]}, "Gemini", "jq -c"),
+        ({"key": "a", "request": {"contents": []}}, "Gemini", "jq -c"),
+        ({"prompt": [{"role": "user", "content": "a"}]}, "prompt: expected text, got a list", "messages"),
+    ],
+)
+def test_a_field_or_shape_that_is_not_read_is_named_with_the_fix(tmp_path, row, named, fix):
+    (bad,) = read(tmp_path, "a.jsonl", jsonl(row))
+    assert isinstance(bad, BadRow)
+    assert named in bad.reason
+    assert fix in bad.hint
+
+
+@pytest.mark.parametrize("key", ["name", "tool_calls", "function_call"])
+def test_a_message_with_more_than_its_text(tmp_path, key):
+    (bad,) = read(tmp_path, "a.jsonl", jsonl({"messages": [{"role": "user", "content": "a", key: "x"}]}))
+    assert f"messages[0].{key}" in bad.reason
+
+
+# ---- files that change
+
+
+@pytest.mark.parametrize("change", ["grows", "shrinks", "is another"])
+def test_a_file_that_changes_is_not_read_on(tmp_path, change):
+    path = write(tmp_path, "a.jsonl", jsonl(*({"prompt": f"p {n}"} for n in range(200))))
+    source = Source.of(path)
+    rows = read_rows(source)
+    next(rows)
+    if change == "is another":
+        path.rename(tmp_path / "old.jsonl")
+        write(tmp_path, "a.jsonl", jsonl({"prompt": "x"}))
+        assert len(list(rows)) == 199, "what is open is still the file that was looked at"
+        rows = read_rows(source)
+    else:
+        with path.open("r+b") as file:
+            file.truncate(100) if change == "shrinks" else (file.seek(0, 2), file.write(b'{"prompt": "x"}\n'))
+    with pytest.raises(DataError, match="has changed"):
+        list(rows)

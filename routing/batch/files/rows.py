@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.routing.prompts.prompt import Attachment, Prompt, Turn
 from scrimp.routing.text.clean import MAX_PROMPT_BYTES, clean_text
-from scrimp.routing.text.first_bytes import guess_8_bit
+from scrimp.routing.text.first_bytes import guess
 from scrimp.routing.text.sanitize import encodable
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def decode(raw: bytes | None) -> str:
     except UnicodeDecodeError as error:
         raise UsageError(
             f"not UTF-8: byte 0x{raw[error.start]:02x} at offset {error.start}",
-            hint=f"If the file is in another encoding, convert it: iconv -f {guess_8_bit(raw)} -t utf-8 FILE > NEW",
+            hint=f"If the file is in another encoding, convert it: iconv -f {guess(raw)} -t utf-8 FILE > NEW",
         ) from None
 
 

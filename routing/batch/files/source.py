@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Format", "Lines", "Source", "opened", "sha256"]
+__all__ = ["Format", "Lines", "Source", "format_named", "opened", "sha256"]
 
 Format = Literal["jsonl", "csv", "tsv", "lines"]
 
@@ -93,9 +93,7 @@ class Source:
         with opened(path, name) as file:
             start = file.read(SAMPLE_BYTES)
             stamp = _stamp(file)
-        suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-        found = format or (_SUFFIXES.get(suffixes[-1]) if suffixes else None)
-        found = found or ("jsonl" if begins_json(start) else "lines")
+        found = format or format_named(path) or ("jsonl" if begins_json(start) else "lines")
         layout = layout_of(start, found, whole=len(start) < SAMPLE_BYTES, name=name)
         return cls(path, found, name, column, template, system, schema, needs, layout, stamp)
 
@@ -128,6 +126,12 @@ class Source:
                 f"{self.name} has changed while it was read: its rows may not be those that were counted",
                 hint="Wait until nothing writes to it. A run that had begun needs the file as it was, to --resume.",
             )
+
+
+def format_named(path: Path) -> Format | None:
+    """Return the format that a file's name stands for."""
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+    return _SUFFIXES.get(suffixes[-1]) if suffixes else None
 
 
 class Lines(Protocol):
@@ -196,15 +200,15 @@ def _stamp(file: Lines | IO[bytes]) -> tuple[int, int, int]:
 
 def _check_text(start: bytes, name: str) -> None:
     start = start[:LOOKED_AT]
+    other = kind_of(start)
+    if other is not None:
+        raise DataError(f"{name} is {other[0]}, and no text", hint=f"{other[1][0].upper()}{other[1][1:]}")
     encoding = encoding_of(start)
     if encoding is not None:
         raise DataError(
             f"{name} is {encoding.upper()}, not UTF-8",
             hint=f"Convert it first: iconv -f {encoding} -t utf-8 FILE > NEW",
         )
-    other = kind_of(start)
-    if other is not None:
-        raise DataError(f"{name} is {other[0]}, and no text", hint=f"{other[1][0].upper()}{other[1][1:]}")
 
 
 def _unreadable(name: str, error: Exception) -> UsageError:

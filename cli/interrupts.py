@@ -1,0 +1,52 @@
+"""What ends a command from outside: Ctrl-C, SIGTERM and SIGHUP, all met alike."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from scrimp.profiles.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["SIGNALS", "Ended", "as_interrupts", "exit_code"]
+
+SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that ask a process to end (Windows has no SIGHUP)."""
+
+
+class Ended(BaseException):
+    """A command was interrupted: what Typer is shown in place of KeyboardInterrupt, which it would swallow."""
+
+
+@contextlib.contextmanager
+def as_interrupts() -> Iterator[list[int]]:
+    """Have SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does; gives the numbers of those that came.
+
+    One that is ignored (`nohup`) stays so, and what other threads run is left alone.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, _frame: Any) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {each: signal.getsignal(each) for each in SIGNALS if each != signal.SIGINT}
+    try:
+        for number, handler in before.items():
+            if handler == signal.SIG_DFL:
+                signal.signal(number, interrupt)
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def exit_code(received: list[int]) -> int:
+    """Return the exit code of a command that signals have ended."""
+    return 128 + received[0] if received else int(ExitCode.INTERRUPTED)
