@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from scrimp.profiles.errors import ExitCode, ScrimpError
+from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
+from scrimp.profiles.paths import working_folder
 
 from .parser import Group, read_numbers
 from .result import say, write_err, write_out
@@ -204,6 +205,8 @@ def _unexpected(error: Exception) -> int:
             return _closed_pipe()
         say("the disk is full")
         return int(ExitCode.UNEXPECTED)
+    if isinstance(error, FileNotFoundError) and error.filename is None and not working_folder().is_absolute():
+        return _explain(UsageError("the working directory is gone", hint="Go to another one, or give whole paths."))
     _trace(error)
     if not _debugging():
         from scrimp.routing.text.sanitize import scrub

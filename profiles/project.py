@@ -36,12 +36,15 @@ _PROJECT_KEYS: Final[dict[str, tuple[str, ...] | None]] = {
 def find_project_file(cwd: Path, env: Mapping[str, str]) -> Path | None:
     """Return the project's own file, sought upwards from `cwd` to the repository's root, or the home folder."""
     home = env.get("HOME")
-    cwd = cwd.absolute()
+    try:
+        cwd = cwd.absolute()
+    except OSError:  # it was removed under us
+        return None
     for folder in (cwd, *cwd.parents):
         file = folder / PROJECT_FILE
         if os.path.lexists(file):
             return file
-        if (folder / ".git").exists() or (home and folder == Path(home)):
+        if os.path.lexists(folder / ".git") or (home and folder == Path(home)):
             return None
     return None
 
