@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -15,6 +16,7 @@ from scrimp.profiles.paths import working_folder
 
 from .parser import Group, read_numbers
 from .result import say, write_err, write_out
+from .streams import drop_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,10 +202,11 @@ def _explain(error: ScrimpError) -> int:
 
 
 def _unexpected(error: Exception) -> int:
-    if isinstance(error, OSError) and error.filename is None and error.errno in (32, 28):
-        if error.errno == 32:
+    if isinstance(error, OSError) and error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EBADF):
+        if error.errno == errno.EPIPE:
             return _closed_pipe()
-        say("the disk is full")
+        drop_stdout()
+        say("the disk is full" if error.errno == errno.ENOSPC else "standard output is closed")
         return int(ExitCode.UNEXPECTED)
     if isinstance(error, FileNotFoundError) and error.filename is None and not working_folder().is_absolute():
         return _explain(UsageError("the working directory is gone", hint="Go to another one, or give whole paths."))
@@ -220,6 +223,5 @@ def _unexpected(error: Exception) -> int:
 
 def _closed_pipe() -> int:
     """Leave quietly when the reader of our output has gone (`scrimp log | head -1`)."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
+    drop_stdout()
     return int(ExitCode.CLOSED_PIPE)

@@ -7,20 +7,24 @@ import os
 import sys
 from typing import NoReturn
 
+from .streams import put_in_order
+
 __all__ = ["main"]
 
-CLOSED_PIPE = 141
-"""`ExitCode.CLOSED_PIPE`, spelled out: nothing of ours is imported before it must be."""
+UNEXPECTED, CLOSED_PIPE = 1, 141
+"""Of `ExitCode`, spelled out: nothing of ours is imported before it must be."""
 
 
 def main() -> None:
     """Run scrimp on this process's arguments and exit."""
+    put_in_order()
+    os.umask(os.umask(0o077) & ~0o700)  # whatever is made here can be used by its owner
     argv = sys.argv[1:]
     if argv in (["--version"], ["-V"]):
         from importlib.metadata import version
 
         sys.stdout.write(f"scrimp {version('scrimp')}\n")
-        sys.exit(0)
+        _leave(0)
     if argv[:2] == ["spend", "--short"]:
         from .short import run_short
 
@@ -39,9 +43,12 @@ def _leave(code: int) -> NoReturn:
     need may hold the very lock they wait for: it would hang now and then, and takes 0.2 s otherwise.
     """
     atexit._run_exitfuncs()  # noqa: SLF001  # there is no public way to run them and not end
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            code = code or CLOSED_PIPE
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = code or CLOSED_PIPE
+    except (OSError, ValueError):
+        sys.stderr.write("scrimp: standard output cannot be written\n")
+        code = code or UNEXPECTED
+    sys.stderr.flush()
     os._exit(code)

@@ -146,7 +146,7 @@ class Keys:
     """
 
     def __init__(self, env: Mapping[str, str], paths: Paths) -> None:
-        self._env = env
+        self._env = dict(env)  # as it was: what LiteLLM must not see, `key_cmd` may need
         self._paths = paths
         self._commands: dict[tuple[str, ...], Secret] = {}
         self._handed: set[str] = set()

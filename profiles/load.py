@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from .addresses import note_ignored
 from .errors import ConfigError, UsageError
 from .files import new_file
 from .keys import Keys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from .paths import Paths
+    from .schema import Arm
 
     Key = tuple[str, ...]
 
@@ -162,6 +164,8 @@ def load_profile(name_or_path: str | None, *, env: Mapping[str, str], cwd: Path,
         )
     _lay_environment(tree, env)
     profile = build_profile(tree.table, tree.at)
+    if (ignored := note_ignored(_not_moved(profile, tree), env)) is not None:
+        notes.append(ignored)
     return Loaded(
         profile=profile,
         files=tuple(file.path for file in (*chain, *([project] if project else []))),
@@ -403,6 +407,14 @@ def _drop_arms_without_keys(tree: Tree, keys: Keys) -> None:
             tree.drop("arms", arm.name)
             if arm.name == profile.default_arm:
                 tree.drop("default_arm")
+
+
+def _not_moved(profile: Profile, tree: Tree) -> Iterator[Arm]:
+    """Yield the arms whose address nobody but scrimp itself has chosen."""
+    for arm in profile.arms:
+        source = tree.sources.get(("arms", arm.name, "api_base"))
+        if source is None or source.label.startswith("built-in "):
+            yield arm
 
 
 def _lay_environment(tree: Tree, env: Mapping[str, str]) -> None:

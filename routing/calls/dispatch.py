@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from scrimp.profiles.addresses import drop_ignored
 from scrimp.routing.prices.usage import Usage, check_usage, usage_from_litellm
 from scrimp.routing.text.sanitize import encodable, sanitize
 
@@ -50,6 +52,7 @@ def warm() -> threading.Thread:
     It also imports what litellm puts off until its first call, which takes about half a second. The thread is no
     daemon: litellm's finalisers import too, and would wait for ever for a thread that was stopped in mid-import.
     """
+    drop_ignored(os.environ)  # here, and not in the thread: whoever reads the environment meanwhile would meet a gap
     thread = threading.Thread(target=_warm, name="scrimp-litellm", daemon=False)
     thread.start()
     return thread
