@@ -202,7 +202,11 @@ def _explain(error: ScrimpError) -> int:
 
 
 def _unexpected(error: Exception) -> int:
-    if isinstance(error, OSError) and error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EBADF):
+    if (
+        isinstance(error, OSError)
+        and error.filename is None
+        and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EBADF)
+    ):
         if error.errno == errno.EPIPE:
             return _closed_pipe()
         drop_stdout()

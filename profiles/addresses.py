@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
     from .schema import Arm
 
-__all__ = ["OURS", "drop_ignored", "ignored_variables", "note_ignored"]
+__all__ = ["NO_ADDRESS", "OURS", "drop_ignored", "ignored_variables", "needs_address", "note_ignored"]
+
+NO_ADDRESS: Final = frozenset({
+    "ai21", "aiohttp_openai", "azure", "azure_ai", "azure_text", "custom", "custom_openai", "heroku", "hosted_vllm",
+    "litellm_proxy", "lm_studio", "oobabooga", "openai_like", "triton", "xinference",
+})  # fmt: skip
+"""Providers whose address only the user knows. Without one LiteLLM sends several of them to api.openai.com."""
 
 OURS: Final = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION", "LITELLM_RUST": "False"}
 """What LiteLLM is told by its own variables: it takes its price table from its wheel, reads no `.env`, and sends
@@ -57,6 +63,13 @@ def _is_ignored(name: str, value: str) -> bool:
     if _PLACE.fullmatch(name):
         return re.search(r"[/\\?#@\s]", value) is not None
     return _IGNORED.fullmatch(name) is not None
+
+
+def needs_address(arm: Arm) -> str | None:
+    """Return what to say of an arm that cannot be called since it has no address; None where it has, or needs none."""
+    if arm.api_base is not None or arm.provider not in NO_ADDRESS:
+        return None
+    return f"{arm.provider} has no address of its own: the arm needs an api_base (and a key_env, if it takes a key)"
 
 
 def drop_ignored(env: MutableMapping[str, str]) -> None:

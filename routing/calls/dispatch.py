@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from scrimp.profiles.addresses import drop_ignored
+from scrimp.profiles.addresses import NO_ADDRESS, drop_ignored
 from scrimp.routing.prices.usage import Usage, check_usage, usage_from_litellm
 from scrimp.routing.text.sanitize import encodable, sanitize
 
@@ -96,6 +96,8 @@ def _prepared(call: Call, *, streams: bool) -> tuple[LiteLLM, dict[str, Any]]:
             register()
         elif call.api_base is not None:
             litellm.transport.check(call.api_base)
+        elif call.model.partition("/")[0] in NO_ADDRESS:
+            raise NoWayOutError("its provider has no address of its own; the arm needs an api_base")
     except NoWayOutError as error:
         raise CallError("not_sent", f"{call.model}: not sent: {error}", billable="no") from None
     except Exception as error:

@@ -170,7 +170,9 @@ def _versions() -> Iterator[Finding]:
 def _environment() -> Iterator[Finding]:
     names = ignored_variables(os.environ)
     for name in names:
-        yield Finding("environment", "note", f"{name} is set, and ignored", "Where calls go is an arm's api_base to say.")
+        yield Finding(
+            "environment", "note", f"{name} is set, and ignored", "Where calls go is an arm's api_base to say."
+        )
     if not names:
         yield Finding("environment", "ok", "no variable that is set would send calls elsewhere")
 
