@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -49,7 +50,5 @@ class _Unfailing(io.TextIOWrapper):
             return len(text)
 
     def flush(self) -> None:
-        try:
+        with contextlib.suppress(OSError):
             super().flush()
-        except OSError:
-            pass

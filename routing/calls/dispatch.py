@@ -90,14 +90,15 @@ def _prepared(call: Call, *, streams: bool) -> tuple[LiteLLM, dict[str, Any]]:
     """Return litellm and the arguments of its completion, once it is certain that the call has a way out."""
     from .transport import NoWayOutError
 
+    if call.api_base is None and call.model.partition("/")[0] in NO_ADDRESS:
+        why = "its provider has no address of its own; the arm needs an api_base"
+        raise CallError("not_sent", f"{call.model}: not sent: {why}", billable="no")
     try:
         litellm = prepare()
         if call.model.startswith("local/"):
             register()
         elif call.api_base is not None:
             litellm.transport.check(call.api_base)
-        elif call.model.partition("/")[0] in NO_ADDRESS:
-            raise NoWayOutError("its provider has no address of its own; the arm needs an api_base")
     except NoWayOutError as error:
         raise CallError("not_sent", f"{call.model}: not sent: {error}", billable="no") from None
     except Exception as error:

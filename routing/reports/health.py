@@ -67,7 +67,8 @@ class Examination:
     def findings(self) -> Iterator[Finding]:
         """Yield what was found, part after part; a part that fails is a finding too."""
         parts = {
-            "versions": _versions, "environment": _environment, "folders": self._folders, "profile": self._profile, "embedder": self._embedder,
+            "versions": _versions, "environment": _environment, "folders": self._folders, "profile": self._profile,
+            "embedder": self._embedder,
             "local model": _local_model, "router": self._router, "ledger": self._ledger,
         }  # fmt: skip
         for name, look in parts.items():
