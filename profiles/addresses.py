@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from .keys import provider_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
 
@@ -47,7 +49,6 @@ _PLACE: Final = re.compile(
 
 _ALL_CALLS: Final = frozenset({"USE_LITELLM_PROXY", "LITELLM_PROXY_API_BASE"})
 _MORE_STEMS: Final = {"bedrock": ("AWS",), "gemini": ("GOOGLE",), "watsonx": ("WX", "WML"), "vertex_ai": ("VERTEXAI",)}
-_BARE: Final = (("claude", "anthropic"), ("command", "cohere"), ("", "openai"))
 
 
 def ignored_variables(env: Mapping[str, str]) -> tuple[str, ...]:
@@ -98,6 +99,8 @@ def note_ignored(arms: Iterable[Arm], env: Mapping[str, str]) -> str | None:
 
 def _stems(arm: Arm) -> set[str]:
     """Return how the names of variables begin that are about an arm's provider."""
-    provider = arm.provider or next(name for start, name in _BARE if arm.model.startswith(start))
+    provider = provider_of(arm)
+    if not provider:
+        return set()
     name = re.sub(r"[^A-Z0-9]", "_", provider.upper())
     return {name, name.partition("_")[0], *_MORE_STEMS.get(provider, ())}
