@@ -161,6 +161,10 @@ def run(argv: Sequence[str]) -> int:
         return int(ExitCode.INTERRUPTED)
     except BrokenPipeError:
         return _closed_pipe()
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # the parser makes an exit of its own of it
+            return _closed_pipe()
+        raise
     except ScrimpError as error:
         return _explain(error)
     except Exception as error:  # noqa: BLE001 - the frame around everything
