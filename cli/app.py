@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from scrimp.profiles.errors import ExitCode, ScrimpError
+from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
+from scrimp.profiles.paths import working_folder
 
 from .interrupts import Ended, as_interrupts, exit_code
 from .parser import Group, read_numbers, read_words
 from .result import say, write_err, write_out
+from .streams import drop_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,6 +174,10 @@ def run(argv: Sequence[str]) -> int:
         return exit_code(received)
     except BrokenPipeError:
         return _closed_pipe()
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # the parser makes an exit of its own of it
+            return _closed_pipe()
+        raise
     except ScrimpError as error:
         return _explain(error)
     except Exception as error:  # noqa: BLE001 - the frame around everything
@@ -212,11 +219,18 @@ def _explain(error: ScrimpError) -> int:
 
 
 def _unexpected(error: Exception) -> int:
-    if isinstance(error, OSError) and error.filename is None and error.errno in (32, 28):
-        if error.errno == 32:
+    if (
+        isinstance(error, OSError)
+        and error.filename is None
+        and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EBADF)
+    ):
+        if error.errno == errno.EPIPE:
             return _closed_pipe()
-        say("the disk is full")
+        drop_stdout()
+        say("the disk is full" if error.errno == errno.ENOSPC else "standard output is closed")
         return int(ExitCode.UNEXPECTED)
+    if isinstance(error, FileNotFoundError) and error.filename is None and not working_folder().is_absolute():
+        return _explain(UsageError("the working directory is gone", hint="Go to another one, or give whole paths."))
     _trace(error)
     if not _debugging():
         from scrimp.routing.text.sanitize import scrub
@@ -230,6 +244,5 @@ def _unexpected(error: Exception) -> int:
 
 def _closed_pipe() -> int:
     """Leave quietly when the reader of our output has gone (`scrimp log | head -1`)."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(devnull, sys.stdout.fileno())
+    drop_stdout()
     return int(ExitCode.CLOSED_PIPE)

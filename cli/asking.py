@@ -12,7 +12,7 @@ from scrimp.profiles.paths import paths
 
 from . import session
 from .explain import decision_blocks, decision_line, steps_table
-from .result import Result, emit, emit_stderr, say, write_err, write_out
+from .result import Result, as_line, deliver, emit, emit_stderr, say, write_err
 from .stdin import read_stdin
 
 if TYPE_CHECKING:
@@ -140,21 +140,24 @@ def answer_request(
         emit_stderr((*decision_blocks(decision), *rests_on))
     if dry_run:
         return emit(Result(data=decision.to_dict(), blocks=(decision_line(decision),)), as_json=as_json)
-    printer = _Printer() if stream and plan.single and not way.may_take_another else None
+    otherwise = _kept(request, decision.id)
+    printer = _Printer(otherwise) if stream and plan.single and not way.may_take_another else None
     try:
         checked = space.run(request, decision, context, plan, way, on_text=printer.show if printer else None)
     except ScrimpError as error:
         if error.partial and printer is None and not as_json:  # as a terminal has shown it already
-            write_out(_printable(error.partial))
+            deliver(_printable(error.partial), otherwise=otherwise)
         raise
     finally:
         if printer:
             printer.end()
     answer, told = checked.answer, way.records_steps()
     if as_json:
-        emit(Result(data=(checked if told else answer).to_dict()), as_json=True)
+        code = deliver(as_line((checked if told else answer).to_dict()), otherwise=otherwise, as_json=True)
     elif printer is None:
-        write_out(_printable(answer.text))
+        code = deliver(_printable(answer.text), otherwise=otherwise)
+    else:
+        code = printer.code
     for note in answer.notes:
         say(note)
     for verdict in checked.verdicts:
@@ -174,7 +177,14 @@ def answer_request(
             if answer.finish_reason == "length"
             else "Reword the prompt, or take another arm with `-m`.",
         )
-    return int(ExitCode.OK)
+    return int(code)
+
+
+def _kept(request: Ask, decision_id: str) -> str:
+    """Return where an answer is to be had that could not be written out."""
+    if request.keep == "all":
+        return f"the answer is in the log (scrimp log show {decision_id})"
+    return "the answer is lost, since no text is kept of it (--no-log, or log.keep)"
 
 
 def _check_failure(checked: Checked) -> CheckFailedError:
@@ -194,11 +204,19 @@ def _check_failure(checked: Checked) -> CheckFailedError:
 
 
 class _Printer:
-    """Prints an answer to a terminal as it comes in, with nothing left in it that could control the terminal."""
+    """Prints an answer to a terminal as it comes in, with nothing left in it that could control the terminal.
 
-    def __init__(self) -> None:
+    Attributes
+    ----------
+    code
+        The exit code as far as printing goes (`deliver`).
+    """
+
+    def __init__(self, otherwise: str) -> None:
         from scrimp.routing.text.sanitize import Sanitizer
 
+        self.code = ExitCode.OK
+        self._otherwise = otherwise
         self._sanitizer = Sanitizer()
         self._last = "\n"
 
@@ -210,11 +228,11 @@ class _Printer:
         """Print what was held back, and end the line."""
         self._write(self._sanitizer.flush())
         if self._last != "\n":
-            write_out("\n")
+            self._write("\n")
 
     def _write(self, text: str) -> None:
         if text:
-            write_out(text)
+            self.code = deliver(text, otherwise=self._otherwise) or self.code
             self._last = text[-1]
 
 

@@ -64,7 +64,8 @@ def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
         say(f"stopped {why}, {how_to_go_on(work)}")
         code = ExitCode.BATCH_FAILURES if stats.stopping == "errors" else ExitCode.INTERRUPTED
     if as_json:
-        emit(Result(data=_summary(work, counts, charged, status)), as_json=True)
+        where = f"the answers are in {run.output} as far as they came"
+        return emit(Result(data=_summary(work, counts, charged, status), exit_code=code), as_json=True, otherwise=where)
     return int(code)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,6 +33,6 @@ def complete_arms(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
 
 def _profile(name: str | None) -> Profile:
     from scrimp.profiles.load import load_profile
-    from scrimp.profiles.paths import paths
+    from scrimp.profiles.paths import paths, working_folder
 
-    return load_profile(name, env=os.environ, cwd=Path.cwd(), paths=paths()).profile
+    return load_profile(name, env=os.environ, cwd=working_folder(), paths=paths()).profile

@@ -195,7 +195,8 @@ def audit(
         lines.append("without --check or a terminal only agreement was noted: it judges nothing")
     if done.stopped:
         lines.append(f"stopped: {done.stopped}")
-    return emit(Result(data=done.to_dict(), messages=tuple(lines)), as_json=json)
+    found = Result(data=done.to_dict(), messages=tuple(lines))
+    return emit(found, as_json=json, otherwise="what was asked is in the log (scrimp log)")
 
 
 def _ask_user(prompt: str, first: str, second: str, best_first: bool) -> tuple[float, float] | None:

@@ -7,15 +7,19 @@ import os
 import sys
 from typing import NoReturn
 
+from .streams import put_in_order
+
 __all__ = ["main"]
 
-CLOSED_PIPE, INTERRUPTED = 141, 130
+UNEXPECTED, CLOSED_PIPE, INTERRUPTED = 1, 141, 130
 """Of `ExitCode`, spelled out: nothing of ours is imported before it must be."""
 
 
 def main() -> None:
     """Run scrimp on this process's arguments and exit."""
     try:
+        put_in_order()
+        os.umask(os.umask(0o077) & ~0o700)  # whatever is made here can be used by its owner
         _leave(_run(sys.argv[1:]))
     except KeyboardInterrupt:  # while modules are imported, or a second one on the way out
         os._exit(INTERRUPTED)
@@ -45,9 +49,12 @@ def _leave(code: int) -> NoReturn:
     need may hold the very lock they wait for: it would hang now and then, and takes 0.2 s otherwise.
     """
     atexit._run_exitfuncs()  # noqa: SLF001  # there is no public way to run them and not end
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            code = code or CLOSED_PIPE
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = code or CLOSED_PIPE
+    except (OSError, ValueError):
+        sys.stderr.write("scrimp: standard output cannot be written\n")
+        code = code or UNEXPECTED
+    sys.stderr.flush()
     os._exit(code)

@@ -118,7 +118,8 @@ def probe(
         messages.append(f"router {version} uses this; `scrimp router rollback` undoes it")
     data = report.to_dict(version=version)
     table = Table((Column("kind"), Column("right", "right")), rows)
-    return emit(Result(data=data, blocks=(table, *lines), messages=tuple(messages)), as_json=json)
+    found = Result(data=data, blocks=(table, *lines), messages=tuple(messages))
+    return emit(found, as_json=json, otherwise="what was asked is in the log (scrimp log)")
 
 
 def _counts(left_out: Mapping[str, int]) -> str:

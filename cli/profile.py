@@ -43,9 +43,9 @@ def list_(json: JsonOption = False) -> int:
     from scrimp.profiles.load import list_profiles
 
     try:
-        current = session.load(None, quiet=True).profile.name
+        current = session.load(None, quiet=True).files[0]
     except (ConfigError, UsageError) as error:
-        current = ""
+        current = None
         say(f"the profile that would be used cannot be loaded: {error.message}")
     rows: list[dict[str, Any]] = [
         {
@@ -53,7 +53,7 @@ def list_(json: JsonOption = False) -> int:
             "origin": each.origin,
             "path": str(each.path),
             "shadows": each.shadows,
-            "current": each.name == current,
+            "current": each.path == current,
         }
         for each in list_profiles(paths())
     ]

@@ -43,7 +43,9 @@ def redo(
     from .asking import answer_request
 
     ledger, row = find_request(session.ledger_to_read(), which)
-    loaded = session.load(profile or row["profile"], quiet=True)
+    loaded = session.load(profile, quiet=True)
+    if profile is None and loaded.profile.name != row["profile"]:
+        loaded = session.load(row["profile"], quiet=True)
     request = redo_request(row, loaded.profile, arm=arm, max_cost_nano=session.parse_usd(max_cost, "--max-cost"))
     other = str(request.wishes.arm)
     say(f"asking {other} what {row['arm']} answered")

@@ -11,7 +11,9 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from scrimp.profiles.errors import ExitCode
+from scrimp.profiles.errors import ExitCode, ScrimpError
+
+from .streams import drop_stdout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +22,9 @@ __all__ = [
     "Column",
     "Result",
     "Table",
+    "as_line",
     "confirm",
+    "deliver",
     "emit",
     "emit_stderr",
     "plain",
@@ -116,15 +120,29 @@ def write_out(text: str, *, as_json: bool = False) -> None:
     ----------
     as_json
         The text is JSON: on a terminal it then stays JSON, of the same value.
+
+    Raises
+    ------
+    BrokenPipeError
+        If its reader has gone.
+    ScrimpError
+        If it cannot be written: it is closed, or its disk is full.
     """
-    sys.stdout.flush()
     data = _for_stdout(text, as_json).encode("utf-8", "replace")
     buffer = getattr(sys.stdout, "buffer", None)
-    if buffer is None:
-        sys.stdout.write(data.decode("utf-8"))
-    else:
-        buffer.write(data)
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+        if buffer is None:
+            sys.stdout.write(data.decode("utf-8"))
+        else:
+            buffer.write(data)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_stdout()
+        raise
+    except OSError as error:
+        drop_stdout()
+        raise ScrimpError(f"standard output cannot be written: {error.strerror}") from None
 
 
 def _for_stdout(text: str, as_json: bool) -> str:
@@ -135,18 +153,56 @@ def _for_stdout(text: str, as_json: bool) -> str:
     return escape_json(text) if as_json else sanitize(text)
 
 
-def emit(result: Result, *, as_json: bool = False) -> int:
-    """Print a result and return the exit code."""
+def deliver(text: str, *, otherwise: str, as_json: bool = False) -> ExitCode:
+    """Write to stdout what was paid for; where that cannot be done, say so instead of failing what is done already.
+
+    Parameters
+    ----------
+    otherwise
+        Where to get it then, as a clause.
+    as_json
+        As for `write_out`.
+
+    Returns
+    -------
+    ExitCode
+        The exit code of a run that is otherwise in order: 141 where the reader of stdout has gone, else 0.
+    """
+    try:
+        write_out(text, as_json=as_json)
+    except BrokenPipeError:
+        say(f"the reader of standard output has gone: {otherwise}")
+        return ExitCode.CLOSED_PIPE
+    except ScrimpError as error:
+        say(f"{error.message}: {otherwise}")
+    return ExitCode.OK
+
+
+def emit(result: Result, *, as_json: bool = False, otherwise: str | None = None) -> int:
+    """Print a result and return the exit code.
+
+    Parameters
+    ----------
+    otherwise
+        For a result that was paid for: where to get it if it cannot be printed (`deliver`).
+    """
     for message in result.messages:
         say(message)
-    if as_json:
-        write_out(json.dumps(result.data, ensure_ascii=False, allow_nan=False) + "\n", as_json=True)
-    elif result.blocks:
-        if sys.stdout.isatty():
-            _draw(result.blocks)
-        else:
-            write_out("".join(plain(block) for block in result.blocks))
+    if not as_json and result.blocks and sys.stdout.isatty():
+        _draw(result.blocks)
+        return int(result.exit_code)
+    text = as_line(result.data) if as_json else "".join(plain(block) for block in result.blocks)
+    if text and otherwise is not None:
+        code = deliver(text, otherwise=otherwise, as_json=as_json)
+        return int(result.exit_code or code)
+    if text:
+        write_out(text, as_json=as_json)
     return int(result.exit_code)
+
+
+def as_line(data: Any) -> str:
+    """Return data as `--json` prints it."""
+    return json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def plain(block: str | Table) -> str:

@@ -6,13 +6,12 @@ import os
 import random
 import time
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.load import load_profile, override
 from scrimp.profiles.money import read_usd
-from scrimp.profiles.paths import paths
+from scrimp.profiles.paths import paths, working_folder
 
 from .result import say
 
@@ -53,7 +52,7 @@ def load(
     quiet: bool = False,
 ) -> Loaded:
     """Load the profile to use, with flags laid over it; its notes go to stderr."""
-    loaded = load_profile(profile, env=os.environ, cwd=Path.cwd(), paths=paths())
+    loaded = load_profile(profile, env=os.environ, cwd=working_folder(), paths=paths())
     if prefer is not None or wtp is not None or min_quality is not None:
         loaded = override(loaded, prefer=prefer, wtp_usd=wtp, min_quality=min_quality)
     keys().watch(loaded.profile.arms)

@@ -21,7 +21,7 @@ def run_short(words: list[str]) -> int | None:
     profile = words[1] if words else os.environ.get("SCRIMP_PROFILE")
     if profile is not None and ("/" in profile or profile.endswith(".toml")):
         return None
-    from scrimp.profiles.errors import ScrimpError
+    from scrimp.profiles.errors import ExitCode, ScrimpError
     from scrimp.profiles.paths import paths
     from scrimp.routing.reports.status_line import short_line
 
@@ -32,5 +32,11 @@ def run_short(words: list[str]) -> int | None:
     except ScrimpError as error:
         say(error.message)
         return int(error.exit_code)
-    write_out(line + "\n")
+    try:
+        write_out(line + "\n")
+    except BrokenPipeError:
+        return int(ExitCode.CLOSED_PIPE)
+    except ScrimpError as error:
+        say(error.message)
+        return int(error.exit_code)
     return 0

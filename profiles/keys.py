@@ -33,6 +33,7 @@ __all__ = [
     "known_variables",
     "list_keys",
     "looks_secret",
+    "provider_of",
     "remove_key",
     "resolve_key",
     "set_key",
@@ -121,6 +122,11 @@ class Secret:
         raise TypeError(msg)
 
 
+def provider_of(arm: Arm) -> str:
+    """Return an arm's provider, also of a model that LiteLLM accepts without a prefix; "" where it is not known."""
+    return arm.provider or next((name for start, name in _BARE if start.match(arm.model)), "")
+
+
 def key_names(arm: Arm) -> tuple[str, ...]:
     """Return the names under which an arm's key is looked for, in order; none when it needs no key.
 
@@ -129,7 +135,7 @@ def key_names(arm: Arm) -> tuple[str, ...]:
     """
     if arm.key_env is not None:
         return (arm.key_env,)
-    provider = arm.provider or next((name for start, name in _BARE if start.match(arm.model)), "")
+    provider = provider_of(arm)
     if arm.api_base is not None or provider in _NO_KEY or provider in _OWN_WAY or not provider:
         return ()
     return _KEY_NAMES.get(provider, (re.sub(r"[^A-Z0-9]", "_", provider.upper()) + "_API_KEY",))
@@ -147,7 +153,7 @@ class Keys:
     """
 
     def __init__(self, env: Mapping[str, str], paths: Paths) -> None:
-        self._env = env
+        self._env = dict(env)  # as it was: what LiteLLM must not see, `key_cmd` may need
         self._paths = paths
         self._commands: dict[tuple[str, ...], Secret] = {}
         self._handed: set[str] = set()

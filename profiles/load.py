@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from .addresses import note_ignored
+from .chain import BUILT_IN, Listed, list_profiles, merged, profile_path, read_chain
 from .errors import ConfigError, UsageError
 from .files import new_file
 from .keys import Keys
-from .layers import File, Source, Tree, arms_by_name, is_path, read_toml
+from .layers import File, Source, Tree
 from .money import read_number
 from .paths import make_private_dir
-from .project import PROJECT_FILE, find_project_file, lay_project, read_project
+from .project import PROJECT_FILE, distrust, find_project_file, lay_project, read_project
 from .render import to_toml
-from .schema import NAME_PATTERN, Profile, build_profile, did_you_mean
+from .schema import NAME_PATTERN, Profile, build_profile
 from .starter import STARTER
+from .within import keep_within
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from decimal import Decimal
+    from pathlib import Path
 
     from .paths import Paths
+    from .schema import Arm
 
     Key = tuple[str, ...]
 
@@ -43,9 +47,6 @@ __all__ = [
     "to_toml",
 ]
 
-BUILT_IN: Final = ("local", "openai", "anthropic", "google", "openrouter", "ollama", "mixed")
-"""The profiles that come with scrimp."""
-
 _KEYS_OF: Final = {
     "openai": ("OPENAI_API_KEY",),
     "anthropic": ("ANTHROPIC_API_KEY",),
@@ -61,8 +62,6 @@ _ENVIRONMENT: Final = {
     "SCRIMP_LOG": ("log", "keep"),
 }
 """Variables that override a key of the profile."""
-
-_MAX_DEPTH: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +96,6 @@ class Loaded:
     tree: Tree = field(default_factory=Tree, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A profile that can be chosen by name: `origin` is "built-in" or "user", `shadows` says it hides a built-in."""
-
-    name: str
-    origin: str
-    path: Path
-    shadows: bool = False
-
-
 def load_profile(name_or_path: str | None, *, env: Mapping[str, str], cwd: Path, paths: Paths) -> Loaded:
     """Return the profile to use, complete and checked.
 
@@ -134,43 +123,83 @@ def load_profile(name_or_path: str | None, *, env: Mapping[str, str], cwd: Path,
     """
     keys = Keys(env, paths)
     notes = list(keys.notes)
-    project_path = find_project_file(cwd, env)
-    project = read_project(project_path) if project_path else None
-    by_project = project.table.get("profile") if project else None
-    if name_or_path is not None:
-        chosen, chosen_by = name_or_path, "--profile"
-    elif env.get("SCRIMP_PROFILE"):
-        chosen, chosen_by = env["SCRIMP_PROFILE"], "SCRIMP_PROFILE"
-    elif by_project is not None:
-        chosen, chosen_by = by_project, PROJECT_FILE
-    elif os.path.lexists(paths.profiles / "default.toml"):
-        chosen, chosen_by = "default", "user file default.toml"
+    project = _project(cwd, env, notes)
+    asked_by = "--profile" if name_or_path is not None else "SCRIMP_PROFILE"
+    asked = name_or_path if name_or_path is not None else env.get("SCRIMP_PROFILE") or None
+    said: list[str] = []
+    if asked is not None:
+        chain = read_chain(asked, asked_by, cwd, paths)
+        tree, chosen_by = merged(chain), asked_by
+        if project is not None:
+            about_this = project.table.get("profile") in {None, asked}
+            said = lay_project(tree, project, about_this=about_this, choosy=True)
     else:
-        chosen, why = _choose(keys)
-        chosen_by = "keys"
-        notes.append(f"no profile chosen: using {chosen}, because {why} (-p NAME takes another)")
-    chain = _chain(chosen, chosen_by, cwd, paths)
-    tree = _merged(chain)
-    if chosen_by == "keys" and chosen == "mixed":
-        _drop_arms_without_keys(tree, keys)
-    if project is not None:
-        notes += lay_project(
-            tree,
-            project,
-            about_this=by_project in {None, chosen},
-            choosy=chosen_by in {"--profile", "SCRIMP_PROFILE"},
-        )
+        chain, tree, chosen_by, why = _own(keys, cwd, paths)
+        if project is not None:
+            chain, tree, chosen_by, said = _by_project(project, chain, tree, chosen_by, cwd, paths)
+        if chosen_by == "keys":
+            notes.append(f"no profile chosen: using {chain[0].name}, because {why} (-p NAME takes another)")
+    if project is not None and said:
+        notes.append(f"{project.path}: " + "; ".join(said))
     _lay_environment(tree, env)
     profile = build_profile(tree.table, tree.at)
+    if (ignored := note_ignored(_not_moved(profile, tree), env)) is not None:
+        notes.append(ignored)
     return Loaded(
         profile=profile,
-        files=tuple(file.path for file in (*chain, *([project] if project else []))),
+        files=tuple(dict.fromkeys(file.path for file in (*chain, *([project] if project else [])))),
         origin=MappingProxyType(_origins(profile, tree)),
         chosen_by=chosen_by,
         notes=tuple(notes),
-        project_file=project_path,
+        project_file=project.path if project else None,
         tree=tree,
     )
+
+
+def _project(cwd: Path, env: Mapping[str, str], notes: list[str]) -> File | None:
+    """Return the project's own file, if there is one that can be trusted; what is said otherwise goes to `notes`."""
+    path = find_project_file(cwd, env)
+    if path is not None and (why := distrust(path, env)) is not None:
+        notes.append(f"{path}: ignored, since {why}")
+        return None
+    return None if path is None else read_project(path)
+
+
+def _own(keys: Keys, cwd: Path, paths: Paths) -> tuple[list[File], Tree, str, str]:
+    """Return the profile that is used where nothing chooses another: its files and tables, what chose it, and why."""
+    if os.path.lexists(paths.profiles / "default.toml"):
+        by, why = "user file default.toml", ""
+        chain = read_chain("default", by, cwd, paths)
+    else:
+        by = "keys"
+        name, why = _choose(keys)
+        chain = read_chain(name, by, cwd, paths)
+    tree = merged(chain)
+    if by == "keys" and chain[0].name == "mixed":
+        _drop_arms_without_keys(tree, keys)
+    return chain, tree, by, why
+
+
+def _by_project(
+    project: File, chain: list[File], tree: Tree, chosen_by: str, cwd: Path, paths: Paths
+) -> tuple[list[File], Tree, str, list[str]]:
+    """Return what a project's own file makes of the user's own profile: as `_own`, and what there is to say of it."""
+    own, name = chain[0].name, project.table.get("profile")
+    if name in {None, own}:
+        said = lay_project(tree, project, about_this=True, choosy=False)
+        return chain, tree, chosen_by if name is None else PROJECT_FILE, said
+    theirs = read_chain(str(name), PROJECT_FILE, cwd, paths)
+    other = merged(theirs)
+    said = lay_project(other, project, about_this=True, choosy=False)
+    left_out = keep_within(other, tree, source=chain[0].source)
+    if left_out is None:
+        said = lay_project(tree, project, about_this=False, choosy=False)
+        refused = f"profile {name} is not used: {own}, your own, sends nothing to where it goes (-p {name} takes it)"
+        return chain, tree, chosen_by, [refused, *said]
+    said = [f"profile {name}, within the caps and hosts of {own}, your own (-p {name} takes all of it)", *said]
+    if left_out:
+        said.append(f"{own} sends nothing to where {', '.join(left_out)} would go: left out")
+    return [*theirs, *chain], other, PROJECT_FILE, said
 
 
 def override(
@@ -209,28 +238,6 @@ def override(
     return replace(loaded, profile=profile, origin=MappingProxyType(_origins(profile, tree)), tree=tree)
 
 
-def list_profiles(paths: Paths) -> tuple[Listed, ...]:
-    """Return the profiles that `-p` takes by name: the user's own, then the built-in ones they leave visible."""
-    own = sorted(file.stem for file in _own_files(paths))
-    listed = [Listed(name, "user", paths.profiles / f"{name}.toml", shadows=name in BUILT_IN) for name in own]
-    listed += [Listed(name, "built-in", _built_in(name)) for name in BUILT_IN if name not in own]
-    return tuple(listed)
-
-
-def profile_path(name: str, paths: Paths) -> Path:
-    """Return the file of the profile called `name`.
-
-    Raises
-    ------
-    UsageError
-        If there is none.
-    """
-    for listed in list_profiles(paths):
-        if listed.name == name:
-            return listed.path
-    raise _no_such(name, "", paths)
-
-
 def init_profile(name: str, template: str, paths: Paths) -> Path:
     """Write a starter profile that extends `template`, with everything else in comments; never over another file.
 
@@ -245,7 +252,7 @@ def init_profile(name: str, template: str, paths: Paths) -> Path:
         raise UsageError(
             f"not a name for a profile: {name!r}", hint="Use letters, digits, dots, dashes and underscores."
         )
-    tree = _merged(_chain(template, "--profile", paths.config, paths))
+    tree = merged(read_chain(template, "--profile", paths.config, paths))
     arms = build_profile(tree.table, tree.at).arms
     file = paths.profiles / f"{name}.toml"
     text = STARTER.format(
@@ -266,115 +273,6 @@ def init_profile(name: str, template: str, paths: Paths) -> Path:
     except OSError as error:
         raise ConfigError(f"{file}: cannot be written: {error.strerror}") from None
     return file
-
-
-def _chain(chosen: str, chosen_by: str, cwd: Path, paths: Paths) -> list[File]:
-    """Return the chosen file and those it extends, nearest first."""
-    by = "" if chosen_by == "--profile" else f"{chosen_by}: "
-    if chosen_by == PROJECT_FILE:
-        chain = [_by_name(chosen, paths, by)]
-    elif is_path(chosen):
-        file = cwd / Path(chosen).expanduser()
-        if not os.path.lexists(file):
-            raise UsageError(
-                f"{by}there is no file {chosen}", hint="-p takes a profile's name or a path to a .toml file."
-            )
-        chain = [_read_file(file, f"file {chosen}", chosen)]
-    else:
-        chain = [_by_name(chosen, paths, by)]
-    while (parent := chain[-1].table.get("extends")) is not None:
-        last = chain[-1]
-        at = f"{last.source.at(('extends',))}: extends"
-        if not isinstance(parent, str):
-            raise ConfigError(f"{at}: expected the name of a profile or a path to a .toml file")
-        if is_path(parent):
-            file = last.path.parent / Path(parent).expanduser()
-            if not os.path.lexists(file):
-                raise ConfigError(f"{at}: there is no file {parent}")
-            found = _read_file(file, f"file {parent}", str(file))
-        elif parent in BUILT_IN and (last.path == paths.profiles / f"{parent}.toml" or last.path == _built_in(parent)):
-            found = _read_file(_built_in(parent), f"built-in {parent}.toml", f"built-in {parent}.toml")
-        else:
-            try:
-                found = _by_name(parent, paths, "")
-            except UsageError as error:
-                raise ConfigError(f"{at}: {error.message}", hint=error.hint) from None
-        names = [file.name for file in (*chain, found)]
-        if any(_same(found.path, file.path) for file in chain):
-            raise ConfigError(f"{at}: profiles extend each other in a circle: {' -> '.join(names)}")
-        if len(chain) == _MAX_DEPTH:
-            raise ConfigError(f"{at}: profiles extend each other more than {_MAX_DEPTH} deep: {' -> '.join(names)}")
-        chain.append(found)
-    return chain
-
-
-def _merged(chain: Sequence[File]) -> Tree:
-    """Return the tables of a chain of files, the farthest at the bottom."""
-    tree = Tree()
-    for file in reversed(chain):
-        tree.lay({key: value for key, value in file.table.items() if key not in {"name", "extends"}}, file.source)
-    nearest = chain[0]
-    own = {key: value for key, value in nearest.table.items() if key == "extends"}
-    tree.lay({"name": nearest.name, **own}, nearest.source)
-    return tree
-
-
-def _by_name(name: str, paths: Paths, by: str) -> File:
-    if NAME_PATTERN.fullmatch(name):
-        own = paths.profiles / f"{name}.toml"
-        if os.path.lexists(own):
-            return _read_file(own, f"user file {name}.toml", str(own), name)
-        if name in BUILT_IN:
-            return _read_file(_built_in(name), f"built-in {name}.toml", f"built-in {name}.toml", name)
-    raise _no_such(name, by, paths)
-
-
-def _no_such(name: str, by: str, paths: Paths) -> UsageError:
-    names = [listed.name for listed in list_profiles(paths)]
-    return UsageError(
-        f"{by}there is no profile called {name!r}{did_you_mean(name, names)}",
-        hint=f"There are: {', '.join(names)}. `scrimp profile init NAME` makes another.",
-    )
-
-
-def _same(one: Path, other: Path) -> bool:
-    return os.path.realpath(one) == os.path.realpath(other)
-
-
-def _built_in(name: str) -> Path:
-    return Path(__file__).with_name(f"{name}.toml")
-
-
-def _own_files(paths: Paths) -> Iterator[Path]:
-    try:
-        files = sorted(paths.profiles.glob("*.toml"))
-    except OSError as error:
-        raise ConfigError(f"{paths.profiles}: cannot be read: {error.strerror}") from None
-    yield from (file for file in files if NAME_PATTERN.fullmatch(file.stem) and not is_path(file.stem))
-
-
-def _read_file(path: Path, label: str, place: str, name: str | None = None) -> File:
-    """Return a profile's file, its arms by name.
-
-    A profile is called what its file is called. In the user's folder, where `-p` finds it by that, another `name`
-    inside would only mislead and is refused; a file given by its path may name itself.
-    """
-    table, source = read_toml(path, label, place)
-    table["arms"] = arms_by_name(table, source) if "arms" in table else {}
-    stated = table.get("name")
-    if stated is not None and not (isinstance(stated, str) and NAME_PATTERN.fullmatch(stated)):
-        raise ConfigError(f"{source.at(('name',))}: name: expected the name of a profile")
-    if name is not None and stated not in {None, name}:
-        raise ConfigError(
-            f"{source.at(('name',))}: name: expected {name!r}, as the file is called, got {stated!r}",
-            hint="-p takes the file's name: rename the file, or leave `name` out.",
-        )
-    name = name or stated or path.stem
-    if not NAME_PATTERN.fullmatch(name):
-        raise ConfigError(
-            f"{place}: {name!r} is not a name for a profile", hint='Rename the file, or give it a `name = "..."`.'
-        )
-    return File(path, name, table, source)
 
 
 def _choose(keys: Keys) -> tuple[str, str]:
@@ -403,6 +301,14 @@ def _drop_arms_without_keys(tree: Tree, keys: Keys) -> None:
             tree.drop("arms", arm.name)
             if arm.name == profile.default_arm:
                 tree.drop("default_arm")
+
+
+def _not_moved(profile: Profile, tree: Tree) -> Iterator[Arm]:
+    """Yield the arms whose address nobody but scrimp itself has chosen."""
+    for arm in profile.arms:
+        source = tree.sources.get(("arms", arm.name, "api_base"))
+        if source is None or source.label.startswith("built-in "):
+            yield arm
 
 
 def _lay_environment(tree: Tree, env: Mapping[str, str]) -> None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Paths", "make_private_dir", "paths"]
+__all__ = ["Paths", "make_private_dir", "paths", "working_folder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +65,46 @@ class Paths:
 
 
 def paths(env: Mapping[str, str] | None = None) -> Paths:
-    """Return where things live for this environment (`os.environ` when None)."""
+    """Return where things live for this environment (`os.environ` when None).
+
+    Raises
+    ------
+    ConfigError
+        If that cannot be told: there is no home folder, or SCRIMP_HOME leads from a folder that is gone.
+    """
     env = os.environ if env is None else env
     home = env.get("SCRIMP_HOME")
     if home:
-        root = Path(home).expanduser().absolute()
+        try:
+            root = Path(home).expanduser().absolute()
+        except (OSError, RuntimeError):  # no working directory; no such user
+            raise ConfigError(
+                f"SCRIMP_HOME is {home!r}, and what that starts from cannot be found",
+                hint="Set it to a folder's whole path, from / on.",
+            ) from None
         return Paths(config=root, state=root, cache=root / "cache")
     import platformdirs
 
-    return Paths(
-        config=Path(platformdirs.user_config_dir("scrimp")),
-        state=Path(platformdirs.user_state_dir("scrimp")),
-        cache=Path(platformdirs.user_cache_dir("scrimp")),
-    )
+    places = (platformdirs.user_config_dir, platformdirs.user_state_dir, platformdirs.user_cache_dir)
+    try:
+        config, state, cache = (Path(place("scrimp")) for place in places)
+    except RuntimeError:
+        config = state = cache = Path()
+    if not (config.is_absolute() and state.is_absolute() and cache.is_absolute()):
+        # A relative one would be another home, with caps of its own, in each folder that scrimp is called from.
+        raise ConfigError(
+            "your home folder is not known: HOME is not set to a whole path",
+            hint="Set HOME, or SCRIMP_HOME to a folder of yours.",
+        )
+    return Paths(config=config, state=state, cache=cache)
+
+
+def working_folder() -> Path:
+    """Return the working directory; where it is gone, an empty path, from which nothing is found."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path()
 
 
 def make_private_dir(folder: Path) -> None:

@@ -1,14 +1,16 @@
-"""A project's own file, found in the working directory: it may narrow what a profile allows, and nothing else."""
+"""A project's own file, found in the working directory: it may narrow what a profile allows, or choose within that."""
 
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
 from .errors import ConfigError
 from .layers import File, is_path, read_toml
 from .schema import NAME_PATTERN, Caps, Keep, Log, Policy, build, did_you_mean, dotted
+from .within import may_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,42 +19,60 @@ if TYPE_CHECKING:
 
     Key = tuple[str, ...]
 
-__all__ = ["PROJECT_FILE", "find_project_file", "lay_project", "read_project"]
+__all__ = ["PROJECT_FILE", "distrust", "find_project_file", "lay_project", "read_project"]
 
 PROJECT_FILE: Final = ".scrimp.toml"
 """What a project's own file is called."""
-
-_PROJECT_KEYS: Final[dict[str, tuple[str, ...] | None]] = {
-    "profile": None,
-    "use": None,
-    "default_arm": None,
-    "policy": ("prefer", "wtp_usd", "min_quality", "explore"),
-    "caps": ("per_call_usd", "per_run_usd", "per_day_usd", "per_month_usd"),
-    "log": ("keep",),
-}
-"""Everything a project's own file may set."""
 
 
 def find_project_file(cwd: Path, env: Mapping[str, str]) -> Path | None:
     """Return the project's own file, sought upwards from `cwd` to the repository's root, or the home folder."""
     home = env.get("HOME")
-    cwd = cwd.absolute()
+    try:
+        cwd = cwd.absolute()
+    except OSError:  # it was removed under us
+        return None
     for folder in (cwd, *cwd.parents):
         file = folder / PROJECT_FILE
         if os.path.lexists(file):
             return file
-        if (folder / ".git").exists() or (home and folder == Path(home)):
+        if os.path.lexists(folder / ".git") or (home and folder == Path(home)):
             return None
+    return None
+
+
+def distrust(path: Path, env: Mapping[str, str]) -> str | None:
+    """Return why a project's own file is not to be followed; None where there is no reason.
+
+    Whoever can write it could say which of the user's profiles is used here. So it has to be the user's (or root's),
+    the link that leads to it too, and not everybody's to write; git asks the same of a repository.
+    """
+    owners = {os.geteuid(), 0}
+    if os.geteuid() == 0 and env.get("SUDO_UID", "").isdecimal():
+        owners.add(int(env["SUDO_UID"]))
+    try:
+        looked = [os.lstat(path), path.stat(), path.resolve().parent.stat()]
+    except (OSError, RuntimeError):
+        return None  # reading it says what is wrong
+    link, file, folder = looked
+    for found in (link, file):
+        if found.st_uid not in owners:
+            return f"it belongs to another user (uid {found.st_uid})"
+    if file.st_mode & stat.S_IWOTH:
+        return "everybody can write it (chmod o-w mends that)"
+    if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
+        return "everybody can write its folder (chmod o-w mends that)"
     return None
 
 
 def read_project(path: Path) -> File:
     """Return a project's own file, with nothing in it but what such a file may set."""
+    allowed = may_set()
     table, source = read_toml(path, PROJECT_FILE, str(path))
     for key, value in table.items():
-        if key not in _PROJECT_KEYS:
-            raise _forbidden(source, (key,), _PROJECT_KEYS)
-        inner = _PROJECT_KEYS[key]
+        if key not in allowed:
+            raise _forbidden(source, (key,), allowed)
+        inner = allowed[key]
         if inner is None:
             continue
         if not isinstance(value, dict):
@@ -97,7 +117,7 @@ def lay_project(tree: Tree, project: File, *, about_this: bool, choosy: bool) ->
     Returns
     -------
     list
-        Remarks for the user.
+        Remarks for the user: what it chose, and what was left aside.
 
     Raises
     ------
@@ -111,17 +131,21 @@ def lay_project(tree: Tree, project: File, *, about_this: bool, choosy: bool) ->
     if not about_this or (choosy and not all(name in arms for name in named)):
         table.pop("default_arm", None)
         if named:
-            notes.append(f"{project.path}: its use and default_arm are about another profile, and left aside")
+            notes.append("its use and default_arm are about another profile, and left aside")
     else:
-        _keep_arms(tree, project)
+        notes += _keep_arms(tree, project)
+        if table.get("default_arm", tree.table.get("default_arm")) != tree.table.get("default_arm"):
+            notes.append(f"default_arm = {table['default_arm']}")
     _check_caps(tree, table.get("caps", {}), project.source)
     _check_keep(tree, table.get("log", {}), project.source)
-    build(Policy, table.get("policy", {}), project.source.at, ("policy",))
+    policy = table.get("policy", {})
+    build(Policy, policy, project.source.at, ("policy",))
+    notes += [f"{key} = {value}" for key, value in policy.items() if tree.table.get("policy", {}).get(key) != value]
     tree.lay(table, project.source)
     return notes
 
 
-def _keep_arms(tree: Tree, project: File) -> None:
+def _keep_arms(tree: Tree, project: File) -> list[str]:
     arms = list(tree.table.get("arms", {}))
     use = project.table.get("use", arms)
     for name in use:
@@ -135,6 +159,7 @@ def _keep_arms(tree: Tree, project: File) -> None:
             tree.drop("arms", name)
             if tree.table.get("default_arm") == name:
                 tree.drop("default_arm")
+    return [f"uses only {', '.join(use)}"] if len(set(use)) < len(arms) else []
 
 
 def _check_caps(tree: Tree, caps: Mapping[str, object], source: Source) -> None:

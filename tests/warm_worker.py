@@ -16,6 +16,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 
@@ -37,7 +38,7 @@ class Worker:
         self.n = 0
         self.running = set()
 
-    def start(self, *argv, home, file_size=None, kill=None, at_once=False):
+    def start(self, *argv, home, file_size=None, kill=None, at_once=False, spoil=None):
         """Fork a child for a command line and return its pid.
 
         Parameters
@@ -48,6 +49,8 @@ class Worker:
             The moment at which it dies.
         at_once
             It does not wait before it tries a call again.
+        spoil
+            What is wrong where it starts, as `spoiled` takes it; what it says on stderr then goes to a file of its own.
         """
         self.n += 1
         self.out = self.folder / f"out-{self.n}.txt"
@@ -58,6 +61,7 @@ class Worker:
             "file_size": file_size,
             "kill": kill,
             "at_once": at_once,
+            "spoil": spoil,
         }
         pid = int(self._tell(order))
         self.running.add(pid)
@@ -140,6 +144,48 @@ def share_the_embedder(patch=setattr):
     patch(Embedder, "warm", warm)
 
 
+def spoiled(argv, env=(), unset=(), streams=(), umask=None, gone=None):
+    """Be scrimp from its first line on, started in a bad place; does not return.
+
+    Parameters
+    ----------
+    env, unset
+        Variables to set and to unset.
+    streams
+        For descriptors 0, 1 and 2 what is wrong with them: "closed", "full" or "unread".
+    umask
+        The umask.
+    gone
+        A working directory that is removed under the process.
+    """
+    from scrimp.cli.main import main
+
+    os.environ.update(env)
+    for name in unset:
+        os.environ.pop(name, None)
+    time.tzset()
+    if gone:
+        Path(gone).mkdir()
+        os.chdir(gone)
+        Path(gone).rmdir()
+    for name, wrong in dict(streams).items():
+        fd = int(name)
+        os.close(fd)
+        if wrong == "closed":
+            setattr(sys, ("stdin", "stdout", "stderr")[fd], None)
+        else:
+            reader, writer = (None, os.open("/dev/full", os.O_WRONLY)) if wrong == "full" else os.pipe()
+            if reader is not None:
+                os.close(reader)
+            if writer != fd:
+                os.dup2(writer, fd)
+                os.close(writer)
+    if umask is not None:
+        os.umask(umask)
+    sys.argv[1:] = argv
+    main()
+
+
 def _obey(order, modules):
     """Run an order's command line, in the child; write down what it has imported, where it is asked to."""
     from scrimp.cli import session
@@ -158,6 +204,10 @@ def _obey(order, modules):
     if order.get("kill"):
         die_at(order["kill"])
     session.keys.cache_clear()
+    if order.get("spoil") is not None:
+        err = os.open(order["out"] + ".err", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(err, 2)
+        spoiled(order["argv"], **order["spoil"])
     code = run(order["argv"])
     if modules is not None:
         modules.write_text("\n".join(sys.modules))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from scrimp.profiles.errors import AuthError
+from scrimp.profiles.errors import AuthError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,8 +98,9 @@ def find_key(arm: Arm, keys: Keys) -> str | None:
     AuthError
         If it needs one that is not set.
     ConfigError
-        If it runs in this process and its engine or weights are missing.
+        If it runs in this process and its engine or weights are missing, or it has no address to be called at.
     """
+    from scrimp.profiles.addresses import needs_address
     from scrimp.profiles.keys import key_names
 
     if arm.model.startswith("local/"):
@@ -107,6 +108,8 @@ def find_key(arm: Arm, keys: Keys) -> str | None:
 
         check_available(arm.model)
         return None
+    if (missing := needs_address(arm)) is not None:
+        raise ConfigError(f"arm {arm.name}: {missing}", hint="Write it into a profile of your own.")
     key = keys.resolve(arm)
     if key is not None:
         return key.reveal()

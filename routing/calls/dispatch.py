@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import re
 import threading
 import time
@@ -23,6 +24,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from scrimp.profiles.addresses import NO_ADDRESS, drop_ignored
 from scrimp.routing.prices.stated import stated_in
 from scrimp.routing.prices.usage import Usage, check_usage, counts_tokens, usage_from_litellm
 from scrimp.routing.text.sanitize import encodable, sanitize
@@ -54,6 +56,7 @@ def warm() -> threading.Thread:
     It also imports what litellm puts off until its first call, which takes about half a second. The thread is no
     daemon: litellm's finalisers import too, and would wait for ever for a thread that was stopped in mid-import.
     """
+    drop_ignored(os.environ)  # here, and not in the thread: whoever reads the environment meanwhile would meet a gap
     thread = threading.Thread(target=_warm, name="scrimp-litellm", daemon=False)
     thread.start()
     return thread
@@ -91,6 +94,9 @@ def _prepared(call: Call, *, streams: bool) -> tuple[LiteLLM, dict[str, Any]]:
     """Return litellm and the arguments of its completion, once it is certain that the call has a way out."""
     from .transport import NoWayOutError
 
+    if call.api_base is None and call.model.partition("/")[0] in NO_ADDRESS:
+        why = "its provider has no address of its own; the arm needs an api_base"
+        raise CallError("not_sent", f"{call.model}: not sent: {why}", billable="no")
     try:
         litellm = prepare()
         if call.model.startswith("local/"):

@@ -14,6 +14,8 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from scrimp.profiles.addresses import drop_ignored
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -97,8 +99,10 @@ def prepare() -> LiteLLM:
     """Import litellm and set it up; at once when that is done already.
 
     Its price table is not fetched, no `.env` is read, nothing is printed, no callback runs, no log record is written.
+    What the environment says of addresses is taken out of it each time: it is read as late as in the call itself.
     """
     global _prepared  # noqa: PLW0603  # a module is imported once in a process
+    drop_ignored(os.environ)
     if _prepared is None:
         with _lock:
             if _prepared is None:
@@ -107,9 +111,6 @@ def prepare() -> LiteLLM:
 
 
 def _prepare() -> LiteLLM:
-    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-    os.environ["LITELLM_MODE"] = "PRODUCTION"
-    os.environ["LITELLM_RUST"] = "False"  # what its compiled part sends, no transport of ours would see
     import warnings
 
     with warnings.catch_warnings(), _without_tls_settings():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import sqlite3
 import threading
@@ -331,34 +332,55 @@ def _bring_up(conn: sqlite3.Connection, path: Path, real: Path, version: int) ->
 
 
 def _local_zone_name() -> str:
-    """Name the machine's zone: IANA's name where it can be found, else today's offset."""
-    from pathlib import Path
+    """Name the machine's zone: IANA's name where it can be found, else today's offset.
 
-    candidates = [os.environ.get("TZ", "").lstrip(":")]
-    with contextlib.suppress(OSError):
-        candidates.append(str(Path("/etc/localtime").resolve()).partition("zoneinfo/")[2])
-    with contextlib.suppress(OSError):
-        candidates.append(Path("/etc/timezone").read_text(encoding="ascii").strip())
-    for name in candidates:
+    TZ wins over the machine's own setting, as it does in every other program. What it says in POSIX's own way
+    (`CET-1CEST`) has no name that a later process could look up: of it the offset is kept, without summer time.
+    """
+    minutes = time.localtime().tm_gmtoff // 60
+    offset = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+    for name in (*_zone_names(), offset):
         if name:
             with contextlib.suppress(LedgerError):
                 _zone(name)
                 return name
-    offset = datetime.now().astimezone().strftime("%z")
-    return f"{offset[:3]}:{offset[3:]}"
+    return "UTC"
+
+
+def _zone_names() -> list[str]:
+    """Return what may be the name of the machine's zone, the likeliest first."""
+    from pathlib import Path
+
+    stated = os.environ.get("TZ")
+    names: list[str] = []
+    if stated is None:
+        files = [Path("/etc/localtime")]
+    elif not stated:
+        return ["UTC"]
+    else:
+        stated = stated.removeprefix(":")
+        files = [Path(stated)] if stated.startswith("/") else []
+        names = [] if files else [stated]
+    for file in files:
+        with contextlib.suppress(OSError, RuntimeError):  # a circle of links
+            names.append(str(file.resolve()).partition("zoneinfo/")[2])
+    if stated is None:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            names.append(Path("/etc/timezone").read_text(encoding="ascii").strip())
+    return names
 
 
 def _zone(name: str) -> tzinfo:
     if name in ("UTC", "Etc/UTC"):
         return UTC
-    if name[:1] in "+-" and len(name) == 6:
-        minutes = int(name[1:3]) * 60 + int(name[4:6])
-        return timezone(timedelta(minutes=-minutes if name[0] == "-" else minutes))
     from zoneinfo import ZoneInfo
 
     try:
+        if re.fullmatch(r"[+-]\d\d:\d\d", name):
+            minutes = int(name[1:3]) * 60 + int(name[4:6])
+            return timezone(timedelta(minutes=-minutes if name[0] == "-" else minutes))
         return ZoneInfo(name)
-    except (OSError, ValueError) as error:
+    except (KeyError, OSError, ValueError) as error:  # a zone that is not there is a KeyError
         raise LedgerError(
             f"the ledger's time zone {name!r} is not known on this machine", hint="Install the tzdata package."
         ) from error

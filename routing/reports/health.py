@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from scrimp.profiles.addresses import ignored_variables
 from scrimp.profiles.errors import ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
 
@@ -83,8 +84,9 @@ class Examination:
     def findings(self) -> Iterator[Finding]:
         """Yield what was found, part after part; a part that fails is a finding too."""
         parts = {
-            "versions": _versions, "folders": self._folders, "profile": self._profile, "embedder": self._embedder,
-            "local model": _local_model, "checks": _checks, "router": self._router, "ledger": self._ledger,
+            "versions": _versions, "environment": _environment, "folders": self._folders, "profile": self._profile,
+            "embedder": self._embedder, "local model": _local_model, "checks": _checks, "router": self._router,
+            "ledger": self._ledger,
         }  # fmt: skip
         for name, look in parts.items():
             try:
@@ -201,6 +203,16 @@ def _versions() -> Iterator[Finding]:
             )
         else:
             yield Finding(package, "ok", found)
+
+
+def _environment() -> Iterator[Finding]:
+    names = ignored_variables(os.environ)
+    for name in names:
+        yield Finding(
+            "environment", "note", f"{name} is set, and ignored", "Where calls go is an arm's api_base to say."
+        )
+    if not names:
+        yield Finding("environment", "ok", "no variable that is set would send calls elsewhere")
 
 
 def _local_model() -> Iterator[Finding]:

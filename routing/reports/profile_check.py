@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
+from scrimp.profiles.addresses import needs_address
 from scrimp.profiles.keys import key_names
 from scrimp.profiles.schema import REASONING_OUTPUT_LIMIT
 from scrimp.routing.calls.reasoning import no_room, reasoning_room, shortened
@@ -95,7 +96,9 @@ def _check_arm(arm: Arm, table: PriceTable, keys: Keys, today: date) -> Iterator
         yield Finding("error", where, message, fix)
     if info.deprecation_date is not None:
         yield from _check_date(arm, info.deprecation_date, instead, today)
-    if keys.status(arm) == "missing":
+    if (missing := needs_address(arm)) is not None:
+        yield Finding("error", where, missing, 'api_base = "https://..."')
+    elif keys.status(arm) == "missing":
         names = key_names(arm)
         yield Finding("error", where, f"no key: {' or '.join(names)} is not set", f"scrimp keys set {names[0]}")
     if arm.api_base is not None and arm.api_base.startswith("http://") and keys.status(arm) != "not needed":

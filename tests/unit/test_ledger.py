@@ -6,6 +6,8 @@ import stat
 import subprocess
 import sys
 import textwrap
+import time
+import zoneinfo
 from datetime import UTC, datetime
 
 import pytest
@@ -256,6 +258,61 @@ def test_the_zone_stays_what_it_was_when_the_ledger_was_made(path, monkeypatch):
     monkeypatch.setenv("TZ", "America/New_York")
     with open_ledger(path) as ledger:
         assert ledger.zone_name == "Asia/Tokyo"
+
+
+@pytest.fixture
+def set_zone(monkeypatch):
+    """Set TZ for this process, the C library's view of it included."""
+
+    def do(zone):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+
+    yield do
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("stated", "zone"),
+    [
+        ("Europe/Berlin", "Europe/Berlin"), (":Europe/Berlin", "Europe/Berlin"),
+        ("/usr/share/zoneinfo/Asia/Tokyo", "Asia/Tokyo"), ("", "UTC"), ("UTC0", "+00:00"), ("JST-9", "+09:00"),
+        ("CET-1CEST", None), ("EST5EDT,M3.2.0,M11.1.0", None), ("<+0330>-3:30", "+03:30"), ("XXX-24", "UTC"), ("garbage", "+00:00"),
+        ("../etc/passwd", "+00:00"), ("Europe", "+00:00"), ("x" * 5000, "+00:00"), ("a\nb", "+00:00"),
+    ],
+)  # fmt: skip
+def test_every_spelling_of_tz_makes_a_ledger(path, set_zone, stated, zone):
+    """What TZ says in POSIX's way has no name to look up later: its offset is kept, never the machine's own zone."""
+    set_zone(stated)
+    if zone is None:  # the offset of the moment: it may be summer there
+        zone = time.strftime("%z")[:3] + ":00"
+    with open_ledger(path) as ledger:
+        assert ledger.zone_name == zone
+    set_zone("Pacific/Auckland")
+    with open_ledger(path) as ledger:
+        assert ledger.zone_name == zone
+        day = ledger.windows(datetime(2026, 6, 1, 23, 30, tzinfo=UTC).timestamp())[0]
+        assert day == ("2026-06-01" if zone in {"UTC", "+00:00"} or zone[0] == "-" else "2026-06-02")
+
+
+def test_a_zone_that_this_machine_does_not_know_says_what_to_install(path, set_zone, monkeypatch):
+    set_zone("Europe/Berlin")
+    open_ledger(path).close()
+    for module in ("tzdata", "tzdata.zoneinfo", "tzdata.zoneinfo.Europe"):
+        monkeypatch.setitem(sys.modules, module, None)
+    zoneinfo.ZoneInfo.clear_cache()
+    zoneinfo.reset_tzpath(to=())
+    try:
+        with open_ledger(path) as ledger, pytest.raises(LedgerError, match="'Europe/Berlin' is not known") as caught:
+            ledger.windows(0.0)
+        assert "tzdata" in caught.value.hint
+        set_zone("JST-9")
+        with open_ledger(path.with_name("new.db")) as ledger:
+            assert ledger.zone_name == "+09:00"
+    finally:
+        zoneinfo.reset_tzpath()
+        zoneinfo.ZoneInfo.clear_cache()
 
 
 def test_the_share_of_a_month_that_has_gone(path, monkeypatch):

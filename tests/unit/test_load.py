@@ -4,7 +4,9 @@ import os
 import stat
 import tomllib
 from decimal import Decimal
+from typing import get_args
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +23,8 @@ from scrimp.profiles.load import (
     to_toml,
 )
 from scrimp.profiles.paths import paths
+from scrimp.profiles.schema import Arm, ArmCaps, Caps, Check, Embedding, Log, Policy, Profile
+from scrimp.profiles.within import RULES
 
 
 @pytest.fixture
@@ -358,6 +362,7 @@ def test_a_project_narrows(load, write, project):
         'default_arm = "b"\n[caps]\nper_day_usd = 2\n'
         + "".join(f'[[arms]]\nname = "{name}"\nmodel = "m"\n' for name in "abc"),
     )
+    write("default", 'extends = "work"')
     file = project(
         'profile = "work"\nuse = ["a", "c"]\ndefault_arm = "c"\n[caps]\nper_day_usd = 1\nper_call_usd = 0.1\n'
         '[policy]\nprefer = "cheap"\nmin_quality = 0.1\nexplore = 0.0\n[log]\nkeep = "money"\n'
@@ -377,6 +382,7 @@ def test_a_project_narrows(load, write, project):
 
 def test_a_default_arm_that_is_not_used_makes_way(load, write, project):
     write("work", 'default_arm = "b"\n' + "".join(f'[[arms]]\nname = "{name}"\nmodel = "m"\n' for name in "ab"))
+    write("default", 'extends = "work"')
     project('profile = "work"\nuse = ["a"]')
     assert load().profile.default_arm == "a"
 
@@ -419,6 +425,176 @@ def test_what_a_project_may_not_do(load, project, text, message):
         load()
     assert message in caught.value.message
     assert str(file) in caught.value.message
+
+
+def leaves(kind, path=()):
+    """Yield the path of every key of the schema; arms and checks by any name."""
+    for key in msgspec.structs.fields(kind):
+        here = (*path, key.name)
+        parts = [key.type, *get_args(key.type)]
+        inner = next((each for each in parts if isinstance(each, type) and issubclass(each, msgspec.Struct)), None)
+        if inner in {Arm, Check}:
+            yield from leaves(inner, (*here, "*"))
+        elif inner in {Caps, Policy, Log, Embedding, ArmCaps}:
+            yield from leaves(inner, here)
+        else:
+            yield here
+
+
+def test_every_key_of_the_schema_is_decided():
+    """A new key fails here until it is said what a project's own file may do about it."""
+    assert set(RULES) == set(leaves(Profile))
+    assert {path for path, rule in RULES.items() if rule.how == "hosts"} == {
+        ("arms", "*", "model"),
+        ("arms", "*", "api_base"),
+    }
+    assert all(rule.how in {"least", "own"} for path, rule in RULES.items() if "cap" in path or "caps" in path)
+    assert not any(rule.direct for path, rule in RULES.items() if path[0] in {"arms", "checks", "embedding", "extends"})
+
+
+OWN = """
+default_arm = "a"
+[caps]
+per_call_usd = 0.5
+per_day_usd = 2
+[policy]
+pace = "month"
+[log]
+keep = "features"
+retention_days = 30
+[[arms]]
+name = "a"
+model = "openai/one"
+api_base = "http://one.example:8000/v1"
+cap = { per_day_usd = 1 }
+[[arms]]
+name = "b"
+model = "anthropic/claude"
+"""
+BIG = """
+default_arm = "far"
+[caps]
+per_call_usd = 100
+per_run_usd = 100
+per_day_usd = 100
+[policy]
+mode = "cascade"
+wtp_usd = 5
+[log]
+keep = "all"
+[[arms]]
+name = "far"
+model = "openai/two"
+api_base = "http://one.example:8001/v1"
+[[arms]]
+name = "a"
+model = "openai/two"
+api_base = "http://ONE.example:8000/other"
+cap = { per_day_usd = 50, per_call_usd = 0.1 }
+[[arms]]
+name = "same"
+model = "openai/one"
+api_base = "http://one.example:8000/v1"
+[[arms]]
+name = "bare"
+model = "claude-x"
+[[arms]]
+name = "here"
+model = "local/smollm2-135m-instruct"
+[[arms]]
+name = "gpt"
+model = "openai/gpt-5"
+"""
+
+
+def test_a_profile_that_a_project_chooses_stays_within_the_users_own(load, write, project):
+    """Caps and their windows, hosts, and what is kept: nothing that an empty folder would not allow."""
+    write("default", OWN)
+    write("big", BIG)
+    file = project('profile = "big"')
+    loaded = load()
+    made = loaded.profile
+    assert loaded.chosen_by == ".scrimp.toml"
+    assert made.name == "default"  # so that it spends from the same day and month
+    caps = made.caps
+    assert (caps.per_call_usd, caps.per_run_usd, caps.per_day_usd, caps.per_month_usd) == (Decimal("0.5"), 100, 2, None)
+    assert [arm.name for arm in made.arms] == ["a", "bare", "here"]  # "same" would get round the cap of "a"
+    assert (made.arm("a").cap.per_day_usd, made.arm("a").cap.per_call_usd) == (1, Decimal("0.1"))
+    assert (made.log.keep, made.log.retention_days) == ("features", 30)
+    assert (made.policy.pace, made.policy.mode, made.policy.wtp) == ("month", "cascade", 5)
+    assert made.default_arm != "far"
+    (note,) = loaded.notes
+    assert note == (
+        f"{file}: profile big, within the caps and hosts of default, your own (-p big takes all of it); "
+        "default sends nothing to where far, same, gpt would go: left out"
+    )
+    assert loaded.origin["caps.per_day_usd"] == "user file default.toml"
+    assert load("big").profile.caps.per_day_usd == 100
+    assert load(SCRIMP_PROFILE="big").profile.name == "big"
+
+
+def test_a_profile_that_goes_elsewhere_is_not_used(load, write, project):
+    write("default", 'extends = "anthropic"')
+    file = project('profile = "openai"\nuse = ["small"]\n[caps]\nper_day_usd = 1')
+    loaded = load()
+    assert (loaded.profile.name, loaded.chosen_by) == ("default", "user file default.toml")
+    assert {arm.provider for arm in loaded.profile.arms} == {"anthropic"}
+    assert loaded.profile.caps.per_day_usd == 1
+    assert len(loaded.notes) == 1
+    assert loaded.notes[0].startswith(f"{file}: profile openai is not used: default, your own, sends nothing to where")
+
+
+def test_the_choice_by_keys_is_the_users_own_profile_too(load, write, project):
+    write("work", BIG)
+    project('profile = "mixed"')
+    loaded = load(OPENAI_API_KEY="k")
+    assert loaded.profile.name == "openai"
+    assert {arm.provider for arm in loaded.profile.arms} == {"openai"}
+    project('profile = "work"')
+    loaded = load(OPENAI_API_KEY="k")
+    assert ([arm.name for arm in loaded.profile.arms], loaded.profile.caps.per_day_usd) == (["here", "gpt"], 5)
+    project('profile = "openai"')
+    assert load(OPENAI_API_KEY="k").notes == ()
+
+
+def test_what_a_project_changes_is_said(load, write, project):
+    write("default", OWN)
+    file = project('use = ["b"]\n[policy]\nprefer = "best"\nmin_quality = 0.9\n[caps]\nper_day_usd = 1')
+    assert load().notes == (f"{file}: uses only b; prefer = best; min_quality = 0.9",)
+
+
+def test_a_project_file_of_somebody_else_is_ignored(load, write, project, cwd, tmp_path):
+    write("default", OWN)
+    file = project("[policy]\nprefer = 'best'")
+    assert load().profile.policy.prefer == "best"
+
+    def ignored(why):
+        loaded = load()
+        assert (loaded.profile.policy.prefer, loaded.project_file) == ("balanced", None)
+        assert [note for note in loaded.notes if note.startswith(f"{file}: ignored, since") and why in note]
+
+    file.chmod(0o646)
+    ignored("everybody can write it")
+    file.chmod(0o600)
+    cwd.chmod(0o777)
+    ignored("everybody can write its folder")
+    cwd.chmod(0o1777)
+    assert load().profile.policy.prefer == "best"
+    cwd.chmod(0o755)
+    elsewhere = tmp_path / "elsewhere.toml"
+    file.rename(elsewhere)
+    file.symlink_to(elsewhere)
+    assert load().profile.policy.prefer == "best"
+    elsewhere.chmod(0o666)
+    ignored("everybody can write it")
+    if os.geteuid() == 0:
+        elsewhere.chmod(0o644)
+        os.chown(elsewhere, 4242, -1)
+        ignored("it belongs to another user (uid 4242)")
+        assert load(SUDO_UID="4242").profile.policy.prefer == "best"
+        os.chown(elsewhere, 0, -1)
+        os.chown(file, 4242, -1, follow_symlinks=False)
+        ignored("it belongs to another user (uid 4242)")
 
 
 def test_a_project_may_not_keep_more(load, write, project):
