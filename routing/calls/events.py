@@ -67,7 +67,10 @@ class Events:
             *lines, rest = text.removesuffix(b"\r").replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
             self._line = bytearray(rest + b"\r" * late)
             for line in lines:
-                yield from self._take(line)
+                if line or self._held:  # most lines are empty
+                    yield from self._take(line)
+                else:
+                    self.name = ""
         if len(self._line) + len(self._held) > MAX_VALUE_BYTES:
             raise TooLongError
 
@@ -97,6 +100,8 @@ class Events:
             self.name = ""
             return value
         field, _, data = word.partition(b":")
+        if not field:  # a comment, as many send to show that they are alive
+            return None
         data = data.strip()
         if field == b"event":
             self.name = data.decode("latin-1")

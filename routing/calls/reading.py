@@ -1,7 +1,8 @@
 """What a reply says, read from its own bytes: the answer, its end, the usage, errors, in any shape of the wire.
 
 A reply is read here whether it came whole or in a stream, so that both say the same. The shapes are OpenAI's chat (and
-older) completions, Anthropic's messages, Gemini's candidates and Ollama's chat; of others only the facts are read.
+older) completions, Anthropic's messages, Gemini's candidates, and Ollama's and Cohere's chat; of others only the facts
+are read.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ ENDS: Final = {
 """What the providers' words for the end of an answer mean, in lower case: any other word says that it broke off."""
 
 _FINISH_KEYS: Final = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason")
+_COHERE: Final = frozenset({"message-start", "content-start", "content-delta", "content-end", "message-end"})
 _FORM_TOOL: Final = "json_tool_call"
 """The tool that litellm has a model call where it can give a schema in no other way: what it is called with is the
 answer."""
@@ -239,6 +241,12 @@ class Reading:
         elif kind == "message" or (isinstance(kind, str) and kind.startswith(("message_", "content_block_"))):
             self.recognised = True
             self._anthropic(value, kind)
+        elif kind in _COHERE or (kind is None and "finish_reason" in value and isinstance(value.get("message"), dict)):
+            self.recognised = self.answered = True
+            whole = value if kind is None else value.get("delta")
+            message = whole.get("message") if isinstance(whole, dict) else None
+            for text in self._parts(message.get("content") if isinstance(message, dict) else None):
+                self._hear(text)
         elif value.get("error"):
             self.recognised = True
         return None
@@ -326,6 +334,8 @@ class Reading:
                 kind = part.get("type")
                 if part.get("thought") is True or (kind is not None and kind not in {"text", "output_text"}):
                     self.reasoned = self.reasoned or part.get("thought") is True or _is_thought(kind)
+                elif "thinking" in part:
+                    self.reasoned = True
                 elif isinstance(part.get("text"), str):
                     yield part["text"]
 
@@ -340,4 +350,6 @@ def _text(value: Any) -> str | None:
 
 def _word(value: Any) -> str | None:
     """Return a word for the end; some send an empty one, or `null` as a string, with each piece."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     return value if isinstance(value, str) and value.lower() not in {"", "null", "none"} else None

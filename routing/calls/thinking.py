@@ -35,23 +35,21 @@ class Thinking:
         if self._open:
             return text
         self._held += text
-        if not self.found:
+        while True:
+            if self._close:
+                _, closed, rest = self._held.partition(self._close)
+                if not closed:
+                    self._held = self._held[-len(self._close) :]  # it may have begun
+                    return ""
+                self._close, self._held = "", rest.lstrip()
             begun = self._held.lstrip()
             tag = next((tag for tag in _TAGS if begun.startswith(tag)), None)
             if tag is None:
                 return "" if any(tag.startswith(begun) for tag in _TAGS) else self.end()
             self.found, self._close, self._held = True, _TAGS[tag], begun[len(tag) :]
-        if self._close:
-            _, closed, rest = self._held.partition(self._close)
-            if not closed:
-                self._held = self._held[-len(self._close) :]  # it may have begun
-                return ""
-            self._close, self._held = "", rest
-        self._held = self._held.lstrip()
-        return self.end() if self._held else ""
 
     def end(self) -> str:
         """Return what was held back, for nothing can follow that makes it a thought."""
-        held = "" if self._close else self._held
+        held = "" if self._close else self._held.lstrip() if self.found else self._held
         self._open, self._held = True, ""
         return held

@@ -291,6 +291,8 @@ class Wire:
         try:
             for plain in self._inflate.steps(part):
                 self._read(plain)
+                if self.enough:
+                    break
         except TooLongError:
             self.too_large = True
             raise httpx.ReadError("the reply is too large") from None

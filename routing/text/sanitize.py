@@ -57,7 +57,7 @@ _JSON_TABLE = {
 }
 
 _MIN_FRAGMENT = 8
-_MASKED = re.compile(r"([\w-]*)(?:\*{2,}|\.{3,}|…+|•{2,}|[xX]{4,})([\w-]*)")
+_MASKED = re.compile(r"([\w-]{0,256})(?:\*{2,}|\.{3,}|…+|•{2,}|[xX]{4,})([\w-]*)")
 # Written out here: the lists that others keep (detect-secrets, gitleaks) come with a scanner of repositories, and with
 # rules that go by entropy, which would blot out hashes and ids.
 _VALUE = r"""(?!\[redacted\])[^\s"'&<>,;)}\]]"""

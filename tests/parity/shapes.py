@@ -14,6 +14,7 @@ FAMILIES = {
     "anthropic": ("anthropic/m", "", ("/v1/messages",)),
     "gemini": ("gemini/m", "", ("/models/m:generateContent", "/models/m:streamGenerateContent")),
     "ollama": ("ollama_chat/m", "", ("/api/chat",)),
+    "cohere": ("cohere_chat/m", "/v2/chat", ("/v2/chat",)),
 }
 """Each family's model, the path of its base, and the paths that it is asked at."""
 
@@ -137,6 +138,7 @@ CHAT = (
     chat("only thoughts in tags", "<think>a cap", "ital</think>\n", **NOTHING),
     chat("thoughts in tags", "<th", "ink>\na capital\n</thi", "nk>\n\nPa", "ris it is",
          message="<think>\na capital\n</think>\n\nParis it is"),
+    chat("thoughts twice", "<think>a</think>\n<thi", "nk>b</think>\nParis it is"),
     chat("thoughts cut at the limit", "<think>a cap", "ital", word="length", **EMPTY),
     chat("tags in the midst are text", "Paris <think>", "it is</think>", text="Paris <think>it is</think>"),
     chat("cut at the limit", *TWO, word="length"),
@@ -308,4 +310,30 @@ OLLAMA = (
           kinds=("application/x-ndjson", "application/json")),
 )  # fmt: skip
 
-SHAPES = (*CHAT, *ANTHROPIC, *GEMINI, *OLLAMA)
+# -- Cohere's chat
+
+
+def cohere(name, *texts, word="COMPLETE", **more):
+    usage = {
+        "billed_units": {"input_tokens": 20, "output_tokens": 5},
+        "tokens": {"input_tokens": 20, "output_tokens": 5},
+    }
+    content = {"type": "text", "text": ""}
+    events = [
+        event("message-start", id="c", delta={"message": {"role": "assistant", "content": []}}),
+        event("content-start", index=0, delta={"message": {"content": content}}),
+        *(event("content-delta", index=0, delta={"message": {"content": {"text": words}}}) for words in texts),
+        event("content-end", index=0),
+        event("message-end", delta={"finish_reason": word, "usage": usage}),
+    ]
+    whole = {"id": "c", "message": {"content": [text("".join(texts))]}, "finish_reason": word, "usage": usage}
+    return Shape(name, "cohere", sse(*events, done=False), doc(whole), **more)
+
+
+COHERE = (
+    cohere("plain", *TWO),
+    cohere("cut at the limit", "Paris it", word="MAX_TOKENS", text="Paris it", finish="length"),
+    cohere("ended by an error", "Paris it", word="ERROR", **HALF | {"finish": "ERROR"}),
+)
+
+SHAPES = (*CHAT, *ANTHROPIC, *GEMINI, *OLLAMA, *COHERE)

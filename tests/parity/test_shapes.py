@@ -8,6 +8,12 @@ import sys
 import pytest
 from parity.shapes import BOUND, FAMILIES, SHAPES
 
+# As `prepare` does for a process; pytest makes its own filters for each test.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Pydantic serializer warnings"),
+    pytest.mark.filterwarnings("ignore:Items? .*`ReadOnly`:UserWarning"),
+]
+
 ARM = """
 name = "test"
 [caps]
@@ -72,7 +78,7 @@ def test_a_shape_comes_to_the_same_in_every_way(shape, stage, scrimp, server, tm
         assert (kept or "") == text.removesuffix("\n"), done.err
         asked = [request.body.get("stream") for request in server.requests]
         if shape.family != "gemini":
-            assert set(asked) == {way is terminal}
+            assert set(asked) == {way is terminal}, done.err
         came[way.__name__] = (text.removesuffix("\n"), status, finish, len(asked), charged, code), done.err
     wanted = (
         shape.text, shape.status, shape.finish, shape.n,
