@@ -302,7 +302,7 @@ def _batched(stage, world, code, said):
         ends = _ENDS.get(code, "failed")
         return stage.outcome(world, "failed" if ends == "ok" else ends, None, None, said)
     (row,) = (json.loads(line) for line in path.read_text().splitlines())
-    ends = {"ok": "ok", "skipped": "refused", "failed": "failed" if row["answer"] is None else "unfit"}
+    ends = {"ok": "ok", "cut": "ok", "skipped": "refused", "failed": "failed" if row["answer"] is None else "unfit"}
     assert code == (0 if row["status"] == "ok" else 6), said
     by = None if row["answer"] is None else row["arm"]
     return stage.outcome(world, ends.get(row["status"], row["status"]), row["answer"], by, said)
