@@ -131,8 +131,8 @@ _BAD_KEY: Final = _any(
     r"(invalid|missing|expired|incorrect|no) (credentials?|x-api-key|proxy server token)\b", r"^invalid token\b",
     r"token (is |has )?(invalid|expired|revoked|included in the request)",
     r"(not|un|failed to|cannot) ?(be )?authenticate",
-    r"authentication (failed|fails|error|required|failure|credentials)", r"no auth credentials", r"unregistered callers",
-    r"signature (we calculated|does not match)", r"无效的令牌",
+    r"authentication (failed|fails|error|required|failure|credentials)", r"no auth credentials",
+    r"unregistered callers", r"signature (we calculated|does not match)", r"无效的令牌",
 )  # fmt: skip
 _DENIED: Final = _any(
     r"unauthori[sz]ed", r"not authorized", r"(permission|access) denied", r"user not found",
