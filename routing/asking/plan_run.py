@@ -262,7 +262,8 @@ class _PlanRun:
         price = decider.price(wish.arm)
         if again.infeasible is not None or price is None:
             return (replace(wish, prompt=None), option) if wish.role is Role.ASK else (wish, None)
-        reasons = decider.profile.arm(wish.arm).reasoning_effort not in (None, "none")
+        arm = decider.profile.arm(wish.arm)
+        reasons = arm.reasoning_effort not in (None, "none") or "thinking" in arm.params
         limit = min(again.output_limit, option.output_limit)
         if wish.limit is not None and not reasons:
             limit = min(limit, wish.limit)

@@ -97,6 +97,9 @@ def _prepared(call: Call, *, streams: bool) -> tuple[LiteLLM, dict[str, Any]]:
     if call.api_base is None and call.model.partition("/")[0] in NO_ADDRESS:
         why = "its provider has no address of its own; the arm needs an api_base"
         raise CallError("not_sent", f"{call.model}: not sent: {why}", billable="no")
+    if call.model.startswith("aiohttp_openai/"):
+        why = "it is sent past what scrimp watches, and follows redirects with the key: write openai/NAME"
+        raise CallError("bad_request", f"{call.model}: not sent: {why}", billable="no")
     try:
         litellm = prepare()
         if call.model.startswith("local/"):

@@ -131,9 +131,12 @@ _BAD_KEY: Final = _any(
     r"(invalid|missing|expired|incorrect|no) (credentials?|x-api-key|proxy server token)\b", r"^invalid token\b",
     r"token (is |has )?(invalid|expired|revoked|included in the request)",
     r"(not|un|failed to|cannot) ?(be )?authenticate",
-    r"authentication (failed|fails|error|required|failure|credentials)", r"no auth credentials", r"user not found",
-    r"unauthori[sz]ed", r"not authorized", r"permission denied", r"access denied", r"unregistered callers",
-    r"signature (we calculated|does not match)", r"do(es)?( not|n.t) have (access|permission)", r"无效的令牌",
+    r"authentication (failed|fails|error|required|failure|credentials)", r"no auth credentials",
+    r"unregistered callers", r"signature (we calculated|does not match)", r"无效的令牌",
+)  # fmt: skip
+_DENIED: Final = _any(
+    r"unauthori[sz]ed", r"not authorized", r"(permission|access) denied", r"user not found",
+    r"do(es)?( not|n.t) have (access|permission)",
 )  # fmt: skip
 _FILTERED: Final = _any(
     r"content (management |usage )?polic", r"content[ _-]?filter", r"usage polic", r"safety (system|filter|polic)",
@@ -193,7 +196,7 @@ _TABLE: Final = (
         "rate_limited", None, frozenset({0, 400, 403}),
         _code(r"(user_)?rate_limit\w*", r"throttling\w*", r"too_many_requests\w*", "429"), retryable=True,
     ),
-    _Rule("rate_limited", None, frozenset({0}), None, _RATE, retryable=True),
+    _Rule("rate_limited", None, frozenset({0, 403}), None, _RATE, retryable=True),
     _Rule("auth", "key", frozenset({401, 403, 407})),
     _Rule(
         "auth", "key", _REFUSING,
@@ -204,6 +207,7 @@ _TABLE: Final = (
               "account_deactivated", "permission_denied"),
     ),
     _Rule("auth", "key", _REFUSING, None, _BAD_KEY),
+    _Rule("auth", "key", _REFUSING - {500}, None, _DENIED),
     _Rule("not_found", "model", frozenset({404, 410})),
     _Rule("not_found", "model", _UNKNOWN, _code("model_not_found", "deployment_not_found", "invalid_model", "404")),
     _Rule("not_found", "model", _UNKNOWN, None, _NO_MODEL),

@@ -206,15 +206,19 @@ def _unanswered_problem(error: Callable[..., CallError], wire: Wire, failure: Ba
     missing = re.search(r"No module named '([\w.]+)'", said)
     if missing:
         return error("bad_request", f"litellm needs the Python package {missing[1]} for this model", billable="no")
-    if name == "AuthenticationError":
-        return error("auth", said, billable="no")
-    if name == "NotFoundError":
-        return error("not_found", said, billable="no")
     if name == "ContextWindowExceededError":
         return error("context_window", said, billable="no")
-    if isinstance(code, int) and code >= 500 and name not in {"UnsupportedParamsError", "BadRequestError"}:
-        return error("server", said, billable="maybe" if wire.sent else "no")
-    return error("bad_request", said, billable="no")
+    if not isinstance(code, int) or code < 400 or name in {"UnsupportedParamsError", "BadRequestError"}:
+        return error("bad_request", said, billable="no")
+    read = read_error(code, {}, said.encode(), now=time.time())
+    return error(
+        read.kind,
+        said,
+        retryable=read.retryable and wire.sent,
+        billable=read.billable if wire.sent else "no",
+        retry_after_s=read.wait_s,
+        lasting=read.lasting,
+    )
 
 
 def _no_connection(wire: Wire) -> str:
@@ -302,7 +306,7 @@ def _hint(error: CallError, arm: _NamedArm) -> str | None:
         "bad_request": f"Check `params`, `reasoning_effort` and `model` of arm {arm.name} in the profile.",
         "content_filter": "The provider's filter refused the prompt: reword it, or take another arm with `-m`.",
         "context_window": "Shorten the prompt, or take an arm with a larger window: `scrimp models` lists them.",
-        "server": f"Try again later, or take another arm with `-m`; {where} is at fault.",
+        "server": f"Try again{_when(error.retry_after_s) or ' later'}, or take another arm with `-m`; {where} fails.",
         "timeout": f"Raise `timeout_s` of arm {arm.name}, or take a faster arm with `-m`.",
         "connection": f"Check the network, and that {where} is up; `scrimp doctor` helps.",
         "bad_reply": f"Check that {where} speaks OpenAI's chat completions, or take another arm with `-m`.",

@@ -78,6 +78,15 @@ def test_an_arm_that_takes_no_call_is_asked_twice_at_most(scrimp, profile, promp
     assert [row["status"] for row in rows_of(out)] == ["ok"] * 12
 
 
+def test_a_server_that_sends_callers_elsewhere_is_not_followed(scrimp, profile, prompts, out, server):
+    done = scrimp("batch", prompts, "-o", out, "-p", profile(small="redirect"))
+    assert done.code == 5
+    assert len(server.chats) <= 2
+    assert server.cost_nano == 0
+    assert "sends callers elsewhere to 127.0.0.1" in done.err
+    assert "api_base" in done.err
+
+
 @pytest.mark.parametrize("name", ["bad-key", "no-credit", "by-day"])
 def test_rows_go_to_the_arm_that_is_left(scrimp, profile, prompts, out, server, name):
     status, body, headers, _, _ = REFUSED[name]

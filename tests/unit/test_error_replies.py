@@ -99,6 +99,9 @@ TABLE = [
     (429, anthropic("This request would exceed your organization's rate limit", "rate_limit_error"), RATE),
     (400, {"__type": "ThrottlingException", "message": "Too many requests"}, RATE),
     (400, anthropic("You have reached your specified API usage limits. You will regain access on 2027-01-16 at 00:00 UTC."), RATE),
+    (403, openai("You have triggered a rate limit. Please wait a few minutes"), RATE),
+    (429, {"error": {"code": "RateLimitReached", "message": "Rate limit of 50 per 86400s exceeded for UserByModelByDay. "
+                     "Please wait 40321 seconds before retrying."}}, RATE),
     (498, openai("Flex tier capacity exceeded"), RATE),
     (None, openai("Provider returned error", None, 429), RATE),
     # -- a prompt that is too long
@@ -128,6 +131,7 @@ TABLE = [
     (422, {"detail": [{"loc": ["body", "max_tokens"], "msg": "extra fields not permitted"}]}, BAD),
     (400, openai("max_tokens is too large: 70000"), BAD),
     (500, openai("The server had an error while processing your request."), SERVER),
+    (500, {"error": {"message": "open /models/x.gguf: permission denied"}}, SERVER),
     (529, anthropic("Overloaded", "overloaded_error"), SERVER),
     (524, b"<html><head><title>524: A timeout occurred</title></head></html>", SERVER),
     (499, b"{}", SERVER),

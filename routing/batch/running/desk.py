@@ -190,9 +190,9 @@ class Desk:
         So does one whose provider asks to wait for longer than a row may take. When no arm is left, the run stops.
         """
         too_long = error.retry_after_s is not None and error.retry_after_s >= TOTAL_DEADLINE_S
-        if error.lasting is None and not (error.kind == "rate_limited" and too_long):
+        if error.lasting is None and not too_long:
             lane.prove()
-            if error.kind == "rate_limited":
+            if error.kind == "rate_limited" or error.retry_after_s is not None:
                 lane.gate.refused(error.retry_after_s)
             return
         if lane.blocked is not None:
