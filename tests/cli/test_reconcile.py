@@ -72,7 +72,7 @@ def test_all_at_once_and_back(scrimp, lost, what, left):
     (day,) = [cap for cap in data["caps"] if cap["scope"] == "day"]
     assert (day["profile"], day["left_usd_before"], day["left_usd"]) == ("test", 0.0, left)
     assert "no call is of unknown cost" in scrimp("spend", "reconcile", "--all-unknown-as", what, "-p", lost).err
-    _done, data = spend(scrimp, "reconcile", "--undo", "-p", lost, "--json")
+    _, data = spend(scrimp, "reconcile", "--undo", "-p", lost, "--json")
     assert {call["status"] for call in data["calls"]} == {"unknown"}
     assert len(spend(scrimp, "--open", "-p", lost, "--json")[1]["open"]) == 10
 

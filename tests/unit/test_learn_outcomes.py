@@ -64,6 +64,8 @@ def test_gzip_is_told_by_its_content(tmp_path):
         ([row("a", models={})], "names no models"),
         ([row("a", prompt=" ")], "is empty"),
         ([row("a", models={"m": {"score": 1, "cost_usd": -1}})], "o.jsonl:1"),
+        ([row("a", models={"m": {"score": 1, "cost_usd": 1e12}})], "o.jsonl:1"),
+        ([row("a", models={"m": {"score": 1, "input_tokens": 10**15}})], "o.jsonl:1"),
         ([], "holds no outcomes"),
         (["\ud83d"[:0] + "\x00"], "o.jsonl:1"),
     ],

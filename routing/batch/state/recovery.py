@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
 from scrimp.profiles.errors import DataError
 from scrimp.routing.asking.books import Called, read_record, write
 from scrimp.routing.asking.paid_call import Bill
-from scrimp.routing.batch.files.output import Journal, Result, result_of
+from scrimp.routing.batch.files.output import Journal, Result, Status, result_of
 from scrimp.routing.deciding.trace import Decision
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.reservations import MAX_CALL_NANO, reap, run_of
@@ -172,7 +172,7 @@ class _Record(msgspec.Struct):
 
 
 class _Row(msgspec.Struct):
-    status: Literal["ok", "failed", "unknown", "skipped"]
+    status: Status
     arm: str | None
     cost_nano: _Nano | None
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Outcomes", "read_outcomes"]
 
 _Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
-_Count = Annotated[int, msgspec.Meta(ge=0)]
-_Usd = Annotated[float, msgspec.Meta(ge=0)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+_Usd = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
 
 
 class _Cell(msgspec.Struct, frozen=True):
