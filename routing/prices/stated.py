@@ -132,7 +132,9 @@ def _stands_over(value: object, had: object) -> bool:
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return (isinstance(value, int) and not isinstance(value, bool)) or (
+        isinstance(value, float) and math.isfinite(value)
+    )
 
 
 def _is_ordinary(terms: str) -> bool:
@@ -169,7 +171,7 @@ def stated_in(usage: object, tier: str | None, headers: Mapping[str, str]) -> St
             continue
         usd = _usd(figure)
         if usd is None:
-            nonsense = sanitize(str(figure)[:40])
+            nonsense = sanitize(_shown(figure))
         else:
             costs.append(usd)
     nano = None
@@ -208,9 +210,17 @@ def _usd(figure: object) -> Decimal | None:
         return None
     try:
         amount = Decimal(str(figure).strip())
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):  # ValueError: a whole number too long to be written out
         return None
     return amount if amount.is_finite() and 0 <= amount <= _MOST_USD else None
+
+
+def _shown(figure: object) -> str:
+    """Return the beginning of what was stated."""
+    try:
+        return str(figure)[:40]
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _term(said: str) -> str:

@@ -6,7 +6,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from .context import approx_tokens
@@ -110,8 +110,11 @@ def text_bound(text: str) -> int:
     >>> text_bound("plain"), text_bound("\ufdfa"), text_bound("\uac00")
     (5, 33, 6)
     """
-    if text.isascii():
-        return len(text)
+    return len(text) if text.isascii() else _sum_of_characters(text)
+
+
+@lru_cache(maxsize=4)  # each arm asks for the same prompt's
+def _sum_of_characters(text: str) -> int:
     return sum(_most_bytes(character) * n for character, n in Counter(text).items())
 
 
