@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["charge"]
 
-_DEAREST: Final = Decimal(3)
-"""More than any terms in LiteLLM's table cost over the ordinary ones (2.5 times: GPT-5.5's priority)."""
+_DEAREST: Final = Decimal(6)
+"""The most that any terms in LiteLLM's table cost over the ordinary ones (GPT-6's "ultrafast")."""
 
 
 def charge(

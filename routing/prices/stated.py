@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from scrimp.profiles.money import NANO
 from scrimp.routing.text.sanitize import sanitize
@@ -117,15 +117,24 @@ def _merged(old: Mapping[str, Any], new: Mapping[str, Any], depth: int) -> dict[
         had = merged.get(key)
         if isinstance(had, dict) and isinstance(value, dict) and depth > 0:
             merged[key] = _merged(had, value, depth - 1)
-        elif _is_number(had) and _is_number(value):
-            merged[key] = max(had, value)
-        elif had is None or (value is not None and not _is_number(had) and not (_is_dear(had) and not _is_dear(value))):
+        elif _stands_over(value, had):
             merged[key] = value
     return merged
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _stands_over(value: object, had: object) -> bool:
+    """Return whether what was said later of one thing stands over what was said before."""
+    if value is None or had is None:
+        return had is None
+    if _is_number(value):
+        return not _is_number(had) or value > had
+    return not _is_number(had) and (_is_dear(value) or not _is_dear(had))
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return (isinstance(value, int) and not isinstance(value, bool)) or (
+        isinstance(value, float) and math.isfinite(value)
+    )
 
 
 def _is_ordinary(terms: str) -> bool:
@@ -162,7 +171,7 @@ def stated_in(usage: object, tier: str | None, headers: Mapping[str, str]) -> St
             continue
         usd = _usd(figure)
         if usd is None:
-            nonsense = sanitize(str(figure)[:40])
+            nonsense = sanitize(_shown(figure))
         else:
             costs.append(usd)
     nano = None
@@ -201,9 +210,17 @@ def _usd(figure: object) -> Decimal | None:
         return None
     try:
         amount = Decimal(str(figure).strip())
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):  # ValueError: a whole number too long to be written out
         return None
     return amount if amount.is_finite() and 0 <= amount <= _MOST_USD else None
+
+
+def _shown(figure: object) -> str:
+    """Return the beginning of what was stated."""
+    try:
+        return str(figure)[:40]
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _term(said: str) -> str:

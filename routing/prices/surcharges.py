@@ -23,12 +23,13 @@ def surcharges(entry: Mapping[str, Any]) -> tuple[tuple[str, Decimal], ...]:
 
     Examples
     --------
-    >>> surcharges({"input_cost_per_token": Decimal("2e-6"), "input_cost_per_token_priority": Decimal("3.5e-6")})
+    >>> surcharges({"output_cost_per_token": Decimal("2e-6"), "output_cost_per_token_priority": Decimal("3.5e-6")})
     (('priority', Decimal('1.75')),)
     >>> surcharges({"provider_specific_entry": {"us": Decimal("1.1"), "fast": 2}})
     (('fast', Decimal('2')), ('us', Decimal('1.1')))
     """
     times: dict[str, Decimal] = {}
+    complete = set()
     for key, value in entry.items():
         match = _KEY.fullmatch(key)
         if match:
@@ -36,6 +37,9 @@ def surcharges(entry: Mapping[str, Any]) -> tuple[tuple[str, Decimal], ...]:
             if dear and plain:
                 ratio = (dear / plain).quantize(_DIGITS, rounding="ROUND_CEILING").normalize()
                 times[match["terms"]] = max(times.get(match["terms"], Decimal(1)), ratio)
+                if match["plain"] == "output_cost_per_token":
+                    complete.add(match["terms"])
+    times = {terms: ratio for terms, ratio in times.items() if terms in complete}  # else an entry is half filled in
     named = entry.get("provider_specific_entry")  # Anthropic's, among others that are no factors
     for terms, value in named.items() if isinstance(named, dict) else ():
         factor = _amount(value)

@@ -6,7 +6,7 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from .context import approx_tokens
@@ -40,14 +40,17 @@ _IMAGES: Final = tuple(
         (r"gpt-4o-mini", 2_833 + 8 * 5_667),
         # The other OpenAI models until GPT-5.1, from the same page: at most 75 + 8 x 150 where they count tiles (o1),
         # and 1,536 patches at up to 2.46 each where they count those (gpt-4.1-nano, gpt-5-nano).
-        (r"gpt-4(?!o-mini)|gpt-5(?!\.[2-9])|computer-use|(^|/)o[134](-|$)", 3_779),
-        # Later ones take an image of up to 10,000 patches as it is ("original"), and may by default.
-        (r"gpt-5\.[2-9]|gpt-([6-9]|\d\d)|chatgpt", 24_600),
+        (r"gpt-4(?!o-mini)|gpt-5(?!\.[2-9]|\.\d\d)|computer-use|(^|/)o[134](-|$)", 3_779),
+        # Until GPT-5.5 an image may be 10,000 patches ("original"). From GPT-5.6 on it keeps its size, and one of more
+        # than 30,000 is refused (developers.openai.com/api/docs/guides/images-vision). Each at up to 2.46, as above.
+        (r"gpt-5\.[2-5]", 24_600),
+        (r"gpt-5\.([6-9]|\d\d)|gpt-([6-9]|\d\d)|chatgpt|chat-latest", 73_800),
         # Claude: at most 4,784 with high resolution (Opus 4.7 on), 1,600 before
         # (platform.claude.com/docs/en/build-with-claude/vision).
         (r"claude", 4_784),
-        # Gemini 3: 1,120, and 2,240 at most. Before: 258 a tile of at least 256 pixels and two thirds of the shorter
-        # side, within 3,072 x 3,072: 12 x 2 tiles (ai.google.dev/gemini-api/docs/media-resolution and .../tokens).
+        # Gemini 3: 1,120, and 2,240 at most. Before: 258 a tile, which is two thirds of the shorter side and 256 to 768
+        # pixels, within 3,072 x 3,072: 12 x 2 tiles at most (ai.google.dev/gemini-api/docs/media-resolution; Vertex
+        # AI's "Image understanding").
         (r"gemini", 24 * 258),
         # Qwen2-VL, 2.5-VL and 3-VL: `max_pixels` is 16,384 tokens of 28 x 28 (32 x 32) pixels, and two marks
         # (preprocessor_config.json of the models; DashScope's vl_high_resolution_images).
@@ -110,8 +113,11 @@ def text_bound(text: str) -> int:
     >>> text_bound("plain"), text_bound("\ufdfa"), text_bound("\uac00")
     (5, 33, 6)
     """
-    if text.isascii():
-        return len(text)
+    return len(text) if text.isascii() else _sum_of_characters(text)
+
+
+@lru_cache(maxsize=4)  # each arm asks for the same prompt's
+def _sum_of_characters(text: str) -> int:
     return sum(_most_bytes(character) * n for character, n in Counter(text).items())
 
 

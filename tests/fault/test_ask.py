@@ -146,3 +146,40 @@ def test_without_a_log_no_error_text_is_kept(scrimp, profile, home):
     with open_ledger(paths().ledger) as ledger:
         (row,) = ledger.rows("SELECT error_kind, error FROM attempts")
     assert row == {"error_kind": "bad_request", "error": None}
+
+
+@pytest.mark.parametrize(
+    ("said", "charged_nano", "status", "note"),
+    [
+        ({"cost": 0.0001}, 100_000, "settled", "the provider says that it cost $0.00010"),
+        ({"cost": 0.0123}, 12_300_000, "settled", "the provider says that it cost $0.012"),
+        ({"cost": -1}, None, "unverified", "a cost that cannot be (-1)"),
+        ({"service_tier": "platinum"}, None, "unverified", "terms whose price is not known (platinum)"),
+    ],
+)
+def test_what_a_reply_says_of_its_price_is_charged_and_told(
+    scrimp, profile, server, tmp_path, said, charged_nano, status, note
+):
+    message = {"index": 0, "message": {"role": "assistant", "content": "Blue."}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25, **said}
+    body = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": [message], "usage": usage}
+    server.can("/v1/chat/completions", "application/json", json.dumps(body).encode())
+    path = profile(small="m")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"prompt": "hello"}\n')
+    answer = scrimp("ask", "-p", path, "--json", "hello")
+    assert note in answer.err
+    charged = [json.loads(answer.out)["charged_usd"]]
+    if charged_nano == 12_300_000:
+        assert "suspended until" in answer.err
+        assert scrimp("models", "resume", "small", "-p", path).code == 0
+    scrimp("batch", rows, "-p", path, "-o", tmp_path / "out.jsonl", "--yes")
+    (row,) = json.loads(scrimp("spend", "--json", "-p", path).out)["rows"]
+    charged.append(row["charged_usd"] - charged[0])
+    assert charged[0] == pytest.approx(charged[1])
+    assert row["n_calls"] == 2
+    if charged_nano is not None:
+        assert charged[0] == pytest.approx(charged_nano / 1e9)
+    assert (row["unverified_usd"] > 0) == (status == "unverified")
+    log = scrimp("log", "show", "last", "--json").out
+    assert note in log

@@ -160,7 +160,7 @@ SHAPES = {
     "priority": (openai(U, top={"service_tier": "priority"}), 119_000),
     "a tier that nobody knows": (openai(U, top={"service_tier": "platinum"}), UNVERIFIED),
     "such a tier, and a cost": (openai({**U, "cost": 0.0002}, top={"service_tier": "platinum"}), 200_000),
-    "such a tier, near the bound": (openai({**U, "completion_tokens": 400, "total_tokens": 420}, top={"service_tier": "platinum"}), 12_060_000),
+    "such a tier, near the bound": (openai({**U, "completion_tokens": 400, "total_tokens": 420}, top={"service_tier": "platinum"}), 24_120_000),
     "anthropic": (anthropic(A, {"output_tokens": 5}), 70_000),
     "anthropic, later 0 and null": (
         anthropic({**A, "cache_read_input_tokens": 100}, {"output_tokens": 5, "input_tokens": 0, "cache_read_input_tokens": None}),

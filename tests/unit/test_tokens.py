@@ -73,7 +73,10 @@ def test_the_estimate_stays_what_it_was():
         ("openai/o3", 3_779),
         ("o4-mini", 3_779),
         ("openai/gpt-5.4", 24_600),
-        ("openai/gpt-6-astra", 24_600),
+        ("openai/gpt-5.5-2026-04-23", 24_600),
+        ("openai/gpt-5.6", 73_800),
+        ("openai/gpt-5.10", 73_800),
+        ("openai/gpt-6-astra", 73_800),
         ("anthropic/claude-opus-4-7", 4_784),
         ("gemini/gemini-2.5-flash", 6_192),
         ("dashscope/qwen2.5-vl-72b-instruct", 16_386),
@@ -82,8 +85,8 @@ def test_the_estimate_stays_what_it_was():
         ("ollama/llama3.2-vision", 6_404),
         ("mistral/pixtral-12b-2409", 4_160),
         ("openai/claude-that-is-gpt-4o-mini", 48_169),  # the dearer of the two
-        ("openai/my-own-model", 48_169),
-        ("azure/production", 48_169),
+        ("openai/my-own-model", 73_800),
+        ("azure/production", 73_800),
     ],
 )
 def test_an_image_is_bounded_by_the_dearest_of_the_models_family(model, tokens):
