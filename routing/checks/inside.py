@@ -82,7 +82,7 @@ def run_tests(code: str, tests: str, last: str, done: str) -> NoReturn:
     held = confine(".")
     sys.addaudithook(_watch(sys._getframe, (*_BARRED, *(() if held.files else ("shutil.rmtree",)))))  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     out, write, leave, compiled, execute = os.dup(1), os.write, os._exit, compile, exec
-    python, names, extract, anything = dict(vars(builtins)), vars(builtins), traceback.extract_tb, BaseException
+    python, names, extract, anything = dict(builtins.__dict__), builtins.__dict__, traceback.extract_tb, BaseException
 
     def end(said: str, status: int) -> NoReturn:
         try:  # noqa: SIM105 - tested code could have changed contextlib

@@ -282,7 +282,7 @@ def test_a_row_of_5_mb_is_a_row(tmp_path):
 
 
 def test_a_line_without_end_is_skipped_as_it_streams_past(tmp_path, monkeypatch):
-    monkeypatch.setattr("scrimp.routing.batch.files.scan.MAX_ROW_BYTES", 1000)
+    monkeypatch.setattr("scrimp.routing.batch.files.rows.MAX_ROW_BYTES", 1000)
     rows = read(tmp_path, "a.jsonl", jsonl({"prompt": "a"}, {"prompt": "x" * 5000}, {"prompt": "b"}))
     assert [type(row).__name__ for row in rows] == ["Row", "BadRow", "Row"]
     assert rows[1].line == 2

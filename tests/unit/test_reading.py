@@ -15,6 +15,10 @@ import pytest
 
 from scrimp.profiles.errors import DataError
 from scrimp.profiles.reading import MAX_FILE_BYTES, lines_of, read_bytes, read_text
+from scrimp.routing.batch.files import rows as batch_rows
+from scrimp.routing.batch.files import table as batch_table
+from scrimp.routing.batch.files.scan import read_rows
+from scrimp.routing.batch.files.source import Source
 from scrimp.routing.router import folder as router_folder
 from scrimp.routing.router.folder import read_router
 from scrimp.routing.router.in_force import shipped_folder
@@ -190,3 +194,24 @@ def test_files_have_a_limit_together(scrimp, profile, server, tmp_path):
         done = scrimp("ask", "-p", profile(), flag, file, flag, file, "hi")
         assert (done.code, server.chats) == (2, [])
         assert "over 64 MB together" in done.err
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "txt"])
+def test_a_row_that_is_too_long_is_one_bad_row(ending, tmp_path, monkeypatch):
+    """It is passed over in pieces; what follows is read, and lines are counted right."""
+    for module in (batch_rows, batch_table):
+        monkeypatch.setattr(module, "MAX_ROW_BYTES", 1 << 16)
+    file = tmp_path / f"in.{ending}"
+    good = b'{"prompt": "hi"}\n' if ending == "jsonl" else b"hi\n"
+    with file.open("wb") as out:
+        out.write((b"prompt\n" if ending == "csv" else good) + good)
+        out.write(b"x" * (5 << 20) + b"\n" + good)
+        out.truncate(24 << 20)
+    source = Source.of(file)
+    tracemalloc.start()
+    try:
+        found = [(type(row).__name__, row.line) for row in read_rows(source)]
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert found[-4:] == [("Row", 2), ("BadRow", 3), ("Row", 4), ("BadRow", 5)]

@@ -15,9 +15,9 @@ from scrimp.routing.text.first_bytes import guess
 from scrimp.routing.text.sanitize import encodable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from .source import Source
+    from .source import Lines, Source
 
 __all__ = [
     "MAX_ROW_BYTES",
@@ -28,6 +28,7 @@ __all__ = [
     "fill",
     "id_of",
     "kind_of",
+    "lines_in",
     "prompt_of",
     "variables",
 ]
@@ -98,6 +99,19 @@ def content_key(row: Row) -> bytes:
         row.plan,
     ]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).digest()[:16]
+
+
+def lines_in(file: Lines) -> Iterator[tuple[int, bytes | None]]:
+    """Yield each line with its number; None stands for one that is too long."""
+    line = 0
+    while raw := file.readline(MAX_ROW_BYTES + 1):
+        line += 1
+        if len(raw) > MAX_ROW_BYTES and not raw.endswith(b"\n"):
+            while raw and not raw.endswith(b"\n"):
+                raw = file.readline(1 << 20)
+            yield line, None
+            continue
+        yield line, raw
 
 
 def decode(raw: bytes | None) -> str:

@@ -11,7 +11,7 @@ from scrimp.profiles.errors import DataError, UsageError
 
 from .document import document_rows
 from .json_rows import json_row
-from .rows import MAX_ROW_BYTES, BadRow, Row, content_key, decode, fill, prompt_of
+from .rows import BadRow, Row, content_key, decode, fill, lines_in, prompt_of
 from .source import sha256
 from .table import table_rows
 
@@ -165,7 +165,7 @@ def _rows(source: Source, file: Lines) -> Iterator[Row | BadRow]:
         return
     make = json_row if source.format == "jsonl" else _line_row
     n = 0
-    for line, raw in _lines(file):
+    for line, raw in lines_in(file):
         if raw is not None and not raw.strip():
             continue
         try:
@@ -173,19 +173,6 @@ def _rows(source: Source, file: Lines) -> Iterator[Row | BadRow]:
         except (UsageError, DataError) as error:
             yield BadRow(n, line, error.message, error.hint)
         n += 1
-
-
-def _lines(file: Lines) -> Iterator[tuple[int, bytes | None]]:
-    """Yield each line with its number; None stands for one that is too long."""
-    line = 0
-    while raw := file.readline(MAX_ROW_BYTES + 1):
-        line += 1
-        if len(raw) > MAX_ROW_BYTES and not raw.endswith(b"\n"):
-            while raw and not raw.endswith(b"\n"):
-                raw = file.readline(1 << 20)
-            yield line, None
-            continue
-        yield line, raw
 
 
 def _line_row(source: Source, n: int, line: int, text: str) -> Row:

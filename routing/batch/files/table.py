@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from scrimp.profiles.errors import DataError, UsageError
 
-from .rows import MAX_ROW_BYTES, BadRow, Row, decode, fill, id_of, prompt_of, variables
+from .rows import MAX_ROW_BYTES, BadRow, Row, decode, fill, id_of, lines_in, prompt_of, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,12 +26,12 @@ def header(source: Source) -> tuple[str, ...]:
         If it has none, or two of a name.
     """
     with source.lines() as file:
-        return _header(source, _cells(source, file))
+        return _header(source, _cells(source, file)[0])
 
 
 def table_rows(source: Source, file: Lines) -> Iterator[Row | BadRow]:
     """Yield the rows of a CSV or TSV file. Rows without a word in them, as spreadsheets leave them, are passed over."""
-    reader = _cells(source, file)
+    reader, lines = _cells(source, file)
     columns = _header(source, reader)
     make = _prompt_of_columns(source, columns)
     at_id = _place(columns, "id")
@@ -39,16 +39,16 @@ def table_rows(source: Source, file: Lines) -> Iterator[Row | BadRow]:
     n = -1
     while True:
         n += 1
-        first = reader.line_num + 1
+        first = lines.n + 1
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            where = "" if first == reader.line_num else f" (the row begins on line {first + n_before})"
-            yield BadRow(n, reader.line_num + n_before, f"not {source.format.upper()}: {error}{where}")
+            where = "" if first == lines.n else f" (the row begins on line {first + n_before})"
+            yield BadRow(n, lines.n + n_before, f"not {source.format.upper()}: {error}{where}")
             continue
-        line = reader.line_num + n_before
+        line = lines.n + n_before
         if not any(cell.strip() for cell in cells):
             n -= 1
             continue
@@ -66,12 +66,29 @@ def table_rows(source: Source, file: Lines) -> Iterator[Row | BadRow]:
             yield BadRow(n, line, error.message, error.hint)
 
 
-def _cells(source: Source, file: Lines) -> Any:
+def _cells(source: Source, file: Lines) -> tuple[Any, _Texts]:
     csv.field_size_limit(MAX_ROW_BYTES)
     for _ in range(source.layout.n_before):
         file.readline(MAX_ROW_BYTES)
-    lines = (raw.decode("utf-8", "surrogateescape") for raw in iter(lambda: file.readline(MAX_ROW_BYTES), b""))
-    return csv.reader(lines, delimiter=source.layout.separator, strict=True)
+    lines = _Texts(file)
+    return csv.reader(lines, delimiter=source.layout.separator, strict=True), lines
+
+
+class _Texts:
+    """The lines of a file as text, counted. One that is too long is an error of its row, and the next follows."""
+
+    def __init__(self, file: Lines) -> None:
+        self.n = 0
+        self._lines = lines_in(file)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        self.n, raw = next(self._lines)
+        if raw is None:
+            raise csv.Error(f"it is over {MAX_ROW_BYTES >> 20} MB")
+        return raw.decode("utf-8", "surrogateescape")
 
 
 def _padded(cells: list[str], columns: tuple[str, ...]) -> list[str]:
