@@ -217,25 +217,6 @@ def test_a_run_that_is_told_to_end_drains_too(worker, world, slow_server, number
     assert set(audit(world)) == {"settled"}
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
-    ids=str,
-)
-def test_a_prompt_that_is_interrupted_says_what_it_cost(worker, world, slow_server, number, code):
-    write_profile(world, slow_server, latency_ms=60_000)
-    pid = worker.start("ask", "-p", world / "profile.toml", "hello", home=world / "home")
-    wait_until(lambda: _n_reserved(world, "sent = 1") == 1)
-    time.sleep(0.1)  # the mark comes just before the first byte
-    os.kill(pid, number)
-    assert worker.wait(pid) == code
-    said = worker.out.read_text()
-    assert "is charged for this prompt" in said
-    assert "scrimp log show" in said
-    assert "Traceback" not in said
-    assert audit(world) == {"unverified": 1}
-
-
 def test_the_second_ctrl_c_gives_up_what_is_in_flight(worker, world, slow_server):
     write_profile(world, slow_server, latency_ms=60_000)
     n_before = slow_server.in_flight()
@@ -254,6 +235,25 @@ def test_the_second_ctrl_c_gives_up_what_is_in_flight(worker, world, slow_server
     assert states == {"ok": N_ROWS - 4, "unknown": 4}
     assert worker.wait(resume(worker, world, "--retry-unknown")) == 0
     assert {row["status"] for row in rows_of(world / "out.jsonl")} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=str,
+)
+def test_a_prompt_that_is_interrupted_says_what_it_cost(worker, world, slow_server, number, code):
+    write_profile(world, slow_server, latency_ms=60_000)
+    pid = worker.start("ask", "-p", world / "profile.toml", "hello", home=world / "home")
+    wait_until(lambda: _n_reserved(world, "sent = 1") == 1)
+    time.sleep(0.1)  # the mark comes just before the first byte
+    os.kill(pid, number)
+    assert worker.wait(pid) == code
+    said = worker.out.read_text()
+    assert "is charged for this prompt" in said
+    assert "scrimp log show" in said
+    assert "Traceback" not in said
+    assert audit(world) == {"unverified": 1}
 
 
 def _n_reserved(world, where="true"):
