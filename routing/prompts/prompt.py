@@ -208,7 +208,12 @@ def fill_template(template: str, variables: Mapping[str, str], *, what: str) -> 
             f"{what} needs {', '.join(missing)}",
             hint=f"Give them with: {flags}" if missing != ["input"] else "Give a prompt as argument or on stdin.",
         )
-    unused = sorted(set(variables) - names - {"input"})
+    unused = sorted(set(variables) - names)
+    if unused == ["input"]:
+        raise UsageError(
+            f"{what} has no {{{{input}}}}: the prompt, or the text piped in, has no place in it",
+            hint="Put {{input}} into it, or leave the prompt out (< /dev/null keeps standard input away).",
+        )
     if unused:
         raise UsageError(
             f"{what} has no variable {', '.join(unused)}", hint=f"It has: {', '.join(sorted(names)) or 'none'}."

@@ -298,3 +298,82 @@ def test_the_log_keeps_no_longer_than_the_profile_says(scrimp, profile, home):
     assert kept == [new["id"]]
     assert old["id"] not in kept
     assert json.loads(scrimp("spend", "--json", "-p", path).out)["rows"][0]["n_calls"] == 2
+
+
+@pytest.mark.parametrize(
+    "prompt", ["- item", "-5", "-5 degrees?", "--- a/x\n+++ b/x", "-\tone", "--so what", "-zap me"]
+)
+def test_a_prompt_may_begin_with_a_dash(scrimp, profile, server, prompt):
+    assert scrimp("ask", "-q", "-p", profile(small="ok"), prompt).code == 0
+    assert server.chats[0].prompt == prompt
+
+
+def test_an_option_that_is_not_there_says_how_a_prompt_with_a_dash_is_given(scrimp, profile, server):
+    for word in ("-zap", "--profle"):
+        done = scrimp("ask", "-p", profile(small="ok"), word)
+        assert (done.code, server.chats) == (2, [])
+        assert "goes after --" in done.err
+    assert scrimp("ask", "-q", "-p", profile(small="ok"), "-sbe brief", "--", "-zap").code == 0
+    assert [message["content"] for message in server.chats[0].body["messages"]] == ["be brief", "-zap"]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [("caf\udce9",), ("hello", "-s", "caf\udce9"), ("hello", "--tag", "caf\udce9"), ("hello", "--check", "has:\udce9")],
+)
+def test_an_argument_that_is_not_utf_8_is_never_sent(scrimp, profile, server, argv):
+    done = scrimp("ask", "-p", profile(small="ok"), *argv)
+    assert (done.code, server.chats) == (2, [])
+    assert "not UTF-8: byte 0xe9" in done.err
+    assert "iconv" in done.err
+
+
+def test_the_home_folder_is_found_wherever_a_file_is_named(scrimp, profile, server, home):
+    for name, text in (("notes.txt", "notes"), ("t.txt", "Read {{input}}"), ("s.json", '{"type": "string"}')):
+        (home.parent / name).write_text(text)
+    (home.parent / "dot.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    argv = ("-f", "~/notes.txt", "-t", "~/t.txt", "--schema", "~/s.json", "-a", "~/dot.png", "now")
+    done = scrimp("ask", "-n", "-p", profile(small="ok"), *argv)
+    assert done.code == 0, done.err
+    done = scrimp("ask", "-p", profile(small="ok"), "-f", "~nobody-of-that-name/x", "now")
+    assert (done.code, server.chats) == (2, [])
+
+
+@pytest.mark.parametrize(
+    ("data", "fix"),
+    [
+        ("hé".encode("utf-16"), "iconv -f utf-16 "),
+        ("hello".encode("utf-16-le"), "iconv -f utf-16le "),
+        ("hello".encode("utf-32"), "iconv -f utf-32 "),
+        (b"it\x92s", "iconv -f cp1252 "),
+        (b"caf\xe9", "iconv -f latin1 "),
+        (b"PK\x03\x04\0\0", "Save it as text"),
+        (b"a\nb\0c", "-a"),
+    ],
+)
+def test_input_that_is_no_utf_8_says_how_it_is_converted(scrimp, profile, server, data, fix):
+    done = scrimp("ask", "-p", profile(small="ok"), stdin=data)
+    assert (done.code, server.chats) == (2, [])
+    assert fix in done.err
+
+
+def test_a_template_without_a_place_for_the_prompt_drops_nothing(scrimp, profile, server, tmp_path):
+    (tmp_path / "t.txt").write_text("Say hello in {{language}}")
+    argv = ("-p", profile(small="ok"), "-t", tmp_path / "t.txt", "-v", "language=Danish")
+    done = scrimp("ask", *argv, stdin="some text")
+    assert (done.code, server.chats) == (2, [])
+    assert "no {{input}}" in done.err
+    assert scrimp("ask", *argv).code == 0
+    assert server.chats[0].prompt == "Say hello in Danish"
+
+
+def test_what_is_interrupted_before_it_is_sent_says_that_it_cost_nothing(scrimp, profile, server, monkeypatch):
+    from scrimp.routing.asking.workspace import Workspace
+
+    def choose(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Workspace, "choose", choose)
+    done = scrimp("ask", "-p", profile(small="ok"), "hello")
+    assert (done.code, server.chats) == (130, [])
+    assert "nothing is charged" in done.err

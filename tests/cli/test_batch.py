@@ -1,10 +1,12 @@
 """`scrimp batch` from the command line, against the loopback server."""
 
+import contextlib
 import csv
 import gzip
 import json
 import os
 import socket
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -575,3 +577,81 @@ def test_the_manuals_rows_take_the_plan_of_the_run_or_their_own(scrimp, profile,
     assert [len(request["steps"]) for request in logged] == n_calls
     assert len(server.requests) == sum(n_calls)
     assert abs(sum(row["cost_usd"] for row in rows) * 1e9 - server.cost_nano) < 1
+
+
+# ---- inputs as they come
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "head"),
+    [
+        ("s.csv", "\ufeffid;prompt\r\n1;eins\r\n2;zwei\r\n", "\ufeffid;prompt;status;answer;"),
+        ("t.tsv", "id\tprompt\n1\teins\n2\tzwei\n", "id\tprompt\tstatus\tanswer\t"),
+        ("x.csv", "sep=;\r\nid;prompt;\r\n1;eins;\r\n2;zwei;\r\n", "sep=;\r\nid;prompt;;status;answer;"),
+    ],
+)
+def test_a_table_goes_out_as_it_came_in(scrimp, profile, home, name, data, head):
+    path = home.parent / "work" / name
+    path.write_bytes(data.encode())
+    out, again = path.with_name("out-" + name), path.with_name("again-" + name)
+    done = scrimp("batch", path, "-o", out, "-p", profile(small="echo"))
+    assert done.code == 0, done.err
+    written = out.read_bytes().decode()
+    assert written.startswith(head)
+    assert written.count("\r\n") == (written.count("\n") if "\r\n" in data else 0)
+    assert ("separated by semicolons" in done.err) is (";" in data)
+    assert scrimp("batch", out, "-o", again, "-p", profile(small="echo"), "-q").code == 0
+    assert "scrimp_status" in again.read_bytes().decode()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "pipe", "file"])
+def test_what_can_be_read_only_once_is_kept_and_can_be_resumed(scrimp, profile, home, out, kind):
+    rows = b'id,prompt\n"a","one"\n"b","two"\n'
+    given = home.parent / "work" / "rows.csv"
+    flags = ("--format", "csv")
+    with contextlib.ExitStack() as ends:
+        if kind == "fifo":
+            os.mkfifo(given)
+            threading.Thread(target=given.write_bytes, args=(rows,)).start()
+            flags = ()  # its name says it
+        elif kind == "pipe":
+            reader, writer = os.pipe()
+            ends.callback(os.close, reader)
+            os.write(writer, rows)
+            os.close(writer)
+            given = f"/dev/fd/{reader}"
+        else:
+            given.write_bytes(rows)
+            given = f"/proc/self/fd/{ends.enter_context(given.open('rb')).fileno()}"
+        done = scrimp("batch", given, "-o", out, "-p", profile(small="400"), *flags)
+    assert done.code == 6, done.err
+    done = scrimp("batch", "--resume", "-o", out, "-p", profile(small="echo"), "--retry-errors")
+    assert done.code == 0, done.err
+    assert [row[:3] for row in csv.reader(out.read_text().splitlines())][1:] == [["a", "one", "ok"], ["b", "two", "ok"]]
+    assert list((home / "batches").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [("/dev/zero", "a device"), ("no/such/file", "not there"), ("x" * 300, "too long"), ("sock", "a socket")],
+)
+def test_what_cannot_be_read_is_an_error_of_use(scrimp, profile, home, out, server, given, word):
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind("sock")
+        refused(scrimp("batch", given, "-o", out, "-p", profile()), server, 2, word)
+    assert not list((home / "batches").glob("*"))
+
+
+def test_a_row_goes_to_an_arm_with_the_effort_that_it_asks_for(scrimp, profile, home, out, server):
+    body = {"messages": [{"role": "user", "content": "hi"}], "reasoning_effort": "low"}
+    path = jsonl(home.parent / "work" / "b.jsonl", [{"custom_id": "c1", "body": body}])
+    refused(scrimp("batch", path, "-o", out, "-p", profile(small="ok")), server, 2, 'reasoning_effort is not "low"')
+    cheap = profile(small="ok")
+    cheap.write_text(
+        cheap.read_text() + '\n[[arms]]\nname = "low"\nmodel = "openai/echo"\nreasoning_effort = "low"\n'
+        f'api_base = "{server.base_url}"\ntier = "small"\nmax_output_tokens = 99\n'
+        "price = { input_usd_per_mtok = 9, output_usd_per_mtok = 9 }\n"
+    )
+    assert scrimp("batch", path, "-o", out, "-p", cheap).code == 0
+    assert [request.body["reasoning_effort"] for request in server.chats] == ["low"]
+    assert rows_of(out)[0]["scrimp"]["arm"] == "low"

@@ -206,6 +206,17 @@ def test_the_first_ctrl_c_drains_and_the_run_goes_on_later(worker, world, slow_s
     assert not (world / "out.jsonl.partial").exists()
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_run_that_is_told_to_end_drains_too(worker, world, slow_server, number, code):
+    write_profile(world, slow_server, latency_ms=300)
+    pid = begin(worker, world)
+    wait_until(lambda: slow_server.log.stat().st_size > 0)
+    os.kill(pid, number)
+    assert worker.wait(pid) == code
+    assert "--resume" in worker.out.read_text()
+    assert set(audit(world)) == {"settled"}
+
+
 def test_the_second_ctrl_c_gives_up_what_is_in_flight(worker, world, slow_server):
     write_profile(world, slow_server, latency_ms=60_000)
     n_before = slow_server.in_flight()
@@ -226,14 +237,33 @@ def test_the_second_ctrl_c_gives_up_what_is_in_flight(worker, world, slow_server
     assert {row["status"] for row in rows_of(world / "out.jsonl")} == {"ok"}
 
 
-def _n_reserved(world):
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=str,
+)
+def test_a_prompt_that_is_interrupted_says_what_it_cost(worker, world, slow_server, number, code):
+    write_profile(world, slow_server, latency_ms=60_000)
+    pid = worker.start("ask", "-p", world / "profile.toml", "hello", home=world / "home")
+    wait_until(lambda: _n_reserved(world, "sent = 1") == 1)
+    time.sleep(0.1)  # the mark comes just before the first byte
+    os.kill(pid, number)
+    assert worker.wait(pid) == code
+    said = worker.out.read_text()
+    assert "is charged for this prompt" in said
+    assert "scrimp log show" in said
+    assert "Traceback" not in said
+    assert audit(world) == {"unverified": 1}
+
+
+def _n_reserved(world, where="true"):
     from scrimp.routing.ledger.store import open_ledger
 
     path = world / "home" / "scrimp.db"
     if not path.exists():
         return 0
     with open_ledger(path) as ledger:
-        return ledger.rows("SELECT count(*) AS n FROM reservations WHERE status = 'reserved'")[0]["n"]
+        return ledger.rows(f"SELECT count(*) AS n FROM reservations WHERE status = 'reserved' AND {where}")[0]["n"]
 
 
 @pytest.mark.parametrize(
