@@ -197,3 +197,17 @@ def test_ask_and_doctor_name_what_is_ignored(server, profile, scrimp, monkeypatc
         text = getattr(scrimp(*argv), said)
         assert text.count("OPENAI_BASE_URL") == 1 + (said == "out"), text
     assert "OPENAI_BASE_URL" not in scrimp("ask", "-q", "-n", "-p", "openai", "hi").err
+
+
+def test_a_netrc_file_adds_no_password(server, profile, scrimp, tmp_path, monkeypatch):
+    """Neither httpx, for `ask`, nor aiohttp, for `batch`, looks into it."""
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login u password from-netrc\ndefault login u password from-netrc\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    rows = tmp_path / "in.jsonl"
+    rows.write_text('{"prompt": "one"}\n')
+    file = profile(small="ok")
+    assert scrimp("ask", "-p", file, "hi").code == 0
+    assert scrimp("batch", rows, "-p", file, "-o", tmp_path / "out.jsonl", "--yes").code == 0
+    assert [request.authorization for request in server.chats] == ["Bearer none"] * 2
