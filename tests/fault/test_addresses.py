@@ -211,3 +211,22 @@ def test_a_netrc_file_adds_no_password(server, profile, scrimp, tmp_path, monkey
     assert scrimp("ask", "-p", file, "hi").code == 0
     assert scrimp("batch", rows, "-p", file, "-o", tmp_path / "out.jsonl", "--yes").code == 0
     assert [request.authorization for request in server.chats] == ["Bearer none"] * 2
+
+
+UNREADABLE = """
+from scrimp.profiles.errors import ConfigError
+from scrimp.routing.calls import dispatch
+try:
+    dispatch.prepare()
+except ConfigError as error:
+    print(error, "/", error.hint)
+"""
+
+
+def test_a_variable_that_litellm_cannot_read_is_named():
+    env = {**os.environ, "DEFAULT_MAX_RETRIES": "many", "REQUEST_TIMEOUT": "soon"}
+    done = subprocess.run([sys.executable, "-c", UNREADABLE], env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout == (
+        "LiteLLM cannot be loaded: invalid literal for int() with base 10: 'many' / "
+        "Unset DEFAULT_MAX_RETRIES, or mend what it says.\n"
+    ), done.stderr
