@@ -148,7 +148,7 @@ def _prepare() -> LiteLLM:
 
 
 def _unreadable(error: ValueError) -> ConfigError:
-    """Return the error for a variable that LiteLLM reads as it is imported, and cannot: its name stands on that line."""
+    """Return the error for a variable that LiteLLM cannot read as it is imported: its name stands on that line."""
     (*_, last) = traceback.extract_tb(error.__traceback__)
     quoted = re.findall(r"[\"']([A-Z][A-Z0-9_]+)[\"']", last.line or "")
     names = [name for name in quoted if name in os.environ]
