@@ -40,6 +40,7 @@ _IGNORED: Final = re.compile(
     # What else LiteLLM and OpenAI's library are told: a proxy of their own, another protocol, headers, logs, limits.
     r"|USE_LITELLM_PROXY|LITELLM_[A-Z0-9_]+|OPENAI_(?:API_TYPE|API_VERSION|CUSTOM_HEADERS|LOG)"
     r"|EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER|AIOHTTP_[A-Z_]+|DISABLE_AIOHTTP_[A-Z_]+"
+    r"|DEFAULT_[A-Z0-9_]+_THINKING_BUDGET[A-Z0-9_]*|REQUEST_TIMEOUT"
 )
 _PLACE: Final = re.compile(
     r"(?:AWS|BEDROCK(?:_MANTLE)?|CLOUDFLARE|GOOGLE|OCI|SNOWFLAKE|VERTEX(?:AI)?|WATSONX|WX)"

@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import re
 import sys
 import threading
+import traceback
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.addresses import drop_ignored
+from scrimp.profiles.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +103,11 @@ def prepare() -> LiteLLM:
 
     Its price table is not fetched, no `.env` is read, nothing is printed, no callback runs, no log record is written.
     What the environment says of addresses is taken out of it each time: it is read as late as in the call itself.
+
+    Raises
+    ------
+    ConfigError
+        If a variable holds what LiteLLM cannot read.
     """
     global _prepared  # noqa: PLW0603  # a module is imported once in a process
     drop_ignored(os.environ)
@@ -115,7 +123,10 @@ def _prepare() -> LiteLLM:
 
     with warnings.catch_warnings(), _without_tls_settings():
         warnings.simplefilter("ignore")
-        import litellm
+        try:
+            import litellm
+        except ValueError as error:
+            raise _unreadable(error) from None
 
     _hush(warnings)
     _deafen()
@@ -134,6 +145,17 @@ def _prepare() -> LiteLLM:
             getattr(options, name).clear()
     transport, async_transport = _give_clients(options)
     return LiteLLM(litellm, transport, async_transport, _silent_logging())
+
+
+def _unreadable(error: ValueError) -> ConfigError:
+    """Return the error for a variable that LiteLLM cannot read as it is imported: its name stands on that line."""
+    (*_, last) = traceback.extract_tb(error.__traceback__)
+    quoted = re.findall(r"[\"']([A-Z][A-Z0-9_]+)[\"']", last.line or "")
+    names = [name for name in quoted if name in os.environ]
+    return ConfigError(
+        f"LiteLLM cannot be loaded: {error}",
+        hint=f"Unset {' and '.join(names)}, or mend what it says." if names else "Install scrimp again.",
+    )
 
 
 @contextlib.contextmanager

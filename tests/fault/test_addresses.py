@@ -197,3 +197,36 @@ def test_ask_and_doctor_name_what_is_ignored(server, profile, scrimp, monkeypatc
         text = getattr(scrimp(*argv), said)
         assert text.count("OPENAI_BASE_URL") == 1 + (said == "out"), text
     assert "OPENAI_BASE_URL" not in scrimp("ask", "-q", "-n", "-p", "openai", "hi").err
+
+
+def test_a_netrc_file_adds_no_password(server, profile, scrimp, tmp_path, monkeypatch):
+    """Neither httpx, for `ask`, nor aiohttp, for `batch`, looks into it."""
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login u password from-netrc\ndefault login u password from-netrc\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    rows = tmp_path / "in.jsonl"
+    rows.write_text('{"prompt": "one"}\n')
+    file = profile(small="ok")
+    assert scrimp("ask", "-p", file, "hi").code == 0
+    assert scrimp("batch", rows, "-p", file, "-o", tmp_path / "out.jsonl", "--yes").code == 0
+    assert [request.authorization for request in server.chats] == ["Bearer none"] * 2
+
+
+UNREADABLE = """
+from scrimp.profiles.errors import ConfigError
+from scrimp.routing.calls import dispatch
+try:
+    dispatch.prepare()
+except ConfigError as error:
+    print(error, "/", error.hint)
+"""
+
+
+def test_a_variable_that_litellm_cannot_read_is_named():
+    env = {**os.environ, "DEFAULT_MAX_RETRIES": "many", "REQUEST_TIMEOUT": "soon"}
+    done = subprocess.run([sys.executable, "-c", UNREADABLE], env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout == (
+        "LiteLLM cannot be loaded: invalid literal for int() with base 10: 'many' / "
+        "Unset DEFAULT_MAX_RETRIES, or mend what it says.\n"
+    ), done.stderr
