@@ -1,4 +1,4 @@
-"""What other terms of service than the ordinary ones multiply a model's price by."""
+"""What a model's price is multiplied by: on other terms of service than the ordinary ones, and at other places."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["surcharges"]
+__all__ = ["surcharges", "uplift"]
 
 _KEY: Final = re.compile(
     r"(?P<plain>(input_cost_per_token|output_cost_per_token|output_cost_per_reasoning_token|cache_read_input_token_cost|"
     r"cache_creation_input_token_cost)(_above_\d+k?_tokens)?)_(?P<terms>priority|ultrafast)"
 )
+_REGION: Final = re.compile(r"https?://(?P<region>eu|us)\.")
 _DIGITS: Final = Decimal("1e-9")
 
 
@@ -46,6 +47,19 @@ def surcharges(entry: Mapping[str, Any]) -> tuple[tuple[str, Decimal], ...]:
         if factor:
             times[terms] = max(factor, Decimal(1))
     return tuple(sorted(times.items()))
+
+
+def uplift(found: Mapping[str, Any], api_base: str | None) -> Decimal:
+    """Return what a provider's regional address multiplies its prices by.
+
+    Vertex AI is dearer at every place but `global`, and which place a call goes to is set outside of a profile: it
+    counts as one of the dearer, unless the profile's address is the global one.
+    """
+    match = _REGION.match(api_base or "")
+    factor = found.get(f"regional_processing_uplift_multiplier_{match['region']}") if match else None
+    if factor is None and not (api_base or "").startswith("https://aiplatform.googleapis.com"):
+        factor = found.get("regional_endpoint_uplift_multiplier")
+    return max(Decimal(factor), Decimal(1)) if isinstance(factor, (int, Decimal)) else Decimal(1)
 
 
 def _amount(value: object) -> Decimal | None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.schema import Arm, Price
 from .price import EXACT, ArmPrice, Tier
-from .surcharges import surcharges
+from .surcharges import surcharges, uplift
 
 __all__ = ["ModelInfo", "PriceTable", "check_table", "read_stored", "store_table"]
 
@@ -62,7 +62,6 @@ _CAPABILITIES: Final = {
     "json": ("supports_response_schema", "supports_native_structured_output"),
     "reasoning": ("supports_reasoning",),
 }
-_REGION: Final = re.compile(r"https?://(?P<region>eu|us)\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,18 +392,18 @@ def _listed(found: Mapping[str, Any], model: str, api_base: str | None, source: 
     """Return the price of an entry of the table, or None where it gives no price for text."""
     if found.get("mode") not in _CHAT_MODES or _UNBOUNDED.search(model):
         return None
-    uplift = _uplift(found, api_base)
+    dearer = uplift(found, api_base)
     rungs = found.get("tiered_pricing")
     if isinstance(rungs, list) and rungs:
         return _from_rungs(rungs, source)
-    base = _base(found, 0, uplift)
+    base = _base(found, 0, dearer)
     if base is None:
         return None
     tiers: dict[int, dict[str, Decimal]] = {}
     names = {key: name for name, key in _RATES.items()}
     for key, value in found.items():
         match = _TIER_KEY.fullmatch(key)
-        rate = _rate(value, uplift)
+        rate = _rate(value, dearer)
         if match and match["rate"] in names and rate is not None:
             above = int(match["count"]) * (1000 if match["kilo"] else 1)
             above -= found.get("litellm_provider") in _INCLUSIVE_TIERS
@@ -478,10 +477,3 @@ def _rate(value: object, uplift: Decimal) -> Decimal | None:
         return None
     price = Decimal(value)
     return Decimal(f"{(price * NANO * uplift).normalize():f}") if price.is_finite() and price > 0 else None
-
-
-def _uplift(found: Mapping[str, Any], api_base: str | None) -> Decimal:
-    """Return what a provider's regional address multiplies its prices by."""
-    match = _REGION.match(api_base or "")
-    factor = found.get(f"regional_processing_uplift_multiplier_{match['region']}") if match else None
-    return max(Decimal(factor), Decimal(1)) if isinstance(factor, (int, Decimal)) else Decimal(1)

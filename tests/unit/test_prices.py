@@ -210,6 +210,21 @@ def test_fees(table):
     assert table.price(arm("perplexity/sonar")).cost_nano(Usage(10, 10)) == 12_000_000 + 20_000
 
 
+@pytest.mark.parametrize(
+    ("api_base", "input_nano"),
+    [
+        (None, 3300),
+        ("https://europe-west1-aiplatform.googleapis.com", 3300),
+        ("https://aiplatform.googleapis.com/v1", 3000),
+    ],
+)
+def test_vertex_counts_as_dear_as_its_places_but_the_global_one(api_base, input_nano):
+    entry = {"litellm_provider": "vertex_ai", "mode": "chat", "input_cost_per_token": 3e-06}
+    entry |= {"output_cost_per_token": 1.5e-05, "regional_endpoint_uplift_multiplier": 1.1}
+    table = PriceTable(json.dumps({"vertex_ai/m": entry}).encode(), "of the test")
+    assert table.price(Arm(name="a", model="vertex_ai/m", api_base=api_base)).input == input_nano
+
+
 def test_a_regional_address_is_dearer(table):
     plain = table.price(arm("openai/gpt-5-mini", api_base="https://api.openai.com/v1"))
     assert plain.input == 250
