@@ -112,6 +112,16 @@ def test_what_is_about_one_prompt_does_not_rest_the_arm(scrimp, profile, prompts
     assert Counter(row["status"] for row in rows_of(out)) == {"ok": 10, "failed": 2}
 
 
+def test_a_short_wait_is_kept_wherever_it_stands(scrimp, profile, server):
+    server.refuse("text", 429, {"error": {"message": "Rate limit reached. Please try again in 300ms."}})
+    server.refuse("headers", 429, TOO_FAST, {"x-ratelimit-reset-tokens": "0.2s", "x-ratelimit-remaining-tokens": "0"})
+    server.refuse("body", 429, {"error": {"message": "slow down", "details": [{"retryDelay": "0.1s"}]}})
+    server.script(["refuse@as=text", "refuse@as=headers", "refuse@as=body", "ok"])
+    done = scrimp("ask", "-p", profile(), "hello")
+    assert (done.code, len(server.chats)) == (0, 4), done.err
+    assert [word in done.err for word in ("in 0.3 s", "in 0.2 s", "in 0.1 s")] == [True] * 3
+
+
 # ---- answers that were cut
 
 CUT = {

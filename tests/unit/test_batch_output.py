@@ -129,3 +129,14 @@ def test_an_output_that_cannot_be_written_leaves_nothing_behind(tmp_path, monkey
         journal.append([b"x\n"])
     assert journal.size == size == (tmp_path / "o.partial").stat().st_size
     journal.close()
+
+
+def test_journals_of_earlier_versions_are_read():
+    """They know neither the state `cut` nor remarks."""
+    old = {
+        "n": 3, "id": "a", "status": "ok", "decision_id": "d", "answer": "half", "arm": "small", "cost_nano": 7,
+        "input_tokens": 1, "output_tokens": 2, "error": None, "source": "asked", "finish_reason": "length", "model": "m",
+        "at": 1, "cells": None,
+    }  # fmt: skip
+    row = json.loads(render(result_of({"result": old}), "jsonl"))
+    assert (row["status"], row["finish_reason"], row["note"]) == ("ok", "length", None)
