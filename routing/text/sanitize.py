@@ -57,14 +57,16 @@ _JSON_TABLE = {
 }
 
 _MIN_FRAGMENT = 8
-_MASKED = re.compile(r"([\w-]{0,256})(?:\*{2,}|\.{3,}|…+|•{2,}|[xX]{4,})([\w-]*)")
+# What is shown beside a mask is short (longer fragments go anyway): without a limit the search is quadratic.
+_MASKED = re.compile(r"([\w-]{0,32})(?:\*{2,}|\.{3,}|…+|•{2,}|[xX]{4,})([\w-]{0,32})")
 # Written out here: the lists that others keep (detect-secrets, gitleaks) come with a scanner of repositories, and with
 # rules that go by entropy, which would blot out hashes and ids.
-_VALUE = r"""(?!\[redacted\])[^\s"'&<>,;)}\]]"""
+_VALUE = r"""(?:(?!\[redacted\])[^\s"'&<>,;)}\]])"""
 _SHAPES = re.compile(
     rf"""(?ix)
     (?P<keep>
         \b(?:bearer|basic)[ \t:=]+                                        # an Authorization header, quoted or not
+      | \b(?:authorization|(?:set-)?cookie)["']?[ \t]*:[ \t]*["']?(?:token[ \t]+|[\w-]+=)?+(?!\[|bearer\b|basic\b)
       | [?&](?:key|sig|signature|api[_-]?key|access[_-]?token|token)=     # a key in a URL
       | \b(?:x-)?api[_-]?key["']?[ \t]*[:=][ \t]*["']?                    # api_key=..., "x-api-key": "..."
     )
@@ -72,13 +74,14 @@ _SHAPES = re.compile(
     | (?P<named>                                                          # DB_PASSWORD=..., "client_secret": "..."
         (?:pass(?:word|wd|phrase)|pwd|secret|token|credentials?|(?:api|access|private|secret|account)[_-]?key)\\?["']?
         (?: [ \t]*=(?!=)[ \t]*\\?["']? | [ \t]*:[ \t]*\\?["'] | [ \t]*:[ \t]*(?=\S{{0,64}}\d) )
+      | \bpass(?:word|wd|phrase)[ \t]+(?=\S{{0,64}}\d)(?=\S{{6}})         # --password ..., password ... (netrc)
     )
     {_VALUE}{{3,}}
     | (?P<user>\b[a-z][a-z0-9+.-]{{1,20}}://[^\s/:@"']{{0,64}}:)[^\s/@"']{{1,256}}(?=@)   # scheme://user:password@host
     | -----BEGIN[ ][A-Z0-9 ]*PRIVATE[ ]KEY(?:[ ]BLOCK)?-----(?s:.*?)(?:-----END[ ][A-Z0-9 ]*-----|\Z)
     | \beyJ[\w-]{{8,}}\.[\w-]{{8,}}(?:\.[\w-]*)?                            # a JSON Web Token
     | \b(?:(?:sk|pk|rk|gsk|xai|hf|ghp|r8|nvapi|AIza|AKIA)[-_]?           # the usual shapes of keys
-        | (?:sk|rk|pk|whsec)_(?:live|test)?_? | gh[ousr]_ | github_pat_ | glpat- | npm_ | pypi-
+        | (?:sk|rk|pk|whsec)_(?:live|test)?_? | gh[ousr]_ | gl(?:c|sa)_ | github_pat_ | glpat- | npm_ | pypi-
         | dop_v1_ | shp(?:at|ss)_
         | ASIA | SG\. | ya29\. | tvly- | pplx- | AGE-SECRET-KEY-
       )[\w-]{{16,}}(?:\.[\w-]+)*
@@ -158,9 +161,9 @@ class Sanitizer:
 def scrub(text: str, secrets: Iterable[str | None]) -> str:
     """Return `text` without secrets: whole, in part, masked or encoded, in any case of letters.
 
-    Fragments of at least 8 characters of a secret go, also URL-encoded, in base64 (as part of a longer text too), in
-    hexadecimal, and as JSON or HTML spell it; so do masked forms that show its head or tail (`sk-...abcd`), whatever
-    follows `Bearer` or `password=`, private keys, and strings that look like a key of a well-known provider.
+    Fragments of at least 8 characters of a secret go, also URL-encoded, in base64 or base32 (within a longer text,
+    too), in hexadecimal, and as JSON or HTML spell it; so do masked forms that show its head or tail (`sk-...abcd`),
+    whatever follows `Bearer` or `password=`, private keys, and strings that look like a key of a well-known provider.
 
     Parameters
     ----------
@@ -172,8 +175,7 @@ def scrub(text: str, secrets: Iterable[str | None]) -> str:
     known = tuple(secret for secret in secrets if secret is not None and len(secret) >= 4)
     if known:
         text = _without(text, _fragments(known))
-        for secret in known:
-            text = _MASKED.sub(functools.partial(_masked, secret), text)
+        text = _MASKED.sub(functools.partial(_masked, tuple(map(str.lower, known))), text)
     return _SHAPES.sub(lambda match: (match["keep"] or match["named"] or match["user"] or "") + REDACTED, text)
 
 
@@ -186,11 +188,13 @@ def _forms(secret: str) -> Iterator[str]:
     yield secret.replace("/", "\\/")
     yield html.escape(secret)
     yield data.hex()
-    for before in range(3):  # in base64 the letters depend on where in its three bytes the secret begins
-        whole = base64.b64encode(bytes(before) + data).decode()
-        inside = whole.rstrip("=")[(0, 2, 3)[before] : -1 if "=" in whole else None]
-        yield inside
-        yield inside.translate(_URL_SAFE)
+    # In base64 and base32 the letters depend on where in its group of bytes the secret begins.
+    for encode, n_bytes, bits in ((base64.b64encode, 3, 6), (base64.b32encode, 5, 5)):
+        for before in range(n_bytes):
+            whole = encode(bytes(before) + data).decode()
+            inside = whole.rstrip("=")[-(-8 * before // bits) : -1 if "=" in whole else None]
+            yield inside
+            yield inside.translate(_URL_SAFE)
 
 
 _URL_SAFE = str.maketrans("+/", "-_")
@@ -231,10 +235,9 @@ def _without(text: str, fragments: dict[int, frozenset[str]]) -> str:
     return "".join([*pieces, text[start:]])
 
 
-def _masked(secret: str, match: re.Match[str]) -> str:
-    """Replace a masked word when what it shows is the head or the tail of `secret`."""
+def _masked(secrets: tuple[str, ...], match: re.Match[str]) -> str:
+    """Replace a masked word when what it shows is the head or the tail of a secret; those are in lower case."""
     head, tail = match[1].lower(), match[2].lower()
-    known = secret.lower()
-    shows_head = len(head) >= 2 and known.startswith(head)
-    shows_tail = len(tail) >= 2 and known.endswith(tail)
+    shows_head = len(head) >= 2 and any(secret.startswith(head) for secret in secrets)
+    shows_tail = len(tail) >= 2 and any(secret.endswith(tail) for secret in secrets)
     return REDACTED if shows_head or shows_tail else match[0]

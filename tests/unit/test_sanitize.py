@@ -1,5 +1,6 @@
 import base64
 import itertools
+import signal
 import urllib.parse
 
 import pytest
@@ -78,6 +79,7 @@ def test_a_pipe_gets_controls_as_they_are():
         base64.b64encode(f"u:{KEY}".encode()).decode(),
         base64.urlsafe_b64encode(f"{KEY}\xff\xfe".encode("latin1")).decode(),
         KEY.encode().hex(),
+        base64.b32encode(f"u:{KEY}".encode()).decode(),
         f"split {KEY[:12]}\n{KEY[12:]}",
     ],
 )
@@ -105,11 +107,14 @@ def test_a_key_goes_in_every_form(said):
         "DB_PASSWORD=abcDEF123", "password = 'abcDEF123'", '{"client_secret": "abcDEF123"}', "passwd: abcDEF123",
         "AWS_SECRET_ACCESS_KEY=abcDEF123/+", "export MY_TOKEN=abcDEF123", '{\\"api_key\\": \\"abcDEF123\\"}',
         "postgres://user:abcDEF123@host/db", "https://x:abcDEF123@github.com/a/b.git",
+        "Authorization: token abcDEF123", "Set-Cookie: session=abcDEF123", "--password abcDEF123",
+        "machine h login me password abcDEF123",
     ],
 )  # fmt: skip
 def test_keys_that_nobody_told_us_of_go_by_their_shape(said):
     told = scrub(said, ())
     assert REDACTED in told
+    assert scrub(told, ()) == told
     for secret in ("abcDEF123", "dXNlcjpwYXNz", "AIza", "qwertyuiop", "aBcDeF"):
         assert secret not in told
 
@@ -134,3 +139,23 @@ def test_a_letter_that_grows_in_lower_case_moves_nothing():
 @given(st.text(max_size=30), st.text(max_size=30), st.text(st.characters(codec="utf-8"), min_size=4, max_size=40))
 def test_a_secret_never_survives_whole(before, after, secret):
     assert secret not in scrub(before + secret + after, (secret,)) or secret in REDACTED
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["a", "x", "password ", "-----BEGIN PRIVATE KEY-----", "eyJ", "x://a", "Authorization: ", "sk-", "token:", "a.b-", "cookie: a-",
+     "secret", "password \t", "pass word=  ", "*a", "bearer ", "a://b:", "\\"],
+)  # fmt: skip
+def test_no_text_takes_long(piece):
+    """A search whose steps grow with the square of the length took a minute and a half of the processor's time."""
+
+    def give_up(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGVTALRM, give_up)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 20.0)
+    try:
+        scrub(piece * (20_000 // len(piece)), (KEY, KEY[::-1]))
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
+        signal.signal(signal.SIGVTALRM, before)
