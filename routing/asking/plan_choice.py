@@ -148,7 +148,7 @@ class PlanChooser:
             assert chosen.short is not None  # noqa: S101 - where there are plans, and none can be paid
             short = chosen.short
             one = f"the plan {short.plan}" if spelled is not None else f"the cheapest plan, {short.plan},"
-            raise over_calls[short.at].refusal(short.needed_nano, one)
+            raise _not_begun(over_calls[short.at], short.needed_nano, one)
         trace = {
             **chosen.taken.plan.to_dict(),
             "expected": chosen.taken.to_dict(),
@@ -172,7 +172,7 @@ class PlanChooser:
                 needed = option.bound_nano or 0
                 room = too_small(rooms, needed, option.arm) if option.by_cap else None
                 if room is not None:
-                    raise room.refusal(needed, f"{option.arm}, an arm of the plan {plan},")
+                    raise _not_begun(room, needed, f"{option.arm}, an arm of the plan {plan},")
                 raise BudgetRefusedError(why) if option.by_cap else UsageError(why)
         return plan
 
@@ -226,6 +226,13 @@ class PlanChooser:
     def _judge_limit(self, option: Option) -> int:
         reasons = self.decider.profile.arm(option.arm).reasoning_effort not in (None, "none")
         return option.output_limit if reasons else min(option.output_limit, JUDGE_LIMIT)
+
+
+def _not_begun(room: Room, needed_nano: int, what: str) -> BudgetRefusedError:
+    """Return the error of a plan that could cost more than a cap leaves."""
+    error = room.refusal(needed_nano, what)
+    error.hint = f"The plan is not begun. {error.hint}"
+    return error
 
 
 def _able(decision: Decision) -> dict[str, Option]:

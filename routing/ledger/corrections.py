@@ -145,7 +145,7 @@ def undo(ledger: Ledger, call: int | None, *, now: float) -> list[Correction]:
     UsageError
         If there is none.
     """
-    last = "change_id = (SELECT max(change_id) FROM corrections WHERE undone_at IS NULL)"
+    last = "change_id = (SELECT change_id FROM corrections WHERE undone_at IS NULL ORDER BY id DESC LIMIT 1)"
     one = "id = (SELECT max(id) FROM corrections WHERE undone_at IS NULL AND call = ?)"
     which, parameters = (last, ()) if call is None else (one, (call,))
     done = []

@@ -289,7 +289,7 @@ def test_nothing_is_sent_with_a_damaged_ledger(scrimp, profile, server, home, tm
         ("redo", "-m", "large"),
         ("probe", "small"),
         ("refit",),
-        ("learn", "audit"),
+        ("learn", "audit", "--max-usd", "1"),
         ("doctor",),
     ):
         done = scrimp(*argv, "-p", path)

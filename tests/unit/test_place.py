@@ -174,6 +174,25 @@ def test_a_ledger_of_another_user_is_named_as_such(path):
     assert "may not be read and written by this user; it belongs to user 0" in done.stdout, done.stderr
 
 
+def test_a_read_only_file_system_is_named(path):
+    open_ledger(path).close()
+    code = (
+        "import sys; from pathlib import Path; from scrimp.profiles.errors import LedgerError\n"
+        "from scrimp.routing.ledger.store import read_ledger\n"
+        "try: read_ledger(Path(sys.argv[1]))\n"
+        "except LedgerError as error: print(error.message)"
+    )
+    mount = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit 99; exec "$2" -c "$3" "$1/scrimp.db"'
+    command = ["unshare", "-m", "sh", "-c", mount, "sh", str(path.parent), sys.executable, code]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    except FileNotFoundError:
+        pytest.skip("there is no unshare here")
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip("nothing can be mounted here")
+    assert "is on a file system that is read-only" in done.stdout, done.stderr
+
+
 # ---- damage
 
 
