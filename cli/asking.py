@@ -16,6 +16,8 @@ from .result import Result, as_line, deliver, emit, emit_stderr, say, write_err
 from .stdin import read_stdin
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scrimp.profiles.load import Loaded
     from scrimp.routing.asking.request import Answer, Ask, Checked, Way
     from scrimp.routing.ledger.store import Ledger
@@ -142,6 +144,8 @@ def answer_request(
         return emit(Result(data=decision.to_dict(), blocks=(decision_line(decision),)), as_json=as_json)
     otherwise = _kept(request, decision.id)
     printer = _Printer(otherwise) if stream and plan.single and not way.may_take_another else None
+    if printer is not None:
+        space.say = printer.below(space.say)
     try:
         checked = space.run(request, decision, context, plan, way, on_text=printer.show if printer else None)
     except ScrimpError as error:
@@ -223,6 +227,15 @@ class _Printer:
     def show(self, text: str) -> None:
         """Print a piece."""
         self._write(self._sanitizer.feed(text))
+
+    def below(self, say: Callable[[str], None]) -> Callable[[str], None]:
+        """Return `say` as it is while an answer is printed: what is said of it begins a line of its own."""
+
+        def told(line: str) -> None:
+            self.end()
+            say(line)
+
+        return told
 
     def end(self) -> None:
         """Print what was held back, and end the line."""
