@@ -347,7 +347,7 @@ WHAT = [("a-1", "What?"), ("b-2", "Who?")]
         ("a.csv", "id,prompt\ra-1,What?\rb-2,Who?\r"),
         ("a.csv", "id;prompt;price\na-1;What?;0,5\nb-2;Who?;1,25\n"),
         ("a.csv", 'id,"prompt",note;s\na-1,What?,x;y\nb-2,Who?,z\n'),
-        ("a.csv.gz", gzip.compress(b"\xef\xbb\xbfid;prompt\na-1;What?\nb-2;Who?\n")),
+        ("a.csv.gz", gzip.compress(b"\xef\xbb\xbfid;prompt\na-1;What?\nb-2;Who?\n", mtime=0)),
     ],
 )
 def test_a_table_however_a_spreadsheet_saves_it(tmp_path, name, data):
@@ -396,13 +396,13 @@ def test_a_separator_that_is_not_certain_is_asked_for(tmp_path):
         ("id,prompt\n1,Ö?\n".encode("utf-16-be"), "UTF-16BE", "iconv -f utf-16be "),
         ("id,prompt\n1,Ö?\n".encode("utf-32"), "UTF-32", "iconv -f utf-32 "),
         ("id,prompt\n1,Ö?\n".encode("utf-32-le"), "UTF-32LE", "iconv -f utf-32le "),
-        (gzip.compress("id,prompt\n1,a\n".encode("utf-16")), "UTF-16", "iconv -f utf-16 "),
+        (gzip.compress("id,prompt\n1,a\n".encode("utf-16"), mtime=0), "UTF-16", "iconv -f utf-16 "),
         (b"id,Fr\xe4ge\n1,a\n", "0xe4", "iconv -f latin1 "),
         (b"PK\x03\x04\x14\0\x06\0", "zip archive", "CSV UTF-8"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "Excel", "CSV UTF-8"),
         (b"PAR1\x15\0\x15\0", "Parquet", "JSON Lines"),
         (b"\x28\xb5\x2f\xfd\0\0", "zstd", "zstd -dc"),
-        (gzip.compress(gzip.compress(b"prompt\na\n")), "gzip", "gzip -dc"),
+        (gzip.compress(gzip.compress(b"prompt\na\n", mtime=0), mtime=0), "gzip", "gzip -dc"),
         (b"SQLite format 3\0", "SQLite", "sqlite3"),
     ],
 )
