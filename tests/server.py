@@ -1018,7 +1018,8 @@ async def _cut(wire: Wire, *, clean: bool = False, finish: bool = False, done: b
     wire.bill()
     if not wire.request.stream:
         await wire.head(200, {"content-type": "application/json", "content-length": "1000"})
-        wire.writer.write(b'{"id": "x", "choices": [{"message": {"content": "an answ')
+        begun = json.dumps({"id": wire.id, "model": wire.request.model})
+        wire.writer.write(begun[:-1].encode() + b', "choices": [{"message": {"content": "an answ')
         await wire.writer.drain()
         wire.drop()
         return

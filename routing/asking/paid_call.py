@@ -164,8 +164,6 @@ class Bill:
         What they cost, nano-USD; None once a part of it is not known.
     logged
         Whether the request's intent is on record.
-    shown
-        How many characters of an answer are on the screen.
     partial
         What had come of the answer when its call was interrupted, or broke off.
     errors
@@ -178,7 +176,6 @@ class Bill:
     charged_nano: int = 0
     cost_nano: int | None = 0
     logged: bool = False
-    shown: int = 0
     partial: str = ""
     errors: list[tuple[str, CallError]] = field(default_factory=list)
     queued_s: float = 0.0
@@ -329,7 +326,6 @@ def paid_call(
             bill.partial = "".join(ticket.text)
             yield settlement
             raise
-        bill.shown += ticket.shown
         if not isinstance(outcome, CallError):
             paid = _settled(terms, reservation, outcome, call)
             bill.add(paid.settlement)
@@ -346,7 +342,7 @@ def paid_call(
         if terms.answers:
             bill.partial = part or bill.partial
         # What came in part was billed, and is shown, on a terminal already: it is not bought again.
-        delay = None if bill.shown or part else backoff.next_delay(failure)
+        delay = None if ticket.shown or part else backoff.next_delay(failure)
         if delay is None:
             say(f"{terms.option.arm}: {failure.message}")
             return Failed(failure)

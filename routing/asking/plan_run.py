@@ -218,8 +218,7 @@ class _PlanRun:
                 asked.ask.keep,
                 asked.records_steps,
             )
-        shown = bool(self.bill.shown) and result is None
-        return Got(step.seq, wish.arm, step.text, step.finish_reason, charged, refusal, shown)
+        return Got(step.seq, wish.arm, step.text, step.finish_reason, charged, refusal)
 
     def _again(self, record: Called) -> Got:
         step = record.step

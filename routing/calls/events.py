@@ -40,6 +40,8 @@ class Events:
         Whether an event came that begins as an object, and is none.
     document
         Whether the reply was one value, to its end.
+    begun
+        What there is of a value that the reply broke off in; None when it ended with a whole one.
     """
 
     def __init__(self) -> None:
@@ -47,6 +49,7 @@ class Events:
         self.closed = False
         self.malformed = False
         self.document = False
+        self.begun: Any = None
         self._line = bytearray()
         self._held = bytearray()
         self._in_events: bool | None = None
@@ -78,7 +81,10 @@ class Events:
         """Yield what the end of the reply completes."""
         yield from self._take(bytes(self._line))
         self._line.clear()
+        held = bytes(self._held)
         value = self._release()
+        if held and value is None:
+            self.begun = _begun(held)
         self.document = not self._in_events and self._n_values == 1
         if value is not None:
             yield value
@@ -139,6 +145,15 @@ class Events:
         else:
             self._n_values += 1
         return value
+
+
+def _begun(data: bytes) -> Any:
+    """Return as much of JSON as there is, a string that breaks off included; None when it does not begin as JSON."""
+    import jiter
+
+    with contextlib.suppress(ValueError, RecursionError):
+        return jiter.from_json(data, partial_mode="trailing-strings")
+    return None
 
 
 def decode(data: bytes) -> Any:

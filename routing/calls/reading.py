@@ -154,9 +154,19 @@ class Reading:
 
     def end(self) -> None:
         """Read what is left."""
+        self.broke()
+        self.over = self.over or self._events.closed or (self._events.document and not self._unended)
+
+    def broke(self) -> None:
+        """Read what is left of a reply that did not come to its end."""
         for value in self._events.end():
             self._note(value)
-        self.over = self.over or self._events.closed or (self._events.document and not self._unended)
+        begun = self._events.begun
+        if isinstance(begun, dict):
+            # What it says last may be cut: its text is what came of the answer, its numbers count for nothing.
+            self._read(begun, begun.get("type"))
+            if self._fresh:
+                self._identify(begun)
 
     def take(self) -> str:
         """Return what has come of the answer since the last time."""
@@ -209,8 +219,7 @@ class Reading:
             *([] if choice is None else [choice]),
         ]
         for layer in layers:
-            self.model = self.model or _text(layer.get("model")) or _text(layer.get("modelVersion"))
-            self.reply_id = self.reply_id or _text(layer.get("id")) or _text(layer.get("responseId"))
+            self._identify(layer)
             word = next(filter(None, (_word(layer.get(key)) for key in _FINISH_KEYS)), None)
             if word is not None:
                 self.word, self.over = word, True
@@ -219,6 +228,10 @@ class Reading:
         self.usage, self.tier = gather(self.usage, value), gather_tier(self.tier, value)
         if self.error is None and (kind == "error" or (self._events.name == "error" and choice is None)):
             self.error = value
+
+    def _identify(self, layer: dict[str, Any]) -> None:
+        self.model = self.model or _text(layer.get("model")) or _text(layer.get("modelVersion"))
+        self.reply_id = self.reply_id or _text(layer.get("id")) or _text(layer.get("responseId"))
 
     def _read(self, value: dict[str, Any], kind: object) -> dict[str, Any] | None:
         """Read the answer in a value of a shape that is known; return the choice that it is in, if it has choices."""

@@ -336,7 +336,7 @@ def _parts(stream: httpx.SyncByteStream, wire: Wire) -> Iterator[bytes]:
         for part in stream:
             yield wire.feed(part)
     except Exception as error:  # noqa: BLE001  # whatever it is, it ended the reply
-        wire.failure = error
+        wire.broke(error)
     else:
         wire.end()
 
@@ -347,7 +347,7 @@ async def _aparts(stream: httpx.AsyncByteStream, wire: Wire) -> AsyncGenerator[b
         async for part in stream:
             yield wire.feed(part)
     except Exception as error:  # noqa: BLE001  # whatever it is, it ended the reply
-        wire.failure = error
+        wire.broke(error)
     else:
         wire.end()
 

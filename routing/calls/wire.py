@@ -342,6 +342,12 @@ class Wire:
         if not (self._opaque or self.refused):
             self.reading.end()
 
+    def broke(self, error: BaseException) -> None:
+        """Record that the reply did not come to its end."""
+        self.failure = error
+        if not (self._opaque or self.refused):
+            self.reading.broke()
+
     def texts(self) -> Iterator[str]:
         """Yield the answer piece by piece, as what is left of it comes."""
         more: bytes | None = b""

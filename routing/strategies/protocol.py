@@ -102,8 +102,6 @@ class Got:
         What the caps are charged for it, retries included, nano-USD.
     refusal
         Why it was not sent, where a cap or a suspension stood in the way.
-    shown
-        Whether some of its text is on the screen already: another answer would be glued to it.
     """
 
     seq: int
@@ -112,7 +110,6 @@ class Got:
     finish_reason: str | None = None
     charged_nano: int = 0
     refusal: ScrimpError | None = None
-    shown: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,8 +151,6 @@ class Staged:
                 self._held.append(_Held(got.seq, got.arm, got.text, got.finish_reason, 1))
                 yield from self._check(self._held[-1], None, final=True)
                 return
-            if got.shown:
-                return  # part of an answer is on the screen: another one would be glued to it
 
     def _stage(self, number: int, stage: Stage) -> Generator[Wanted | Test, Any, bool]:
         """Run one stage; return True when the plan stops there."""

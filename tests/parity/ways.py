@@ -29,9 +29,6 @@ LAWFUL = {
 }
 """Where ways may differ, and why; all else must be equal. What a kill left of a call is taken out by `left_over`."""
 
-OTHER_STREAMED = {"cut", "choices-empty"}
-"""Replies that are other faults in a stream: what was shown is not asked for again, and no choice is no text there."""
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -258,7 +255,9 @@ def ask_streamed(stage, world):
         patch.setattr(sys.stdout, "isatty", lambda: True)
         done = stage.scrimp(*argv)
     answered = done.code in (0, 7) or "the answer is empty" in done.err
-    says = done.out.removesuffix("\n") if answered else None
+    says = (
+        done.out.rpartition("an answer that stops\n")[2].removesuffix("\n") if answered else None
+    )  # and what it began with
     outcome = stage.outcome(world, _ENDS.get(done.code, "failed"), says, None, done.err)
     arms = [request["arm"] for request in outcome.tables["requests"]]
     arms = arms or [call["arm"] for call in outcome.tables["calls"] if call["kind"] in _OWN]
@@ -458,8 +457,7 @@ def _batch_lawful(world):
 
 
 def _streams(world):
-    replies = {reply for each in world.replies.values() for reply in each}
-    return "--plan" not in world.flags and not replies & OTHER_STREAMED
+    return "--plan" not in world.flags
 
 
 def _killed(moment):

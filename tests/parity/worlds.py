@@ -86,7 +86,6 @@ OK = plain("ok", RIGHT, RIGHT, kills=ONCE)
 OK_ALONE = plain("one arm", RIGHT)
 AGAIN = plain("500, then ok", ("500", RIGHT), RIGHT, calls=2)
 BUSY = plain("429, then ok", ("429@retry_after=0", RIGHT), RIGHT, calls=2)
-CUT = plain("cut off, then ok", ("cut", RIGHT), RIGHT, calls=2)
 SLOW = plain("time-out, then ok", ("hang-headers", RIGHT), RIGHT, calls=2, timeout_s=0.3)
 EMPTY = plain("empty, again and again", "empty-content", ends="failed", says=None, by=None, calls=2)
 EMPTY_ONCE = plain("empty, then ok", ("empty-content", RIGHT), calls=2)
@@ -107,7 +106,7 @@ TAGGED = plain("tagged", RIGHT, RIGHT, flags=("--tag", "weekly"))
 BEST = plain("by preference", LOST, RIGHT, flags=("--prefer", "best"), by="medium")
 
 ONE_CALL = (
-    OK, OK_ALONE, TAGGED, BEST, AGAIN, BUSY, CUT, SLOW, EMPTY, EMPTY_ONCE, GARBAGE, NO_CHOICE, NO_USAGE, ODD_USAGE, BREACH, OTHER, LONG,
+    OK, OK_ALONE, TAGGED, BEST, AGAIN, BUSY, SLOW, EMPTY, EMPTY_ONCE, GARBAGE, NO_CHOICE, NO_USAGE, ODD_USAGE, BREACH, OTHER, LONG,
     FILTERED, BROKEN, QUOTE, NO_ENTRY, DOWN,
 )  # fmt: skip
 
@@ -120,6 +119,7 @@ FALLBACKS = (
     plain("falls back twice", "400", "401", RIGHT, by="large", calls=3),
     plain("falls back after 500s", "500", RIGHT, by="medium", calls=6),
     plain("falls back after empty replies", "empty-content", RIGHT, by="medium", calls=3),
+    plain("falls back after a part of an answer", "cut", RIGHT, by="medium", calls=2),
     plain("all arms fail", "400", "401", "404", ends="failed", says=None, by=None, calls=3),
     plain("all arms fail, each in its way", "401", "400", "503", ends="failed", says=None, by=None, calls=7),
 )
