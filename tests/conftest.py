@@ -77,6 +77,7 @@ def scrimp(home, capfd, monkeypatch):
         with os.fdopen(handle, "rb") as raw, monkeypatch.context() as patch:
             patch.setattr(sys, "stdin", _Stdin(raw))
             code = run([str(word) for word in argv])
+        os.environ.pop("SCRIMP_DEBUG", None)  # what `--debug` sets is for the process that ends here
         captured = capfd.readouterr()
         return Done(code, captured.out, captured.err)
 

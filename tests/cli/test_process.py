@@ -101,7 +101,7 @@ def test_the_readers_leaving_is_not_an_error_message(shell, scrimp, profile):
     assert done.stderr == ""
     done = shell("scrimp log export > /dev/full; echo $?")
     assert done.stdout.strip() == "1"
-    assert "disk is full" in done.stderr
+    assert "No space left on device" in done.stderr
 
 
 @pytest.mark.parametrize("behaviour", ["hang-stream", "hang-headers"])

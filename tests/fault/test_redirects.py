@@ -20,6 +20,7 @@ MODELS = {
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Pydantic serializer warnings"),
+    pytest.mark.filterwarnings("ignore:Items? .*`ReadOnly`:UserWarning"),
     pytest.mark.filterwarnings("ignore:Accessing the .model_.*fields. attribute:DeprecationWarning"),
 ]
 
