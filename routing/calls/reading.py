@@ -154,11 +154,16 @@ class Reading:
 
     def end(self) -> None:
         """Read what is left."""
-        self.broke()
+        self._rest()
         self.over = self.over or self._events.closed or (self._events.document and not self._unended)
 
     def broke(self) -> None:
-        """Read what is left of a reply that did not come to its end."""
+        """Read what is left of a reply that the connection broke off: its last value may be cut, and is not malformed."""
+        malformed = self.malformed
+        self._rest()
+        self._events.malformed = malformed
+
+    def _rest(self) -> None:
         for value in self._events.end():
             self._note(value)
         begun = self._events.begun
