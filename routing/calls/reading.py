@@ -158,7 +158,7 @@ class Reading:
         self.over = self.over or self._events.closed or (self._events.document and not self._unended)
 
     def broke(self) -> None:
-        """Read what is left of a reply that the connection broke off: its last value may be cut, and is not malformed."""
+        """Read what is left of a reply that the connection broke off: its last value is cut, and not malformed."""
         malformed = self.malformed
         self._rest()
         self._events.malformed = malformed
