@@ -8,6 +8,7 @@ supervisor would: the bill of the whole round counts.
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import json
 import os
@@ -161,7 +162,7 @@ def _prompt(worker: int, n: int) -> str:
 # ---- gateways
 
 
-class Gateway:
+class Gateway(abc.ABC):
     """A gateway that keeps a cap, started on a free port; `url` is where clients send what they would send the provider."""
 
     package: str
@@ -178,8 +179,9 @@ class Gateway:
         self.log = (each.folder / "gateway.log").open("ab")
         self.process = self.start()
 
+    @abc.abstractmethod
     def command(self) -> list[str]:
-        raise NotImplementedError
+        """Return the command line that serves on the port, in the folder of the round."""
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start it, and wait until it takes connections."""
