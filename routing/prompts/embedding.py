@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ConfigError, ProviderError
 
+from .asked import ASKED_CHARS, asked_part
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["BUILTIN_ID", "BUILTIN_MODEL", "FETCH_COMMAND", "HEAD_TOKENS", "TAIL_TOKENS", "Embedder", "fetch"]
 
 HEAD_TOKENS = 128
-"""Tokens kept from the start of a long prompt."""
+"""Tokens kept from the start of what a long prompt asks."""
 
 TAIL_TOKENS = 64
 """Tokens kept from its end, where the question often stands."""
@@ -41,8 +43,10 @@ _BUILTIN_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d
 _BUILTIN_DIM = 384
 _BUILTIN_NAME = "scrimp/all-MiniLM-L6-v2-int8"
 
-BUILTIN_ID = f"all-MiniLM-L6-v2-int8@{_BUILTIN_SHA256[:8]}+h{HEAD_TOKENS}t{TAIL_TOKENS}"
-"""Id of the packaged embedder: weights and truncation. A router learnt with another id does not fit its vectors."""
+_CUT = f"+q{ASKED_CHARS}h{HEAD_TOKENS}t{TAIL_TOKENS}"
+
+BUILTIN_ID = f"all-MiniLM-L6-v2-int8@{_BUILTIN_SHA256[:8]}{_CUT}"
+"""Id of the packaged embedder: weights, and what of a long prompt is embedded. A router learnt with another id does not fit its vectors."""
 
 _TOKENIZER_FOLDER = Path(__file__).parents[1] / "weights" / "embedder"
 _TOKENIZER_FILES = (
@@ -56,7 +60,7 @@ _MAX_WORKERS = 8
 
 
 class Embedder:
-    """Embed prompts; loads its model on first use and never reaches for the network.
+    """Embed what prompts ask (`asked_part`); loads its model on first use and never reaches for the network.
 
     Each prompt is embedded by itself, so that its vector does not depend on what it was batched with.
 
@@ -150,7 +154,7 @@ class Embedder:
     def _embed_one(self, text: str) -> NDArray[np.float32]:
         import numpy as np
 
-        (vector,) = self._loaded.embed([self._head_and_tail(text)], batch_size=1)
+        (vector,) = self._loaded.embed([self._head_and_tail(asked_part(text))], batch_size=1)
         flat: NDArray[np.float32] = np.asarray(vector, dtype=np.float32)
         norm = np.float32(np.linalg.norm(flat))
         return np.divide(flat, norm, dtype=np.float32) if norm > 0 else flat
@@ -246,7 +250,7 @@ class Embedder:
                 f"the embedding model {known['model']} cannot be loaded: {error}",
                 hint=f"delete {folder} and fetch it again with: {FETCH_COMMAND} {known['model']}",
             ) from error
-        self._id = f"{known['model']}@{folder.name[:8]}+h{HEAD_TOKENS}t{TAIL_TOKENS}"
+        self._id = f"{known['model']}@{folder.name[:8]}{_CUT}"
         self._dim = int(known["dim"])
         return loaded
 

@@ -7,6 +7,8 @@ import re
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
+from .words import word_level
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -19,7 +21,7 @@ __all__ = ["FEATURE_NAMES", "FEATURE_SET", "SCANNED_CHARS", "surface_features", 
 SCANNED_CHARS = 16_000
 """At most this many characters of a prompt are looked at (head and tail halves); lengths are of the whole."""
 
-FEATURE_SET = "surface-1"
+FEATURE_SET = "surface-2"
 """Names the definitions below; a router learnt on other definitions is refused by this name."""
 
 FEATURE_NAMES: tuple[str, ...] = (
@@ -52,6 +54,7 @@ FEATURE_NAMES: tuple[str, ...] = (
     "wh_form",  # 1 where it asks who, when, where, which or what
     "how_many",  # 1 where it asks for a quantity
     "reasoning_form",  # 1 where it says prove, show that, derive, explain, why
+    "word_level",  # what its words add to its level of difficulty (`words`)
 )
 
 
@@ -238,6 +241,7 @@ def _features(text: str) -> Iterator[float]:
     asks = any(a == "how" and b in _HOW for a, b in pairwise(words))
     yield float(asks or not kinds.isdisjoint(_QUANTITY))
     yield float(not kinds.isdisjoint(_REASONING))
+    yield word_level(text)
 
 
 def surface_features(text: str) -> NDArray[np.float64]:

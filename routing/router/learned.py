@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 __all__ = [
-    "PLACED", "ArmLayer", "LearnedRouter", "Weights", "canonical_name", "features_of", "prompt_hash", "surface_excess",
+    "LEVELS", "PLACED", "ArmLayer", "LearnedRouter", "Weights", "canonical_name", "features_of", "level_inputs", "prompt_hash",
+    "surface_excess",
 ]  # fmt: skip
 
 # Where no source is named, a number was chosen, not measured. Those that training sets stand in `LearnedRouter.prior`.
@@ -46,8 +47,11 @@ _STRANGE_SD: Final = 1.0
 _HEAD_SD: Final = 0.2
 """How far a fitted layer may be off beside its shift, on the logit scale. Chosen."""
 
-_SPREAD_RANGE: Final = (0.25, 2.0)
-"""No prompt turns the order of two abilities round, or makes more than double of their gap. Chosen."""
+LEVELS: Final = (1.0, 2.0, 3.0, 4.0, 5.0)
+"""Knots of the curves: what a level means for a model of known ability is interpolated between them."""
+
+_LEVEL_REACH: Final = 2.0
+"""A surface feature counts for the level as far as so many standard deviations: a prompt of 50 kB is long, not new. Chosen."""
 
 _PRICE_REACH: Final = 0.8
 """The most that a price alone moves an ability: about one standard deviation of the known models' (0.74)."""
@@ -105,20 +109,28 @@ class Weights:
         `(dim,)` mean embedding of the training prompts.
     surface_mean, surface_sd, surface_low, surface_high
         `(n_features,)` statistics of the surface features; low and high are the 0.5% and 99.5% quantiles.
-    ease
-        `(p + 1,)`, what moves every model's logit alike on this prompt; the last is the intercept.
-    spread
-        `(p + 1,)`, by how much a gap in ability counts more, or less, on this prompt; the last is the intercept.
+    level_scale
+        `(n_features,)`, how far a standardised surface feature counts beside the embedding in the distance to a centre.
+    level_centres
+        `(k, dim + n_features) float32`, prompts that levels are told from: centred embedding and scaled features.
+    level_weights
+        `(k + 2,)`: of each centre's Gaussian, of the standardised `word_level`, and the intercept.
+    curve_ease, curve_spread
+        `(5,)`: the logit of a model of mean ability at each of `LEVELS`, and how much a gap in ability counts there.
     ability
         `(m,)` of the known models, on the logit scale.
     head
-        `(m, p + 1)`: the known models' own calibrated heads.
+        `(m, p + 1)`: what the known models' own outcomes add to the shared logit; 0 for a model known from few sources.
+    head_sources
+        `(m, n_sources) uint8`: 1 where a model's head was learnt from a source.
     tokens
         `(p + 1,)`, ln of the median output tokens of a middling model.
     token_shift
         `(m,)`, added for a known model; NaN where its outputs were never counted.
     landmarks
         `(k, dim) float32`, prompts of the training set, for the distance to them.
+    landmark_sources
+        `(k,) uint8`, the source of each; 255 for none of them.
     landmark_quantiles, surface_quantiles
         `(201,)` quantiles of the distances of prompts of held-out sources.
     seen
@@ -130,13 +142,18 @@ class Weights:
     surface_sd: Floats
     surface_low: Floats
     surface_high: Floats
-    ease: Floats
-    spread: Floats
+    level_scale: Floats
+    level_centres: NDArray[np.float32]
+    level_weights: Floats
+    curve_ease: Floats
+    curve_spread: Floats
     ability: Floats
     head: Floats
+    head_sources: NDArray[np.uint8]
     tokens: Floats
     token_shift: Floats
     landmarks: NDArray[np.float32]
+    landmark_sources: NDArray[np.uint8]
     landmark_quantiles: Floats
     surface_quantiles: Floats
     seen: NDArray[np.uint32]
@@ -150,6 +167,8 @@ class ArmLayer:
     ----------
     weights
         `(p + 1,)`, added to the logit of the shared path; the last is the shift.
+    slope
+        The shared path's logit counts times this.
     n_outcomes
         How many outcomes it was learnt from.
     shift_sd
@@ -171,6 +190,7 @@ class ArmLayer:
     token_shift: float | None = None
     ability: float | None = None
     version: str = ""
+    slope: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -281,22 +301,46 @@ class LearnedRouter:
     def distance_quantile(self, embeddings: NDArray[np.float32], surface: Floats) -> Floats:
         """Return `(n,)` in [0, 1]: the quantile of a prompt's distance among prompts of held-out sources.
 
-        A form (length, digits, script, ...) beyond 99.5% of those counts as beyond them all: their few outliers are odd
-        in one way, such as a table of numbers, and would hide what is odd in another, such as a log of 50 kB.
+        A form (digits, script, ...) beyond 99.5% of those counts as beyond them all: their few outliers are odd in one way,
+        such as a table of numbers, and would hide what is odd in another. Length is no oddness.
         """
         w = self.weights
         nearest = 1.0 - (embeddings @ w.landmarks.T).max(axis=1)
         outside = _quantile_of(surface_excess(surface, w.surface_low, w.surface_high), w.surface_quantiles)
         return np.maximum(_quantile_of(nearest, w.landmark_quantiles), np.where(outside > _BEYOND, 1.0, outside))
 
-    def shared_logit(self, features: Floats, ability: Floats) -> Floats:
-        """Return `(n, n_arms)` logits by the shared path: ease of the prompt, plus ability times its spread."""
-        ease = features @ self.weights.ease
-        return ease[:, None] + self.spread(features)[:, None] * (ability - self.prior["ability_mean"])[None, :]
+    def levels(self, features: Floats) -> Floats:
+        """Return `(n,)` levels of difficulty in [1, 5] (docs/difficulty.md)."""
+        w = self.weights
+        x = level_inputs(features, w.level_scale)
+        near = x @ w.level_centres.T
+        near *= 2.0
+        near -= (x**2).sum(axis=1)[:, None] + (w.level_centres**2).sum(axis=1)
+        level = np.exp(near) @ w.level_weights[:-2] + features[:, -2] / _SURFACE_SCALE * w.level_weights[-2]
+        return np.clip(level + w.level_weights[-1], LEVELS[0], LEVELS[-1])
 
-    def spread(self, features: Floats) -> Floats:
-        """Return `(n,)`: how much a gap in ability counts on each prompt; 1 on a middling one."""
-        return np.clip(1.0 + features @ self.weights.spread, *_SPREAD_RANGE)
+    def ease(self, level: Floats) -> Floats:
+        """Return `(n,)` logits of a model of mean ability on prompts of these levels."""
+        return np.interp(level, LEVELS, self.weights.curve_ease)
+
+    def spread(self, level: Floats) -> Floats:
+        """Return `(n,)`: how much a gap in ability counts on prompts of these levels."""
+        return np.interp(level, LEVELS, self.weights.curve_spread)
+
+    def shared_logit(self, level: Floats, ability: Floats) -> Floats:
+        """Return `(n, n_arms)` logits by the shared path: ease of the prompt, plus ability times its spread."""
+        gap = ability - self.prior["ability_mean"]
+        return self.ease(level)[:, None] + self.spread(level)[:, None] * gap[None, :]
+
+    def _trust(self, embeddings: NDArray[np.float32], known: int) -> Floats:
+        """Return `(n,)` in [0, 1]: how far a known model's head is to be believed, by the distance to the sources it was learnt from."""
+        w = self.weights
+        there = w.head_sources[known]
+        marks = w.landmarks[(there[np.minimum(w.landmark_sources, len(there) - 1)] > 0) & (w.landmark_sources < len(there))]
+        if not len(marks):
+            return np.zeros(len(embeddings))
+        quantile = _quantile_of(1.0 - (embeddings @ marks.T).max(axis=1), w.landmark_quantiles)
+        return np.clip((_STRANGE - quantile) / (_STRANGE - _FAMILIAR), 0.0, 1.0)
 
     def predict(
         self, embeddings: NDArray[np.float32], surface: NDArray[np.float64], arms: Sequence[ArmInfo]
@@ -304,22 +348,22 @@ class LearnedRouter:
         """Return predictions for `(n, dim)` embeddings and `(n, n_features)` surface features."""
         x = self.features(embeddings, surface)
         ood = self.distance_quantile(embeddings, surface)
+        level = self.levels(x)
         ability = self.abilities(arms)
-        logit = self.shared_logit(x, ability)
-        known = [None if arm.reasoning else self.known(arm.model) for arm in arms]
+        logit = self.shared_logit(level, ability)
+        known = [self._own_head(arm) for arm in arms]
         layers = [self.layer(arm) for arm in arms]
-        sd = np.full(len(arms), self.prior["logit_sd"])
+        sd = self.ability_sds(arms)
         basis: list[Basis] = ["prior"] * len(arms)
         all_known = all(j is not None for j in known) and not any(layers)
-        trust = np.clip((_STRANGE - ood) / (_STRANGE - _FAMILIAR), 0.0, 1.0)
         for a, (j, layer) in enumerate(zip(known, layers, strict=True)):
             if layer is not None:
                 # Learnt on the user's own prompts: it holds there, however far they lie from the public ones.
-                logit[:, a] += x @ layer.weights
+                logit[:, a] = layer.slope * logit[:, a] + x @ layer.weights
                 sd[a] = min(sd[a], layer.shift_sd + _HEAD_SD)
                 basis[a] = "calibrated" if layer.calibrated else "prior"
             elif j is not None and all_known:
-                logit[:, a] = trust * (x @ self.weights.head[j]) + (1.0 - trust) * logit[:, a]
+                logit[:, a] += self._trust(embeddings, j) * (x @ self.weights.head[j])
                 sd[a] = self.prior["known_logit_sd"]
                 basis[a] = "calibrated"
         strange = np.clip((ood - _STRANGE) / (1.0 - _STRANGE), 0.0, 1.0)[:, None]
@@ -360,6 +404,13 @@ def features_of(
     """Return `(n, p + 1) float64`: centred embedding, surface features standardised by `mean` and `sd`, and 1."""
     scaled = np.clip((surface - mean) / sd, -3.0, 3.0) * _SURFACE_SCALE
     return np.concatenate([embeddings - centre, scaled, np.ones((len(surface), 1))], axis=1, dtype=np.float64)
+
+
+def level_inputs(features: Floats, scale: Floats) -> Floats:
+    """Return `(n, dim + n_features)`: where prompts lie among a level's centres, from `features_of`."""
+    n = len(scale)
+    surface = np.clip(features[:, -n - 1 : -1] / _SURFACE_SCALE, -_LEVEL_REACH, _LEVEL_REACH) * scale
+    return np.concatenate([features[:, : -n - 1], surface], axis=1)
 
 
 def surface_excess(surface: Floats, low: Floats, high: Floats) -> Floats:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Outcomes", "read_outcomes"]
+__all__ = ["Outcomes", "open_lines", "read_outcomes"]
 
 _Score = Annotated[float, msgspec.Meta(ge=0, le=1)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
@@ -137,7 +137,7 @@ class Outcomes:
         )
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def open_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the numbered lines of a file, through gzip where its first bytes say so.
 
     Raises
@@ -183,7 +183,7 @@ def read_outcomes(paths: Sequence[Path]) -> Outcomes:
     places: dict[str, str] = {}
     for path in paths:
         before = len(rows)
-        for number, line in _lines(path):
+        for number, line in open_lines(path):
             if not line.strip():
                 continue
             place = f"{path}:{number}"
