@@ -336,7 +336,9 @@ class LearnedRouter:
         """Return `(n,)` in [0, 1]: how far a known model's head is to be believed, by the distance to the sources it was learnt from."""
         w = self.weights
         there = w.head_sources[known]
-        marks = w.landmarks[(there[np.minimum(w.landmark_sources, len(there) - 1)] > 0) & (w.landmark_sources < len(there))]
+        marks = w.landmarks[
+            (there[np.minimum(w.landmark_sources, len(there) - 1)] > 0) & (w.landmark_sources < len(there))
+        ]
         if not len(marks):
             return np.zeros(len(embeddings))
         quantile = _quantile_of(1.0 - (embeddings @ marks.T).max(axis=1), w.landmark_quantiles)

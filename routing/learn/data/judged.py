@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import numpy as np
@@ -91,7 +91,8 @@ def read_judged(files: Sequence[Path]) -> Judged:
                 raise DataError(f"{where}: {error}") from None
             if row.levels is None and row.level is None:
                 raise DataError(
-                    f'{where}: neither "level" nor "levels"', hint='a judged prompt looks so: {"prompt": "...", "level": 2}'
+                    f'{where}: neither "level" nor "levels"',
+                    hint='a judged prompt looks so: {"prompt": "...", "level": 2}',
                 )
             ids.append(row.id or f"{path.name}:{number}")
             kinds.append(row.kind)

@@ -15,10 +15,12 @@ from scipy import linalg, sparse
 
 from scrimp.routing.prompts.surface import FEATURE_NAMES
 from scrimp.routing.prompts.words import BUCKETS, word_ids
-from scrimp.routing.router.learned import LEVELS, level_inputs
+from scrimp.routing.router.learned import level_inputs
+
+from .table import row_means
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -26,12 +28,18 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["LevelHead", "Within", "fit_level", "fit_lexicon", "word_matrix"]
+__all__ = [
+    "LevelHead", "LevelProblem", "Within", "feature_scale", "fit_lexicon", "implied_levels", "judged_folds", "word_matrix",
+]  # fmt: skip
+
+_LEVELS_PER_SCORE = 2.5
+"""A prompt that models are right on 40 points more often than on its source's mean is taken to be a level easier: between them
+lie the levels' own steps of about 20 to 45 points (docs/model-card.md)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LevelHead:
-    """What tells the level of a prompt: `LearnedRouter.levels` has the formula.
+    """What tells the level of a prompt, beside its words: the sum of the centres' Gaussians, and the words' level.
 
     Attributes
     ----------
@@ -40,17 +48,17 @@ class LevelHead:
     centres
         `(k, dim + n_features) float32`.
     weights
-        `(k + 2,)`: of the centres, of the standardised `word_level`, and the intercept.
+        `(k + 1,)`: of the centres, and the intercept.
     """
 
     scale: Floats
     centres: NDArray[np.float32]
     weights: Floats
 
-    def levels(self, features: Floats) -> Floats:
-        """Return `(n,)` levels, not yet cut to the scale."""
-        design = _design(level_inputs(features, self.scale), self.centres, features)
-        return design @ self.weights
+    def levels(self, features: Floats, words: Floats) -> Floats:
+        """Return `(n,)` levels, not yet cut to the scale, of `features_of` and the words' levels."""
+        kernel = _gaussian(level_inputs(features, self.scale), self.centres.astype(np.float64))
+        return kernel @ self.weights[:-1] + self.weights[-1] + words
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +77,7 @@ class Within:
 
     features: Floats
     level: Floats
-    groups: Sequence[NDArray[np.intp]]
+    groups: Mapping[str, NDArray[np.intp]]
 
 
 def feature_scale(recipe: Recipe) -> Floats:
@@ -93,11 +101,6 @@ def _gaussian(a: Floats, b: Floats) -> Floats:
     return np.exp(-np.maximum(squared, 0.0))
 
 
-def _design(inputs: Floats, centres: NDArray[np.float32], features: Floats) -> Floats:
-    word = features[:, -2] / 0.1
-    return np.column_stack([_gaussian(inputs, centres.astype(np.float64)), word, np.ones(len(inputs))])
-
-
 def fit_lexicon(inputs: Floats, prompts: Sequence[str], levels: Floats, weight: Floats, recipe: Recipe) -> Floats:
     """Return `(BUCKETS,)`: what each word adds to the level, fitted together with the Gaussian part that is thrown away.
 
@@ -116,3 +119,106 @@ def fit_lexicon(inputs: Floats, prompts: Sequence[str], levels: Floats, weight: 
     system = np.block([[kernel, np.ones((n, 1))], [np.ones((1, n)), np.zeros((1, 1))]])
     dual = linalg.solve(system, np.append(levels, 0.0), assume_a="sym")[:-1]
     return recipe.level_words * (words.T @ dual)
+
+
+class LevelProblem:
+    """The kernel's part of the level, with what the words say given: solved for any part of the judged prompts and sources.
+
+    Minimises sum_judged weight (level - words - head)^2 + share * sum_sources (the same within the source, by 10 / sqrt(rows))
+    + l2 * |head|^2 in the kernel's norm, on centres drawn from both (subset of regressors).
+
+    Parameters
+    ----------
+    judged
+        `(n, p + 1)` features of the judged prompts.
+    levels, weight
+        `(n,)` of each.
+    within
+        What outcomes say; None where there are none.
+    """
+
+    def __init__(
+        self,
+        judged: Floats,
+        levels: Floats,
+        weight: Floats,
+        within: Within | None,
+        recipe: Recipe,
+        rng: np.random.Generator,
+    ) -> None:
+        self._recipe = recipe
+        self._scale = feature_scale(recipe)
+        self._levels, self._weight, self._within = levels, weight, within
+        inputs = level_inputs(judged, self._scale)
+        k = min(recipe.level_centres, len(inputs))
+        parts = [inputs[np.sort(rng.choice(len(inputs), k, replace=False))]]
+        other = None
+        if within is not None:
+            other = level_inputs(within.features, self._scale)
+            chance = np.zeros(len(other))
+            for rows in within.groups.values():
+                chance[rows] = len(rows) ** -0.5
+            k = min(recipe.level_centres, len(other))
+            parts.append(other[np.sort(rng.choice(len(other), k, replace=False, p=chance / chance.sum()))])
+        # As they will be stored: the weights are fitted to what is read again.
+        parts = [part.astype(np.float16).astype(np.float64) for part in parts]
+        self._centres = np.concatenate(parts)
+        self._penalty = recipe.level_l2 * linalg.block_diag(*(_gaussian(part, part) for part in parts))
+        self._design = np.column_stack([_gaussian(inputs, self._centres), np.ones(len(inputs))])
+        self._sources: dict[str, tuple[Floats, Floats]] = {}
+        if within is not None and other is not None:
+            for name, rows in within.groups.items():
+                part = _gaussian(other[rows], self._centres)
+                part -= part.mean(axis=0)
+                factor = 10.0 * recipe.level_within * len(rows) ** -0.5
+                self._sources[name] = (factor * (part.T @ part), factor * part.T)
+
+    def head(
+        self,
+        words: Floats,
+        words_within: Floats | None,
+        *,
+        judged: NDArray[np.bool_] | None = None,
+        without: Sequence[str] = (),
+    ) -> LevelHead:
+        """Return the head fitted to a part: `words` and `words_within` are the words' levels, `(n,)` each.
+
+        Parameters
+        ----------
+        judged
+            `(n,)`, which judged prompts to learn from; all when None.
+        without
+            Sources to leave out.
+        """
+        rows = np.ones(len(self._levels), bool) if judged is None else judged
+        design, weight = self._design[rows], self._weight[rows]
+        k = len(self._centres)
+        gram = design.T @ (weight[:, None] * design)
+        moment = design.T @ (weight * (self._levels - words)[rows])
+        if self._within is not None and words_within is not None:
+            for name, (each, turned) in self._sources.items():
+                if name not in without:
+                    at = self._within.groups[name]
+                    gram[:k, :k] += each
+                    rest = self._within.level[at] - words_within[at]
+                    moment[:k] += turned @ (rest - rest.mean())
+        gram[:k, :k] += self._penalty
+        gram[np.diag_indices_from(gram)] += 1e-5
+        solution = linalg.solve(gram, moment, assume_a="pos")
+        return LevelHead(self._scale, self._centres.astype(np.float32), solution)
+
+
+def implied_levels(score: Floats, groups: Mapping[str, NDArray[np.intp]]) -> Floats:
+    """Return `(n,)`: how much harder than their source's mean prompts are by `(n, m)` scores, in levels."""
+    level = np.zeros(len(score))
+    for rows in groups.values():
+        mean = row_means(score[rows])
+        level[rows] = -_LEVELS_PER_SCORE * (mean - mean.mean())
+    return level
+
+
+def judged_folds(kinds: Sequence[str], n_folds: int) -> NDArray[np.intp]:
+    """Return `(n,)`: the fold of each prompt; a kind is never split."""
+    names = sorted(set(kinds))
+    fold = {name: k % n_folds for k, name in enumerate(names)}
+    return np.array([fold[kind] for kind in kinds], dtype=np.intp)
