@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["FEATURE_NAMES", "FEATURE_SET", "SCANNED_CHARS", "surface_features", "surface_matrix"]
+__all__ = ["FEATURE_NAMES", "FEATURE_SET", "LENGTHS", "SCANNED_CHARS", "surface_features", "surface_matrix"]
 
 
 SCANNED_CHARS = 16_000
@@ -56,6 +56,15 @@ FEATURE_NAMES: tuple[str, ...] = (
     "reasoning_form",  # 1 where it says prove, show that, derive, explain, why
     "word_level",  # what its words add to its level of difficulty (`words`)
 )
+
+
+LENGTHS: frozenset[str] = frozenset(
+    {
+        "log_chars", "log_stem", "log_distinct", "log_commas", "words_per_sentence", "log_sentences", "conditions", "steps",
+        "log_long_words", "log_numbers", "log_lines", "latex_rate", "code_rate", "question_marks", "log_option",
+    }
+)  # fmt: skip
+"""Features that grow with a prompt's length: a long one is not strange for it."""
 
 
 def _words(text: str) -> frozenset[str]:

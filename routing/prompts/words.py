@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["BUCKETS", "LEXICON", "word_ids", "word_level"]
+__all__ = ["BUCKETS", "LEXICON", "shipped_lexicon", "word_ids", "word_level"]
 
 BUCKETS: Final = 8192
 """Words are told apart by a hash of this many values."""
@@ -51,7 +51,14 @@ def word_ids(text: str) -> list[int]:
 
 
 @lru_cache(maxsize=1)
-def _lexicon() -> NDArray[np.float16]:
+def shipped_lexicon() -> NDArray[np.float16]:
+    """Return the lexicon that comes with scrimp.
+
+    Raises
+    ------
+    ConfigError
+        If it is damaged or missing.
+    """
     import numpy as np
 
     try:
@@ -69,4 +76,4 @@ def _lexicon() -> NDArray[np.float16]:
 def word_level(text: str) -> float:
     """Return what the words of a text add to its level, in levels; 0 for a text without words."""
     ids = word_ids(text)
-    return float(_lexicon()[ids].sum(dtype="f8")) / math.sqrt(len(ids)) if ids else 0.0
+    return float(shipped_lexicon()[ids].sum(dtype="f8")) / math.sqrt(len(ids)) if ids else 0.0

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from .abilities import Placed
+
 __all__ = ["ArmInfo", "Basis", "Predictions", "Router"]
 
 
@@ -29,6 +31,10 @@ class ArmInfo:
         Whether the arm thinks before it answers (its output is longer).
     output_limit
         The enforced limit on output tokens.
+    effort
+        The reasoning effort it is asked at; None is the model's own default.
+    placed
+        Where the user's own table of abilities has it; None leaves that to the router.
     """
 
     name: str
@@ -38,6 +44,8 @@ class ArmInfo:
     output_usd_per_mtok: float | None = None
     reasoning: bool = False
     output_limit: int = 4096
+    effort: str | None = None
+    placed: Placed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,14 @@ from scrimp.profiles.files import kind_of_file, replacing
 from scrimp.profiles.reading import read_bytes
 from scrimp.routing.prompts.surface import FEATURE_NAMES, FEATURE_SET
 
-from .learned import ArmLayer, LearnedRouter, Weights
+from .learned import LEVELS, ArmLayer, LearnedRouter, Weights
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["CARD", "SCHEMA_VERSION", "WEIGHTS", "read_router", "write_router"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 CARD: Final = "card.json"
 WEIGHTS: Final = "router.npz"
 _MAX_CARD: Final = 16_000_000
@@ -35,7 +35,14 @@ _MAX_ARRAYS: Final = 256_000_000
 
 _PICKLES: Final = (".pkl", ".pickle", ".joblib", ".pt", ".bin")
 _ARRAYS: Final = tuple(Weights.__annotations__)
-_STORED: Final = {"landmarks": np.float16, "seen": np.uint32}
+_STORED: Final = {
+    "landmarks": np.float16,
+    "level_centres": np.float16,
+    "seen": np.uint32,
+    "head_sources": np.uint8,
+    "landmark_sources": np.uint8,
+}
+_READ: Final = {**_STORED, "centre": np.float32, "landmarks": np.float32, "level_centres": np.float32}
 
 
 def write_router(router: LearnedRouter, folder: Path) -> None:
@@ -73,6 +80,7 @@ def write_router(router: LearnedRouter, folder: Path) -> None:
                 "token_shift": layer.token_shift,
                 "ability": layer.ability,
                 "version": layer.version,
+                "slope": layer.slope,
             }
             for k, (key, layer) in enumerate(sorted(router.layers.items()))
         },
@@ -165,16 +173,23 @@ def _check_shapes(folder: Path, arrays: dict[str, Any], n_models: int) -> None:
         raise _refuse(folder, f"its {WEIGHTS} lacks {', '.join(missing)}")
     dim, features = len(arrays["centre"]), len(FEATURE_NAMES)
     p = dim + features + 1
+    flat = [name for name in ("landmarks", "level_centres", "head_sources") if arrays[name].ndim != 2]
+    if flat:
+        raise _refuse(folder, f"{flat[0]} is of shape {arrays[flat[0]].shape}")
     wanted = {
         "surface_mean": (features,), "surface_sd": (features,), "surface_low": (features,), "surface_high": (features,),
-        "ease": (p,), "spread": (p,), "tokens": (p,), "ability": (n_models,), "token_shift": (n_models,),
-        "head": (n_models, p),
+        "level_scale": (features,), "curve_ease": (len(LEVELS),), "curve_spread": (len(LEVELS),), "tokens": (p,),
+        "ability": (n_models,), "token_shift": (n_models,), "head": (n_models, p),
+        "landmark_sources": (len(arrays["landmarks"]),), "level_weights": (len(arrays["level_centres"]) + 2,),
     }  # fmt: skip
     for name, shape in wanted.items():
         if arrays[name].shape != shape:
             raise _refuse(folder, f"{name} is of shape {arrays[name].shape}, not {shape}")
-    if arrays["landmarks"].ndim != 2 or arrays["landmarks"].shape[1] != dim or not len(arrays["landmarks"]):
-        raise _refuse(folder, f"landmarks is of shape {arrays['landmarks'].shape}")
+    for name, width in (("landmarks", dim), ("level_centres", dim + features)):
+        if arrays[name].shape[1] != width or not len(arrays[name]):
+            raise _refuse(folder, f"{name} is of shape {arrays[name].shape}")
+    if len(arrays["head_sources"]) != n_models:
+        raise _refuse(folder, f"head_sources is of shape {arrays['head_sources'].shape}")
     for name, value in arrays.items():
         if value.dtype.kind not in "fu" or (name != "token_shift" and not np.isfinite(value).all()):
             raise _refuse(folder, f"{name} holds values that are not finite numbers")
@@ -220,22 +235,15 @@ def read_router(folder: Path, *, embedder_id: str | None = None) -> LearnedRoute
                 token_shift=None if entry.get("token_shift") is None else float(entry["token_shift"]),
                 ability=None if entry.get("ability") is None else float(entry["ability"]),
                 version=str(entry.get("version", "")),
+                slope=float(entry.get("slope", 1.0)),
             )
             for key, entry in described.items()
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _refuse(folder, f"its {CARD} lacks or garbles {error}") from error
-    if any(layer.weights.shape != arrays["ease"].shape for layer in layers.values()):
+    if any(layer.weights.shape != arrays["tokens"].shape for layer in layers.values()):
         raise _refuse(folder, "a layer's shape does not fit")
-    single = ("centre", "landmarks")
-    weights = Weights(
-        **{
-            name: arrays[name].astype(
-                np.uint32 if name == "seen" else np.float32 if name in single else np.float64, copy=False
-            )
-            for name in _ARRAYS
-        }
-    )
+    weights = Weights(**{name: arrays[name].astype(_READ.get(name, np.float64), copy=False) for name in _ARRAYS})
     return LearnedRouter(
         version=str(card.get("version", folder.name)),
         embedder_id=str(card["embedder_id"]),

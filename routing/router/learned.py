@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from .abilities import Placed, effort_tokens, shipped_table
 from .arms import ArmInfo, Basis, Predictions
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 __all__ = [
-    "LEVELS", "PLACED", "ArmLayer", "LearnedRouter", "Weights", "canonical_name", "features_of", "level_inputs", "prompt_hash",
+    "LEVELS", "ArmLayer", "LearnedRouter", "Weights", "canonical_name", "features_of", "level_inputs", "prompt_hash",
     "surface_excess",
 ]  # fmt: skip
 
@@ -53,21 +54,15 @@ LEVELS: Final = (1.0, 2.0, 3.0, 4.0, 5.0)
 _LEVEL_REACH: Final = 2.0
 """A surface feature counts for the level as far as so many standard deviations: a prompt of 50 kB is long, not new. Chosen."""
 
-_PRICE_REACH: Final = 0.8
-"""The most that a price alone moves an ability: about one standard deviation of the known models' (0.74)."""
-
-_REASONING_FACTOR: Final = 6.0
-"""Tokens written by an arm that thinks, to those of one that does not. Chosen; the user's own counts take its place."""
+_COARSE_SD: Final = 0.4
+_COARSE_STEP: Final = 0.25
+"""An ability that is uncertain by `_COARSE_SD` or more is told to so much: half of what it is uncertain by. Chosen."""
 
 _BEYOND: Final = 0.9925
 """Half a step below 200 of the 201 stored quantiles: a form more unusual than 99.5% of held-out prompts'."""
 
 _LEAST_RANGE: Final = 0.05
 """A feature that hardly varied in training is taken to range so far, in its own unit. Chosen."""
-
-
-PLACED: Final = "ability of "
-"""A key of the prior that starts so holds the ability of the model (by canonical name) that was placed by probes."""
 
 
 def canonical_name(model: str) -> str:
@@ -237,65 +232,65 @@ class LearnedRouter:
         """Return what was learnt of an arm, under its own name or its model's."""
         return self.layers.get(arm.name) or self.layers.get(arm.model)
 
-    def abilities(self, arms: Sequence[ArmInfo]) -> Floats:
-        """Return `(n_arms,)` abilities on the logit scale.
+    def placed(self, arm: ArmInfo) -> Placed:
+        """Return where an arm stands, in logits beside gpt-4o-mini's: the first of these that is there.
 
-        The first of: learnt from outcomes; known from training; placed by probes before the router shipped; stated by
-        the tier; from the price within the pool.
+        Learnt from the user's outcomes; the user's table of abilities; learnt in training; the shipped table; its relatives, price,
+        tier and size. What is not known finely ties: then price and the profile's order decide.
         """
-        prior = self.prior
-        prices = [a.output_usd_per_mtok for a in arms if a.output_usd_per_mtok]
-        middle = float(np.median(np.log10(prices))) if prices else 0.0
-        ability = np.empty(len(arms))
-        for j, arm in enumerate(arms):
-            known, layer = self.known(arm.model), self.layer(arm)
-            if layer is not None and layer.ability is not None:
-                ability[j] = layer.ability
-            elif known is not None and not arm.reasoning:
-                ability[j] = self.weights.ability[known]
-            elif (placed := prior.get(PLACED + canonical_name(arm.model))) is not None:
-                ability[j] = placed
-            elif arm.tier is not None:
-                ability[j] = prior[f"ability_{arm.tier}"]
-            elif arm.output_usd_per_mtok:
-                gap = prior["ability_per_decade"] * (float(np.log10(arm.output_usd_per_mtok)) - middle)
-                ability[j] = prior["ability_medium"] + min(_PRICE_REACH, max(-_PRICE_REACH, gap))
-            else:
-                ability[j] = prior["ability_small"]
-        return ability
+        known, layer = self.known(arm.model), self.layer(arm)
+        if layer is not None and layer.ability is not None:
+            return Placed(layer.ability, layer.shift_sd, f"{layer.n_outcomes:,} outcomes of your own")
+        if arm.placed is not None:
+            return arm.placed
+        if known is not None and not arm.reasoning:
+            n = int(self.weights.head_sources[known].sum())
+            basis = f"outcomes of {n} public sources" if n else "public outcomes"
+            return Placed(float(self.weights.ability[known]), self.prior["known_logit_sd"], basis)
+        placed = shipped_table().place(
+            arm.model,
+            output_usd_per_mtok=arm.output_usd_per_mtok,
+            tier=arm.tier,
+            effort=arm.effort,
+            reasoning=arm.reasoning,
+        )
+        if placed.sd < _COARSE_SD:
+            return placed
+        return replace(placed, ability=round(placed.ability / _COARSE_STEP) * _COARSE_STEP)
+
+    def abilities(self, arms: Sequence[ArmInfo]) -> Floats:
+        """Return `(n_arms,)` abilities on the logit scale, as `placed` has them."""
+        return np.array([self.placed(arm).ability for arm in arms])
+
+    def ability_sds(self, arms: Sequence[ArmInfo]) -> Floats:
+        """Return `(n_arms,)`: how uncertain each arm's ability is, a standard deviation on the logit scale."""
+        return np.array([self.placed(arm).sd for arm in arms])
+
+    def own_head(self, arm: ArmInfo) -> int | None:
+        """Return the position of the head of a known model; None where it has none: it is known from too few sources, or thinks."""
+        known = None if arm.reasoning else self.known(arm.model)
+        return known if known is not None and self.weights.head_sources[known].any() else None
 
     def reasons(self, arms: Sequence[ArmInfo]) -> list[str]:
         """Return why each arm's quality is what `predict` says it is: `calibrated`, or `prior` and on what ground."""
-        unknown = [arm.model for arm in arms if arm.reasoning or self.known(arm.model) is None]
+        without = [arm.model for arm in arms if self.own_head(arm) is None]
         layered = [arm.name for arm in arms if self.layer(arm) is not None]
         found = []
         for arm in arms:
-            layer, known = self.layer(arm), None if arm.reasoning else self.known(arm.model)
+            layer, placed = self.layer(arm), self.placed(arm)
+            where = f"ability {placed.ability:+.1f} ({placed.low:+.1f} to {placed.high:+.1f})"
             if layer is not None:
                 kind = "calibrated" if layer.calibrated else "prior"
-                found.append(f"{kind}: moved by {layer.n_outcomes:,} outcomes of your own")
-            elif known is not None and not unknown and not layered:
-                found.append(f"calibrated: it has a head of its own, learnt from {self.models[known]}")
-            elif known is not None:
-                other = f"{layered[0]} was learnt from your outcomes" if layered else f"{unknown[0]} is not"
-                found.append(
-                    f"prior: the ability of {self.models[known]} is known, but {other}, and arms are compared alike"
-                )
+                found.append(f"{kind}: moved by {layer.n_outcomes:,} outcomes of your own; {where}")
+            elif self.own_head(arm) is not None and not without and not layered:
+                found.append(f"calibrated: it has a head of its own near the {placed.basis}; {where}")
+            elif self.own_head(arm) is not None:
+                other = f"{layered[0]} was learnt from your outcomes" if layered else f"{without[0]} has none"
+                found.append(f"prior: it has a head of its own, but {other}, and arms are compared alike; {where}")
             else:
-                model = (
-                    f"{arm.model} thinks before it answers"
-                    if arm.reasoning
-                    else f"{arm.model} is not in the training data"
+                found.append(
+                    f"prior: judged difficulty, and {where} by {placed.basis} (`scrimp probe {arm.name}` finds it out)"
                 )
-                if PLACED + canonical_name(arm.model) in self.prior:
-                    ground = "its ability is that of probes made before this router shipped"
-                elif arm.tier is not None:
-                    ground = f"its ability is that of its tier, {arm.tier}"
-                elif arm.output_usd_per_mtok:
-                    ground = "its ability is guessed from its price beside the others'"
-                else:
-                    ground = "with neither tier nor price it is taken for a small one"
-                found.append(f"prior: {model}; {ground} (`scrimp probe {arm.name}` finds it out)")
         return found
 
     def distance_quantile(self, embeddings: NDArray[np.float32], surface: Floats) -> Floats:
@@ -353,9 +348,10 @@ class LearnedRouter:
         level = self.levels(x)
         ability = self.abilities(arms)
         logit = self.shared_logit(level, ability)
-        known = [self._own_head(arm) for arm in arms]
+        known = [self.own_head(arm) for arm in arms]
         layers = [self.layer(arm) for arm in arms]
-        sd = self.ability_sds(arms)
+        # How sure a quality is: how well the prompt's level is known, and the model's place.
+        sd = np.hypot(self.prior["logit_sd"], self.ability_sds(arms))
         basis: list[Basis] = ["prior"] * len(arms)
         all_known = all(j is not None for j in known) and not any(layers)
         for a, (j, layer) in enumerate(zip(known, layers, strict=True)):
@@ -393,7 +389,7 @@ class LearnedRouter:
             if known is not None and not np.isnan(self.weights.token_shift[known]):
                 shift[a] = self.weights.token_shift[known]
             if arm.reasoning:
-                shift[a] += np.log(_REASONING_FACTOR)
+                shift[a] += np.log(effort_tokens(arm.effort or "medium"))
         middle = np.clip((x @ self.weights.tokens)[:, None] + shift[None, :], 0.0, 12.0)
         limit = np.array([float(arm.output_limit) for arm in arms])[None, :]
         p90 = middle + _Z80 * self.prior["token_sd"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scrimp.routing.learn.maths.heads import map_logistic, platt, ridge_within, sigmoid
+from scrimp.routing.learn.maths.heads import map_logistic, platt, sigmoid
 
 
 def simulate(n=4000, p=5, seed=0):
@@ -73,26 +73,3 @@ def test_platt_repairs_an_overconfident_logit():
     slope, intercept = platt(3.0 * true_logit + 1.0, y)
     assert slope == pytest.approx(1 / 3, abs=0.02)
     assert intercept == pytest.approx(-1 / 3, abs=0.03)
-
-
-def test_ridge_within_ignores_what_only_tells_sources_apart():
-    rng = np.random.default_rng(4)
-    group = np.repeat([0, 1, 2, 3], 300)
-    level = np.array([0.0, 1.0, 2.0, 3.0])[group]
-    within = rng.normal(size=1200)
-    # Between sources length goes with ease; within a source with difficulty.
-    length = 2.0 * level + within
-    x = np.column_stack([length])
-    y = level - 0.5 * within + 0.1 * rng.normal(size=1200)
-    groups = [np.flatnonzero(group == g) for g in range(4)]
-    assert ridge_within(x, y, groups, precision=np.array([1e-3]))[0] == pytest.approx(-0.5, abs=0.03)
-    assert ridge_within(x, y, groups, precision=np.array([1e-3]), pooling=1.0)[0] > 0.2
-
-
-def test_ridge_within_counts_sources_alike():
-    rng = np.random.default_rng(5)
-    x = rng.normal(size=(1010, 1))
-    y = np.concatenate([x[:1000, 0], -x[1000:, 0]])
-    groups = [np.arange(1000), np.arange(1000, 1010)]
-    slope = ridge_within(x, y, groups, precision=np.array([1e-6]))[0]
-    assert abs(slope) < 0.6

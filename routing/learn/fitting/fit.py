@@ -169,25 +169,14 @@ def _basis(x: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _offsets(base: LearnedRouter, x: Floats, arms: Sequence[ArmInfo]) -> tuple[Floats, Floats, Floats]:
-    """Return `(n, m)` logits of the shipped heads, and layers that give them: `(m, p + 1)` weights, `(m,)` abilities.
-
-    Where all arms are known, each has its own head. It becomes a layer over the shared path at the mean ability, where
-    that path is linear: what the layer adds is the head less the path.
-    """
-    known = [None if arm.reasoning else base.known(arm.model) for arm in arms]
+    """Return `(n, m)` logits of the shipped heads, `(m, p + 1)` what of them is beside the shared path, `(m,)` abilities."""
+    ability = base.abilities(arms)
+    shared = base.shared_logit(base.levels(x), ability)
+    known = [base.own_head(arm) for arm in arms]
     if all(j is not None for j in known):
         heads = base.weights.head[[j for j in known if j is not None]]
-        return x @ heads.T, heads - base.weights.ease, np.full(len(arms), base.prior["ability_mean"])
-    ability = base.abilities(arms)
-    return base.shared_logit(x, ability), np.zeros((len(arms), x.shape[1])), ability
-
-
-def _shared_linear(base: LearnedRouter, ability: float) -> Floats:
-    """Return `(p + 1,)`: the shared path as a linear head (its spread is all but never cut)."""
-    spread = base.weights.spread.copy()
-    spread[-1] += 1.0
-    linear: Floats = base.weights.ease + (ability - base.prior["ability_mean"]) * spread
-    return linear
+        return shared + x @ heads.T, heads, ability
+    return shared, np.zeros((len(arms), x.shape[1])), ability
 
 
 def fit(
@@ -228,8 +217,7 @@ def fit(
     counts: dict[str, int] = {}
     for a, arm in enumerate(arms):
         full = layer_base[a] + np.append(basis @ moves[a, :-1], moves[a, -1])
-        total = full + _shared_linear(base, float(ability[a]))
-        full = full + (slope - 1.0) * total
+        full = slope * full
         full[-1] += intercept[a]
         known = ~np.isnan(log.reward[:, a])
         p = sigmoid(problem.offset[known, a] + problem.z[known] @ moves[a])
@@ -243,6 +231,7 @@ def fit(
             token_shift=_token_shift(base, x, arm, log.output_tokens[:, a]),
             ability=float(ability[a]),
             version=version,
+            slope=slope,
         )
     router = replace(
         base.with_layers(layers, version),
@@ -330,6 +319,7 @@ def _familiar(base: LearnedRouter, log: Labelled, rng: np.random.Generator) -> W
     return replace(
         w,
         landmarks=landmarks,
+        landmark_sources=np.append(w.landmark_sources, np.full(len(mine), 255, np.uint8)),
         # Strange is what lies far by the measure of the public prompts and of this user's own: the heads were fitted
         # without being drawn to one half, so on prompts like those fitted on they must not be.
         landmark_quantiles=np.maximum(w.landmark_quantiles, np.quantile(nearest, grid)),

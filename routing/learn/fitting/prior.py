@@ -157,7 +157,7 @@ def place(
 def with_ability(router: LearnedRouter, key: str, ability: Ability, *, version: str) -> LearnedRouter:
     """Return a router that puts a placed ability, with its uncertainty, in place of an arm's or a model's prior."""
     layer = ArmLayer(
-        weights=np.zeros_like(router.weights.ease),
+        weights=np.zeros_like(router.weights.tokens),
         n_outcomes=ability.n,
         shift_sd=ability.sd,
         calibrated=False,

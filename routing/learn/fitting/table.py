@@ -121,14 +121,18 @@ def row_means(score: Floats) -> Floats:
     return means
 
 
-def standards(table: Table) -> tuple[NDArray[np.float32], Floats, Floats]:
-    """Return centre, mean and standard deviation of the features, every group counting alike."""
+def standards(
+    table: Table, embeddings: NDArray[np.float32], surface: Floats
+) -> tuple[NDArray[np.float32], Floats, Floats]:
+    """Return centre, mean and standard deviation of the features: half by the table, every group alike, half by other prompts."""
     weight = np.zeros(len(table.groups))
     for name in dict.fromkeys(table.groups.tolist()):
         rows = table.groups == name
         weight[rows] = 1.0 / rows.sum()
+    weight = np.concatenate([0.5 * weight / weight.sum(), np.full(len(surface), 0.5 / max(len(surface), 1))])
     weight /= weight.sum()
-    centre = (weight @ table.embeddings).astype(np.float32)
-    mean = weight @ table.surface
-    sd = np.sqrt(weight @ (table.surface - mean) ** 2)
+    every = np.concatenate([table.surface, surface])
+    centre = (weight @ np.concatenate([table.embeddings, embeddings])).astype(np.float32)
+    mean = weight @ every
+    sd = np.sqrt(weight @ (every - mean) ** 2)
     return centre, mean, np.where(sd > 1e-6, sd, 1.0)

@@ -9,32 +9,44 @@ import numpy as np
 
 from scrimp.routing.learn.maths.heads import map_logistic, platt, sigmoid
 from scrimp.routing.learn.maths.metrics import brier, ece
+from scrimp.routing.learn.data.judged import everyday
+from scrimp.routing.prompts.surface import FEATURE_NAMES, LENGTHS, surface_matrix
+from scrimp.routing.prompts.words import shipped_lexicon
 from scrimp.routing.router.learned import (
+    LEVELS,
     LearnedRouter,
     Weights,
-    canonical_name,
     features_of,
+    level_inputs,
     prompt_hash,
     surface_excess,
 )
 
-from .recipe import Recipe
-from .shared import abilities_of, shared_view
+from .abilities import abilities_of, on_scale
+from .curves import as_predicted, level_curves
+from .level import LevelProblem, Within, feature_scale, fit_lexicon, implied_levels, judged_folds, word_matrix
+from .recipe import SHIPPED_RECIPE, Recipe
 from .table import standards, tabulate
-from .transfer import held_out_sources, holdouts, transfer_slope
+from .transfer import holdouts, measure_sources, within_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
+    from scipy import sparse
 
+    from scrimp.routing.learn.data.judged import Judged
     from scrimp.routing.learn.data.outcomes import Outcomes
 
     from .table import Table
 
     Floats = NDArray[np.float64]
 
-__all__ = ["train"]
+__all__ = ["new_lexicon", "train"]
+
+_KIND_FOLDS = 7
+_ANY = 1e6  # beyond every length
+_WORD = FEATURE_NAMES.index("word_level")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,33 +57,41 @@ class _Heads:
     out_of_fold: Floats
 
 
-def _fit_heads(table: Table, x: Floats, fold: NDArray[np.intp], recipe: Recipe) -> _Heads:
-    """Fit each model's head around one that all models share, and calibrate it on folds it was not fitted on."""
+def _fit_heads(
+    table: Table, x: Floats, offset: Floats, several: NDArray[np.bool_], fold: NDArray[np.intp], recipe: Recipe
+) -> _Heads:
+    """Fit what each model known from several sources adds to the shared logit, in part with the others.
+
+    `offset` is the shared logit, `(n, m)`. Predictions of the other models stay the shared ones.
+    """
     k_folds = int(fold.max()) + 1
     p = x.shape[1]
     m = len(table.models)
     precision = np.append(np.full(p - 1, recipe.head_l2), 0.01)
-    out_of_fold = np.full(table.score.shape, np.nan)
+    out_of_fold = np.where(np.isnan(table.score), np.nan, offset)
     head = np.zeros((m, p))
-    n_tried = (~np.isnan(table.score)).sum(axis=1)
+    columns = np.flatnonzero(several)
+    if not len(columns):
+        return _Heads(head, out_of_fold)
+    score = np.where(several[None, :], table.score, np.nan)
+    tried = ~np.isnan(score)
+    some = tried.any(axis=1)
+    mean = np.where(some, np.nansum(score, axis=1) / np.maximum(tried.sum(axis=1), 1), 0.0)
+    middle = np.where(tried, offset, 0.0).sum(axis=1) / np.maximum(tried.sum(axis=1), 1)
     for k in range(-1, k_folds):
-        rows = np.flatnonzero(fold != k) if k >= 0 else np.arange(len(x))
-        mean = np.nanmean(table.score[rows], axis=1)
-        weight = np.minimum(n_tried[rows], 4).astype(float)
-        common = map_logistic(x[rows], mean, precision=precision, weight=weight)
-        offset = x @ common
-        for j in range(m):
-            mine = rows[~np.isnan(table.score[rows, j])]
-            if len(mine) < 50:
-                w = np.zeros(p)
-                w[-1] = -8.0 if k < 0 else 0.0
-            else:
-                w = map_logistic(x[mine], table.score[mine, j], precision=precision, offset=offset[mine])
+        rows = np.flatnonzero(some & (fold != k)) if k >= 0 else np.flatnonzero(some)
+        weight = np.minimum(tried[rows].sum(axis=1), 4).astype(float)
+        common = map_logistic(x[rows], mean[rows], precision=precision, weight=weight, offset=middle[rows])
+        for j in columns:
+            mine = rows[tried[rows, j]]
+            w = np.zeros(p)
+            if len(mine) >= 50:
+                w = map_logistic(x[mine], score[mine, j], precision=precision, offset=offset[mine, j] + x[mine] @ common)
             if k < 0:
                 head[j] = common + w
             else:
-                test = np.flatnonzero((fold == k) & ~np.isnan(table.score[:, j]))
-                out_of_fold[test, j] = offset[test] + x[test] @ w
+                test = np.flatnonzero((fold == k) & tried[:, j])
+                out_of_fold[test, j] = offset[test, j] + x[test] @ (common + w)
     return _Heads(head, out_of_fold)
 
 
@@ -125,17 +145,86 @@ def _distances(
     return np.quantile(np.concatenate(nearest), grid), np.quantile(np.concatenate(outside), grid)
 
 
+def _sources(table: Table) -> tuple[list[str], NDArray[np.intp]]:
+    """Return the sources, categories of one taken together, and the `(n,)` source of each row."""
+    base = [name.split("/")[0] for name in table.groups.tolist()]
+    names = list(dict.fromkeys(base))
+    return names, np.array([names.index(name) for name in base], dtype=np.intp)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lesson:
+    """Judged prompts made ready: `(n, p + 1)` features, `(n, BUCKETS)` words, levels and weights; `(n,)` rows of the table or -1."""
+
+    judged: Judged
+    x: Floats
+    words: sparse.csr_array
+    weight: Floats
+    row: NDArray[np.intp]
+
+
+def _lesson(
+    judged: Judged, table: Table, embed: Callable[[Sequence[str]], NDArray[np.float32]], standards: tuple[Any, Floats, Floats]
+) -> _Lesson:
+    x = features_of(embed(judged.prompts), surface_matrix(judged.prompts), *standards)
+    position = {prompt: i for i, prompt in enumerate(table.prompts)}
+    row = np.array([position.get(prompt, -1) for prompt in judged.prompts], dtype=np.intp)
+    return _Lesson(judged, x, word_matrix(judged.prompts), np.ones(len(judged)), row)
+
+
+def _left_out(
+    problem: LevelProblem, lesson: _Lesson, within: Within, words_within: sparse.csr_array, lexicon: Floats, table: Table, recipe: Recipe
+) -> tuple[Floats, Floats]:
+    """Return levels predicted without the kind of each judged prompt, `(n,)`, and without the source of each public one."""
+    inputs = level_inputs(lesson.x, feature_scale(recipe))
+    levels = lesson.judged.levels
+    fold = judged_folds(lesson.judged.kinds, _KIND_FOLDS)
+    by_kind = np.zeros(len(levels))
+    for k in range(_KIND_FOLDS):
+        test, rest = np.flatnonzero(fold == k), fold != k
+        if len(test) and rest.any():
+            kept = np.flatnonzero(rest)
+            words = fit_lexicon(inputs[kept], [lesson.judged.prompts[i] for i in kept], levels[kept], lesson.weight[kept], recipe)
+            head = problem.head(lesson.words @ words, words_within @ words, judged=rest)
+            by_kind[test] = head.levels(lesson.x[test], lesson.words[test] @ words)
+    by_source = np.zeros(len(table.groups))
+    words, other = lesson.words @ lexicon, words_within @ lexicon
+    for out in holdouts(table.groups, recipe.related):
+        is_out = np.isin(table.groups, out)
+        rest = ~((lesson.row >= 0) & is_out[lesson.row])
+        head = problem.head(words, other, judged=rest, without=out)
+        by_source[is_out] = head.levels(within.features[is_out], other[is_out])
+    return by_kind, by_source
+
+
+def new_lexicon(
+    outcomes: Outcomes,
+    embed: Callable[[Sequence[str]], NDArray[np.float32]],
+    judged: Judged,
+    *,
+    recipe: Recipe | None = None,
+) -> NDArray[np.float16]:
+    """Return `(BUCKETS,) float16`: a lexicon for `prompts.words`, fitted to judged prompts; what is in force does not matter."""
+    recipe = SHIPPED_RECIPE if recipe is None else recipe
+    table = tabulate(outcomes, embed, recipe.drop)
+    standard = standards(table, embed(judged.prompts), surface_matrix(judged.prompts))
+    lesson = _lesson(judged, table, embed, standard)
+    inputs = level_inputs(lesson.x, feature_scale(recipe))
+    return fit_lexicon(inputs, judged.prompts, judged.levels, lesson.weight, recipe).astype(np.float16)
+
+
 def train(
     outcomes: Outcomes,
     embed: Callable[[Sequence[str]], NDArray[np.float32]],
     embedder_id: str,
     *,
+    judged: Judged | None = None,
     recipe: Recipe | None = None,
     version: str,
     seed: int = 0,
     about: Mapping[str, Any] | None = None,
 ) -> LearnedRouter:
-    """Learn a router from outcomes.
+    """Learn a router from outcomes and judged prompts.
 
     Parameters
     ----------
@@ -143,10 +232,15 @@ def train(
         Scores in [0, 1] of at least two models on at least 50 prompts.
     embed, embedder_id
         Turns prompts into `(n, dim) float32` unit vectors; its id goes into the card.
+    judged
+        Prompts with their level of difficulty; those that come with scrimp when None. Prompts of the outcomes among them
+        say what a level means.
+    recipe
+        How; as the shipped router's when None.
     version
         The version's name.
     seed
-        Draws folds and landmarks.
+        Draws folds, centres and landmarks.
     about
         More for the card: data, licences, date.
 
@@ -155,52 +249,70 @@ def train(
     DataError
         If nothing can be learnt from the outcomes.
     """
-    recipe = Recipe() if recipe is None else recipe
+    recipe = SHIPPED_RECIPE if recipe is None else recipe
+    judged = everyday() if judged is None else judged
     table = tabulate(outcomes, embed, recipe.drop)
     rng = np.random.default_rng(seed)
-    centre, mean, sd = standards(table)
-    x = features_of(table.embeddings, table.surface, centre, mean, sd)
+    standard = standards(table, embed(judged.prompts), surface_matrix(judged.prompts))
+    x = features_of(table.embeddings, table.surface, *standard)
+    lesson = _lesson(judged, table, embed, standard)
+    groups = {name: np.flatnonzero(table.groups == name) for name in dict.fromkeys(table.groups.tolist())}
+    within = Within(x, implied_levels(table.score, groups), groups)
+    problem = LevelProblem(lesson.x, judged.levels, lesson.weight, within, recipe, rng)
+    inputs = level_inputs(lesson.x, feature_scale(recipe))
+    lexicon = shipped_lexicon().astype(np.float64)
+    words_within = word_matrix(table.prompts)
+    head = problem.head(lesson.words @ lexicon, words_within @ lexicon)
+    fresh = fit_lexicon(inputs, judged.prompts, judged.levels, lesson.weight, recipe)
+    by_kind, by_source = _left_out(problem, lesson, within, words_within, fresh, table, recipe)
+    # What a level means, from outcomes of judged prompts; then on levels as they are predicted of prompts of new kinds.
     abilities = abilities_of(table)
-    shared = shared_view(table, x[:, :-1], abilities, recipe)
-    transfer = held_out_sources(table, recipe)
-    slope = transfer_slope(table, transfer.ease)
-    names = list(abilities.level)
-    balanced = np.array([1.0 / (table.groups == name).sum() for name in table.groups])
-    balanced /= balanced.sum()
-    ease = slope * (x[:, :-1] @ shared.ease)
-    ease_sd = float(np.sqrt(balanced @ (ease - balanced @ ease) ** 2))
-    spread = x[:, :-1] @ shared.spread
-    spread_sd = float(np.sqrt(balanced @ (spread - balanced @ spread) ** 2))
-    # In the middle of the range where arms are compared (right three times in four) a standard deviation of ease moves
-    # the gap by half as much in ln: this is what `spread_ratio` is a multiple of.
-    factor = recipe.spread_ratio * 0.5 * ease_sd / max(spread_sd, 1e-9)
-    level = float(np.mean([abilities.level[name] for name in names]))
-    tried = (~np.isnan(table.score)).any(axis=0)
-    ability = abilities.ability
-    ability_mean = float(np.median(ability[tried]))
-    ease_weights = np.append(slope * shared.ease, level + ability_mean - float(balanced @ ease))
-    spread_weights = np.append(factor * shared.spread, -factor * float(balanced @ spread))
+    ability, by_table = on_scale(abilities, table.models)
+    ability_mean = float(np.median(ability))
+    source_names, source = _sources(table)
+    public = np.flatnonzero(lesson.row >= 0)
+    true = level_curves(
+        judged.levels[public],
+        table.score[lesson.row[public]],
+        [source_names[k] for k in source[lesson.row[public]]],
+        ability - ability_mean,
+    )
+    own = np.flatnonzero(lesson.row < 0)
+    gaps = np.linspace(-1.5, 3.5, 11) - ability_mean
+    curves = as_predicted(true, judged.levels[own], by_kind[own], gaps) if len(own) else true
+    tiers = {"small": ability <= np.quantile(ability, 0.4), "large": ability >= np.quantile(ability, 0.7)}
+    transfer = measure_sources(table, np.clip(by_source, LEVELS[0], LEVELS[-1]), curves, by_table - ability_mean, tiers)
+    level = np.clip(head.levels(x, words_within @ lexicon), LEVELS[0], LEVELS[-1])
+    several = np.array(
+        [len(set(source[~np.isnan(table.score[:, j])].tolist())) >= recipe.head_sources for j in range(len(table.models))]
+    )
     fold = rng.permutation(len(x)) % 5
-    heads = _fit_heads(table, x, fold, recipe)
-    cell = ~np.isnan(heads.out_of_fold)
-    a, b = platt(heads.out_of_fold[cell], table.score[cell])
-    predicted = sigmoid(a * heads.out_of_fold[cell] + b)
-    head = a * heads.head
-    head[:, -1] += b
+    heads = _fit_heads(table, x, curves.logit(level, ability - ability_mean), several, fold, recipe)
+    cell = ~np.isnan(heads.out_of_fold) & several[None, :]
+    measured = None
+    if cell.any():
+        a, b = platt(heads.out_of_fold[cell], table.score[cell])
+        measured = a * heads.out_of_fold[cell] + b, table.score[cell]
+    head_sources = np.zeros((len(table.models), len(source_names)), np.uint8)
+    for j in np.flatnonzero(several):
+        head_sources[j, np.unique(source[~np.isnan(table.score[:, j])])] = 1
     tokens, token_shift, token_sd = _fit_tokens(table, x, recipe.token_l2)
     marks = _landmarks(table, rng, recipe.n_landmarks)
-    low, high = np.quantile(table.surface, [0.005, 0.995], axis=0)
+    mine = np.sort(rng.choice(len(judged), min(recipe.n_landmarks, len(judged)), replace=False))
+    mine = mine[lesson.row[mine] < 0]
+    everyday_vectors = (lesson.x[:, : table.embeddings.shape[1]] + standard[0]).astype(np.float32)
+    both = np.concatenate([table.surface, surface_matrix(judged.prompts)])
+    low, high = np.quantile(both, [0.005, 0.995], axis=0)
+    lengths = np.isin(FEATURE_NAMES, list(LENGTHS))
+    low[lengths], high[lengths] = -_ANY, _ANY
     nearest, outside = _distances(table, marks, low, high, recipe)
-    level_sd = float(np.std([abilities.level[name] for name in names]))
-    per_decade = _ability_per_decade(outcomes, table, ability)
+    kinds = within_kinds([judged.kinds[i] for i in own], judged.levels[own], by_kind[own])
+    level_sd = float(np.sqrt(np.mean((by_kind[own] - judged.levels[own]) ** 2))) if len(own) else 1.0
+    slope = float(-np.polyfit(LEVELS, curves.ease, 1)[0])
     prior = {
         "ability_mean": ability_mean,
-        "ability_small": float(np.quantile(ability[tried], 0.50)),
-        "ability_medium": float(np.quantile(ability[tried], 0.70)),
-        "ability_large": float(np.quantile(ability[tried], 0.90)),
-        "ability_per_decade": per_decade,
-        "ability_sd": float(np.std(ability[tried])),
-        "logit_sd": level_sd,
+        "ability_sd": float(np.std(ability)),
+        "logit_sd": float(np.hypot(true.source_sd, level_sd * slope * 0.5)) if np.isfinite(true.source_sd) else 0.9,
         "known_logit_sd": 0.35,  # of a head of its own, on a seen source: chosen, not measured
         "token_sd": token_sd,
     }
@@ -208,39 +320,56 @@ def train(
         "kind": "scrimp router",
         "n_prompts": len(x),
         "n_outcomes": int((~np.isnan(table.score)).sum()),
-        "sources": {name: int((table.groups == name).sum()) for name in names},
+        "n_judged": len(judged),
+        "sources": {name: len(rows) for name, rows in groups.items()},
         "seed": seed,
         "recipe": {name: getattr(recipe, name) for name in Recipe.__annotations__ if name not in {"drop", "related"}},
         "left_out_cells": [list(item) for item in recipe.drop],
+        "level": {
+            "curve_as_judged": {"ease": _rounded(true.ease), "spread": _rounded(true.spread), "source_sd": _rounded(true.source_sd)},
+            "curve_as_predicted": {"ease": _rounded(curves.ease), "spread": _rounded(curves.spread)},
+            "left_out_kinds": kinds,
+            "left_out_kinds_mean": round(float(np.mean(list(kinds.values()))), 3) if kinds else None,
+            "left_out_kinds_rmse": round(level_sd, 3),
+        },
         "held_out_rows": {
-            "ece": round(ece(predicted, table.score[cell]), 4),
-            "brier": round(brier(predicted, table.score[cell]), 4),
+            "ece": None if measured is None else round(ece(sigmoid(measured[0]), measured[1]), 4),
+            "brier": None if measured is None else round(brier(sigmoid(measured[0]), measured[1]), 4),
             "folds": 5,
+            "models": int(several.sum()),
         },
         "held_out_sources": {
             "rank_correlation": round(
                 float(np.mean([v["rank_correlation"] or 0.0 for v in transfer.by_source.values()])), 3
             ),
+            "ece": transfer.ece,
             "by_source": transfer.by_source,
         },
         **(about or {}),
     }
     weights = Weights(
-        centre=centre,
-        surface_mean=mean,
-        surface_sd=sd,
+        centre=standard[0],
+        surface_mean=standard[1],
+        surface_sd=standard[2],
         surface_low=low,
         surface_high=high,
-        ease=ease_weights,
-        spread=spread_weights,
+        level_scale=head.scale,
+        level_centres=head.centres,
+        level_weights=np.concatenate(
+            [head.weights[:-1], [standard[2][_WORD]], [head.weights[-1] + standard[1][_WORD]]]
+        ),
+        curve_ease=curves.ease,
+        curve_spread=curves.spread,
         ability=ability,
-        head=head,
+        head=heads.head,
+        head_sources=head_sources,
         tokens=tokens,
         token_shift=token_shift,
-        landmarks=table.embeddings[marks],
+        landmarks=np.concatenate([table.embeddings[marks], everyday_vectors[mine]]),
+        landmark_sources=np.concatenate([source[marks], np.full(len(mine), 255)]).astype(np.uint8),
         landmark_quantiles=nearest,
         surface_quantiles=outside,
-        seen=np.unique(np.array([prompt_hash(prompt) for prompt in table.prompts], dtype=np.uint32)),
+        seen=np.unique(np.array([prompt_hash(prompt) for prompt in (*table.prompts, *judged.prompts)], dtype=np.uint32)),
     )
     return LearnedRouter(
         version=version,
@@ -253,13 +382,5 @@ def train(
     )
 
 
-def _ability_per_decade(outcomes: Outcomes, table: Table, ability: Floats) -> float:
-    """Return how much abler a model is that costs ten times as much a prompt; 0.4 where few models have costs."""
-    with np.errstate(all="ignore"):
-        cost = np.array([np.nanmean(column) if (~np.isnan(column)).any() else np.nan for column in outcomes.cost_usd.T])
-    known = [(np.log10(c), ability[table.models.index(canonical_name(name))])
-             for name, c in zip(outcomes.models, cost, strict=True) if c > 0]  # fmt: skip
-    if len(known) < 5:
-        return 0.4
-    x, y = np.array(known).T
-    return float(np.clip(np.polyfit(x, y, 1)[0], 0.1, 1.0))
+def _rounded(value: Floats | float) -> Any:
+    return np.round(value, 3).tolist()

@@ -1,4 +1,4 @@
-"""What carries over to sources never seen: each is left out in turn, with its relatives."""
+"""What carries over to what was never seen: sources left out in turn with their relatives, and kinds of judged prompts."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scrimp.routing.learn.maths.heads import map_logistic
-from scrimp.routing.learn.maths.metrics import apgr
-from scrimp.routing.router.learned import features_of
+from scrimp.routing.learn.maths.heads import sigmoid
+from scrimp.routing.learn.maths.metrics import apgr, ece
 
-from .shared import abilities_of, shared_view
-from .table import row_means, standards
+from .table import row_means
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from .recipe import Recipe
+    from .curves import Curves
     from .table import Table
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Transfer", "held_out_sources", "holdouts", "transfer_slope"]
+__all__ = ["Transfer", "holdouts", "measure_sources", "rank_correlation", "within_kinds"]
 
 
 def holdouts(groups: NDArray[np.str_], related: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
@@ -40,12 +38,16 @@ def holdouts(groups: NDArray[np.str_], related: Sequence[Sequence[str]]) -> list
 
 
 def _pair_gaps(score: Floats) -> Floats:
-    """Return `(n, n_pairs)`: score of the abler model less the other's, over pairs a router could be asked about."""
-    full = score[:, ~np.isnan(score).any(axis=0)]
-    mean = full.mean(axis=0)
+    """Return `(n, n_pairs)`: score of the abler model less the other's, over pairs a router could be asked about.
+
+    A model counts where nine in ten of its cells are there; where one of a pair's is missing, the gap is 0.
+    """
+    there = ~np.isnan(score)
+    full = score[:, there.mean(axis=0) >= 0.9] if len(score) else score[:, :0]
+    mean = np.nanmean(full, axis=0) if full.shape[1] else np.zeros(0)
     best = mean.max() if len(mean) else 0.0
     gaps = [
-        full[:, a] - full[:, b]
+        np.nan_to_num(full[:, a] - full[:, b])
         for a in range(len(mean))
         for b in range(len(mean))
         if mean[a] >= best - 0.2 and 0.06 < mean[a] - mean[b] < 0.35 and mean[b] > 0.15
@@ -53,65 +55,76 @@ def _pair_gaps(score: Floats) -> Floats:
     return np.array(gaps).T if gaps else np.zeros((len(score), 0))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Transfer:
-    """What carried over to sources never seen: each source left out in turn, with its relatives.
+    """What carried over to sources never seen.
 
     Attributes
     ----------
-    ease, spread
-        `(n,)` predictions for each prompt by directions learnt without its source.
     by_source
-        Per source: rows, rank correlation of predicted ease and observed score, mean APGR over pairs of models.
+        Per source: rows, rank correlation of predicted ease and observed score, mean APGR over pairs of models, mean
+        level as predicted and mean score.
+    ece
+        Calibration error of models' predicted quality on them, of the small ones and of the large ones; 0 of 10 bins
+        empty counts as nothing.
     """
 
-    ease: Floats
-    spread: Floats
     by_source: dict[str, dict[str, float | int | None]]
+    ece: dict[str, float | None]
 
 
-def held_out_sources(table: Table, recipe: Recipe) -> Transfer:
-    """Measure transfer by leaving sources out; rows of one source are never split."""
-    x = features_of(table.embeddings, table.surface, *standards(table))[:, :-1]
-    ease, spread = np.zeros(len(x)), np.zeros(len(x))
-    for out in holdouts(table.groups, recipe.related):
-        is_out = np.isin(table.groups, out)
-        rest = np.flatnonzero(~is_out)
-        if len(rest):
-            part = table.take(rest)
-            shared = shared_view(part, x[rest], abilities_of(part), recipe)
-            ease[is_out], spread[is_out] = x[is_out] @ shared.ease, x[is_out] @ shared.spread
-    rank = recipe.spread_ratio * spread / max(float(spread.std()), 1e-9) - ease / max(float(ease.std()), 1e-9)
+def measure_sources(table: Table, level: Floats, curves: Curves, gap: Floats, tiers: Mapping[str, NDArray[np.bool_]]) -> Transfer:
+    """Measure levels that were predicted for each source without it.
+
+    Parameters
+    ----------
+    level
+        `(n,)`, each predicted without the prompt's source.
+    gap
+        `(m,)` abilities less their mean, from elsewhere than these outcomes; NaN where there is none.
+    tiers
+        Name to `(m,) bool`: the models whose calibration error is measured together.
+    """
     by_source: dict[str, dict[str, float | int | None]] = {}
     for name in dict.fromkeys(table.groups.tolist()):
         rows = np.flatnonzero(table.groups == name)
         gaps = _pair_gaps(table.score[rows])
         none = np.zeros(len(rows))
-        mean_apgr = float(np.mean([apgr(rank[rows], gap, none) for gap in gaps.T])) if gaps.shape[1] else None
+        mean_apgr = float(np.mean([apgr(level[rows], each, none) for each in gaps.T])) if gaps.shape[1] else None
         by_source[name] = {
             "n": len(rows),
-            "rank_correlation": round(_rank_correlation(ease[rows], row_means(table.score[rows])), 3),
+            "rank_correlation": round(rank_correlation(-level[rows], row_means(table.score[rows])), 3),
             "apgr": None if mean_apgr is None else round(mean_apgr, 3),
+            "level": round(float(level[rows].mean()), 2),
+            "score": round(float(np.nanmean(table.score[rows])), 3),
         }
-    return Transfer(ease, spread, by_source)
+    predicted = sigmoid(curves.logit(level, np.nan_to_num(gap)))
+    # Every source counts alike: a large one would drown the others.
+    sizes = {name: int(each["n"] or 1) for name, each in by_source.items()}
+    chance = np.array([1.0 / sizes[name] for name in table.groups.tolist()])
+    rng = np.random.default_rng(0)
+    drawn = rng.choice(len(chance), size=min(20_000, 4 * len(chance)), p=chance / chance.sum())
+    errors: dict[str, float | None] = {}
+    for name, models in tiers.items():
+        cells = ~np.isnan(table.score[drawn]) & (models & ~np.isnan(gap))[None, :]
+        errors[name] = round(ece(predicted[drawn][cells], table.score[drawn][cells]), 4) if cells.any() else None
+    return Transfer(by_source, errors)
 
 
-def _rank_correlation(a: Floats, b: Floats) -> float:
-    if a.std() == 0 or b.std() == 0:
+def within_kinds(kinds: Sequence[str], judged: Floats, predicted: Floats) -> dict[str, float]:
+    """Return the rank correlation of judged and predicted levels within each kind of 20 prompts or more."""
+    names = np.array(kinds)
+    return {
+        kind: round(rank_correlation(judged[names == kind], predicted[names == kind]), 3)
+        for kind in sorted(set(kinds))
+        if (names == kind).sum() >= 20
+    }
+
+
+def rank_correlation(a: Floats, b: Floats) -> float:
+    """Return Spearman's rank correlation, ties at their mean rank; 0 where one of the two does not vary."""
+    if len(a) < 2 or a.std() == 0 or b.std() == 0:
         return 0.0
-    first, second = (np.argsort(np.argsort(v, kind="stable"), kind="stable").astype(np.float64) for v in (a, b))
-    return float(np.corrcoef(first, second)[0, 1])
+    from scipy.stats import rankdata
 
-
-def transfer_slope(table: Table, ease: Floats) -> float:
-    """Return the logit slope on the ease predicted for unseen sources: what of it may be believed."""
-    slopes, weights = [], []
-    for name in dict.fromkeys(table.groups.tolist()):
-        rows = np.flatnonzero(table.groups == name)
-        mean = np.nanmean(table.score[rows], axis=1)
-        x = np.column_stack([ease[rows] - ease[rows].mean(), np.ones(len(rows))])
-        coefficients = map_logistic(x, mean, precision=np.array([1e-3, 1e-3]))
-        slopes.append(coefficients[0])
-        weights.append(np.sqrt(len(rows)) * float(ease[rows].var()))
-    total = float(np.sum(weights))
-    return float(np.clip(np.dot(slopes, weights) / total, 0.5, 8.0)) if total > 0 else 1.0
+    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])

@@ -1,4 +1,4 @@
-"""The two fits everything is made of: a logistic head drawn towards a prior, and a ridge within sources; numpy only."""
+"""The fit that heads are made of, logistic and drawn towards a prior, and the calibration of logits; numpy only."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
-__all__ = ["map_logistic", "platt", "ridge_within", "sigmoid"]
+__all__ = ["map_logistic", "platt", "sigmoid"]
 
 
 def sigmoid(z: Floats) -> Floats:
@@ -90,47 +88,3 @@ def platt(logit: Floats, target: Floats, weight: Floats | None = None) -> tuple[
         features, target, weight=weight, precision=np.array([1.0, 0.1]), prior=np.array([1.0, 0.0])
     )
     return float(slope), float(intercept)
-
-
-def ridge_within(
-    features: Floats,
-    target: Floats,
-    groups: Sequence[NDArray[np.intp]],
-    *,
-    precision: Floats,
-    pooling: float = 0.0,
-    group_weight: Sequence[float] | None = None,
-) -> Floats:
-    """Fit a ridge regression with an intercept per group, pooled partly, all groups counting alike.
-
-    Each group's mean is taken out of features and target, but for the share `pooling` of it: with 0 only differences
-    within a group are learnt from, with 1 there is one intercept. (Quasi-demeaning, as in a random-intercept model.)
-
-    Parameters
-    ----------
-    features, target
-        `(n, p)` and `(n,)`.
-    groups
-        Row indices of each group.
-    precision
-        `(p,)` penalties, for groups weighing `n / n_groups` rows each.
-    group_weight
-        A factor for each group; one unless given.
-
-    Returns
-    -------
-    `(p,) float64` coefficients.
-    """
-    p = features.shape[1]
-    gram = np.diag(np.append(precision, 1e-3))
-    moment = np.zeros(p + 1)
-    rows_each = sum(map(len, groups)) / len(groups)
-    for k, rows in enumerate(groups):
-        x, y = features[rows], target[rows]
-        x = np.column_stack([x - (1.0 - pooling) * x.mean(axis=0), np.full(len(rows), pooling)])
-        y = y - (1.0 - pooling) * y.mean()
-        factor = rows_each / len(rows) * (1.0 if group_weight is None else group_weight[k])
-        gram += factor * (x.T @ x)
-        moment += factor * (x.T @ y)
-    coefficients: Floats = np.linalg.solve(gram, moment).astype(np.float64, copy=False)
-    return coefficients[:-1]
