@@ -29,6 +29,8 @@ class ArmInfo:
         Whether the arm thinks before it answers (its output is longer).
     output_limit
         The enforced limit on output tokens.
+    effort
+        The reasoning effort it is asked at; None is the model's own default.
     """
 
     name: str
@@ -38,6 +40,7 @@ class ArmInfo:
     output_usd_per_mtok: float | None = None
     reasoning: bool = False
     output_limit: int = 4096
+    effort: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
