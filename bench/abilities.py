@@ -36,6 +36,7 @@ SAME = {
 
 UNIT_PRIOR = 3.0  # the scale's unit is drawn to that of the benchmarks as by so many sources
 NEWEST = 30
+SURE = 0.45  # models known less well than this (sd) test nothing
 
 
 def price_of(table, name):
@@ -61,6 +62,9 @@ def facts_of(cells, table):
         flags = [table.model_info(Arm(name="x", model=name)).capabilities for name in names]
         thinks[model] = any("reasoning" in each for each in flags) or parse_name(model).thinks
         priced[model] = found[0] if found else None
+    for model in thinks:
+        if (month := re.search(r"-(2[3-6])(0[1-9]|1[0-2])$", model)) is not None:  # as Mistral dates its models
+            released[model] = 2000 + int(month[1]) + (int(month[2]) - 0.5) / 12
     makers = {}
     for model, year in released.items():
         makers.setdefault(parse_name(model).maker, {})[model] = year
@@ -141,6 +145,14 @@ def named(model):
     return re.sub(r"-Inst(?=$|-fp8)", "-Instruct", name)
 
 
+def listed_price(placer, facts, table, model):
+    """USD per million output tokens of an outcome file's model, under its name or that of the leaderboards; NaN where unknown."""
+    found = price_of(table, model)
+    if found is None and (known := placer.known(model)) is not None:
+        found = facts[known[0]].price
+    return np.nan if found is None else found
+
+
 def against_outcomes(cells, facts, folder, table):
     """By outcome file: Spearman of ability (table only; all models placed) and of price, number of models, slope of the logit."""
     found = {}
@@ -152,7 +164,7 @@ def against_outcomes(cells, facts, folder, table):
         rows = rows_of(scale, facts)
         placer = AbilityTable(table_of(rows, scale, fit_places(rows), mine), "fitted")
         level = abilities_on(outcomes)
-        prices = np.array([price_of(table, named(m)) or np.nan for m in outcomes.models])
+        prices = np.array([listed_price(placer, facts, table, named(m)) for m in outcomes.models])
         known = np.array([placer.known(named(m)) is not None for m in outcomes.models])
         ability = np.array(
             [
@@ -170,42 +182,41 @@ def against_outcomes(cells, facts, folder, table):
             "n_priced": int(priced.sum()),
             "price": float(spearmanr(prices[priced], level[priced])[0]) if priced.sum() > 4 else float("nan"),
             "ability_there": float(spearmanr(ability[priced], level[priced])[0]) if priced.sum() > 4 else float("nan"),
+            "spread": float(
+                np.std(logit[known] - np.polyval(np.polyfit(ability[known], logit[known], 1), ability[known]), ddof=2)
+            ),
             "slope": float(np.polyfit(ability[known], logit[known], 1)[0]),
         }
     return found
 
 
 def newest_left_out(cells, facts):
-    """The newest models with scores enough, predicted by a fit without any model as new: (model, kind, predicted, sd, fitted) each."""
+    """The newest models with scores enough, predicted by a fit without any model as new.
+
+    Of each: model, basis, predicted, its sd, fitted with all cells, its sd, by its own cells alone (no prior).
+    """
     scale = fit(cells, facts)
     rows = rows_of(scale, facts)
-    sure = sorted(
-        (m for m, row in rows.items() if row.released is not None and row.sd < 0.45), key=lambda m: rows[m].released
-    )
-    left = sure[-NEWEST:]
+    alone = fit_scale(cells)
+    own = dict(zip(alone.models, alone.own, strict=True))
+    dated = [m for m, row in rows.items() if row.released is not None and row.sd < SURE]
+    left = sorted(dated, key=lambda m: rows[m].released)[-NEWEST:]
     cut = rows[left[0]].released
-    earlier = [c for c in cells if facts[c.model].released is None or facts[c.model].released < cut]
-    earlier = [c for c in earlier if facts[c.model].released is not None or parse_name(c.model).plain not in left]
+    earlier = [c for c in cells if c.model not in left and (facts[c.model].released or 0.0) < cut]
     past_scale = fit(earlier, facts)
     past = rows_of(past_scale, facts)
-    # one scale: the later fit's abilities on the earlier one's, by the models in both
-    both = [m for m in past if m in rows and past[m].sd < 0.4]
-    slope, level = np.polyfit([rows[m].ability for m in both], [past[m].ability for m in both], 1)
-    places = fit_places({m: r for m, r in past.items() if r.released is None or r.released < cut})
+    places = fit_places(past)
     placer = AbilityTable(table_of(past, past_scale, places, earlier), "earlier")
+    # one scale for both fits, by the models in both
+    both = [m for m in past if past[m].sd < SURE]
+    slope, level = np.polyfit([rows[m].ability for m in both], [past[m].ability for m in both], 1)
+    slope_own, level_own = np.polyfit([own[m] for m in both], [past[m].ability for m in both], 1)
     found = []
     for model in left:
-        placed = placer.place(model, output_usd_per_mtok=facts[model].price, reasoning=facts[model].thinks)
-        found.append(
-            (
-                model,
-                placed.basis,
-                placed.ability,
-                placed.sd,
-                rows[model].ability * slope + level,
-                rows[model].sd * slope,
-            )
-        )
+        if placer.known(model) is None:
+            placed = placer.place(model, output_usd_per_mtok=facts[model].price, reasoning=facts[model].thinks)
+            fitted, alone_there = rows[model].ability * slope + level, own[model] * slope_own + level_own
+            found.append((model, placed.basis, placed.ability, placed.sd, fitted, rows[model].sd * slope, alone_there))
     return cut, found
 
 
@@ -248,11 +259,11 @@ def main():
     if args.outcomes:
         found = against_outcomes(every, facts, args.outcomes, table)
         print(
-            "\n| outcome file | models known | Spearman | all models placed | Spearman | priced | by price | by ability there | slope |\n|---|---|---|---|---|---|---|---|---|"
+            "\n| outcome file | models known | Spearman | all models placed | Spearman | priced | by price | by ability there | slope | sd around it |\n|---|---|---|---|---|---|---|---|---|---|"
         )
         for source, row in found.items():
             print(
-                f"| {source} | {row['n']} | {row['spearman']:.2f} | {row['n_all']} | {row['spearman_all']:.2f} | {row['n_priced']} | {row['price']:.2f} | {row['ability_there']:.2f} | {row['slope']:.2f} |"
+                f"| {source} | {row['n']} | {row['spearman']:.2f} | {row['n_all']} | {row['spearman_all']:.2f} | {row['n_priced']} | {row['price']:.2f} | {row['ability_there']:.2f} | {row['slope']:.2f} | {row['spread']:.2f} |"
             )
         for key in ("spearman", "spearman_all", "price", "ability_there"):
             print(f"mean {key}: {np.nanmean([row[key] for row in found.values()]):.3f}")
@@ -260,14 +271,21 @@ def main():
         unit = (sum(slopes) + UNIT_PRIOR) / (len(slopes) + UNIT_PRIOR)
         print(f"unit: {unit:.3f}")
     cut, rows = newest_left_out(cells, facts)
-    error = np.array([row[2] - row[4] for row in rows])
-    inside = [abs(row[2] - row[4]) <= 1.2816 * row[3] for row in rows]
-    print(
-        f"\nnewest {len(rows)} (from {cut:.2f}) by what came before: Spearman {spearmanr([r[2] for r in rows], [r[4] for r in rows])[0]:.2f}, "
-        f"RMSE {np.sqrt(np.mean(error**2)):.2f}, bias {error.mean():+.2f}, in the 80% interval {100 * np.mean(inside):.0f}%"
-    )
-    for model, basis, predicted, sd, fitted, own_sd in rows:
-        print(f"  {model:36s} {predicted:5.2f} +-{sd:.2f}  fitted {fitted:5.2f} +-{own_sd:.2f}  {basis}")
+    predicted, sd = np.array([row[2] for row in rows]), np.array([row[3] for row in rows])
+    print(f"\nnewest {len(rows)} (from {cut:.2f}) by what came before")
+    for words, truth in (
+        ("fitted", np.array([row[4] for row in rows])),
+        ("by own cells alone", np.array([row[6] for row in rows])),
+    ):
+        error = predicted - truth
+        print(
+            f"against {words}: Spearman {spearmanr(predicted, truth)[0]:.2f}, RMSE {np.sqrt(np.mean(error**2)):.2f}, "
+            f"bias {error.mean():+.2f}, in the 80% interval {100 * np.mean(np.abs(error) <= 1.2816 * sd):.0f}%"
+        )
+    for model, basis, ability, sd, fitted, own_sd, alone in rows:
+        print(
+            f"  {model:36s} {ability:5.2f} ±{sd:.2f}  fitted {fitted:5.2f} ±{own_sd:.2f}  alone {alone:5.2f}  {basis}"
+        )
     print("cells held out, RMSE of the score: {:.3f} (benchmark's mean: {:.3f})".format(*held_out_cells(cells, facts)))
     known = rows_of(scale, facts, unit)
     places = fit_places(known)

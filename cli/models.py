@@ -20,6 +20,7 @@ app = new_app(
 Examples:
   scrimp models -p mixed
   scrimp models resume small     let a suspended arm take calls again
+  scrimp models abilities gpt-4o claude-haiku-4-5    how able any model is taken to be
   scrimp models prices --update new.json --diff    prices of your own, and what they change
 """,
 )
@@ -27,22 +28,28 @@ Examples:
 
 @app.callback(invoke_without_command=True)
 def models(ctx: typer.Context, profile: ProfileOption = None, json: JsonOption = False) -> int:
-    """List a profile's arms: price, window, limits, capabilities, and whether their key is there."""
+    """List a profile's arms: ability, price, window, limits, capabilities, and whether their key is there."""
     if ctx.invoked_subcommand is not None:
         return 0
+    from scrimp.profiles.paths import paths
+    from scrimp.routing.reports.abilities import load_table
     from scrimp.routing.reports.arms import arm_rows
+
+    from .abilities import shown
 
     loaded = session.load(profile, quiet=json)
     table = session.price_table()
-    rows = arm_rows(loaded.profile, table, session.keys(), session.ledger_to_read())
+    rows = arm_rows(loaded.profile, table, session.keys(), session.ledger_to_read(), load_table(paths().abilities))
     block = Table(
         (
-            Column("arm"), Column("model"), Column("tier"), Column("$/M in", "right"), Column("$/M out", "right"),
-            Column("window", "right"), Column("out limit", "right"), Column("takes"), Column("key"),
+            Column("arm"), Column("model"), Column("tier"), Column("ability", "right"),
+            Column("$/M in", "right"), Column("$/M out", "right"), Column("window", "right"),
+            Column("out limit", "right"), Column("takes"), Column("key"),
         ),
         [
             (
                 row["name"] + (" *" if row["default"] else ""), row["model"], row["tier"] or "-",
+                shown(row, "ability_"),
                 _price(row["input_usd_per_mtok"]), _price(row["output_usd_per_mtok"]),
                 "unknown" if row["context_window"] is None else f"{row['context_window']:,}",
                 f"{row['output_limit']:,}",
@@ -105,3 +112,32 @@ def prices(
     from .prices import run_prices
 
     return run_prices(profile, update=update, forget=forget, diff=diff, as_json=json)
+
+
+@app.command()
+def abilities(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL", help="Any LiteLLM model ids; left out, the profile's arms."),
+    ] = None,
+    profile: ProfileOption = None,
+    every: Annotated[bool, typer.Option("--all", help="The whole table, the ablest first.")] = False,
+    update: Annotated[
+        Path | None,
+        typer.Option(
+            "--update",
+            metavar="FILE",
+            help="Take abilities from this file before those that ship: this command's JSON, or CSV with the columns "
+            "model,ability,low,high[,released].",
+        ),
+    ] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Go back to the abilities that ship with scrimp.")] = False,
+    json: JsonOption = False,
+) -> int:
+    """Show how able models are, with an 80% interval, and what it rests on; nothing is fetched.
+
+    On benchmarks where public leaderboards know a model, else on its line, price, tier and size.
+    """
+    from .abilities import run_abilities
+
+    return run_abilities(models or (), profile, every=every, update=update, forget=forget, as_json=json)

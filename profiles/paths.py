@@ -39,6 +39,11 @@ class Paths:
         return self.config / "prices.json"
 
     @property
+    def abilities(self) -> Path:
+        """The user's own table of models' abilities (0600); it wins over the one that ships."""
+        return self.config / "abilities.json"
+
+    @property
     def ledger(self) -> Path:
         """The SQLite ledger (0600)."""
         return self.state / "scrimp.db"

@@ -61,6 +61,7 @@ def know_arm(arm: Arm, table: PriceTable) -> KnownArm:
         output_usd_per_mtok=None if price is None else price.output_usd_per_mtok,
         reasoning=reasoning,
         output_limit=limit,
+        effort=arm.reasoning_effort,
     )
     window = arm.context_window or model.max_input_tokens
     if by_ollama(arm.model) and isinstance(arm.params.get("num_ctx"), int):

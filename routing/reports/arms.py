@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.routing.ledger.suspensions import suspensions
 
+from .abilities import arm_abilities
+
 if TYPE_CHECKING:
     from scrimp.profiles.keys import Keys
     from scrimp.profiles.schema import Arm, Profile
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prices.table import PriceTable
+    from scrimp.routing.router.abilities import AbilityTable
 
 __all__ = ["arm_rows", "price_row"]
 
@@ -25,11 +28,14 @@ def price_row(arm: Arm, table: PriceTable) -> dict[str, Any]:
     }
 
 
-def arm_rows(profile: Profile, table: PriceTable, keys: Keys, ledger: Ledger | None) -> list[dict[str, Any]]:
-    """Return a row for each arm, as `models --json` spells it: prices, limits in tokens, capabilities, key."""
+def arm_rows(
+    profile: Profile, table: PriceTable, keys: Keys, ledger: Ledger | None, abilities: AbilityTable
+) -> list[dict[str, Any]]:
+    """Return a row for each arm, as `models --json` spells it: prices, limits in tokens, capabilities, key, ability."""
+    placed = arm_abilities(profile, table, abilities)
     stopped = {} if ledger is None else suspensions(ledger, profile.name)
     rows = []
-    for arm in profile.arms:
+    for arm, place in zip(profile.arms, placed, strict=True):
         price, info = price_row(arm, table), table.model_info(arm)
         rows.append(
             {
@@ -43,6 +49,10 @@ def arm_rows(profile: Profile, table: PriceTable, keys: Keys, ledger: Ledger | N
                 "context_window": arm.context_window or info.max_input_tokens,
                 "output_limit": table.output_limit(arm),
                 "capabilities": sorted(info.capabilities | set(arm.tags)),
+                "ability": place["ability"],
+                "ability_low": place["low"],
+                "ability_high": place["high"],
+                "ability_basis": place["basis"],
                 "key": keys.status(arm),
                 "deprecated_on": info.deprecation_date,
                 "successor": info.successor,

@@ -9,22 +9,23 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrimp.profiles.errors import ConfigError, DataError
 from scrimp.profiles.reading import read_bytes
 
-from .model_names import ModelName, parse_name, spellings
+from .model_names import ModelName, parse_name, plain_name, spellings, undated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
+
+    from .arms import ArmInfo
 
 __all__ = [
-    "EFFORT_TOKENS", "AbilityTable", "Expected", "Known", "Placed", "effort_tokens", "expect", "features",
-    "shipped_table", "usual_effort", "version_year",
+    "EFFORT_TOKENS", "AbilityTable", "Expected", "Known", "Placed", "check_table", "effort_tokens", "expect",
+    "features", "place_arm", "shipped_table", "usual_effort", "version_year",
 ]  # fmt: skip
 
 SCHEMA: Final = 1
@@ -46,6 +47,8 @@ _TIER_PRICE: Final = {"small": 0.6, "medium": 4.0, "large": 12.0}
 
 _SAME_PARAMS: Final = 0.12  # two sizes are the same within so many decades of parameters
 _NEAR_PRICE: Final = 0.7  # decades of price within which a model of the same line counts as near
+_UNPRICED_AWAY: Final = 1.0  # how far apart two count where one's price is not known
+_SAME_RANK: Final = 0.6  # two words of size mean the same place in a line
 _NEAR_SCALE: Final = 0.3  # what is so much farther counts 1 / e as much
 _NEAR_MOST: Final = 3
 _STEP_YEARS: Final = 0.5  # a successor whose date is unknown came so long after
@@ -192,6 +195,8 @@ def expect(
         return sum(coefficients.get(key, 0.0) * value for key, value in values.items())
 
     kind, kin = _relatives(name, price, others, tier)
+    if price is None and kin:
+        price = others[kin[0][0]].price  # else an unpriced relative's price would count as a fall in ability
     year = released or version_year(name, {key: row.released for key, row in others.items()})
     if year is None and kin:
         year = (others[kin[0][0]].released or newest - _STEP_YEARS) + _AFTER[kind]
@@ -220,23 +225,31 @@ def _relatives(
         return "alone", []
     rank = name.rank if name.rank is not None else _TIER_RANK.get(tier or "")
     same: list[tuple[bool, float, str]] = []
+    peers: list[tuple[bool, float, str]] = []
     near: list[tuple[float, str]] = []
     for key, known in others.items():
         other = parse_name(key)
         if other.line != name.line or other.plain == name.plain or not _alike(name.params_b, other.params_b):
             continue
+        step = (name.version or 9.0) - (other.version or 9.0)
+        place = (step < 0.0, abs(step) - 0.01 * (known.released or 0.0), key)
         if other.size == name.size and (name.version is None) == (other.version is None):
-            step = (name.version or 0.0) - (other.version or 0.0)
-            same.append((step < 0.0, abs(step) - 0.01 * (known.released or 0.0), key))
-        elif not name.params_b:
-            step = abs((name.version or 9.0) - (other.version or 9.0))
-            apart = abs(math.log10(price / known.price)) if price and known.price else 9.0
-            alike = rank is not None and other.rank is not None and abs(rank - other.rank) <= 0.5
-            if apart <= _NEAR_PRICE or alike:
-                near.append((min(apart, 1.0) + 0.6 * min(step, 2.0), key))
-    if same:
-        earlier, _, key = min(same)
-        return ("precedes" if earlier else "follows"), [(key, 1.0)]
+            same.append(place)
+            continue
+        if name.params_b:
+            continue
+        apart = abs(math.log10(price / known.price)) if price and known.price else _UNPRICED_AWAY
+        ranked = rank is not None and other.rank is not None
+        if ranked and abs((rank or 0.0) - (other.rank or 0.0)) < _SAME_RANK and apart <= _NEAR_PRICE:
+            peers.append(place)
+        if apart <= _NEAR_PRICE or (apart == _UNPRICED_AWAY and not ranked):
+            near.append((apart + 0.6 * min(abs(step), 2.0), key))
+    for kin in (same, peers):
+        if kin:
+            earlier, _, key = min(kin)
+            return ("precedes" if earlier else "follows"), [(key, 1.0)]
+    if not near:
+        return "alone", []
     return "near", [(key, math.exp(-away / _NEAR_SCALE)) for away, key in sorted(near)[:_NEAR_MOST]]
 
 
@@ -265,7 +278,8 @@ class AbilityTable:
         self._makers: dict[str, dict[str, Known]] = {}
         for maker, models in data["models"].items():
             self._makers[maker] = {key: Known(*row) for key, row in models.items()}
-        self._own = {spelling: row for key, row in (own or {}).items() for spelling in reversed(spellings(key))}
+        self._rows_own = dict(own or {})
+        self._own = {key: row for model, row in self._rows_own.items() for key in (plain_name(model), _exact(model))}
         self._flat = {key: row for models in self._makers.values() for key, row in models.items()}
 
     @classmethod
@@ -277,20 +291,40 @@ class AbilityTable:
         DataError
             If it is not such a table.
         """
-        return cls(check_shape(read_bytes(path), path.name), path.name)
+        return cls(check_table(read_bytes(path), path.name), path.name)
 
     def __len__(self) -> int:
         return len(self._flat)
 
+    @property
+    def n_own(self) -> int:
+        """How many models the user's own rows place."""
+        return len(self._rows_own)
+
+    def with_own(self, own: Mapping[str, Known], name: str) -> AbilityTable:
+        """Return this table with a user's own rows over it."""
+        return AbilityTable(self._data, name, own)
+
     def items(self) -> Iterator[tuple[str, Placed]]:
         """Yield every model of the table with its place, the ablest first."""
-        for key, row in sorted(self._flat.items(), key=lambda item: (-item[1].ability, item[0])):
-            yield key, Placed(row.ability, row.sd, _benchmarks(row.n))
+        hidden = self._own.keys()
+        rows = {key: row for key, row in self._flat.items() if key not in hidden} | self._rows_own
+        for key, row in sorted(rows.items(), key=lambda item: (-item[1].ability, item[0])):
+            yield key, Placed(row.ability, row.sd, _ground(row))
 
     @property
     def sources(self) -> list[dict[str, Any]]:
         """Where the table's scores come from: repository, commit, licence, cells."""
         return list(self._data["sources"])
+
+    @cached_property
+    def _newest(self) -> dict[str, str]:
+        """By a name without its date: the newest of the dated models."""
+        found: dict[str, str] = {}
+        for key in sorted(self._flat, key=lambda key: self._flat[key].released or 0.0):
+            if (short := undated(key)) != key:
+                found[short] = key
+        return found
 
     def offset(self, effort: str | None) -> float:
         """Return what an effort adds to the ability of a model that does not think; ascending from `none`."""
@@ -303,6 +337,8 @@ class AbilityTable:
         for spelling in spellings(model):
             if (row := self._own.get(spelling) or self._flat.get(spelling)) is not None:
                 return spelling, row, None
+        if (dated := self._newest.get(plain_name(model))) is not None:
+            return dated, self._flat[dated], None
         name = parse_name(model)
         if name.effort is not None:
             short = _without_effort(model)
@@ -338,14 +374,11 @@ class AbilityTable:
         found = self.known(model)
         if found is not None:
             key, row, named = found
-            return self._at_effort(
-                Placed(row.ability, row.sd, _benchmarks(row.n) if row.n else "your own table"), key, effort or named
-            )
+            return self._at_effort(Placed(row.ability, row.sd, _ground(row)), key, effort or named)
         name = parse_name(model)
+        price = output_usd_per_mtok if output_usd_per_mtok is not None and output_usd_per_mtok > 0.0 else None
         thinks = reasoning or effort not in (None, "none", "minimal")
-        return self._at_effort(
-            self._infer(name, output_usd_per_mtok or None, tier, thinks, released), name.plain, effort or name.effort
-        )
+        return self._at_effort(self._infer(name, price, tier, thinks, released), name.plain, effort or name.effort)
 
     def _at_effort(self, placed: Placed, key: str, effort: str | None) -> Placed:
         """Return a place moved from the model's default effort to another."""
@@ -437,21 +470,30 @@ def _without_effort(model: str) -> str:
     )
 
 
-def _benchmarks(n: int) -> str:
-    return "1 benchmark" if n == 1 else f"{n} benchmarks"
+def _exact(model: str) -> str:
+    return next(iter(spellings(model)), "")
+
+
+def _ground(row: Known) -> str:
+    return "your own table" if row.n == 0 else "1 benchmark" if row.n == 1 else f"{row.n} benchmarks"
 
 
 def _size(params_b: float) -> str:
     return f"{params_b:g}B" if params_b >= 1.0 else f"{1000 * params_b:g}M"
 
 
-def check_shape(data: bytes, what: str) -> dict[str, Any]:
-    """Return a table's JSON, decoded.
+def check_table(data: bytes, what: str) -> dict[str, Any]:
+    """Return a table's JSON, decoded and checked.
+
+    Parameters
+    ----------
+    what
+        What the file is called, for messages.
 
     Raises
     ------
     DataError
-        If it is not a table in the shipped form.
+        If it is not a table in the shipped form: the message names the file and the field.
     """
     try:
         found = json.loads(data)
@@ -459,10 +501,47 @@ def check_shape(data: bytes, what: str) -> dict[str, Any]:
         raise DataError(f"{what}: not JSON: {error}") from None
     if not isinstance(found, dict) or found.get("schema_version") != SCHEMA:
         raise DataError(f"{what}: expected a table of abilities with schema_version {SCHEMA}")
-    for key in ("models", "efforts", "place", "sources"):
-        if key not in found:
-            raise DataError(f"{what}: no field {key!r}")
+    for key, kind in (("models", dict), ("efforts", dict), ("place", dict), ("sources", list)):
+        if not isinstance(found.get(key), kind):
+            raise DataError(f"{what}: {key}: expected {'an object' if kind is dict else 'a list'}")
+    _numbers(found["efforts"], f"{what}: efforts")
+    for key in ("coefficients", "weight", "sd"):
+        _numbers(found["place"].get(key), f"{what}: place.{key}")
+    if missing := sorted({"alone", "follows", "near", "precedes"} - set(found["place"]["sd"])):
+        raise DataError(f"{what}: place.sd: no {missing[0]}")
+    _numbers({"newest": found["place"].get("newest")}, f"{what}: place")
+    for maker, models in found["models"].items():
+        if not isinstance(models, dict):
+            raise DataError(f"{what}: models.{maker}: expected an object")
+        for key, row in models.items():
+            where = f"{what}: models.{maker}.{key}"
+            if not isinstance(row, list) or len(row) != len(Known._fields):
+                raise DataError(f"{where}: expected a list of {len(Known._fields)}: {', '.join(Known._fields)}")
+            _numbers(dict(zip(Known._fields, row, strict=True)), where, optional=frozenset({"released", "price"}))
+            if not row[1] > 0.0:
+                raise DataError(f"{where}: sd: expected more than 0, got {row[1]}")
     return found
+
+
+def _numbers(found: object, where: str, *, optional: frozenset[str] = frozenset()) -> None:
+    if not isinstance(found, dict):
+        raise DataError(f"{where}: expected an object of numbers")
+    for key, value in found.items():
+        if value is None and key in optional:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e6:
+            raise DataError(f"{where}: {key}: expected a number, got {json.dumps(value)[:40]}")
+
+
+def place_arm(table: AbilityTable, arm: ArmInfo) -> Placed:
+    """Return where an arm's model stands at the arm's effort."""
+    return table.place(
+        arm.model,
+        output_usd_per_mtok=arm.output_usd_per_mtok,
+        tier=arm.tier,
+        effort=arm.effort,
+        reasoning=arm.reasoning,
+    )
 
 
 @lru_cache(maxsize=1)
@@ -475,8 +554,8 @@ def shipped_table() -> AbilityTable:
         If it is missing or damaged.
     """
     try:
-        data = files("scrimp.routing.weights").joinpath("abilities.json").read_bytes()
-        return AbilityTable(check_shape(data, "abilities.json"), "the shipped table")
+        data = (Path(__file__).parents[1] / "weights" / "abilities.json").read_bytes()
+        return AbilityTable(check_table(data, "abilities.json"), "the shipped table")
     except (OSError, DataError) as error:
         raise ConfigError(
             f"the shipped table of abilities cannot be read: {error}", hint="Install scrimp again."

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["ModelName", "parse_name", "plain_name", "spellings"]
+__all__ = ["ModelName", "parse_name", "plain_name", "spellings", "undated"]
 
 _DOTTED: Final = re.compile(r"^(?:[a-z][a-z0-9]*\.)+(?=[a-z])")
 """Region and maker in front of a name, as Bedrock writes them: `us.anthropic.`"""
@@ -37,6 +37,9 @@ _PARAMS: Final = re.compile(r"(?<![a-z0-9.])(?:(\d+)x)?(e?)(\d+(?:\.\d+)?)([bm])
 _ACTIVE: Final = re.compile(r"-a(\d+(?:\.\d+)?)b(?=-|$)")
 _VERSION: Final = re.compile(r"(?<![\d.])[vkm]?(\d{1,2}(?:\.\d{1,2})?)(?![\d.]|b\b|m\b|x\d|k\b)")
 
+_LEAST_PARAMS: Final = 0.001  # billions
+_MOST_PARAMS: Final = 10_000.0
+
 _OLLAMA: Final = {
     "llama-3.2": "llama-3.2-3b", "llama-3.1": "llama-3.1-8b", "llama-3": "llama-3-8b", "llama-3.3": "llama-3.3-70b",
     "llama-2": "llama-2-7b", "qwen-3": "qwen-3-8b", "qwen-2.5": "qwen-2.5-7b", "qwen-2": "qwen-2-7b",
@@ -44,6 +47,12 @@ _OLLAMA: Final = {
     "deepseek-r1": "deepseek-r1-0528-qwen3-8b", "phi-4": "phi-4", "smollm2": "smollm2-1.7b",
 }  # fmt: skip
 """What Ollama serves under a name without a size."""
+
+_MEANS: Final = {
+    "gpt-4": "gpt-4-0613", "gpt-3.5-turbo": "gpt-3.5-turbo-0125",
+    "deepseek-chat": "deepseek-v3.2", "deepseek-reasoner": "deepseek-v3.2",
+}  # fmt: skip
+"""What makers serve under a name that does not say which."""
 
 _MAKERS: Final = {
     "openai": ("gpt", "chatgpt", "o1", "o3", "o4", "codex", "davinci", "text-davinci"),
@@ -147,14 +156,14 @@ def _bare(model: str) -> str:
     name = re.sub(r"^ll(?=3\.\d)", "llama-", name)
     if model.lower().startswith("ollama"):
         name = _OLLAMA.get(name, name)
-    return name
+    return _MEANS.get(name, name)
 
 
 def _settled(name: str) -> str:
     """Return a name, its date gone, with one spelling of version and order."""
     name = _SPLIT_VERSION.sub(r"\1.\2", name.replace(":", "-"))
     name = re.sub(r"(?<![\d.])(\d)\.0(?![\d.])", r"\1", name)
-    name = _CLAUDE.sub(r"claude-\2-\1", name)
+    name = _CLAUDE.sub(r"claude-\2-\1", re.sub(r"^(claude-.+)-v\d$", r"\1", name))
     return re.sub(r"-{2,}", "-", name).strip("-.")
 
 
@@ -176,6 +185,17 @@ def spellings(model: str) -> tuple[str, ...]:
     names.append(_settled(_TUNED.sub("", undated)))
     names.append(_settled(_TUNED.sub("", _SHORT_DATE.sub("", undated))))
     return tuple(dict.fromkeys(name for name in names if name))
+
+
+def undated(plain: str) -> str:
+    """Return a plain name without the short date it may have.
+
+    Examples
+    --------
+    >>> undated("mistral-large-2411")
+    'mistral-large'
+    """
+    return _settled(_SHORT_DATE.sub("", plain))
 
 
 def plain_name(model: str) -> str:
@@ -216,7 +236,7 @@ def parse_name(model: str) -> ModelName:
     params = None
     experts = None
     for found in _PARAMS.finditer(rest):
-        amount = float(found[3]) * int(found[1] or 1) / (1000.0 if found[4] == "m" else 1.0)
+        amount = float(found[3]) * float(found[1] or 1) / (1000.0 if found[4] == "m" else 1.0)
         if amount > (params or 0.0):
             params, experts = amount, 2.0 * float(found[3]) if found[1] else None
     if params and experts:
@@ -242,9 +262,9 @@ def parse_name(model: str) -> ModelName:
     ]
     if words:
         size = "-".join(filter(None, (*words, size)))
-    return ModelName(
-        plain, maker, line, size, SIZES.get(sized[1]) if sized else None, version, params or None, thinks, effort
-    )
+    rank = SIZES.get(sized[1]) if sized else None
+    params = None if not params else min(max(params, _LEAST_PARAMS), _MOST_PARAMS)
+    return ModelName(plain, maker, line, size, rank, version, params, thinks, effort)
 
 
 def _starts(name: str) -> list[str]:
