@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isnan
 from typing import TYPE_CHECKING, Final
 
 from scrimp.routing.prompts.context import contexts, stack
@@ -159,6 +160,7 @@ class Decider:
                     quality_low=float(predictions.quality_low[row, column]),
                     quality_high=float(predictions.quality_high[row, column]),
                     basis=predictions.basis[column],
+                    rests_on=predictions.rests_on[column],
                     p50=float(predictions.output_tokens_p50[row, column]),
                     p90=float(predictions.output_tokens_p90[row, column]),
                     output_limit=output_limit,
@@ -168,6 +170,7 @@ class Decider:
                 )
             )
         ood = float(predictions.ood[row])
+        level = float(predictions.level[row])
         guard = None
         if ood >= GUARD_QUANTILE and len(options) > 1:
             guard = "this prompt is unlike anything the router was trained on"
@@ -194,4 +197,5 @@ class Decider:
             input_tokens=n_input,
             required=tuple(sorted(prompt.required)),
             pace=pace,
+            level=None if isnan(level) else level,
         )

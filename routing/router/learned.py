@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .arms import ArmInfo, Basis, Predictions
+from .arms import ArmInfo, Basis, Ground, Predictions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -310,6 +310,7 @@ class LearnedRouter:
         layers = [self.layer(arm) for arm in arms]
         sd = np.full(len(arms), self.prior["logit_sd"])
         basis: list[Basis] = ["prior"] * len(arms)
+        rests_on: list[Ground] = ["similar models"] * len(arms)
         all_known = all(j is not None for j in known) and not any(layers)
         trust = np.clip((_STRANGE - ood) / (_STRANGE - _FAMILIAR), 0.0, 1.0)
         for a, (j, layer) in enumerate(zip(known, layers, strict=True)):
@@ -318,10 +319,12 @@ class LearnedRouter:
                 logit[:, a] += x @ layer.weights
                 sd[a] = min(sd[a], layer.shift_sd + _HEAD_SD)
                 basis[a] = "calibrated" if layer.calibrated else "prior"
+                rests_on[a] = "your outcomes"
             elif j is not None and all_known:
                 logit[:, a] = trust * (x @ self.weights.head[j]) + (1.0 - trust) * logit[:, a]
                 sd[a] = self.prior["known_logit_sd"]
                 basis[a] = "calibrated"
+                rests_on[a] = "outcomes"
         strange = np.clip((ood - _STRANGE) / (1.0 - _STRANGE), 0.0, 1.0)[:, None]
         logit *= 1.0 - _STRANGE_PULL * strange
         width = _Z80 * (sd[None, :] + _STRANGE_SD * strange)
@@ -331,9 +334,11 @@ class LearnedRouter:
             quality_low=_sigmoid(logit - width),
             quality_high=_sigmoid(logit + width),
             basis=tuple(basis),
+            rests_on=tuple(rests_on),
             output_tokens_p50=p50,
             output_tokens_p90=p90,
             ood=ood,
+            level=np.full(len(ood), np.nan),
         )
 
     def _tokens(self, x: Floats, arms: Sequence[ArmInfo], layers: Sequence[ArmLayer | None]) -> tuple[Floats, Floats]:
