@@ -12,7 +12,7 @@ from scrimp.profiles.paths import paths
 
 from . import session
 from .explain import decision_blocks, decision_line, steps_table
-from .result import Note, Result, as_line, deliver, emit, emit_stderr, say, write_err
+from .result import Note, Result, as_line, deliver, emit, emit_stderr, say
 from .stdin import read_stdin
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def answer_request(
     if explain and told:
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
-        write_err(_summary(answer, checked) + "\n")
+        emit_stderr((Note(_summary(answer, checked)),))
     session.look_back(space.ledger, space.profile)
     if checked.failed:
         raise _check_failure(checked)

@@ -37,8 +37,9 @@ def models(ctx: typer.Context, profile: ProfileOption = None, json: JsonOption =
     rows = arm_rows(loaded.profile, table, session.keys(), session.ledger_to_read())
     block = Table(
         (
-            Column("arm"), Column("model"), Column("tier"), Column("$/M in", "right"), Column("$/M out", "right"),
-            Column("window", "right"), Column("out limit", "right"), Column("takes"), Column("key"),
+            Column("arm"), Column("model", narrow="below"), Column("tier"),
+            Column("$/M in", "right"), Column("$/M out", "right"), Column("window", "right"),
+            Column("out limit", "right"), Column("takes"), Column("key"),
         ),
         [
             (

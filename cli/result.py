@@ -17,7 +17,7 @@ from .layout import GAP, Column, lay_out
 from .streams import drop_stdout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
     from rich.text import Text
@@ -265,16 +265,16 @@ def _drawn(table: Table, console: Console) -> Iterator[Text]:
     layout = lay_out(table.columns, rows, console.width, cells=cell_len)
     for number, columns in enumerate(layout.tables):
         for style, row in (("bold", titles), *(("", row) for row in rows)):
-            yield from _beside(
-                [(Text(row[j]).wrap(console, max(1, width)), width, table.columns[j].align) for j, width in columns],
-                style,
-            )
+            cells = [
+                ([*Text(row[j]).wrap(console, max(1, width))], width, table.columns[j].align) for j, width in columns
+            ]
+            yield from _beside(cells, style)
             for j in () if number or style else layout.below:
                 for line in Text(row[j]).wrap(console, max(1, console.width - 2 * GAP)):
                     yield Text(" " * 2 * GAP) + line
 
 
-def _beside(cells: Iterable[tuple[Sequence[Text], int, str]], style: str) -> Iterator[Text]:
+def _beside(cells: Sequence[tuple[Sequence[Text], int, str]], style: str) -> Iterator[Text]:
     """Yield the lines of a row, from each cell's own lines, its width and its side."""
     from rich.text import Text
 
