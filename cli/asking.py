@@ -141,7 +141,7 @@ def answer_request(
         rests_on = (Note(f"{name} is {why}") for name, why in space.decider.reasons().items())
         emit_stderr((*decision_blocks(decision, explain=True), *rests_on))
     if dry_run:
-        return emit(Result(data=decision.to_dict(), blocks=(decision_line(decision),)), as_json=as_json)
+        return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)),)), as_json=as_json)
     otherwise = _kept(request, decision.id)
     printer = _Printer(otherwise) if stream and plan.single and not way.may_take_another else None
     if printer is not None:
