@@ -12,7 +12,7 @@ from scrimp.profiles.paths import paths
 
 from . import session
 from .explain import decision_blocks, decision_line, steps_table
-from .result import Result, as_line, deliver, emit, emit_stderr, say, write_err
+from .result import Note, Result, as_line, deliver, emit, emit_stderr, say
 from .stdin import read_stdin
 
 if TYPE_CHECKING:
@@ -138,10 +138,10 @@ def answer_request(
     if (missed := missed_quality(decision)) is not None:
         say(missed)
     if explain:
-        rests_on = (f"{name} is {why}" for name, why in space.decider.reasons().items())
-        emit_stderr((*decision_blocks(decision), *rests_on))
+        rests_on = (Note(f"{name} is {why}") for name, why in space.decider.reasons().items())
+        emit_stderr((*decision_blocks(decision, explain=True), *rests_on))
     if dry_run:
-        return emit(Result(data=decision.to_dict(), blocks=(decision_line(decision),)), as_json=as_json)
+        return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)),)), as_json=as_json)
     otherwise = _kept(request, decision.id)
     printer = _Printer(otherwise) if stream and plan.single and not way.may_take_another else None
     if printer is not None:
@@ -170,7 +170,7 @@ def answer_request(
     if explain and told:
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
-        write_err(_summary(answer, checked) + "\n")
+        emit_stderr((Note(_summary(answer, checked)),))
     session.look_back(space.ledger, space.profile)
     if checked.failed:
         raise _check_failure(checked)
@@ -276,7 +276,7 @@ def _summary(answer: Answer, checked: Checked) -> str:
     if answer.saved_nano is not None and answer.saved_against is not None:
         word = "saved" if answer.saved_nano >= 0 else "spent more:"
         parts.append(f"{word} {format_usd(abs(answer.saved_nano))} against {answer.saved_against}")
-    parts.append(f"predicted quality {taken.quality:.0%} ({taken.basis})")
+    parts.append(f"predicted quality {taken.quality:.0%} ({taken.rests_on or taken.basis})")
     parts.append(f"{answer.latency_s:.1f} s")
     return "[" + " · ".join(parts) + "]"
 

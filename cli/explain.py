@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.routing.text.compare import QUORUMS
+from scrimp.routing.text.in_words import distance_in_words, level_in_words
 
-from .result import Column, Table
+from .result import Column, Note, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from scrimp.routing.deciding.trace import Decision
+
+    from .result import Block
 
 __all__ = ["decision_blocks", "decision_line", "neighbour_table", "steps_table"]
 
@@ -35,13 +38,24 @@ def decision_line(decision: Decision) -> str:
         )
     taken = decision.choice.taken
     return (
-        f"{taken.arm} ({taken.model}): predicted quality {taken.quality:.0%} ({taken.basis}), about "
+        f"{taken.arm} ({taken.model}): predicted quality {taken.quality:.0%} ({taken.rests_on or taken.basis}), about "
         f"{format_usd(taken.cost_nano)}, at most {format_usd(taken.bound_nano)}"
     )
 
 
-def decision_blocks(decision: Decision) -> tuple[str | Table, ...]:
-    """Return a decision in full: every arm with its numbers, why, and where the choice would flip."""
+def decision_blocks(decision: Decision, *, explain: bool = False) -> tuple[Block, ...]:
+    """Return a decision: every arm with its numbers, and in words what the choice turned on.
+
+    Parameters
+    ----------
+    explain
+        Show all numbers on a terminal too narrow for them, in further tables; else those that fit beside the rest.
+    """
+    plan = () if decision.plan is None else _plan_blocks(decision.plan, explain=explain)
+    return (*plan, _arm_table(decision, explain=explain), *_notes(decision, explain=explain))
+
+
+def _arm_table(decision: Decision, *, explain: bool) -> Table:
     choice = decision.choice
     rows = []
     for weighed in choice.weighed:
@@ -54,62 +68,79 @@ def decision_blocks(decision: Decision) -> tuple[str | Table, ...]:
         rows.append(
             (
                 ("> " if option.arm == choice.arm else "  ") + option.arm,
-                f"{option.quality:.2f} [{option.quality_low:.2f}, {option.quality_high:.2f}] {option.basis}",
+                f"{option.quality:.0%} {100 * option.quality_low:.0f}-{100 * option.quality_high:.0f}",
+                option.rests_on or "-",
+                format_usd(option.cost_nano),
+                format_usd(option.bound_nano),
+                weighed.why,
                 f"{option.input_tokens:,}",
                 f"{option.output_tokens_p50:,} / {option.output_tokens_p90:,}",
-                format_usd(option.cost_nano) if option.cost_nano is not None else "unknown",
-                format_usd(option.bound_nano) if option.bound_nano is not None else "unknown",
                 "-" if weighed.utility_usd is None else f"{weighed.utility_usd:.5f}",
                 "-" if choice.propensity is None else f"{weighed.probability:.3f}",
-                weighed.why,
                 ", ".join(flips) or "-",
+                option.basis,
             )
         )
-    table = Table(
+    more: Literal["apart", "leave out"] = "apart" if explain else "leave out"
+    return Table(
         columns=(
             Column("  arm"),
-            Column("quality"),
-            Column("tokens in", "right"),
-            Column("out p50 / p90", "right"),
+            Column("quality", narrow="whole"),
+            Column("rests on"),
             Column("cost", "right"),
             Column("at most", "right"),
-            Column("utility", "right"),
-            Column("chance", "right"),
-            Column("why"),
-            Column("flips at"),
+            Column("why", narrow="below"),
+            Column("tokens in", "right", narrow=more),
+            Column("out p50 / p90", "right", narrow=more),
+            Column("utility", "right", narrow=more),
+            Column("chance", "right", narrow=more),
+            Column("flips at", narrow=more),
+            Column("basis", narrow="leave out"),  # what it rests on says as much, but to a pipe
         ),
         rows=rows,
     )
-    lines = [
-        f"a right answer is worth {_usd(decision.wtp_usd)}; utility = that x quality - cost"
-        + (
-            f"; the cheapest arm of quality {decision.min_quality:g} or more is taken"
-            if decision.min_quality > 0
-            else ""
+
+
+def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
+    """Yield what a decision turned on, a sentence each."""
+    choice, worth = decision.choice, _usd(decision.wtp_usd)
+    if decision.level is not None:
+        yield Note(f"difficulty: {level_in_words(decision.level)}")
+    if explain:
+        yield Note("quality: the chance of a right answer, and the range it lies in 4 times in 5")
+    if decision.min_quality > 0:
+        yield Note(
+            f"a right answer is worth {worth}; the cheapest arm of quality {100 * decision.min_quality:g}% or more "
+            "is taken"
         )
-    ]
+    else:
+        yield Note(f"a right answer is worth {worth}; best is the greatest {worth} x quality - cost")
+    if decision.against is not None:
+        share = decision.price_share
+        parts = "the same price, the same quality"
+        if share is not None:
+            price = round(100 * share)
+            parts = f"{price}% price, {100 - price}% quality"
+        yield Note(f"against {decision.against.arm}: {parts}")
     if decision.pace is not None:
         pace = decision.pace
-        lines.append(
+        yield Note(
             f"pace: {pace.used:.0%} of the {pace.scope} cap is spent and {pace.gone:.0%} of the month gone"
             + (f"; what an answer is worth is lowered to {pace.factor:.0%}" if pace.factor < 1.0 else ", as it should")
         )
     if choice.guard:
-        lines.append(f"guard: {choice.guard}; the default arm is taken")
+        yield Note(f"guard: {choice.guard}; the default arm is taken")
     if choice.no_draw:
-        lines.append(f"no propensity is logged: {choice.no_draw}")
+        yield Note(f"no propensity (the chance of this choice) is logged: {choice.no_draw}")
     elif choice.explored:
-        lines.append(f"explored: {choice.arm} was drawn, {choice.greedy} was the best")
-    lines.append(
-        f"router {decision.router_version}, distance from its training prompts: quantile {decision.ood:.2f}; "
-        f"decision {decision.id}"
-    )
-    if decision.plan is None:
-        return (table, "\n".join(lines))
-    return (*_plan_blocks(decision.plan), table, "\n".join(lines))
+        yield Note(f"explored: {choice.arm} was drawn by chance, to learn from; {choice.greedy} was the best")
+    trained = any(weighed.option.basis != "uncalibrated" for weighed in choice.weighed)
+    like = f": this prompt is {distance_in_words(decision.ood)}" if trained else ", which has no training prompts"
+    yield Note(f"router {decision.router_version}{like}")
+    yield Note(f"decision {decision.id}")
 
 
-def _plan_blocks(plan: Mapping[str, Any]) -> tuple[str | Table, ...]:
+def _plan_blocks(plan: Mapping[str, Any], *, explain: bool) -> tuple[Block, ...]:
     """Return a plan drawn, what is known of its checks, and what it was weighed against."""
     drawing = ["plan" + (" (asked for)" if plan["asked_for"] else "") + ":"]
     for number, stage in enumerate(plan["stages"], start=1):
@@ -128,7 +159,7 @@ def _plan_blocks(plan: Mapping[str, Any]) -> tuple[str | Table, ...]:
         f"  {plan['n_plans']} plans weighed"
         + (f", {plan['n_unpayable']} of which the caps could not pay to the end" if plan["n_unpayable"] else "")
     )
-    blocks: list[str | Table] = ["\n".join(drawing)]
+    blocks: list[Block] = [Note(line) for line in drawing]
     if plan["checks"]:
         blocks.append(
             Table(
@@ -158,17 +189,18 @@ def _plan_blocks(plan: Mapping[str, Any]) -> tuple[str | Table, ...]:
         Table(
             (
                 Column("  plan"), Column("quality", "right"), Column("cost", "right"), Column("at most", "right"),
-                Column("calls", "right"), Column("utility", "right"), Column("why"),
+                Column("why", narrow="below"), Column("calls", "right", narrow="apart" if explain else "leave out"),
+                Column("utility", "right", narrow="apart" if explain else "leave out"),
             ),
             [
                 (
                     mark + each["plan"],
-                    f"{each['quality']:.2f}",
+                    f"{each['quality']:.0%}",
                     _usd(each["cost_usd"]),
                     _usd(each["bound_usd"]),
+                    each["why"] or ("taken" if mark == "> " else "best of one arm" if each is one else "worth less"),
                     f"{each['calls']:.2f}",
                     f"{each['utility']:.5f}",
-                    each["why"] or ("taken" if mark == "> " else "best of one arm" if each is one else "worth less"),
                 )
                 for mark, each in rows
             ],
@@ -213,7 +245,7 @@ def neighbour_table(near: Sequence[Mapping[str, Any]]) -> Table:
         short = text if len(text) <= 60 else text[:59] + "…"
         rows.append((each["id"], f"{each['similarity']:.2f}", each["arm"] or "-", labels, short))
     return Table(
-        (Column("id"), Column("like", "right"), Column("arm"), Column("labels"), Column("prompt")),
+        (Column("id"), Column("like", "right"), Column("arm"), Column("labels"), Column("prompt", narrow="below")),
         rows,
         title="nearest in the log",
     )

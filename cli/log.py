@@ -6,7 +6,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,9 @@ from .complete import complete_arms
 from .options import JsonOption
 from .parser import Group, new_app
 from .result import Column, Result, Table, confirm, emit, say, write_out
+
+if TYPE_CHECKING:
+    from .result import Block
 
 __all__ = ["app"]
 
@@ -52,7 +55,14 @@ def _list(
     if not rows and not as_json:
         say("nothing found" if query else "the log is empty")
     table = Table(
-        (Column("id"), Column("when"), Column("arm"), Column("cost", "right"), Column("status"), Column("prompt")),
+        (
+            Column("id"),
+            Column("when"),
+            Column("arm"),
+            Column("cost", "right"),
+            Column("status"),
+            Column("prompt", narrow="below"),
+        ),
         [
             (
                 row["id"],
@@ -155,7 +165,7 @@ def show(
     data = shown.to_dict()
     if explain:
         data["neighbours"] = shown.near
-    blocks: list[str | Table] = []
+    blocks: list[Block] = []
     if not explain:
         blocks.append(f"{row['id']}  {row['created_at']}  profile {row['profile']}  {row['status']}")
         for title, text in (("system", row["system"]), ("prompt", row["prompt"]), ("answer", row["answer"])):
@@ -178,7 +188,7 @@ def show(
             for each in shown.labels
         ]
     if shown.decision is not None:
-        blocks += ["", *decision_blocks(shown.decision)]
+        blocks += ["", *decision_blocks(shown.decision, explain=explain)]
     if shown.near:
         blocks += ["", neighbour_table(shown.near)]
     return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)

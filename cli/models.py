@@ -42,7 +42,7 @@ def models(ctx: typer.Context, profile: ProfileOption = None, json: JsonOption =
     rows = arm_rows(loaded.profile, table, session.keys(), session.ledger_to_read(), load_table(paths().abilities))
     block = Table(
         (
-            Column("arm"), Column("model"), Column("tier"), Column("ability", "right"),
+            Column("arm"), Column("model", narrow="below"), Column("tier"), Column("ability", "right"),
             Column("$/M in", "right"), Column("$/M out", "right"), Column("window", "right"),
             Column("out limit", "right"), Column("takes"), Column("key"),
         ),

@@ -9,17 +9,23 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ExitCode, ScrimpError
 
+from .layout import GAP, Column, lay_out
 from .streams import drop_stdout
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import Console
+    from rich.text import Text
 
 __all__ = [
+    "Block",
     "Column",
+    "Note",
     "Result",
     "Table",
     "as_line",
@@ -36,11 +42,10 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table: its title, and on which side its cells stand."""
+class Note:
+    """A sentence of scrimp's own: wrapped between words on a terminal, one line on a pipe."""
 
-    title: str
-    align: Literal["left", "right"] = "left"
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,10 @@ class Table:
     title: str | None = None
 
 
+Block = str | Note | Table
+"""A part of what people read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What a command has to say.
@@ -61,13 +70,13 @@ class Result:
     data
         What `--json` prints; a dictionary carries `schema_version`.
     blocks
-        What people read, in order: lines of text and tables.
+        What people read, in order: lines of text, notes and tables.
     messages
         Lines for stderr.
     """
 
     data: Any = None
-    blocks: tuple[str | Table, ...] = ()
+    blocks: tuple[Block, ...] = ()
     messages: tuple[str, ...] = field(default=())
     exit_code: ExitCode = ExitCode.OK
 
@@ -205,16 +214,16 @@ def as_line(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def plain(block: str | Table) -> str:
+def plain(block: Block) -> str:
     """Return a block for a pipe: lines as they are, a table as tab-separated values under a header."""
-    if isinstance(block, str):
-        return block + "\n"
+    if isinstance(block, (str, Note)):
+        return (block if isinstance(block, str) else block.text) + "\n"
     lines = ["\t".join(column.title for column in block.columns)]
     lines += ["\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row) for row in block.rows]
     return "\n".join(lines) + "\n"
 
 
-def emit_stderr(blocks: Sequence[str | Table]) -> None:
+def emit_stderr(blocks: Sequence[Block]) -> None:
     """Print blocks to stderr, as `emit` prints them to stdout."""
     if sys.stderr.isatty():
         _draw(blocks, stderr=True)
@@ -222,10 +231,9 @@ def emit_stderr(blocks: Sequence[str | Table]) -> None:
         _put_err("".join(plain(block) for block in blocks))
 
 
-def _draw(blocks: Sequence[str | Table], *, stderr: bool = False) -> None:
+def _draw(blocks: Sequence[Block], *, stderr: bool = False) -> None:
     """Draw blocks on a terminal. All text goes in as `Text`: a bare string would be read as Rich's markup."""
     from rich.console import Console
-    from rich.table import Table as RichTable
     from rich.text import Text
 
     from scrimp.routing.text.sanitize import sanitize
@@ -234,11 +242,49 @@ def _draw(blocks: Sequence[str | Table], *, stderr: bool = False) -> None:
     for block in blocks:
         if isinstance(block, str):
             console.print(Text(sanitize(block)))
-            continue
-        title = None if block.title is None else Text(sanitize(block.title))
-        table = RichTable(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-        for column in block.columns:
-            table.add_column(Text(sanitize(column.title)), justify=column.align, overflow="fold")
-        for row in block.rows:
-            table.add_row(*(Text(sanitize(cell)) for cell in row))
-        console.print(table, soft_wrap=False)
+        elif isinstance(block, Note):
+            for number, line in enumerate(Text(sanitize(block.text)).wrap(console, max(1, console.width - GAP))):
+                line.rstrip()
+                console.print(Text(" " * GAP if number else "") + line)
+        else:
+            for line in _drawn(block, console):
+                console.print(line)
+
+
+def _drawn(table: Table, console: Console) -> Iterator[Text]:
+    """Yield the lines of a table, as wide as the terminal is."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    from scrimp.routing.text.sanitize import sanitize
+
+    if table.title is not None:
+        yield Text(sanitize(table.title), style="italic")
+    titles = [sanitize(column.title) for column in table.columns]
+    rows = [[sanitize(cell).replace("\t", " ") for cell in row] for row in table.rows]
+    layout = lay_out(table.columns, rows, console.width, cells=cell_len)
+    for number, columns in enumerate(layout.tables):
+        for style, row in (("bold", titles), *(("", row) for row in rows)):
+            cells = [
+                ([*Text(row[j]).wrap(console, max(1, width))], width, table.columns[j].align) for j, width in columns
+            ]
+            yield from _beside(cells, style)
+            for j in () if number or style else layout.below:
+                for line in Text(row[j]).wrap(console, max(1, console.width - 2 * GAP)):
+                    yield Text(" " * 2 * GAP) + line
+
+
+def _beside(cells: Sequence[tuple[Sequence[Text], int, str]], style: str) -> Iterator[Text]:
+    """Yield the lines of a row, from each cell's own lines, its width and its side."""
+    from rich.text import Text
+
+    for number in range(max(1, *(len(lines) for lines, _, _ in cells))):
+        drawn = Text(style=style)
+        for lines, width, align in cells:
+            text = lines[number] if number < len(lines) else Text()
+            text.rstrip()
+            blanks = Text(" " * (width - text.cell_len))
+            drawn += blanks + text if align == "right" else text + blanks
+            drawn.append(" " * GAP)
+        drawn.rstrip()
+        yield drawn

@@ -28,7 +28,7 @@ from .options import (
     WtpOption,
 )
 from .parser import new_app
-from .result import Result, emit, say, write_out
+from .result import Note, Result, emit, say, write_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,15 +111,18 @@ def route(
     text = _text(prompt or [])
     decision = guide.one(text)
     data = decision.to_dict() | {"min_quality_missed": missed_quality(decision) is not None}
-    blocks = decision_blocks(decision)
+    blocks = decision_blocks(decision, explain=explain)
     if explain:
         reasons = guide.decider.reasons()
         data["quality_rests_on"] = reasons
-        blocks = (*blocks, *(f"{name} is {why}" for name, why in reasons.items()))
+        blocks = (*blocks, *(Note(f"{name} is {why}") for name, why in reasons.items()))
     if exact:
         counts = guide.exact_tokens(text)
         data["exact_input_tokens"] = counts
-        blocks = (*blocks, "exact tokens of the prompt: " + ", ".join(f"{name} {n}" for name, n in counts.items()))
+        blocks = (
+            *blocks,
+            Note("exact tokens of the prompt: " + ", ".join(f"{name} {n}" for name, n in counts.items())),
+        )
     notes = (
         ("this profile answers by plans of several arms: `scrimp ask -n -x` shows a prompt's plan",)
         if loaded.profile.policy.mode == "cascade" and arm is None

@@ -1,9 +1,13 @@
 """What every test stands on: a home of its own, a loopback server, and the command line run in this process."""
 
+import io
 import os
+import pty
 import signal
 import sys
 import textwrap
+import threading
+import tty
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +102,52 @@ class _Stdin:
 
     def readline(self):
         return self.buffer.readline().decode()
+
+
+class Terminal:
+    """One end of a pseudo-terminal as a text stream, and what arrived at the other."""
+
+    def __init__(self):
+        self.master, slave = pty.openpty()
+        tty.setraw(slave)
+        self.stream = io.TextIOWrapper(io.FileIO(slave, "w"), encoding="utf-8", write_through=True)
+        self.data = bytearray()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        while True:
+            try:
+                data = os.read(self.master, 65_536)
+            except OSError:
+                return
+            if not data:
+                return
+            self.data += data
+
+    def end(self):
+        self.stream.close()
+        self.reader.join(10)
+        os.close(self.master)
+        return self.data.decode()
+
+
+@pytest.fixture
+def on_terminal(scrimp, monkeypatch):
+    """Run a command line with stdout, stderr or both on a terminal of their own; return its code and both texts."""
+
+    def call(*argv, out=True, err=True, columns=4000):
+        ends = {name: Terminal() for name, wanted in (("stdout", out), ("stderr", err)) if wanted}
+        with monkeypatch.context() as patch:
+            patch.setenv("TERM", "xterm-256color")
+            patch.setenv("COLUMNS", str(columns))
+            for name, end in ends.items():
+                patch.setattr(f"sys.{name}", end.stream)
+            done = scrimp(*argv)
+        got = {name: end.end() for name, end in ends.items()}
+        return done.code, got.get("stdout", done.out), got.get("stderr", done.err)
+
+    return call
 
 
 @pytest.fixture

@@ -81,13 +81,14 @@ def make_decider(profile: Profile, paths: Paths, *, say: Callable[[str], None] =
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.prices.table import PriceTable
     from scrimp.routing.prompts.embedding import Embedder
+    from scrimp.routing.router.ability_files import load_table
     from scrimp.routing.router.in_force import load_router
 
     embedder = Embedder(profile.embedding.model, cache_dir=paths.cache)
     router = load_router(None, paths.routers, embedder_id=embedder.id)
     if router.note:
         say(router.note)
-    return Decider(profile, PriceTable.load(paths.prices), router, embedder)
+    return Decider(profile, PriceTable.load(paths.prices), router, embedder, load_table(paths.abilities))
 
 
 def find_key(arm: Arm, keys: Keys) -> str | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isnan
 from typing import TYPE_CHECKING, Final
 
 from scrimp.routing.prompts.context import contexts, stack
 from scrimp.routing.prompts.tokens import estimate_tokens
+from scrimp.routing.router.abilities import place_arm
 
 from .policy import choose
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from scrimp.routing.prices.table import PriceTable
     from scrimp.routing.prompts.context import Context, TextEmbedder
     from scrimp.routing.prompts.prompt import Prompt
+    from scrimp.routing.router.abilities import AbilityTable
     from scrimp.routing.router.arms import ArmInfo, Predictions, Router
 
     from .pace import Pace
@@ -63,15 +66,29 @@ class Decider:
     ----------
     profile, table, router, embedder
         Whose arms, at which prices, judged by which router, from which embedding.
+    abilities
+        A table of abilities; what is the user's own of it goes before what the router knows. None: there is none.
     """
 
-    def __init__(self, profile: Profile, table: PriceTable, router: Router, embedder: TextEmbedder) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        table: PriceTable,
+        router: Router,
+        embedder: TextEmbedder,
+        abilities: AbilityTable | None = None,
+    ) -> None:
         self.profile = profile
         self.table = table
         self.router = router
         self.embedder = embedder
         self._known = tuple(know_arm(arm, table) for arm in profile.arms)
-        self._infos = [known.info for known in self._known]
+        self._infos = [
+            replace(known.info, placed=place_arm(abilities, known.info))
+            if abilities is not None and abilities.is_own(known.info.model)
+            else known.info
+            for known in self._known
+        ]
 
     @property
     def infos(self) -> tuple[ArmInfo, ...]:
@@ -91,7 +108,7 @@ class Decider:
 
     def info(self, arm: str) -> ArmInfo:
         """Return what the router is told of an arm."""
-        return next(known.info for known in self._known if known.arm.name == arm)
+        return next(info for info in self._infos if info.name == arm)
 
     def reasons(self) -> dict[str, str]:
         """Return what each arm's predicted quality rests on, in words."""
@@ -159,6 +176,7 @@ class Decider:
                     quality_low=float(predictions.quality_low[row, column]),
                     quality_high=float(predictions.quality_high[row, column]),
                     basis=predictions.basis[column],
+                    rests_on=predictions.rests_on[column],
                     p50=float(predictions.output_tokens_p50[row, column]),
                     p90=float(predictions.output_tokens_p90[row, column]),
                     output_limit=output_limit,
@@ -168,6 +186,7 @@ class Decider:
                 )
             )
         ood = float(predictions.ood[row])
+        level = float(predictions.level[row])
         guard = None
         if ood >= GUARD_QUANTILE and len(options) > 1:
             guard = "this prompt is unlike anything the router was trained on"
@@ -194,4 +213,5 @@ class Decider:
             input_tokens=n_input,
             required=tuple(sorted(prompt.required)),
             pace=pace,
+            level=None if isnan(level) else level,
         )

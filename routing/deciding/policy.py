@@ -50,7 +50,7 @@ class Option:
     Attributes
     ----------
     quality, quality_low, quality_high
-        Predicted P(right) in [0, 1], with an interval; `basis` says how far to believe it.
+        Predicted P(right) in [0, 1], with an 80% interval; `basis` says how far to believe it.
     input_tokens, output_tokens_p50, output_tokens_p90
         Predicted tokens.
     input_bound, output_limit, bound_nano
@@ -63,6 +63,8 @@ class Option:
         What kind of reason that is; None where there is none, or where an older trace does not say.
     limit_lowered
         The output limit was lowered to fit a cap.
+    rests_on
+        What stands behind the quality (`router.arms.Ground`); "" where an older trace does not say.
     """
 
     arm: str
@@ -82,6 +84,7 @@ class Option:
     infeasible: str | None = None
     barrier: Barrier | None = None
     limit_lowered: bool = False
+    rests_on: str = ""
 
     @property
     def by_cap(self) -> bool:

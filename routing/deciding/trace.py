@@ -9,6 +9,7 @@ from scrimp.profiles.money import nano_from_usd, usd_from_nano
 
 from .pace import Pace
 from .policy import Barrier, Choice, NoDraw, Option, Weighed
+from .price_share import price_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +36,8 @@ class Decision:
         How the month stood, where the profile paces itself; None elsewhere.
     plan
         The plan of several calls that was chosen instead of one arm, and what it was weighed against; None elsewhere.
+    level
+        How hard the router takes the prompt to be, in [1, 5]; None where it has no such judgement.
     """
 
     id: str
@@ -50,6 +53,7 @@ class Decision:
     required: tuple[str, ...] = ()
     pace: Pace | None = None
     plan: Mapping[str, Any] | None = None
+    level: float | None = None
 
     @property
     def arm(self) -> str | None:
@@ -60,12 +64,28 @@ class Decision:
         """Return the arms to try when the taken one fails, best first; none when the arm was asked for by name."""
         if self.choice.no_draw is NoDraw.ASKED_FOR:
             return []
+        return self._others()
+
+    def _others(self) -> list[Option]:
+        """Return the feasible arms that were not taken, by utility, the greatest first."""
         rest = [
             weighed
             for weighed in self.choice.weighed
             if weighed.option.infeasible is None and weighed.option.arm != self.arm and weighed.utility_usd is not None
         ]
         return [weighed.option for weighed in sorted(rest, key=lambda each: -(each.utility_usd or 0.0))]
+
+    @property
+    def against(self) -> Option | None:
+        """The next best feasible arm, with which the taken one is compared; None where there is none, or a plan."""
+        if self.arm is None or self.plan is not None:
+            return None
+        return next(iter(self._others()), None)
+
+    @property
+    def price_share(self) -> float | None:
+        """How much of what sets the arm taken and `against` apart is price, in [0, 1]; None where nothing does."""
+        return None if self.against is None else price_share(self.choice.taken, self.against, self.wtp_usd)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as plain data, in `route --json`'s spelling."""
@@ -84,6 +104,9 @@ class Decision:
             "min_quality": self.min_quality,
             "explore": self.explore,
             "ood": self.ood,
+            "level": self.level,
+            "against": None if self.against is None else self.against.arm,
+            "price_share": self.price_share,
             "router_version": self.router_version,
             "embedder_id": self.embedder_id,
             "input_tokens": self.input_tokens,
@@ -119,6 +142,7 @@ class Decision:
             required=tuple(trace["required"]),
             pace=None if trace.get("pace") is None else Pace(**trace["pace"]),
             plan=trace.get("plan"),
+            level=trace.get("level"),
         )
 
 
@@ -131,6 +155,7 @@ def _weighed_dict(weighed: Weighed, choice: Choice) -> dict[str, Any]:
         "quality_low": option.quality_low,
         "quality_high": option.quality_high,
         "basis": option.basis,
+        "rests_on": option.rests_on,
         "input_tokens": option.input_tokens,
         "input_bound": option.input_bound,
         "output_tokens_p50": option.output_tokens_p50,
@@ -174,6 +199,7 @@ def _weighed_from(each: Mapping[str, Any]) -> Weighed:
             infeasible=None if each["feasible"] else each["why"],
             barrier=Barrier.CAP if each["by_cap"] else Barrier.read(each.get("barrier")),
             limit_lowered=each["limit_lowered"],
+            rests_on=each.get("rests_on", ""),
         ),
         utility_usd=each["utility"],
         probability=each["propensity"] or 0.0,

@@ -346,6 +346,10 @@ class AbilityTable:
                 return found[0], found[1], name.effort
         return None
 
+    def is_own(self, model: str) -> bool:
+        """Tell whether the user's own table has a model."""
+        return any(spelling in self._own for spelling in spellings(model))
+
     def place(
         self,
         model: str,

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
     from .abilities import Placed
 
-__all__ = ["ArmInfo", "Basis", "Predictions", "Router"]
+__all__ = ["ArmInfo", "Basis", "Ground", "Predictions", "Router"]
 
 
 Basis = Literal["calibrated", "prior", "uncalibrated"]
+
+Ground = Literal["your outcomes", "outcomes", "similar models", "judged difficulty", "tier and price"]
+"""What stands behind a quality, in words that a table can hold: the firmest ground that it has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,20 +61,27 @@ class Predictions:
         `(n, n_arms) float64` in [0, 1]: P(right), and an 80% interval.
     basis
         One an arm: "calibrated" on this very model's outcomes, "prior" from tier and price, or "uncalibrated".
+    rests_on
+        One an arm: what stands behind its quality.
     output_tokens_p50, output_tokens_p90
         `(n, n_arms) float64`, median and 90th percentile of the output's length in tokens.
     ood
         `(n,) float64` in [0, 1]: the quantile, among held-out training prompts, of the prompt's distance to
         what was trained on; 1 is farther than all of them.
+    level
+        `(n,) float64` in [1, 5]: how hard each prompt is, from 1 (any model) to 5 (the best may fail); NaN where the
+        router has no such judgement.
     """
 
     quality: NDArray[np.float64]
     quality_low: NDArray[np.float64]
     quality_high: NDArray[np.float64]
     basis: tuple[Basis, ...]
+    rests_on: tuple[Ground, ...]
     output_tokens_p50: NDArray[np.float64]
     output_tokens_p90: NDArray[np.float64]
     ood: NDArray[np.float64]
+    level: NDArray[np.float64]
 
 
 class Router(Protocol):

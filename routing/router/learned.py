@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .abilities import Placed, effort_tokens, shipped_table
-from .arms import ArmInfo, Basis, Predictions
+from .abilities import Placed, effort_tokens, place_arm, shipped_table
+from .arms import ArmInfo, Basis, Ground, Predictions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -247,13 +247,7 @@ class LearnedRouter:
             n = int(self.weights.head_sources[known].sum())
             basis = f"outcomes of {n} public sources" if n else "public outcomes"
             return Placed(float(self.weights.ability[known]), self.prior["known_logit_sd"], basis)
-        placed = shipped_table().place(
-            arm.model,
-            output_usd_per_mtok=arm.output_usd_per_mtok,
-            tier=arm.tier,
-            effort=arm.effort,
-            reasoning=arm.reasoning,
-        )
+        placed = place_arm(shipped_table(), arm)
         if placed.sd < _COARSE_SD:
             return placed
         return replace(placed, ability=round(placed.ability / _COARSE_STEP) * _COARSE_STEP)
@@ -353,6 +347,9 @@ class LearnedRouter:
         # How sure a quality is: how well the prompt's level is known, and the model's place.
         sd = np.hypot(self.prior["logit_sd"], self.ability_sds(arms))
         basis: list[Basis] = ["prior"] * len(arms)
+        rests_on: list[Ground] = [
+            "judged difficulty" if shipped_table().known(arm.model) is not None else "similar models" for arm in arms
+        ]
         all_known = all(j is not None for j in known) and not any(layers)
         for a, (j, layer) in enumerate(zip(known, layers, strict=True)):
             if layer is not None:
@@ -360,10 +357,12 @@ class LearnedRouter:
                 logit[:, a] = layer.slope * logit[:, a] + x @ layer.weights
                 sd[a] = min(sd[a], layer.shift_sd + _HEAD_SD)
                 basis[a] = "calibrated" if layer.calibrated else "prior"
+                rests_on[a] = "your outcomes"
             elif j is not None and all_known:
                 logit[:, a] += self._trust(embeddings, j) * (x @ self.weights.head[j])
                 sd[a] = self.prior["known_logit_sd"]
                 basis[a] = "calibrated"
+                rests_on[a] = "outcomes"
         strange = np.clip((ood - _STRANGE) / (1.0 - _STRANGE), 0.0, 1.0)[:, None]
         logit *= 1.0 - _STRANGE_PULL * strange
         width = _Z80 * (sd[None, :] + _STRANGE_SD * strange)
@@ -373,9 +372,11 @@ class LearnedRouter:
             quality_low=_sigmoid(logit - width),
             quality_high=_sigmoid(logit + width),
             basis=tuple(basis),
+            rests_on=tuple(rests_on),
             output_tokens_p50=p50,
             output_tokens_p90=p90,
             ood=ood,
+            level=level,
         )
 
     def _tokens(self, x: Floats, arms: Sequence[ArmInfo], layers: Sequence[ArmLayer | None]) -> tuple[Floats, Floats]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
-from .arms import ArmInfo, Basis, Predictions
+from .arms import ArmInfo, Basis, Ground, Predictions
 
 __all__ = ["TierPrior"]
 
@@ -61,14 +61,17 @@ class TierPrior:
         limits = np.array([float(arm.output_limit) for arm in arms])[None, :]
         thinking = np.array([6.0 if arm.reasoning else 1.0 for arm in arms])[None, :]
         basis: tuple[Basis, ...] = tuple("uncalibrated" for _ in arms)
+        rests_on: tuple[Ground, ...] = tuple("tier and price" for _ in arms)
         return Predictions(
             quality=quality,
             quality_low=(quality - 0.3).clip(0.0, 1.0),
             quality_high=(quality + 0.3).clip(0.0, 1.0),
             basis=basis,
+            rests_on=rests_on,
             output_tokens_p50=np.minimum(median * thinking, limits),
             output_tokens_p90=np.minimum(3.5 * median * thinking, limits),
             ood=np.zeros(len(surface)),
+            level=np.full(len(surface), np.nan),
         )
 
     def reasons(self, arms: Sequence[ArmInfo]) -> list[str]:

@@ -1,13 +1,8 @@
 """What a terminal is given: nothing that controls it, on either stream, whatever command prints whoever's text."""
 
 import ast
-import io
 import json
-import os
-import pty
 import re
-import threading
-import tty
 from pathlib import Path
 
 import pytest
@@ -21,52 +16,6 @@ EVIL = (
 OURS = re.compile(r"\x1b\[(?:\d+(?:;\d+)*)?m|\x1b\[\?25[lh]|\x1b\[[12]?[KA]|\r")
 """What scrimp itself draws with: bold, and the line of progress."""
 BAD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
-
-
-class Terminal:
-    """One end of a pseudo-terminal as a text stream, and what arrived at the other."""
-
-    def __init__(self):
-        self.master, slave = pty.openpty()
-        tty.setraw(slave)
-        self.stream = io.TextIOWrapper(io.FileIO(slave, "w"), encoding="utf-8", write_through=True)
-        self.data = bytearray()
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-
-    def _read(self):
-        while True:
-            try:
-                data = os.read(self.master, 65_536)
-            except OSError:
-                return
-            if not data:
-                return
-            self.data += data
-
-    def end(self):
-        self.stream.close()
-        self.reader.join(10)
-        os.close(self.master)
-        return self.data.decode()
-
-
-@pytest.fixture
-def on_terminal(scrimp, monkeypatch):
-    """Run a command line with stdout, stderr or both on a terminal of their own; return its code and both texts."""
-
-    def call(*argv, out=True, err=True):
-        ends = {name: Terminal() for name, wanted in (("stdout", out), ("stderr", err)) if wanted}
-        with monkeypatch.context() as patch:
-            patch.setenv("TERM", "xterm-256color")
-            patch.setenv("COLUMNS", "4000")
-            for name, end in ends.items():
-                patch.setattr(f"sys.{name}", end.stream)
-            done = scrimp(*argv)
-        got = {name: end.end() for name, end in ends.items()}
-        return done.code, got.get("stdout", done.out), got.get("stderr", done.err)
-
-    return call
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """From profile and prompt to a decision: filters, limits that fit a cap, guards, and a trace that reads back."""
 
+import json
 import random
 from decimal import Decimal
 
@@ -23,8 +24,8 @@ class Fixed:
 
     version, embedder_id, note = "fixed", "none", None
 
-    def __init__(self, quality, p50=100.0, p90=300.0, ood=0.5):
-        self.quality, self.p50, self.p90, self.ood = quality, p50, p90, ood
+    def __init__(self, quality, p50=100.0, p90=300.0, ood=0.5, level=np.nan):
+        self.quality, self.p50, self.p90, self.ood, self.level = quality, p50, p90, ood, level
 
     def predict(self, embeddings, surface, arms):
         n = len(surface)
@@ -34,9 +35,11 @@ class Fixed:
             quality_low=quality - 0.1,
             quality_high=quality + 0.1,
             basis=tuple("prior" for _ in arms),
+            rests_on=tuple("judged difficulty" for _ in arms),
             output_tokens_p50=np.full_like(quality, self.p50),
             output_tokens_p90=np.full_like(quality, self.p90),
             ood=np.full(n, self.ood),
+            level=np.full(n, self.level),
         )
 
 
@@ -135,12 +138,38 @@ def test_fallbacks_are_the_other_feasible_arms_best_first():
 
 
 def test_a_trace_reads_back_as_it_was():
-    decision = decide([arm("a"), arm("b", price=None), arm("c", context_window=10)], router=Fixed([0.31, 0.62, 0.93]))
-    assert Decision.from_dict(decision.to_dict()) == decision
+    router = Fixed([0.31, 0.62, 0.93], level=2.25)
+    decision = decide([arm("a"), arm("b", price=None), arm("c", context_window=10)], router=router)
+    data = decision.to_dict()
+    assert Decision.from_dict(data) == decision
+    assert (data["level"], data["arms"][0]["rests_on"]) == (2.25, "judged difficulty")
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
     older = decision.to_dict()
+    del older["level"], older["against"], older["price_share"]
     for each in older["arms"]:
-        del each["barrier"]
-    assert Decision.from_dict(older).choice.option("b").barrier is None
+        del each["barrier"], each["rests_on"]
+    read = Decision.from_dict(older)
+    assert read.choice.option("b").barrier is None
+    assert (read.level, read.choice.option("b").rests_on) == (None, "")
+
+
+def test_a_router_without_levels_gives_none():
+    decision = decide([arm("a"), arm("b")], router=Fixed([0.5, 0.9]))
+    assert decision.level is None
+    assert decision.to_dict()["level"] is None
+
+
+def test_the_arm_taken_is_compared_with_the_next_best_that_can_take_the_prompt():
+    arms = [arm("a"), arm("b", context_window=10), arm("c"), arm("d")]
+    decision = decide(arms, router=Fixed([0.5, 0.9, 0.7, 0.6]))
+    assert (decision.arm, decision.against.arm, decision.price_share) == ("c", "d", 0.0)
+    named = decide(arms, router=Fixed([0.5, 0.9, 0.7, 0.6]), wishes=Wishes(arm="a"))
+    assert (named.arm, named.against.arm) == ("a", "c")
+    assert named.to_dict()["against"] == "c"
+    alone = decide([arm("a"), arm("b", context_window=10)], router=Fixed([0.5, 0.9]))
+    assert (alone.arm, alone.against, alone.price_share) == ("a", None, None)
+    nobody = decide([arm("b", context_window=10)], router=Fixed([0.9]))
+    assert (nobody.arm, nobody.to_dict()["against"], nobody.to_dict()["price_share"]) == (None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
-"""The choice: utility, minimum quality, ties, guards, exploration, and propensities that are exact."""
+"""The choice: utility, minimum quality, ties, guards, exploration, propensities that are exact, and what the choice turned on."""
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scrimp.routing.deciding.policy import NEAR_TIE, Barrier, Option, choose, utility
+from scrimp.routing.deciding.price_share import price_share
 
 
 def option(arm, quality, cost_usd, **changes):
@@ -135,3 +137,41 @@ def test_a_seed_repeats_the_draw():
     draws = [[pick(options, seed=seed, explore=0.5).arm for seed in range(50)] for _ in range(2)]
     assert draws[0] == draws[1]
     assert set(draws[0]) == {"a", "b"}
+
+
+ANY_ARM = st.builds(option, st.just("a"), st.floats(0.0, 1.0), st.one_of(st.none(), st.floats(0.0, 10.0)))
+
+
+def test_price_share_by_hand():
+    """$0.018 dearer, and 0.07 better at $0.10 a right answer, which is $0.007: 18 / 25 of it is price."""
+    small, large = option("small", 0.8, 0.002), option("large", 0.87, 0.02)
+    assert price_share(small, large, 0.1) == pytest.approx(0.72)
+    assert price_share(small, large, 1.0) == pytest.approx(0.018 / 0.088)
+
+
+def test_price_share_at_its_ends_and_where_something_is_not_known():
+    small = option("small", 0.8, 0.002)
+    assert price_share(small, option("dearer", 0.8, 0.003), 0.1) == 1.0
+    assert price_share(small, option("better", 0.9, 0.002), 0.1) == 0.0
+    assert price_share(small, option("twin", 0.8, 0.002), 0.1) is None
+    assert price_share(small, option("unpriced", 0.9, None), 0.1) is None
+    assert price_share(small, option("better", 0.9, 0.002), 0.0) is None, "worth nothing, and no dearer"
+
+
+@given(ANY_ARM, ANY_ARM, st.floats(0.0, 100.0))
+def test_price_share_is_a_share_and_the_same_from_either_side(one, other, wtp_usd):
+    share = price_share(one, other, wtp_usd)
+    assert share == price_share(other, one, wtp_usd)
+    assert share is None or 0.0 <= share <= 1.0
+    assert (share is None) >= (one.cost_nano is None or other.cost_nano is None)
+
+
+PRICED = ANY_ARM.filter(lambda each: each.cost_nano is not None)
+
+
+@given(PRICED, PRICED.map(lambda each: replace(each, arm="b")))
+def test_half_of_it_is_price_where_the_choice_flips(one, other):
+    """At the wtp at which two arms are worth the same, what the one saves is what the other is better by."""
+    wtp = pick([one, other]).weighed[1].flip_wtp_usd or pick([other, one]).weighed[1].flip_wtp_usd
+    if wtp is not None and 1e-6 < wtp < 1e6:
+        assert price_share(one, other, wtp) == pytest.approx(0.5)

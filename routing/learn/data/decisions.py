@@ -130,7 +130,9 @@ def predict_in_parts(
         quality_low=np.concatenate([each.quality_low for each in parts]),
         quality_high=np.concatenate([each.quality_high for each in parts]),
         basis=parts[0].basis,
+        rests_on=parts[0].rests_on,
         output_tokens_p50=np.concatenate([each.output_tokens_p50 for each in parts]),
         output_tokens_p90=np.concatenate([each.output_tokens_p90 for each in parts]),
         ood=np.concatenate([each.ood for each in parts]),
+        level=np.concatenate([each.level for each in parts]),
     )

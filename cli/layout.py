@@ -1,0 +1,133 @@
+"""How a table stands on a terminal: which columns beside one another, how wide, and what goes below. Pure.
+
+What is short (a number, an id, a name) is never broken: text is wrapped between words, and what then does not fit goes
+into a further table below, which begins with the first column again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["GAP", "Column", "Layout", "lay_out"]
+
+GAP: Final = 2
+"""Blanks between two columns."""
+
+_READABLE: Final = 16
+"""Text is not wrapped into a column narrower than this."""
+
+_LONG: Final = 30
+"""A word of a text that is longer is a path or an address: it may be broken. Ids have 26 characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes
+    ----------
+    title, align
+        Its title, and on which side its cells stand.
+    narrow
+        What becomes of it on a terminal too narrow for the whole table (a pipe gets every column): "wrap" its text
+        between words; keep its cells "whole" though they hold blanks; put it on lines of its own "below" its row; set
+        it "apart" in a further table; or "leave out", the last such column first. Cells without blanks, those on the
+        right and those of the first column are whole always.
+    """
+
+    title: str
+    align: Literal["left", "right"] = "left"
+    narrow: Literal["wrap", "whole", "below", "apart", "leave out"] = "wrap"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a table becomes.
+
+    Attributes
+    ----------
+    tables
+        Each a list of (position of the column, its width).
+    below
+        Positions of the columns that stand below their rows, in the first table.
+    """
+
+    tables: list[list[tuple[int, int]]]
+    below: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """How many cells of the terminal a column needs, at best and at least."""
+
+    index: int
+    best: int
+    least: int
+
+
+def lay_out(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int, *, cells: Callable[[str], int] = len
+) -> Layout:
+    """Return how a table stands on a terminal.
+
+    Parameters
+    ----------
+    rows
+        Cells; what runs over several lines is as wide as its longest line.
+    width
+        Of the terminal, in cells.
+    cells
+        How many cells of the terminal a text takes.
+    """
+    needs = [_need(j, column, [row[j] for row in rows], cells) for j, column in enumerate(columns)]
+    while _best(needs) > width and (spare := [need for need in needs if columns[need.index].narrow == "leave out"]):
+        needs.remove(spare[-1])
+    if _best(needs) <= width:
+        return Layout([[(need.index, need.best) for need in needs]], [])
+    first, *rest = needs
+    tables: list[list[_Need]] = []
+    below: list[int] = []
+    for apart in (False, True):
+        table = [first]
+        for need in (each for each in rest if (columns[each.index].narrow == "apart") is apart):
+            fits = sum(each.least for each in (*table, need)) + GAP * len(table) <= width
+            if not fits and columns[need.index].narrow == "below":
+                below.append(need.index)
+                continue
+            if not fits and len(table) > 1:
+                tables.append(table)
+                table = [first]
+            table.append(need)
+        if len(table) > 1 or not (tables or apart):
+            tables.append(table)
+    return Layout([_widths(table, width) for table in tables], below)
+
+
+def _need(index: int, column: Column, texts: Sequence[str], cells: Callable[[str], int]) -> _Need:
+    best = max((cells(line) for text in (column.title, *texts) for line in text.splitlines()), default=0)
+    blanks = any(len(text.split()) > 1 for text in texts)
+    if index == 0 or column.narrow == "whole" or column.align == "right" or not blanks:
+        return _Need(index, best, best)
+    word = max(min(_LONG, cells(word)) for text in (column.title, *texts) for word in text.split())
+    return _Need(index, best, max(word, min(best, _READABLE)))
+
+
+def _best(needs: Sequence[_Need]) -> int:
+    return sum(need.best for need in needs) + GAP * (len(needs) - 1)
+
+
+def _widths(table: Sequence[_Need], width: int) -> list[tuple[int, int]]:
+    """Return the columns with their widths: the widest give way first, none below what it needs at least."""
+    given = {need.index: need.best for need in table}
+    over = _best(table) - width
+    while over > 0 and (able := [need for need in table if given[need.index] > need.least]):
+        widest, *others = sorted(able, key=lambda need: -given[need.index])
+        level = max(widest.least, *(given[need.index] for need in others[:1]), given[widest.index] - over)
+        step = max(1, given[widest.index] - level)
+        given[widest.index] -= step
+        over -= step
+    return [(need.index, given[need.index]) for need in table]

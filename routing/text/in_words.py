@@ -1,0 +1,42 @@
+"""What a router says of a prompt in numbers, in words: how hard it is, and how like what was trained on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["distance_in_words", "level_in_words"]
+
+_LEVELS: Final = ((1.5, "very easy"), (2.5, "easy"), (3.5, "middling"), (4.5, "hard"))
+"""Below each: the word for the level that it rounds to."""
+
+_DISTANCES: Final = (
+    (0.90, "like its training prompts"),
+    (0.97, "less usual than most of its training prompts"),
+    (0.999, "unlike most of its training prompts"),
+)
+"""Below each quantile. They are where the router begins to trust a model's own head less (0.90) and to draw quality
+towards one half (0.97), and where the guard stops it (0.999): see `router.learned` and `deciding.decide`."""
+
+
+def level_in_words(level: float) -> str:
+    """Return a level of difficulty, in [1, 5], as a person reads it.
+
+    Examples
+    --------
+    >>> level_in_words(1.78), level_in_words(4.5)
+    ('easy, 1.8 of 5', 'very hard, 4.5 of 5')
+    """
+    word = next((word for below, word in _LEVELS if level < below), "very hard")
+    return f"{word}, {level:.1f} of 5"
+
+
+def distance_in_words(quantile: float) -> str:
+    """Return how like a prompt is to what a router was trained on, from the quantile of its distance, in [0, 1].
+
+    Examples
+    --------
+    >>> distance_in_words(0.42)
+    'like its training prompts (distance quantile 0.42)'
+    """
+    words = next((words for below, words in _DISTANCES if quantile < below), "unlike all of its training prompts")
+    return f"{words} (distance quantile {quantile:.2f})"
