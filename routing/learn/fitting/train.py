@@ -23,8 +23,8 @@ from scrimp.routing.router.learned import (
 )
 
 from .abilities import abilities_of, on_scale
-from .curves import as_predicted, level_curves
-from .level import LevelProblem, Within, feature_scale, fit_lexicon, implied_levels, judged_folds, word_matrix
+from .curves import as_predicted, implied_levels, level_curves
+from .level import LevelProblem, Within, feature_scale, fit_lexicon, judged_folds, word_matrix
 from .recipe import SHIPPED_RECIPE, Recipe
 from .table import standards, tabulate
 from .transfer import holdouts, measure_sources, within_kinds
@@ -172,6 +172,19 @@ def _lesson(
     return _Lesson(judged, x, word_matrix(judged.prompts), np.ones(len(judged)), row)
 
 
+def _as_implied(lesson: _Lesson, within: Within) -> Floats:
+    """Return `(n,)` levels to learn: as judged; of public prompts moved by what their source's outcomes say of them all.
+
+    What is judged the same may be harder there than here: distractors, an answer's form, a strict key.
+    """
+    levels = lesson.judged.levels.copy()
+    kinds = np.array(lesson.judged.kinds)
+    for kind in dict.fromkeys(kinds[lesson.row >= 0].tolist()):
+        rows = np.flatnonzero((kinds == kind) & (lesson.row >= 0))
+        levels[rows] += float(np.mean(within.level[lesson.row[rows]] - levels[rows]))
+    return levels
+
+
 def _left_out(
     problem: LevelProblem, lesson: _Lesson, within: Within, words_within: sparse.csr_array, lexicon: Floats, table: Table, recipe: Recipe
 ) -> tuple[Floats, Floats]:
@@ -257,17 +270,8 @@ def train(
     x = features_of(table.embeddings, table.surface, *standard)
     lesson = _lesson(judged, table, embed, standard)
     groups = {name: np.flatnonzero(table.groups == name) for name in dict.fromkeys(table.groups.tolist())}
-    within = Within(x, implied_levels(table.score, groups), groups)
-    problem = LevelProblem(lesson.x, judged.levels, lesson.weight, within, recipe, rng)
-    inputs = level_inputs(lesson.x, feature_scale(recipe))
-    lexicon = shipped_lexicon().astype(np.float64)
-    words_within = word_matrix(table.prompts)
-    head = problem.head(lesson.words @ lexicon, words_within @ lexicon)
-    fresh = fit_lexicon(inputs, judged.prompts, judged.levels, lesson.weight, recipe)
-    by_kind, by_source = _left_out(problem, lesson, within, words_within, fresh, table, recipe)
-    # What a level means, from outcomes of judged prompts; then on levels as they are predicted of prompts of new kinds.
-    abilities = abilities_of(table)
-    ability, by_table = on_scale(abilities, table.models)
+    # What a level means: from outcomes of judged prompts, and the scale's own words.
+    ability, by_table = on_scale(abilities_of(table), table.models)
     ability_mean = float(np.median(ability))
     source_names, source = _sources(table)
     public = np.flatnonzero(lesson.row >= 0)
@@ -275,8 +279,18 @@ def train(
         judged.levels[public],
         table.score[lesson.row[public]],
         [source_names[k] for k in source[lesson.row[public]]],
-        ability - ability_mean,
+        ability,
+        ability_mean,
     )
+    within = Within(x, implied_levels(true, table.score, ability - ability_mean, groups), groups)
+    levels = _as_implied(lesson, within)
+    problem = LevelProblem(lesson.x, levels, lesson.weight, within, recipe, rng)
+    inputs = level_inputs(lesson.x, feature_scale(recipe))
+    lexicon = shipped_lexicon().astype(np.float64)
+    words_within = word_matrix(table.prompts)
+    head = problem.head(lesson.words @ lexicon, words_within @ lexicon)
+    fresh = fit_lexicon(inputs, judged.prompts, judged.levels, lesson.weight, recipe)
+    by_kind, by_source = _left_out(problem, lesson, within, words_within, fresh, table, recipe)
     own = np.flatnonzero(lesson.row < 0)
     gaps = np.linspace(-1.5, 3.5, 11) - ability_mean
     curves = as_predicted(true, judged.levels[own], by_kind[own], gaps) if len(own) else true
