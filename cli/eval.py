@@ -94,7 +94,8 @@ def evaluate(
 ) -> int:
     """Measure routers on outcomes, beside single models, a random mix and simple baselines.
 
-    With --judged: what a profile's router predicts and decides on prompts of known difficulty (-p, --prefer, --wtp say whose).
+    With --judged: what a profile's router predicts and decides on prompts of known difficulty (-p, --prefer, --wtp
+    say whose).
     """
     one_thread()
     from scrimp.routing.learn.measuring.laboratory import Laboratory
@@ -102,14 +103,15 @@ def evaluate(
     if judged:
         if outcomes or fit or strong or weak or plot is not None or seeds > 1 or len(router or ()) > 1:
             raise UsageError(
-                "--judged goes without outcome files, --fit, --strong, --weak, --seeds and --plot, and with one --router at most",
+                "--judged stands alone: no outcome files, --fit, --strong, --weak, --seeds, --plot; one --router",
                 hint="scrimp eval --judged FILE -p mixed",
             )
         loaded = session.load(profile, prefer=prefer, wtp=wtp, quiet=json)
-        report = Laboratory(paths(), on_embedded).evaluate_judged(
-            judged, loaded.profile, router[0] if router else None, session.price_table(), seed=seed
+        named = router[0] if router else None
+        made = Laboratory(paths(), on_embedded).evaluate_judged(
+            judged, loaded.profile, named, session.price_table(), seed=seed
         )
-        return emit(_judged(report), as_json=json)
+        return emit(_judged(made), as_json=json)
     if profile or prefer or wtp:
         raise UsageError("-p, --prefer and --wtp go with --judged: outcome files bring their own models and costs")
     if not outcomes:

@@ -22,7 +22,7 @@ __all__ = ["Curves", "as_predicted", "implied_levels", "level_curves"]
 _ANCHORS: Final = (
     (1, -1.4, 0.93), (2, -0.6, 0.93), (3, 0.3, 0.93), (3, -0.6, 0.75), (4, 2.0, 0.93), (4, 0.3, 0.7), (5, 2.0, 0.6),
 )  # fmt: skip
-"""(level, ability, chance): the scale's own words (docs/difficulty.md). Its classes of models on the scale of abilities: one that
+"""(level, ability, chance): the scale's own words (docs/difficulty.md). Its classes of models by ability: one that
 fits a phone -1.4 (3B), a small hosted one -0.6 (8B), a good middling one 0.3 (gpt-4o), a frontier model 2.0 (gpt-5)."""
 
 _ANCHOR_WEIGHT: Final = 6.0
@@ -33,6 +33,7 @@ _WITHIN_SOURCE_SD: Final = 0.9
 
 EVERYDAY: Final = "everyday"
 """The source of prompts that nobody has outcomes of: its intercept is known by the anchors alone."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Curves:
@@ -73,8 +74,8 @@ def level_curves(
 ) -> Curves:
     """Fit P(right | level, ability, source) to outcomes of judged prompts, and return what holds of everyday ones.
 
-    Sources differ by an intercept each, drawn to 0. Everyday prompts are a source more, whose only evidence is what the scale
-    says in words: what a level means for models of known ability.
+    Sources differ by an intercept each, drawn to 0. Everyday prompts are a source more, whose only evidence is what
+    the scale says in words: what a level means for models of known ability.
 
     Parameters
     ----------

@@ -1,8 +1,11 @@
 """Learn to read a prompt's level of difficulty: from judged prompts, and from who is right on public ones.
 
-The level is a sum of two parts: what the words asked say (a hashed lexicon, `prompts.words`), and a Gaussian kernel over the
-embedding and the surface features (centres drawn from the judged prompts). Both are fitted together to the judged levels by
-kernel ridge regression; then the kernel's part once more, with what outcomes say of prompts within their source beside it.
+The level is a sum of two parts: what the words asked say (a hashed lexicon, `prompts.words`), and a Gaussian kernel
+over the embedding and the surface features (centres drawn from the judged prompts). Both are fitted together to the
+judged
+levels by kernel ridge regression; then the kernel's part once more, with what outcomes say of prompts within their
+source
+beside it.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LevelHead", "LevelProblem", "Within", "feature_scale", "fit_lexicon", "judged_folds", "word_matrix",
 ]  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LevelHead:
@@ -74,7 +78,7 @@ class Within:
 
 
 def feature_scale(recipe: Recipe) -> Floats:
-    """Return `(n_features,)`: how far each standardised feature counts; the words' level stands beside the kernel, not in it."""
+    """Return `(n_features,)`: how far each standardised feature counts in the kernel; the words' level does not."""
     return np.array([0.0 if name == "word_level" else recipe.level_surface for name in FEATURE_NAMES])
 
 
@@ -95,7 +99,7 @@ def _gaussian(a: Floats, b: Floats) -> Floats:
 
 
 def fit_lexicon(inputs: Floats, prompts: Sequence[str], levels: Floats, weight: Floats, recipe: Recipe) -> Floats:
-    """Return `(BUCKETS,)`: what each word adds to the level, fitted together with the Gaussian part that is thrown away.
+    """Return `(BUCKETS,)`: what each word adds to the level, fitted together with a Gaussian part, thrown away.
 
     Parameters
     ----------
@@ -115,11 +119,12 @@ def fit_lexicon(inputs: Floats, prompts: Sequence[str], levels: Floats, weight: 
 
 
 class LevelProblem:
-    """The kernel's part of the level, with what the words say given: solved for any part of the judged prompts and sources.
+    """The kernel's part of the level, with what the words say given: solved for any part of prompts and sources.
 
-    Minimises sum_judged weight (level - words - head)^2 + level_within * sum_sources 10 / sqrt(rows) * (the same, of levels implied by
-    outcomes, with all but `level_pooling` of the source's mean taken out) + l2 * |head|^2 in the kernel's norm, on centres drawn from
-    both (subset of regressors).
+    Minimises sum_judged weight (level - words - head)^2 + level_within * sum_sources 10 / sqrt(rows) * (the same, of
+    levels implied by outcomes, with all but `level_pooling` of the source's mean taken out) + l2 * |head|^2 in the
+    kernel's norm, on
+    centres drawn from both (subset of regressors).
 
     Parameters
     ----------

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from scrimp.profiles.paths import Paths
     from scrimp.profiles.schema import Profile
     from scrimp.routing.learn.data.outcomes import Outcomes
-
     from scrimp.routing.prices.table import PriceTable
 
     from .evaluate_cascade import CascadeReport
@@ -92,7 +91,7 @@ class Laboratory:
     def evaluate_judged(
         self, files: Sequence[Path], profile: Profile, router: str | None, prices: PriceTable, *, seed: int
     ) -> JudgedReport:
-        """Measure what a profile's router predicts and decides on judged prompts; the router in force where none is named.
+        """Measure what a profile's router predicts and decides on judged prompts; None: the router in force.
 
         Raises
         ------
