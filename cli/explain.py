@@ -38,8 +38,9 @@ def decision_line(decision: Decision) -> str:
         )
     taken = decision.choice.taken
     return (
-        f"{taken.arm} ({taken.model}): predicted quality {taken.quality:.0%} ({taken.rests_on or taken.basis}), about "
-        f"{format_usd(taken.cost_nano)}, at most {format_usd(taken.bound_nano)}"
+        f"{taken.arm} ({taken.model}): predicted quality {taken.quality:.0%} ({100 * taken.quality_low:.0f} to "
+        f"{taken.quality_high:.0%}, {taken.rests_on or taken.basis}), about {format_usd(taken.cost_nano)}, at most "
+        f"{format_usd(taken.bound_nano)}"
     )
 
 
@@ -198,7 +199,7 @@ def _plan_blocks(plan: Mapping[str, Any], *, explain: bool) -> tuple[Block, ...]
                     f"{each['quality']:.0%}",
                     _usd(each["cost_usd"]),
                     _usd(each["bound_usd"]),
-                    each["why"] or ("taken" if mark == "> " else "best of one arm" if each is one else "worth less"),
+                    each["why"] or ("taken" if mark == "> " else "best arm" if each is one else "worth less"),
                     f"{each['calls']:.2f}",
                     f"{each['utility']:.5f}",
                 )
