@@ -110,10 +110,8 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
     if explain:
         yield Note("quality: the chance of a right answer, and the range it lies in 4 times in 5")
     if decision.min_quality > 0:
-        yield Note(
-            f"a right answer is worth {worth}; the cheapest arm of quality {100 * decision.min_quality:g}% or more "
-            "is taken"
-        )
+        least = f"{100 * decision.min_quality:g}%"
+        yield Note(f"a right answer is worth {worth}; best is the cheapest arm of quality {least} or more")
     else:
         yield Note(f"a right answer is worth {worth}; best is the greatest {worth} x quality - cost")
     if decision.against is not None:
