@@ -60,6 +60,7 @@ def test_shapes_and_ranges(shipped):
     assert (p.quality_high <= 1).all()
     assert (p.output_tokens_p50 <= p.output_tokens_p90).all()
     assert ((p.ood >= 0) & (p.ood <= 1)).all()
+    assert p.level.shape == p.ood.shape
     assert p.basis == ("prior", "prior")
 
 
@@ -82,6 +83,7 @@ def test_known_models_are_calibrated_and_mixed_pools_share_one_view(shipped):
     ]
     e, s = inputs(shipped, ["What is 2 + 2?"])
     assert shipped.predict(e, s, known).basis == ("calibrated", "calibrated")
+    assert shipped.predict(e, s, known).rests_on == ("outcomes", "outcomes")
     assert shipped.predict(e, s, [*known, SMALL]).basis == ("prior",) * 3
 
 
@@ -139,6 +141,7 @@ def test_a_version_comes_back_as_it_was_written(shipped, tmp_path):
         back.predict(e, s, [LARGE, SMALL]).quality, mine.predict(e, s, [LARGE, SMALL]).quality, atol=1e-3
     )
     assert back.predict(e, s, [LARGE, SMALL]).basis == ("prior", "calibrated")
+    assert back.predict(e, s, [LARGE, SMALL]).rests_on[1] == "your outcomes"
     assert (tmp_path / "v1" / "router.npz").read_bytes() == (
         write_version(mine, tmp_path, "again") / "router.npz"
     ).read_bytes()
@@ -231,6 +234,8 @@ def test_without_weights_there_is_a_guess(tmp_path, monkeypatch):
     assert "guess" in router.note
     p = router.predict(np.zeros((1, 384), np.float32), surface_matrix(["What is 2 + 2?"]), [LARGE, SMALL])
     assert p.basis == ("uncalibrated", "uncalibrated")
+    assert p.rests_on == ("tier and price", "tier and price")
+    assert np.isnan(p.level).all()
     assert p.quality[0, 0] > p.quality[0, 1]
 
 
