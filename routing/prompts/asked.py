@@ -43,7 +43,7 @@ def asked_part(text: str) -> str:
 
     Examples
     --------
-    >>> asked_part("Which line failed? " + "2026-01-02 worker ok. " * 100)[:40]
+    >>> asked_part("Which line failed? " + "2026-01-02 worker ok. " * 100)[:39]
     'Which line failed?\n2026-01-02 worker ok'
     """
     if len(text) <= ASKED_CHARS:
@@ -79,4 +79,4 @@ def _score(part: str) -> int:
 
 
 def _place(k: int, last: int) -> int:
-    return 2 if k in (0, last) else 1 if k in (1, last - 1) else 0
+    return 4 if k in (0, last) else 2 if k in (1, last - 1) else 0

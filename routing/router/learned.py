@@ -154,6 +154,13 @@ class Weights:
     seen: NDArray[np.uint32]
 
 
+@lru_cache(maxsize=4)
+def _norms(weights: Weights) -> NDArray[np.float32]:
+    """Return `(k,)` squared lengths of a level's centres."""
+    norms: NDArray[np.float32] = (weights.level_centres**2).sum(axis=1)
+    return norms
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ArmLayer:
     """What a user's own outcomes add for one model: a shift and a head on top of the shared logit.
@@ -301,20 +308,22 @@ class LearnedRouter:
     def levels(self, features: Floats) -> Floats:
         """Return `(n,)` levels of difficulty in [1, 5] (docs/difficulty.md)."""
         w = self.weights
-        x = level_inputs(features, w.level_scale)
-        near = x @ w.level_centres.T
-        near *= 2.0
-        near -= (x**2).sum(axis=1)[:, None] + (w.level_centres**2).sum(axis=1)
+        x = level_inputs(features, w.level_scale).astype(np.float32)
+        near = 2.0 * (x @ w.level_centres.T)
+        near -= (x**2).sum(axis=1)[:, None] + _norms(w)
         level = np.exp(near) @ w.level_weights[:-2] + features[:, -2] / _SURFACE_SCALE * w.level_weights[-2]
-        return np.clip(level + w.level_weights[-1], LEVELS[0], LEVELS[-1])
+        cut: Floats = np.clip(level + w.level_weights[-1], LEVELS[0], LEVELS[-1])
+        return cut
 
     def ease(self, level: Floats) -> Floats:
         """Return `(n,)` logits of a model of mean ability on prompts of these levels."""
-        return np.interp(level, LEVELS, self.weights.curve_ease)
+        ease: Floats = np.interp(level, LEVELS, self.weights.curve_ease)
+        return ease
 
     def spread(self, level: Floats) -> Floats:
         """Return `(n,)`: how much a gap in ability counts on prompts of these levels."""
-        return np.interp(level, LEVELS, self.weights.curve_spread)
+        spread: Floats = np.interp(level, LEVELS, self.weights.curve_spread)
+        return spread
 
     def shared_logit(self, level: Floats, ability: Floats) -> Floats:
         """Return `(n, n_arms)` logits by the shared path: ease of the prompt, plus ability times its spread."""

@@ -54,12 +54,14 @@ class Curves:
     def logit(self, level: Floats, gap: Floats) -> Floats:
         """Return `(n, m)` logits of `(n,)` levels and `(m,)` abilities less the mean."""
         ease, spread = np.interp(level, LEVELS, self.ease), np.interp(level, LEVELS, self.spread)
-        return ease[:, None] + spread[:, None] * gap[None, :]
+        logit: Floats = ease[:, None] + spread[:, None] * gap[None, :]
+        return logit
 
 
 def _hats(level: Floats) -> Floats:
     """Return `(n, 5)`: each level as shares of the two knots beside it."""
-    return np.maximum(0.0, 1.0 - np.abs(level[:, None] - np.array(LEVELS)[None, :]))
+    hats: Floats = np.maximum(0.0, 1.0 - np.abs(level[:, None] - np.array(LEVELS)[None, :]))
+    return hats
 
 
 def _falling(values: Floats, floor: float) -> Floats:

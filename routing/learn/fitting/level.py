@@ -55,7 +55,8 @@ class LevelHead:
     def levels(self, features: Floats, words: Floats) -> Floats:
         """Return `(n,)` levels, not yet cut to the scale, of `features_of` and the words' levels."""
         kernel = _gaussian(level_inputs(features, self.scale), self.centres.astype(np.float64))
-        return kernel @ self.weights[:-1] + self.weights[-1] + words
+        level: Floats = kernel @ self.weights[:-1] + self.weights[-1] + words
+        return level
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +96,8 @@ def word_matrix(prompts: Sequence[str]) -> sparse.csr_array:
 
 def _gaussian(a: Floats, b: Floats) -> Floats:
     squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2.0 * a @ b.T
-    return np.exp(-np.maximum(squared, 0.0))
+    kernel: Floats = np.exp(-np.maximum(squared, 0.0))
+    return kernel
 
 
 def fit_lexicon(inputs: Floats, prompts: Sequence[str], levels: Floats, weight: Floats, recipe: Recipe) -> Floats:
@@ -115,7 +117,8 @@ def fit_lexicon(inputs: Floats, prompts: Sequence[str], levels: Floats, weight: 
     n = len(levels)
     system = np.block([[kernel, np.ones((n, 1))], [np.ones((1, n)), np.zeros((1, 1))]])
     dual = linalg.solve(system, np.append(levels, 0.0), assume_a="sym")[:-1]
-    return recipe.level_words * (words.T @ dual)
+    lexicon: Floats = recipe.level_words * (words.T @ dual)
+    return lexicon
 
 
 class LevelProblem:
