@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from scrimp.profiles.errors import ConfigError, DataError
 from scrimp.profiles.reading import read_bytes
 
-from .model_names import ModelName, parse_name, plain_name, spellings, undated
+from .model_names import SIZES, ModelName, parse_name, plain_name, spellings, undated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -240,7 +240,8 @@ def _relatives(
             continue
         apart = abs(math.log10(price / known.price)) if price and known.price else _UNPRICED_AWAY
         ranked = rank is not None and other.rank is not None
-        if ranked and abs((rank or 0.0) - (other.rank or 0.0)) < _SAME_RANK and apart <= _NEAR_PRICE:
+        plainly = (name.rank is None or name.size in SIZES) and other.size in SIZES  # not `code-fast` beside `mini`
+        if ranked and plainly and abs((rank or 0.0) - (other.rank or 0.0)) < _SAME_RANK and apart <= _NEAR_PRICE:
             peers.append(place)
         if apart <= _NEAR_PRICE or (apart == _UNPRICED_AWAY and not ranked):
             near.append((apart + 0.6 * min(abs(step), 2.0), key))
@@ -440,9 +441,13 @@ def version_year(name: ModelName, released: Mapping[str, float | None]) -> float
         return first[name.version]
     below = max((year for version, year in first.items() if version < name.version), default=None)
     above = min((year for version, year in first.items() if version > name.version), default=None)
-    if below is None or above is None:
-        return above - _STEP_YEARS if above is not None else (below or 0.0) + _STEP_YEARS
-    return (below + above) / 2.0
+    if below is not None and above is not None:
+        return (below + above) / 2.0
+    if below is not None:
+        return below + _STEP_YEARS
+    # lines within a line count anew (`nemotron-nano-v2` beside `nemotron-4`): only its own kind makes a model old
+    own = any((other := parse_name(key)).line == name.line and other.size == name.size for key in released)
+    return above - _STEP_YEARS if own and above is not None else None
 
 
 def usual_effort(name: ModelName) -> str:

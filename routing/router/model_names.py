@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["ModelName", "parse_name", "plain_name", "spellings", "undated"]
+__all__ = ["SIZES", "ModelName", "parse_name", "plain_name", "spellings", "undated"]
 
 _DOTTED: Final = re.compile(r"^(?:[a-z][a-z0-9]*\.)+(?=[a-z])")
 """Region and maker in front of a name, as Bedrock writes them: `us.anthropic.`"""
