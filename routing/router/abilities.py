@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from scrimp.profiles.errors import ConfigError, DataError
 from scrimp.profiles.reading import read_bytes
 
-from .model_names import SIZES, ModelName, parse_name, plain_name, spellings, undated
+from .model_names import SIZES, ModelName, parse_name, plain_name, spellings, undated, without_effort
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -199,7 +199,8 @@ def expect(
         price = others[kin[0][0]].price  # else an unpriced relative's price would count as a fall in ability
     year = released or version_year(name, {key: row.released for key, row in others.items()})
     if year is None and kin:
-        year = (others[kin[0][0]].released or newest - _STEP_YEARS) + _AFTER[kind]
+        unversioned = kind == "near" and name.version is None
+        year = newest if unversioned else (others[kin[0][0]].released or newest - _STEP_YEARS) + _AFTER[kind]
     elif year is None:
         year = newest if name.maker else newest - _NAMELESS_YEARS
     base = regressed(name, min(year, newest + _BEYOND_YEARS), price, tier, thinks)
@@ -342,7 +343,7 @@ class AbilityTable:
             return dated, self._flat[dated], None
         name = parse_name(model)
         if name.effort is not None:
-            short = _without_effort(model)
+            short = without_effort(model)
             if short and short != model and (found := self.known(short)) is not None:
                 return found[0], found[1], name.effort
         return None
@@ -459,20 +460,11 @@ def usual_effort(name: ModelName) -> str:
         return "medium"
     if name.maker == "anthropic" and version >= 3.7:
         return "none"
+    if name.maker == "xai" and version >= 4.0:
+        return "high"
     if name.line in ("qwen", "glm") and version >= 3.0 and not name.thinks:
         return "high"
     return ""
-
-
-def _without_effort(model: str) -> str:
-    import re
-
-    return re.sub(
-        r"[-:](?:nothink(?:ing)?|no-think(?:ing)?|thinking|think|thk|reasoning|minimal|low|medium|high|xhigh)(?:-\d+k)?$",
-        "",
-        model.strip(),
-        flags=re.IGNORECASE,
-    )
 
 
 def _exact(model: str) -> str:
