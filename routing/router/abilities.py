@@ -194,6 +194,7 @@ def expect(
         values = features(name, year=year, price=price, tier=tier, thinks=thinks)
         return sum(coefficients.get(key, 0.0) * value for key, value in values.items())
 
+    others = {key: row for key, row in others.items() if name.line in key}  # to read fewer names
     kind, kin = _relatives(name, price, others, tier)
     if price is None and kin:
         price = others[kin[0][0]].price  # else an unpriced relative's price would count as a fall in ability

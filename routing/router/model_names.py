@@ -95,6 +95,7 @@ _MAKERS: Final = {
 }  # fmt: skip
 
 _MAKER_OF: Final = {start: maker for maker, starts in _MAKERS.items() for start in starts}
+_STARTS: Final = re.compile("|".join(sorted(_MAKER_OF, key=len, reverse=True)))
 
 SIZES: Final = {
     "nano": -2.0, "tiny": -2.0, "micro": -2.0, "flash-lite": -2.0, "luna": -2.0, "instant": -2.0,
@@ -263,7 +264,7 @@ def parse_name(model: str) -> ModelName:
     rest = _PARAMS.sub("", rest)
     if params:
         rest = re.sub(r"-turbo(?=-|$)", "", rest)  # a way of serving it
-    maker = next((_MAKER_OF[start] for start in _starts(rest)), "")
+    maker = _maker(rest)
     sized = _SIZE.search(rest)
     size = sized[1] if sized else ""
     rest = _SIZE.sub("", rest)
@@ -284,9 +285,9 @@ def parse_name(model: str) -> ModelName:
     return ModelName(plain, maker, line, size, rank, version, params, thinks, effort)
 
 
-def _starts(name: str) -> list[str]:
-    """Return the known beginnings of names that this one has: the longest first, else those of its words."""
-    found = sorted((start for start in _MAKER_OF if name.startswith(start)), key=len, reverse=True)
-    if found:
-        return found
-    return [start for word in name.split("-") for start in _MAKER_OF if word.startswith(start) and len(start) > 3]
+def _maker(name: str) -> str:
+    """Return who makes a model: by how its name begins, else by how a word of it does; empty where neither tells."""
+    if (match := _STARTS.match(name)) is not None:
+        return _MAKER_OF[match[0]]
+    words = filter(None, map(_STARTS.match, name.split("-")))
+    return next((_MAKER_OF[match[0]] for match in words if len(match[0]) > 3), "")

@@ -81,7 +81,7 @@ _CEILING: Final = {
 
 _LUCK: Final = 0.3  # what guessing gets right of EuroEval's questions, before its correction
 _LEAST_SPREAD: Final = 0.35
-"""What is known besides scores tells no more of an ability than to this sd, whatever it seems to on the models fitted to."""
+"""What is known besides scores tells an ability to this sd at best, whatever it seems on the models fitted to."""
 
 _LEAST_NOISE: Final = 0.15  # two runs of one model on one benchmark differ by as much, in logits
 
