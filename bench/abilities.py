@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ SAME = {
 
 UNIT_PRIOR = 3.0  # the scale's unit is drawn to that of the benchmarks as by so many sources
 NEWEST = 30
+SURE_ALONE = 0.3
 SURE = 0.45  # models known less well than this (sd) test nothing
 
 
@@ -191,7 +192,7 @@ def against_outcomes(cells, facts, folder, table):
 
 
 def newest_left_out(cells, facts):
-    """The newest models with scores enough, predicted by a fit without any model as new.
+    """The newest models that two sources or more know, predicted by a fit without any model as new.
 
     Of each: model, basis, predicted, its sd, fitted with all cells, its sd, by its own cells alone (no prior).
     """
@@ -199,7 +200,11 @@ def newest_left_out(cells, facts):
     rows = rows_of(scale, facts)
     alone = fit_scale(cells)
     own = dict(zip(alone.models, alone.own, strict=True))
-    dated = [m for m, row in rows.items() if row.released is not None and row.sd < SURE]
+    own_sd = dict(zip(alone.models, alone.sd, strict=True))
+    sources = defaultdict(set)
+    for cell in cells:
+        sources[cell.model].add(cell.source)
+    dated = [m for m, row in rows.items() if row.released is not None and row.sd < SURE and len(sources[m]) > 1]
     left = sorted(dated, key=lambda m: rows[m].released)[-NEWEST:]
     cut = rows[left[0]].released
     earlier = [c for c in cells if c.model not in left and (facts[c.model].released or 0.0) < cut]
@@ -210,7 +215,8 @@ def newest_left_out(cells, facts):
     # one scale for both fits, by the models in both
     both = [m for m in past if past[m].sd < SURE]
     slope, level = np.polyfit([rows[m].ability for m in both], [past[m].ability for m in both], 1)
-    slope_own, level_own = np.polyfit([own[m] for m in both], [past[m].ability for m in both], 1)
+    sure = [m for m in both if own_sd[m] < SURE_ALONE]
+    slope_own, level_own = np.polyfit([own[m] for m in sure], [past[m].ability for m in sure], 1)
     found = []
     for model in left:
         if placer.known(model) is None:

@@ -18,7 +18,9 @@ def main():
     rest = [arg for arg in given if arg not in files]
     files = files or sorted(map(str, Path(__file__).with_name("everyday").glob("*.jsonl")))
     profile = [] if {"-p", "--profile"} & set(rest) else ["-p", "mixed"]
-    sys.exit(run(["eval", *(part for file in files for part in ("--judged", file)), "--prefer", "balanced", *profile, *rest]))
+    sys.exit(
+        run(["eval", *(part for file in files for part in ("--judged", file)), "--prefer", "balanced", *profile, *rest])
+    )
 
 
 if __name__ == "__main__":

@@ -42,7 +42,10 @@ ABOUT = {
         {"name": "zeroeval", "from": "WildEval/ZeroEval 8c1485ed", "licence": "Apache-2.0"},
         {"name": "llmrouter", "from": "ulab-uiuc/LLMRouter 4e7a7969", "licence": "MIT"},
         {"name": "mmlu_pro", "from": "TIGER-AI-Lab/MMLU-Pro f418b116", "licence": "Apache-2.0"},
-        {"name": "reasoning_gym, medagents, m_ifeval, korbench, lineage_bench, misguided_attention", "licence": "Apache-2.0, MIT or CC0"},
+        {
+            "name": "reasoning_gym, medagents, m_ifeval, korbench, lineage_bench, misguided_attention",
+            "licence": "Apache-2.0, MIT or CC0",
+        },
         {"name": "livecodebench", "licence": "pass rates CC BY-SA 4.0"},
         {"name": "everyday", "from": "routing/weights/everyday", "licence": "as scrimp"},
     ],
@@ -87,9 +90,22 @@ def main():
         np.save(file, lexicon)
     words.LEXICON = args.lexicon
     words.shipped_lexicon.cache_clear()
-    about = {**ABOUT, "judged": {"n_public": sum(kind.startswith("public/") for kind in judged.kinds), "kappa_public": round(kappa, 3)}}
+    about = {
+        **ABOUT,
+        "judged": {
+            "n_public": sum(kind.startswith("public/") for kind in judged.kinds),
+            "kappa_public": round(kappa, 3),
+        },
+    }
     router = train(
-        outcomes, embed, embedder.id, judged=judged, recipe=SHIPPED_RECIPE, version="shipped-2026.11.2", seed=0, about=about
+        outcomes,
+        embed,
+        embedder.id,
+        judged=judged,
+        recipe=SHIPPED_RECIPE,
+        version="shipped-2026.11.2",
+        seed=0,
+        about=about,
     )
     write_router(router, args.out)
     print({key: router.card[key] for key in ("n_prompts", "n_outcomes", "n_judged", "held_out_rows")}, router.prior)

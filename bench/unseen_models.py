@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scrimp.routing.learn.fitting.shared import abilities_of, shared_view
 from train_shipped import FILES
 
 from scrimp.routing.learn.data.outcomes import read_outcomes
 from scrimp.routing.learn.fitting.prior import place
 from scrimp.routing.learn.fitting.recipe import SHIPPED_RECIPE
-from scrimp.routing.learn.fitting.shared import abilities_of, shared_view
 from scrimp.routing.learn.fitting.table import tabulate
 from scrimp.routing.prompts.embedding import Embedder
 from scrimp.routing.prompts.vector_cache import VectorCache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,8 @@ import typer
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.paths import paths
 
-from .options import JsonOption
+from . import session
+from .options import JsonOption, PreferOption, ProfileOption, WtpOption
 from .parser import new_app
 from .progress import on_embedded, one_thread
 from .result import Column, Result, Table, emit
@@ -18,7 +20,8 @@ from .result import Column, Result, Table, emit
 if TYPE_CHECKING:
     from scrimp.routing.learn.data.outcomes import Outcomes
     from scrimp.routing.learn.measuring.evaluate_cascade import CascadeReport
-    from scrimp.routing.learn.measuring.results import EvalReport, EvalRow
+    from scrimp.routing.learn.measuring.everyday import JudgedReport
+    from scrimp.routing.learn.measuring.results import Estimate, EvalReport, EvalRow
 
 __all__ = ["app"]
 
@@ -30,6 +33,7 @@ Examples:
   scrimp eval mine.jsonl --fit 500                learn on 500 random rows, test on the rest
   scrimp eval pair.jsonl.gz --strong gpt-4 --weak mixtral --json
   scrimp eval mine.jsonl --fit past.jsonl --plot curve.svg
+  scrimp eval --judged judged.jsonl -p mixed      rows {"prompt": ..., "level": 1 to 5}
 """
 
 _COLUMNS = (
@@ -50,7 +54,17 @@ _COLUMNS = (
 
 @app.command(epilog=EPILOG)
 def evaluate(
-    outcomes: Annotated[list[Path], typer.Argument(metavar="OUTCOMES...", help="Outcome files (JSON Lines, .gz too).")],
+    outcomes: Annotated[
+        list[Path] | None, typer.Argument(metavar="[OUTCOMES...]", help="Outcome files (JSON Lines, .gz too).")
+    ] = None,
+    judged: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--judged",
+            metavar="FILE",
+            help="Prompts judged from 1 (any model) to 5 (nobody surely), in place of outcomes; repeatable.",
+        ),
+    ] = None,
     router: Annotated[
         list[str] | None,
         typer.Option(
@@ -70,14 +84,41 @@ def evaluate(
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, max=100, help="With --fit N: means over this many splits, from --seed on.")
     ] = 1,
+    profile: ProfileOption = None,
+    prefer: PreferOption = None,
+    wtp: WtpOption = None,
     json: JsonOption = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw cost against quality (.png or .svg).")
     ] = None,
 ) -> int:
-    """Measure routers on outcomes, beside single models, a random mix and simple baselines."""
+    """Measure routers on outcomes, beside single models, a random mix and simple baselines.
+
+    With --judged: what a profile's router predicts and decides on prompts of known difficulty (-p, --prefer, --wtp
+    say whose).
+    """
     one_thread()
     from scrimp.routing.learn.measuring.laboratory import Laboratory
+
+    if judged:
+        if outcomes or fit or strong or weak or plot is not None or seeds > 1 or len(router or ()) > 1:
+            raise UsageError(
+                "--judged stands alone: no outcome files, --fit, --strong, --weak, --seeds, --plot; one --router",
+                hint="scrimp eval --judged FILE -p mixed",
+            )
+        loaded = session.load(profile, prefer=prefer, wtp=wtp, quiet=json)
+        named = router[0] if router else None
+        made = Laboratory(paths(), on_embedded).evaluate_judged(
+            judged, loaded.profile, named, session.price_table(), seed=seed
+        )
+        return emit(_judged(made), as_json=json)
+    if profile or prefer or wtp:
+        raise UsageError("-p, --prefer and --wtp go with --judged: outcome files bring their own models and costs")
+    if not outcomes:
+        raise UsageError(
+            "nothing to measure on: name outcome files, or judged prompts with --judged",
+            hint="scrimp eval mine.jsonl, or scrimp eval --judged judged.jsonl -p mixed",
+        )
 
     if plot is not None:
         from scrimp.routing.learn.measuring.plot import check_plot
@@ -102,6 +143,44 @@ def evaluate(
 
         draw(report, plot)
     return emit(_result(report), as_json=json)
+
+
+def _judged(report: JudgedReport) -> Result:
+    def shown(value: Estimate | None, digits: int = 2, *, share: bool = False) -> tuple[str, str]:
+        if value is None or value.value is None or isnan(value.value):
+            return "-", "-"
+        form = f"{{:.{digits}%}}" if share else f"{{:.{digits}f}}"
+        if value.low is None or value.high is None:
+            return form.format(value.value), "-"
+        return form.format(value.value), f"{form.format(value.low)} to {form.format(value.high)}"
+
+    cheap = report.cheapest
+    rows = [
+        (f"predicted quality of {cheap} against ease, rank correlation", *shown(report.rank)),
+        ("predicted level against the judged one, rank correlation", *shown(report.level_rank)),
+        (f"gap of {report.best} over {cheap}, levels 4-5 against 1-2, AUC", *shown(report.auc)),
+        ("levels 1-2 sent to an arm that costs least", *shown(report.easy_cheapest, 0, share=True)),
+        ("levels 4-5 sent to a dearer one", *shown(report.hard_dearer, 0, share=True)),
+        (f"mean predicted quality of {cheap}, level 1", *shown(report.quality_1)),
+        (f"mean predicted quality of {cheap}, level 5", *shown(report.quality_5)),
+        ("length alone, rank correlation", *shown(report.length_rank)),
+        ("length alone, AUC", *shown(report.length_auc)),
+    ]
+    table = Table(
+        (Column("measured on judged prompts"), Column("value", "right"), Column("95% interval", "right")),
+        rows,
+        title=f"{report.n} prompts, {report.n_easy} of levels 1-2 and {report.n_hard} of levels 4-5",
+    )
+    arms = Table(
+        (Column("arm"), *(Column(f"level {k}", "right") for k in range(1, 6))),
+        [(name, *map(str, counts)) for name, counts in report.arms.items()],
+        title="prompts taken",
+    )
+    kinds = ", ".join(f"{kind} {value:.2f}" for kind, value in report.by_kind.items())
+    blocks: list[str | Table] = [table, arms]
+    if kinds:
+        blocks.append(f"Within kinds: {kinds}.")
+    return Result(data=report.to_dict(), blocks=tuple(blocks))
 
 
 def _plans(report: CascadeReport) -> Result:

@@ -38,8 +38,9 @@ def decision_line(decision: Decision) -> str:
         )
     taken = decision.choice.taken
     return (
-        f"{taken.arm} ({taken.model}): predicted quality {taken.quality:.0%} ({taken.rests_on or taken.basis}), about "
-        f"{format_usd(taken.cost_nano)}, at most {format_usd(taken.bound_nano)}"
+        f"{taken.arm} ({taken.model}): predicted quality {taken.quality:.0%} ({100 * taken.quality_low:.0f} to "
+        f"{taken.quality_high:.0%}, {taken.rests_on or taken.basis}), about {format_usd(taken.cost_nano)}, at most "
+        f"{format_usd(taken.bound_nano)}"
     )
 
 
@@ -109,10 +110,8 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
     if explain:
         yield Note("quality: the chance of a right answer, and the range it lies in 4 times in 5")
     if decision.min_quality > 0:
-        yield Note(
-            f"a right answer is worth {worth}; the cheapest arm of quality {100 * decision.min_quality:g}% or more "
-            "is taken"
-        )
+        least = f"{100 * decision.min_quality:g}%"
+        yield Note(f"a right answer is worth {worth}; best is the cheapest arm of quality {least} or more")
     else:
         yield Note(f"a right answer is worth {worth}; best is the greatest {worth} x quality - cost")
     if decision.against is not None:
@@ -198,7 +197,7 @@ def _plan_blocks(plan: Mapping[str, Any], *, explain: bool) -> tuple[Block, ...]
                     f"{each['quality']:.0%}",
                     _usd(each["cost_usd"]),
                     _usd(each["bound_usd"]),
-                    each["why"] or ("taken" if mark == "> " else "best of one arm" if each is one else "worth less"),
+                    each["why"] or ("taken" if mark == "> " else "best arm" if each is one else "worth less"),
                     f"{each['calls']:.2f}",
                     f"{each['utility']:.5f}",
                 )

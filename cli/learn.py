@@ -119,7 +119,11 @@ def _status_blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
         names = list(data["clusters"][0]["n_labels"])
         blocks.append(
             Table(
-                (Column("prompts", "right"), *(Column(name, "right") for name in names), Column("such as")),
+                (
+                    Column("prompts", "right"),
+                    *(Column(name, "right") for name in names),
+                    Column("such as", narrow="below"),
+                ),
                 [
                     (
                         f"{each['n']:,}", *(f"{each['n_labels'][name]:,}" for name in names),
@@ -133,7 +137,13 @@ def _status_blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
     if data["worth_labelling"]:
         blocks.append(
             Table(
-                (Column("rate"), Column("answered by"), Column("or else"), Column("worth", "right"), Column("prompt")),
+                (
+                    Column("rate"),
+                    Column("answered by"),
+                    Column("or else"),
+                    Column("worth", "right"),
+                    Column("prompt", narrow="below"),
+                ),
                 [
                     (
                         each["id"], each["arm"], each["rival"],

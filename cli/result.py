@@ -271,6 +271,7 @@ def _drawn(table: Table, console: Console) -> Iterator[Text]:
             yield from _beside(cells, style)
             for j in () if number or style else layout.below:
                 for line in Text(row[j]).wrap(console, max(1, console.width - 2 * GAP)):
+                    line.rstrip()
                     yield Text(" " * 2 * GAP) + line
 
 

@@ -68,14 +68,18 @@ def route(
         bool, typer.Option("--exact-tokens", help="Also count the prompt with the arms' own public tokenisers.")
     ] = False,
     explain: Annotated[
-        bool, typer.Option("-x", "--explain", help="Also say what each arm's quality rests on: calibrated, or a prior.")
+        bool,
+        typer.Option(
+            "-x", "--explain", help="Show all numbers of every arm, and say in full what each quality rests on."
+        ),
     ] = False,
     json: JsonOption = False,
     seed: SeedOption = None,
 ) -> int:
-    """Show which arm would take a prompt: quality, tokens, cost and utility of each, and where the choice would flip.
+    """Show which arm would take a prompt: each one's quality with its 80% interval, what that rests on, cost, and why.
 
-    Deciding happens on this machine: no network, no key, nothing logged.
+    With -x also tokens, utility, chance, and where the choice would flip. Deciding happens on this machine: no network,
+    no key, nothing logged.
     """
     from scrimp.routing.asking.refusal import missed_quality
     from scrimp.routing.asking.route import Guide

@@ -99,7 +99,7 @@ def spend(
                     Column("arm"),
                     Column("status"),
                     Column("charged", "right"),
-                    Column("why"),
+                    Column("why", narrow="below"),
                 ),
                 [
                     (

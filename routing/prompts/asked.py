@@ -1,4 +1,4 @@
-"""The part of a long prompt that asks: what is to be judged of a page of log with one question below it is the question."""
+"""The part of a long prompt that asks: of a page of log with a question below it, the question is to be judged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ASKED_CHARS: Final = 800
 """A text of so many characters is taken whole; of a longer one, sentences up to about so many are kept."""
 
 _SCANNED: Final = 16_000
-"""Head and tail of a longer text are looked at, half of this each: a question lost in the middle of a book is not found."""
+"""Of a longer text head and tail are looked at, half of this each: a question in the middle of a book is not found."""
 
 SEGMENT: Final = re.compile(r"(?<=[.?!])\s+|(?<=[。？！])|\n+")
 """Between sentences, and between lines."""
@@ -22,97 +22,29 @@ _PERSONAL: Final = re.compile(
     r"\b(?:please|you|me|my|i need|i want|must|exactly|only|without|below|above|following)\b", re.IGNORECASE
 )
 _ASKING: Final = frozenset(
-    [
-        "add",
-        "analyse",
-        "analyze",
-        "answer",
-        "are",
-        "calculate",
-        "can",
-        "classify",
-        "compare",
-        "compute",
-        "convert",
-        "correct",
-        "could",
-        "count",
-        "create",
-        "debug",
-        "derive",
-        "describe",
-        "design",
-        "determine",
-        "do",
-        "does",
-        "draft",
-        "estimate",
-        "evaluate",
-        "explain",
-        "extract",
-        "find",
-        "fix",
-        "format",
-        "give",
-        "help",
-        "how",
-        "i",
-        "identify",
-        "implement",
-        "is",
-        "keep",
-        "label",
-        "list",
-        "make",
-        "name",
-        "output",
-        "plan",
-        "proofread",
-        "prove",
-        "put",
-        "rank",
-        "refactor",
-        "remove",
-        "reply",
-        "respond",
-        "return",
-        "rewrite",
-        "rank",
-        "shorten",
-        "should",
-        "show",
-        "solve",
-        "sort",
-        "suggest",
-        "summarise",
-        "summarize",
-        "tag",
-        "tell",
-        "translate",
-        "turn",
-        "use",
-        "what",
-        "when",
-        "where",
-        "which",
-        "who",
-        "why",
-        "would",
-        "write",
-    ]
-)
+    {
+        "add", "analyse", "analyze", "answer", "are", "calculate", "can", "classify", "compare", "compute", "convert",
+        "correct", "could", "count", "create", "debug", "derive", "describe", "design", "determine", "do", "does",
+        "draft", "estimate", "evaluate", "explain", "extract", "find", "fix", "format", "give", "help", "how", "i",
+        "identify", "implement", "is", "keep", "label", "list", "make", "name", "output", "plan", "proofread", "prove",
+        "put", "rank", "refactor", "remove", "reply", "respond", "return", "rewrite", "shorten", "should", "show",
+        "solve", "sort", "suggest", "summarise", "summarize", "tag", "tell", "translate", "turn", "use", "what", "when",
+        "where", "which", "who", "why", "would", "write"
+    }
+)  # fmt: skip
 
 
 def asked_part(text: str) -> str:
-    """Return the sentences of a prompt that most look like a request, in their order; all of a short one.
+    r"""Return the sentences of a prompt that most look like a request, in their order; all of a short one.
 
-    A sentence counts for a question mark, an imperative or question word at its head, words such as "please" and "must", and for
-    standing first or last; it counts less where it looks like a record (a date, a bracket, a mail's header).
+    A sentence counts for a question mark, an imperative or question word at its head, words such as "please" and
+    "must", and for standing first or last; it counts less where it looks like a record (a date, a bracket, a mail's
+    header).
 
     Examples
     --------
-    >>> asked_part("Which line failed?\\n" + "2026-01-02 10:00 worker ok, 12 rows read, 0 left\\n" * 20)
-    'Which line failed?\\n2026-01-02 10:00 worker ok, 12 rows read, 0 left\\n...
+    >>> asked_part("Which line failed? " + "2026-01-02 worker ok. " * 100)[:39]
+    'Which line failed?\n2026-01-02 worker ok'
     """
     if len(text) <= ASKED_CHARS:
         return text
@@ -147,4 +79,4 @@ def _score(part: str) -> int:
 
 
 def _place(k: int, last: int) -> int:
-    return 2 if k in (0, last) else 1 if k in (1, last - 1) else 0
+    return 4 if k in (0, last) else 2 if k in (1, last - 1) else 0

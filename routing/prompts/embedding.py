@@ -46,7 +46,7 @@ _BUILTIN_NAME = "scrimp/all-MiniLM-L6-v2-int8"
 _CUT = f"+q{ASKED_CHARS}h{HEAD_TOKENS}t{TAIL_TOKENS}"
 
 BUILTIN_ID = f"all-MiniLM-L6-v2-int8@{_BUILTIN_SHA256[:8]}{_CUT}"
-"""Id of the packaged embedder: weights, and what of a long prompt is embedded. A router learnt with another id does not fit its vectors."""
+"""Id of the packaged embedder: weights, and what of a long prompt is embedded. A router of another id does not fit."""
 
 _TOKENIZER_FOLDER = Path(__file__).parents[1] / "weights" / "embedder"
 _TOKENIZER_FILES = (

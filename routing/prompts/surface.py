@@ -60,8 +60,9 @@ FEATURE_NAMES: tuple[str, ...] = (
 
 LENGTHS: frozenset[str] = frozenset(
     {
-        "log_chars", "log_stem", "log_distinct", "log_commas", "words_per_sentence", "log_sentences", "conditions", "steps",
-        "log_long_words", "log_numbers", "log_lines", "latex_rate", "code_rate", "question_marks", "log_option",
+        "log_chars", "log_stem", "log_distinct", "log_commas", "words_per_sentence", "log_sentences", "conditions",
+        "steps", "log_long_words", "log_numbers", "log_lines", "latex_rate", "code_rate", "question_marks",
+        "log_option",
     }
 )  # fmt: skip
 """Features that grow with a prompt's length: a long one is not strange for it."""

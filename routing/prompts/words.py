@@ -35,7 +35,7 @@ def _tokens(text: str) -> list[str]:
 
 
 def word_ids(text: str) -> list[int]:
-    """Return the distinct hashes, below `BUCKETS` and rising, of the words of what a text asks and of how its sentences begin.
+    """Return the distinct hashes, below `BUCKETS` and rising, of the words a text asks with, and sentences' heads.
 
     Examples
     --------

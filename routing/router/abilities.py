@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from scrimp.profiles.errors import ConfigError, DataError
 from scrimp.profiles.reading import read_bytes
 
-from .model_names import ModelName, parse_name, plain_name, spellings, undated
+from .model_names import SIZES, ModelName, parse_name, plain_name, spellings, undated, without_effort
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -194,12 +194,14 @@ def expect(
         values = features(name, year=year, price=price, tier=tier, thinks=thinks)
         return sum(coefficients.get(key, 0.0) * value for key, value in values.items())
 
+    others = {key: row for key, row in others.items() if name.line in key}  # to read fewer names
     kind, kin = _relatives(name, price, others, tier)
     if price is None and kin:
         price = others[kin[0][0]].price  # else an unpriced relative's price would count as a fall in ability
     year = released or version_year(name, {key: row.released for key, row in others.items()})
     if year is None and kin:
-        year = (others[kin[0][0]].released or newest - _STEP_YEARS) + _AFTER[kind]
+        unversioned = kind == "near" and name.version is None
+        year = newest if unversioned else (others[kin[0][0]].released or newest - _STEP_YEARS) + _AFTER[kind]
     elif year is None:
         year = newest if name.maker else newest - _NAMELESS_YEARS
     base = regressed(name, min(year, newest + _BEYOND_YEARS), price, tier, thinks)
@@ -240,7 +242,8 @@ def _relatives(
             continue
         apart = abs(math.log10(price / known.price)) if price and known.price else _UNPRICED_AWAY
         ranked = rank is not None and other.rank is not None
-        if ranked and abs((rank or 0.0) - (other.rank or 0.0)) < _SAME_RANK and apart <= _NEAR_PRICE:
+        plainly = (name.rank is None or name.size in SIZES) and other.size in SIZES  # not `code-fast` beside `mini`
+        if ranked and plainly and abs((rank or 0.0) - (other.rank or 0.0)) < _SAME_RANK and apart <= _NEAR_PRICE:
             peers.append(place)
         if apart <= _NEAR_PRICE or (apart == _UNPRICED_AWAY and not ranked):
             near.append((apart + 0.6 * min(abs(step), 2.0), key))
@@ -341,7 +344,7 @@ class AbilityTable:
             return dated, self._flat[dated], None
         name = parse_name(model)
         if name.effort is not None:
-            short = _without_effort(model)
+            short = without_effort(model)
             if short and short != model and (found := self.known(short)) is not None:
                 return found[0], found[1], name.effort
         return None
@@ -444,9 +447,13 @@ def version_year(name: ModelName, released: Mapping[str, float | None]) -> float
         return first[name.version]
     below = max((year for version, year in first.items() if version < name.version), default=None)
     above = min((year for version, year in first.items() if version > name.version), default=None)
-    if below is None or above is None:
-        return above - _STEP_YEARS if above is not None else (below or 0.0) + _STEP_YEARS
-    return (below + above) / 2.0
+    if below is not None and above is not None:
+        return (below + above) / 2.0
+    if below is not None:
+        return below + _STEP_YEARS
+    # lines within a line count anew (`nemotron-nano-v2` beside `nemotron-4`): only its own kind makes a model old
+    own = any((other := parse_name(key)).line == name.line and other.size == name.size for key in released)
+    return above - _STEP_YEARS if own and above is not None else None
 
 
 def usual_effort(name: ModelName) -> str:
@@ -458,20 +465,11 @@ def usual_effort(name: ModelName) -> str:
         return "medium"
     if name.maker == "anthropic" and version >= 3.7:
         return "none"
+    if name.maker == "xai" and version >= 4.0:
+        return "high"
     if name.line in ("qwen", "glm") and version >= 3.0 and not name.thinks:
         return "high"
     return ""
-
-
-def _without_effort(model: str) -> str:
-    import re
-
-    return re.sub(
-        r"[-:](?:nothink(?:ing)?|no-think(?:ing)?|thinking|think|thk|reasoning|minimal|low|medium|high|xhigh)(?:-\d+k)?$",
-        "",
-        model.strip(),
-        flags=re.IGNORECASE,
-    )
 
 
 def _exact(model: str) -> str:

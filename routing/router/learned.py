@@ -52,7 +52,7 @@ LEVELS: Final = (1.0, 2.0, 3.0, 4.0, 5.0)
 """Knots of the curves: what a level means for a model of known ability is interpolated between them."""
 
 _LEVEL_REACH: Final = 2.0
-"""A surface feature counts for the level as far as so many standard deviations: a prompt of 50 kB is long, not new. Chosen."""
+"""A surface feature counts for the level as far as so many standard deviations: 50 kB is long, not new. Chosen."""
 
 _COARSE_SD: Final = 0.4
 _COARSE_STEP: Final = 0.25
@@ -154,6 +154,13 @@ class Weights:
     seen: NDArray[np.uint32]
 
 
+@lru_cache(maxsize=4)
+def _norms(weights: Weights) -> NDArray[np.float32]:
+    """Return `(k,)` squared lengths of a level's centres."""
+    norms: NDArray[np.float32] = (weights.level_centres**2).sum(axis=1)
+    return norms
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ArmLayer:
     """What a user's own outcomes add for one model: a shift and a head on top of the shared logit.
@@ -235,8 +242,8 @@ class LearnedRouter:
     def placed(self, arm: ArmInfo) -> Placed:
         """Return where an arm stands, in logits beside gpt-4o-mini's: the first of these that is there.
 
-        Learnt from the user's outcomes; the user's table of abilities; learnt in training; the shipped table; its relatives, price,
-        tier and size. What is not known finely ties: then price and the profile's order decide.
+        Learnt from the user's outcomes; the user's table of abilities; learnt in training; the shipped table; its
+        relatives, price, tier and size. What is not known finely ties: then price and the profile's order decide.
         """
         known, layer = self.known(arm.model), self.layer(arm)
         if layer is not None and layer.ability is not None:
@@ -261,7 +268,7 @@ class LearnedRouter:
         return np.array([self.placed(arm).sd for arm in arms])
 
     def own_head(self, arm: ArmInfo) -> int | None:
-        """Return the position of the head of a known model; None where it has none: it is known from too few sources, or thinks."""
+        """Return the position of a known model's head; None where it is known from too few sources, or thinks."""
         known = None if arm.reasoning else self.known(arm.model)
         return known if known is not None and self.weights.head_sources[known].any() else None
 
@@ -290,7 +297,7 @@ class LearnedRouter:
     def distance_quantile(self, embeddings: NDArray[np.float32], surface: Floats) -> Floats:
         """Return `(n,)` in [0, 1]: the quantile of a prompt's distance among prompts of held-out sources.
 
-        A form (digits, script, ...) beyond 99.5% of those counts as beyond them all: their few outliers are odd in one way,
+        A form (digits, script, ...) beyond 99.5% of those counts as beyond them all: few are odd, one way,
         such as a table of numbers, and would hide what is odd in another. Length is no oddness.
         """
         w = self.weights
@@ -301,20 +308,22 @@ class LearnedRouter:
     def levels(self, features: Floats) -> Floats:
         """Return `(n,)` levels of difficulty in [1, 5] (docs/difficulty.md)."""
         w = self.weights
-        x = level_inputs(features, w.level_scale)
-        near = x @ w.level_centres.T
-        near *= 2.0
-        near -= (x**2).sum(axis=1)[:, None] + (w.level_centres**2).sum(axis=1)
+        x = level_inputs(features, w.level_scale).astype(np.float32)
+        near = 2.0 * (x @ w.level_centres.T)
+        near -= (x**2).sum(axis=1)[:, None] + _norms(w)
         level = np.exp(near) @ w.level_weights[:-2] + features[:, -2] / _SURFACE_SCALE * w.level_weights[-2]
-        return np.clip(level + w.level_weights[-1], LEVELS[0], LEVELS[-1])
+        cut: Floats = np.clip(level + w.level_weights[-1], LEVELS[0], LEVELS[-1])
+        return cut
 
     def ease(self, level: Floats) -> Floats:
         """Return `(n,)` logits of a model of mean ability on prompts of these levels."""
-        return np.interp(level, LEVELS, self.weights.curve_ease)
+        ease: Floats = np.interp(level, LEVELS, self.weights.curve_ease)
+        return ease
 
     def spread(self, level: Floats) -> Floats:
         """Return `(n,)`: how much a gap in ability counts on prompts of these levels."""
-        return np.interp(level, LEVELS, self.weights.curve_spread)
+        spread: Floats = np.interp(level, LEVELS, self.weights.curve_spread)
+        return spread
 
     def shared_logit(self, level: Floats, ability: Floats) -> Floats:
         """Return `(n, n_arms)` logits by the shared path: ease of the prompt, plus ability times its spread."""
@@ -322,7 +331,7 @@ class LearnedRouter:
         return self.ease(level)[:, None] + self.spread(level)[:, None] * gap[None, :]
 
     def _trust(self, embeddings: NDArray[np.float32], known: int) -> Floats:
-        """Return `(n,)` in [0, 1]: how far a known model's head is to be believed, by the distance to the sources it was learnt from."""
+        """Return `(n,)` in [0, 1]: how far a known model's head holds, by the distance to its sources."""
         w = self.weights
         there = w.head_sources[known]
         marks = w.landmarks[

@@ -10,12 +10,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-__all__ = ["ModelName", "parse_name", "plain_name", "spellings", "undated"]
+__all__ = ["SIZES", "ModelName", "parse_name", "plain_name", "spellings", "undated", "without_effort"]
 
-_DOTTED: Final = re.compile(r"^(?:[a-z][a-z0-9]*\.)+(?=[a-z])")
+_DOTTED: Final = re.compile(r"^(?:[a-z][a-z0-9]*\.)+(?=[a-z])(?![vr]\d)")
 """Region and maker in front of a name, as Bedrock writes them: `us.anthropic.`"""
 
-_BEDROCK: Final = re.compile(r"-v\d+(?::\d+\w?)+$")
+_BEDROCK: Final = re.compile(r"-v\d+(?::\d+k?)+$|-1:0$")
+_RESOLD: Final = re.compile(
+    r"^(?:databricks|openai|snowflake|anthropic|google|xai|fw)-"
+    r"(?=gpt|o\d|claude|gemini|gemma|llama|meta-llama|kimi|deepseek|qwen|grok|glm|mistral)"
+)
+"""A maker or seller written as the first word of a name."""
+
 _ROUTES: Final = re.compile(r":(?:free|extended|beta|floor|nitro|exacto|online|latest)$")
 _QUANT: Final = re.compile(
     r"[-:_.](?:q\d(?:_\w+|-k-\w+|-\d)?|fp8(?:-dynamic)?|fp16|bf16|int[48]|awq|gptq|gguf|4bit|8bit|nvfp4|mxfp4|quality)(?=-|$)"
@@ -24,12 +30,10 @@ _DATE: Final = re.compile(
     r"-(?:20\d{2}-\d{2}-\d{2}|20\d{6}|\d{2}-20\d{2}|20\d{2}-\d{2}|(?:0\d|1[0-2])-(?:[0-2]\d|3[01])|v\d{8})(?=[-:]|$)"
 )
 _SHORT_DATE: Final = re.compile(r"-(?:\d{4}|00\d)(?=-|$)")
-_STAGE: Final = re.compile(
-    r"-(?:preview|latest|exp|experimental|beta|default|maas|tee|customtools|gv2|hf|non-reasoning)(?=-|$)"
-)
+_STAGE: Final = re.compile(r"-(?:preview|latest|exp|experimental|beta|default|maas|tee|customtools|gv2|hf)(?=-|$)")
 _TUNED: Final = re.compile(r"-(?:instruct|it|inst|instruct-turbo)(?=-|$)")
 _EFFORT: Final = re.compile(
-    r"[-:](nothink(?:ing)?|no-think(?:ing)?|thinking|think|thk|reasoning|minimal|low|medium|high|xhigh)(?:-\d+k)?$"
+    r"[-:](non-reasoning|nothink(?:ing)?|no-think(?:ing)?|thinking|think|thk|reasoning|minimal|low|medium|high|xhigh)(?:-\d+k)?$"
 )
 _CLAUDE: Final = re.compile(r"^claude-(\d+(?:\.\d+)?)-(opus|sonnet|haiku|instant)")
 _SPLIT_VERSION: Final = re.compile(r"(?<![\d.])(\d{1,2})-(\d{1,2})(?=-|$)")
@@ -91,6 +95,7 @@ _MAKERS: Final = {
 }  # fmt: skip
 
 _MAKER_OF: Final = {start: maker for maker, starts in _MAKERS.items() for start in starts}
+_STARTS: Final = re.compile("|".join(sorted(_MAKER_OF, key=len, reverse=True)))
 
 SIZES: Final = {
     "nano": -2.0, "tiny": -2.0, "micro": -2.0, "flash-lite": -2.0, "luna": -2.0, "instant": -2.0,
@@ -150,6 +155,7 @@ def _bare(model: str) -> str:
     name = _BEDROCK.sub("", name)
     name = _DOTTED.sub("", name)
     name = _QUANT.sub("", name.replace(" ", "-"))
+    name = re.sub(r"^([a-z]+)\.(?=[vr]\d)", r"\1-", _RESOLD.sub("", name))
     name = name.removeprefix("meta-").removeprefix("c4ai-").removeprefix("nvidia-").removeprefix("amazon-")
     name = re.sub(r"(?<=\d)p(?=\d)", ".", name)
     name = re.sub(r"^(llama|qwen|gemma|phi|yi)-?v?(?=\d)", r"\1-", name)
@@ -187,15 +193,26 @@ def spellings(model: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
 
 
+def without_effort(model: str) -> str:
+    """Return a model's id without the effort it ends in.
+
+    Examples
+    --------
+    >>> without_effort("openrouter/openai/o3-mini-high")
+    'openrouter/openai/o3-mini'
+    """
+    return _EFFORT.sub("", model.strip().lower())
+
+
 def undated(plain: str) -> str:
-    """Return a plain name without the short date it may have.
+    """Return a plain name without the short date, or the first versions' number, that it may have.
 
     Examples
     --------
     >>> undated("mistral-large-2411")
     'mistral-large'
     """
-    return _settled(_SHORT_DATE.sub("", plain))
+    return re.sub(r"-v0\.\d$", "", _settled(_SHORT_DATE.sub("", plain)))
 
 
 def plain_name(model: str) -> str:
@@ -229,8 +246,9 @@ def parse_name(model: str) -> ModelName:
     if (match := _EFFORT.search(plain)) is not None:
         effort = {"thinking": "high", "think": "high", "thk": "high", "reasoning": "high"}.get(match[1], match[1])
         effort = "none" if effort.startswith("no") else effort
-    thinks = _THINKS.search(plain) is not None
+    thinks = effort != "none" and _THINKS.search(plain) is not None
     rest = _SHORT_DATE.sub("", _EFFORT.sub("", plain))
+    rest = rest.replace("gpt-4o", "gpt-4.05")  # later than gpt-4, before gpt-4.1
     active = _ACTIVE.search(rest)
     rest = _ACTIVE.sub("", rest)
     params = None
@@ -246,7 +264,7 @@ def parse_name(model: str) -> ModelName:
     rest = _PARAMS.sub("", rest)
     if params:
         rest = re.sub(r"-turbo(?=-|$)", "", rest)  # a way of serving it
-    maker = next((_MAKER_OF[start] for start in _starts(rest)), "")
+    maker = _maker(rest)
     sized = _SIZE.search(rest)
     size = sized[1] if sized else ""
     rest = _SIZE.sub("", rest)
@@ -267,9 +285,9 @@ def parse_name(model: str) -> ModelName:
     return ModelName(plain, maker, line, size, rank, version, params, thinks, effort)
 
 
-def _starts(name: str) -> list[str]:
-    """Return the known beginnings of names that this one has: the longest first, else those of its words."""
-    found = sorted((start for start in _MAKER_OF if name.startswith(start)), key=len, reverse=True)
-    if found:
-        return found
-    return [start for word in name.split("-") for start in _MAKER_OF if word.startswith(start) and len(start) > 3]
+def _maker(name: str) -> str:
+    """Return who makes a model: by how its name begins, else by how a word of it does; empty where neither tells."""
+    if (match := _STARTS.match(name)) is not None:
+        return _MAKER_OF[match[0]]
+    words = filter(None, map(_STARTS.match, name.split("-")))
+    return next((_MAKER_OF[match[0]] for match in words if len(match[0]) > 3), "")

@@ -88,7 +88,7 @@ def test_the_planner_tries_the_cheap_arm_first_and_explains(scrimp, profile):
     done = scrimp("ask", "-x", "-p", path, "--cascade", "--check", "cmd:grep -q 42", "6 x 7?")
     assert (done.code, done.out) == (0, "It is 42\n")
     assert "plan:\n  1. ask small -> if cmd:grep -q 42 passes, that stands; else\n" in done.err
-    assert "best of one arm" in done.err
+    assert "best arm" in done.err
     assert "a prior" in done.err
     assert "for all 2 calls" in done.err
 

@@ -199,7 +199,7 @@ def test_the_sentences(logged):
     ]
     assert not any(line.startswith("difficulty") for line in notes(replace(decision, level=None)))
     at_least = notes(replace(decision, min_quality=0.805))
-    assert "a right answer is worth $0.10; the cheapest arm of quality 80.5% or more is taken" in at_least
+    assert "a right answer is worth $0.10; best is the cheapest arm of quality 80.5% or more" in at_least
 
 
 def test_a_trace_without_grounds_is_shown_too(logged):

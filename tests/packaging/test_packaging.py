@@ -101,6 +101,7 @@ def test_the_wheel_holds_what_is_needed_and_no_bare_names(built):
         "scrimp/completions/_scrimp",
         "scrimp/completions/scrimp.fish",
         "scrimp/routing/weights/embedder/tokenizer.json",
+        "scrimp/routing/weights/abilities.json",
     ):
         assert needed in names, needed
     assert not any("tests/" in name for name in names)

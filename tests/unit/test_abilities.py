@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scrimp.profiles.errors import DataError
 from scrimp.profiles.load import BUILT_IN, load_profile
 from scrimp.profiles.paths import paths
-from scrimp.profiles.schema import Effort
+from scrimp.profiles.schema import Arm, Effort
 from scrimp.routing.deciding.options import know_arm
 from scrimp.routing.prices.table import PriceTable
 from scrimp.routing.router.abilities import (
@@ -233,3 +233,29 @@ def test_a_file_in_the_shipped_form_is_read(tmp_path, table):
     path = tmp_path / "t.json"
     path.write_bytes(FILE.read_bytes())
     assert dict(AbilityTable.of_file(path).items()) == dict(table.items())
+
+
+def test_a_name_without_a_date_is_the_newest_dated_model(table):
+    assert table.place("mistral/mistral-large-latest") == table.place("mistral-large-2411")
+    assert table.place("gpt-3.5-turbo") == table.place("gpt-3.5-turbo-0125")
+    assert table.place("mixtral-8x22b-instruct") == table.place("mixtral-8x22b-instruct-v0.1")
+
+
+def test_what_does_not_reason_is_below_what_does(table):
+    assert table.place("xai/grok-4.20-non-reasoning").ability < table.place("xai/grok-4.20-reasoning").ability
+
+
+def test_todays_dearest_have_a_sensible_place(table, prices):
+    """Dear models newer than any score: able, and not far above the ablest known."""
+    ablest = max(placed.ability for _, placed in table.items())
+    for model in (
+        "gpt-6-astra",
+        "claude-mythos-5",
+        "gpt-5.5-pro",
+        "gemini/gemini-4-argon",
+        "xai/grok-4.7",
+        "dashscope/qwen3-max",
+    ):
+        placed = place_arm(table, know_arm(Arm(name="x", model=model), prices).info)
+        assert 1.0 < placed.ability < ablest + 1.0
+    assert "benchmark" in table.place("databricks/databricks-claude-haiku-4-5").basis

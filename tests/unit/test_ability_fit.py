@@ -33,9 +33,7 @@ def world(seed=0, outliers=0.03):
                 score = 1.0 / (1.0 + np.exp(-logit))
                 if rng.random() < outliers:
                     score = rng.random()
-                cells.append(
-                    Cell(f"m-{m}", effort, f"b-{b}", "x", float(score), f"source {b % 4}", "MIT", None, False, "")
-                )
+                cells.append(Cell(f"m-{m}", effort, f"b-{b}", float(score), f"source {b % 4}", "MIT", None, ""))
     return cells, theta
 
 
@@ -182,7 +180,7 @@ def test_cells_are_read(tmp_path):
     )
     turbo, o4 = read_cells(path)
     assert (turbo.model, turbo.effort, round(turbo.released, 2)) == ("gpt-4-turbo", "", 2023.85)
-    assert (o4.model, o4.effort, o4.benchmark, o4.self_reported) == ("o4-mini", "high", "aider-polyglot", True)
+    assert (o4.model, o4.effort, o4.benchmark) == ("o4-mini", "high", "aider-polyglot")
 
 
 @pytest.mark.parametrize("score", ["", "x", "1.5", "nan", "-0.1"])

@@ -15,6 +15,7 @@ import pytest
 
 from scrimp.profiles.errors import ConfigError, ProviderError
 from scrimp.routing.prompts import embedding as module
+from scrimp.routing.prompts.asked import ASKED_CHARS
 from scrimp.routing.prompts.embedding import BUILTIN_ID, FETCH_COMMAND, HEAD_TOKENS, TAIL_TOKENS, Embedder, fetch
 
 if TYPE_CHECKING:
@@ -72,16 +73,26 @@ def test_odd_texts_are_embedded(embedder: Embedder) -> None:
 
 
 def test_only_head_and_tail_of_a_long_text_count(embedder: Embedder) -> None:
-    head, tail = "apple " * HEAD_TOKENS, "pear " * TAIL_TOKENS
-    short, long, other_end = embedder.embed(
+    head, tail = "apple " * 50, "pear " * 50
+    long, longer, other_end = embedder.embed(
         [
-            head + tail,
+            head + "noise " * 3_000 + tail,
             head + "noise " * 2_000_000 + tail,
-            head + "noise " * 2_000_000 + "bolt " * TAIL_TOKENS,
+            head + "noise " * 2_000_000 + "bolt " * 50,
         ]
     )
-    assert short @ long == pytest.approx(1, abs=1e-5)
-    assert short @ other_end < 0.95
+    assert long @ longer == pytest.approx(1, abs=1e-5)
+    assert long @ other_end < 0.95
+
+
+def test_the_question_is_embedded_and_not_the_page_it_is_about(embedder: Embedder) -> None:
+    page = "".join(f"2026-03-{k % 28 + 1:02d} 10:{k % 60:02d} worker {k} wrote {k * 7} rows\n" for k in range(4_000))
+    question = "Which worker wrote most rows, and is there one that wrote none?"
+    alone, first, last, other = embedder.embed(
+        [question, f"{question}\n\n{page}", f"{page}\n{question}", f"{page}\nTranslate the whole of it into French."]
+    )
+    assert alone @ first > 0.4
+    assert alone @ last > alone @ other + 0.1
 
 
 def test_truncation_counts_tokens(embedder: Embedder) -> None:
@@ -299,7 +310,9 @@ def test_a_named_model_is_fetched_once_then_works_offline(tmp_path: Path) -> Non
         hub.shutdown()
         thread.join()
         hub.server_close()
-    assert fetched.stdout == f"BAAI/bge-small-en-v1.5@01234567+h{HEAD_TOKENS}t{TAIL_TOKENS} 384 (1, 384)\n"
+    assert (
+        fetched.stdout == f"BAAI/bge-small-en-v1.5@01234567+q{ASKED_CHARS}h{HEAD_TOKENS}t{TAIL_TOKENS} 384 (1, 384)\n"
+    )
     assert again.stdout == fetched.stdout
     assert again.stderr == ""
     assert Hub.asked == []

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from scrimp.profiles.errors import DataError, ScrimpError
+from scrimp.routing.learn.data.judged import Judged
 from scrimp.routing.learn.data.labelled import of_scores
 from scrimp.routing.learn.data.outcomes import Outcomes
 from scrimp.routing.learn.fitting.fit import CALIBRATED_FROM, fit
@@ -46,7 +47,7 @@ def world(n=600, *, informative=3.0, start=0, seed=0, models=("dear", "middle", 
     return (
         Outcomes(
             ids=tuple(str(start + i) for i in range(n)),
-            sources=tuple("even" if i % 2 == 0 else "odd" for i in range(n)),
+            sources=tuple(("first", "second", "third")[i % 3] for i in range(n)),
             categories=(None,) * n,
             prompts=prompts,
             models=tuple(models),
@@ -59,9 +60,16 @@ def world(n=600, *, informative=3.0, start=0, seed=0, models=("dear", "middle", 
     )
 
 
+def judged(n=200, *, start=90_000):
+    """Return prompts of the same world, of five kinds, judged by their hidden difficulty."""
+    prompts = tuple(f"question number {start + i:06d}" for i in range(n))
+    levels = np.clip(np.round(3.0 + 2.0 * 6.0 * vectors(prompts)[:, 0]), 1.0, 5.0)
+    return Judged(prompts, tuple(f"kind {i % 5}" for i in range(n)), prompts, levels)
+
+
 @pytest.fixture(scope="module")
 def trained():
-    return train(world(900)[0], vectors, "test-embedder", version="t1", seed=1)
+    return train(world(900)[0], vectors, "test-embedder", judged=judged(), version="t1", seed=1)
 
 
 def test_a_trained_router_is_calibrated_on_fresh_rows(trained):
@@ -75,7 +83,7 @@ def test_a_trained_router_is_calibrated_on_fresh_rows(trained):
 
 
 def test_training_repeats_to_the_byte(trained, tmp_path):
-    again = train(world(900)[0], vectors, "test-embedder", version="t1", seed=1)
+    again = train(world(900)[0], vectors, "test-embedder", judged=judged(), version="t1", seed=1)
     for name, router in (("a", trained), ("b", again)):
         write_router(router, tmp_path / name)
     for file in ("card.json", "router.npz"):
@@ -96,7 +104,7 @@ def test_nothing_to_train_on(how, says):
     if how == "nothing in common":
         outcomes.score[np.arange(100)[:, None] % 3 != np.arange(3)] = np.nan
     with pytest.raises(DataError, match=says):
-        train(outcomes, vectors, "e", version="t")
+        train(outcomes, vectors, "e", judged=judged(), version="t")
 
 
 def test_fitting_moves_from_the_prior_to_the_truth(trained):
@@ -155,7 +163,7 @@ def test_the_fitted_row_is_what_refit_would_ship(trained, monkeypatch):
 def test_a_version_of_ones_own_is_no_head_start(trained):
     """`--router r0001 --fit N` fits from the router below its layers, as `refit` does."""
     outcomes = world(400, start=12_000, seed=2)[0]
-    layer = ArmLayer(np.ones_like(trained.weights.ease), 10, 0.1, calibrated=True)
+    layer = ArmLayer(np.ones_like(trained.weights.tokens), 10, 0.1, calibrated=True)
     mine = trained.with_layers({"dear": layer}, "r0001")
     rows = [
         {row.router: row for row in evaluate(outcomes, router, vectors, fit=200, n_bootstrap=5).rows}

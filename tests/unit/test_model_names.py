@@ -29,6 +29,13 @@ ONE_MODEL = [
     ("qwen-3-32b", "groq/qwen/qwen3-32b"),
     ("nova-2-lite", "amazon.nova-2-lite-v1:0"),
     ("minimax-m2.5", "fireworks_ai/minimax-m2p5"),
+    ("gpt-oss-20b", "bedrock/us-gov-east-1/openai.gpt-oss-20b-1:0"),
+    ("deepseek-v3.2", "bedrock/ap-south-1/deepseek.v3.2"),
+    ("deepseek-r1", "us.deepseek.r1-v1:0"),
+    ("claude-haiku-4.5", "databricks/databricks-claude-haiku-4-5"),
+    ("llama-3.3-70b", "databricks/databricks-meta-llama-3-3-70b-instruct"),
+    ("gpt-5", "snowflake/openai-gpt-5"),
+    ("kimi-k2.5", "azure_ai/FW-Kimi-K2.5"),
 ]
 
 
@@ -77,7 +84,14 @@ def test_of_a_mixture_the_active_parameters_count_too():
 
 @pytest.mark.parametrize(
     ("model", "effort"),
-    [("o3-mini-high", "high"), ("claude-3.7-sonnet:thinking", "high"), ("qwen3-8b-nothink", "none"), ("gpt-5", None)],
+    [
+        ("o3-mini-high", "high"),
+        ("claude-3.7-sonnet:thinking", "high"),
+        ("qwen3-8b-nothink", "none"),
+        ("gpt-5", None),
+        ("xai/grok-4.20-0309-non-reasoning", "none"),
+        ("xai/grok-4.20-reasoning", "high"),
+    ],
 )
 def test_an_effort_at_the_end_of_a_name_is_seen(model, effort):
     assert parse_name(model).effort == effort

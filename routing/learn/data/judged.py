@@ -68,7 +68,7 @@ class Judged:
 
 
 def read_judged(files: Sequence[Path]) -> Judged:
-    """Read files of judged prompts: JSON Lines (.gz too) of {"prompt", "kind", "id", "level" or "levels": [first, second]}.
+    """Read files of judged prompts: JSON Lines (.gz too) of {"prompt", "kind", "id", "level" or "levels": [a, b]}.
 
     Raises
     ------

@@ -52,10 +52,10 @@ docs/model-card.md (residual of the scale's fit)."""
 
 
 def on_scale(abilities: Abilities, models: tuple[str, ...]) -> tuple[Floats, Floats]:
-    """Return `(m,)` abilities on the scale of all models, and `(m,)` what benchmarks alone say (NaN where they are silent).
+    """Return `(m,)` abilities on the scale of all models, and `(m,)` what benchmarks alone say (NaN: nothing).
 
-    The outcomes' own scale is laid on the table's by least squares over the models that both know (by a shift where they are few);
-    each ability is then the mean of both, weighted by precision.
+    The outcomes' own scale is laid on the table's by least squares over the models that both know (by a shift where
+    they are few); each ability is then the mean of both, weighted by precision.
     """
     table = shipped_table()
     known = [table.known(name) for name in models]

@@ -15,7 +15,7 @@ import csv
 import gzip
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -80,9 +80,9 @@ _CEILING: Final = {
 """Where the ablest models level off, 3 to 5% above the best score: labels disagree, or the measure never gives 1."""
 
 _LUCK: Final = 0.3  # what guessing gets right of EuroEval's questions, before its correction
-_LEAST_SPREAD: Final = (
-    0.35  # what is known besides scores tells no more than this, whatever it seems to on the models it was fitted to
-)
+_LEAST_SPREAD: Final = 0.35
+"""What is known besides scores tells an ability to this sd at best, whatever it seems on the models fitted to."""
+
 _LEAST_NOISE: Final = 0.15  # two runs of one model on one benchmark differ by as much, in logits
 
 
@@ -93,12 +93,10 @@ class Cell:
     model: str
     effort: str
     benchmark: str
-    domain: str
     score: float
     source: str
     licence: str
     released: float | None
-    self_reported: bool
     priced_as: str
 
 
@@ -108,7 +106,7 @@ def _year(date: str) -> float | None:
 
 
 def read_cells(path: Path) -> list[Cell]:
-    """Return the cells of a CSV file (also gzipped) with columns model_key, effort, benchmark, domain, score, ...
+    """Return the cells of a CSV file (also gzipped) with columns model_key, effort, benchmark, score, ...
 
     Raises
     ------
@@ -119,7 +117,7 @@ def read_cells(path: Path) -> list[Cell]:
     text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode()
     found = []
     reader = csv.DictReader(io.StringIO(text))
-    wanted = {"model_key", "effort", "benchmark", "domain", "score", "source", "licence", "release_date"}
+    wanted = {"model_key", "effort", "benchmark", "score", "source", "licence", "release_date"}
     if missing := sorted(wanted - set(reader.fieldnames or ())):
         raise DataError(f"{path.name}: no column {', '.join(missing)}")
     for row in reader:
@@ -143,12 +141,10 @@ def read_cells(path: Path) -> list[Cell]:
                 model=plain_name(key.partition(":")[0]),
                 effort=effort,
                 benchmark=row["benchmark"].replace("epoch/aider", "aider"),  # copied from there
-                domain=row["domain"],
                 score=score,
                 source=row["source"],
                 licence=row["licence"],
                 released=_year(row["release_date"]),
-                self_reported=row.get("note") == "self-reported",
                 priced_as=row.get("litellm_key", ""),
             )
         )
@@ -174,8 +170,6 @@ def usable(cells: Sequence[Cell]) -> list[Cell]:
     models: dict[str, set[str]] = {}
     for model, _, benchmark in groups:
         models.setdefault(benchmark, set()).add(model)
-    from dataclasses import replace
-
     return [
         replace(many[0], score=float(np.mean([cell.score for cell in many])))
         for key, many in sorted(groups.items())

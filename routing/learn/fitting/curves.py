@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -11,16 +11,28 @@ from scrimp.routing.learn.maths.heads import map_logistic, sigmoid
 from scrimp.routing.router.learned import LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Curves", "as_predicted", "level_curves"]
+__all__ = ["Curves", "as_predicted", "implied_levels", "level_curves"]
 
-_EASE_PRIOR = (3.5, 2.0, 0.5, -1.0, -2.5)
-"""By the scale's own words, of a model of 2024's middle: right nearly always at 1 and 2, seldom at 5. Weak: two logits each."""
+_ANCHORS: Final = (
+    (1, -1.4, 0.93), (2, -0.6, 0.93), (3, 0.3, 0.93), (3, -0.6, 0.75), (4, 2.0, 0.93), (4, 0.3, 0.7), (5, 2.0, 0.6),
+)  # fmt: skip
+"""(level, ability, chance): the scale's own words (docs/difficulty.md). Its classes of models by ability: one that
+fits a phone -1.4 (3B), a small hosted one -0.6 (8B), a good middling one 0.3 (gpt-4o), a frontier model 2.0 (gpt-5)."""
+
+_ANCHOR_WEIGHT: Final = 6.0
+"""As how many outcomes each of them counts. Chosen, before anything was measured by it."""
+
+_WITHIN_SOURCE_SD: Final = 0.9
+"""How much prompts of one source differ, in levels: as judged ones do (docs/model-card.md)."""
+
+EVERYDAY: Final = "everyday"
+"""The source of prompts that nobody has outcomes of: its intercept is known by the anchors alone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,12 +54,14 @@ class Curves:
     def logit(self, level: Floats, gap: Floats) -> Floats:
         """Return `(n, m)` logits of `(n,)` levels and `(m,)` abilities less the mean."""
         ease, spread = np.interp(level, LEVELS, self.ease), np.interp(level, LEVELS, self.spread)
-        return ease[:, None] + spread[:, None] * gap[None, :]
+        logit: Floats = ease[:, None] + spread[:, None] * gap[None, :]
+        return logit
 
 
 def _hats(level: Floats) -> Floats:
     """Return `(n, 5)`: each level as shares of the two knots beside it."""
-    return np.maximum(0.0, 1.0 - np.abs(level[:, None] - np.array(LEVELS)[None, :]))
+    hats: Floats = np.maximum(0.0, 1.0 - np.abs(level[:, None] - np.array(LEVELS)[None, :]))
+    return hats
 
 
 def _falling(values: Floats, floor: float) -> Floats:
@@ -58,9 +72,12 @@ def _falling(values: Floats, floor: float) -> Floats:
 
 
 def level_curves(
-    level: Floats, score: Floats, sources: Sequence[str], gap: Floats, *, source_sd: float = 0.9
+    level: Floats, score: Floats, sources: Sequence[str], ability: Floats, mean: float, *, source_sd: float = 0.9
 ) -> Curves:
-    """Fit P(right | level, ability, source) to outcomes of judged prompts; sources differ by an intercept each.
+    """Fit P(right | level, ability, source) to outcomes of judged prompts, and return what holds of everyday ones.
+
+    Sources differ by an intercept each, drawn to 0. Everyday prompts are a source more, whose only evidence is what
+    the scale says in words: what a level means for models of known ability.
 
     Parameters
     ----------
@@ -68,25 +85,36 @@ def level_curves(
         `(n,)` judged.
     score
         `(n, m)`, NaN where a model was not tried.
-    gap
-        `(m,)` abilities less their mean; NaN where a model's is not known.
+    ability, mean
+        `(m,)`, and what the curves' gap is counted from.
     source_sd
-        Standard deviation of the sources' intercepts, to which they are drawn.
+        Standard deviation of the sources' intercepts.
     """
-    there = ~np.isnan(score) & ~np.isnan(gap)[None, :]
+    there = ~np.isnan(score)
     row, column = np.nonzero(there)
-    names = list(dict.fromkeys(sources))
+    names = [*dict.fromkeys(sources), EVERYDAY]
     position = {name: k for k, name in enumerate(names)}
-    source = np.array([position[name] for name in sources])
-    hats = _hats(level)
-    design = np.column_stack([hats[row], hats[row] * gap[column][:, None], np.eye(len(names))[source[row]]])
+    source = np.array([position[name] for name in sources], dtype=np.intp)
+    anchor = np.array(_ANCHORS, dtype=np.float64)
     # Many models on one prompt are not as many prompts: each prompt counts as four outcomes at most.
     weight = (np.minimum(4.0, there.sum(axis=1)) / np.maximum(1, there.sum(axis=1)))[row]
+    hats = np.concatenate([_hats(level)[row], _hats(anchor[:, 0])])
+    gap = np.concatenate([ability[column], anchor[:, 1]]) - mean
+    which = np.concatenate([source[row], np.full(len(anchor), position[EVERYDAY])]).astype(np.intp)
+    design = np.column_stack([hats, hats * gap[:, None], np.eye(len(names))[which]])
     k = len(LEVELS)
-    prior = np.concatenate([_EASE_PRIOR, np.ones(k), np.zeros(len(names))])
-    precision = np.concatenate([np.full(k, 0.25), np.full(k, 10.0), np.full(len(names), source_sd**-2)])
-    fitted = map_logistic(design, score[row, column], precision=precision, prior=prior, weight=weight)
-    return Curves(_falling(fitted[:k], 0.3), np.clip(fitted[k : 2 * k], 0.3, 2.0), float(np.std(fitted[2 * k :])))
+    prior = np.concatenate([np.zeros(k), np.ones(k), np.zeros(len(names))])
+    precision = np.concatenate([np.full(k, 0.05), np.full(k, 10.0), np.full(len(names), source_sd**-2)])
+    fitted = map_logistic(
+        design,
+        np.concatenate([score[row, column], anchor[:, 2]]),
+        precision=precision,
+        prior=prior,
+        weight=np.concatenate([weight, np.full(len(anchor), _ANCHOR_WEIGHT)]),
+    )
+    ease = _falling(fitted[:k], 0.3) + fitted[-1]
+    sd = float(np.std(fitted[2 * k : -1])) if len(names) > 1 else float("nan")
+    return Curves(ease, np.clip(fitted[k : 2 * k], 0.3, 2.0), sd)
 
 
 def as_predicted(curves: Curves, judged: Floats, predicted: Floats, gaps: Floats) -> Curves:
@@ -108,3 +136,36 @@ def as_predicted(curves: Curves, judged: Floats, predicted: Floats, gaps: Floats
     fitted = map_logistic(design, target.ravel(), precision=np.full(2 * len(LEVELS), 1.0), prior=prior)
     k = len(LEVELS)
     return Curves(_falling(fitted[:k], 0.1), np.clip(fitted[k:], 0.3, 2.0), curves.source_sd)
+
+
+def implied_levels(curves: Curves, score: Floats, gap: Floats, groups: Mapping[str, NDArray[np.intp]]) -> Floats:
+    """Return `(n,)` levels that outcomes imply: of each prompt the mean a posteriori, around its source's level.
+
+    Parameters
+    ----------
+    score
+        `(n, m)`, NaN where a model was not tried.
+    gap
+        `(m,)` abilities less their mean.
+    groups
+        Row indices of each source.
+    """
+    grid = np.linspace(LEVELS[0], LEVELS[-1], 41)
+    logit = curves.logit(grid, gap)  # (g, m)
+    right, wrong = -np.logaddexp(0.0, -logit), -np.logaddexp(0.0, logit)
+    there = ~np.isnan(score)
+    value = np.where(there, score, 0.0)
+    # Models err together: twenty on one prompt say about as much as six that err alone.
+    n = there.sum(axis=1)
+    weight = np.where(n > 0, np.minimum(n, 2.0 + 0.2 * n) / np.maximum(n, 1), 0.0)
+    likelihood = weight[:, None] * (value @ right.T + (there - value) @ wrong.T)
+    level = np.zeros(len(score))
+    for rows in groups.values():
+        centre = float(grid[likelihood[rows].sum(axis=0).argmax()])
+        for _ in range(3):  # the source's level, and its prompts' around it
+            posterior = likelihood[rows] - 0.5 * ((grid - centre) / _WITHIN_SOURCE_SD) ** 2
+            posterior = np.exp(posterior - posterior.max(axis=1, keepdims=True))
+            posterior /= posterior.sum(axis=1, keepdims=True)
+            level[rows] = posterior @ grid
+            centre = float(level[rows].mean())
+    return level

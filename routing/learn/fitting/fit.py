@@ -169,7 +169,7 @@ def _basis(x: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _offsets(base: LearnedRouter, x: Floats, arms: Sequence[ArmInfo]) -> tuple[Floats, Floats, Floats]:
-    """Return `(n, m)` logits of the shipped heads, `(m, p + 1)` what of them is beside the shared path, `(m,)` abilities."""
+    """Return `(n, m)` logits of the shipped heads, `(m, p + 1)` their part beside the shared path, `(m,)` abilities."""
     ability = base.abilities(arms)
     shared = base.shared_logit(base.levels(x), ability)
     known = [base.own_head(arm) for arm in arms]

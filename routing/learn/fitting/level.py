@@ -1,8 +1,11 @@
 """Learn to read a prompt's level of difficulty: from judged prompts, and from who is right on public ones.
 
-The level is a sum of two parts: what the words asked say (a hashed lexicon, `prompts.words`), and a Gaussian kernel over the
-embedding and the surface features (centres drawn from the judged prompts). Both are fitted together to the judged levels by
-kernel ridge regression; then the kernel's part once more, with what outcomes say of prompts within their source beside it.
+The level is a sum of two parts: what the words asked say (a hashed lexicon, `prompts.words`), and a Gaussian kernel
+over the embedding and the surface features (centres drawn from the judged prompts). Both are fitted together to the
+judged
+levels by kernel ridge regression; then the kernel's part once more, with what outcomes say of prompts within their
+source
+beside it.
 """
 
 from __future__ import annotations
@@ -17,8 +20,6 @@ from scrimp.routing.prompts.surface import FEATURE_NAMES
 from scrimp.routing.prompts.words import BUCKETS, word_ids
 from scrimp.routing.router.learned import level_inputs
 
-from .table import row_means
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -29,12 +30,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 __all__ = [
-    "LevelHead", "LevelProblem", "Within", "feature_scale", "fit_lexicon", "implied_levels", "judged_folds", "word_matrix",
+    "LevelHead", "LevelProblem", "Within", "feature_scale", "fit_lexicon", "judged_folds", "word_matrix",
 ]  # fmt: skip
-
-_LEVELS_PER_SCORE = 2.5
-"""A prompt that models are right on 40 points more often than on its source's mean is taken to be a level easier: between them
-lie the levels' own steps of about 20 to 45 points (docs/model-card.md)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,19 +55,20 @@ class LevelHead:
     def levels(self, features: Floats, words: Floats) -> Floats:
         """Return `(n,)` levels, not yet cut to the scale, of `features_of` and the words' levels."""
         kernel = _gaussian(level_inputs(features, self.scale), self.centres.astype(np.float64))
-        return kernel @ self.weights[:-1] + self.weights[-1] + words
+        level: Floats = kernel @ self.weights[:-1] + self.weights[-1] + words
+        return level
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Within:
-    """What outcomes say of public prompts' levels, within each source: the rest of the difference is the source's own.
+    """What outcomes say of public prompts' levels; of the difference between sources only a share is believed.
 
     Attributes
     ----------
     features
         `(n, p + 1)` as `features_of` returns them.
     level
-        `(n,)` levels implied by the outcomes, up to a constant a source.
+        `(n,)` levels implied by the outcomes.
     groups
         Row indices of each source.
     """
@@ -81,7 +79,7 @@ class Within:
 
 
 def feature_scale(recipe: Recipe) -> Floats:
-    """Return `(n_features,)`: how far each standardised feature counts; the words' level stands beside the kernel, not in it."""
+    """Return `(n_features,)`: how far each standardised feature counts in the kernel; the words' level does not."""
     return np.array([0.0 if name == "word_level" else recipe.level_surface for name in FEATURE_NAMES])
 
 
@@ -98,11 +96,12 @@ def word_matrix(prompts: Sequence[str]) -> sparse.csr_array:
 
 def _gaussian(a: Floats, b: Floats) -> Floats:
     squared = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2.0 * a @ b.T
-    return np.exp(-np.maximum(squared, 0.0))
+    kernel: Floats = np.exp(-np.maximum(squared, 0.0))
+    return kernel
 
 
 def fit_lexicon(inputs: Floats, prompts: Sequence[str], levels: Floats, weight: Floats, recipe: Recipe) -> Floats:
-    """Return `(BUCKETS,)`: what each word adds to the level, fitted together with the Gaussian part that is thrown away.
+    """Return `(BUCKETS,)`: what each word adds to the level, fitted together with a Gaussian part, thrown away.
 
     Parameters
     ----------
@@ -118,14 +117,17 @@ def fit_lexicon(inputs: Floats, prompts: Sequence[str], levels: Floats, weight: 
     n = len(levels)
     system = np.block([[kernel, np.ones((n, 1))], [np.ones((1, n)), np.zeros((1, 1))]])
     dual = linalg.solve(system, np.append(levels, 0.0), assume_a="sym")[:-1]
-    return recipe.level_words * (words.T @ dual)
+    lexicon: Floats = recipe.level_words * (words.T @ dual)
+    return lexicon
 
 
 class LevelProblem:
-    """The kernel's part of the level, with what the words say given: solved for any part of the judged prompts and sources.
+    """The kernel's part of the level, with what the words say given: solved for any part of prompts and sources.
 
-    Minimises sum_judged weight (level - words - head)^2 + share * sum_sources (the same within the source, by 10 / sqrt(rows))
-    + l2 * |head|^2 in the kernel's norm, on centres drawn from both (subset of regressors).
+    Minimises sum_judged weight (level - words - head)^2 + level_within * sum_sources 10 / sqrt(rows) * (the same, of
+    levels implied by outcomes, with all but `level_pooling` of the source's mean taken out) + l2 * |head|^2 in the
+    kernel's norm, on
+    centres drawn from both (subset of regressors).
 
     Parameters
     ----------
@@ -168,8 +170,8 @@ class LevelProblem:
         self._sources: dict[str, tuple[Floats, Floats]] = {}
         if within is not None and other is not None:
             for name, rows in within.groups.items():
-                part = _gaussian(other[rows], self._centres)
-                part -= part.mean(axis=0)
+                part = np.column_stack([_gaussian(other[rows], self._centres), np.ones(len(rows))])
+                part -= (1.0 - recipe.level_pooling) * part.mean(axis=0)
                 factor = 10.0 * recipe.level_within * len(rows) ** -0.5
                 self._sources[name] = (factor * (part.T @ part), factor * part.T)
 
@@ -199,22 +201,13 @@ class LevelProblem:
             for name, (each, turned) in self._sources.items():
                 if name not in without:
                     at = self._within.groups[name]
-                    gram[:k, :k] += each
+                    gram += each
                     rest = self._within.level[at] - words_within[at]
-                    moment[:k] += turned @ (rest - rest.mean())
+                    moment += turned @ (rest - (1.0 - self._recipe.level_pooling) * rest.mean())
         gram[:k, :k] += self._penalty
         gram[np.diag_indices_from(gram)] += 1e-5
         solution = linalg.solve(gram, moment, assume_a="pos")
         return LevelHead(self._scale, self._centres.astype(np.float32), solution)
-
-
-def implied_levels(score: Floats, groups: Mapping[str, NDArray[np.intp]]) -> Floats:
-    """Return `(n,)`: how much harder than their source's mean prompts are by `(n, m)` scores, in levels."""
-    level = np.zeros(len(score))
-    for rows in groups.values():
-        mean = row_means(score[rows])
-        level[rows] = -_LEVELS_PER_SCORE * (mean - mean.mean())
-    return level
 
 
 def judged_folds(kinds: Sequence[str], n_folds: int) -> NDArray[np.intp]:

@@ -23,6 +23,8 @@ class Recipe:
         Centres drawn from the judged prompts, and as many from the outcomes'.
     level_within
         How much a source's outcomes say of levels beside the judgements.
+    level_pooling
+        The share of the difference between sources that is learnt from.
     head_l2
         Penalty of a known model's own head around the shared logit.
     head_sources
@@ -38,6 +40,7 @@ class Recipe:
     level_l2: float = 0.3
     level_centres: int = 900
     level_within: float = 0.3
+    level_pooling: float = 0.5
     head_l2: float = 3.0
     head_sources: int = 3
     token_l2: float = 10.0

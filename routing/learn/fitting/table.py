@@ -124,7 +124,7 @@ def row_means(score: Floats) -> Floats:
 def standards(
     table: Table, embeddings: NDArray[np.float32], surface: Floats
 ) -> tuple[NDArray[np.float32], Floats, Floats]:
-    """Return centre, mean and standard deviation of the features: half by the table, every group alike, half by other prompts."""
+    """Return centre, mean and standard deviation of the features: half of it the table's groups, half other prompts."""
     weight = np.zeros(len(table.groups))
     for name in dict.fromkeys(table.groups.tolist()):
         rows = table.groups == name

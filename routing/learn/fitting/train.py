@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scrimp.routing.learn.data.judged import everyday
 from scrimp.routing.learn.maths.heads import map_logistic, platt, sigmoid
 from scrimp.routing.learn.maths.metrics import brier, ece
-from scrimp.routing.learn.data.judged import everyday
 from scrimp.routing.prompts.surface import FEATURE_NAMES, LENGTHS, surface_matrix
 from scrimp.routing.prompts.words import shipped_lexicon
 from scrimp.routing.router.learned import (
@@ -23,8 +23,8 @@ from scrimp.routing.router.learned import (
 )
 
 from .abilities import abilities_of, on_scale
-from .curves import as_predicted, level_curves
-from .level import LevelProblem, Within, feature_scale, fit_lexicon, implied_levels, judged_folds, word_matrix
+from .curves import as_predicted, implied_levels, level_curves
+from .level import LevelProblem, Within, feature_scale, fit_lexicon, judged_folds, word_matrix
 from .recipe import SHIPPED_RECIPE, Recipe
 from .table import standards, tabulate
 from .transfer import holdouts, measure_sources, within_kinds
@@ -86,7 +86,9 @@ def _fit_heads(
             mine = rows[tried[rows, j]]
             w = np.zeros(p)
             if len(mine) >= 50:
-                w = map_logistic(x[mine], score[mine, j], precision=precision, offset=offset[mine, j] + x[mine] @ common)
+                w = map_logistic(
+                    x[mine], score[mine, j], precision=precision, offset=offset[mine, j] + x[mine] @ common
+                )
             if k < 0:
                 head[j] = common + w
             else:
@@ -154,7 +156,7 @@ def _sources(table: Table) -> tuple[list[str], NDArray[np.intp]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Lesson:
-    """Judged prompts made ready: `(n, p + 1)` features, `(n, BUCKETS)` words, levels and weights; `(n,)` rows of the table or -1."""
+    """Judged prompts made ready: `(n, p + 1)` features, `(n, BUCKETS)` words; `(n,)` rows of the table or -1."""
 
     judged: Judged
     x: Floats
@@ -164,7 +166,10 @@ class _Lesson:
 
 
 def _lesson(
-    judged: Judged, table: Table, embed: Callable[[Sequence[str]], NDArray[np.float32]], standards: tuple[Any, Floats, Floats]
+    judged: Judged,
+    table: Table,
+    embed: Callable[[Sequence[str]], NDArray[np.float32]],
+    standards: tuple[Any, Floats, Floats],
 ) -> _Lesson:
     x = features_of(embed(judged.prompts), surface_matrix(judged.prompts), *standards)
     position = {prompt: i for i, prompt in enumerate(table.prompts)}
@@ -172,10 +177,29 @@ def _lesson(
     return _Lesson(judged, x, word_matrix(judged.prompts), np.ones(len(judged)), row)
 
 
+def _as_implied(lesson: _Lesson, within: Within) -> Floats:
+    """Return `(n,)` levels to learn: as judged; public ones moved by what their source's outcomes say of them all.
+
+    What is judged the same may be harder there than here: distractors, an answer's form, a strict key.
+    """
+    levels = lesson.judged.levels.copy()
+    kinds = np.array(lesson.judged.kinds)
+    for kind in dict.fromkeys(kinds[lesson.row >= 0].tolist()):
+        rows = np.flatnonzero((kinds == kind) & (lesson.row >= 0))
+        levels[rows] += float(np.mean(within.level[lesson.row[rows]] - levels[rows]))
+    return levels
+
+
 def _left_out(
-    problem: LevelProblem, lesson: _Lesson, within: Within, words_within: sparse.csr_array, lexicon: Floats, table: Table, recipe: Recipe
+    problem: LevelProblem,
+    lesson: _Lesson,
+    within: Within,
+    words_within: sparse.csr_array,
+    lexicon: Floats,
+    table: Table,
+    recipe: Recipe,
 ) -> tuple[Floats, Floats]:
-    """Return levels predicted without the kind of each judged prompt, `(n,)`, and without the source of each public one."""
+    """Return levels predicted without each judged prompt's kind, `(n,)`, and without each public one's source."""
     inputs = level_inputs(lesson.x, feature_scale(recipe))
     levels = lesson.judged.levels
     fold = judged_folds(lesson.judged.kinds, _KIND_FOLDS)
@@ -184,7 +208,9 @@ def _left_out(
         test, rest = np.flatnonzero(fold == k), fold != k
         if len(test) and rest.any():
             kept = np.flatnonzero(rest)
-            words = fit_lexicon(inputs[kept], [lesson.judged.prompts[i] for i in kept], levels[kept], lesson.weight[kept], recipe)
+            words = fit_lexicon(
+                inputs[kept], [lesson.judged.prompts[i] for i in kept], levels[kept], lesson.weight[kept], recipe
+            )
             head = problem.head(lesson.words @ words, words_within @ words, judged=rest)
             by_kind[test] = head.levels(lesson.x[test], lesson.words[test] @ words)
     by_source = np.zeros(len(table.groups))
@@ -204,7 +230,7 @@ def new_lexicon(
     *,
     recipe: Recipe | None = None,
 ) -> NDArray[np.float16]:
-    """Return `(BUCKETS,) float16`: a lexicon for `prompts.words`, fitted to judged prompts; what is in force does not matter."""
+    """Return `(BUCKETS,) float16`: a lexicon for `prompts.words`, fitted to judged prompts."""
     recipe = SHIPPED_RECIPE if recipe is None else recipe
     table = tabulate(outcomes, embed, recipe.drop)
     standard = standards(table, embed(judged.prompts), surface_matrix(judged.prompts))
@@ -233,8 +259,8 @@ def train(
     embed, embedder_id
         Turns prompts into `(n, dim) float32` unit vectors; its id goes into the card.
     judged
-        Prompts with their level of difficulty; those that come with scrimp when None. Prompts of the outcomes among them
-        say what a level means.
+        Prompts with their level of difficulty; those that come with scrimp when None. Prompts of the outcomes among
+        them say what a level means.
     recipe
         How; as the shipped router's when None.
     version
@@ -257,17 +283,8 @@ def train(
     x = features_of(table.embeddings, table.surface, *standard)
     lesson = _lesson(judged, table, embed, standard)
     groups = {name: np.flatnonzero(table.groups == name) for name in dict.fromkeys(table.groups.tolist())}
-    within = Within(x, implied_levels(table.score, groups), groups)
-    problem = LevelProblem(lesson.x, judged.levels, lesson.weight, within, recipe, rng)
-    inputs = level_inputs(lesson.x, feature_scale(recipe))
-    lexicon = shipped_lexicon().astype(np.float64)
-    words_within = word_matrix(table.prompts)
-    head = problem.head(lesson.words @ lexicon, words_within @ lexicon)
-    fresh = fit_lexicon(inputs, judged.prompts, judged.levels, lesson.weight, recipe)
-    by_kind, by_source = _left_out(problem, lesson, within, words_within, fresh, table, recipe)
-    # What a level means, from outcomes of judged prompts; then on levels as they are predicted of prompts of new kinds.
-    abilities = abilities_of(table)
-    ability, by_table = on_scale(abilities, table.models)
+    # What a level means: from outcomes of judged prompts, and the scale's own words.
+    ability, by_table = on_scale(abilities_of(table), table.models)
     ability_mean = float(np.median(ability))
     source_names, source = _sources(table)
     public = np.flatnonzero(lesson.row >= 0)
@@ -275,8 +292,18 @@ def train(
         judged.levels[public],
         table.score[lesson.row[public]],
         [source_names[k] for k in source[lesson.row[public]]],
-        ability - ability_mean,
+        ability,
+        ability_mean,
     )
+    within = Within(x, implied_levels(true, table.score, ability - ability_mean, groups), groups)
+    levels = _as_implied(lesson, within)
+    problem = LevelProblem(lesson.x, levels, lesson.weight, within, recipe, rng)
+    inputs = level_inputs(lesson.x, feature_scale(recipe))
+    lexicon = shipped_lexicon().astype(np.float64)
+    words_within = word_matrix(table.prompts)
+    head = problem.head(lesson.words @ lexicon, words_within @ lexicon)
+    fresh = fit_lexicon(inputs, judged.prompts, judged.levels, lesson.weight, recipe)
+    by_kind, by_source = _left_out(problem, lesson, within, words_within, fresh, table, recipe)
     own = np.flatnonzero(lesson.row < 0)
     gaps = np.linspace(-1.5, 3.5, 11) - ability_mean
     curves = as_predicted(true, judged.levels[own], by_kind[own], gaps) if len(own) else true
@@ -284,7 +311,10 @@ def train(
     transfer = measure_sources(table, np.clip(by_source, LEVELS[0], LEVELS[-1]), curves, by_table - ability_mean, tiers)
     level = np.clip(head.levels(x, words_within @ lexicon), LEVELS[0], LEVELS[-1])
     several = np.array(
-        [len(set(source[~np.isnan(table.score[:, j])].tolist())) >= recipe.head_sources for j in range(len(table.models))]
+        [
+            len(set(source[~np.isnan(table.score[:, j])].tolist())) >= recipe.head_sources
+            for j in range(len(table.models))
+        ]
     )
     fold = rng.permutation(len(x)) % 5
     heads = _fit_heads(table, x, curves.logit(level, ability - ability_mean), several, fold, recipe)
@@ -326,7 +356,11 @@ def train(
         "recipe": {name: getattr(recipe, name) for name in Recipe.__annotations__ if name not in {"drop", "related"}},
         "left_out_cells": [list(item) for item in recipe.drop],
         "level": {
-            "curve_as_judged": {"ease": _rounded(true.ease), "spread": _rounded(true.spread), "source_sd": _rounded(true.source_sd)},
+            "curve_as_judged": {
+                "ease": _rounded(true.ease),
+                "spread": _rounded(true.spread),
+                "source_sd": _rounded(true.source_sd),
+            },
             "curve_as_predicted": {"ease": _rounded(curves.ease), "spread": _rounded(curves.spread)},
             "left_out_kinds": kinds,
             "left_out_kinds_mean": round(float(np.mean(list(kinds.values()))), 3) if kinds else None,
@@ -369,7 +403,9 @@ def train(
         landmark_sources=np.concatenate([source[marks], np.full(len(mine), 255)]).astype(np.uint8),
         landmark_quantiles=nearest,
         surface_quantiles=outside,
-        seen=np.unique(np.array([prompt_hash(prompt) for prompt in (*table.prompts, *judged.prompts)], dtype=np.uint32)),
+        seen=np.unique(
+            np.array([prompt_hash(prompt) for prompt in (*table.prompts, *judged.prompts)], dtype=np.uint32)
+        ),
     )
     return LearnedRouter(
         version=version,

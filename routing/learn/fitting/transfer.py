@@ -1,4 +1,4 @@
-"""What carries over to what was never seen: sources left out in turn with their relatives, and kinds of judged prompts."""
+"""What carries over to what was never seen: sources left out with their relatives, and kinds of judged prompts."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ class Transfer:
     ece: dict[str, float | None]
 
 
-def measure_sources(table: Table, level: Floats, curves: Curves, gap: Floats, tiers: Mapping[str, NDArray[np.bool_]]) -> Transfer:
+def measure_sources(
+    table: Table, level: Floats, curves: Curves, gap: Floats, tiers: Mapping[str, NDArray[np.bool_]]
+) -> Transfer:
     """Measure levels that were predicted for each source without it.
 
     Parameters

@@ -1,4 +1,4 @@
-"""A router on judged prompts: does it know an easy one from a hard one, and does it act on it?"""
+"""A router on judged prompts: whether it knows an easy one from a hard one, and acts on it."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def evaluate_judged(
     easy, hard = level <= _EASY, level >= _HARD
     if len(judged) < _LEAST or not easy.any() or not hard.any():
         raise DataError(
-            f"{len(judged)} judged prompts, {int(easy.sum())} easy and {int(hard.sum())} hard, are too few to measure by",
+            f"{len(judged)} judged prompts, {int(easy.sum())} easy and {int(hard.sum())} hard, are too few",
             hint=f"{_LEAST} are the least, of levels 1 to 2 and 4 to 5 both",
         )
     predictions = decider.predict(decider.contexts(judged.prompts))
@@ -146,7 +146,12 @@ def evaluate_judged(
     taken = np.full(len(judged), -1)
     for i, text in enumerate(judged.prompts):
         decision = decider.decide(
-            Prompt(text), predictions, wishes, decision_id="", rng=random.Random(seed), row=i  # noqa: S311 - draws nothing
+            Prompt(text),
+            predictions,
+            wishes,
+            decision_id="",
+            rng=random.Random(seed),  # noqa: S311 - nothing is drawn
+            row=i,
         )
         for weighed in decision.choice.weighed:
             nano = weighed.option.cost_nano
@@ -194,6 +199,7 @@ def evaluate_judged(
         length_auc=of(lambda rows: auc(length[rows][clear[rows]], hard[rows][clear[rows]])),
         by_kind=within_kinds(judged.kinds, level, predictions.level if known else -mine),
         arms={
-            name: [int(((taken == a) & (np.round(level) == k)).sum()) for k in range(1, 6)] for a, name in enumerate(names)
+            name: [int(((taken == a) & (np.round(level) == k)).sum()) for k in range(1, 6)]
+            for a, name in enumerate(names)
         },
     )

@@ -7,16 +7,20 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import UsageError
+from scrimp.routing.deciding.decide import Decider
+from scrimp.routing.learn.data.judged import read_judged
 from scrimp.routing.learn.data.outcomes import read_outcomes
 from scrimp.routing.learn.fitting.train import train
 from scrimp.routing.prompts.embedding import Embedder
 from scrimp.routing.prompts.vector_cache import VectorCache
+from scrimp.routing.router.ability_files import load_table
 from scrimp.routing.router.folder import write_router
 from scrimp.routing.router.in_force import SHIPPED, load_router
 from scrimp.routing.router.learned import LearnedRouter
 
 from .evaluate import BASELINES, evaluate
 from .evaluate_cascade import evaluate_cascade
+from .everyday import evaluate_judged
 from .results import mean_report
 
 if TYPE_CHECKING:
@@ -24,9 +28,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scrimp.profiles.paths import Paths
+    from scrimp.profiles.schema import Profile
     from scrimp.routing.learn.data.outcomes import Outcomes
+    from scrimp.routing.prices.table import PriceTable
 
     from .evaluate_cascade import CascadeReport
+    from .everyday import JudgedReport
     from .results import EvalReport
 
 __all__ = ["Laboratory"]
@@ -80,6 +87,22 @@ class Laboratory:
             for seed in seeds
         ]
         return reports[0] if len(reports) == 1 else mean_report(reports)
+
+    def evaluate_judged(
+        self, files: Sequence[Path], profile: Profile, router: str | None, prices: PriceTable, *, seed: int
+    ) -> JudgedReport:
+        """Measure what a profile's router predicts and decides on judged prompts; None: the router in force.
+
+        Raises
+        ------
+        DataError
+            If a file is not one of judged prompts, or there are too few.
+        """
+        embedder = Embedder(profile.embedding.model, cache_dir=self.paths.cache)
+        version = load_router(router, self.paths.routers, embedder_id=embedder.id)
+        rows = read_judged(files)
+        decider = Decider(profile, prices, version, self._cache(embedder), load_table(self.paths.abilities))
+        return evaluate_judged(rows, decider, seed=seed)
 
     def _version(self, name: str, embedder_id: str) -> LearnedRouter:
         router = load_router(name, self.paths.routers, embedder_id=embedder_id)
