@@ -53,7 +53,7 @@ _ROWS: Final[tuple[tuple[ProbeKind, float, str, tuple[str, ...]], ...]] = (
     ("arithmetic", 4.5, "What are the last four digits of 7 to the power 2026?" + _NUMBER, ("number:5649",)),
     ("arithmetic", 5.0, "What is 48,271,937 times 9,182,736?" + _NUMBER, ("number:443268453679632",)),
     ("code", 1.0, "What does this Python print? print(len('banana'))" + _NUMBER, ("number:6",)),
-    ("code", 2.0, "What does this Python print? a = [1, 2, 3]; b = a; b.append(4); print(len(a))" + _NUMBER, ("number:4",)),
+    ("code", 2.0, "What does this Python print? a = [1, 2, 3]; b = a; b.append(9); print(len(a))" + _NUMBER, ("number:4",)),
     ("code", 2.5, "What does this Python print? print(sum(i for i in range(20) if i % 3 == 1))" + _NUMBER, ("number:70",)),
     ("code", 2.5, "What does this Python print? f = lambda n: n if n < 2 else f(n - 1) + f(n - 2); print(f(11))" + _NUMBER, ("number:89",)),
     ("code", 3.0, "What does this Python print? d = {}; print([d.setdefault(k, len(d)) for k in 'mississippi'][-1])" + _NUMBER, ("number:1",)),
