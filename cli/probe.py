@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -16,10 +17,12 @@ from . import session
 from .complete import complete_arms
 from .options import JsonOption, ProfileOption
 from .parser import new_app
-from .result import Column, Result, Table, emit, say, show_progress
+from .result import Column, Note, Result, Table, emit, say, show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from .result import Block
 
 
 __all__ = ["app", "probe"]
@@ -39,7 +42,7 @@ def probe(
     arm: Annotated[str, typer.Argument(metavar="ARM", autocompletion=complete_arms)],
     profile: ProfileOption = None,
     max_usd: Annotated[str, typer.Option("--max-usd", metavar="USD", help="The most to spend on it.")] = "0.20",
-    limit: Annotated[int | None, typer.Option("--limit", min=0, help="Prompts of the sixty to ask at most.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=0, help="Prompts of the seventy to ask at most.")] = None,
     from_log: Annotated[
         bool, typer.Option("--from-log", help="Also ask prompts of your log whose answers were checked, checked alike.")
     ] = False,
@@ -58,16 +61,22 @@ def probe(
     dry_place: Annotated[bool, typer.Option("--dry-place", help="Say where the arm stands; leave the router.")] = False,
     json: JsonOption = False,
 ) -> int:
-    """Place an arm that the router has not seen: up to sixty short prompts with answers that a machine can check.
+    """Place an arm that the router has not seen: up to seventy short prompts with answers that a machine can check.
+
+    They are of all five levels of difficulty; what is right of each says how able the arm is, whatever its price says.
 
     With --from-log it is also asked what was asked before with `--check` (those prompts go to the arm's provider).
     Checks that run a command run it only where --check names them; checks that ask a model are left out.
 
-    The router then uses what was found in place of the prior from tier and price (`scrimp router rollback` undoes it).
+    The router then uses what was found in place of what it believed before (`scrimp router rollback` undoes it). Fewer
+    than ten scored outcomes are shown and not used.
     """
     from scrimp.routing.learn.collecting.probe import probe as run
     from scrimp.routing.learn.collecting.probe import put_in_force
     from scrimp.routing.learn.collecting.probe_log import read_checked
+    from scrimp.routing.reports.abilities import load_table
+    from scrimp.routing.reports.likeness import likeness
+    from scrimp.routing.text.in_words import level_in_words
 
     if check and not from_log:
         raise UsageError("--check chooses among prompts of the log: it goes with --from-log")
@@ -86,18 +95,28 @@ def probe(
     session.look_back(asker.ledger, loaded.profile)
     ability = report.ability
     version = None if dry_place else put_in_force(report, paths().routers, now=time.time())
-    rows = []
-    for kind in sorted({each.kind for each in report.tried}):
-        of_kind = [each for each in report.tried if each.kind == kind]
-        rows.append((kind, f"{sum(each.score == 1.0 for each in of_kind)}/{len(of_kind)}"))
-    right = f"{report.n_right} of {report.n_scored} right"
-    lines = [f"{report.arm} ({report.model}): {right}, {format_usd(report.charged_nano)} spent"]
-    if ability is not None:
-        lines.append(
-            f"ability {ability.mean:+.2f} [{ability.low:+.2f}, {ability.high:+.2f}] "
-            f"(90% credible; {ability.prior_mean:+.2f} "
-            f"was assumed before)"
+    rows = [
+        (
+            "your log" if each.level is None else f"{each.level} {level_in_words(each.level).partition(',')[0]}",
+            f"{each.n_right}/{each.n_scored}",
+            "-" if each.expected is None else f"{each.expected:.0%}",
         )
+        for each in report.by_level()
+    ]
+    right = f"{report.n_right} of {report.n_scored} right"
+    lines: list[Block] = [f"{report.arm} ({report.model}): {right}, {format_usd(report.charged_nano)} spent"]
+    if ability is not None:
+        known = load_table(paths().abilities)
+        lines += [
+            Note(
+                f"ability {ability.median:+.1f} ({ability.low:+.1f} to {ability.high:+.1f}), "
+                f"{likeness(known, ability.median)}"
+            ),
+            Note(
+                f"believed before: {ability.prior_mean:+.1f} ({ability.prior_low:+.1f} to {ability.prior_high:+.1f}), "
+                f"{likeness(known, ability.prior_mean)}, by {ability.prior_basis}"
+            ),
+        ]
     if ability is not None and ability.shift_sd is not None:
         lines.append(
             f"your logged prompts are {'easier' if ability.shift > 0 else 'harder'} than they look by "
@@ -114,10 +133,18 @@ def probe(
         messages.append(f"answered by {', '.join(report.served)}, which is not {report.model}")
     if report.ended_early:
         messages.append(f"ended early: {report.ended_early}")
-    if version:
+    why = None
+    if version is not None:
         messages.append(f"router {version} uses this; `scrimp router rollback` undoes it")
-    data = report.to_dict(version=version)
-    table = Table((Column("kind"), Column("right", "right")), rows)
+    elif dry_place:
+        why = "--dry-place"
+    else:
+        why = report.too_little
+        again = f"scrimp probe {arm}{'' if profile is None else f' -p {shlex.quote(profile)}'} --limit 20"
+        more = " with a greater --max-usd" if report.ended_early else ""
+        messages.append(f"not put in force: {why}; `{again}`{more} gives enough")
+    data = report.to_dict(version=version, why=why)
+    table = Table((Column("level"), Column("right", "right"), Column("expected", "right")), rows)
     found = Result(data=data, blocks=(table, *lines), messages=tuple(messages))
     return emit(found, as_json=json, otherwise="what was asked is in the log (scrimp log)")
 

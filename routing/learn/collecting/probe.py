@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +16,7 @@ from scrimp.routing.calls.call import served_by_another
 from scrimp.routing.checks.base import Given, run_checks, worst
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.deciding.decide import Wishes
+from scrimp.routing.learn.fitting.fit import layer_key
 from scrimp.routing.learn.fitting.prior import Beside, place, with_ability
 from scrimp.routing.ledger.caps import balance
 from scrimp.routing.ledger.labels import add_label
@@ -24,15 +24,19 @@ from scrimp.routing.ledger.store import instant, new_id
 from scrimp.routing.plans.record import label_weight
 from scrimp.routing.prompts.context import stack
 from scrimp.routing.prompts.prompt import Prompt
+from scrimp.routing.reports.likeness import alike
 from scrimp.routing.router import versions
+from scrimp.routing.router.abilities import shipped_table
 from scrimp.routing.router.learned import LearnedRouter
 
 from .probe_log import LogItem, LogItems
-from .probe_suite import SUITE
+from .probe_suite import in_order, knot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from scrimp.routing.asking.request import Answer
     from scrimp.routing.asking.workspace import Workspace
@@ -41,10 +45,12 @@ if TYPE_CHECKING:
 
     from .probe_suite import ProbeItem
 
-__all__ = ["ProbeReport", "Probed", "probe", "put_in_force"]
+    Floats = NDArray[np.float64]
 
-_ORDER_SEED: Final = 2026
-"""Shuffles the suite, always alike: a probe that ends early has tried the same prompts as any other that long."""
+__all__ = ["MIN_OUTCOMES", "OfLevel", "ProbeReport", "Probed", "probe", "put_in_force"]
+
+MIN_OUTCOMES: Final = 10
+"""Scored outcomes below which a placement is shown and not put in force: two of each level."""
 
 _REFUSALS: Final = 3
 """Prompts of the log refused for money, one after another, after which the probe ends."""
@@ -77,13 +83,37 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True)
+class OfLevel:
+    """What an arm got on prompts of a level.
+
+    Attributes
+    ----------
+    level
+        1 to 5, halves counted upwards; None for the prompts of the user's log, of all levels.
+    expected
+        Mean chance to be right, by the ability found, on those that were scored; None where none was.
+    """
+
+    level: int | None
+    n_right: int
+    n_scored: int
+    expected: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeReport:
     """What a probe found.
 
     Attributes
     ----------
+    key
+        What the ability is stored under in a router.
+    levels
+        Of each prompt tried, in [1, 5]: the suite's, or the router's where it is of the log.
+    expected
+        Chance to be right on each, by the ability found; empty when there is none.
     ability
-        On the router's logit scale, with a 90% credible interval; None when nothing could be scored.
+        In logits, with an 80% credible interval; None when nothing could be scored.
     charged_nano
         What the ledger holds of it, failed calls and retries included.
     served
@@ -96,8 +126,11 @@ class ProbeReport:
 
     arm: str
     model: str
+    key: str
     router: LearnedRouter
     tried: tuple[Probed, ...]
+    levels: tuple[float, ...]
+    expected: tuple[float, ...]
     ability: Ability | None
     charged_nano: int
     served: tuple[str, ...]
@@ -119,8 +152,39 @@ class ProbeReport:
         """Outcomes that the log knew already."""
         return sum(not each.asked for each in self.tried)
 
-    def to_dict(self, *, version: str | None) -> dict[str, Any]:
-        """Return what `probe --json` prints; `version` is the router that uses it."""
+    @property
+    def too_little(self) -> str | None:
+        """Why a router version should not be made of this; None where it may."""
+        n = self.n_scored
+        if n >= MIN_OUTCOMES:
+            return None
+        found = "no outcome was" if n == 0 else f"{n} outcome was" if n == 1 else f"{n} outcomes were"
+        return f"{found} scored, and {MIN_OUTCOMES} are the least"
+
+    def by_level(self) -> list[OfLevel]:
+        """Return what was right of what was tried, level by level, and last on the log's prompts."""
+        of: dict[int | None, list[int]] = {level: [] for level in (1, 2, 3, 4, 5, None)}
+        for k, each in enumerate(self.tried):
+            of[None if isinstance(each.item, LogItem) else knot(self.levels[k])].append(k)
+        rows = []
+        for level, at in of.items():
+            scored = [k for k in at if self.tried[k].score is not None]
+            if at:
+                n_right = sum(self.tried[k].score == 1.0 for k in scored)
+                mean = sum(self.expected[k] for k in scored) / len(scored) if scored else None
+                rows.append(OfLevel(level, n_right, len(scored), mean))
+        return rows
+
+    def to_dict(self, *, version: str | None, why: str | None) -> dict[str, Any]:
+        """Return what `probe --json` prints.
+
+        Parameters
+        ----------
+        version
+            The router that uses it.
+        why
+            Why none does.
+        """
         ability = self.ability
         return {
             "schema_version": 1,
@@ -136,26 +200,36 @@ class ProbeReport:
             "ability": None
             if ability is None
             else {
-                "mean": ability.mean,
+                "median": ability.median,
                 "sd": ability.sd,
                 "low": ability.low,
                 "high": ability.high,
+                "like": list(alike(shipped_table(), ability.median)),
                 "prior": ability.prior_mean,
+                "prior_sd": ability.prior_sd,
+                "prior_basis": ability.prior_basis,
                 "shift": ability.shift,
                 "shift_sd": ability.shift_sd,
             },
+            "levels": [
+                {"level": each.level, "n_right": each.n_right, "n_scored": each.n_scored, "expected": each.expected}
+                for each in self.by_level()
+            ],
             "served": list(self.served),
             "ended_early": self.ended_early,
+            "in_force": version is not None,
+            "why": why,
             "router_version": version,
             "items": [
                 {
                     "id": each.item.id,
                     "kind": each.kind,
+                    "level": self.levels[k],
                     "score": each.score,
                     "evidence": each.evidence,
                     "charged_usd": usd_from_nano(each.charged_nano),
                 }
-                for each in self.tried
+                for k, each in enumerate(self.tried)
             ],
         }
 
@@ -213,12 +287,20 @@ def probe(
     tried = [*run.tried, *(Probed(item, item.reward, "known from the log", 0, asked=False) for item in log.known)]
     placed = [*run.contexts, *(asker.decider.contexts([item.prompt.text for item in log.known]) if log.known else [])]
     beside = [item for item in log.to_ask if item.arm in names]
+    embeddings, surface = stack(placed)
+    judged = np.array([math.nan if isinstance(each.item, LogItem) else each.item.level for each in tried])
+    own = np.isnan(judged)
+    ability = _place(asker, router, arm_name, tried, (embeddings, surface), judged, beside)
+    levels = np.where(own, router.levels(router.features(embeddings, surface)), judged)
     return ProbeReport(
         arm=arm_name,
         model=asker.decider.profile.arm(arm_name).model,
+        key=layer_key(asker.decider.info(arm_name), asker.decider.infos),
         router=router,
         tried=tuple(tried),
-        ability=_place(asker, router, arm_name, tried, placed, beside),
+        levels=tuple(levels.tolist()),
+        expected=() if ability is None else tuple(ability.p_right(router, levels, own).tolist()),
+        ability=ability,
         charged_nano=run.charged_nano(),
         served=tuple(sorted(run.served)),
         ended_early=run.ended,
@@ -229,7 +311,8 @@ def probe(
 def put_in_force(report: ProbeReport, routers: Path, *, now: float) -> str | None:
     """Write a router version that knows the ability found, and make it the current one; return its name.
 
-    None where nothing was found. It is made from the router that the arm was placed by.
+    None where what was found is too little (`ProbeReport.too_little`). It is made from the router that the arm was
+    placed by.
 
     Parameters
     ----------
@@ -242,22 +325,20 @@ def put_in_force(report: ProbeReport, routers: Path, *, now: float) -> str | Non
         If the router is being changed just now.
     """
     ability = report.ability
-    if ability is None:
+    if ability is None or report.too_little is not None:
         return None
     with versions.lock(routers):
         name = versions.next_name(routers)
         why = f"{report.arm} ({report.model}) was placed by {ability.n} probe outcomes"
-        placed = with_ability(report.router, report.model, ability, version=name)
+        placed = with_ability(report.router, report.key, ability, version=name, of_arm=report.arm)
         versions.write_version(routers, placed, {"verdict": "probed", "reasons": [why]})
         versions.promote(routers, name, at=instant(now), action="probed")
     return name
 
 
 def _in_turn(limit: int | None, logged: Sequence[LogItem]) -> list[ProbeItem | LogItem]:
-    """Return the suite in its shuffled order, and the log's prompts spread evenly among it: both are begun early."""
-    suite = list(SUITE)
-    random.Random(_ORDER_SEED).shuffle(suite)  # noqa: S311 - an order, not a secret
-    suite = suite[:limit]
+    """Return the suite in its order, and the log's prompts spread evenly among it: both are begun early."""
+    suite = in_order()[:limit]
     placed: list[tuple[float, ProbeItem | LogItem]] = [((k + 1) / len(suite), item) for k, item in enumerate(suite)]
     placed += [((k + 1) / len(logged), item) for k, item in enumerate(logged)]
     return [item for _, item in sorted(placed, key=lambda each: each[0])]
@@ -354,13 +435,14 @@ def _place(
     router: LearnedRouter,
     arm_name: str,
     tried: Sequence[Probed],
-    contexts: Sequence[Context],
+    embedded: tuple[NDArray[np.float32], Floats],
+    judged: Floats,
     logged: Sequence[LogItem],
 ) -> Ability | None:
+    """Return the arm's ability, from embeddings and surface features, and judged levels (NaN on the log's prompts)."""
     score = np.array([math.nan if each.score is None else each.score for each in tried])
     if np.isnan(score).all():
         return None
-    embeddings, surface = stack(contexts)
     beside = None
     if logged and any(isinstance(each.item, LogItem) for each in tried):
         others = stack(asker.decider.contexts([item.prompt.text for item in logged]))
@@ -373,11 +455,10 @@ def _place(
         )
     return place(
         router,
-        embeddings,
-        surface,
+        *embedded,
         score,
         asker.decider.info(arm_name),
-        difficulty=np.array([math.nan if isinstance(each.item, LogItem) else each.item.difficulty for each in tried]),
+        level=judged,
         weight=np.array([_weight(each) for each in tried]),
         beside=beside,
     )

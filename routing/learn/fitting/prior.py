@@ -64,8 +64,18 @@ class Ability:
     shift: float = 0.0
     shift_sd: float | None = None
 
+    @property
+    def prior_low(self) -> float:
+        """The lower end of the 80% interval before."""
+        return self.prior_mean - _Z80 * self.prior_sd
+
+    @property
+    def prior_high(self) -> float:
+        """The upper end of the 80% interval before."""
+        return self.prior_mean + _Z80 * self.prior_sd
+
     def p_right(self, router: LearnedRouter, level: Floats, own: NDArray[np.bool_]) -> Floats:
-        """Return `(n,)` chances to be right at the median, on prompts of these levels; `own` are those of the user's log."""
+        """Return `(n,)` chances to be right at the median on prompts of these levels; `own` are of the user's log."""
         return sigmoid(router.shared_logit(level, np.array([self.median]))[:, 0] + own * self.shift)
 
 
@@ -263,8 +273,18 @@ def _without_own(router: LearnedRouter, arm: ArmInfo) -> LearnedRouter:
     return router.with_layers(layers, router.version)
 
 
-def with_ability(router: LearnedRouter, key: str, ability: Ability, *, version: str) -> LearnedRouter:
-    """Return a router that puts a placed ability, with its uncertainty, in place of an arm's or a model's prior."""
+def with_ability(
+    router: LearnedRouter, key: str, ability: Ability, *, version: str, of_arm: str | None = None
+) -> LearnedRouter:
+    """Return a router that puts a placed ability, with its uncertainty, in place of an arm's or a model's prior.
+
+    Parameters
+    ----------
+    key
+        The arm's name or its model's.
+    of_arm
+        The arm's name: what was learnt under it would go before what stands under its model, and is dropped.
+    """
     layer = ArmLayer(
         weights=np.zeros_like(router.weights.tokens),
         n_outcomes=ability.n,
@@ -272,4 +292,5 @@ def with_ability(router: LearnedRouter, key: str, ability: Ability, *, version: 
         calibrated=False,
         ability=ability.median,
     )
-    return router.with_layers({**router.layers, key: layer}, version)
+    kept = {name: other for name, other in router.layers.items() if name != of_arm}
+    return router.with_layers({**kept, key: layer}, version)
