@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
-__all__ = ["NEAR_TIE", "Barrier", "Choice", "NoDraw", "Option", "Weighed", "choose", "utility"]
+__all__ = ["MEASURED", "NEAR_TIE", "Barrier", "Choice", "NoDraw", "Option", "Weighed", "choose", "utility"]
 
 NEAR_TIE: Final = 0.02
-"""Arms whose utility is within this share of wtp_usd of the best (two points of quality) are explored among."""
+"""Arms whose utility is within this share of wtp_usd of the best (two points of quality) are explored among; the
+cheapest of them is the one to take where their qualities were never measured."""
+
+MEASURED: Final = "calibrated"
+"""The basis of a quality that outcomes of the arm stand behind."""
 
 
 class Barrier(StrEnum):
@@ -188,9 +192,10 @@ def choose(
 ) -> Choice:
     """Choose an arm.
 
-    Without `min_quality` the best arm is the one of greatest utility; with it, the cheapest whose predicted quality
-    reaches it (the best there is where none does). The greedy arm is taken with probability 1 - eps + eps/k, and each
-    of the other k - 1 near-tied arms with eps/k.
+    Without `min_quality` the best arm is the one of greatest utility, or a cheaper one that is near-tied with it where
+    the quality of either was never measured: two points that nobody has seen are not paid for. With `min_quality` it is
+    the cheapest arm whose predicted quality reaches it (the best there is where none does). The greedy arm is taken
+    with probability 1 - eps + eps/k, and each of the other k - 1 near-tied arms with eps/k.
 
     Parameters
     ----------
@@ -249,13 +254,33 @@ def _rank(options: list[Option], wtp_usd: float, min_quality: float) -> list[Opt
         return -(utility(option, wtp_usd) or 0.0), option.cost_nano or 0
 
     if min_quality <= 0.0:
-        return sorted(options, key=by_utility)
+        ranked = sorted(options, key=by_utility)
+        first = _unpaid(ranked, wtp_usd)
+        return [first, *(option for option in ranked if option is not first)]
     reaching = [option for option in options if option.quality >= min_quality]
     if reaching:
         rest = [option for option in options if option.quality < min_quality]
         cheapest = sorted(reaching, key=lambda option: (option.cost_nano or 0, -option.quality))
         return cheapest + sorted(rest, key=by_utility)
     return sorted(options, key=lambda option: (-option.quality, option.cost_nano or 0))
+
+
+def margin(one: Option, other: Option, wtp_usd: float) -> float:
+    """Return by how much utility, in USD, one arm must exceed a cheaper one: 0 where both are measured."""
+    return 0.0 if one.basis == other.basis == MEASURED else NEAR_TIE * wtp_usd
+
+
+def _unpaid(ranked: list[Option], wtp_usd: float) -> Option:
+    """Return the cheapest arm that is near-tied with the best and not measured like it; the best where none is."""
+    best = ranked[0]
+    top = utility(best, wtp_usd) or 0.0
+    near = [
+        option
+        for option in ranked
+        if (option.cost_nano or 0) < (best.cost_nano or 0)
+        and (utility(option, wtp_usd) or 0.0) >= top - margin(best, option, wtp_usd)
+    ]
+    return min(near, key=lambda option: option.cost_nano or 0, default=best)
 
 
 def _near(ranked: list[Option], greedy: Option, wtp_usd: float, min_quality: float) -> list[Option]:
@@ -283,24 +308,19 @@ def _weigh(
     options: Sequence[Option], wtp_usd: float, probabilities: dict[str, float], taken: str | None, min_quality: float
 ) -> tuple[Weighed, ...]:
     chosen = next((option for option in options if option.arm == taken), None)
-    rivals = [
-        value
-        for option in options
-        if option.infeasible is None and option is not chosen and (value := utility(option, wtp_usd)) is not None
-    ]
-    second = max(rivals, default=None)
+    feasible = [option for option in options if option.infeasible is None and option.cost_nano is not None]
+    rivals = [option for option in feasible if option is not chosen]
     weighed = []
     for option in options:
         value = utility(option, wtp_usd)
         flip_cost: float | None = None
         flip_wtp: float | None = None
-        if chosen is not None and option.infeasible is None and min_quality <= 0.0:
-            bar = second if option is chosen else utility(chosen, wtp_usd)
-            if bar is not None and wtp_usd * option.quality - bar > 0.0:
-                flip_cost = wtp_usd * option.quality - bar
+        if chosen is not None and option.infeasible is None and option.cost_nano is not None and min_quality <= 0.0:
+            flip_cost = _flip_cost(option, chosen, rivals, wtp_usd)
             gap = option.quality - chosen.quality
-            if option is not chosen and option.cost_nano is not None and chosen.cost_nano is not None and gap:
-                break_even = (option.cost_nano - chosen.cost_nano) / NANO / gap
+            if option is not chosen and chosen.cost_nano is not None and gap:
+                slack = margin(option, chosen, 1.0) * (1.0 if option.cost_nano > chosen.cost_nano else -1.0)
+                break_even = (option.cost_nano - chosen.cost_nano) / NANO / (gap - slack) if gap != slack else -1.0
                 flip_wtp = break_even if break_even > 0.0 else None
         weighed.append(
             Weighed(
@@ -313,6 +333,21 @@ def _weigh(
             )
         )
     return tuple(weighed)
+
+
+def _flip_cost(option: Option, chosen: Option, rivals: Sequence[Option], wtp_usd: float) -> float | None:
+    """Return the cost, in USD, at which the choice would change; None where no price would.
+
+    Below a rival's cost an arm holds against it while it is worth no less than it by the margin; above, while it is
+    worth more by it.
+    """
+    costs = []
+    for other in rivals if option is chosen else [chosen]:
+        even = wtp_usd * option.quality - (utility(other, wtp_usd) or 0.0)
+        slack = margin(option, other, wtp_usd)
+        costs.append(min(even + slack, max((other.cost_nano or 0) / NANO, even - slack)))
+    cost = min(costs, default=-1.0)
+    return cost if cost > 0.0 else None
 
 
 def _why(option: Option, chosen: Option | None, wtp_usd: float, min_quality: float) -> str:
@@ -332,6 +367,9 @@ def _why(option: Option, chosen: Option | None, wtp_usd: float, min_quality: flo
     if mine == best:
         return "worth exactly as much"
     if mine > best:
+        dearer = (option.cost_nano or 0) > (chosen.cost_nano or 0)
+        if dearer and mine <= best + margin(option, chosen, wtp_usd):
+            return f"{option.quality - chosen.quality:.1%} better, which nobody has measured, is not paid for"
         return "worth more, but not drawn or not asked for"
     if option.quality > chosen.quality:
         return f"{option.quality - chosen.quality:.0%} better is not worth its extra cost"

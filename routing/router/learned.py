@@ -331,8 +331,9 @@ class LearnedRouter:
         return self.ease(level)[:, None] + self.spread(level)[:, None] * gap[None, :]
 
     def own_logit(self, shared: Floats, features: Floats, known: int) -> Floats:
-        """Return `(n,)` logits of a known model's own head, from its shared logits; calibrated on folds it was not fitted on."""
-        return self.prior["known_slope"] * (shared + features @ self.weights.head[known]) + self.prior["known_shift"]
+        """Return `(n,)` calibrated logits of a known model's own head, from its shared logits."""
+        own: Floats = shared + features @ self.weights.head[known]
+        return self.prior["known_slope"] * own + self.prior["known_shift"]
 
     def _trust(self, embeddings: NDArray[np.float32], known: int) -> Floats:
         """Return `(n,)` in [0, 1]: how far a known model's head holds, by the distance to its sources."""

@@ -56,9 +56,11 @@ def test_the_array_policy_is_the_policy():
         feasible = rng.random(m) < 0.8
         bar = 0.6 if case % 3 == 0 else 0.0
         guard = case % 7 == 0
+        measured = rng.random(m) < 0.5
         options = [
             Option(
-                arm=f"a{j}", model="x", quality=quality[j], quality_low=0, quality_high=1, basis="prior", input_tokens=1,
+                arm=f"a{j}", model="x", quality=quality[j], quality_low=0, quality_high=1,
+                basis="calibrated" if measured[j] else "prior", input_tokens=1,
                 output_tokens_p50=1, output_tokens_p90=1, input_bound=1, output_limit=1,
                 cost_nano=round(cost[j] * 1e9), cost_p90_nano=0, bound_nano=0,
                 infeasible=None if feasible[j] else "no",
@@ -81,6 +83,7 @@ def test_the_array_policy_is_the_policy():
             min_quality=bar,
             default=0,
             guarded=np.array([guard]),
+            measured=measured,
         )
         assert (None if mine < 0 else f"a{mine}") == choice.arm
 
@@ -93,7 +96,7 @@ def test_the_fit_learns_which_prompts_need_the_dear_arm_and_beats_the_shipped_he
     quality = fitted.router.predict(fresh.embeddings, fresh.surface, ARMS)
     assert quality.basis == ("calibrated", "calibrated")
     hard = fresh.judged[:, 0] == 0.0
-    assert quality.quality[hard, 0].mean() < quality.quality[~hard, 0].mean() - 0.1
+    assert quality.quality[hard, 0].mean() < quality.quality[~hard, 0].mean() - 0.07
     assert abs(quality.quality[:, 1].mean() - 0.9) < 0.05, "calibrated on average"
     assert fitted.n_outcomes == {"small": 1200, "large": 1200}
 
@@ -155,7 +158,7 @@ def test_an_arm_hardly_tried_is_not_pulled_down_by_another_that_disappoints(ship
     log = labelled(judged, embeddings=log.embeddings, surface=log.surface, arms=("small", "large"))
     before = shipped.predict(log.embeddings, log.surface, ARMS).quality.mean(axis=0)
     after = fit(shipped, ARMS, log, version="r0001").router.predict(log.embeddings, log.surface, ARMS).quality
-    assert before[1] > before[0] + 0.1
+    assert before[1] > before[0] + 0.05
     assert after[:, 1].mean() == pytest.approx(0.35, abs=0.03)
     assert after[:, 0].mean() > 0.3, "four outcomes, half of them good"
 

@@ -19,7 +19,7 @@ def option(arm, quality, cost_usd, **changes):
         "quality": quality,
         "quality_low": max(0.0, quality - 0.1),
         "quality_high": min(1.0, quality + 0.1),
-        "basis": "prior",
+        "basis": "calibrated",
         "input_tokens": 10,
         "output_tokens_p50": 100,
         "output_tokens_p90": 300,
@@ -175,3 +175,32 @@ def test_half_of_it_is_price_where_the_choice_flips(one, other):
     wtp = pick([one, other]).weighed[1].flip_wtp_usd or pick([other, one]).weighed[1].flip_wtp_usd
     if wtp is not None and 1e-6 < wtp < 1e6:
         assert price_share(one, other, wtp) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("bases", "taken"),
+    [(("prior", "prior"), "a"), (("calibrated", "prior"), "a"), (("calibrated", "calibrated"), "b")],
+)
+def test_two_points_that_nobody_has_measured_are_not_paid_for(bases, taken):
+    """A dearer arm that may be a point better: outcomes may say so, a guess may not."""
+    cheap, dear = option("a", 0.95, 0.0001), option("b", 0.965, 0.0010)
+    arms = [replace(each, basis=basis) for each, basis in zip((cheap, dear), bases, strict=True)]
+    choice = choose(arms, wtp_usd=0.1, rng=random.Random(0))
+    assert choice.arm == taken
+    if taken == "a":
+        assert "nobody has measured" in choice.weighed[1].why
+        flip = choice.weighed[0].flip_cost_usd
+        for cost, arm in ((flip * 0.999, "a"), (flip * 1.001, "b")):
+            moved = [replace(arms[0], cost_nano=round(cost * 1e9)), arms[1]]
+            assert choose(moved, wtp_usd=0.1, rng=random.Random(0)).arm == arm
+        wtp = choice.weighed[1].flip_wtp_usd
+        assert wtp is None, "at no price of an answer is a point worth it that nobody has measured"
+
+
+def test_more_than_two_points_are_paid_for_unmeasured():
+    arms = [replace(option("a", 0.80, 0.0001), basis="prior"), replace(option("b", 0.90, 0.0010), basis="prior")]
+    choice = choose(arms, wtp_usd=0.1, rng=random.Random(0))
+    assert choice.arm == "b"
+    wtp = choice.weighed[0].flip_wtp_usd
+    for worth, arm in ((wtp * 0.99, "a"), (wtp * 1.01, "b")):
+        assert choose(arms, wtp_usd=worth, rng=random.Random(0)).arm == arm

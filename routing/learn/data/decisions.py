@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scrimp.routing.deciding.decide import GUARD_QUANTILE
+from scrimp.routing.deciding.policy import MEASURED, NEAR_TIE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +63,7 @@ class Pool:
             min_quality=self.min_quality,
             default=self.default,
             guarded=guarded,
+            measured=np.array([basis == MEASURED for basis in predictions.basis]),
         )
 
 
@@ -74,6 +76,7 @@ def greedy(
     min_quality: float = 0.0,
     default: int | None = None,
     guarded: NDArray[np.bool_] | None = None,
+    measured: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.intp]:
     """Return `(n,)` the arm that `policy.choose` takes when it does not explore; -1 where none is feasible.
 
@@ -83,6 +86,8 @@ def greedy(
         `(n, m)`; an arm whose cost is NaN is not feasible.
     default, guarded
         Where `guarded` is true the default arm is taken, if it is feasible.
+    measured
+        `(m,)`, whose quality rests on outcomes of its own; all when None.
     """
     can = feasible & ~np.isnan(cost_usd)
     cost = np.where(can, cost_usd, np.inf)
@@ -94,9 +99,22 @@ def greedy(
         chosen = np.where(reaching.any(axis=1), cheapest, ablest)
     else:
         chosen = _best(worth, -cost)
+        if measured is not None and not measured.all():
+            chosen = _unpaid(chosen, worth, cost, NEAR_TIE * wtp_usd, measured)
     if default is not None and guarded is not None:
         chosen = np.where(guarded & can[:, default], default, chosen)
     return np.where(can.any(axis=1), chosen, -1).astype(np.intp)
+
+
+def _unpaid(
+    best: NDArray[np.intp], worth: Floats, cost: Floats, margin: float, measured: NDArray[np.bool_]
+) -> NDArray[np.intp]:
+    """Return `(n,)`: the cheapest arm within the margin of the best, of those that were not both measured."""
+    rows = np.arange(len(best))
+    unsure = ~(measured[best][:, None] & measured[None, :])
+    near = unsure & (cost < cost[rows, best][:, None]) & (worth >= worth[rows, best][:, None] - margin)
+    cheapest = np.where(near, cost, np.inf).argmin(axis=1).astype(np.intp)
+    return np.where(near.any(axis=1), cheapest, best)
 
 
 def _best(first: Floats, second: Floats) -> NDArray[np.intp]:

@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["Curves", "as_predicted", "implied_levels", "level_curves"]
 
 _ANCHORS: Final = (
-    (1, -1.4, 0.93), (2, -0.6, 0.93), (3, 0.3, 0.93), (3, -0.6, 0.75), (4, 2.0, 0.93), (4, 0.3, 0.7), (5, 2.0, 0.6),
+    (1, -1.2, 0.95), (2, 0.4, 0.95), (3, 1.3, 0.95), (3, 0.4, 0.55), (4, 2.7, 0.95), (4, 1.3, 0.55), (5, 2.7, 0.375),
 )  # fmt: skip
-"""(level, ability, chance): the scale's own words (docs/difficulty.md). Its classes of models by ability: one that
-fits a phone -1.4 (3B), a small hosted one -0.6 (8B), a good middling one 0.3 (gpt-4o), a frontier model 2.0 (gpt-5)."""
+"""(level, ability, chance): the scale's own words (docs/difficulty.md), each taken at the middle of what it leaves open.
+"Nearly always" is 95%; "fails one time of four or more" is right 55% of the time where the level below still holds
+most, 37.5% where nothing is sure. Its classes of models, by ability: one that fits a phone -1.2 (3B), a small hosted one
+0.4 (8B to today's nano), a good middling one 1.3 (gpt-4o to today's mini), a frontier model 2.7."""
 
 _ANCHOR_WEIGHT: Final = 6.0
 """As how many outcomes each of them counts. Chosen, before anything was measured by it."""
+
+_STEP_SD: Final = 0.5
+"""How much sources differ in the step of a level, in logits. Chosen: half of a step."""
 
 _WITHIN_SOURCE_SD: Final = 0.9
 """How much prompts of one source differ, in levels: as judged ones do (docs/model-card.md)."""
@@ -76,7 +81,7 @@ def level_curves(
 ) -> Curves:
     """Fit P(right | level, ability, source) to outcomes of judged prompts, and return what holds of everyday ones.
 
-    Sources differ by an intercept each, drawn to 0. Everyday prompts are a source more, whose only evidence is what
+    Sources differ by an intercept each, and by how much a level's step is there, drawn to 0. Everyday prompts are a source more, whose only evidence is what
     the scale says in words: what a level means for models of known ability.
 
     Parameters
@@ -101,10 +106,14 @@ def level_curves(
     hats = np.concatenate([_hats(level)[row], _hats(anchor[:, 0])])
     gap = np.concatenate([ability[column], anchor[:, 1]]) - mean
     which = np.concatenate([source[row], np.full(len(anchor), position[EVERYDAY])]).astype(np.intp)
-    design = np.column_stack([hats, hats * gap[:, None], np.eye(len(names))[which]])
-    k = len(LEVELS)
-    prior = np.concatenate([np.zeros(k), np.ones(k), np.zeros(len(names))])
-    precision = np.concatenate([np.full(k, 0.05), np.full(k, 10.0), np.full(len(names), source_sd**-2)])
+    own = np.eye(len(names))[which]
+    step = np.concatenate([level[row], anchor[:, 0]]) - 3.0
+    design = np.column_stack([hats, hats * gap[:, None], own, own * step[:, None]])
+    k, m = len(LEVELS), len(names)
+    prior = np.concatenate([np.zeros(k), np.ones(k), np.zeros(2 * m)])
+    precision = np.concatenate(
+        [np.full(k, 0.05), np.full(k, 10.0), np.full(m, source_sd**-2), np.full(m, _STEP_SD**-2)]
+    )
     fitted = map_logistic(
         design,
         np.concatenate([score[row, column], anchor[:, 2]]),
@@ -112,8 +121,9 @@ def level_curves(
         prior=prior,
         weight=np.concatenate([weight, np.full(len(anchor), _ANCHOR_WEIGHT)]),
     )
-    ease = _falling(fitted[:k], 0.3) + fitted[-1]
-    sd = float(np.std(fitted[2 * k : -1])) if len(names) > 1 else float("nan")
+    ease = fitted[:k] + fitted[2 * k + m - 1] + fitted[-1] * (np.array(LEVELS) - 3.0)
+    ease = _falling(ease, 0.3)
+    sd = float(np.std(fitted[2 * k : 2 * k + m - 1])) if m > 1 else float("nan")
     return Curves(ease, np.clip(fitted[k : 2 * k], 0.3, 2.0), sd)
 
 

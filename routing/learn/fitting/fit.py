@@ -170,7 +170,7 @@ def _basis(x: Floats, rng: np.random.Generator) -> Floats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Base:
-    """What the moves start from: `(n, m)` logits, and for each arm slope, `(p + 1)` head and ability of a layer that gives them."""
+    """What moves start from: `(n, m)` logits, and slope, `(m, p + 1)` heads and abilities of layers that give them."""
 
     offset: Floats
     slope: float
