@@ -330,6 +330,10 @@ class LearnedRouter:
         gap = ability - self.prior["ability_mean"]
         return self.ease(level)[:, None] + self.spread(level)[:, None] * gap[None, :]
 
+    def own_logit(self, shared: Floats, features: Floats, known: int) -> Floats:
+        """Return `(n,)` logits of a known model's own head, from its shared logits; calibrated on folds it was not fitted on."""
+        return self.prior["known_slope"] * (shared + features @ self.weights.head[known]) + self.prior["known_shift"]
+
     def _trust(self, embeddings: NDArray[np.float32], known: int) -> Floats:
         """Return `(n,)` in [0, 1]: how far a known model's head holds, by the distance to its sources."""
         w = self.weights
@@ -368,7 +372,8 @@ class LearnedRouter:
                 basis[a] = "calibrated" if layer.calibrated else "prior"
                 rests_on[a] = "your outcomes"
             elif j is not None and all_known:
-                logit[:, a] += self._trust(embeddings, j) * (x @ self.weights.head[j])
+                own = self.own_logit(logit[:, a], x, j)
+                logit[:, a] += self._trust(embeddings, j) * (own - logit[:, a])
                 sd[a] = self.prior["known_logit_sd"]
                 basis[a] = "calibrated"
                 rests_on[a] = "outcomes"

@@ -36,7 +36,7 @@ def world(shipped, n, *, seed=0, **over):
     """Return prompts on which the cheap arm is as good as the dear one, but on one kind of prompt."""
     rng = np.random.default_rng(seed)
     w = shipped.weights
-    base = w.landmarks[rng.integers(0, len(w.landmarks), n)]
+    base = w.landmarks[rng.integers(0, 1000, n)]
     x = base + 0.3 * rng.normal(size=base.shape).astype(np.float32) / base.shape[1] ** 0.5
     x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
     surface = np.tile(w.surface_mean, (n, 1))

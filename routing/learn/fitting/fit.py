@@ -168,15 +168,27 @@ def _basis(x: Floats, rng: np.random.Generator) -> Floats:
     return np.ascontiguousarray(vectors[:, ::-1][:, :rank])
 
 
-def _offsets(base: LearnedRouter, x: Floats, arms: Sequence[ArmInfo]) -> tuple[Floats, Floats, Floats]:
-    """Return `(n, m)` logits of the shipped heads, `(m, p + 1)` their part beside the shared path, `(m,)` abilities."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Base:
+    """What the moves start from: `(n, m)` logits, and for each arm slope, `(p + 1)` head and ability of a layer that gives them."""
+
+    offset: Floats
+    slope: float
+    head: Floats
+    ability: Floats
+
+
+def _base(base: LearnedRouter, x: Floats, arms: Sequence[ArmInfo]) -> _Base:
+    """Return the shared path's logits; where every arm has a head of its own, those of the heads."""
     ability = base.abilities(arms)
     shared = base.shared_logit(base.levels(x), ability)
-    known = [base.own_head(arm) for arm in arms]
-    if all(j is not None for j in known):
-        heads = base.weights.head[[j for j in known if j is not None]]
-        return shared + x @ heads.T, heads, ability
-    return shared, np.zeros((len(arms), x.shape[1])), ability
+    known = [j for j in map(base.own_head, arms) if j is not None]
+    if len(known) < len(arms):
+        return _Base(shared, 1.0, np.zeros((len(arms), x.shape[1])), ability)
+    slope = base.prior["known_slope"]
+    head = slope * base.weights.head[known]
+    head[:, -1] += base.prior["known_shift"]
+    return _Base(slope * shared + x @ head.T, slope, head, ability)
 
 
 def fit(
@@ -201,12 +213,12 @@ def fit(
     """
     rng = np.random.default_rng(seed)
     x = base.features(log.embeddings, log.surface)
-    offset, layer_base, ability = _offsets(base, x, arms)
+    start = _base(base, x, arms)
     basis = _basis(x[:, :-1], rng)
     weight = log.weight * importance(log)
     problem = _Problem(
         z=np.column_stack([x[:, :-1] @ basis, np.ones(len(x))]),
-        offset=offset,
+        offset=start.offset,
         reward=log.reward,
         weight=np.where(np.isnan(log.reward), 0.0, weight),
         shift_precision=1.0 / max(base.prior.get("logit_sd", 0.7), 0.2) ** 2,
@@ -216,7 +228,7 @@ def fit(
     layers: dict[str, ArmLayer] = dict(keep or {})
     counts: dict[str, int] = {}
     for a, arm in enumerate(arms):
-        full = layer_base[a] + np.append(basis @ moves[a, :-1], moves[a, -1])
+        full = start.head[a] + np.append(basis @ moves[a, :-1], moves[a, -1])
         full = slope * full
         full[-1] += intercept[a]
         known = ~np.isnan(log.reward[:, a])
@@ -229,9 +241,9 @@ def fit(
             shift_sd=round(information**-0.5, 6),
             calibrated=counts[arm.name] >= CALIBRATED_FROM,
             token_shift=_token_shift(base, x, arm, log.output_tokens[:, a]),
-            ability=float(ability[a]),
+            ability=float(start.ability[a]),
             version=version,
-            slope=slope,
+            slope=slope * start.slope,
         )
     router = replace(
         base.with_layers(layers, version),

@@ -320,6 +320,7 @@ def train(
     heads = _fit_heads(table, x, curves.logit(level, ability - ability_mean), several, fold, recipe)
     cell = ~np.isnan(heads.out_of_fold) & several[None, :]
     measured = None
+    a, b = 1.0, 0.0
     if cell.any():
         a, b = platt(heads.out_of_fold[cell], table.score[cell])
         measured = a * heads.out_of_fold[cell] + b, table.score[cell]
@@ -328,7 +329,7 @@ def train(
         head_sources[j, np.unique(source[~np.isnan(table.score[:, j])])] = 1
     tokens, token_shift, token_sd = _fit_tokens(table, x, recipe.token_l2)
     marks = _landmarks(table, rng, recipe.n_landmarks)
-    mine = np.sort(rng.choice(len(judged), min(recipe.n_landmarks, len(judged)), replace=False))
+    mine = np.sort(rng.choice(len(judged), min(recipe.n_landmarks // 2, len(judged)), replace=False))
     mine = mine[lesson.row[mine] < 0]
     everyday_vectors = (lesson.x[:, : table.embeddings.shape[1]] + standard[0]).astype(np.float32)
     both = np.concatenate([table.surface, surface_matrix(judged.prompts)])
@@ -343,6 +344,8 @@ def train(
         "ability_mean": ability_mean,
         "ability_sd": float(np.std(ability)),
         "logit_sd": float(np.hypot(true.source_sd, level_sd * slope * 0.5)) if np.isfinite(true.source_sd) else 0.9,
+        "known_slope": a,
+        "known_shift": b,
         "known_logit_sd": 0.35,  # of a head of its own, on a seen source: chosen, not measured
         "token_sd": token_sd,
     }
@@ -419,4 +422,4 @@ def train(
 
 
 def _rounded(value: Floats | float) -> Any:
-    return np.round(value, 3).tolist()
+    return np.round(value, 3).tolist() if np.isfinite(value).all() else None
