@@ -91,7 +91,7 @@ def main():
         x = router.features(table.embeddings[test], table.surface[test])
         for n, values in loss.items():
             use = pool if n == "all" else pool[:n]
-            ability = place(router, table.embeddings[use], table.surface[use], table.score[use, j], arm).mean
+            ability = place(router, table.embeddings[use], table.surface[use], table.score[use, j], arm).median
             z = router.shared_logit(x, np.array([ability]))[:, 0]
             values.append(np.mean(np.logaddexp(0, z) - table.score[test, j] * z))
     mean = {n: float(np.mean(v)) for n, v in loss.items()}

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import sqlite3
 
 import pytest
@@ -22,13 +23,65 @@ def test_a_probe_places_the_arm_and_is_undone(scrimp, profile, server):
     assert done.code == 0, done.err
     found = json.loads(done.out)
     assert found["n"] == 12 == len(server.chats)
-    assert found["ability"]["low"] < found["ability"]["mean"] < found["ability"]["high"]
-    assert found["ability"]["mean"] < found["ability"]["prior"], "an echo is not an able model"
+    assert found["ability"]["low"] < found["ability"]["median"] < found["ability"]["high"]
+    assert found["ability"]["median"] < found["ability"]["prior"] - 2.0, "an echo is not an able model"
+    assert found["ability"]["prior_basis"]
+    assert (found["in_force"], found["why"]) == (True, None)
+    assert [each["level"] for each in found["levels"]] == [1, 2, 3, 4, 5], "a short probe tries every level"
+    assert sum(each["n_scored"] for each in found["levels"]) == 12
+    assert all(1.0 <= item["level"] <= 5.0 for item in found["items"])
     assert found["charged_usd"] == server.cost_nano / 1e9
     assert "rollback" in done.err
     versions = scrimp("router", "list").out
     assert found["router_version"] in versions
     assert scrimp("router", "rollback").code == 0
+
+
+def test_an_arm_that_got_nothing_right_is_believed_to_get_the_easiest_wrong(scrimp, profile):
+    def quality(path):
+        decided = json.loads(scrimp("route", "-p", path, "--json", "What is the capital of France?").out)
+        return {arm["name"]: arm["quality"] for arm in decided["arms"]}
+
+    path = profile(small="echo", large="fill")
+    before = quality(path)
+    done = scrimp("probe", "small", "-p", path, "--limit", "18")
+    assert "0 of 18 right" in done.out
+    assert "believed before" in done.out
+    after = quality(path)
+    assert before["small"] > 0.7
+    assert after["small"] < 0.35
+    assert after["large"] > 0.7, "another model is none the worse for it"
+
+
+@pytest.mark.parametrize("n", [2, 9, 10])
+def test_a_router_is_not_made_of_a_few_outcomes(scrimp, profile, n):
+    path = profile(small="echo", large="echo")
+    done = scrimp("probe", "small", "-p", path, "--limit", n, "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["n_scored"] == n
+    assert found["ability"] is not None
+    assert found["in_force"] == (n >= 10)
+    current = next(each for each in json.loads(scrimp("router", "list", "--json").out)["versions"] if each["current"])
+    if n >= 10:
+        assert found["router_version"] == current["name"]
+        return
+    assert found["router_version"] is None
+    assert found["why"] == f"{n} outcomes were scored, and 10 are the least"
+    assert f"scrimp probe small -p {path} --limit 20` gives enough" in done.err
+    assert current["name"] == "shipped"
+
+
+def test_a_probe_shows_each_level_beside_what_it_expects(scrimp, profile):
+    done = scrimp("probe", "small", "-p", profile(small="echo"), "--limit", "20", "--dry-place")
+    rows = [line.split("\t") for line in done.out.splitlines() if "\t" in line]
+    assert rows[0] == ["level", "right", "expected"]
+    assert [row[0] for row in rows[1:]] == ["1 very easy", "2 easy", "3 middling", "4 hard", "5 very hard"]
+    assert {row[1].partition("/")[0] for row in rows[1:]} == {"0"}
+    expected = [int(row[2].rstrip("%")) for row in rows[1:]]
+    assert expected == sorted(expected, reverse=True)
+    assert expected[0] < 35
+    assert re.search(r"^ability -\d\.\d \(-\d\.\d to -\d\.\d\), l(ike|ess able than any) ", done.out, re.MULTILINE)
 
 
 def test_a_probe_keeps_to_its_money(scrimp, profile, server):
@@ -38,7 +91,7 @@ def test_a_probe_keeps_to_its_money(scrimp, profile, server):
     assert found["n"] < 60
     assert found["ended_early"]
     assert server.cost_nano <= 4_000_000
-    assert found["router_version"] is None
+    assert (found["router_version"], found["in_force"], found["why"]) == (None, False, "--dry-place")
     assert scrimp("probe", "small", "-p", profile(small="fill"), "--max-usd", "0").code == 3
     assert scrimp("probe", "nobody", "-p", profile(small="fill")).code == 2
 
@@ -71,6 +124,10 @@ def test_a_probe_asks_what_was_checked_before(scrimp, checked, server):
     assert found["charged_usd"] == spent / 1e9
     assert sum(item["charged_usd"] for item in found["items"]) == pytest.approx(spent / 1e9)
     assert found["ability"]["shift_sd"] > 0
+    (of_log,) = found["levels"]
+    assert (of_log["level"], of_log["n_right"], of_log["n_scored"]) == (None, 3, 3)
+    assert 0.0 < of_log["expected"] < 1.0
+    assert not found["in_force"], "three outcomes are too few"
     (day,) = [cap for cap in json.loads(scrimp("spend", "-p", checked, "--json").out)["caps"] if cap["scope"] == "day"]
     assert day["settled_usd"] == pytest.approx((before + spent) / 1e9)
     answered = json.loads(scrimp("log", "show", "last", "--json").out)
