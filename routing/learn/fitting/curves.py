@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from scrimp.routing.learn.maths.heads import map_logistic, sigmoid
+from scrimp.routing.learn.maths.heads import map_logistic
 from scrimp.routing.router.learned import LEVELS
 
 if TYPE_CHECKING:
@@ -17,24 +17,27 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Curves", "as_predicted", "implied_levels", "level_curves"]
+__all__ = ["Curves", "implied_levels", "level_curves", "stretch"]
 
 _ANCHORS: Final = (
-    (1, -1.2, 0.95), (2, 0.4, 0.95), (3, 1.3, 0.95), (3, 0.4, 0.55), (4, 2.7, 0.95), (4, 1.3, 0.55), (5, 2.7, 0.375),
+    (1, -1.4, 0.95), (2, 0.0, 0.95), (3, 0.8, 0.95), (3, 0.0, 0.55), (4, 2.4, 0.95), (4, 0.8, 0.55), (5, 2.4, 0.375),
 )  # fmt: skip
-"""(level, ability, chance): the scale's own words (docs/difficulty.md), each taken at the middle of what it leaves open.
-"Nearly always" is 95%; "fails one time of four or more" is right 55% of the time where the level below still holds
-most, 37.5% where nothing is sure. Its classes of models, by ability: one that fits a phone -1.2 (3B), a small hosted one
-0.4 (8B to today's nano), a good middling one 1.3 (gpt-4o to today's mini), a frontier model 2.7."""
+"""(level, ability, chance): the scale's own words (docs/difficulty.md), each at the middle of what it leaves open.
 
-_ANCHOR_WEIGHT: Final = 6.0
-"""As how many outcomes each of them counts. Chosen, before anything was measured by it."""
+"Nearly always" is 95%; "fails one time of four or more" is right 55% of the time where the level below still holds
+most, 37.5% where nothing is sure. Its classes of models, by ability: one that fits a phone -1.4 (llama-3.2-3b), a small
+hosted one 0 (gpt-4o-mini), a good middling one 0.8 (gpt-4.1-mini), a frontier model 2.4 (gemini-3-pro)."""
+
+_ANCHOR_WEIGHT: Final = 20.0
+"""As how many outcomes each of them counts. Chosen on kinds of the training part that were left out."""
 
 _STEP_SD: Final = 0.5
 """How much sources differ in the step of a level, in logits. Chosen: half of a step."""
 
 _WITHIN_SOURCE_SD: Final = 0.9
 """How much prompts of one source differ, in levels: as judged ones do (docs/model-card.md)."""
+
+_MOST_STRETCH: Final = 1.8
 
 EVERYDAY: Final = "everyday"
 """The source of prompts that nobody has outcomes of: its intercept is known by the anchors alone."""
@@ -81,8 +84,8 @@ def level_curves(
 ) -> Curves:
     """Fit P(right | level, ability, source) to outcomes of judged prompts, and return what holds of everyday ones.
 
-    Sources differ by an intercept each, and by how much a level's step is there, drawn to 0. Everyday prompts are a source more, whose only evidence is what
-    the scale says in words: what a level means for models of known ability.
+    Sources differ by an intercept each, and by how much a level's step is there, drawn to 0. Everyday prompts are a
+    source more, whose only evidence is what the scale says in words: what a level means for models of known ability.
 
     Parameters
     ----------
@@ -127,25 +130,22 @@ def level_curves(
     return Curves(ease, np.clip(fitted[k : 2 * k], 0.3, 2.0), sd)
 
 
-def as_predicted(curves: Curves, judged: Floats, predicted: Floats, gaps: Floats) -> Curves:
-    """Return the curves over levels as they are predicted: a prediction is nearer to the middle than the truth.
+def stretch(judged: Floats, predicted: Floats) -> tuple[float, float]:
+    """Return (slope, intercept): what makes of predicted levels those that prompts judged alike have on average.
+
+    A least-squares prediction lies nearer to the middle than the truth. Inverse regression undoes it: of prompts
+    judged to be of a level, the stretched predictions have that level as their mean. 1.8 is the most.
 
     Parameters
     ----------
     judged, predicted
-        `(n,)` levels of the same prompts; predicted without having seen their kind.
-    gaps
-        `(g,)` abilities less their mean at which the two are to agree.
+        `(n,)` levels of the same prompts, predicted without having seen them.
     """
-    target = sigmoid(curves.logit(judged, gaps))
-    hats = _hats(np.clip(predicted, LEVELS[0], LEVELS[-1]))
-    design = np.column_stack(
-        [np.repeat(hats, len(gaps), axis=0), (hats[:, :, None] * gaps).transpose(0, 2, 1).reshape(-1, len(LEVELS))]
-    )
-    prior = np.concatenate([curves.ease, curves.spread])
-    fitted = map_logistic(design, target.ravel(), precision=np.full(2 * len(LEVELS), 1.0), prior=prior)
-    k = len(LEVELS)
-    return Curves(_falling(fitted[:k], 0.1), np.clip(fitted[k:], 0.3, 2.0), curves.source_sd)
+    if len(judged) < 20 or judged.std() == 0:
+        return 1.0, 0.0
+    shrunk = float(np.polyfit(judged, predicted, 1)[0])
+    slope = float(np.clip(1.0 / max(shrunk, 1e-3), 1.0, _MOST_STRETCH))
+    return slope, float(judged.mean() - slope * predicted.mean())
 
 
 def implied_levels(curves: Curves, score: Floats, gap: Floats, groups: Mapping[str, NDArray[np.intp]]) -> Floats:

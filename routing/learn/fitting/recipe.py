@@ -39,8 +39,8 @@ class Recipe:
     level_words: float = 0.5
     level_l2: float = 0.3
     level_centres: int = 900
-    level_within: float = 0.3
-    level_pooling: float = 0.5
+    level_within: float = 0.1
+    level_pooling: float = 0.3
     head_l2: float = 3.0
     head_sources: int = 3
     token_l2: float = 10.0

@@ -23,7 +23,7 @@ from scrimp.routing.router.learned import (
 )
 
 from .abilities import abilities_of, on_scale
-from .curves import as_predicted, implied_levels, level_curves
+from .curves import implied_levels, level_curves, stretch
 from .level import LevelProblem, Within, feature_scale, fit_lexicon, judged_folds, word_matrix
 from .recipe import SHIPPED_RECIPE, Recipe
 from .table import standards, tabulate
@@ -223,6 +223,29 @@ def _left_out(
     return by_kind, by_source
 
 
+def _left_out_folds(
+    problem: LevelProblem,
+    lesson: _Lesson,
+    words_within: sparse.csr_array,
+    recipe: Recipe,
+    rng: np.random.Generator,
+) -> Floats:
+    """Return levels predicted without each judged prompt, its kind's others seen, `(n,)`."""
+    inputs = level_inputs(lesson.x, feature_scale(recipe))
+    levels, n = lesson.judged.levels, len(lesson.judged)
+    fold = rng.permutation(n) % _KIND_FOLDS
+    predicted = np.zeros(n)
+    for k in range(_KIND_FOLDS):
+        test, rest = np.flatnonzero(fold == k), fold != k
+        kept = np.flatnonzero(rest)
+        words = fit_lexicon(
+            inputs[kept], [lesson.judged.prompts[i] for i in kept], levels[kept], lesson.weight[kept], recipe
+        )
+        head = problem.head(lesson.words @ words, words_within @ words, judged=rest)
+        predicted[test] = head.levels(lesson.x[test], lesson.words[test] @ words)
+    return predicted
+
+
 def new_lexicon(
     outcomes: Outcomes,
     embed: Callable[[Sequence[str]], NDArray[np.float32]],
@@ -305,11 +328,13 @@ def train(
     fresh = fit_lexicon(inputs, judged.prompts, judged.levels, lesson.weight, recipe)
     by_kind, by_source = _left_out(problem, lesson, within, words_within, fresh, table, recipe)
     own = np.flatnonzero(lesson.row < 0)
-    gaps = np.linspace(-1.5, 3.5, 11) - ability_mean
-    curves = as_predicted(true, judged.levels[own], by_kind[own], gaps) if len(own) else true
+    by_fold = _left_out_folds(problem, lesson, words_within, recipe, rng) if len(own) else by_kind
+    slope, shift = stretch(judged.levels[own], by_fold[own])
+    curves = true
+    by_kind, by_source = slope * by_kind + shift, slope * by_source + shift
     tiers = {"small": ability <= np.quantile(ability, 0.4), "large": ability >= np.quantile(ability, 0.7)}
     transfer = measure_sources(table, np.clip(by_source, LEVELS[0], LEVELS[-1]), curves, by_table - ability_mean, tiers)
-    level = np.clip(head.levels(x, words_within @ lexicon), LEVELS[0], LEVELS[-1])
+    level = np.clip(slope * head.levels(x, words_within @ lexicon) + shift, LEVELS[0], LEVELS[-1])
     several = np.array(
         [
             len(set(source[~np.isnan(table.score[:, j])].tolist())) >= recipe.head_sources
@@ -338,12 +363,16 @@ def train(
     low[lengths], high[lengths] = -_ANY, _ANY
     nearest, outside = _distances(table, marks, low, high, recipe)
     kinds = within_kinds([judged.kinds[i] for i in own], judged.levels[own], by_kind[own])
-    level_sd = float(np.sqrt(np.mean((by_kind[own] - judged.levels[own]) ** 2))) if len(own) else 1.0
-    slope = float(-np.polyfit(LEVELS, curves.ease, 1)[0])
+    level_sd = (
+        float(np.sqrt(np.mean((np.clip(by_kind[own], LEVELS[0], LEVELS[-1]) - judged.levels[own]) ** 2)))
+        if len(own)
+        else 1.0
+    )
+    step = float(-np.polyfit(LEVELS, curves.ease, 1)[0])
     prior = {
         "ability_mean": ability_mean,
         "ability_sd": float(np.std(ability)),
-        "logit_sd": float(np.hypot(true.source_sd, level_sd * slope * 0.5)) if np.isfinite(true.source_sd) else 0.9,
+        "logit_sd": float(np.hypot(true.source_sd, level_sd * step * 0.5)) if np.isfinite(true.source_sd) else 0.9,
         "known_slope": a,
         "known_shift": b,
         "known_logit_sd": 0.35,  # of a head of its own, on a seen source: chosen, not measured
@@ -359,12 +388,12 @@ def train(
         "recipe": {name: getattr(recipe, name) for name in Recipe.__annotations__ if name not in {"drop", "related"}},
         "left_out_cells": [list(item) for item in recipe.drop],
         "level": {
-            "curve_as_judged": {
+            "stretch": [round(slope, 3), round(shift, 3)],
+            "curve": {
                 "ease": _rounded(true.ease),
                 "spread": _rounded(true.spread),
                 "source_sd": _rounded(true.source_sd),
             },
-            "curve_as_predicted": {"ease": _rounded(curves.ease), "spread": _rounded(curves.spread)},
             "left_out_kinds": kinds,
             "left_out_kinds_mean": round(float(np.mean(list(kinds.values()))), 3) if kinds else None,
             "left_out_kinds_rmse": round(level_sd, 3),
@@ -393,7 +422,11 @@ def train(
         level_scale=head.scale,
         level_centres=head.centres,
         level_weights=np.concatenate(
-            [head.weights[:-1], [standard[2][_WORD]], [head.weights[-1] + standard[1][_WORD]]]
+            [
+                slope * head.weights[:-1],
+                [slope * standard[2][_WORD]],
+                [slope * (head.weights[-1] + standard[1][_WORD]) + shift],
+            ]
         ),
         curve_ease=curves.ease,
         curve_spread=curves.spread,
