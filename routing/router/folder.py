@@ -179,6 +179,7 @@ def _check_shapes(folder: Path, arrays: dict[str, Any], n_models: int) -> None:
     wanted = {
         "surface_mean": (features,), "surface_sd": (features,), "surface_low": (features,), "surface_high": (features,),
         "level_scale": (features,), "curve_ease": (len(LEVELS),), "curve_spread": (len(LEVELS),), "tokens": (p,),
+        "public_ease": (p,), "public_spread": (p,), "gate": (p,),
         "ability": (n_models,), "token_shift": (n_models,), "head": (n_models, p),
         "landmark_sources": (len(arrays["landmarks"]),), "level_weights": (len(arrays["level_centres"]) + 2,),
     }  # fmt: skip

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 __all__ = [
-    "LEVELS", "ArmLayer", "LearnedRouter", "Weights", "canonical_name", "features_of", "level_inputs", "prompt_hash",
+    "LEVELS",
+    "SPREAD_RANGE",
+    "ArmLayer",
+    "LearnedRouter",
+    "View",
+    "Weights",
+    "canonical_name",
+    "features_of",
+    "level_inputs",
+    "prompt_hash",
     "surface_excess",
 ]  # fmt: skip
 
@@ -47,6 +56,9 @@ _STRANGE_SD: Final = 1.0
 
 _HEAD_SD: Final = 0.2
 """How far a fitted layer may be off beside its shift, on the logit scale. Chosen."""
+
+SPREAD_RANGE: Final = (0.25, 2.0)
+"""No prompt turns the order of two abilities round, or makes more than double of their gap. Chosen."""
 
 LEVELS: Final = (1.0, 2.0, 3.0, 4.0, 5.0)
 """Knots of the curves: what a level means for a model of known ability is interpolated between them."""
@@ -112,6 +124,11 @@ class Weights:
         `(k + 2,)`: of each centre's Gaussian, of the standardised `word_level`, and the intercept.
     curve_ease, curve_spread
         `(5,)`: the logit of a model of mean ability at each of `LEVELS`, and how much a gap in ability counts there.
+    public_ease, public_spread
+        `(p + 1,)` each: of prompts like the public ones, the logit of a model of mean ability, and how much more than
+        1, or less, a gap in ability counts; the last is the intercept.
+    gate
+        `(p + 1,)`: the logit that a prompt reads like the public ones.
     ability
         `(m,)` of the known models, on the logit scale.
     head
@@ -142,6 +159,9 @@ class Weights:
     level_weights: Floats
     curve_ease: Floats
     curve_spread: Floats
+    public_ease: Floats
+    public_spread: Floats
+    gate: Floats
     ability: Floats
     head: Floats
     head_sources: NDArray[np.uint8]
@@ -152,6 +172,28 @@ class Weights:
     landmark_quantiles: Floats
     surface_quantiles: Floats
     seen: NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """What all models share of n prompts: P(right) = sigmoid(ease + spread * gap in ability).
+
+    Attributes
+    ----------
+    level
+        `(n,)` levels of difficulty in [1, 5].
+    ease, spread
+        `(n,)` logits of a model of mean ability, and how much a gap in ability counts.
+    """
+
+    level: Floats
+    ease: Floats
+    spread: Floats
+
+    def logit(self, gap: Floats) -> Floats:
+        """Return `(n, m)` logits of models `(m,)` abilities from the mean."""
+        logit: Floats = self.ease[:, None] + self.spread[:, None] * gap[None, :]
+        return logit
 
 
 @lru_cache(maxsize=4)
@@ -335,6 +377,22 @@ class LearnedRouter:
         own: Floats = shared + features @ self.weights.head[known]
         return self.prior["known_slope"] * own + self.prior["known_shift"]
 
+    def view(self, features: Floats) -> View:
+        """Return the view of prompts that all models share, of `(n, p + 1)` features.
+
+        Everyday prompts are seen by their level; those that read like the public ones by what outcomes say of these;
+        between the two, by as much of each as the gate has it.
+        """
+        w = self.weights
+        level = self.levels(features)
+        public = _sigmoid(features @ w.gate)
+        spread = np.clip(1.0 + features @ w.public_spread, *SPREAD_RANGE)
+        return View(
+            level,
+            (1.0 - public) * self.ease(level) + public * (features @ w.public_ease),
+            (1.0 - public) * self.spread(level) + public * spread,
+        )
+
     def _trust(self, embeddings: NDArray[np.float32], known: int) -> Floats:
         """Return `(n,)` in [0, 1]: how far a known model's head holds, by the distance to its sources."""
         w = self.weights
@@ -353,9 +411,8 @@ class LearnedRouter:
         """Return predictions for `(n, dim)` embeddings and `(n, n_features)` surface features."""
         x = self.features(embeddings, surface)
         ood = self.distance_quantile(embeddings, surface)
-        level = self.levels(x)
-        ability = self.abilities(arms)
-        logit = self.shared_logit(level, ability)
+        view = self.view(x)
+        logit = view.logit(self.abilities(arms) - self.prior["ability_mean"])
         known = [self.own_head(arm) for arm in arms]
         layers = [self.layer(arm) for arm in arms]
         # How sure a quality is: how well the prompt's level is known, and the model's place.
@@ -391,7 +448,7 @@ class LearnedRouter:
             output_tokens_p50=p50,
             output_tokens_p90=p90,
             ood=ood,
-            level=level,
+            level=view.level,
         )
 
     def _tokens(self, x: Floats, arms: Sequence[ArmInfo], layers: Sequence[ArmLayer | None]) -> tuple[Floats, Floats]:

@@ -34,7 +34,7 @@ def prompts(router, n, seed):
 
 
 def outcomes(router, e, s, ability, seed):
-    logit = router.shared_logit(router.levels(router.features(e, s)), np.array([ability]))[:, 0]
+    logit = router.view(router.features(e, s)).logit(np.array([ability]) - router.prior["ability_mean"])[:, 0]
     return (np.random.default_rng(seed).random(len(e)) < sigmoid(logit)).astype(float)
 
 
@@ -163,7 +163,7 @@ def test_a_log_harder_than_it_looks_is_told_by_what_other_arms_got(router):
         truth = BEFORE.ability + BEFORE.sd * rng.normal()
         other = 0.3 * rng.normal()
         e, s = prompts(router, 40, seed)
-        logit = router.shared_logit(router.levels(router.features(e, s)), np.array([truth, other])) - 1.5
+        logit = router.view(router.features(e, s)).logit(np.array([truth, other]) - router.prior["ability_mean"]) - 1.5
         score = (rng.random(logit.shape) < sigmoid(logit)).astype(float)
         beside = Beside((known,) * 40, e, s, score[:, 1], np.ones(40))
         own = np.full(40, np.nan)

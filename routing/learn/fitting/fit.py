@@ -181,7 +181,7 @@ class _Base:
 def _base(base: LearnedRouter, x: Floats, arms: Sequence[ArmInfo]) -> _Base:
     """Return the shared path's logits; where every arm has a head of its own, those of the heads."""
     ability = base.abilities(arms)
-    shared = base.shared_logit(base.levels(x), ability)
+    shared = base.view(x).logit(ability - base.prior["ability_mean"])
     known = [j for j in map(base.own_head, arms) if j is not None]
     if len(known) < len(arms):
         return _Base(shared, 1.0, np.zeros((len(arms), x.shape[1])), ability)

@@ -189,10 +189,12 @@ def place(
     tried = np.flatnonzero(~np.isnan(score))
     judged = np.full(len(tried), np.nan) if level is None else level[tried]
     own = np.zeros(len(tried), dtype=bool) if level is None else np.isnan(judged)
-    read = router.levels(router.features(embeddings[tried], surface[tried]))
+    view = router.view(router.features(embeddings[tried], surface[tried]))
+    stated = np.nan_to_num(judged, nan=1.0)
     outcomes = _outcomes(
         router,
-        np.where(np.isnan(judged), read, judged),
+        np.where(np.isnan(judged), view.ease, router.ease(stated)),
+        np.where(np.isnan(judged), view.spread, router.spread(stated)),
         own,
         score[tried],
         np.ones(len(tried)) if weight is None else weight[tried],
@@ -231,7 +233,8 @@ def place(
 
 def _outcomes(
     router: LearnedRouter,
-    level: Floats,
+    ease: Floats,
+    slope: Floats,
     own: NDArray[np.bool_],
     score: Floats,
     weight: Floats,
@@ -239,7 +242,6 @@ def _outcomes(
 ) -> _Outcomes:
     """Return outcomes as rows; those of others count only where they tell of the shift."""
     mean = router.prior["ability_mean"]
-    ease, slope = router.ease(level), router.spread(level)
     offset = ease - slope * mean
     nothing = np.zeros(0)
     if not own.any():
@@ -250,14 +252,14 @@ def _outcomes(
         return _Outcomes(offset, slope, design, np.zeros(1), np.array([shift_precision]), score, weight)
     others = list({each.name: each for each in beside.arms}.values())
     position = {each.name: j for j, each in enumerate(others)}
-    read = router.levels(router.features(beside.embeddings, beside.surface))
-    spread = router.spread(read)
+    read = router.view(router.features(beside.embeddings, beside.surface))
+    spread = read.spread
     n, m = len(score), len(beside.score)
     design = np.zeros((n + m, len(others) + 1))
     design[n + np.arange(m), [position[each.name] for each in beside.arms]] = spread
     design[:, -1] = np.append(own, np.ones(m, dtype=bool))
     return _Outcomes(
-        np.append(offset, router.ease(read) - spread * mean),
+        np.append(offset, read.ease - spread * mean),
         np.append(slope, np.zeros(m)),
         design,
         np.append(router.abilities(others), 0.0),

@@ -25,6 +25,17 @@ class Recipe:
         How much a source's outcomes say of levels beside the judgements.
     level_pooling
         The share of the difference between sources that is learnt from.
+    ease_features, spread_features
+        Surface features that stand beside the embedding in the view of public prompts. Few on purpose: across tasks
+        most of them tell the benchmark rather than how hard the prompt is.
+    ease_l2, ease_surface_l2, ease_pooling
+        Penalties, and the share of the difference between sources that is learnt from.
+    spread_l2, spread_surface_l2, hard_source_weight
+        The same for what widens the gap between models; sources that even able models fail count this much.
+    spread_ratio
+        How much the spread counts against the ease in ranking a pair's gaps, both in standard deviations.
+    gate_l2
+        Penalty of what tells public prompts from everyday ones.
     head_l2
         Penalty of a known model's own head around the shared logit.
     head_sources
@@ -41,6 +52,16 @@ class Recipe:
     level_centres: int = 900
     level_within: float = 0.1
     level_pooling: float = 0.3
+    ease_features: tuple[str, ...] = ("log_chars",)
+    ease_l2: float = 100.0
+    ease_surface_l2: float = 1.0
+    ease_pooling: float = 0.3
+    spread_features: tuple[str, ...] = ("log_chars",)
+    spread_l2: float = 600.0
+    spread_surface_l2: float = 1.0
+    spread_ratio: float = 2.0
+    hard_source_weight: float = 0.0
+    gate_l2: float = 1.0
     head_l2: float = 3.0
     head_sources: int = 3
     token_l2: float = 10.0

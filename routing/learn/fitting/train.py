@@ -14,7 +14,9 @@ from scrimp.routing.prompts.surface import FEATURE_NAMES, LENGTHS, surface_matri
 from scrimp.routing.prompts.words import shipped_lexicon
 from scrimp.routing.router.learned import (
     LEVELS,
+    SPREAD_RANGE,
     LearnedRouter,
+    View,
     Weights,
     features_of,
     level_inputs,
@@ -25,6 +27,7 @@ from scrimp.routing.router.learned import (
 from .abilities import abilities_of, on_scale
 from .curves import implied_levels, level_curves, stretch
 from .level import LevelProblem, Within, feature_scale, fit_lexicon, judged_folds, word_matrix
+from .public import fit_gate, public_logit
 from .recipe import SHIPPED_RECIPE, Recipe
 from .table import standards, tabulate
 from .transfer import holdouts, measure_sources, within_kinds
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from scrimp.routing.learn.data.judged import Judged
     from scrimp.routing.learn.data.outcomes import Outcomes
 
+    from .curves import Curves
     from .table import Table
 
     Floats = NDArray[np.float64]
@@ -246,6 +250,15 @@ def _left_out_folds(
     return predicted
 
 
+def _blend(curves: Curves, level: Floats, share: Floats, ease: Floats, spread: Floats) -> View:
+    """Return the shared view, as `LearnedRouter.view` has it, of `(n,)` levels, gate, and public ease and spread."""
+    mine = curves.logit(level, np.array([0.0, 1.0]))
+    wide = np.clip(1.0 + spread, *SPREAD_RANGE)
+    return View(
+        level, (1.0 - share) * mine[:, 0] + share * ease, (1.0 - share) * (mine[:, 1] - mine[:, 0]) + share * wide
+    )
+
+
 def new_lexicon(
     outcomes: Outcomes,
     embed: Callable[[Sequence[str]], NDArray[np.float32]],
@@ -307,7 +320,8 @@ def train(
     lesson = _lesson(judged, table, embed, standard)
     groups = {name: np.flatnonzero(table.groups == name) for name in dict.fromkeys(table.groups.tolist())}
     # What a level means: from outcomes of judged prompts, and the scale's own words.
-    ability, by_table = on_scale(abilities_of(table), table.models)
+    abilities = abilities_of(table)
+    ability, by_table = on_scale(abilities, table.models)
     ability_mean = float(np.median(ability))
     source_names, source = _sources(table)
     public = np.flatnonzero(lesson.row >= 0)
@@ -330,11 +344,15 @@ def train(
     own = np.flatnonzero(lesson.row < 0)
     by_fold = _left_out_folds(problem, lesson, words_within, recipe, rng) if len(own) else by_kind
     slope, shift = stretch(judged.levels[own], by_fold[own])
-    curves = true
-    by_kind, by_source = slope * by_kind + shift, slope * by_source + shift
-    tiers = {"small": ability <= np.quantile(ability, 0.4), "large": ability >= np.quantile(ability, 0.7)}
-    transfer = measure_sources(table, np.clip(by_source, LEVELS[0], LEVELS[-1]), curves, by_table - ability_mean, tiers)
+    by_kind, by_source = slope * by_kind + shift, np.clip(slope * by_source + shift, LEVELS[0], LEVELS[-1])
     level = np.clip(slope * head.levels(x, words_within @ lexicon) + shift, LEVELS[0], LEVELS[-1])
+    public_part = public_logit(table, x, abilities, recipe)
+    gate = fit_gate(x, table.groups, lesson.x[own], recipe.gate_l2)
+    share = sigmoid(x @ gate)
+    shared = _blend(true, level, share, x @ public_part.ease, x @ public_part.spread)
+    left_out = _blend(true, by_source, share, public_part.left_out_ease, public_part.left_out_spread)
+    tiers = {"small": ability <= np.quantile(ability, 0.4), "large": ability >= np.quantile(ability, 0.7)}
+    transfer = measure_sources(table, by_source, left_out, by_table - ability_mean, tiers)
     several = np.array(
         [
             len(set(source[~np.isnan(table.score[:, j])].tolist())) >= recipe.head_sources
@@ -342,7 +360,7 @@ def train(
         ]
     )
     fold = rng.permutation(len(x)) % 5
-    heads = _fit_heads(table, x, curves.logit(level, ability - ability_mean), several, fold, recipe)
+    heads = _fit_heads(table, x, shared.logit(ability - ability_mean), several, fold, recipe)
     cell = ~np.isnan(heads.out_of_fold) & several[None, :]
     measured = None
     a, b = 1.0, 0.0
@@ -368,7 +386,7 @@ def train(
         if len(own)
         else 1.0
     )
-    step = float(-np.polyfit(LEVELS, curves.ease, 1)[0])
+    step = float(-np.polyfit(LEVELS, true.ease, 1)[0])
     prior = {
         "ability_mean": ability_mean,
         "ability_sd": float(np.std(ability)),
@@ -428,8 +446,11 @@ def train(
                 [slope * (head.weights[-1] + standard[1][_WORD]) + shift],
             ]
         ),
-        curve_ease=curves.ease,
-        curve_spread=curves.spread,
+        curve_ease=true.ease,
+        curve_spread=true.spread,
+        public_ease=public_part.ease,
+        public_spread=public_part.spread,
+        gate=gate,
         ability=ability,
         head=heads.head,
         head_sources=head_sources,

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .curves import Curves
+    from scrimp.routing.router.learned import View
+
     from .table import Table
 
     Floats = NDArray[np.float64]
@@ -55,6 +56,10 @@ def _pair_gaps(score: Floats) -> Floats:
     return np.array(gaps).T if gaps else np.zeros((len(score), 0))
 
 
+_PAIR = (0.5, -0.5)
+"""Abilities, from the mean, of two models whose gap ranks prompts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transfer:
     """What carried over to sources never seen.
@@ -74,33 +79,35 @@ class Transfer:
 
 
 def measure_sources(
-    table: Table, level: Floats, curves: Curves, gap: Floats, tiers: Mapping[str, NDArray[np.bool_]]
+    table: Table, level: Floats, view: View, gap: Floats, tiers: Mapping[str, NDArray[np.bool_]]
 ) -> Transfer:
     """Measure levels that were predicted for each source without it.
 
     Parameters
     ----------
-    level
-        `(n,)`, each predicted without the prompt's source.
+    level, view
+        `(n,)`, and what is shared by all models, each predicted without the prompt's source.
     gap
         `(m,)` abilities less their mean, from elsewhere than these outcomes; NaN where there is none.
     tiers
         Name to `(m,) bool`: the models whose calibration error is measured together.
     """
     by_source: dict[str, dict[str, float | int | None]] = {}
+    able, weak = sigmoid(view.logit(np.array(_PAIR))).T
+    rank = able - weak
     for name in dict.fromkeys(table.groups.tolist()):
         rows = np.flatnonzero(table.groups == name)
         gaps = _pair_gaps(table.score[rows])
         none = np.zeros(len(rows))
-        mean_apgr = float(np.mean([apgr(level[rows], each, none) for each in gaps.T])) if gaps.shape[1] else None
+        mean_apgr = float(np.mean([apgr(rank[rows], each, none) for each in gaps.T])) if gaps.shape[1] else None
         by_source[name] = {
             "n": len(rows),
-            "rank_correlation": round(rank_correlation(-level[rows], row_means(table.score[rows])), 3),
+            "rank_correlation": round(rank_correlation(view.ease[rows], row_means(table.score[rows])), 3),
             "apgr": None if mean_apgr is None else round(mean_apgr, 3),
             "level": round(float(level[rows].mean()), 2),
             "score": round(float(np.nanmean(table.score[rows])), 3),
         }
-    predicted = sigmoid(curves.logit(level, np.nan_to_num(gap)))
+    predicted = sigmoid(view.logit(np.nan_to_num(gap)))
     # Every source counts alike: a large one would drown the others.
     sizes = {name: int(each["n"] or 1) for name, each in by_source.items()}
     chance = np.array([1.0 / sizes[name] for name in table.groups.tolist()])

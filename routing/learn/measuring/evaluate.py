@@ -130,9 +130,9 @@ def _fitted(fit: _Set, router: LearnedRouter, arms: Sequence[ArmInfo], *, from_z
 def _blank(router: LearnedRouter) -> LearnedRouter:
     """Return a router that knows abilities by tier and price only: for prompts that it was itself trained on."""
     w = router.weights
-    flat = np.zeros_like(w.curve_ease)
+    flat, never = np.zeros_like(w.curve_ease), np.append(np.zeros(len(w.gate) - 1), -99.0)
     weights = replace(
-        w, curve_ease=flat, curve_spread=flat + 1.0, ability=w.ability[:0], head=w.head[:0],
+        w, curve_ease=flat, curve_spread=flat + 1.0, gate=never, ability=w.ability[:0], head=w.head[:0],
         head_sources=w.head_sources[:0], token_shift=w.token_shift[:0],
     )  # fmt: skip
     return replace(router, models=(), weights=weights)
