@@ -13,11 +13,11 @@ import pytest
 from scrimp.profiles.errors import DataError
 from scrimp.routing.prompts.embedding import BUILTIN_ID
 from scrimp.routing.prompts.surface import FEATURE_NAMES, surface_matrix
-from scrimp.routing.router.abilities import Placed
 from scrimp.routing.router.arms import ArmInfo
 from scrimp.routing.router.folder import read_router, write_router
 from scrimp.routing.router.in_force import load_router, shipped_folder
 from scrimp.routing.router.learned import ArmLayer, canonical_name
+from scrimp.routing.router.placed import Placed
 from scrimp.routing.router.tier_prior import TierPrior
 
 LARGE = ArmInfo(name="large", model="acme/unheard-of-xl", tier="large")
