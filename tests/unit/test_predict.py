@@ -104,7 +104,6 @@ def test_a_model_known_from_few_sources_has_no_head_of_its_own(shipped):
     e, s = inputs(shipped, ["What is 2 + 2?"])
     assert shipped.predict(e, s, [arm]).basis == ("prior",)
     assert shipped.predict(e, s, [arm, other]).basis == ("prior", "prior")
-    assert "b has" not in shipped.reasons([arm, other])[1]
     assert f"{arm.model} has none" in shipped.reasons([arm, other])[1]
 
 
@@ -143,8 +142,7 @@ def test_a_long_log_with_a_question_is_judged_by_its_question(shipped):
     assert len(log) > 100_000
     questions = (
         "How many workers are named in this log?",
-        "Prove or refute that this scheduler is starvation-free, derive a tight bound on the latency of its worst case, "
-        "and design a lock-free replacement whose linearizability you prove.",
+        "Prove that this scheduler is free of starvation, and design a lock-free one with a proof of linearizability.",
     )
     embed = Embedder().embed
     found = {}
