@@ -73,6 +73,17 @@ def test_the_first_and_the_last_sentence_are_kept_though_they_do_not_ask():
     assert lines[-1] == "That is all there was to it."
 
 
+def test_a_question_mark_tells_a_question_that_begins_like_a_story():
+    question = "In plain words, and for a manager, that means what?"
+    assert question in asked_part(f"{STORY[:5000]}\n{question}\n{STORY[:5000]}")
+
+
+def test_records_that_ask_are_no_request():
+    records = "\n".join(["2026-01-02 03:04:05 worker-7 asks: ready?"] * 100)
+    request = "Summarise what went wrong."
+    assert request in asked_part(f"{records}\n{request}\n{records}")
+
+
 def test_what_is_kept_stands_in_its_order():
     text = f"Read this log.\n{LOG}\nWhich worker was slow?\n{LOG[:3000]}\nAnswer with its number only."
     part = asked_part(text)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from scrimp.routing.learn.fitting.curves import implied_levels, level_curves, stretch
+from scrimp.routing.learn.fitting.curves import _falling, implied_levels, level_curves, stretch
 from scrimp.routing.learn.fitting.transfer import _pair_gaps, rank_correlation, within_kinds
 from scrimp.routing.learn.maths.heads import sigmoid
 
@@ -49,6 +49,16 @@ def test_the_step_and_the_ability_that_count_are_found(curves):
     assert curves.spread.mean() == pytest.approx(1.0, abs=0.2)
     flat, steep = (level_curves(*world(step=step), ABILITY, 0.0).ease for step in (0.6, 2.0))
     assert flat[0] - flat[-1] < steep[0] - steep[-1]
+
+
+def test_what_does_not_fall_is_made_to_fall_by_the_least_step():
+    assert _falling(np.array([4.0, 2.0, 1.0, 0.0, -3.0]), 0.3) == pytest.approx([4.0, 2.0, 1.0, 0.0, -3.0])
+    mended = _falling(np.array([4.0, 1.0, 2.0, 0.0, 0.0]), 0.3)
+    assert (np.diff(mended) <= -0.3 + 1e-9).all()
+    assert mended[0] == pytest.approx(4.0)
+    assert mended[1:3].mean() == pytest.approx(1.5)
+    backwards = level_curves(*world(step=-2.0, n=4000), ABILITY, 0.0).ease
+    assert (np.diff(backwards) <= -0.3 + 1e-9).all()
 
 
 def test_how_much_sources_differ_is_measured():

@@ -89,6 +89,13 @@ def test_a_router_for_which_all_is_one_is_given_none():
     assert found.quality_1.value == found.quality_5.value == pytest.approx(0.7)
 
 
+def test_the_gap_is_measured_and_not_the_quality():
+    """Hard prompts are hard for both: the dear arm is worth most on the easy ones."""
+    found = report(judged(), Reader((0.5, 0.45, 0.3, 0.2, 0.1), (1.0, 0.9, 0.5, 0.25, 0.1)), wtp_usd=0.1)
+    assert found.rank.value == pytest.approx(1.0)
+    assert found.auc.value == 0.0
+
+
 def test_what_is_the_wrong_way_round_is_said_so():
     found = report(judged(said=(5, 4, 3, 2, 1) * 10), Reader(CHEAP, DEAR), wtp_usd=0.1)
     assert found.rank.value == found.level_rank.value == pytest.approx(-1.0)

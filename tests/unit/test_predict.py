@@ -153,6 +153,11 @@ def test_a_long_log_with_a_question_is_judged_by_its_question(shipped):
         found[place] = p.level
         assert p.level[0] < 3.0, place
         assert p.level[1] > p.level[0] + 0.75, place
+    # A question in the middle of a page is embedded too, and not only what stands at its ends.
+    half = log[:6000]
+    middle = embed([f"{half}\n\n{q}\n\n{half}" for q in questions])
+    assert (middle @ embed(questions).T).argmax(axis=1).tolist() == [0, 1]
+    assert middle[0] @ middle[1] < 0.9
     alone = shipped.predict(embed(questions), surface_matrix(questions), [LARGE, SMALL]).level
     for level in found.values():
         np.testing.assert_allclose(level, alone, atol=1.25)
