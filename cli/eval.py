@@ -176,7 +176,7 @@ def _judged(report: JudgedReport) -> Result:
         [(name, *map(str, counts)) for name, counts in report.arms.items()],
         title="prompts taken",
     )
-    kinds = ", ".join(f"{kind} {value:.2f}" for kind, value in report.by_kind.items())
+    kinds = ", ".join(f"{kind or 'of no kind'} {value:.2f}" for kind, value in report.by_kind.items())
     blocks: list[str | Table] = [table, arms]
     if kinds:
         blocks.append(f"Within kinds: {kinds}.")

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.schema import Profile
     from scrimp.routing.prices.table import PriceTable
-    from scrimp.routing.router.abilities import AbilityTable, Placed
+    from scrimp.routing.router.abilities import AbilityTable
+    from scrimp.routing.router.placed import Placed
 
 __all__ = ["arm_abilities", "load_table", "model_abilities", "table_abilities", "take_abilities"]
 

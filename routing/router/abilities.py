@@ -17,6 +17,7 @@ from scrimp.profiles.errors import ConfigError, DataError
 from scrimp.profiles.reading import read_bytes
 
 from .model_names import SIZES, ModelName, parse_name, plain_name, spellings, undated, without_effort
+from .placed import Placed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from .arms import ArmInfo
 
 __all__ = [
-    "EFFORT_TOKENS", "AbilityTable", "Expected", "Known", "Placed", "check_table", "effort_tokens", "expect",
+    "EFFORT_TOKENS", "AbilityTable", "Expected", "Known", "check_table", "effort_tokens", "expect",
     "features", "place_arm", "shipped_table", "usual_effort", "version_year",
 ]  # fmt: skip
 
@@ -56,39 +57,11 @@ _BEYOND_YEARS: Final = 0.25  # growth is not drawn out further past the newest d
 _NAMELESS_YEARS: Final = 1.0  # what nobody's name tells of is taken to be a year older than the newest
 _NAMELESS_SD: Final = 1.0
 _AFTER: Final = {"follows": _STEP_YEARS, "precedes": -_STEP_YEARS, "near": _STEP_YEARS}
-_Z80: Final = 1.2816
 
 
 def effort_tokens(effort: str | None) -> float:
     """Return how many times more tokens a reasoning effort writes than none; of None or an unknown word, 1."""
     return EFFORT_TOKENS.get(effort or "none", 1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """Where a model stands.
-
-    Attributes
-    ----------
-    ability, sd
-        In logits beside gpt-4o-mini's, and its standard deviation.
-    basis
-        What it rests on, in words.
-    """
-
-    ability: float
-    sd: float
-    basis: str
-
-    @property
-    def low(self) -> float:
-        """The lower end of the 80% interval."""
-        return self.ability - _Z80 * self.sd
-
-    @property
-    def high(self) -> float:
-        """The upper end of the 80% interval."""
-        return self.ability + _Z80 * self.sd
 
 
 class Known(NamedTuple):

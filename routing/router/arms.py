@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .abilities import Placed
+    from .placed import Placed
 
 __all__ = ["ArmInfo", "Basis", "Ground", "Predictions", "Router"]
 

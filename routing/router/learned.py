@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from .abilities import Placed, effort_tokens, place_arm, shipped_table
+from .abilities import effort_tokens, place_arm, shipped_table
 from .arms import ArmInfo, Basis, Ground, Predictions
+from .placed import Placed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,6 +90,28 @@ def test_training_repeats_to_the_byte(trained, tmp_path):
     for file in ("card.json", "router.npz"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     assert read_router(tmp_path / "a").models == ("dear", "middle", "cheap")
+
+
+def test_levels_are_the_same_when_they_are_read_again(trained, tmp_path):
+    """Centres are stored as float16, and were rounded to it before weights were fitted to them."""
+    write_router(trained, tmp_path / "v")
+    back = read_router(tmp_path / "v")
+    fresh = world(400, start=60_000)[0].prompts
+    levels = [each.levels(each.features(vectors(fresh), surface_matrix(fresh))) for each in (trained, back)]
+    assert np.ptp(levels[0]) > 1.5
+    np.testing.assert_allclose(levels[1], levels[0], atol=1e-2)
+
+
+def test_two_sources_are_too_few_for_a_head(trained):
+    outcomes = world(900)[0]
+    two = replace(outcomes, sources=tuple(("first", "second")[i % 2] for i in range(900)))
+    router = train(two, vectors, "test-embedder", judged=judged(), version="t2", seed=1)
+    arms = [ArmInfo(name=m, model=m) for m in outcomes.models]
+    assert [trained.own_head(arm) for arm in arms] == [0, 1, 2]
+    assert [router.own_head(arm) for arm in arms] == [None] * 3
+    predictions = router.predict(vectors(outcomes.prompts), surface_matrix(outcomes.prompts), arms)
+    assert predictions.basis == ("prior",) * 3
+    assert (np.diff(predictions.quality.mean(axis=0)) < 0).all()  # dear, middle, cheap: abilities are known yet
 
 
 @pytest.mark.parametrize(

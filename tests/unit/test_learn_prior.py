@@ -11,10 +11,10 @@ from scrimp.routing.learn.collecting.probe_suite import in_order
 from scrimp.routing.learn.fitting.prior import Beside, place, with_ability
 from scrimp.routing.learn.maths.heads import sigmoid
 from scrimp.routing.prompts.surface import FEATURE_NAMES
-from scrimp.routing.router.abilities import Placed
 from scrimp.routing.router.arms import ArmInfo
 from scrimp.routing.router.folder import read_router
 from scrimp.routing.router.in_force import shipped_folder
+from scrimp.routing.router.placed import Placed
 
 BEFORE = Placed(0.0, 0.5, "what a test says")
 ARM = ArmInfo(name="new", model="acme/new", tier="medium", placed=BEFORE)

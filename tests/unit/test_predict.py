@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from scrimp.profiles.errors import DataError
-from scrimp.routing.prompts.embedding import BUILTIN_ID
+from scrimp.routing.deciding.decide import GUARD_QUANTILE
+from scrimp.routing.prompts.embedding import BUILTIN_ID, Embedder
 from scrimp.routing.prompts.surface import FEATURE_NAMES, surface_matrix
-from scrimp.routing.router.abilities import Placed
 from scrimp.routing.router.arms import ArmInfo
 from scrimp.routing.router.folder import read_router, write_router
 from scrimp.routing.router.in_force import load_router, shipped_folder
 from scrimp.routing.router.learned import ArmLayer, canonical_name
+from scrimp.routing.router.placed import Placed
 from scrimp.routing.router.tier_prior import TierPrior
 
 LARGE = ArmInfo(name="large", model="acme/unheard-of-xl", tier="large")
@@ -87,6 +88,79 @@ def test_known_models_are_calibrated_and_mixed_pools_share_one_view(shipped):
     assert shipped.predict(e, s, known).basis == ("calibrated", "calibrated")
     assert shipped.predict(e, s, known).rests_on == ("outcomes", "outcomes")
     assert shipped.predict(e, s, [*known, SMALL]).basis == ("prior",) * 3
+
+
+def test_a_model_known_from_few_sources_has_no_head_of_its_own(shipped):
+    few = np.flatnonzero(~shipped.weights.head_sources.any(axis=1))
+    assert len(few)
+    assert not shipped.weights.head[few].any()
+    arm = ArmInfo(name="a", model=shipped.models[few[0]])
+    assert shipped.known(arm.model) == few[0]
+    assert shipped.own_head(arm) is None
+    head = next(j for j in range(len(shipped.models)) if shipped.weights.head_sources[j].any())
+    other = ArmInfo(name="b", model=shipped.models[head])
+    assert shipped.own_head(other) == head
+    assert shipped.own_head(replace(other, reasoning=True)) is None  # it was known without thinking
+    e, s = inputs(shipped, ["What is 2 + 2?"])
+    assert shipped.predict(e, s, [arm]).basis == ("prior",)
+    assert shipped.predict(e, s, [arm, other]).basis == ("prior", "prior")
+    assert f"{arm.model} has none" in shipped.reasons([arm, other])[1]
+
+
+def test_a_head_counts_near_its_sources_and_not_far_from_them(shipped):
+    """With an arm that has no head beside them, arms are compared by the shared path: far away both are one."""
+    pair = [ArmInfo(name=name, model=name) for name in ("gpt-4o-2024-05-13", "gpt-4o-mini-2024-07-18")]
+    w = shipped.weights
+    known = shipped.own_head(pair[0])
+    at_home = w.head_sources[known][np.minimum(w.landmark_sources, w.head_sources.shape[1] - 1)] > 0
+    at_home &= w.landmark_sources < w.head_sources.shape[1]
+    near = w.landmarks[at_home][:40]
+    surface = surface_matrix(["What is 2 + 2?"] * 40)
+    own, shared = (shipped.predict(near, surface, arms).quality[:, :2] for arms in (pair, [*pair, SMALL]))
+    assert np.abs(own - shared).max() > 0.05
+    own, shared = (shipped.predict(-near, surface, arms).quality[:, :2] for arms in (pair, [*pair, SMALL]))
+    np.testing.assert_allclose(own, shared, atol=1e-12)
+
+
+def test_the_slope_of_a_layer_comes_back_and_counts(shipped, tmp_path):
+    layer = ArmLayer(weights=shipped.weights.tokens * 0.0, n_outcomes=30, shift_sd=0.1, calibrated=False, slope=0.25)
+    mine = shipped.with_layers({"small": layer}, "v1")
+    back = read_router(write_version(mine, tmp_path))
+    assert back.layers["small"].slope == 0.25
+    e, s = inputs(shipped, ["What is 2 + 2?", "Prove it.", "Write a long story."])
+    plain, quarter = (r.predict(e, s, [LARGE, SMALL]).quality for r in (shipped, back))
+    np.testing.assert_allclose(quarter[:, 0], plain[:, 0], atol=1e-3)
+    logit = np.log(plain / (1.0 - plain))[:, 1]
+    np.testing.assert_allclose(quarter[:, 1], 1.0 / (1.0 + np.exp(-0.25 * logit)), atol=1e-3)
+
+
+def test_a_long_log_with_a_question_is_judged_by_its_question(shipped):
+    log = "\n".join(
+        f"2026-01-02 03:{i // 60 % 60:02d}:{i % 60:02d},{i % 1000:03d} worker-{i % 9} INFO handled {i} of 300 rows"
+        for i in range(1700)
+    )
+    assert len(log) > 100_000
+    questions = (
+        "How many workers are named in this log?",
+        "Prove that this scheduler is free of starvation, and design a lock-free one with a proof of linearizability.",
+    )
+    embed = Embedder().embed
+    found = {}
+    for place in ("before", "after"):
+        texts = [f"{q}\n\n{log}" if place == "before" else f"{log}\n\n{q}" for q in questions]
+        p = shipped.predict(embed(texts), surface_matrix(texts), [LARGE, SMALL])
+        assert (p.ood < GUARD_QUANTILE).all(), place
+        found[place] = p.level
+        assert p.level[0] < 3.0, place
+        assert p.level[1] > p.level[0] + 0.75, place
+    # A question in the middle of a page is embedded too, and not only what stands at its ends.
+    half = log[:6000]
+    middle = embed([f"{half}\n\n{q}\n\n{half}" for q in questions])
+    assert (middle @ embed(questions).T).argmax(axis=1).tolist() == [0, 1]
+    assert middle[0] @ middle[1] < 0.9
+    alone = shipped.predict(embed(questions), surface_matrix(questions), [LARGE, SMALL]).level
+    for level in found.values():
+        np.testing.assert_allclose(level, alone, atol=1.25)
 
 
 def test_names(shipped):

@@ -141,7 +141,7 @@ def stretch(judged: Floats, predicted: Floats) -> tuple[float, float]:
     judged, predicted
         `(n,)` levels of the same prompts, predicted without having seen them.
     """
-    if len(judged) < 20 or judged.std() == 0:
+    if len(judged) < 20 or np.ptp(judged) == 0:
         return 1.0, 0.0
     shrunk = float(np.polyfit(judged, predicted, 1)[0])
     slope = float(np.clip(1.0 / max(shrunk, 1e-3), 1.0, _MOST_STRETCH))

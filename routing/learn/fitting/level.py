@@ -84,13 +84,13 @@ def feature_scale(recipe: Recipe) -> Floats:
 
 
 def word_matrix(prompts: Sequence[str]) -> sparse.csr_array:
-    """Return `(n, BUCKETS)`: the words that each prompt asks with, rows of unit length."""
+    """Return `(n, BUCKETS)`: the words that each prompt asks with, rows of unit length; 0 without words."""
     rows, columns, values = [], [], []
     for i, prompt in enumerate(prompts):
         ids = word_ids(prompt)
         rows += [i] * len(ids)
         columns += ids
-        values += [len(ids) ** -0.5] * len(ids)
+        values += [max(1, len(ids)) ** -0.5] * len(ids)
     return sparse.csr_array((values, (rows, columns)), shape=(len(prompts), BUCKETS))
 
 

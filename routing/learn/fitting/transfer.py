@@ -132,7 +132,7 @@ def within_kinds(kinds: Sequence[str], judged: Floats, predicted: Floats) -> dic
 
 def rank_correlation(a: Floats, b: Floats) -> float:
     """Return Spearman's rank correlation, ties at their mean rank; 0 where one of the two does not vary."""
-    if len(a) < 2 or a.std() == 0 or b.std() == 0:
+    if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return 0.0
     from scipy.stats import rankdata
 
