@@ -19,6 +19,7 @@ from scrimp.cli.result import Note, plain
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.routing.deciding.trace import Decision
 from scrimp.routing.reports.log import show_request
+from scrimp.routing.text.in_words import percent
 
 BOLD = re.compile(r"\x1b\[[0-9;]*m")
 DECISION = re.compile(r"^decision [0-9a-z]{26}$", re.MULTILINE)
@@ -49,7 +50,7 @@ def assert_whole(shown, decision):
     for arm in decision["arms"]:
         row = re.compile(
             rf"^{'> ' if arm['name'] == decision['arm'] else '  '}{re.escape(arm['name'])} +"
-            rf"{arm['quality']:.0%} {100 * arm['quality_low']:.0f}-{100 * arm['quality_high']:.0f} +"
+            rf"{percent(arm['quality'])} {100 * arm['quality_low']:.0f}-{100 * arm['quality_high']:.0f} +"
             rf"\S.* +{re.escape(usd(arm['cost_usd']))} +{re.escape(usd(arm['bound_usd']))}( |$)",
             re.MULTILINE,
         )

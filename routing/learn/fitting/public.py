@@ -131,12 +131,15 @@ def public_logit(table: Table, x: Floats, abilities: Abilities, recipe: Recipe) 
     # the gap by half as much in ln: this is what `spread_ratio` is a multiple of.
     factor = recipe.spread_ratio * 0.5 * ease_sd / max(spread_sd, 1e-9)
     middle = float(np.mean([abilities.level[name] for name in names])) + float(np.median(abilities.ability))
-    at_ease, at_spread = middle - float(balanced @ ease), -factor * float(balanced @ spread)
+    # A gap in ability by benchmarks is a smaller one on an unseen source: (1 + spread) times `share`, less 1.
+    share = recipe.ability_share
+    factor *= share
+    at_ease, at_spread = middle - float(balanced @ ease), share - 1.0 - factor * float(balanced @ spread)
     return PublicLogit(
         np.append(slope * shared.ease, at_ease),
         np.append(factor * shared.spread, at_spread),
         slope * ease_out + middle - float(balanced @ (slope * ease_out)),
-        factor * (spread_out - float(balanced @ spread_out)),
+        factor * (spread_out - float(balanced @ spread_out)) + share - 1.0,
     )
 
 

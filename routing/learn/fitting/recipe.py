@@ -34,6 +34,8 @@ class Recipe:
         The same for what widens the gap between models; sources that even able models fail count this much.
     spread_ratio
         How much the spread counts against the ease in ranking a pair's gaps, both in standard deviations.
+    ability_share
+        How much of a gap in ability counts on public prompts: ranks carry over to unseen sources, levels less.
     gate_l2
         Penalty of what tells public prompts from everyday ones.
     head_l2
@@ -61,6 +63,7 @@ class Recipe:
     spread_surface_l2: float = 1.0
     spread_ratio: float = 2.0
     hard_source_weight: float = 0.0
+    ability_share: float = 0.8
     gate_l2: float = 1.0
     head_l2: float = 3.0
     head_sources: int = 3
