@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from scrimp.profiles.errors import CheckFailedError, ExitCode, ProviderError, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import percent
 
 from . import session
 from .explain import decision_blocks, decision_line, steps_table
@@ -276,7 +277,7 @@ def _summary(answer: Answer, checked: Checked) -> str:
     if answer.saved_nano is not None and answer.saved_against is not None:
         word = "saved" if answer.saved_nano >= 0 else "spent more:"
         parts.append(f"{word} {format_usd(abs(answer.saved_nano))} against {answer.saved_against}")
-    parts.append(f"predicted quality {taken.quality:.0%} ({taken.rests_on or taken.basis})")
+    parts.append(f"predicted quality {percent(taken.quality)} ({taken.rests_on or taken.basis})")
     parts.append(f"{answer.latency_s:.1f} s")
     return "[" + " · ".join(parts) + "]"
 

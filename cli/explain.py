@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.routing.text.compare import QUORUMS
-from scrimp.routing.text.in_words import distance_in_words, level_in_words
+from scrimp.routing.text.in_words import distance_in_words, level_in_words, percent
 
 from .result import Column, Note, Table
 
@@ -33,12 +33,12 @@ def decision_line(decision: Decision) -> str:
     if decision.plan is not None:
         expected = decision.plan["expected"]
         return (
-            f"{decision.plan['text']}: predicted quality {expected['quality']:.0%}, "
+            f"{decision.plan['text']}: predicted quality {percent(expected['quality'])}, "
             f"about {_usd(expected['cost_usd'])}, at most {_usd(expected['bound_usd'])}"
         )
     taken = decision.choice.taken
     return (
-        f"{taken.arm} ({taken.model}): predicted quality {taken.quality:.0%} ({100 * taken.quality_low:.0f} to "
+        f"{taken.arm} ({taken.model}): predicted quality {percent(taken.quality)} ({100 * taken.quality_low:.0f} to "
         f"{taken.quality_high:.0%}, {taken.rests_on or taken.basis}), about {format_usd(taken.cost_nano)}, at most "
         f"{format_usd(taken.bound_nano)}"
     )
@@ -69,7 +69,7 @@ def _arm_table(decision: Decision, *, explain: bool) -> Table:
         rows.append(
             (
                 ("> " if option.arm == choice.arm else "  ") + option.arm,
-                f"{option.quality:.0%} {100 * option.quality_low:.0f}-{100 * option.quality_high:.0f}",
+                f"{percent(option.quality)} {100 * option.quality_low:.0f}-{100 * option.quality_high:.0f}",
                 option.rests_on or "-",
                 format_usd(option.cost_nano),
                 format_usd(option.bound_nano),
@@ -194,7 +194,7 @@ def _plan_blocks(plan: Mapping[str, Any], *, explain: bool) -> tuple[Block, ...]
             [
                 (
                     mark + each["plan"],
-                    f"{each['quality']:.0%}",
+                    percent(each["quality"]),
                     _usd(each["cost_usd"]),
                     _usd(each["bound_usd"]),
                     each["why"] or ("taken" if mark == "> " else "best arm" if each is one else "worth less"),

@@ -369,10 +369,11 @@ def _why(option: Option, chosen: Option | None, wtp_usd: float, min_quality: flo
     if mine > best:
         dearer = (option.cost_nano or 0) > (chosen.cost_nano or 0)
         if dearer and mine <= best + margin(option, chosen, wtp_usd):
-            return f"{option.quality - chosen.quality:.1%} better, which nobody has measured, is not paid for"
+            return f"{option.quality - chosen.quality:.0%} better, which nobody has measured, is not paid for"
         return "worth more, but not drawn or not asked for"
     if option.quality > chosen.quality:
-        return f"{option.quality - chosen.quality:.0%} better is not worth its extra cost"
+        gap = option.quality - chosen.quality
+        return f"{f'{gap:.0%}' if gap >= 0.01 else 'under 1%'} better is not worth its extra cost"
     return (
         "no better, and dearer" if (option.cost_nano or 0) > (chosen.cost_nano or 0) else "cheaper, but worse by more"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["distance_in_words", "level_in_words"]
+__all__ = ["distance_in_words", "level_in_words", "percent"]
 
 _LEVELS: Final = ((1.5, "very easy"), (2.5, "easy"), (3.5, "middling"), (4.5, "hard"))
 """Below each: the word for the level that it rounds to."""
@@ -40,3 +40,14 @@ def distance_in_words(quantile: float) -> str:
     """
     words = next((words for below, words in _DISTANCES if quantile < below), "unlike all of its training prompts")
     return f"{words} (distance quantile {quantile:.2f})"
+
+
+def percent(chance: float) -> str:
+    """Return a chance in whole percent, never as what is certain.
+
+    Examples
+    --------
+    >>> percent(0.996), percent(0.5), percent(0.001)
+    ('>99%', '50%', '<1%')
+    """
+    return ">99%" if chance > 0.99 else "<1%" if chance < 0.01 else f"{chance:.0%}"

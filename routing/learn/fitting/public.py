@@ -100,7 +100,7 @@ def public_view(table: Table, x: Floats, abilities: Abilities, recipe: Recipe) -
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PublicLogit:
-    """The view on the logit scale: `(p + 1,)` weights of ease and spread, and `(n,)` both, without its source."""
+    """The view on the logit scale: `(p + 1,)` weights of ease and spread; both, `(n,)`, without the source."""
 
     ease: Floats
     spread: Floats
@@ -175,7 +175,7 @@ def fit_gate(public: Floats, groups: NDArray[np.str_], everyday: Floats, l2: flo
         precision=np.append(np.full(public.shape[1] - 1, l2), 1e-3),
         weight=np.append(weight, np.ones(len(everyday))),
     )
-    # In doubt a prompt is an everyday one: on kinds left out a share of 5% is left, of 28% (docs/model-card.md).
+    # In doubt a prompt is an everyday one: on kinds left out 5% of the view is public, 28% without.
     gate = _GATE_SLOPE * fitted
     gate[-1] -= _GATE_SHIFT
     return gate
