@@ -48,11 +48,14 @@ def asked_part(text: str) -> str:
     """
     if len(text) <= ASKED_CHARS:
         return text
-    if len(text) > _SCANNED:
+    cut = len(text) > _SCANNED
+    if cut:
         text = text[: _SCANNED // 2] + "\n" + text[-_SCANNED // 2 :]
     segments = [part for part in SEGMENT.split(text) if part and not part.isspace()]
     if len(segments) < 2:
         return text[: ASKED_CHARS // 2] + "\n" + text[-ASKED_CHARS // 2 :]
+    if cut:
+        segments = [_ends(part) for part in segments]
     last = len(segments) - 1
     scores = [_score(part) + _place(k, last) for k, part in enumerate(segments)]
     picked: list[int] = []
@@ -66,6 +69,12 @@ def asked_part(text: str) -> str:
         if n > 0.9 * ASKED_CHARS:
             break
     return "\n".join(segments[k][:ASKED_CHARS] for k in sorted(picked))
+
+
+def _ends(part: str) -> str:
+    """Return a part, or both ends of a long one: beside the cut, what asks may stand at the end of what was pasted."""
+    n = ASKED_CHARS // 4 - 1  # two such parts fit, with their line ends
+    return part if len(part) <= ASKED_CHARS else part[:n] + "\n" + part[-n:]
 
 
 def _score(part: str) -> int:

@@ -98,3 +98,12 @@ def test_a_request_in_another_script_is_found():
 def test_of_a_text_without_sentences_both_ends_are_taken():
     part = asked_part("a" * 1000 + "b" * 10_000 + "c" * 1000)
     assert (part[0], part[-1], len(part)) == ("a", "c", ASKED_CHARS + 1)
+    part = asked_part("a" * 1000 + "b" * 100_000 + "c" * 1000)
+    assert (part[0], part[-1]) == ("a", "c")
+
+
+@pytest.mark.parametrize(("n", "before"), [(100, ""), (5_000, ""), (5_000, "Here is my data. ")])
+def test_a_question_on_the_line_of_what_was_pasted_is_kept(n, before):
+    pasted = ", ".join(f'{{"id": {i}, "name": "user{i}"}}' for i in range(n))
+    assert "Which id is missing?" in asked_part(f"{before}{pasted} Which id is missing?")
+    assert "Which id is missing?" in asked_part(f"Which id is missing? {pasted}")

@@ -165,7 +165,8 @@ class LevelProblem:
         # As they will be stored: the weights are fitted to what is read again.
         parts = [part.astype(np.float16).astype(np.float64) for part in parts]
         self._centres = np.concatenate(parts)
-        self._penalty = recipe.level_l2 * linalg.block_diag(*(_gaussian(part, part) for part in parts))
+        penalty: Floats = recipe.level_l2 * np.asarray(linalg.block_diag(*(_gaussian(part, part) for part in parts)))
+        self._penalty = penalty
         self._design = np.column_stack([_gaussian(inputs, self._centres), np.ones(len(inputs))])
         self._sources: dict[str, tuple[Floats, Floats]] = {}
         if within is not None and other is not None:
