@@ -23,7 +23,7 @@ from .learned import LEVELS, ArmLayer, LearnedRouter, Weights
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CARD", "SCHEMA_VERSION", "WEIGHTS", "read_router", "write_router"]
+__all__ = ["CARD", "SCHEMA_VERSION", "WEIGHTS", "OlderSchemaError", "read_router", "write_router"]
 
 SCHEMA_VERSION: Final = 2
 CARD: Final = "card.json"
@@ -43,6 +43,10 @@ _STORED: Final = {
     "landmark_sources": np.uint8,
 }
 _READ: Final = {**_STORED, "centre": np.float32, "landmarks": np.float32, "level_centres": np.float32}
+
+
+class OlderSchemaError(DataError):
+    """A version is whole, and of a scrimp that is gone: there is nothing to mend, only to learn anew."""
 
 
 def write_router(router: LearnedRouter, folder: Path) -> None:
@@ -109,8 +113,10 @@ def _read_card(folder: Path) -> dict[str, Any]:
     if not isinstance(schema, int):
         raise _refuse(folder, "its card states no schema version")
     if schema != SCHEMA_VERSION:
-        age = "a newer" if schema > SCHEMA_VERSION else "an older"
-        raise _refuse(folder, f"it is of {age} schema ({schema}; this version reads {SCHEMA_VERSION})")
+        if schema < SCHEMA_VERSION:
+            older = _refuse(folder, f"it is of an older schema ({schema}; this version reads {SCHEMA_VERSION})")
+            raise OlderSchemaError(older.message, hint=older.hint)
+        raise _refuse(folder, f"it is of a newer schema ({schema}; this version reads {SCHEMA_VERSION})")
     if card.get("feature_set") != FEATURE_SET:
         raise _refuse(folder, f"it was learnt on other features ({card.get('feature_set')}, not {FEATURE_SET})")
     return card
@@ -210,7 +216,7 @@ def read_router(folder: Path, *, embedder_id: str | None = None) -> LearnedRoute
     ------
     DataError
         Naming the version and why it is refused: missing or damaged files, a newer schema, other features, another
-        embedder, a pickle, arrays that do not fit.
+        embedder, a pickle, arrays that do not fit. `OlderSchemaError` where it is only of an older schema.
     """
     try:
         pickles = [entry.name for entry in folder.iterdir() if entry.suffix in _PICKLES]

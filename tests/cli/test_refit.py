@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from scrimp.routing.ledger.store import instant, open_ledger
-from scrimp.routing.router.in_force import SHIPPED, load_router
+from scrimp.routing.router.in_force import SHIPPED, load_router, shipped_folder
 from scrimp.routing.router.learned import ArmLayer
 from scrimp.routing.router.versions import write_version
 
@@ -459,3 +459,22 @@ def test_the_units_of_the_timer():
     assert "OnCalendar=daily" in files["scrimp-refit.timer"]
     assert 'ExecStart="/opt/my tools/scrimp" refit --quiet' in files["scrimp-refit.service"]
     assert "Environment=SCRIMP_HOME=/home/x/100%%" in files["scrimp-refit.service"]
+
+
+def test_a_version_of_an_older_schema_is_told_and_the_shipped_one_goes_on(scrimp, profile, home):
+    path = profile(small="ok", large="ok")
+    folder = home / "routers" / "r0001"
+    folder.mkdir(parents=True)
+    for each in shipped_folder().iterdir():
+        (folder / each.name).write_bytes(each.read_bytes())
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, "schema_version": 1}))
+    (home / "routers" / "current").write_text("r0001\n")
+    assert "of an older schema (1; this version reads 2)" in scrimp("router", "list").out
+    done = scrimp("route", "-p", path, "hello")
+    assert done.code == 0
+    assert "older schema (1; this version reads 2); the shipped router is used" in done.err
+    done = scrimp("refit", "-p", path, "--json")
+    assert done.code == 0
+    assert json.loads(done.out)["version"] == "shipped"
+    assert "cannot be read" not in done.out

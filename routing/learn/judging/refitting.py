@@ -88,10 +88,13 @@ def set_up(decider: Decider, routers: Path) -> Bench:
     name = versions.current_name(routers)
     if name == SHIPPED:
         return Bench(base, base, name, pool)
-    try:
-        from scrimp.routing.router.folder import read_router
+    from scrimp.routing.router.folder import OlderSchemaError, read_router
 
+    try:
         return Bench(base, read_router(routers / name, embedder_id=base.embedder_id), name, pool)
+    except OlderSchemaError:
+        # The shipped router decides in its place (`load_router`): what is learnt has to beat that one.
+        return Bench(base, base, SHIPPED, pool)
     except DataError as error:
         problem = f"the router in force cannot be read: {error.message}"
         return Bench(base, base, name, pool, problem)
