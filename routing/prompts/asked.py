@@ -48,10 +48,11 @@ def asked_part(text: str) -> str:
     """
     if len(text) <= ASKED_CHARS:
         return text
-    if len(text) > _SCANNED:
+    cut = len(text) > _SCANNED
+    if cut:
         text = text[: _SCANNED // 2] + "\n" + text[-_SCANNED // 2 :]
     segments = [part for part in SEGMENT.split(text) if part and not part.isspace()]
-    if len(segments) < 2:
+    if len(segments) < 2 + cut:  # no sentence ends in head or tail: one of the two would be taken for all
         return text[: ASKED_CHARS // 2] + "\n" + text[-ASKED_CHARS // 2 :]
     last = len(segments) - 1
     scores = [_score(part) + _place(k, last) for k, part in enumerate(segments)]
