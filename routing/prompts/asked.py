@@ -52,7 +52,7 @@ def asked_part(text: str) -> str:
     if cut:
         text = text[: _SCANNED // 2] + "\n" + text[-_SCANNED // 2 :]
     segments = [part for part in SEGMENT.split(text) if part and not part.isspace()]
-    if len(segments) < 2:
+    if len(segments) < 2 + cut:  # no sentence ends in head or tail: one of the two would be taken for all
         return text[: ASKED_CHARS // 2] + "\n" + text[-ASKED_CHARS // 2 :]
     if cut:
         segments = [_ends(part) for part in segments]

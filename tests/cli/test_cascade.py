@@ -408,7 +408,8 @@ def test_what_ratings_say_of_a_check_moves_its_power(scrimp, profile):
     _, answer = ask(scrimp, *argv)
     power = answer["decision"]["plan"]["checks"]["has:42"]
     assert power["n_wrong"] == 5
-    assert power["passes_wrong"] == pytest.approx((6 + 5) / (10 + 5), abs=0.03)  # the kind's prior, and five passes
+    # The kind's prior, and five passes; less than all of them count, where a prompt is easier than the middling one.
+    assert 6 / 10 + 0.03 < power["passes_wrong"] <= (6 + 5) / (10 + 5) + 0.03
 
 
 def test_spread_is_learned_from_prompts_with_several_labelled_answers(scrimp, profile):

@@ -89,6 +89,9 @@ def test_a_server_that_sends_callers_elsewhere_is_not_followed(scrimp, profile, 
 
 @pytest.mark.parametrize("name", ["bad-key", "no-credit", "by-day"])
 def test_rows_go_to_the_arm_that_is_left(scrimp, profile, prompts, out, server, name):
+    hard = "Prove that every group of order p^2 q is solvable, and classify them up to isomorphism, for q ="
+    rows = [{"id": f"r{i}", "prompt": f"{hard} {i}"} for i in range(12)]
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
     status, body, headers, _, _ = REFUSED[name]
     server.refuse(name, status, body, headers)
     path = profile(small="ok", large=f"refuse@as={name}", caps="per_day_usd = 10", extra="[policy]\nwtp_usd = 1000\n")

@@ -14,6 +14,7 @@ from scrimp.routing.router.learned import ArmLayer
 from scrimp.routing.router.versions import write_version
 
 ARMS = ("small", "large")
+HARD = "Prove that every group of order p^2 q is solvable, and classify all of them up to isomorphism"
 
 
 @pytest.fixture(scope="module")
@@ -393,7 +394,7 @@ def test_an_audit_asks_the_arm_that_the_router_in_force_holds_for_best(scrimp, p
         return found["arm"], found["n_pool"]
 
     assert audited() == ("large", 1)
-    layer = ArmLayer(np.append(np.zeros(len(shipped.weights.ease) - 1), 6.0), 100, 0.1, calibrated=True)
+    layer = ArmLayer(np.append(np.zeros(len(shipped.weights.tokens) - 1), 6.0), 100, 0.1, calibrated=True)
     write_version(home / "routers", shipped.with_layers({"small": layer}, "mine"), {})
     assert audited() == ("large", 1), "made, and not in force"
     assert scrimp("router", "promote", "mine").code == 0
@@ -421,7 +422,7 @@ def test_an_audit_stops_at_its_own_cap(scrimp, profile, server):
 
 def test_replay_and_explain_of_what_was_asked(scrimp, profile):
     path = profile(small="ok", large="ok")
-    for text in ("name a colour", "name another colour"):
+    for text in (HARD, f"{HARD}, for odd p"):
         assert scrimp("ask", "-p", path, "-m", "small", text).code == 0
     assert scrimp("rate", "good").code == 0
     cheap = json.loads(scrimp("replay", "--json", "--wtp", "0.0000001", "-p", path).out)
@@ -434,7 +435,7 @@ def test_replay_and_explain_of_what_was_asked(scrimp, profile):
     assert scrimp("replay", "--since", "yesterday", "-p", path).code == 2
     assert scrimp("replay", "--router", "r0009", "-p", path).code == 78
     shown = json.loads(scrimp("log", "show", "last", "--explain", "--json").out)
-    assert shown["neighbours"][0]["prompt"] == "name a colour"
+    assert shown["neighbours"][0]["prompt"] == HARD
     assert "nearest in the log" in scrimp("log", "show", "last", "--explain").out or shown["neighbours"]
 
 

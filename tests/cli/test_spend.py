@@ -362,7 +362,7 @@ def test_pacing_is_shown_and_moves_the_choice(scrimp, profile, monkeypatch):
     path = profile(
         small="fill", large="fill", caps="per_month_usd = 0.02", extra='[policy]\npace = "month"\nexplore = 0\n'
     )
-    question = "Prove that 2 is prime"
+    question = "Prove that every group of order p^2 q is solvable, and classify all of them up to isomorphism"
     first = json.loads(scrimp("route", "-p", path, "--json", question).out)
     (flip,) = [arm["flip_wtp_usd"] for arm in first["arms"] if arm["flip_wtp_usd"] is not None]
     wtp = str(1.5 * flip)

@@ -51,7 +51,9 @@ def plan_options(
         likely, most, n_calls, quality[i] = one.mean, (option.bound_nano or 0) / NANO, 1.0, option.quality
         if decision.plan is not None:
             expected = decision.plan["expected"]
-            likely, most, n_calls = expected["cost_usd"], expected["bound_usd"], expected["calls"]
+            # A plan is chosen by median lengths; a file costs what they come to on average.
+            longer = one.mean / (option.cost_nano / NANO) if option.cost_nano else 1.0
+            likely, most, n_calls = expected["cost_usd"] * longer, expected["bound_usd"], expected["calls"]
             quality[i] = expected["quality"]
         natural[i], cost[i], bound[i], tokens[i] = 0, likely, most, one.tokens * n_calls
         # Answers that are short or long are so for every call: the whole moves as the first one does.
