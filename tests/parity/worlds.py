@@ -7,7 +7,11 @@ __all__ = ["PROMPT", "SECRET", "SYSTEM", "WORLDS", "World"]
 SECRET = "plover"
 """Stands in every prompt, and in replies of `400-quote`: where nothing is kept, no file may hold it."""
 
-PROMPT = f"Says the {SECRET}: what is 6 x 7? Answer with one number only."
+PROMPT = (
+    f"Says the {SECRET}: into how many regions do 9 chords cut a disc at most, less 4? Answer with one number only."
+)
+"""Hard enough that a dear arm is expected to be better by more than what nobody has measured."""
+
 SYSTEM = "Be brief."
 
 RIGHT = "say@text=It_is_42"
