@@ -8,11 +8,14 @@ import os
 import stat
 from typing import TYPE_CHECKING, BinaryIO
 
+from .errors import ConfigError
+from .paths import make_private_dir
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["hold", "kind_of_file", "new_file", "replacing", "sync_folder", "unfinished"]
+__all__ = ["hold", "kind_of_file", "new_file", "replacing", "store_own", "sync_folder", "unfinished"]
 
 
 def new_file(path: Path, *, mode: int = 0o600) -> BinaryIO:
@@ -106,3 +109,19 @@ def hold(lock: Path, *, wait: bool = True) -> Iterator[None]:
     # Without locks of the system's own there is no soft one instead: that would outlive a process that was killed.
     with FileLock(lock, mode=0o600, blocking=wait, poll_interval=0.01, fallback_to_soft=False):
         yield
+
+
+def store_own(path: Path, data: bytes) -> None:
+    """Put a file of the user's own in its place, whole or not at all, readable by its owner only.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be written.
+    """
+    try:
+        make_private_dir(path.parent)
+        with hold(path.with_name(".lock")), replacing(path) as file:
+            file.write(data)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from scrimp.profiles.errors import ConfigError, DataError
-from scrimp.profiles.files import hold, replacing
 from scrimp.profiles.money import NANO
-from scrimp.profiles.paths import make_private_dir
 from scrimp.profiles.reading import read_bytes
 from scrimp.profiles.schema import DEFAULT_OUTPUT_LIMIT, REASONING_OUTPUT_LIMIT
 
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 from .price import EXACT, ArmPrice, Tier
 from .surcharges import surcharges, uplift
 
-__all__ = ["ModelInfo", "PriceTable", "check_table", "read_stored", "store_table"]
+__all__ = ["ModelInfo", "PriceTable", "check_table", "read_stored"]
 
 
 _TABLE_FILE: Final = "model_prices_and_context_window_backup.json"
@@ -312,22 +310,6 @@ def read_stored(path: Path) -> tuple[bytes, str] | None:
     except OSError as error:
         raise ConfigError(f"the price table {path} cannot be read: {error.strerror}") from None
     return data, f"{path.name} of {date.isoformat()}"
-
-
-def store_table(path: Path, data: bytes) -> None:
-    """Put the user's own table in its place, whole or not at all, readable by its owner only.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be written.
-    """
-    try:
-        make_private_dir(path.parent)
-        with hold(path.with_name(".lock")), replacing(path) as file:
-            file.write(data)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _count(value: object) -> int | None:

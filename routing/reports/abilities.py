@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.files import store_own
 from scrimp.profiles.reading import read_bytes
 from scrimp.profiles.schema import Arm
 from scrimp.routing.deciding.options import know_arm
 from scrimp.routing.router.abilities import place_arm
-from scrimp.routing.router.ability_files import check_file, load_table, store_file
+from scrimp.routing.router.ability_files import check_file, load_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,5 +64,5 @@ def take_abilities(update: Path, own: Path) -> int:
     except OSError as error:
         raise UsageError(f"cannot read {update}: {error.strerror}") from None
     stored, n_models = check_file(data, str(update))
-    store_file(own, stored)
+    store_own(own, stored)
     return n_models

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.files import store_own
 from scrimp.profiles.reading import read_bytes
 from scrimp.routing.deciding.policy import NoDraw, choose
 from scrimp.routing.deciding.trace import Decision
@@ -15,7 +16,7 @@ from scrimp.routing.ledger.requests import decisions
 from scrimp.routing.ledger.spending import last_prices
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.prices.price import ArmPrice
-from scrimp.routing.prices.table import check_table, store_table
+from scrimp.routing.prices.table import check_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -167,5 +168,5 @@ def take_table(update: Path, own: Path) -> int:
     except OSError as error:
         raise UsageError(f"cannot read {update}: {error.strerror}") from None
     n_priced = check_table(data, str(update))
-    store_table(own, data)
+    store_own(own, data)
     return n_priced

@@ -9,8 +9,6 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import ConfigError, DataError
-from scrimp.profiles.files import hold, replacing
-from scrimp.profiles.paths import make_private_dir
 from scrimp.profiles.reading import read_bytes
 
 from .abilities import SCHEMA, AbilityTable, Known, check_table, shipped_table
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["check_file", "load_table", "store_file"]
+__all__ = ["check_file", "load_table"]
 
 _WIDTH: Final = 2 * 1.2816  # an 80% interval's width, in standard deviations
 _MOST: Final = 20.0  # logits; nobody is so able
@@ -71,22 +69,6 @@ def check_file(data: bytes, what: str) -> tuple[bytes, int]:
         data = json.dumps({"schema_version": SCHEMA, "abilities": rows}, ensure_ascii=False, indent=1).encode()
     table = _read(data, what)
     return data, table.n_own or len(table)
-
-
-def store_file(path: Path, data: bytes) -> None:
-    """Put the user's own table in its place, whole or not at all, readable by its owner only.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be written.
-    """
-    try:
-        make_private_dir(path.parent)
-        with hold(path.with_name(".lock")), replacing(path) as file:
-            file.write(data)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _read(data: bytes, what: str) -> AbilityTable:

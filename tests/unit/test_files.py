@@ -155,7 +155,7 @@ def test_looking_at_the_ledger_loads_no_locks(tmp_path):
 
 def test_price_tables_stored_at_once_are_each_whole(tmp_path):
     """Writers of one path share the file beside it: without a lock one moves into place what another has half written."""
-    from scrimp.routing.prices.table import store_table
+    from scrimp.profiles.files import store_own
 
     path = tmp_path / "prices.json"
     tables = [bytes([65 + k]) * 3_000_000 for k in range(6)]
@@ -164,7 +164,7 @@ def test_price_tables_stored_at_once_are_each_whole(tmp_path):
     def store(data):
         try:
             for _ in range(5):
-                store_table(path, data)
+                store_own(path, data)
                 seen.append(path.read_bytes())
         except Exception as error:
             failures.append(error)
