@@ -38,10 +38,14 @@ def train(
 
     router = Laboratory(paths(), on_embedded).train(outcomes, out, seed=seed)
     rows = router.card["held_out_rows"]
+    held_out = (
+        "No model has outcomes of three sources or more: none has a head of its own, all share one view."
+        if rows["ece"] is None
+        else f"On rows held out: calibration error {rows['ece']:.3f}, Brier score {rows['brier']:.3f}."
+    )
     text = (
         f"{out}: learnt from {router.card['n_outcomes']:,} outcomes of {len(router.models)} models on "
-        f"{router.card['n_prompts']:,} prompts. On rows held out: calibration error {rows['ece']:.3f}, "
-        f"Brier score {rows['brier']:.3f}."
+        f"{router.card['n_prompts']:,} prompts, and from {router.card['n_judged']:,} judged ones. {held_out}"
     )
     data = {"schema_version": 1, "folder": str(out), "version": router.version, **router.card}
     return emit(Result(data=data, blocks=(text,)), as_json=json)
