@@ -12,6 +12,7 @@ from scrimp.profiles.errors import ConfigError, DataError
 from scrimp.profiles.reading import read_bytes
 
 from .abilities import SCHEMA, AbilityTable, Known, check_table, shipped_table
+from .placed import Z80
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_file", "load_table"]
 
-_WIDTH: Final = 2 * 1.2816  # an 80% interval's width, in standard deviations
+_WIDTH: Final = 2 * Z80  # an 80% interval's width, in standard deviations
 _MOST: Final = 20.0  # logits; nobody is so able
 _COLUMNS: Final = ("model", "ability", "low", "high")
 _HINT: Final = "`scrimp models abilities --forget` removes it; `--update FILE` puts another in its place."

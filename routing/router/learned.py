@@ -12,7 +12,7 @@ import numpy as np
 
 from .abilities import effort_tokens, place_arm, shipped_table
 from .arms import ArmInfo, Basis, Ground, Predictions
-from .placed import Placed
+from .placed import Z80, Placed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEVELS",
-    "SPREAD_RANGE",
     "ArmLayer",
     "LearnedRouter",
     "View",
@@ -41,8 +40,6 @@ _SURFACE_SCALE: Final = 0.1
 """Standardised surface features times this stand beside the embedding's coordinates, which are about 384^-1/2 = 0.05:
 each counts as much as a few of them. Chosen; the penalties of training are relative to it."""
 
-_Z80: Final = 1.2816  # half-width of an 80% interval, in standard deviations: the normal's 90% quantile
-
 _FAMILIAR: Final = 0.90
 """Up to this quantile of distance a known model's own head is trusted in full. Chosen."""
 
@@ -58,7 +55,7 @@ _STRANGE_SD: Final = 1.0
 _HEAD_SD: Final = 0.2
 """How far a fitted layer may be off beside its shift, on the logit scale. Chosen."""
 
-SPREAD_RANGE: Final = (0.25, 2.0)
+_SPREAD_RANGE: Final = (0.25, 2.0)
 """No prompt turns the order of two abilities round, or makes more than double of their gap. Chosen."""
 
 LEVELS: Final = (1.0, 2.0, 3.0, 4.0, 5.0)
@@ -196,6 +193,26 @@ class View:
         logit: Floats = self.ease[:, None] + self.spread[:, None] * gap[None, :]
         return logit
 
+    def blended(self, share: Floats, ease: Floats, spread: Floats) -> View:
+        """Return this view with a `(n,)` share of that of public prompts in it: their ease, and their spread less 1."""
+        wide = np.clip(1.0 + spread, *_SPREAD_RANGE)
+        return View(self.level, (1.0 - share) * self.ease + share * ease, (1.0 - share) * self.spread + share * wide)
+
+
+@lru_cache(maxsize=256)
+def _by_table(arm: ArmInfo) -> Placed:
+    """Return where the shipped table has an arm; what is not known finely is told in coarse steps."""
+    placed = place_arm(shipped_table(), arm)
+    if placed.sd < _COARSE_SD:
+        return placed
+    return replace(placed, ability=round(placed.ability / _COARSE_STEP) * _COARSE_STEP)
+
+
+@lru_cache(maxsize=256)
+def _in_table(model: str) -> bool:
+    """Tell whether the shipped table knows a model by its own benchmarks."""
+    return shipped_table().known(model) is not None
+
 
 @lru_cache(maxsize=4)
 def _norms(weights: Weights) -> NDArray[np.float32]:
@@ -297,10 +314,7 @@ class LearnedRouter:
             n = int(self.weights.head_sources[known].sum())
             basis = f"outcomes of {n} public sources" if n else "public outcomes"
             return Placed(float(self.weights.ability[known]), self.prior["known_logit_sd"], basis)
-        placed = place_arm(shipped_table(), arm)
-        if placed.sd < _COARSE_SD:
-            return placed
-        return replace(placed, ability=round(placed.ability / _COARSE_STEP) * _COARSE_STEP)
+        return _by_table(arm)
 
     def abilities(self, arms: Sequence[ArmInfo]) -> Floats:
         """Return `(n_arms,)` abilities on the logit scale, as `placed` has them."""
@@ -337,16 +351,20 @@ class LearnedRouter:
                 )
         return found
 
-    def distance_quantile(self, embeddings: NDArray[np.float32], surface: Floats) -> Floats:
+    def _distances(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return `(n, k)`: how far prompts lie from the landmarks, 1 less the cosine."""
+        return 1.0 - embeddings @ self.weights.landmarks.T
+
+    def _strangeness(self, distances: NDArray[np.float32], surface: Floats) -> Floats:
         """Return `(n,)` in [0, 1]: the quantile of a prompt's distance among prompts of held-out sources.
 
-        A form (digits, script, ...) beyond 99.5% of those counts as beyond them all: few are odd, one way,
-        such as a table of numbers, and would hide what is odd in another. Length is no oddness.
+        A form (digits, script, ...) beyond 99.5% of those counts as beyond them all: their few outliers are odd in one
+        way, such as a table of numbers, and would hide what is odd in another. Length is no oddness.
         """
         w = self.weights
-        nearest = 1.0 - (embeddings @ w.landmarks.T).max(axis=1)
         outside = _quantile_of(surface_excess(surface, w.surface_low, w.surface_high), w.surface_quantiles)
-        return np.maximum(_quantile_of(nearest, w.landmark_quantiles), np.where(outside > _BEYOND, 1.0, outside))
+        nearest = _quantile_of(distances.min(axis=1), w.landmark_quantiles)
+        return np.maximum(nearest, np.where(outside > _BEYOND, 1.0, outside))
 
     def levels(self, features: Floats) -> Floats:
         """Return `(n,)` levels of difficulty in [1, 5] (docs/difficulty.md)."""
@@ -370,8 +388,7 @@ class LearnedRouter:
 
     def shared_logit(self, level: Floats, ability: Floats) -> Floats:
         """Return `(n, n_arms)` logits by the shared path: ease of the prompt, plus ability times its spread."""
-        gap = ability - self.prior["ability_mean"]
-        return self.ease(level)[:, None] + self.spread(level)[:, None] * gap[None, :]
+        return View(level, self.ease(level), self.spread(level)).logit(ability - self.prior["ability_mean"])
 
     def own_logit(self, shared: Floats, features: Floats, known: int) -> Floats:
         """Return `(n,)` calibrated logits of a known model's own head, from its shared logits."""
@@ -386,24 +403,17 @@ class LearnedRouter:
         """
         w = self.weights
         level = self.levels(features)
-        public = _sigmoid(features @ w.gate)
-        spread = np.clip(1.0 + features @ w.public_spread, *SPREAD_RANGE)
-        return View(
-            level,
-            (1.0 - public) * self.ease(level) + public * (features @ w.public_ease),
-            (1.0 - public) * self.spread(level) + public * spread,
+        return View(level, self.ease(level), self.spread(level)).blended(
+            _sigmoid(features @ w.gate), features @ w.public_ease, features @ w.public_spread
         )
 
-    def _trust(self, embeddings: NDArray[np.float32], known: int) -> Floats:
-        """Return `(n,)` in [0, 1]: how far a known model's head holds, by the distance to its sources."""
+    def _trust(self, distances: NDArray[np.float32], known: int) -> Floats:
+        """Return `(n,)` in [0, 1]: how far a known model's head holds, by `(n, k)` distances to the landmarks."""
         w = self.weights
-        there = w.head_sources[known]
-        marks = w.landmarks[
-            (there[np.minimum(w.landmark_sources, len(there) - 1)] > 0) & (w.landmark_sources < len(there))
-        ]
-        if not len(marks):
-            return np.zeros(len(embeddings))
-        quantile = _quantile_of(1.0 - (embeddings @ marks.T).max(axis=1), w.landmark_quantiles)
+        near = np.isin(w.landmark_sources, np.flatnonzero(w.head_sources[known]))
+        if not near.any():
+            return np.zeros(len(distances))
+        quantile = _quantile_of(distances[:, near].min(axis=1), w.landmark_quantiles)
         return np.clip((_STRANGE - quantile) / (_STRANGE - _FAMILIAR), 0.0, 1.0)
 
     def predict(
@@ -411,17 +421,17 @@ class LearnedRouter:
     ) -> Predictions:
         """Return predictions for `(n, dim)` embeddings and `(n, n_features)` surface features."""
         x = self.features(embeddings, surface)
-        ood = self.distance_quantile(embeddings, surface)
+        distances = self._distances(embeddings)
+        ood = self._strangeness(distances, surface)
         view = self.view(x)
-        logit = view.logit(self.abilities(arms) - self.prior["ability_mean"])
+        placed = [self.placed(arm) for arm in arms]
+        logit = view.logit(np.array([each.ability for each in placed]) - self.prior["ability_mean"])
         known = [self.own_head(arm) for arm in arms]
         layers = [self.layer(arm) for arm in arms]
         # How sure a quality is: how well the prompt's level is known, and the model's place.
-        sd = np.hypot(self.prior["logit_sd"], self.ability_sds(arms))
+        sd = np.hypot(self.prior["logit_sd"], [each.sd for each in placed])
         basis: list[Basis] = ["prior"] * len(arms)
-        rests_on: list[Ground] = [
-            "judged difficulty" if shipped_table().known(arm.model) is not None else "similar models" for arm in arms
-        ]
+        rests_on: list[Ground] = ["judged difficulty" if _in_table(arm.model) else "similar models" for arm in arms]
         all_known = all(j is not None for j in known) and not any(layers)
         for a, (j, layer) in enumerate(zip(known, layers, strict=True)):
             if layer is not None:
@@ -432,13 +442,13 @@ class LearnedRouter:
                 rests_on[a] = "your outcomes"
             elif j is not None and all_known:
                 own = self.own_logit(logit[:, a], x, j)
-                logit[:, a] += self._trust(embeddings, j) * (own - logit[:, a])
+                logit[:, a] += self._trust(distances, j) * (own - logit[:, a])
                 sd[a] = self.prior["known_logit_sd"]
                 basis[a] = "calibrated"
                 rests_on[a] = "outcomes"
         strange = np.clip((ood - _STRANGE) / (1.0 - _STRANGE), 0.0, 1.0)[:, None]
         logit *= 1.0 - _STRANGE_PULL * strange
-        width = _Z80 * (sd[None, :] + _STRANGE_SD * strange)
+        width = Z80 * (sd[None, :] + _STRANGE_SD * strange)
         p50, p90 = self._tokens(x, arms, layers)
         return Predictions(
             quality=_sigmoid(logit),
@@ -466,7 +476,7 @@ class LearnedRouter:
                 shift[a] += np.log(effort_tokens(arm.effort or "medium"))
         middle = np.clip((x @ self.weights.tokens)[:, None] + shift[None, :], 0.0, 12.0)
         limit = np.array([float(arm.output_limit) for arm in arms])[None, :]
-        p90 = middle + _Z80 * self.prior["token_sd"]
+        p90 = middle + Z80 * self.prior["token_sd"]
         return np.minimum(np.exp(middle), limit), np.minimum(np.exp(p90), limit)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Placed"]
+__all__ = ["Z80", "Placed"]
 
-_Z80: Final = 1.2816  # half-width of an 80% interval, in standard deviations
+Z80: Final = 1.2816
+"""Half-width of an 80% interval, in standard deviations: the normal's 90% quantile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,9 @@ class Placed:
     @property
     def low(self) -> float:
         """The lower end of the 80% interval."""
-        return self.ability - _Z80 * self.sd
+        return self.ability - Z80 * self.sd
 
     @property
     def high(self) -> float:
         """The upper end of the 80% interval."""
-        return self.ability + _Z80 * self.sd
+        return self.ability + Z80 * self.sd

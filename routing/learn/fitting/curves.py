@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from scrimp.routing.learn.maths.heads import map_logistic
-from scrimp.routing.router.learned import LEVELS
+from scrimp.routing.router.learned import LEVELS, View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,9 +61,11 @@ class Curves:
 
     def logit(self, level: Floats, gap: Floats) -> Floats:
         """Return `(n, m)` logits of `(n,)` levels and `(m,)` abilities less the mean."""
-        ease, spread = np.interp(level, LEVELS, self.ease), np.interp(level, LEVELS, self.spread)
-        logit: Floats = ease[:, None] + spread[:, None] * gap[None, :]
-        return logit
+        return self.view(level).logit(gap)
+
+    def view(self, level: Floats) -> View:
+        """Return the view of prompts of `(n,)` levels that all models share."""
+        return View(level, np.interp(level, LEVELS, self.ease), np.interp(level, LEVELS, self.spread))
 
 
 def _hats(level: Floats) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 
 from scrimp.routing.learn.maths.heads import map_logistic, sigmoid
 from scrimp.routing.router.learned import ArmLayer, LearnedRouter
+from scrimp.routing.router.placed import Z80
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Ability", "Beside", "place", "with_ability"]
 
-_Z80: Final = 1.2816
 _DF: Final = 3.0
 """Degrees of freedom of the prior's tail: far out it falls as the fourth power, and a dozen outcomes overrule it."""
 
@@ -67,12 +67,12 @@ class Ability:
     @property
     def prior_low(self) -> float:
         """The lower end of the 80% interval before."""
-        return self.prior_mean - _Z80 * self.prior_sd
+        return self.prior_mean - Z80 * self.prior_sd
 
     @property
     def prior_high(self) -> float:
         """The upper end of the 80% interval before."""
-        return self.prior_mean + _Z80 * self.prior_sd
+        return self.prior_mean + Z80 * self.prior_sd
 
     def p_right(self, router: LearnedRouter, level: Floats, own: NDArray[np.bool_]) -> Floats:
         """Return `(n,)` chances to be right at the median on prompts of these levels; `own` are of the user's log."""
@@ -200,7 +200,7 @@ def place(
         np.ones(len(tried)) if weight is None else weight[tried],
         beside,
     )
-    scale = before.sd * _Z80 / _T80
+    scale = before.sd * Z80 / _T80
 
     def posterior(grid: Floats) -> tuple[Floats, Floats, Floats]:
         found = np.array([outcomes.log_likelihood(float(ability)) for ability in grid])
@@ -219,7 +219,7 @@ def place(
     mean = float(share @ shift)
     return Ability(
         median,
-        (high - low) / (2.0 * _Z80),
+        (high - low) / (2.0 * Z80),
         low,
         high,
         before.ability,

@@ -14,15 +14,14 @@ from scrimp.routing.prompts.surface import FEATURE_NAMES, LENGTHS, surface_matri
 from scrimp.routing.prompts.words import shipped_lexicon
 from scrimp.routing.router.learned import (
     LEVELS,
-    SPREAD_RANGE,
     LearnedRouter,
-    View,
     Weights,
     features_of,
     level_inputs,
     prompt_hash,
     surface_excess,
 )
+from scrimp.routing.router.placed import Z80
 
 from .abilities import abilities_of, on_scale
 from .curves import implied_levels, level_curves, stretch
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from scrimp.routing.learn.data.judged import Judged
     from scrimp.routing.learn.data.outcomes import Outcomes
 
-    from .curves import Curves
     from .table import Table
 
     Floats = NDArray[np.float64]
@@ -123,7 +121,7 @@ def _fit_tokens(table: Table, x: Floats, l2: float) -> tuple[Floats, Floats, flo
         shift = np.where(count > 0, residual.sum(axis=0) / np.maximum(count, 1), 0.0)
         shift -= np.median(shift[count > 0])
     residual = (log_tokens - (x @ weights)[:, None] - shift)[counted]
-    return weights, np.where(counted.any(axis=0), shift, np.nan), float(np.quantile(residual, 0.9) / 1.2816)
+    return weights, np.where(counted.any(axis=0), shift, np.nan), float(np.quantile(residual, 0.9) / Z80)
 
 
 def _landmarks(table: Table, rng: np.random.Generator, k: int) -> NDArray[np.intp]:
@@ -250,15 +248,6 @@ def _left_out_folds(
     return predicted
 
 
-def _blend(curves: Curves, level: Floats, share: Floats, ease: Floats, spread: Floats) -> View:
-    """Return the shared view, as `LearnedRouter.view` has it, of `(n,)` levels, gate, and public ease and spread."""
-    mine = curves.logit(level, np.array([0.0, 1.0]))
-    wide = np.clip(1.0 + spread, *SPREAD_RANGE)
-    return View(
-        level, (1.0 - share) * mine[:, 0] + share * ease, (1.0 - share) * (mine[:, 1] - mine[:, 0]) + share * wide
-    )
-
-
 def new_lexicon(
     outcomes: Outcomes,
     embed: Callable[[Sequence[str]], NDArray[np.float32]],
@@ -349,8 +338,8 @@ def train(
     public_part = public_logit(table, x, abilities, recipe)
     gate = fit_gate(x, table.groups, lesson.x[own], recipe.gate_l2)
     share = sigmoid(x @ gate)
-    shared = _blend(true, level, share, x @ public_part.ease, x @ public_part.spread)
-    left_out = _blend(true, by_source, share, public_part.left_out_ease, public_part.left_out_spread)
+    shared = true.view(level).blended(share, x @ public_part.ease, x @ public_part.spread)
+    left_out = true.view(by_source).blended(share, public_part.left_out_ease, public_part.left_out_spread)
     tiers = {"small": ability <= np.quantile(ability, 0.4), "large": ability >= np.quantile(ability, 0.7)}
     transfer = measure_sources(table, by_source, left_out, by_table - ability_mean, tiers)
     several = np.array(
