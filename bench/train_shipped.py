@@ -21,8 +21,9 @@ import numpy as np
 from scrimp.profiles.files import replacing
 from scrimp.routing.learn.data.judged import Judged, everyday, weighted_kappa
 from scrimp.routing.learn.data.outcomes import read_outcomes
+from scrimp.routing.learn.fitting.lesson import new_lexicon
 from scrimp.routing.learn.fitting.recipe import SHIPPED_RECIPE
-from scrimp.routing.learn.fitting.train import new_lexicon, train
+from scrimp.routing.learn.fitting.train import train
 from scrimp.routing.prompts import words
 from scrimp.routing.prompts.embedding import Embedder
 from scrimp.routing.prompts.vector_cache import VectorCache

@@ -20,6 +20,7 @@ from scrimp.routing.router.learned import features_of, level_inputs
 
 DIM = 12
 RECIPE = Recipe(level_centres=150)
+ALONE = replace(RECIPE, level_within=0.0)  # as if there were no outcomes
 N_FEATURES = len(FEATURE_NAMES)
 
 
@@ -52,20 +53,20 @@ def public():
 
 
 def problem(judged, within, recipe=RECIPE):
-    return LevelProblem(*judged, np.ones(len(judged[1])), within, recipe, np.random.default_rng(5))
+    return LevelProblem(*judged, within, recipe, np.random.default_rng(5))
 
 
 def test_levels_of_other_prompts_are_told_better_than_by_the_mean(judged, public):
     x, level = simulated(500, 2)
-    for within, words in ((None, None), (public, np.zeros(400))):
-        head = problem(judged, within).head(np.zeros(400), words)
+    for recipe in (ALONE, RECIPE):
+        head = problem(judged, public, recipe).head(np.zeros(400), np.zeros(400))
         assert error(head, x, level) < 0.3 * level.var()
 
 
 def test_outcomes_help_where_judgements_are_few(judged, public):
     x, level = simulated(500, 2)
     few = judged[0][:40], judged[1][:40]
-    alone = problem(few, None).head(np.zeros(40), None)
+    alone = problem(few, public, ALONE).head(np.zeros(40), np.zeros(400))
     both = problem(few, public).head(np.zeros(40), np.zeros(400))
     assert error(both, x, level) < 0.9 * error(alone, x, level)
 
@@ -105,11 +106,11 @@ def test_of_the_difference_between_sources_only_a_share_is_learnt(judged, public
     assert np.abs(weights[1.0][0] - weights[1.0][1]).max() > 0.01
 
 
-def test_what_the_words_say_is_not_learnt_again(judged):
+def test_what_the_words_say_is_not_learnt_again(judged, public):
     x, level = judged
-    made = problem(judged, None)
+    made = problem(judged, public, ALONE)
     words = level - 2.0
-    head = made.head(words, None)
+    head = made.head(words, np.zeros(400))
     assert error(head, x, level, words) < 1e-3
     assert np.ptp(head.levels(x, np.zeros(len(x)))) < 0.1
 
@@ -140,7 +141,7 @@ def test_a_lexicon_learns_the_words_that_go_with_levels(judged):
     hard = rng.random(400) < 0.5
     prompts = [f"{'prove' if h else 'say'} something about {rng.choice(['cats', 'dogs', 'rain'])}" for h in hard]
     inputs = level_inputs(x, feature_scale(RECIPE))
-    lexicon = fit_lexicon(inputs, prompts, np.where(hard, 4.5, 1.5), np.ones(400), RECIPE)
+    lexicon = fit_lexicon(inputs, word_matrix(prompts), np.where(hard, 4.5, 1.5), RECIPE)
     gap, nothing = (
         lexicon[[*set(word_ids(a)) - set(word_ids(b))]].sum() - lexicon[[*set(word_ids(b)) - set(word_ids(a))]].sum()
         for a, b in (("prove it", "say it"), ("a cats", "a dogs"))

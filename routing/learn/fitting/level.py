@@ -1,11 +1,8 @@
 """Learn to read a prompt's level of difficulty: from judged prompts, and from who is right on public ones.
 
 The level is a sum of two parts: what the words asked say (a hashed lexicon, `prompts.words`), and a Gaussian kernel
-over the embedding and the surface features (centres drawn from the judged prompts). Both are fitted together to the
-judged
-levels by kernel ridge regression; then the kernel's part once more, with what outcomes say of prompts within their
-source
-beside it.
+over the embedding and the surface features. Both are fitted together to the judged levels by kernel ridge regression;
+then the kernel's part once more, with what outcomes say of public prompts beside it.
 """
 
 from __future__ import annotations
@@ -100,19 +97,18 @@ def _gaussian(a: Floats, b: Floats) -> Floats:
     return kernel
 
 
-def fit_lexicon(inputs: Floats, prompts: Sequence[str], levels: Floats, weight: Floats, recipe: Recipe) -> Floats:
+def fit_lexicon(inputs: Floats, words: sparse.csr_array, levels: Floats, recipe: Recipe) -> Floats:
     """Return `(BUCKETS,)`: what each word adds to the level, fitted together with a Gaussian part, thrown away.
 
     Parameters
     ----------
     inputs
         `(n, dim + n_features)` of the judged prompts, as `level_inputs` returns them.
-    weight
-        `(n,)` of each judgement.
+    words
+        `(n, BUCKETS)`, their words (`word_matrix`).
     """
-    words = word_matrix(prompts)
     kernel = _gaussian(inputs, inputs) + recipe.level_words * (words @ words.T).toarray()
-    kernel[np.diag_indices_from(kernel)] += recipe.level_l2 / weight
+    kernel[np.diag_indices_from(kernel)] += recipe.level_l2
     # The intercept is free: a bordered system.
     n = len(levels)
     system = np.block([[kernel, np.ones((n, 1))], [np.ones((1, n)), np.zeros((1, 1))]])
@@ -124,44 +120,40 @@ def fit_lexicon(inputs: Floats, prompts: Sequence[str], levels: Floats, weight: 
 class LevelProblem:
     """The kernel's part of the level, with what the words say given: solved for any part of prompts and sources.
 
-    Minimises sum_judged weight (level - words - head)^2 + level_within * sum_sources 10 / sqrt(rows) * (the same, of
-    levels implied by outcomes, with all but `level_pooling` of the source's mean taken out) + l2 * |head|^2 in the
-    kernel's norm, on
-    centres drawn from both (subset of regressors).
+    Minimises sum_judged (level - words - head)^2 + level_within * sum_sources 10 / sqrt(rows) * (the same, of levels
+    implied by outcomes, with all but `level_pooling` of the source's mean taken out) + level_l2 * |head|^2 in the
+    kernel's norm, on centres drawn from both (subset of regressors).
 
     Parameters
     ----------
     judged
         `(n, p + 1)` features of the judged prompts.
-    levels, weight
+    levels
         `(n,)` of each.
     within
-        What outcomes say; None where there are none.
+        What outcomes say.
     """
 
     def __init__(
         self,
         judged: Floats,
         levels: Floats,
-        weight: Floats,
-        within: Within | None,
+        within: Within,
         recipe: Recipe,
         rng: np.random.Generator,
     ) -> None:
         self._recipe = recipe
         self._scale = feature_scale(recipe)
-        self._levels, self._weight, self._within = levels, weight, within
+        self._levels, self._within = levels, within
         inputs = level_inputs(judged, self._scale)
         k = min(recipe.level_centres, len(inputs))
         parts = [inputs[np.sort(rng.choice(len(inputs), k, replace=False))]]
-        other = None
-        if within is not None:
-            other = level_inputs(within.features, self._scale)
-            chance = np.zeros(len(other))
-            for rows in within.groups.values():
-                chance[rows] = len(rows) ** -0.5
-            k = min(recipe.level_centres, len(other))
-            parts.append(other[np.sort(rng.choice(len(other), k, replace=False, p=chance / chance.sum()))])
+        other = level_inputs(within.features, self._scale)
+        chance = np.zeros(len(other))
+        for rows in within.groups.values():
+            chance[rows] = len(rows) ** -0.5
+        k = min(recipe.level_centres, len(other))
+        parts.append(other[np.sort(rng.choice(len(other), k, replace=False, p=chance / chance.sum()))])
         # As they will be stored: the weights are fitted to what is read again.
         parts = [part.astype(np.float16).astype(np.float64) for part in parts]
         self._centres = np.concatenate(parts)
@@ -169,17 +161,16 @@ class LevelProblem:
         self._penalty = penalty
         self._design = np.column_stack([_gaussian(inputs, self._centres), np.ones(len(inputs))])
         self._sources: dict[str, tuple[Floats, Floats]] = {}
-        if within is not None and other is not None:
-            for name, rows in within.groups.items():
-                part = np.column_stack([_gaussian(other[rows], self._centres), np.ones(len(rows))])
-                part -= (1.0 - recipe.level_pooling) * part.mean(axis=0)
-                factor = 10.0 * recipe.level_within * len(rows) ** -0.5
-                self._sources[name] = (factor * (part.T @ part), factor * part.T)
+        for name, rows in within.groups.items():
+            part = np.column_stack([_gaussian(other[rows], self._centres), np.ones(len(rows))])
+            part -= (1.0 - recipe.level_pooling) * part.mean(axis=0)
+            factor = 10.0 * recipe.level_within * len(rows) ** -0.5
+            self._sources[name] = (factor * (part.T @ part), factor * part.T)
 
     def head(
         self,
         words: Floats,
-        words_within: Floats | None,
+        words_within: Floats,
         *,
         judged: NDArray[np.bool_] | None = None,
         without: Sequence[str] = (),
@@ -194,17 +185,16 @@ class LevelProblem:
             Sources to leave out.
         """
         rows = np.ones(len(self._levels), bool) if judged is None else judged
-        design, weight = self._design[rows], self._weight[rows]
+        design = self._design[rows]
         k = len(self._centres)
-        gram = design.T @ (weight[:, None] * design)
-        moment = design.T @ (weight * (self._levels - words)[rows])
-        if self._within is not None and words_within is not None:
-            for name, (each, turned) in self._sources.items():
-                if name not in without:
-                    at = self._within.groups[name]
-                    gram += each
-                    rest = self._within.level[at] - words_within[at]
-                    moment += turned @ (rest - (1.0 - self._recipe.level_pooling) * rest.mean())
+        gram = design.T @ design
+        moment = design.T @ (self._levels - words)[rows]
+        for name, (each, turned) in self._sources.items():
+            if name not in without:
+                at = self._within.groups[name]
+                gram += each
+                rest = self._within.level[at] - words_within[at]
+                moment += turned @ (rest - (1.0 - self._recipe.level_pooling) * rest.mean())
         gram[:k, :k] += self._penalty
         gram[np.diag_indices_from(gram)] += 1e-5
         solution = linalg.solve(gram, moment, assume_a="pos")

@@ -10,14 +10,13 @@ import numpy as np
 from scrimp.routing.learn.data.judged import everyday
 from scrimp.routing.learn.maths.heads import map_logistic, platt, sigmoid
 from scrimp.routing.learn.maths.metrics import brier, ece
-from scrimp.routing.prompts.surface import FEATURE_NAMES, LENGTHS, surface_matrix
+from scrimp.routing.prompts.surface import FEATURE_NAMES, LENGTHS
 from scrimp.routing.prompts.words import shipped_lexicon
 from scrimp.routing.router.learned import (
     LEVELS,
     LearnedRouter,
     Weights,
     features_of,
-    level_inputs,
     prompt_hash,
     surface_excess,
 )
@@ -25,17 +24,17 @@ from scrimp.routing.router.placed import Z80
 
 from .abilities import abilities_of, on_scale
 from .curves import implied_levels, level_curves, stretch
-from .level import LevelProblem, Within, feature_scale, fit_lexicon, judged_folds, word_matrix
+from .lesson import FOLDS, as_implied, left_out_rows, left_out_sources, lesson_of
+from .level import LevelProblem, Within, judged_folds, word_matrix
 from .public import fit_gate, public_logit
 from .recipe import SHIPPED_RECIPE, Recipe
-from .table import standards, tabulate
+from .table import tabulate
 from .transfer import holdouts, measure_sources, within_kinds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
-    from scipy import sparse
 
     from scrimp.routing.learn.data.judged import Judged
     from scrimp.routing.learn.data.outcomes import Outcomes
@@ -44,9 +43,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["new_lexicon", "train"]
+__all__ = ["train"]
 
-_KIND_FOLDS = 7
 _ANY = 1e6  # beyond every length
 _WORD = FEATURE_NAMES.index("word_level")
 
@@ -156,114 +154,6 @@ def _sources(table: Table) -> tuple[list[str], NDArray[np.intp]]:
     return names, np.array([names.index(name) for name in base], dtype=np.intp)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Lesson:
-    """Judged prompts made ready: `(n, p + 1)` features, `(n, BUCKETS)` words; `(n,)` rows of the table or -1."""
-
-    judged: Judged
-    x: Floats
-    words: sparse.csr_array
-    weight: Floats
-    row: NDArray[np.intp]
-
-
-def _lesson(
-    judged: Judged,
-    table: Table,
-    embed: Callable[[Sequence[str]], NDArray[np.float32]],
-    standards: tuple[Any, Floats, Floats],
-) -> _Lesson:
-    x = features_of(embed(judged.prompts), surface_matrix(judged.prompts), *standards)
-    position = {prompt: i for i, prompt in enumerate(table.prompts)}
-    row = np.array([position.get(prompt, -1) for prompt in judged.prompts], dtype=np.intp)
-    return _Lesson(judged, x, word_matrix(judged.prompts), np.ones(len(judged)), row)
-
-
-def _as_implied(lesson: _Lesson, within: Within) -> Floats:
-    """Return `(n,)` levels to learn: as judged; public ones moved by what their source's outcomes say of them all.
-
-    What is judged the same may be harder there than here: distractors, an answer's form, a strict key.
-    """
-    levels = lesson.judged.levels.copy()
-    kinds = np.array(lesson.judged.kinds)
-    for kind in dict.fromkeys(kinds[lesson.row >= 0].tolist()):
-        rows = np.flatnonzero((kinds == kind) & (lesson.row >= 0))
-        levels[rows] += float(np.mean(within.level[lesson.row[rows]] - levels[rows]))
-    return levels
-
-
-def _left_out(
-    problem: LevelProblem,
-    lesson: _Lesson,
-    within: Within,
-    words_within: sparse.csr_array,
-    lexicon: Floats,
-    table: Table,
-    recipe: Recipe,
-) -> tuple[Floats, Floats]:
-    """Return levels predicted without each judged prompt's kind, `(n,)`, and without each public one's source."""
-    inputs = level_inputs(lesson.x, feature_scale(recipe))
-    levels = lesson.judged.levels
-    fold = judged_folds(lesson.judged.kinds, _KIND_FOLDS)
-    by_kind = np.zeros(len(levels))
-    for k in range(_KIND_FOLDS):
-        test, rest = np.flatnonzero(fold == k), fold != k
-        if len(test) and rest.any():
-            kept = np.flatnonzero(rest)
-            words = fit_lexicon(
-                inputs[kept], [lesson.judged.prompts[i] for i in kept], levels[kept], lesson.weight[kept], recipe
-            )
-            head = problem.head(lesson.words @ words, words_within @ words, judged=rest)
-            by_kind[test] = head.levels(lesson.x[test], lesson.words[test] @ words)
-    by_source = np.zeros(len(table.groups))
-    words, other = lesson.words @ lexicon, words_within @ lexicon
-    for out in holdouts(table.groups, recipe.related):
-        is_out = np.isin(table.groups, out)
-        rest = ~((lesson.row >= 0) & is_out[lesson.row])
-        head = problem.head(words, other, judged=rest, without=out)
-        by_source[is_out] = head.levels(within.features[is_out], other[is_out])
-    return by_kind, by_source
-
-
-def _left_out_folds(
-    problem: LevelProblem,
-    lesson: _Lesson,
-    words_within: sparse.csr_array,
-    recipe: Recipe,
-    rng: np.random.Generator,
-) -> Floats:
-    """Return levels predicted without each judged prompt, its kind's others seen, `(n,)`."""
-    inputs = level_inputs(lesson.x, feature_scale(recipe))
-    levels, n = lesson.judged.levels, len(lesson.judged)
-    fold = rng.permutation(n) % _KIND_FOLDS
-    predicted = np.zeros(n)
-    for k in range(_KIND_FOLDS):
-        test, rest = np.flatnonzero(fold == k), fold != k
-        kept = np.flatnonzero(rest)
-        words = fit_lexicon(
-            inputs[kept], [lesson.judged.prompts[i] for i in kept], levels[kept], lesson.weight[kept], recipe
-        )
-        head = problem.head(lesson.words @ words, words_within @ words, judged=rest)
-        predicted[test] = head.levels(lesson.x[test], lesson.words[test] @ words)
-    return predicted
-
-
-def new_lexicon(
-    outcomes: Outcomes,
-    embed: Callable[[Sequence[str]], NDArray[np.float32]],
-    judged: Judged,
-    *,
-    recipe: Recipe | None = None,
-) -> NDArray[np.float16]:
-    """Return `(BUCKETS,) float16`: a lexicon for `prompts.words`, fitted to judged prompts."""
-    recipe = SHIPPED_RECIPE if recipe is None else recipe
-    table = tabulate(outcomes, embed, recipe.drop)
-    standard = standards(table, embed(judged.prompts), surface_matrix(judged.prompts))
-    lesson = _lesson(judged, table, embed, standard)
-    inputs = level_inputs(lesson.x, feature_scale(recipe))
-    return fit_lexicon(inputs, judged.prompts, judged.levels, lesson.weight, recipe).astype(np.float16)
-
-
 def train(
     outcomes: Outcomes,
     embed: Callable[[Sequence[str]], NDArray[np.float32]],
@@ -304,9 +194,9 @@ def train(
     judged = everyday() if judged is None else judged
     table = tabulate(outcomes, embed, recipe.drop)
     rng = np.random.default_rng(seed)
-    standard = standards(table, embed(judged.prompts), surface_matrix(judged.prompts))
+    lesson = lesson_of(judged, table, embed)
+    standard = lesson.standard
     x = features_of(table.embeddings, table.surface, *standard)
-    lesson = _lesson(judged, table, embed, standard)
     groups = {name: np.flatnonzero(table.groups == name) for name in dict.fromkeys(table.groups.tolist())}
     # What a level means: from outcomes of judged prompts, and the scale's own words.
     abilities = abilities_of(table)
@@ -322,16 +212,14 @@ def train(
         ability_mean,
     )
     within = Within(x, implied_levels(true, table.score, ability - ability_mean, groups), groups)
-    levels = _as_implied(lesson, within)
-    problem = LevelProblem(lesson.x, levels, lesson.weight, within, recipe, rng)
-    inputs = level_inputs(lesson.x, feature_scale(recipe))
+    problem = LevelProblem(lesson.x, as_implied(lesson, within), within, recipe, rng)
     lexicon = shipped_lexicon().astype(np.float64)
     words_within = word_matrix(table.prompts)
     head = problem.head(lesson.words @ lexicon, words_within @ lexicon)
-    fresh = fit_lexicon(inputs, judged.prompts, judged.levels, lesson.weight, recipe)
-    by_kind, by_source = _left_out(problem, lesson, within, words_within, fresh, table, recipe)
+    by_kind = left_out_rows(problem, lesson, words_within, judged_folds(judged.kinds, FOLDS), recipe)
+    by_source = left_out_sources(problem, lesson, within, words_within, lesson.lexicon(recipe), table, recipe)
     own = np.flatnonzero(lesson.row < 0)
-    by_fold = _left_out_folds(problem, lesson, words_within, recipe, rng) if len(own) else by_kind
+    by_fold = left_out_rows(problem, lesson, words_within, rng.permutation(len(judged)) % FOLDS, recipe)
     slope, shift = stretch(judged.levels[own], by_fold[own])
     by_kind, by_source = slope * by_kind + shift, np.clip(slope * by_source + shift, LEVELS[0], LEVELS[-1])
     level = np.clip(slope * head.levels(x, words_within @ lexicon) + shift, LEVELS[0], LEVELS[-1])
@@ -363,8 +251,7 @@ def train(
     marks = _landmarks(table, rng, recipe.n_landmarks)
     mine = np.sort(rng.choice(len(judged), min(recipe.n_landmarks // 2, len(judged)), replace=False))
     mine = mine[lesson.row[mine] < 0]
-    everyday_vectors = (lesson.x[:, : table.embeddings.shape[1]] + standard[0]).astype(np.float32)
-    both = np.concatenate([table.surface, surface_matrix(judged.prompts)])
+    both = np.concatenate([table.surface, lesson.surface])
     low, high = np.quantile(both, [0.005, 0.995], axis=0)
     lengths = np.isin(FEATURE_NAMES, list(LENGTHS))
     low[lengths], high[lengths] = -_ANY, _ANY
@@ -445,7 +332,7 @@ def train(
         head_sources=head_sources,
         tokens=tokens,
         token_shift=token_shift,
-        landmarks=np.concatenate([table.embeddings[marks], everyday_vectors[mine]]),
+        landmarks=np.concatenate([table.embeddings[marks], lesson.embeddings[mine]]),
         landmark_sources=np.concatenate([source[marks], np.full(len(mine), 255)]).astype(np.uint8),
         landmark_quantiles=nearest,
         surface_quantiles=outside,
