@@ -259,15 +259,15 @@ class AbilityTable:
         self._flat = {key: row for models in self._makers.values() for key, row in models.items()}
 
     @classmethod
-    def of_file(cls, path: Path) -> AbilityTable:
-        """Return the table of a file in the shipped form.
+    def of_file(cls, path: Path, name: str | None = None) -> AbilityTable:
+        """Return the table of a file in the shipped form; its messages call it by its file's name unless given.
 
         Raises
         ------
         DataError
             If it is not such a table.
         """
-        return cls(check_table(read_bytes(path), path.name), path.name)
+        return cls(check_table(read_bytes(path), path.name), name or path.name)
 
     def __len__(self) -> int:
         return len(self._flat)
@@ -529,8 +529,7 @@ def shipped_table() -> AbilityTable:
         If it is missing or damaged.
     """
     try:
-        data = (Path(__file__).parents[1] / "weights" / "abilities.json").read_bytes()
-        return AbilityTable(check_table(data, "abilities.json"), "the shipped table")
+        return AbilityTable.of_file(Path(__file__).parents[1] / "weights" / "abilities.json", "the shipped table")
     except (OSError, DataError) as error:
         raise ConfigError(
             f"the shipped table of abilities cannot be read: {error}", hint="Install scrimp again."

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scrimp.profiles.errors import DataError
-from scrimp.profiles.schema import Arm, Caps, Price, Profile
+from scrimp.profiles.schema import Arm, Caps, Policy, Price, Profile
 from scrimp.routing.deciding.decide import Decider
 from scrimp.routing.learn.data.judged import Judged
 from scrimp.routing.learn.measuring.everyday import evaluate_judged
@@ -58,10 +58,11 @@ def judged(levels=(1, 2, 3, 4, 5) * 10, kinds=None, said=None):
     return Judged(tuple(map(str, range(n))), tuple(kinds or ["k"] * n), prompts, np.array(levels, dtype=float))
 
 
-def report(rows, router, arms=None, **more):
+def report(rows, router, arms=None, wtp_usd=0.1):
     arms = arms or (arm("cheap", 1), arm("dear", 100))
-    profile = Profile(name="p", arms=arms, default_arm=arms[0].name, caps=Caps())
-    return evaluate_judged(rows, Decider(profile, PriceTable(b"{}", "test"), router, router), n_bootstrap=50, **more)
+    policy = Policy(wtp_usd=wtp_usd)
+    profile = Profile(name="p", arms=arms, default_arm=arms[0].name, caps=Caps(), policy=policy)
+    return evaluate_judged(rows, Decider(profile, PriceTable(b"{}", "test"), router, router), n_bootstrap=50)
 
 
 def test_a_router_that_knows_is_given_full_marks():

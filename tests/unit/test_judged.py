@@ -34,8 +34,6 @@ def test_both_forms_are_read_and_other_keys_let_pass(tmp_path):
     assert found.kinds == ("k", "", "")
     assert found.prompts == ("one", "two", "three")
     assert found.levels.tolist() == [2.0, 3.5, 5.0]
-    some = found.take([2, 0])
-    assert (some.ids, some.prompts, some.levels.tolist()) == (("a.jsonl:4", "x"), ("three", "one"), [5.0, 2.0])
 
 
 def test_files_are_read_one_after_another_through_gzip_too(tmp_path):

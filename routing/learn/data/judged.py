@@ -56,16 +56,6 @@ class Judged:
         """Return the number of prompts."""
         return len(self.ids)
 
-    def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Judged:
-        """Return some prompts, in the order given."""
-        index = [int(row) for row in rows]
-        return Judged(
-            tuple(self.ids[i] for i in index),
-            tuple(self.kinds[i] for i in index),
-            tuple(self.prompts[i] for i in index),
-            self.levels[index],
-        )
-
 
 def read_judged(files: Sequence[Path]) -> Judged:
     """Read files of judged prompts: JSON Lines (.gz too) of {"prompt", "kind", "id", "level" or "levels": [a, b]}.

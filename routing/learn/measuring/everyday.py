@@ -115,15 +115,11 @@ def auc(value: Floats, positive: NDArray[np.bool_]) -> float:
     return float((rankdata(value)[positive].sum() - n * (n + 1) / 2) / (n * (len(positive) - n)))
 
 
-def evaluate_judged(
-    judged: Judged, decider: Decider, *, wtp_usd: float | None = None, seed: int = 0, n_bootstrap: int = 500
-) -> JudgedReport:
+def evaluate_judged(judged: Judged, decider: Decider, *, seed: int = 0, n_bootstrap: int = 500) -> JudgedReport:
     """Measure what a profile's router predicts and decides on judged prompts.
 
     Parameters
     ----------
-    wtp_usd
-        What a right answer is worth; the profile's own policy when None.
     seed
         Draws the bootstrap's prompts, for 95% intervals.
 
@@ -140,7 +136,7 @@ def evaluate_judged(
             hint=f"{_LEAST} are the least, of levels 1 to 2 and 4 to 5 both",
         )
     predictions = decider.predict(decider.contexts(judged.prompts))
-    wishes = Wishes(wtp_usd=wtp_usd, explore=0.0)
+    wishes = Wishes(explore=0.0)
     names = [info.name for info in decider.infos]
     cost = np.full((len(judged), len(names)), np.nan)
     taken = np.full(len(judged), -1)
