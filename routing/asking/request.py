@@ -15,7 +15,7 @@ from scrimp.routing.strategies.protocol import Role, verdict_dict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scrimp.routing.calls.call import Reply
+    from scrimp.routing.calls.call import Reply, ToolCall
     from scrimp.routing.checks.base import Check, Verdict
     from scrimp.routing.deciding.decide import Decider, Wishes
     from scrimp.routing.deciding.policy import Option
@@ -158,6 +158,8 @@ class Answer:
         Remarks for the user, shown beside the answer.
     conversation_id
         The conversation that `ask -c` goes on with.
+    tool_calls
+        What the model asks to be run, in order.
     """
 
     id: str
@@ -185,11 +187,12 @@ class Answer:
     prompt_cut: str | None = None
     notes: tuple[str, ...] = ()
     conversation_id: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        """Return what is known of the call itself, as plain data: all but its text and its decision."""
+        """Return what is known of the call itself, as plain data: all but what it says and its decision."""
         names = (each.name for each in fields(self))
-        return {n: getattr(self, n) for n in names if n not in ("text", "decision", "conversation_id")}
+        return {n: getattr(self, n) for n in names if n not in ("text", "decision", "conversation_id", "tool_calls")}
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `ask --json` prints."""

@@ -12,7 +12,17 @@ if TYPE_CHECKING:
 
     from scrimp.routing.prices.usage import Usage
 
-__all__ = ["Call", "Reply", "TextDelta", "UsageStatus", "other_model", "served_by_another"]
+__all__ = [
+    "Call",
+    "Delta",
+    "Reply",
+    "TextDelta",
+    "ToolCall",
+    "ToolDelta",
+    "UsageStatus",
+    "other_model",
+    "served_by_another",
+]
 
 UsageStatus = Literal["reported", "missing", "implausible"]
 """Whether a provider said what a call used, and whether it can be true."""
@@ -40,6 +50,8 @@ class Call:
         Passed on as it is.
     response_format
         As OpenAI's `response_format`.
+    tools, tool_choice
+        What the model may call, and whether it must, as OpenAI's fields of those names.
     stream
         Whether to ask for the answer as it is written.
     timeout_s
@@ -56,6 +68,8 @@ class Call:
     params: Mapping[str, Any] = field(default_factory=dict)
     reasoning_effort: str | None = None
     response_format: Mapping[str, Any] | None = None
+    tools: Sequence[Mapping[str, Any]] = ()
+    tool_choice: str | Mapping[str, Any] | None = None
     stream: bool = True
     timeout_s: float = 120.0
     deadline_s: float = 600.0
@@ -66,6 +80,57 @@ class TextDelta:
     """A piece of an answer, as it came: not sanitised."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDelta:
+    """A piece of a tool call, as it came.
+
+    Attributes
+    ----------
+    index
+        Which of the reply's tool calls, from 0.
+    id, name
+        The call's own, with its first piece; None in those that follow.
+    arguments
+        A piece of the JSON text that the tool is called with.
+    """
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+
+Delta = TextDelta | ToolDelta
+"""A piece of a reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """What a model asks to be run, whole.
+
+    Attributes
+    ----------
+    id
+        By which its result is told to belong to it.
+    name
+        The tool.
+    arguments
+        JSON text, as the model wrote it: it may be no JSON at all.
+    """
+
+    id: str
+    name: str
+    arguments: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as it stands in OpenAI's messages."""
+        return {
+            "id": self.id,
+            "type": "function",
+            "function": {"name": self.name, "arguments": self.arguments},
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +155,8 @@ class Reply:
         The reply's own id, as its body says: exports of usage go by it.
     stated
         What the provider says of its price, besides the usage.
+    tool_calls
+        What the model asks to be run, in order.
     """
 
     text: str
@@ -102,6 +169,7 @@ class Reply:
     request_id: str | None
     reply_id: str | None = None
     stated: Stated = field(default_factory=Stated)
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 def served_by_another(served: str | None, requested: str) -> bool:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from .chat import Chat
+
 __all__ = [
     "Attachment",
     "Prompt",
@@ -78,6 +80,8 @@ class Prompt:
         Capabilities an arm must have, beyond those that attachments and schema imply.
     own_format
         A `response_format` of the caller's own, which is sent as it is: a provider reads it, and charges for it.
+    chat
+        The whole conversation, where a program holds it: it is sent in place of system, history and attachments.
     """
 
     text: str
@@ -87,6 +91,7 @@ class Prompt:
     schema: Mapping[str, Any] | None = None
     needs: frozenset[str] = frozenset()
     own_format: Mapping[str, Any] | None = None
+    chat: Chat | None = None
 
     @property
     def forms(self) -> tuple[Mapping[str, Any], ...]:
