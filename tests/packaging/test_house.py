@@ -15,7 +15,7 @@ FLOORS = (
     ("deciding", "plans"),
     ("strategies", "reports"),
     ("asking",),
-    ("batch", "learn"),
+    ("batch", "learn", "serving"),
 )
 """Rooms of routing/ from the ground up: a room imports from floors below its own, and from itself."""
 
@@ -85,7 +85,7 @@ def test_no_import_goes_round():
     assert not ahead, f"these import one another: {sorted(ahead)}"
 
 
-COUNTER = {"text", "asking", "batch", "learn", "reports"}
+COUNTER = {"text", "asking", "batch", "learn", "reports", "serving"}
 """The rooms that cli may call: the floors where commands stand ready, what the log says, and plain text."""
 
 STILL = {

@@ -1,0 +1,1 @@
+"""An endpoint for other programs: conversations in, answers out, each call paid the one way."""

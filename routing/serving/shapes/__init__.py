@@ -1,0 +1,1 @@
+"""The wire shapes that programs speak, read and written: pure translation, one module a shape."""
