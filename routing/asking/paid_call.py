@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import format_usd
 from scrimp.routing.calls.backoff import Backoff
-from scrimp.routing.calls.call import other_model
+from scrimp.routing.calls.call import TextDelta, other_model
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.calls.whole_prompt import cut_prompt
 from scrimp.routing.ledger.caps import Cap, RefusedError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
     from scrimp.profiles.schema import Arm
-    from scrimp.routing.calls.call import Call, Reply, UsageStatus
+    from scrimp.routing.calls.call import Call, Delta, Reply, UsageStatus
     from scrimp.routing.deciding.policy import Option
     from scrimp.routing.ledger.reservations import Reservation
     from scrimp.routing.prices.price import ArmPrice
@@ -101,15 +101,25 @@ class Ticket:
         Whether its first byte may have left: if not, it cannot be billed.
     text
         The pieces of the answer that were shown, in order.
+    n_tool_pieces
+        How many pieces of tool calls were.
     """
 
     sent: bool = False
     text: list[str] = field(default_factory=list)
+    n_tool_pieces: int = 0
+
+    def hear(self, delta: Delta) -> None:
+        """Take note of a piece that is shown."""
+        if isinstance(delta, TextDelta):
+            self.text.append(delta.text)
+        else:
+            self.n_tool_pieces += 1
 
     @property
     def shown(self) -> int:
-        """Characters of the answer on the screen."""
-        return sum(map(len, self.text))
+        """Characters of the answer that are shown, and pieces of tool calls: above 0, it is not bought again."""
+        return sum(map(len, self.text)) + self.n_tool_pieces
 
 
 @dataclass(frozen=True, slots=True)

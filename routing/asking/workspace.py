@@ -1,6 +1,7 @@
 """What a process works with, put together in one place: profile, prices, router, embedder, ledger, keys.
 
-It is opened once and takes any number of requests, one after another or at the same time from several threads.
+It is opened once and takes any number of requests: one after another, at the same time from several threads, or many at
+once in an event loop.
 """
 
 from __future__ import annotations
@@ -10,17 +11,16 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.errors import LedgerError, UsageError
+from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd
-from scrimp.routing.calls.faults import CallError
-from scrimp.routing.checks.base import Given, run_checks
+from scrimp.routing.calls.call import TextDelta
 from scrimp.routing.deciding import against_caps
-from scrimp.routing.ledger.caps import RefusedError, applicable_caps, check_zone
-from scrimp.routing.ledger.reservations import mark_sent, price_id, reap, reserve
-from scrimp.routing.ledger.store import instant, new_id
+from scrimp.routing.ledger.caps import RefusedError, check_zone
+from scrimp.routing.ledger.reservations import price_id, reap
+from scrimp.routing.ledger.store import new_id
 
-from .books import Settlement, write
 from .drive import at_once, drive
+from .hands import BlockingHands
 from .home import find_key, make_decider
 from .housekeeping import look_after
 from .paid_call import CAP_POLL_S, LIVE_WAIT_S
@@ -30,33 +30,36 @@ from .refusal import keyless_arms, refusal
 from .request import Way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from scrimp.profiles.keys import Keys
     from scrimp.profiles.paths import Paths
     from scrimp.profiles.schema import Arm, Profile
-    from scrimp.routing.calls.call import Call, Reply
-    from scrimp.routing.checks.base import Verdict
+    from scrimp.routing.calls.call import Call, Delta, Reply
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.deciding.trace import Decision
-    from scrimp.routing.ledger.reservations import Reservation
+    from scrimp.routing.ledger.scribe import Scribe, Work
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.plans.plan import Plan
     from scrimp.routing.prompts.context import Context
-    from scrimp.routing.strategies.protocol import Test
 
-    from .books import Record
-    from .paid_call import Pause, Reserve, Send
     from .request import Answer, Ask, Checked
 
 __all__ = ["Workspace"]
 
 
-def _attempt(call: Call, on_text: Callable[[str], object] | None, on_send: Callable[[], object]) -> Reply:
+def _attempt(call: Call, on_delta: Callable[[Delta], object] | None, on_send: Callable[[], object]) -> Reply:
     """Make one call, as `calls.dispatch.attempt`, which is imported on first use."""
     from scrimp.routing.calls.dispatch import attempt
 
-    return attempt(call, on_text, on_send)
+    return attempt(call, on_delta, on_send)
+
+
+async def _aattempt(call: Call, on_send: Callable[[], object], on_delta: Callable[[Delta], object] | None) -> Reply:
+    """Make one call without blocking, as `calls.dispatch.aattempt`."""
+    from scrimp.routing.calls.dispatch import aattempt
+
+    return await aattempt(call, on_send, on_delta)
 
 
 @dataclass(slots=True)
@@ -69,8 +72,8 @@ class Workspace:
         Decides by the profile's arms, prices and router; the open ledger.
     key
         Returns an arm's key, or None where it needs none; raises where the arm cannot be called (no key, no engine).
-    attempt
-        Makes one call, as `calls.dispatch.attempt`.
+    attempt, aattempt
+        Make one call, as `calls.dispatch.attempt` and `aattempt`.
     say
         Takes a line for the user while a request goes on (stderr).
     clock, timer, sleep, rng
@@ -81,6 +84,7 @@ class Workspace:
     ledger: Ledger
     key: Callable[[Arm], str | None]
     attempt: Callable[..., Reply] = _attempt
+    aattempt: Callable[..., Awaitable[Reply]] = _aattempt
     say: Callable[[str], None] = lambda _line: None
     clock: Callable[[], float] = time.time
     timer: Callable[[], float] = time.monotonic
@@ -129,6 +133,13 @@ class Workspace:
         """Before anything is paid, see to what earlier processes left (`housekeeping.look_after`)."""
         look_after(self.ledger, self.profile, now=self.clock())
 
+    def make_ready(self) -> None:
+        """Import what calls take, where that is still to be done: a kill meanwhile has cost nothing."""
+        from scrimp.routing.calls.dispatch import prepare
+
+        if self.attempt is _attempt:
+            prepare()
+
     def price_id(self, arm: str) -> int:
         """Return the ledger's id of an arm's price, stored on first use."""
         known = self._price_ids.get(arm)
@@ -164,6 +175,18 @@ class Workspace:
         ScrimpError
             Of the right kind when no arm can take the prompt: money (exit 3), keys (4), or anything else (2).
         """
+        return at_once(self._decide(ask, context, self._sleep))
+
+    async def adecide(self, ask: Ask, context: Context) -> Decision:
+        """As `decide`, without blocking."""
+        import asyncio
+
+        return await self._decide(ask, context, asyncio.sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.sleep(seconds)
+
+    async def _decide(self, ask: Ask, context: Context, sleep: Callable[[float], Awaitable[None]]) -> Decision:
         check_zone(self.ledger, self.profile)
         keyless = keyless_arms(self.profile, self.key, ask.wishes.arm, on_this_machine=ask.wishes.on_this_machine)
         deadline = self.timer() + LIVE_WAIT_S
@@ -188,7 +211,7 @@ class Workspace:
             if not (isinstance(why, RefusedError) and why.only_live) or self.timer() >= deadline:
                 raise why
             reap(self.ledger, now=self.clock())
-            self.sleep(CAP_POLL_S)
+            await sleep(CAP_POLL_S)
 
     def choose(self, ask: Ask, context: Context, way: Way) -> tuple[Decision, Plan]:
         """Decide on a plan: one call to the arm that the policy draws, or several calls where the way allows it.
@@ -198,10 +221,21 @@ class Workspace:
         ScrimpError
             If no arm can take the prompt, or no plan can be paid to its end.
         """
+        return at_once(self._choose(ask, context, way, self._sleep))
+
+    async def achoose(self, ask: Ask, context: Context, way: Way) -> tuple[Decision, Plan]:
+        """As `choose`, without blocking."""
+        import asyncio
+
+        return await self._choose(ask, context, way, asyncio.sleep)
+
+    async def _choose(
+        self, ask: Ask, context: Context, way: Way, sleep: Callable[[float], Awaitable[None]]
+    ) -> tuple[Decision, Plan]:
         if way.several and ask.wishes.arm is not None:
             raise UsageError("-m takes one arm and --cascade chooses among plans: give one of the two")
         chooser = PlanChooser(self.decider, way, self.ledger)
-        decision = self.decide(ask, context)
+        decision = await self._decide(ask, context, sleep)
         run_id = ask.run_id or decision.id
         rooms = rooms_of(self.ledger, self.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
         return chooser.choose(ask, decision, rooms)
@@ -220,6 +254,11 @@ class Workspace:
     ) -> Checked:
         """Make a plan's calls and return the answer that stands, passed or not; whatever happens is on record.
 
+        Parameters
+        ----------
+        on_text
+            Takes the pieces of the answer as they come, where the plan lets them be shown.
+
         Raises
         ------
         ScrimpError
@@ -227,24 +266,54 @@ class Workspace:
         KeyboardInterrupt
             If interrupted: the call under way is settled first, and what had come of its answer is kept.
         """
-        way = way or Way()
-        hands = _BlockingHands(self, ask, on_text)
-        records_steps = way.records_steps()
-        asked = Asked(ask, decision, context, plan, way.checks, records_steps=records_steps)
+
+        def heard(delta: Delta) -> None:
+            if isinstance(delta, TextDelta) and on_text is not None:
+                on_text(delta.text)
+
+        hands = BlockingHands(self, ask, None if on_text is None else heard)
+        asked = self._asked(ask, decision, context, plan, way)
         try:
             checked = at_once(drive(plan_run(asked, self.kit()), hands))
         except KeyboardInterrupt as stop:
             stop.add_note(hands.what_it_cost(decision.id))
             raise
         except BaseException:
-            if records_steps and hands.n_settled > 1:
+            if asked.records_steps and hands.n_settled > 1:
                 self.say(f"{format_usd(hands.charged_nano)} was charged for this prompt")
             raise
-        if hands.unlogged is not None:
-            why = f"the answer could not be logged, and stays charged at its upper bound: {hands.unlogged}"
-            answer = replace(checked.answer, cost_status="unknown", notes=(*checked.answer.notes, why))
-            checked = replace(checked, answer=answer)
-        return checked
+        return _noted(checked, hands.unlogged)
+
+    async def arun(
+        self,
+        ask: Ask,
+        decision: Decision,
+        context: Context,
+        plan: Plan,
+        way: Way | None = None,
+        *,
+        scribe: Scribe[Work],
+        on_delta: Callable[[Delta], object] | None = None,
+    ) -> Checked:
+        """As `run`, without blocking: `scribe` writes the ledger, `on_delta` takes pieces of tool calls too.
+
+        Raises
+        ------
+        ScrimpError
+            As `run`.
+        asyncio.CancelledError
+            If cancelled: the call under way is settled first, and what had come of its answer is kept.
+        """
+        from .awaiting import AwaitingHands
+
+        hands = AwaitingHands(self, ask, on_delta, scribe)
+        checked = await drive(plan_run(self._asked(ask, decision, context, plan, way), self.kit()), hands)
+        return _noted(checked, hands.unlogged)
+
+    @staticmethod
+    def _asked(ask: Ask, decision: Decision, context: Context, plan: Plan, way: Way | None) -> Asked:
+        way = way or Way()
+        return Asked(ask, decision, context, plan, way.checks, records_steps=way.records_steps())
 
     def answer(self, ask: Ask, context: Context | None = None, way: Way | None = None) -> Answer:
         """Decide and ask; return the answer.
@@ -260,79 +329,10 @@ class Workspace:
         return self.run(ask, decision, context, plan, way).answer
 
 
-class _BlockingHands:
-    """Does what one request wants done, one thing after another, in the thread that asks."""
-
-    def __init__(self, space: Workspace, ask: Ask, on_text: Callable[[str], None] | None) -> None:
-        self.space = space
-        self.ask = ask
-        self.on_text = on_text
-        self.unlogged: str | None = None
-        self.n_settled = 0
-        self.charged_nano = 0
-        self.unknown_nano = 0
-
-    def what_it_cost(self, request_id: str) -> str:
-        """Return the line for the user about a prompt that was interrupted."""
-        if not self.charged_nano:
-            return "interrupted: nothing is charged for this prompt"
-        charged = f"interrupted: {format_usd(self.charged_nano)} is charged for this prompt"
-        if self.unknown_nano:
-            charged += ", as much as the call that was under way may cost (`scrimp spend --open`)"
-        return charged if self.ask.keep == "money" else f"{charged}; `scrimp log show {request_id}` has it"
-
-    async def reserve(self, wanted: Reserve) -> Reservation:
-        from scrimp.routing.calls.dispatch import prepare
-
-        if self.space.attempt is _attempt:
-            prepare()  # what takes seconds is done before anything is reserved: a kill meanwhile costs nothing
-        space, charge = self.space, wanted.charge
-        now = space.clock()
-        caps = applicable_caps(space.ledger, space.profile, charge.arm, now=now, run_id=charge.run_id)
-        request = None if wanted.request is None else wanted.request()
-        return reserve(
-            space.ledger, charge, (*caps, *wanted.own_caps), now=now, attempt=wanted.attempt, request=request
-        )
-
-    async def send(self, wanted: Send) -> Reply | CallError:
-        ticket = wanted.ticket
-
-        def leaving() -> None:
-            mark_sent(self.space.ledger, wanted.reservation.id)
-            ticket.sent = True
-
-        def heard(text: str) -> None:
-            ticket.text.append(text)
-            assert self.on_text is not None  # noqa: S101 - else nobody hears
-            self.on_text(text)
-
-        try:
-            streams = wanted.streams and self.on_text is not None
-            return self.space.attempt(wanted.call, heard if streams else None, leaving)
-        except CallError as error:
-            return error
-
-    async def pause(self, wanted: Pause) -> None:
-        if wanted.for_caps:
-            reap(self.space.ledger, now=self.space.clock())
-        self.space.sleep(wanted.seconds)
-
-    async def test(self, wanted: Test) -> tuple[Verdict, ...]:
-        return run_checks(wanted.checks, wanted.text, Given(self.ask.prompt.text, wanted.finish_reason))
-
-    async def write(self, records: list[Record]) -> None:
-        settled = [record for record in records if isinstance(record, Settlement)]
-        self.n_settled += len(settled)
-        self.charged_nano += sum(record.charged_nano for record in settled)
-        self.unknown_nano += sum(record.charged_nano for record in settled if record.cost_nano is None)
-        now = self.space.clock()
-        write(self.space.ledger, records, now=now, at=instant(now))
-
-    async def finish(self, records: list[Record], outcome: Checked | BaseException) -> None:
-        try:
-            await self.write(records)
-        except LedgerError as error:
-            if isinstance(outcome, BaseException):
-                raise
-            # It is paid for, so it is shown. The reservation stays charged, and is `unknown` once this process ends.
-            self.unlogged = error.message
+def _noted(checked: Checked, unlogged: str | None) -> Checked:
+    """Return an answer with a remark where it could not be logged."""
+    if unlogged is None:
+        return checked
+    why = f"the answer could not be logged, and stays charged at its upper bound: {unlogged}"
+    answer = replace(checked.answer, cost_status="unknown", notes=(*checked.answer.notes, why))
+    return replace(checked, answer=answer)

@@ -29,7 +29,7 @@ from scrimp.routing.prices.stated import stated_in
 from scrimp.routing.prices.usage import Usage, check_usage, counts_tokens, usage_from_litellm
 from scrimp.routing.text.sanitize import encodable, sanitize
 
-from .call import Call, Reply, TextDelta, UsageStatus
+from .call import Call, Delta, Reply, TextDelta, UsageStatus
 from .faults import CallError, problem
 from .litellm_setup import prepare, prepared
 from .local_provider import register
@@ -165,7 +165,7 @@ def _wire(call: Call, on_send: Callable[[], object] | None) -> Wire:
 
 
 def attempt(
-    call: Call, on_text: Callable[[str], object] | None = None, on_send: Callable[[], object] | None = None
+    call: Call, on_delta: Callable[[Delta], object] | None = None, on_send: Callable[[], object] | None = None
 ) -> Reply:
     """Make one call and return its answer.
 
@@ -173,7 +173,7 @@ def attempt(
     ----------
     call
         What to ask.
-    on_text
+    on_delta
         Takes each piece of the answer as it comes; None, or `call.stream` False, asks for the answer whole.
     on_send
         Called once, just before the first byte of the paid request may leave (in a local model: before it generates).
@@ -184,18 +184,20 @@ def attempt(
     CallError
         If no answer came.
     """
-    if on_text is None or not call.stream:
+    if on_delta is None or not call.stream:
         return _raised(_whole(call, on_send))
     with contextlib.closing(stream(call, on_send)) as events:
         for event in events:
             if isinstance(event, Reply):
                 return event
-            on_text(event.text)
+            on_delta(event)
     raise AssertionError("a stream ends with a reply")  # pragma: no cover
 
 
-async def aattempt(call: Call, on_send: Callable[[], object] | None = None) -> Reply:
-    """Make one call whole, without blocking; as `attempt`. `on_send` is a plain function, and must not block for long.
+async def aattempt(
+    call: Call, on_send: Callable[[], object] | None = None, on_delta: Callable[[Delta], object] | None = None
+) -> Reply:
+    """Make one call, without blocking; as `attempt`. `on_send` is a plain function, and must not block for long.
 
     Raises
     ------

@@ -1,0 +1,98 @@
+"""Carries out what one request wants beside others in an event loop (`serve`, and Python's `await`)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from scrimp.profiles.errors import LedgerError
+from scrimp.routing.calls.faults import CallError
+from scrimp.routing.ledger.reservations import mark_sent, reap
+from scrimp.routing.ledger.scribe import Work
+
+from .books import Settlement
+from .hands import RequestHands
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrimp.routing.calls.call import Delta, Reply
+    from scrimp.routing.checks.base import Verdict
+    from scrimp.routing.ledger.reservations import Reservation
+    from scrimp.routing.ledger.scribe import Scribe
+    from scrimp.routing.strategies.protocol import Test
+
+    from .books import Record
+    from .paid_call import Pause, Reserve, Send
+    from .request import Ask, Checked
+    from .workspace import Workspace
+
+__all__ = ["AwaitingHands"]
+
+
+class AwaitingHands(RequestHands):
+    """Does what one request wants done; what is written goes through the scribe.
+
+    Whoever cancels the request has its call settled first.
+    """
+
+    def __init__(
+        self, space: Workspace, ask: Ask, on_delta: Callable[[Delta], object] | None, scribe: Scribe[Work]
+    ) -> None:
+        super().__init__(space, ask, on_delta)
+        self.scribe = scribe
+
+    def _submit(self, do: Callable[[], Any], *, durable: bool = True) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        return self.scribe.put(Work(do, loop.create_future(), loop, durable))
+
+    async def reserve(self, wanted: Reserve) -> Reservation:
+        """Reserve; what was reserved while the request was cancelled is given back."""
+        done = self._submit(lambda: self.hold(wanted))
+        try:
+            reservation: Reservation = await asyncio.shield(done)
+        except asyncio.CancelledError:
+            with contextlib.suppress(Exception):
+                unused = Settlement(await done, 0, released=True, attempt={"error_kind": "interrupted"})
+                await asyncio.shield(self._submit(lambda: self.put([unused])))
+            raise
+        return reservation
+
+    async def send(self, wanted: Send) -> Reply | CallError:
+        """Make the call."""
+        ticket, space = wanted.ticket, self.space
+
+        def leaving() -> None:
+            ticket.sent = True
+
+        await self._submit(lambda: mark_sent(space.ledger, wanted.reservation.id), durable=False)
+        try:
+            return await space.aattempt(wanted.call, leaving, self.hearing(ticket) if self.streams(wanted) else None)
+        except CallError as error:
+            return error
+
+    async def pause(self, wanted: Pause) -> None:
+        """Wait."""
+        if wanted.for_caps:
+            await self._submit(lambda: reap(self.space.ledger, now=self.space.clock()))
+        await asyncio.sleep(wanted.seconds)
+
+    async def test(self, wanted: Test) -> tuple[Verdict, ...]:
+        """Run checks; those that take time in a thread."""
+        if not any(check.slow for check in wanted.checks):
+            return self.tested(wanted)
+        return await asyncio.to_thread(self.tested, wanted)
+
+    async def write(self, records: list[Record]) -> None:
+        """Have records written; it is not left off half-way."""
+        self.count(records)
+        if records:
+            await asyncio.shield(self._submit(lambda: self.put(records)))
+
+    async def finish(self, records: list[Record], outcome: Checked | BaseException) -> None:
+        """Have the last records written."""
+        try:
+            await self.write(records)
+        except LedgerError as error:
+            self.failed(error, outcome)

@@ -1,0 +1,156 @@
+"""Carries out what one request wants, one thing after another in the thread that asks.
+
+What is done is the same in an event loop (`awaiting`); who waits is not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scrimp.profiles.errors import LedgerError
+from scrimp.profiles.money import format_usd
+from scrimp.routing.calls.faults import CallError
+from scrimp.routing.checks.base import Given, run_checks
+from scrimp.routing.ledger.caps import applicable_caps
+from scrimp.routing.ledger.reservations import mark_sent, reap, reserve
+from scrimp.routing.ledger.store import instant
+
+from .books import Settlement, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrimp.routing.calls.call import Delta, Reply
+    from scrimp.routing.checks.base import Verdict
+    from scrimp.routing.ledger.reservations import Reservation
+    from scrimp.routing.strategies.protocol import Test
+
+    from .books import Record
+    from .paid_call import Pause, Reserve, Send, Ticket
+    from .request import Ask, Checked
+    from .workspace import Workspace
+
+__all__ = ["BlockingHands", "RequestHands"]
+
+
+class RequestHands:
+    """What both kinds do alike.
+
+    Attributes
+    ----------
+    unlogged
+        Why the answer could not be logged; None where it was.
+    n_settled, charged_nano, unknown_nano
+        The calls that are over, what the caps are charged for them, and for those of them whose cost is not known.
+    """
+
+    def __init__(self, space: Workspace, ask: Ask, on_delta: Callable[[Delta], object] | None) -> None:
+        self.space = space
+        self.ask = ask
+        self.on_delta = on_delta
+        self.unlogged: str | None = None
+        self.n_settled = 0
+        self.charged_nano = 0
+        self.unknown_nano = 0
+
+    def what_it_cost(self, request_id: str) -> str:
+        """Return the line for the user about a prompt that was interrupted."""
+        if not self.charged_nano:
+            return "interrupted: nothing is charged for this prompt"
+        charged = f"interrupted: {format_usd(self.charged_nano)} is charged for this prompt"
+        if self.unknown_nano:
+            charged += ", as much as the call that was under way may cost (`scrimp spend --open`)"
+        return charged if self.ask.keep == "money" else f"{charged}; `scrimp log show {request_id}` has it"
+
+    def hold(self, wanted: Reserve) -> Reservation:
+        """Write the intent to disk and reserve the bound."""
+        space, charge = self.space, wanted.charge
+        now = space.clock()
+        caps = applicable_caps(space.ledger, space.profile, charge.arm, now=now, run_id=charge.run_id)
+        request = None if wanted.request is None else wanted.request()
+        return reserve(
+            space.ledger, charge, (*caps, *wanted.own_caps), now=now, attempt=wanted.attempt, request=request
+        )
+
+    def hearing(self, ticket: Ticket) -> Callable[[Delta], object]:
+        """Return what takes the pieces of a reply: on the ticket, then to whoever hears them."""
+
+        def heard(delta: Delta) -> None:
+            ticket.hear(delta)
+            assert self.on_delta is not None  # noqa: S101 - else nobody hears
+            self.on_delta(delta)
+
+        return heard
+
+    def streams(self, wanted: Send) -> bool:
+        """Tell whether a reply is heard as it comes."""
+        return wanted.streams and self.on_delta is not None
+
+    def tested(self, wanted: Test) -> tuple[Verdict, ...]:
+        """Run checks."""
+        return run_checks(wanted.checks, wanted.text, Given(self.ask.prompt.text, wanted.finish_reason))
+
+    def count(self, records: list[Record]) -> None:
+        """Count what calls have cost."""
+        settled = [record for record in records if isinstance(record, Settlement)]
+        self.n_settled += len(settled)
+        self.charged_nano += sum(record.charged_nano for record in settled)
+        self.unknown_nano += sum(record.charged_nano for record in settled if record.cost_nano is None)
+
+    def put(self, records: list[Record]) -> None:
+        """Write records to the ledger."""
+        now = self.space.clock()
+        write(self.space.ledger, records, now=now, at=instant(now))
+
+    def failed(self, error: LedgerError, outcome: Checked | BaseException) -> None:
+        """Meet a ledger that could not be written at the end.
+
+        An answer is paid for, so it is shown. The reservation stays charged, and is `unknown` once this process ends.
+        """
+        if isinstance(outcome, BaseException):
+            raise error
+        self.unlogged = error.message
+
+
+class BlockingHands(RequestHands):
+    """Does one thing after another, in the thread that asks: nothing is awaited."""
+
+    async def reserve(self, wanted: Reserve) -> Reservation:
+        """Import what the call takes, then reserve: a kill meanwhile costs nothing."""
+        self.space.make_ready()
+        return self.hold(wanted)
+
+    async def send(self, wanted: Send) -> Reply | CallError:
+        """Make the call."""
+        ticket = wanted.ticket
+
+        def leaving() -> None:
+            mark_sent(self.space.ledger, wanted.reservation.id)
+            ticket.sent = True
+
+        try:
+            return self.space.attempt(wanted.call, self.hearing(ticket) if self.streams(wanted) else None, leaving)
+        except CallError as error:
+            return error
+
+    async def pause(self, wanted: Pause) -> None:
+        """Sleep."""
+        if wanted.for_caps:
+            reap(self.space.ledger, now=self.space.clock())
+        self.space.sleep(wanted.seconds)
+
+    async def test(self, wanted: Test) -> tuple[Verdict, ...]:
+        """Run checks."""
+        return self.tested(wanted)
+
+    async def write(self, records: list[Record]) -> None:
+        """Write records."""
+        self.count(records)
+        self.put(records)
+
+    async def finish(self, records: list[Record], outcome: Checked | BaseException) -> None:
+        """Write the last records."""
+        try:
+            await self.write(records)
+        except LedgerError as error:
+            self.failed(error, outcome)

@@ -1,0 +1,136 @@
+"""One thread that writes for many who wait without blocking: what waits is done together, in one transaction."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from scrimp.profiles.errors import LedgerError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from .store import Ledger
+
+__all__ = ["Scribe", "Work"]
+
+_GROUP: Final = 128
+
+
+@dataclass(slots=True)
+class Work:
+    """Something to be done inside a transaction.
+
+    Attributes
+    ----------
+    do
+        Does it; what it returns becomes the result of `done`.
+    done, loop
+        The future of its result, and the event loop that waits for it.
+    durable
+        Whether what it writes has to outlive the machine's power (`Ledger.transaction`).
+    """
+
+    do: Callable[[], Any]
+    done: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+    durable: bool
+
+
+W = TypeVar("W", bound=Work)
+
+
+class Scribe(Generic[W]):
+    """Does what it is given in order.
+
+    A piece of work that raises undoes itself alone, and its future raises; the others of its group are committed. When
+    the ledger itself fails, all of the group fail, and `failure` says why.
+
+    Parameters
+    ----------
+    ledger
+        Written by this thread alone until `close`.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.failure: Exception | None = None
+        self._queue: queue.SimpleQueue[W | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="scrimp-scribe", daemon=True)
+        self._thread.start()
+
+    def put(self, work: W) -> asyncio.Future[Any]:
+        """Have work done; return the future of its result."""
+        self._queue.put(work)
+        return work.done
+
+    def close(self) -> None:
+        """Finish what was given, and stop."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            first = self._queue.get()
+            if first is None:
+                return
+            group = [first]
+            last = False
+            while len(group) < _GROUP:
+                try:
+                    work = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if work is None:
+                    last = True
+                    break
+                group.append(work)
+            self._write(group)
+            if last:
+                return
+
+    def _write(self, group: list[W]) -> None:
+        outcomes: list[tuple[Any, BaseException | None]] = []
+        self.before(group)
+        try:
+            with self.ledger.transaction(durable=any(work.durable for work in group)):
+                for work in group:
+                    try:
+                        with self.ledger.transaction():
+                            outcomes.append((work.do(), None))
+                    except LedgerError:
+                        raise
+                    except Exception as error:  # noqa: BLE001 - goes to whoever asked for it
+                        outcomes.append((None, error))
+                        self.undone(work)
+                self.after()
+        except Exception as failed:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
+            self.failed(failed)
+            outcomes = [(None, failed)] * len(group)
+        for work, (value, problem) in zip(group, outcomes, strict=True):
+            work.loop.call_soon_threadsafe(_resolve, work.done, value, problem)
+
+    def before(self, group: list[W]) -> None:
+        """Do what comes before the transaction of a group."""
+
+    def undone(self, work: W) -> None:
+        """Take note of work that raised, and was undone."""
+
+    def after(self) -> None:
+        """Do what ends the transaction of a group."""
+
+    def failed(self, why: Exception) -> None:
+        """Take note that the ledger failed."""
+        self.failure = self.failure or why
+
+
+def _resolve(done: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    if done.cancelled():
+        return
+    if error is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(value)
