@@ -12,6 +12,12 @@ A name may carry settings after `@`, as in `ok@latency_ms=50,tokens=200`, `no-us
 `429@retry_after=2`, and a suffix `-then-ok` or `-N-then-ok`: misbehave on the first (N) calls of that name, then answer.
 A provider prefix (`openai/`) is dropped.
 
+`tools` calls what it is offered while the newest message is the user's, and answers with what the tools said after it:
+the first tool, or the one that `tool_choice` names, with the JSON object that the user's text holds, else with
+arguments made from the tool's schema (the user's text wherever a string is asked for). Its settings: `calls=2` for
+parallel calls, `pieces=5` for the parts of each call's arguments, `rounds=2` for calls after a tool's result too,
+`text=Let_me_look` for what is said before the call, `pause_s=0.05` before each event, `usage=none`.
+
 The server bills honestly, whatever it reports: each request's true usage and its cost at the server's own prices are in
 `requests`, and in a JSON Lines file when `log` is given, written before the answer leaves, so that a client killed in
 mid-answer does not hide its bill. One token is one word; a count in words never exceeds a tokeniser's.
@@ -583,10 +589,18 @@ class Wire:
         }  # fmt: skip
         return Plan(**{**values, **changes, "reasoning_tokens": reasoning})
 
-    async def answer(self, plan: Plan, *, pause_s: float = 0.0, message: dict[str, Any] | None = None) -> None:
+    async def answer(
+        self,
+        plan: Plan,
+        *,
+        pause_s: float = 0.0,
+        message: dict[str, Any] | None = None,
+        deltas: list[dict[str, Any]] | None = None,
+    ) -> None:
         """Send an answer whole, or as events when the client asked for them.
 
-        `message` replaces the message's (or the delta's) fields; `pause_s` waits before each event.
+        `message` replaces the message's (or the delta's) fields, `deltas` those of the events of a stream, one for
+        each; `pause_s` waits before each event.
         """
         self.use(plan)
         content = {"role": "assistant", "content": plan.text} if message is None else message
@@ -611,7 +625,12 @@ class Wire:
         await self.open_events()
         sent = 0
         output_tokens, self.request.output_tokens = plan.output_tokens, plan.reasoning_tokens
-        if message is not None:
+        if deltas is not None:
+            for delta in deltas:
+                if pause_s:
+                    await asyncio.sleep(pause_s)
+                await self.event(self.delta(plan, delta))
+        elif message is not None:
             await self.event(self.delta(plan, {"role": "assistant", **message}))
         else:
             await self.event(self.delta(plan, {"role": "assistant", "content": ""}))
@@ -745,6 +764,119 @@ async def tool_calls(wire: Wire) -> None:
     call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     await wire.answer(wire.plan(text=None, output_tokens=5, finish_reason="tool_calls"), message=message)
+
+
+async def tools(wire: Wire) -> None:
+    """Call a tool that is offered, and answer with its results: the settings are in this module's docstring."""
+    calls = _calls(wire)
+    pause_s = float(wire.settings.get("pause_s", 0))
+    usage = None if wire.settings.get("usage") == "none" else "true"
+    if not calls:
+        said = "\n".join(_results(wire)) or "nothing to call"
+        await wire.answer(
+            wire.plan(text=said, output_tokens=max(1, len(said.split())), finish_reason="stop", usage=usage),
+            pause_s=pause_s,
+        )
+        return
+    plan, deltas = _calling(wire, calls, usage)
+    message = {"role": "assistant", "content": plan.text, "tool_calls": calls}
+    await wire.answer(plan, pause_s=pause_s, message=message, deltas=deltas)
+
+
+async def cut_tools(wire: Wire) -> None:
+    """As `tools`, and break the connection within the arguments of the last call."""
+    calls = _calls(wire)
+    plan, deltas = _calling(wire, calls, "true")
+    if not wire.request.stream or len(deltas) < 3:
+        await _cut(wire)
+        return
+    wire.use(plan)
+    wire.bill()
+    await wire.open_events()
+    for delta in deltas[:-1]:
+        await wire.event(wire.delta(plan, delta))
+    await asyncio.sleep(0.01)  # let the bytes leave before the connection breaks
+    wire.drop()
+
+
+def _calling(wire: Wire, calls: list[dict[str, Any]], usage: Any) -> tuple[Plan, list[dict[str, Any]]]:
+    """Return a plan that calls tools, and the deltas that say so piece by piece."""
+    said = wire.settings.get("text", "").replace("_", " ") or None
+    words = sum(1 + len(call["function"]["arguments"].split()) for call in calls)
+    plan = wire.plan(
+        text=said, output_tokens=words + len((said or "").split()), finish_reason="tool_calls", usage=usage
+    )
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": None if said is None else ""}]
+    deltas += [{"content": piece} for piece in pieces(said)]
+    n_parts = int(wire.settings.get("pieces", 3))
+    for index, call in enumerate(calls):
+        name, arguments = call["function"]["name"], call["function"]["arguments"]
+        deltas.append({"tool_calls": [{"index": index, **call, "function": {"name": name, "arguments": ""}}]})
+        size = max(1, -(-len(arguments) // n_parts))
+        for start in range(0, len(arguments), size):
+            part = {"index": index, "function": {"arguments": arguments[start : start + size]}}
+            deltas.append({"tool_calls": [part]})
+    return plan, deltas
+
+
+def _results(wire: Wire) -> list[str]:
+    """Return what the tools have said since the user's newest message."""
+    said: list[str] = []
+    for message in wire.request.body["messages"]:
+        if message.get("role") == "user":
+            said = []
+        elif message.get("role") == "tool":
+            content = message.get("content")
+            texts = content if isinstance(content, list) else [{"text": content}]
+            said.append("".join(str(part.get("text") or "") for part in texts))
+    return said
+
+
+def _calls(wire: Wire) -> list[dict[str, Any]]:
+    """Return the tool calls to answer with; none when all has been called that is to be."""
+    body = wire.request.body
+    offered = [tool["function"] for tool in body.get("tools") or [] if isinstance(tool.get("function"), dict)]
+    choice = body.get("tool_choice")
+    if isinstance(choice, dict):
+        offered = [tool for tool in offered if tool["name"] == choice.get("function", {}).get("name")]
+    n_rounds = 0
+    for message in body["messages"]:
+        if message.get("role") == "user":
+            n_rounds = 0
+        elif message.get("role") == "assistant" and message.get("tool_calls"):
+            n_rounds += 1
+    if not offered or choice == "none" or n_rounds >= int(wire.settings.get("rounds", 1)):
+        return []
+    asked = next((message for message in reversed(body["messages"]) if message.get("role") == "user"), {})
+    content = asked.get("content")
+    text = content if isinstance(content, str) else "".join(part.get("text") or "" for part in content or [])
+    n_calls = 1 if body.get("parallel_tool_calls") is False else int(wire.settings.get("calls", 1))
+    return [
+        {
+            "id": f"call_{wire.request.n}_{i}",
+            "type": "function",
+            "function": {
+                "name": offered[i % len(offered)]["name"],
+                "arguments": json.dumps(_arguments(offered[i % len(offered)], text)),
+            },
+        }
+        for i in range(n_calls)
+    ]
+
+
+def _arguments(tool: dict[str, Any], text: str) -> dict[str, Any]:
+    """Return the JSON object in a text; else arguments that a tool's schema admits."""
+    with contextlib.suppress(ValueError):
+        found, _ = json.JSONDecoder().raw_decode(text[text.index("{") :])
+        return dict(found)
+    values = {"integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}, "null": None}
+    schema = tool.get("parameters") or {}
+    properties = schema.get("properties") or {}
+    return {
+        name: each["enum"][0] if each.get("enum") else values.get(each.get("type"), text)
+        for name, each in properties.items()
+        if name in schema.get("required", properties)
+    }
 
 
 async def null_content(wire: Wire) -> None:
@@ -1194,6 +1326,7 @@ BEHAVIOURS: dict[str, Callable[[Wire], Awaitable[None]]] = {
     "reasoning": reasoning, "fill": fill, "drip": drip, "large": large, "escape": escape, "other-model": other_model,
     "surrogate": surrogate, "repeat": repeat, "special": special, "refusal": refusal, "length": length,
     "length-empty": length_empty, "content-filter": content_filter, "tool-calls": tool_calls,
+    "tools": tools, "cut-tools": cut_tools,
     "null-content": null_content, "empty-content": empty_content, "no-finish": no_finish, "two-choices": two_choices,
     "only-reasoning": only_reasoning, "parts": parts, "json-instead": json_instead, "sse-instead": sse_instead,
     "no-usage": no_usage, "negative-usage": negative_usage, "huge-usage": huge_usage, "zero-usage": zero_usage,

@@ -161,3 +161,79 @@ def test_sustains_many_calls_at_once(server):
         statuses = list(pool.map(lambda _: post(server, "ok@latency_ms=5")[0], range(400)))
     assert statuses == [200] * 400
     assert len(server.chats) == 400
+
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}, "days": {"type": "integer"}, "unit": {"enum": ["C", "F"]}},
+            "required": ["city", "days"],
+        },
+    },
+}
+TIME = {"type": "function", "function": {"name": "time", "parameters": {"type": "object", "properties": {}}}}
+
+
+def told(server, messages, model="tools", *, stream=False, **body):
+    """Return the assistant's message, a stream's put together, and the word for its end."""
+    body = {"stream_options": {"include_usage": True}, **body} if stream else body
+    status, raw = post(server, model, stream=stream, messages=messages, tools=[WEATHER, TIME], **body)
+    assert status == 200
+    if not stream:
+        choice = json.loads(raw)["choices"][0]
+        return choice["message"], choice["finish_reason"]
+    events = [json.loads(line[6:]) for line in raw.decode().splitlines() if line.startswith("data: {")]
+    choices = [choice for event in events for choice in event["choices"]]
+    message = {"content": None, "tool_calls": []}
+    for delta in (choice["delta"] for choice in choices):
+        if delta.get("content"):
+            message["content"] = (message["content"] or "") + delta["content"]
+        for part in delta.get("tool_calls", []):
+            if part["index"] == len(message["tool_calls"]):
+                message["tool_calls"].append({"id": part["id"], "type": part["type"], "function": part["function"]})
+            else:
+                message["tool_calls"][part["index"]]["function"]["arguments"] += part["function"]["arguments"]
+    return message, choices[-1]["finish_reason"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_tools_are_called_and_their_results_are_read(server, stream):
+    asked = {"role": "user", "content": "Zürich"}
+    message, word = told(server, [asked], "tools@calls=2,pieces=5,text=Let_me_look", stream=stream)
+    assert word == "tool_calls"
+    assert message["content"] == "Let me look"
+    assert [call["function"]["name"] for call in message["tool_calls"]] == ["weather", "time"]
+    assert json.loads(message["tool_calls"][0]["function"]["arguments"]) == {"city": "Zürich", "days": 1}
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": "rain"} for call in message["tool_calls"]]
+    (request,) = server.chats
+    assert request.output_tokens > 2
+
+    answer, word = told(server, [asked, {"role": "assistant", **message}, *results], stream=stream)
+    assert (answer["content"], answer.get("tool_calls") or [], word) == ("rain\nrain", [], "stop")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_tools_take_their_arguments_from_the_text_and_the_choice_from_the_caller(server, stream):
+    asked = [{"role": "user", "content": 'call it with {"zone": "CET"}, please'}]
+    choice = {"type": "function", "function": {"name": "time"}}
+    message, _ = told(server, asked, stream=stream, tool_choice=choice)
+    assert message["tool_calls"][0]["function"] == {"name": "time", "arguments": '{"zone": "CET"}'}
+    message, word = told(server, asked, stream=stream, tool_choice="none")
+    assert (message["content"], word) == ("nothing to call", "stop")
+    message, _ = told(server, asked, "tools@calls=3", stream=stream, parallel_tool_calls=False)
+    assert len(message["tool_calls"]) == 1
+
+
+def test_a_cut_stream_of_tools_breaks_within_the_arguments(server):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    messages = [{"role": "user", "content": "one two three"}]
+    asked = {"model": "cut-tools", "messages": messages, "tools": [WEATHER], "stream": True}
+    connection.request("POST", "/v1/chat/completions", json.dumps(asked))
+    with pytest.raises(http.client.IncompleteRead) as broken:
+        connection.getresponse().read()
+    connection.close()
+    assert b'"arguments"' in broken.value.partial
+    assert b"[DONE]" not in broken.value.partial
