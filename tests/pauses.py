@@ -8,5 +8,5 @@ def no_pause(monkeypatch):
     async def pause(_self, wanted):
         waits.append(wanted.seconds)
 
-    monkeypatch.setattr("scrimp.routing.asking.workspace._BlockingHands.pause", pause)
+    monkeypatch.setattr("scrimp.routing.asking.hands.BlockingHands.pause", pause)
     return waits
