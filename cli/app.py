@@ -28,6 +28,8 @@ COMMANDS: Final[dict[str, str]] = {
     "ask": "Answer a prompt with the cheapest arm that will do the job.",
     "route": "Show which arm would take a prompt, and why. Sends nothing.",
     "batch": "Answer a file of prompts under one budget. Resumable.",
+    "serve": "An endpoint for other programs (OpenAI, Anthropic).",
+    "run": "Run a command whose model calls go through scrimp.",
     "log": "What was asked, why an arm was chosen, what came of it.",
     "spend": "Show what was spent, and what the caps leave.",
     "budget": "Show, set or lift the caps that all profiles share.",

@@ -210,6 +210,7 @@ def override(
     min_quality: float | None = None,
     explore: float | None = None,
     keep: str | None = None,
+    per_run_usd: Decimal | None = None,
 ) -> Loaded:
     """Return the profile with what flags say laid over it; None leaves a key as it is.
 
@@ -226,6 +227,7 @@ def override(
         ("--min-quality", "policy", "min_quality", min_quality),
         ("--explore", "policy", "explore", explore),
         ("--log", "log", "keep", keep),
+        ("--max-cost", "caps", "per_run_usd", per_run_usd),
     ]
     tree = loaded.tree.copy()
     for flag, table, key, value in flags:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prices.table import PriceTable
 
-__all__ = ["Home", "find_key", "make_decider"]
+__all__ = ["Home", "find_key", "make_decider", "stamp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,22 @@ def make_decider(profile: Profile, paths: Paths, *, say: Callable[[str], None] =
     if router.note:
         say(router.note)
     return Decider(profile, PriceTable.load(paths.prices), router, embedder, load_table(paths.abilities))
+
+
+def stamp(paths: Paths) -> tuple[tuple[int, int] | None, ...]:
+    """Return what tells whether the user's router, prices, abilities or keys have changed since.
+
+    For each file, when it was written (ns) and how long it is (bytes); None where it is not there.
+    """
+    return tuple(map(_written, (paths.routers / "current", paths.prices, paths.abilities, paths.keys)))
+
+
+def _written(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def find_key(arm: Arm, keys: Keys) -> str | None:

@@ -78,6 +78,8 @@ class Workspace:
         Takes a line for the user while a request goes on (stderr).
     clock, timer, sleep, rng
         POSIX time, monotonic seconds (for deadlines), waiting, and randomness.
+    reader
+        The same ledger once more, to read while a scribe writes; None reads with the one that writes.
     """
 
     decider: Decider
@@ -90,6 +92,7 @@ class Workspace:
     timer: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     rng: random.Random = field(default_factory=random.Random)
+    reader: Ledger | None = None
     _price_ids: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -103,6 +106,7 @@ class Workspace:
         decider: Decider | None = None,
         say: Callable[[str], None],
         rng: random.Random,
+        reader: Ledger | None = None,
     ) -> Workspace:
         """Put together what requests of a profile are asked with.
 
@@ -122,7 +126,7 @@ class Workspace:
 
             keys.watch(profile.arms)
             warm()
-        return cls(decider or make_decider(profile, paths, say=say), ledger, key, say=say, rng=rng)
+        return cls(decider or make_decider(profile, paths, say=say), ledger, key, say=say, rng=rng, reader=reader)
 
     @property
     def profile(self) -> Profile:
@@ -187,13 +191,14 @@ class Workspace:
         self.sleep(seconds)
 
     async def _decide(self, ask: Ask, context: Context, sleep: Callable[[float], Awaitable[None]]) -> Decision:
-        check_zone(self.ledger, self.profile)
+        ledger = self.reader or self.ledger
+        check_zone(ledger, self.profile)
         keyless = keyless_arms(self.profile, self.key, ask.wishes.arm, on_this_machine=ask.wishes.on_this_machine)
         deadline = self.timer() + LIVE_WAIT_S
         while True:
             decision = against_caps.decide(
                 self.decider,
-                self.ledger,
+                ledger,
                 ask.prompt,
                 ask.wishes,
                 now=self.clock(),
@@ -207,7 +212,7 @@ class Workspace:
             )
             if decision.arm is not None:
                 return decision
-            why = refusal(ask, decision, keyless, profile=self.profile, ledger=self.ledger, now=self.clock())
+            why = refusal(ask, decision, keyless, profile=self.profile, ledger=ledger, now=self.clock())
             if not (isinstance(why, RefusedError) and why.only_live) or self.timer() >= deadline:
                 raise why
             reap(self.ledger, now=self.clock())
@@ -234,10 +239,11 @@ class Workspace:
     ) -> tuple[Decision, Plan]:
         if way.several and ask.wishes.arm is not None:
             raise UsageError("-m takes one arm and --cascade chooses among plans: give one of the two")
-        chooser = PlanChooser(self.decider, way, self.ledger)
+        ledger = self.reader or self.ledger
+        chooser = PlanChooser(self.decider, way, ledger)
         decision = await self._decide(ask, context, sleep)
         run_id = ask.run_id or decision.id
-        rooms = rooms_of(self.ledger, self.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
+        rooms = rooms_of(ledger, self.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
         return chooser.choose(ask, decision, rooms)
 
     # -- asking -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,123 @@
+"""`scrimp serve`: an endpoint for other programs."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scrimp.profiles.errors import UsageError
+
+from . import session
+from .options import ProfileOption
+from .parser import new_app
+from .result import say, write_err
+
+__all__ = ["app", "serve"]
+
+app = new_app()
+
+EPILOG = """\b
+Examples:
+  scrimp serve                                     OpenAI and Anthropic, on a free port of this machine
+  scrimp serve --port 4321 --token-file ~/.scrimp-token
+  scrimp serve -p work --max-cost 5                no more than $5 until it ends
+\b
+Then, elsewhere:
+  export OPENAI_BASE_URL=http://127.0.0.1:4321/v1 OPENAI_API_KEY=$(cat ~/.scrimp-token)
+  curl $OPENAI_BASE_URL/chat/completions -H "Authorization: Bearer $OPENAI_API_KEY" \\
+    -d '{"model": "scrimp", "messages": [{"role": "user", "content": "Capital of France?"}]}'
+\b
+Models: scrimp (routed), scrimp/cheap, scrimp/balanced, scrimp/best, an arm's name, or a plan (small ? json > large).
+`scrimp run` does all of this for one command. docs/serve.md has recipes.
+"""
+
+
+@app.command(epilog=EPILOG)
+def serve(
+    profile: ProfileOption = None,
+    host: Annotated[
+        str, typer.Option("--host", metavar="ADDRESS", help="Where to listen; only this machine, unless told.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Which port; 0 takes a free one.")
+    ] = 0,
+    port_file: Annotated[
+        Path | None, typer.Option("--port-file", metavar="FILE", help="Write the port there once it listens.")
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            envvar="SCRIMP_SERVE_TOKEN",
+            show_envvar=False,
+            metavar="TEXT",
+            help="What clients must show as their API key (better: SCRIMP_SERVE_TOKEN). Else one is made.",
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file", metavar="FILE", help="Keep the token there (0600): read if it holds one, else written."
+        ),
+    ] = None,
+    no_token: Annotated[
+        bool, typer.Option("--no-token", help="Ask for none: any program on this machine may ask.")
+    ] = False,
+    max_cost: Annotated[
+        str | None, typer.Option("--max-cost", metavar="USD", help="Spend no more than this until it ends.")
+    ] = None,
+    tag: Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="A label for `scrimp spend`.")] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing about requests that go well.")] = False,
+) -> int:
+    """Answer programs that speak OpenAI's or Anthropic's interface, each request routed and under every cap.
+
+    /v1/chat/completions, /v1/responses, /v1/messages (and count_tokens), /v1/models. Ctrl-C ends it.
+    """
+    from .serving import capped, listening, make_endpoint, on_signals, summary
+
+    listen = listening()
+    if no_token and (token or token_file):
+        raise UsageError("--no-token and a token do not go together")
+    if no_token and not listen.is_loopback(host):
+        raise UsageError(f"--no-token is for this machine alone, and --host {host} is not")
+    loaded = capped(session.load(profile), session.parse_usd(max_cost, "--max-cost"))
+    shown = None if no_token else token or (token_file and listen.read_token(token_file)) or listen.make_token()
+    if shown is not None and (not shown.isascii() or not shown.isprintable() or " " in shown):
+        raise UsageError("a token is printable ASCII characters without spaces")
+    sock = listen.bind(host, port)
+    url = listen.url_of(sock)
+    endpoint = make_endpoint(
+        loaded,
+        sock,
+        token=shown,
+        hosts=(host,),
+        one_run=max_cost is not None,
+        tag=tag,
+        quiet=quiet,
+    )
+
+    async def go() -> None:
+        on_signals(endpoint.stop)
+        serving = asyncio.create_task(endpoint.run())
+        waiting = asyncio.create_task(endpoint.listening.wait())
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if token_file is not None and shown is not None:
+            listen.write_private(token_file, shown)
+        if port_file is not None:
+            listen.write_private(port_file, str(sock.getsockname()[1]))
+        say(f"serving profile {loaded.profile.name} at {url}/v1 (Anthropic's: {url}); Ctrl-C ends it")
+        if shown is not None and token is None and token_file is None:
+            write_err(f"token: {shown}\n")
+        await serving
+
+    try:
+        asyncio.run(go())
+    finally:
+        if port_file is not None:
+            port_file.unlink(missing_ok=True)
+    for line in summary(endpoint.service.totals):
+        say(line)
+    return 0

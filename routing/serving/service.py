@@ -1,0 +1,280 @@
+"""Answers what programs ask: from what they want to a checked answer, decided, paid and logged as any other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter, OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from scrimp.profiles.errors import BudgetRefusedError, ScrimpError
+from scrimp.routing.asking import housekeeping
+from scrimp.routing.asking.request import Ask
+from scrimp.routing.ledger.scribe import Scribe, Work
+from scrimp.routing.ledger.store import new_id
+from scrimp.routing.prompts.prompt import prompt_of_chat
+from scrimp.routing.prompts.tokens import estimate_tokens
+
+from .names import resolve
+from .threads import Threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrimp.routing.asking.request import Answer, Checked
+    from scrimp.routing.asking.workspace import Workspace
+    from scrimp.routing.calls.call import Delta
+    from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.prompts.context import Context
+
+    from .shapes.shape import Wanted
+
+__all__ = ["Asking", "Service", "Totals"]
+
+_EMBEDDERS: Final = 2
+"""How many prompts are embedded at once."""
+
+_CONTEXTS: Final = 512
+"""How many prompts' features are remembered: an agent's tools go round many times under one question."""
+
+_LOOK_EVERY_S: Final = 2.0
+_UPKEEP_EVERY_S: Final = 60.0
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a server has done so far.
+
+    Attributes
+    ----------
+    n_by_arm
+        Answers by the arm that gave them.
+    charged_nano, saved_nano
+        What was charged for all calls, and what the answers cost less than on the best arm, nano-USD.
+    n_refused, n_failed, n_interrupted
+        Requests that a cap refused, that failed otherwise, and whose client went away.
+    """
+
+    n_by_arm: Counter[str] = field(default_factory=Counter)
+    charged_nano: int = 0
+    saved_nano: int = 0
+    n_refused: int = 0
+    n_failed: int = 0
+    n_interrupted: int = 0
+
+
+@dataclass(slots=True)
+class Asking:
+    """One request on its way: what is known of it so far.
+
+    Attributes
+    ----------
+    decision
+        How it was decided; None until it is.
+    began
+        Monotonic seconds.
+    """
+
+    decision: Decision | None = None
+    began: float = field(default_factory=time.monotonic)
+
+
+def message_of(answer: Answer) -> dict[str, Any]:
+    """Return an answer as it would stand in the conversation, in OpenAI's form."""
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text}
+    if answer.tool_calls:
+        message["tool_calls"] = [call.to_dict() for call in answer.tool_calls]
+    return message
+
+
+class Service:
+    """Answers requests, any number at once, in one event loop.
+
+    Parameters
+    ----------
+    open_space
+        Opens what requests are asked with; called again when what it was made from has changed.
+    stamp
+        Returns what tells whether that has changed.
+    one_run
+        Whether all requests belong to one run, so that one cap stands over them; else each is a run of its own.
+    any_model
+        Whether a request for a model that is not known is routed, and not refused.
+    tag
+        A word by which the log and spending find them.
+    say
+        Takes a line for whoever runs the server.
+    """
+
+    def __init__(
+        self,
+        open_space: Callable[[], Workspace],
+        stamp: Callable[[], object],
+        *,
+        one_run: bool = False,
+        any_model: bool = False,
+        tag: str | None = None,
+        say: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        self.space = open_space()
+        self.run_id = new_id() if one_run else None
+        self.any_model = any_model
+        self.tag = tag
+        self.say = say
+        self.totals = Totals()
+        self.threads = Threads()
+        self._open_space = open_space
+        self._stamp = stamp
+        self._stamped = stamp()
+        self._looked_at = self._upkept_at = time.monotonic()
+        self._scribe: Scribe[Work] = Scribe(self.space.ledger)
+        self._embedders = ThreadPoolExecutor(_EMBEDDERS, "scrimp-embed")
+        self._contexts: OrderedDict[str, Context] = OrderedDict()
+        self._running: set[asyncio.Task[Checked]] = set()
+
+    @property
+    def n_running(self) -> int:
+        """How many requests are under way."""
+        return len(self._running)
+
+    def start(
+        self, wanted: Wanted, asking: Asking, on_delta: Callable[[Delta], object] | None
+    ) -> asyncio.Task[Checked]:
+        """Begin to answer (`answer`), beside others."""
+        work = asyncio.create_task(self.answer(wanted, asking, on_delta))
+        self._running.add(work)
+        work.add_done_callback(self._running.discard)
+        return work
+
+    def give_up(self) -> None:
+        """Cancel what is under way: it is settled, and logged as interrupted."""
+        for work in self._running:
+            work.cancel()
+
+    async def answer(self, wanted: Wanted, asking: Asking, on_delta: Callable[[Delta], object] | None) -> Checked:
+        """Decide, ask, and return the answer.
+
+        Parameters
+        ----------
+        asking
+            Is filled as the request goes on.
+        on_delta
+            Takes the pieces as they come, where the plan lets them be shown.
+
+        Raises
+        ------
+        ScrimpError
+            If there is none.
+        asyncio.CancelledError
+            If the client went away: what that cost is settled and logged.
+        """
+        await self._look()
+        space = self.space
+        wishes, way = resolve(wanted.model, space.profile, any_model=self.any_model)
+        prompt = prompt_of_chat(wanted.chat, needs=wanted.needs, own_format=wanted.response_format)
+        thread = self.threads.find(wanted.chat, wanted.session)
+        if thread is not None and wishes.arm is None:
+            wishes = replace(wishes, staying=thread.staying(wanted.chat))
+        ask = Ask(
+            prompt,
+            wishes,
+            command="serve",
+            conversation_id=None if thread is None else thread.conversation_id,
+            after=None if thread is None else thread.after(wanted.chat),
+            keep=space.profile.log.keep,
+            run_id=self.run_id,
+            tag=self.tag,
+            params=wanted.params,
+            response_format=wanted.response_format,
+            output_limit=wanted.limit,
+        )
+        try:
+            context = await self._context(prompt.text)
+            decision, plan = await space.achoose(ask, context, way)
+            asking.decision = decision
+            checked = await space.arun(ask, decision, context, plan, way, scribe=self._scribe, on_delta=on_delta)
+        except asyncio.CancelledError:
+            self.totals.n_interrupted += 1
+            raise
+        except BudgetRefusedError:
+            self.totals.n_refused += 1
+            raise
+        except ScrimpError:
+            self.totals.n_failed += 1
+            raise
+        self._count(checked)
+        answer = checked.answer
+        self.threads.note(
+            wanted.chat,
+            wanted.session,
+            answer.id,
+            answer.arm,
+            message_of(answer),
+            answer.input_tokens,
+            decision,
+            kept=ask.keep == "all",
+        )
+        return checked
+
+    def count_tokens(self, wanted: Wanted) -> int:
+        """Return about how many input tokens a request is."""
+        return estimate_tokens(prompt_of_chat(wanted.chat, needs=wanted.needs, own_format=wanted.response_format))
+
+    async def close(self) -> None:
+        """See requests under way to their end, write what is still to be written, and close connections."""
+        from scrimp.routing.calls.dispatch import aclose
+
+        await asyncio.gather(*self._running, return_exceptions=True)
+        with contextlib.suppress(Exception):
+            await aclose()
+        self._embedders.shutdown()
+        await asyncio.to_thread(self._scribe.close)
+
+    def _count(self, checked: Checked) -> None:
+        answer = checked.answer
+        self.totals.n_by_arm[answer.arm] += 1
+        self.totals.charged_nano += answer.total_charged_nano
+        self.totals.saved_nano += answer.saved_nano or 0
+
+    async def _context(self, text: str) -> Context:
+        """Return the features of a prompt; those of the last ones are remembered."""
+        known = self._contexts.get(text)
+        if known is not None:
+            self._contexts.move_to_end(text)
+            return known
+        loop = asyncio.get_running_loop()
+        (context,) = await loop.run_in_executor(self._embedders, self.space.decider.contexts, [text])
+        self._contexts[text] = context
+        if len(self._contexts) > _CONTEXTS:
+            self._contexts.popitem(last=False)
+        return context
+
+    async def _look(self) -> None:
+        """Every few seconds: take up what has changed on disk, and see to what other processes left."""
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_EVERY_S:
+            return
+        self._looked_at = now
+        stamp = self._stamp()
+        if stamp != self._stamped:
+            self._stamped = stamp
+            self.space = await asyncio.to_thread(self._open_space)
+            self._contexts.clear()
+            self.say("the router, prices, abilities or keys have changed: they are read anew")
+        if now - self._upkept_at > _UPKEEP_EVERY_S:
+            self._upkept_at = now
+            await self._write(self.upkeep)
+
+    def upkeep(self) -> None:
+        """See to what earlier processes left, and say which caps are filling up."""
+        space = self.space
+        housekeeping.look_after(space.ledger, space.profile, now=space.clock())
+        for line in housekeeping.look_back(space.ledger, space.profile, now=space.clock()):
+            self.say(line)
+
+    async def _write(self, do: Callable[[], Any]) -> Any:
+        loop = asyncio.get_running_loop()
+        return await self._scribe.put(Work(do, loop.create_future(), loop, durable=True))
