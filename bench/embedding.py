@@ -6,7 +6,6 @@
 Figures are ratios taken in one run on one machine: absolute speeds say little elsewhere. docs/decisions/0002-embedding.md holds a run.
 """
 
-# ruff: noqa: SLF001 - the bare comparison loads the very files that the embedder loads
 from __future__ import annotations
 
 import argparse
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from scrimp.routing.prompts import embedding as module
+from scrimp.routing.prompts import minilm
 from scrimp.routing.prompts.embedding import Embedder
 
 WORDS = [
@@ -93,13 +93,21 @@ def read(files: list[Path]) -> list[dict[str, Any]]:
 
 def raw(threads: int | None, limit: int | None = None) -> Any:
     """A bare fastembed model over the same weights, truncating at `limit` tokens (512 when None)."""
+    minilm.quiet()
     import fastembed
+    from fastembed.common.model_description import ModelSource, PoolingType
 
-    Embedder().warm()
-    folder = str(module._TOKENIZER_FOLDER)
-    model = fastembed.TextEmbedding(
-        module._BUILTIN_NAME, cache_dir=folder, specific_model_path=folder, threads=threads, cuda=False
-    )
+    folder, name = str(minilm.TOKENIZER_FOLDER), "bench/minilm"
+    if not any(known["model"] == name for known in fastembed.TextEmbedding.list_supported_models()):
+        fastembed.TextEmbedding.add_custom_model(
+            model=name,
+            pooling=PoolingType.MEAN,
+            normalization=True,
+            sources=ModelSource(hf=name),
+            dim=minilm.DIM,
+            model_file=str(minilm.weights_file()),
+        )
+    model = fastembed.TextEmbedding(name, specific_model_path=folder, threads=threads, cuda=False)
     if limit is not None:
         model.model.tokenizer.enable_truncation(max_length=limit)
     return model
@@ -148,7 +156,7 @@ def determinism(prompts: list[str]) -> None:
 
 def start_up(rounds: int) -> None:
     """Cold processes: embed one prompt by the shortest fastembed script there is, and through `Embedder`."""
-    folder, weights = module._TOKENIZER_FOLDER, module._builtin_weights()
+    folder, weights = minilm.TOKENIZER_FOLDER, minilm.weights_file()
     bare = (
         "from fastembed import TextEmbedding as T\n"
         "from fastembed.common.model_description import ModelSource as S, PoolingType as P\n"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from scrimp.profiles.collector import paused
 from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
 from scrimp.profiles.paths import working_folder
 
@@ -101,8 +102,9 @@ def command(name: str) -> Any:
     """Return the built command of a name, or None when there is none of that name."""
     if name not in COMMANDS:
         return None
-    module = importlib.import_module(f".{name}", __package__)
-    built = typer.main.get_command(module.app)
+    with paused():
+        module = importlib.import_module(f".{name}", __package__)
+        built = typer.main.get_command(module.app)
     built.name = name
     _say_no_types(built)
     read_numbers(built)

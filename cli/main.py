@@ -37,7 +37,10 @@ def _run(argv: list[str]) -> int:
         code = run_short(argv[2:])
         if code is not None:
             return code
-    from .app import run
+    from scrimp.profiles.collector import paused
+
+    with paused(ours=True):
+        from .app import run
 
     return run(argv)
 

@@ -8,6 +8,7 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING
 
+from scrimp.profiles.collector import paused
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.load import load_profile, override
 from scrimp.profiles.money import read_usd
@@ -94,7 +95,8 @@ def workspace(
     decider
         What decides, where the command has made it already.
     """
-    from scrimp.routing.asking.workspace import Workspace
+    with paused():
+        from scrimp.routing.asking.workspace import Workspace
 
     return Workspace.open(
         loaded.profile, paths(), ledger, keys() if calls else None, decider=decider, say=say, rng=make_rng(seed)

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from scrimp.profiles.addresses import NO_ADDRESS, drop_ignored
+from scrimp.profiles.collector import paused
 from scrimp.routing.prices.stated import stated_in
 from scrimp.routing.prices.usage import Usage, check_usage, counts_tokens, usage_from_litellm
 from scrimp.routing.text.sanitize import encodable, sanitize
@@ -65,7 +66,7 @@ def warm() -> threading.Thread:
 def _warm() -> None:
     import importlib
 
-    with contextlib.suppress(Exception):  # whoever calls next meets the error, and can say it
+    with paused(), contextlib.suppress(Exception):  # whoever calls next meets the error, and can say it
         prepare()
         for name in ("httpcore", "openai.resources"):
             if threading.main_thread().is_alive():

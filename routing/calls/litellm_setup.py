@@ -17,6 +17,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.addresses import drop_ignored
+from scrimp.profiles.collector import paused
 from scrimp.profiles.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def prepare() -> LiteLLM:
     if _prepared is None:
         with _lock:
             if _prepared is None:
-                _prepared = _prepare()
+                with paused():
+                    _prepared = _prepare()
     return _prepared
 
 

