@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scrimp.profiles.errors import CheckFailedError, ExitCode, ProviderError, ScrimpError, UsageError
+from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
 from scrimp.routing.text.in_words import percent
@@ -124,6 +124,7 @@ def answer_request(
     seed: int | None = None,
 ) -> int:
     """Decide, dispatch, check, print; return the exit code."""
+    from scrimp.routing.asking.failure import failure
     from scrimp.routing.asking.refusal import missed_quality
     from scrimp.routing.asking.ways import make_way
 
@@ -173,15 +174,8 @@ def answer_request(
     if not quiet:
         emit_stderr((Note(_summary(answer, checked)),))
     session.look_back(space.ledger, space.profile)
-    if checked.failed:
-        raise _check_failure(checked)
-    if not answer.text.strip():
-        raise ProviderError(
-            f"arm {answer.arm}: the answer is empty; it cost {format_usd(answer.total_charged_nano)}",
-            hint="Raise max_output_tokens of the arm (reasoning counts too), or take another with `-m`."
-            if answer.finish_reason == "length"
-            else "Reword the prompt, or take another arm with `-m`.",
-        )
+    if (error := failure(checked)) is not None:
+        raise error
     return int(code)
 
 
@@ -190,22 +184,6 @@ def _kept(request: Ask, decision_id: str) -> str:
     if request.keep == "all":
         return f"the answer is in the log (scrimp log show {decision_id})"
     return "the answer is lost, since no text is kept of it (--no-log, or log.keep)"
-
-
-def _check_failure(checked: Checked) -> CheckFailedError:
-    """Return the error of an answer that was shown and is not good enough: what failed, and what was tried and paid."""
-    failed = checked.failed
-    tried = "; ".join(
-        f"{step.arm} {step.outcome} for {format_usd(round(step.charged_nano))}"
-        for step in checked.steps
-        if step.role == "ask"
-    )
-    return CheckFailedError(
-        f"the answer failed {len(failed)} of {len(checked.verdicts)} checks: "
-        + "; ".join(verdict.evidence or verdict.check for verdict in failed),
-        hint=f"Tried: {tried}; {format_usd(checked.answer.total_charged_nano)} in all. The answer is above, and in "
-        "`scrimp log show last`.",
-    )
 
 
 class _Printer:
@@ -284,7 +262,7 @@ def _summary(answer: Answer, checked: Checked) -> str:
 
 def _prompt(flags: AskFlags) -> Prompt:
     """Put the prompt together from arguments, standard input, files and template."""
-    from scrimp.routing.asking.compose import compose, fill, read_texts
+    from scrimp.routing.asking.compose import compose, fill, in_one, read_texts
     from scrimp.routing.text.clean import clean_text
 
     words = [word for word in flags.words if word != "-"]
@@ -295,7 +273,7 @@ def _prompt(flags: AskFlags) -> Prompt:
     parts += read_texts(flags.files)
     if piped:
         parts.append(piped)
-    text = "\n\n".join(part.strip("\n") for part in parts)
+    text = in_one(parts)
     if flags.template is not None:
         text = fill(flags.template, text, flags.variables, own=paths().config / "templates")
     elif flags.variables:

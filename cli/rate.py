@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from scrimp.profiles.errors import UsageError
-from scrimp.profiles.money import read_number
 
 from . import session
 from .options import JsonOption
@@ -18,8 +17,6 @@ from .result import Result, emit
 __all__ = ["app", "rate"]
 
 app = new_app()
-
-WORDS = {"good": 1.0, "bad": 0.0}
 
 EPILOG = """\b
 Examples:
@@ -39,23 +36,12 @@ def rate(
 ) -> int:
     """Record how good an answer was: good, bad, or a number from 0 to 1."""
     from scrimp.routing.asking.again import rate as label
+    from scrimp.routing.asking.again import read_reward
 
     if len(what) > 2:
         raise UsageError("expected an id (or nothing, for the last answer) and a rating")
     which, word = ("last", what[0]) if len(what) == 1 else what
-    reward = _reward(word)
+    reward = read_reward(word)
     row = label(session.ledger_to_read(), which, reward, note=note, now=time.time())
     data = {"schema_version": 1, "id": row["id"], "arm": row["arm"], "reward": reward, "source": "rating"}
     return emit(Result(data=data, messages=(f"rated {row['id']} ({row['arm']}): {reward:g}",)), as_json=json)
-
-
-def _reward(word: str) -> float:
-    if word in WORDS:
-        return WORDS[word]
-    try:
-        reward = float(read_number(word))
-    except ValueError:
-        reward = -1.0
-    if not 0.0 <= reward <= 1.0:
-        raise UsageError(f"a rating is good, bad, or a number from 0 to 1, not {word!r}")
-    return reward

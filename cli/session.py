@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -105,17 +104,11 @@ def workspace(
 
 def look_back(ledger: Ledger, profile: Profile, *, quiet: bool = False) -> None:
     """After something was paid: say which caps are filling up, and forget what is older than the profile keeps."""
-    from scrimp.routing.asking import housekeeping
+    from .upkeep import look_back as lines_of
 
-    now = time.time()
-    for line in housekeeping.look_back(ledger, profile, now=now):
+    for line in lines_of(ledger, profile, paths()):
         if not quiet:
             say(line)
-    before = housekeeping.forget_before(profile, now=now)
-    if before is not None and next(paths().batches.glob("*.journal"), None) is not None:
-        from scrimp.routing.batch.state import parked
-
-        parked.retire(ledger, paths().batches, profile=profile.name, before=before)
 
 
 def ledger() -> Ledger:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.money import read_number
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.deciding.policy import Barrier
@@ -32,12 +33,15 @@ __all__ = [
     "next_better",
     "prompt_of",
     "rate",
+    "read_reward",
     "redo_request",
 ]
 
 REDO_REWARD: Final = 0.25
 REDO_WEIGHT: Final = 0.5
 """Asking again is a weak sign that the first answer was not good: a low reward, of half weight."""
+
+_WORDS: Final = {"good": 1.0, "bad": 0.0}
 
 
 def find_request(ledger: Ledger | None, which: str) -> tuple[Ledger, dict[str, Any]]:
@@ -51,6 +55,25 @@ def find_request(ledger: Ledger | None, which: str) -> tuple[Ledger, dict[str, A
     row = find(ledger, which)
     assert ledger is not None  # noqa: S101 - find has raised
     return ledger, row
+
+
+def read_reward(word: str) -> float:
+    """Read a rating: `good` (1), `bad` (0), or a number in [0, 1].
+
+    Raises
+    ------
+    UsageError
+        If it is none of these.
+    """
+    if word in _WORDS:
+        return _WORDS[word]
+    try:
+        reward = float(read_number(word))
+    except ValueError:
+        reward = -1.0
+    if not 0.0 <= reward <= 1.0:
+        raise UsageError(f"a rating is good, bad, or a number from 0 to 1, not {word!r}")
+    return reward
 
 
 def rate(ledger: Ledger | None, which: str, reward: float, *, note: str | None, now: float) -> dict[str, Any]:

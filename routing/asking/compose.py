@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from scrimp.profiles import reading
 from scrimp.profiles.errors import ConfigError, UsageError
 from scrimp.routing.deciding.decide import Wishes
-from scrimp.routing.ledger.requests import last_conversation
+from scrimp.routing.ledger.requests import conversation, last_conversation
 from scrimp.routing.prompts.prompt import Prompt, fill_template, load_attachment, load_schema
 from scrimp.routing.text.clean import MAX_PROMPT_BYTES, clean_text
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-__all__ = ["compose", "fill", "make_request", "read_schema", "read_texts"]
+__all__ = ["compose", "fill", "in_one", "make_request", "read_schema", "read_texts"]
 
 
 def read_text(path: Path) -> str:
@@ -49,6 +49,11 @@ def read_texts(files: Iterable[Path]) -> Iterator[str]:
         If one cannot be read or is not text, or they are too much together.
     """
     yield from _together(map(read_text, files), len, "the files of the prompt")
+
+
+def in_one(parts: Iterable[str]) -> str:
+    """Return the text of a prompt from its parts (typed, of files, piped), an empty line between them."""
+    return "\n\n".join(part.strip("\n") for part in parts)
 
 
 def _together(pieces: Iterable[_T], size: Callable[[_T], int], what: str) -> Iterator[_T]:
@@ -161,7 +166,7 @@ def make_request(
     arm: str | None,
     max_cost_nano: int | None,
     on_this_machine: bool,
-    follow: bool,
+    follow: bool | str,
     no_log: bool,
     **more: Any,
 ) -> Ask:
@@ -170,7 +175,7 @@ def make_request(
     Parameters
     ----------
     follow
-        Go on with the conversation that was last answered.
+        Go on with the conversation that was last answered, or with the one of this id.
     no_log
         Keep neither text nor features, whatever the profile says.
     more
@@ -181,10 +186,11 @@ def make_request(
     UsageError
         If there is no conversation to go on with.
     """
-    conversation = None
+    conversation_id = None
     if follow:
-        conversation, turns, system = last_conversation(ledger)
+        found = conversation(ledger, follow) if isinstance(follow, str) else last_conversation(ledger)
+        conversation_id, turns, system = found
         prompt = replace(prompt, history=turns, system=prompt.system or system)
     wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine)
     keep = "money" if no_log else profile.log.keep
-    return Ask(prompt, wishes, conversation_id=conversation, keep=keep, **more)
+    return Ask(prompt, wishes, conversation_id=conversation_id, keep=keep, **more)

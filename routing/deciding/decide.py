@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from math import isnan
 from typing import TYPE_CHECKING, Final
@@ -89,6 +90,12 @@ class Decider:
             else known.info
             for known in self._known
         ]
+
+    def under(self, profile: Profile) -> Decider:
+        """Return what decides under another policy for the same arms; nothing is loaded anew."""
+        other = copy(self)
+        other.profile = profile
+        return other
 
     @property
     def infos(self) -> tuple[ArmInfo, ...]:

@@ -24,6 +24,7 @@ __all__ = [
     "batch_options",
     "by_id",
     "checked",
+    "conversation",
     "decisions",
     "embedded",
     "export",
@@ -90,18 +91,30 @@ def last_conversation(ledger: Ledger) -> tuple[str, tuple[Turn, ...], str | None
     )
     if not rows:
         raise UsageError("there is no conversation to go on with", hint="Ask without -c first.")
-    conversation = rows[0]["conversation_id"]
+    return conversation(ledger, rows[0]["conversation_id"])
+
+
+def conversation(ledger: Ledger, which: str) -> tuple[str, tuple[Turn, ...], str | None]:
+    """Return the id, the turns and the system prompt of a conversation.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that id, or its text was not kept.
+    """
     turns = ledger.rows(
         "SELECT system, prompt, answer FROM requests WHERE conversation_id = ? AND status = 'ok' AND command = 'ask' "
         "ORDER BY created_at, n",
-        (conversation,),
+        (which,),
     )
+    if not turns:
+        raise UsageError(f"there is no conversation {which!r} to go on with")
     if any(turn["prompt"] is None or turn["answer"] is None for turn in turns):
         raise UsageError(
-            "the last conversation's text was not kept, so it cannot go on",
+            "the conversation's text was not kept, so it cannot go on",
             hint='Keep text with log.keep = "all" in the profile.',
         )
-    return conversation, tuple(Turn(turn["prompt"], turn["answer"]) for turn in turns), turns[0]["system"]
+    return which, tuple(Turn(turn["prompt"], turn["answer"]) for turn in turns), turns[0]["system"]
 
 
 def listing(
