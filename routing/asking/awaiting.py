@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from scrimp.routing.strategies.protocol import Test
 
     from .books import Record
+    from .hands import Means
     from .paid_call import Pause, Reserve, Send
     from .request import Ask, Checked
-    from .workspace import Workspace
 
 __all__ = ["AwaitingHands"]
 
@@ -38,7 +38,7 @@ class AwaitingHands(RequestHands):
     """
 
     def __init__(
-        self, space: Workspace, ask: Ask, on_delta: Callable[[Delta], object] | None, scribe: Scribe[Work]
+        self, space: Means, ask: Ask, on_delta: Callable[[Delta], object] | None, scribe: Scribe[Work]
     ) -> None:
         super().__init__(space, ask, on_delta)
         self.scribe = scribe

@@ -5,7 +5,7 @@ What is done is the same in an event loop (`awaiting`); who waits is not.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from scrimp.profiles.errors import LedgerError
 from scrimp.profiles.money import format_usd
@@ -18,19 +18,39 @@ from scrimp.routing.ledger.store import instant
 from .books import Settlement, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
+    from scrimp.profiles.schema import Profile
     from scrimp.routing.calls.call import Delta, Reply
     from scrimp.routing.checks.base import Verdict
     from scrimp.routing.ledger.reservations import Reservation
+    from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.strategies.protocol import Test
 
     from .books import Record
     from .paid_call import Pause, Reserve, Send, Ticket
     from .request import Ask, Checked
-    from .workspace import Workspace
 
-__all__ = ["BlockingHands", "RequestHands"]
+__all__ = ["BlockingHands", "Means", "RequestHands"]
+
+
+class Means(Protocol):
+    """What hands work with: as in `workspace.Workspace`, which is one."""
+
+    ledger: Ledger
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    attempt: Callable[..., Reply]
+    aattempt: Callable[..., Awaitable[Reply]]
+
+    @property
+    def profile(self) -> Profile:
+        """Whose caps stand on what is paid."""
+        ...
+
+    def make_ready(self) -> None:
+        """Import what calls take."""
+        ...
 
 
 class RequestHands:
@@ -44,7 +64,7 @@ class RequestHands:
         The calls that are over, what the caps are charged for them, and for those of them whose cost is not known.
     """
 
-    def __init__(self, space: Workspace, ask: Ask, on_delta: Callable[[Delta], object] | None) -> None:
+    def __init__(self, space: Means, ask: Ask, on_delta: Callable[[Delta], object] | None) -> None:
         self.space = space
         self.ask = ask
         self.on_delta = on_delta
