@@ -38,14 +38,30 @@ class Means(Protocol):
     """What hands work with: as in `workspace.Workspace`, which is one."""
 
     ledger: Ledger
-    clock: Callable[[], float]
-    sleep: Callable[[float], None]
-    attempt: Callable[..., Reply]
-    aattempt: Callable[..., Awaitable[Reply]]
 
     @property
     def profile(self) -> Profile:
         """Whose caps stand on what is paid."""
+        ...
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """POSIX time."""
+        ...
+
+    @property
+    def sleep(self) -> Callable[[float], None]:
+        """Waits."""
+        ...
+
+    @property
+    def attempt(self) -> Callable[..., Reply]:
+        """Makes a call."""
+        ...
+
+    @property
+    def aattempt(self) -> Callable[..., Awaitable[Reply]]:
+        """Makes a call without blocking."""
         ...
 
     def make_ready(self) -> None:
