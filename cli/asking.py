@@ -174,8 +174,8 @@ def answer_request(
     if not quiet:
         emit_stderr((Note(_summary(answer, checked)),))
     session.look_back(space.ledger, space.profile)
-    if (error := failure(checked)) is not None:
-        raise error
+    if (bad := failure(checked)) is not None:
+        raise bad
     return int(code)
 
 
