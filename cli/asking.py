@@ -174,8 +174,8 @@ def answer_request(
     if not quiet:
         emit_stderr((Note(_summary(answer, checked)),))
     session.look_back(space.ledger, space.profile)
-    if (problem := failure(checked)) is not None:
-        raise problem
+    if (bad := failure(checked)) is not None:
+        raise bad
     return int(code)
 
 

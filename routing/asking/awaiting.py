@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from scrimp.profiles.errors import LedgerError
+from scrimp.routing.calls.call import TextDelta
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.ledger.reservations import mark_sent, reap
-from scrimp.routing.ledger.scribe import Work
+from scrimp.routing.ledger.scribe import Scribe, Work
 
 from .books import Settlement
 from .hands import RequestHands
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from scrimp.routing.calls.call import Delta, Reply
     from scrimp.routing.checks.base import Verdict
     from scrimp.routing.ledger.reservations import Reservation
-    from scrimp.routing.ledger.scribe import Scribe
+    from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.strategies.protocol import Test
 
     from .books import Record
@@ -28,7 +30,44 @@ if TYPE_CHECKING:
     from .paid_call import Pause, Reserve, Send
     from .request import Ask, Checked
 
-__all__ = ["AwaitingHands"]
+__all__ = ["AwaitingHands", "attend_loop", "begin_scribe", "of_text"]
+
+_attended: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None]] = WeakKeyDictionary()
+
+
+async def attend_loop() -> None:
+    """See to it that the connections of the running event loop are closed when it ends.
+
+    Whoever ends a loop properly, as `asyncio.run` does, first closes its asynchronous generators: this makes one.
+    """
+
+    async def until_its_end() -> AsyncGenerator[None]:
+        from scrimp.routing.calls.dispatch import aclose
+
+        try:
+            yield
+        finally:
+            await aclose()
+
+    loop = asyncio.get_running_loop()
+    if loop not in _attended:
+        _attended[loop] = until_its_end()
+        await anext(_attended[loop])
+
+
+def begin_scribe(ledger: Ledger) -> Scribe[Work]:
+    """Return a thread that writes a ledger for requests that await; `close` ends it."""
+    return Scribe(ledger)
+
+
+def of_text(hear: Callable[[str], object]) -> Callable[[Delta], object]:
+    """Return what hears the pieces of a reply of which `hear` takes the text alone."""
+
+    def heard(delta: Delta) -> None:
+        if isinstance(delta, TextDelta):
+            hear(delta.text)
+
+    return heard
 
 
 class AwaitingHands(RequestHands):

@@ -256,7 +256,7 @@ class Workspace:
         plan: Plan,
         way: Way | None = None,
         *,
-        on_text: Callable[[str], None] | None = None,
+        on_text: Callable[[str], object] | None = None,
     ) -> Checked:
         """Make a plan's calls and return the answer that stands, passed or not; whatever happens is on record.
 

@@ -1,0 +1,3 @@
+from scrimp.cli.main import main
+
+main()

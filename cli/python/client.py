@@ -1,0 +1,300 @@
+"""`Scrimp`: ask, route, rate and look at spending from Python, as the commands do."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Self
+
+from scrimp.profiles.errors import LedgerError, UsageError
+
+from .accounts import Rating
+from .composing import nano, prepare, several
+from .opened import Opened, logger
+from .results import Answer
+from .views import answer_of, route_of, spending_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+    from typing import Unpack
+
+    from scrimp.routing.asking.request import Checked
+
+    from .accounts import Spending
+    from .composing import AskOptions, Job, Name, Usd
+    from .results import Route
+
+__all__ = ["Scrimp"]
+
+
+class Scrimp:
+    """One profile, opened once: asks, decides, rates, and says what was spent.
+
+    It may be used from many threads and by many tasks at once. It prints nothing: what the commands say on stderr is in
+    the results (`notes`, `said`) and goes to the logger `scrimp`. In a process that was forked from the one that opened
+    it, it refuses to work: open one in each.
+
+    Parameters
+    ----------
+    profile
+        A profile's name, or a path to a .toml file; None takes what the command would take without `-p`.
+    home
+        A folder for everything (profiles, ledger, keys, routers), as SCRIMP_HOME; None takes the user's own.
+    seed
+        Of what is drawn: the same seed explores alike.
+
+    Attributes
+    ----------
+    profile
+        The profile's name.
+    notes
+        Remarks on it, such as that none was chosen and which was taken.
+
+    Raises
+    ------
+    UsageError
+        If there is no such profile.
+    ConfigError
+        If it says what it may not.
+    """
+
+    def __init__(self, profile: Name | None = None, *, home: Name | None = None, seed: int | None = None) -> None:
+        self._opened = Opened(
+            None if profile is None else os.fspath(profile),
+            home=None if home is None else os.fspath(home),
+            seed=seed,
+        )
+        self._named = profile is not None
+        self.profile: str = self._opened.loaded.profile.name
+        self.notes: tuple[str, ...] = self._opened.loaded.notes
+        for note in self.notes:
+            logger.info(note)
+
+    # -- asking -----------------------------------------------------------------------------------------------------
+
+    def ask(self, prompt: str, **options: Unpack[AskOptions]) -> Answer:
+        """Answer a prompt with the cheapest arm that will do the job, as `scrimp ask`.
+
+        An answer that came is returned, even where it failed its checks or is empty: it is paid for. `Answer.passed`
+        and `Answer.error` say so, and `Answer.raise_for_error` raises it.
+
+        Parameters
+        ----------
+        prompt
+            What to ask.
+        system
+            A system prompt.
+        files
+            Paths of text files that are appended to the prompt.
+        attachments
+            Paths of images and PDFs, for arms that take them.
+        schema
+            A JSON Schema that the answer must satisfy: as a mapping, as text, or as the name of a file.
+        arm
+            The arm to ask; None lets the policy choose.
+        max_cost_usd
+            The most that this request may cost, USD: a `Decimal`, a string, or a float read by its shortest form.
+        prefer, wtp_usd, min_quality
+            In place of the profile's policy: `cheap`, `balanced` or `best`; what a right answer is worth, USD; the
+            predicted quality to reach, in [0, 1].
+        on_this_machine
+            Only arms that run on this machine.
+        needs
+            Tags that an arm must have.
+        checks
+            What the answer must pass, as `--check` spells it.
+        cascade, plan, repair
+            Whether a plan of several calls may be chosen; a plan as `--plan` spells it; whether the next arm is told
+            what was wrong.
+        tag
+            A word by which log and spending find it.
+        conversation
+            Goes on with a conversation: an answer of it, or its id.
+        no_log
+            Keep neither text nor features of it, only its money.
+        on_text
+            Takes the answer's text in pieces as they come; in one piece at the end where a later answer may replace the
+            first (some checks and plans), and where a provider does not stream. What it raises ends the request.
+
+        Raises
+        ------
+        ScrimpError
+            Where there is no answer: `UsageError`, `BudgetRefusedError`, `AuthError`, `ProviderError`, `TryAgainError`,
+            `ConfigError`, `LedgerError`; `exit_code` is what the command would have ended with.
+        """
+        with self._opened.use() as opened:
+            job = prepare(opened, prompt, **options)
+            decision, plan = job.space.choose(job.ask, job.context, job.way)
+            missed = job.tell_missed(decision)
+            hear = job.hearing(plan)
+            checked = job.space.run(job.ask, decision, job.context, plan, job.way, on_text=hear)
+            answer = self._answer(job, checked, missed=missed)
+        if job.listener is not None:
+            job.listener.end(answer.text)
+        return answer
+
+    async def aask(self, prompt: str, **options: Unpack[AskOptions]) -> Answer:
+        """As `ask`, without blocking the event loop; `on_text` is called in it.
+
+        A task that is cancelled has its call settled first: what left is paid for, and in the log.
+
+        Raises
+        ------
+        ScrimpError
+            As `ask`.
+        asyncio.CancelledError
+            If cancelled.
+        """
+        import asyncio
+
+        from scrimp.routing.asking.awaiting import attend_loop, of_text
+
+        with self._opened.use() as opened:
+
+            def ready() -> Job:
+                job = prepare(opened, prompt, **options)
+                job.space.make_ready()
+                return job
+
+            await attend_loop()
+            job = await asyncio.to_thread(ready)
+            decision, plan = await job.space.achoose(job.ask, job.context, job.way)
+            missed = job.tell_missed(decision)
+            hear = job.hearing(plan)
+            checked = await job.space.arun(
+                job.ask,
+                decision,
+                job.context,
+                plan,
+                job.way,
+                scribe=opened.scribe(job.space.ledger),
+                on_delta=None if hear is None else of_text(hear),
+            )
+            answer = await asyncio.to_thread(self._answer, job, checked, missed=missed)
+        if job.listener is not None:
+            job.listener.end(answer.text)
+        return answer
+
+    def _answer(self, job: Job, checked: Checked, *, missed: bool) -> Answer:
+        """Return an answer as the caller gets it, and see to what is done after every payment."""
+        from scrimp.cli.upkeep import look_back
+
+        try:
+            for line in look_back(job.space.ledger, job.space.profile, self._opened.paths):
+                job.space.say(line)
+        except LedgerError as error:  # the answer is paid for: it is not lost for this
+            job.space.say(error.message)
+        return answer_of(checked, was_checked=job.way.records_steps(), missed=missed, said=tuple(job.said))
+
+    # -- deciding, rating, spending ---------------------------------------------------------------------------------
+
+    def route(
+        self,
+        prompt: str,
+        *,
+        arm: str | None = None,
+        max_cost_usd: Usd | None = None,
+        prefer: str | None = None,
+        wtp_usd: float | None = None,
+        min_quality: float | None = None,
+        on_this_machine: bool = False,
+        needs: str | Iterable[str] = (),
+    ) -> Route:
+        """Decide which arm would take a prompt, as `scrimp route`: no network, no key, nothing logged.
+
+        The parameters are those of `ask`. Where no arm can take the prompt, `Route.arm` is None.
+
+        Raises
+        ------
+        UsageError
+            If the prompt is empty, or there is no such arm.
+        """
+        from scrimp.routing.asking.refusal import missed_quality
+        from scrimp.routing.asking.route import Guide
+        from scrimp.routing.text.clean import clean_text
+
+        with self._opened.use() as opened:
+            guide = Guide(
+                opened.decider().under(opened.under(prefer, wtp_usd, min_quality)),
+                opened.ledger_to_read(),
+                arm=arm,
+                max_cost_nano=nano(max_cost_usd),
+                on_this_machine=on_this_machine,
+                needs=frozenset(several(needs)),
+                rng=opened.rng,
+            )
+            decision = guide.one(clean_text(prompt, what="the prompt"))
+        return route_of(decision, missed=missed_quality(decision) is not None)
+
+    def rate(self, answer: Answer | str, rating: str | float, *, note: str | None = None) -> Rating:
+        """Say how good an answer was, as `scrimp rate`; the router learns from it.
+
+        Parameters
+        ----------
+        answer
+            An answer, its id, or `last`.
+        rating
+            `good`, `bad`, or a number in [0, 1].
+        note
+            Why.
+
+        Raises
+        ------
+        UsageError
+            If there is no such request, it has no answer, or the rating is none.
+        """
+        from scrimp.routing.asking.again import rate, read_reward
+
+        reward = read_reward(str(rating))
+        which = answer.id if isinstance(answer, Answer) else answer
+        with self._opened.use() as opened:
+            row = rate(opened.ledger_to_read(), which, reward, note=note, now=time.time())
+        return Rating(row["id"], row["arm"], reward)
+
+    def spend(self, by: str = "day", *, days: int | None = None) -> Spending:
+        """Return what was spent and what the caps leave, as `scrimp spend`.
+
+        Parameters
+        ----------
+        by
+            What to sum by: day, week, month, arm, profile, source or tag.
+        days
+            Only the last so many days; None takes all.
+
+        Raises
+        ------
+        UsageError
+            If there is no such sum.
+        """
+        from scrimp.routing.reports.spending import GROUPS, spending_report
+
+        if by not in GROUPS:
+            raise UsageError(f"by: expected one of {', '.join(GROUPS)}, not {by!r}")
+        only = self.profile if self._named else None
+        with self._opened.use() as opened:
+            profile = opened.loaded.profile
+            return spending_of(
+                spending_report(opened.ledger_to_read(), profile, by=by, days=days, only=only, now=time.time())
+            )
+
+    def close(self) -> None:
+        """Take nothing more, and close what was opened; requests under way go on to their end first."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Scrimp profile={self.profile!r}{' closed' if self._opened.closed else ''}>"

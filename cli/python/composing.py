@@ -1,0 +1,215 @@
+"""From what a caller gives to a request that is ready to be decided and asked."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from scrimp.profiles.errors import UsageError
+from scrimp.profiles.money import read_usd
+
+from .opened import logger
+from .results import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from decimal import Decimal
+    from os import PathLike
+
+    from scrimp.routing.asking.request import Ask, Way
+    from scrimp.routing.asking.workspace import Workspace
+    from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.plans.plan import Plan
+    from scrimp.routing.prompts.context import Context
+
+    from .opened import Opened
+
+    Name = str | PathLike[str]
+    Usd = Decimal | float | str
+
+__all__ = ["AskOptions", "Job", "nano", "prepare", "several"]
+
+
+class AskOptions(TypedDict, total=False):
+    """What goes with a prompt; `Scrimp.ask` says what each is."""
+
+    system: str | None
+    files: Name | Iterable[Name]
+    attachments: Name | Iterable[Name]
+    schema: Mapping[str, Any] | Name | None
+    arm: str | None
+    max_cost_usd: Usd | None
+    prefer: str | None
+    wtp_usd: float | None
+    min_quality: float | None
+    on_this_machine: bool
+    needs: str | Iterable[str]
+    checks: str | Iterable[str]
+    cascade: bool
+    plan: str | None
+    repair: bool
+    tag: str | None
+    conversation: Answer | str | None
+    no_log: bool
+    on_text: Callable[[str], object] | None
+
+
+class Listener:
+    """Hears an answer, and remembers whether it heard any of it."""
+
+    def __init__(self, on_text: Callable[[str], object]) -> None:
+        self.on_text = on_text
+        self.heard = False
+
+    def __call__(self, text: str) -> None:
+        """Hear a piece."""
+        self.heard = True
+        self.on_text(text)
+
+    def end(self, text: str) -> None:
+        """Hear the whole, where no piece of it came."""
+        if text and not self.heard:
+            self(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request that is ready to be decided and asked.
+
+    Attributes
+    ----------
+    space
+        What it is asked with; what that says goes to `said`, and to the log.
+    ask, context, way
+        The request, its prompt's context, and how it is answered.
+    listener
+        Who hears the answer; None where nobody does.
+    """
+
+    space: Workspace
+    ask: Ask
+    context: Context
+    way: Way
+    said: list[str]
+    listener: Listener | None
+
+    def tell_missed(self, decision: Decision) -> bool:
+        """Say where what was decided is not predicted to reach the quality asked for; return whether."""
+        from scrimp.routing.asking.refusal import missed_quality
+
+        if (missed := missed_quality(decision)) is not None:
+            self.space.say(missed)
+        return missed is not None
+
+    def hearing(self, plan: Plan) -> Listener | None:
+        """Return who hears the answer as it comes: nobody where a later one may take its place."""
+        return self.listener if plan.single and not self.way.may_take_another else None
+
+
+def prepare(
+    opened: Opened,
+    prompt: str,
+    *,
+    system: str | None = None,
+    files: Name | Iterable[Name] = (),
+    attachments: Name | Iterable[Name] = (),
+    schema: Mapping[str, Any] | Name | None = None,
+    arm: str | None = None,
+    max_cost_usd: Usd | None = None,
+    prefer: str | None = None,
+    wtp_usd: float | None = None,
+    min_quality: float | None = None,
+    on_this_machine: bool = False,
+    needs: str | Iterable[str] = (),
+    checks: str | Iterable[str] = (),
+    cascade: bool = False,
+    plan: str | None = None,
+    repair: bool = False,
+    tag: str | None = None,
+    conversation: Answer | str | None = None,
+    no_log: bool = False,
+    on_text: Callable[[str], object] | None = None,
+) -> Job:
+    """Put a request together; nothing is reserved or sent.
+
+    Raises
+    ------
+    ScrimpError
+        If something that was given cannot be, or cannot be read.
+    """
+    from scrimp.routing.asking.compose import compose, in_one, make_request, read_texts
+    from scrimp.routing.asking.ways import make_way
+    from scrimp.routing.text.clean import clean_text
+
+    typed = clean_text(prompt, what="the prompt")
+    asked = compose(
+        in_one([*([typed] if typed else []), *read_texts(map(Path, several(files)))]),
+        system=system,
+        attachments=map(Path, several(attachments)),
+        schema=_schema_text(schema),
+        needs=several(needs),
+    )
+    profile = opened.under(prefer, wtp_usd, min_quality)
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        logger.info(line)
+
+    space = opened.workspace(profile, say)
+    ask = make_request(
+        profile,
+        space.ledger,
+        asked,
+        arm=arm,
+        max_cost_nano=nano(max_cost_usd),
+        on_this_machine=on_this_machine,
+        follow=_conversation_id(conversation),
+        no_log=no_log,
+        tag=tag,
+    )
+    way = make_way(
+        profile, schema=asked.schema, checks=several(checks), cascade=cascade, plan=plan, repair=repair, arm=arm
+    )
+    space.look_after()
+    (context,) = space.decider.contexts([asked.text])
+    return Job(space, ask, context, way, said, None if on_text is None else Listener(on_text))
+
+
+def several(given: Any) -> tuple[Any, ...]:
+    """Return one name or several as several."""
+    return (given,) if isinstance(given, (str, os.PathLike)) else tuple(given)
+
+
+def nano(usd: Usd | None) -> int | None:
+    """Return an amount in USD as nano-USD.
+
+    Raises
+    ------
+    UsageError
+        If it is none.
+    """
+    if usd is None:
+        return None
+    try:
+        return read_usd(str(usd))
+    except ValueError as error:
+        raise UsageError(f"max_cost_usd: expected an amount in USD such as 0.05, not {usd!r}: {error}") from None
+
+
+def _schema_text(schema: Mapping[str, Any] | Name | None) -> str | None:
+    if schema is None or isinstance(schema, str):
+        return schema
+    return os.fspath(schema) if isinstance(schema, os.PathLike) else json.dumps(dict(schema))
+
+
+def _conversation_id(conversation: Answer | str | None) -> str | bool:
+    if conversation is None:
+        return False
+    which = conversation.conversation_id if isinstance(conversation, Answer) else conversation
+    if not which:
+        raise UsageError("this answer is of no conversation that could go on: its text was not kept")
+    return which

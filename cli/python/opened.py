@@ -1,0 +1,171 @@
+"""What a `Scrimp` has open: the ledger, the router, the embedder, the keys; each opened when it is first needed."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
+
+from scrimp.profiles.errors import UsageError
+from scrimp.profiles.keys import Keys
+from scrimp.profiles.load import load_profile, override
+from scrimp.profiles.paths import paths, working_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from scrimp.profiles.schema import Profile
+    from scrimp.routing.asking.workspace import Workspace
+    from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.ledger.scribe import Scribe, Work
+    from scrimp.routing.ledger.store import Ledger
+
+__all__ = ["Opened", "logger"]
+
+logger = logging.getLogger("scrimp")
+logger.addHandler(logging.NullHandler())  # else Python prints warnings that nobody asked for
+
+
+class Opened:
+    """What all requests of one `Scrimp` share. Any thread may ask for any of it.
+
+    Parameters
+    ----------
+    profile, home, seed
+        As of `Scrimp`.
+
+    Attributes
+    ----------
+    loaded, paths
+        The profile and where it comes from, and the user's folders.
+    rng
+        Draws what is explored.
+    """
+
+    def __init__(self, profile: str | None, *, home: str | None, seed: int | None) -> None:
+        self.paths = paths(None if home is None else {"SCRIMP_HOME": home})
+        self.loaded = load_profile(profile, env=os.environ, cwd=working_folder(), paths=self.paths)
+        self.rng = random.Random(seed)  # noqa: S311 - exploration, not secrets
+        self.closed = False
+        self._pid = os.getpid()
+        self._turn = threading.RLock()
+        self._n_users = 0
+        self._ledger: Ledger | None = None
+        self._decider: Decider | None = None
+        self._space: Workspace | None = None
+        self._scribe: Scribe[Work] | None = None
+
+    @contextlib.contextmanager
+    def use(self) -> Iterator[Self]:
+        """Keep it all open during a block, even where it is closed meanwhile.
+
+        Raises
+        ------
+        UsageError
+            If it is closed, or was opened by another process.
+        """
+        if os.getpid() != self._pid:
+            raise UsageError(
+                "this Scrimp was opened before the process was forked",
+                hint="Open one in each process: locks and connections do not survive a fork.",
+            )
+        with self._turn:
+            if self.closed:
+                raise UsageError("this Scrimp is closed")
+            self._n_users += 1
+        try:
+            yield self
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._turn:
+            self._n_users -= 1
+            if self.closed and not self._n_users:
+                self._shut()
+
+    def under(self, prefer: str | None, wtp_usd: float | None, min_quality: float | None) -> Profile:
+        """Return the profile with another policy laid over it; None leaves a key as it is.
+
+        Raises
+        ------
+        UsageError
+            If a value is none that its key takes.
+        """
+        if prefer is None and wtp_usd is None and min_quality is None:
+            return self.loaded.profile
+        return override(self.loaded, prefer=prefer, wtp_usd=wtp_usd, min_quality=min_quality).profile
+
+    def decider(self) -> Decider:
+        """Return what decides by the profile's own policy."""
+        from scrimp.routing.asking.home import make_decider
+
+        with self._turn:
+            if self._decider is None:
+                self._decider = make_decider(self.loaded.profile, self.paths, say=logger.info)
+            return self._decider
+
+    def workspace(self, profile: Profile, say: Callable[[str], None]) -> Workspace:
+        """Return what one request is asked with.
+
+        Parameters
+        ----------
+        profile
+            As `under` returned it.
+        say
+            Takes what is said while it goes on.
+        """
+        from scrimp.routing.asking.home import Home
+        from scrimp.routing.asking.workspace import Workspace
+
+        with self._turn:
+            if self._space is None:
+                if self._ledger is None:
+                    self._ledger = Home(self.paths).ledger()
+                self._space = Workspace.open(
+                    self.loaded.profile,
+                    self.paths,
+                    self._ledger,
+                    Keys(os.environ, self.paths),
+                    decider=self.decider(),
+                    say=logger.info,
+                    rng=self.rng,
+                )
+            return replace(self._space, decider=self._space.decider.under(profile), say=say)
+
+    def ledger_to_read(self) -> Ledger | None:
+        """Return the ledger; None where there is none yet (reading never makes one)."""
+        from scrimp.routing.asking.home import Home
+
+        with self._turn:
+            if self._ledger is None:
+                self._ledger = Home(self.paths).ledger_to_read()
+            return self._ledger
+
+    def scribe(self, ledger: Ledger) -> Scribe[Work]:
+        """Return the thread that writes the ledger for tasks that await."""
+        from scrimp.routing.asking.awaiting import begin_scribe
+
+        with self._turn:
+            if self._scribe is None:
+                self._scribe = begin_scribe(ledger)
+            return self._scribe
+
+    def close(self) -> None:
+        """Take nothing more, and close it all once the last request is over. A forked process closes nothing."""
+        if os.getpid() != self._pid:
+            return
+        with self._turn:
+            was, self.closed = self.closed, True
+            if not (was or self._n_users):
+                self._shut()
+
+    def _shut(self) -> None:
+        if self._scribe is not None:
+            self._scribe.close()
+        if self._ledger is not None:
+            self._ledger.close()
