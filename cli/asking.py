@@ -175,7 +175,7 @@ def answer_request(
     session.look_back(space.ledger, space.profile)
     if checked.failed:
         raise _check_failure(checked)
-    if not answer.text.strip():
+    if not (answer.text.strip() or answer.tool_calls):
         raise ProviderError(
             f"arm {answer.arm}: the answer is empty; it cost {format_usd(answer.total_charged_nano)}",
             hint="Raise max_output_tokens of the arm (reasoning counts too), or take another with `-m`."
