@@ -14,6 +14,7 @@ from scrimp.profiles.money import format_usd
 from scrimp.routing.calls.backoff import Backoff
 from scrimp.routing.calls.call import TextDelta, other_model
 from scrimp.routing.calls.faults import CallError
+from scrimp.routing.calls.tool_calls import as_text
 from scrimp.routing.calls.whole_prompt import cut_prompt
 from scrimp.routing.ledger.caps import Cap, RefusedError
 from scrimp.routing.ledger.reservations import Charge
@@ -349,6 +350,8 @@ def paid_call(
             say(breach_note(terms.option.arm, settlement))
         bill.errors.append((terms.option.arm, failure))
         part = "" if failure.reply is None else failure.reply.text
+        if failure.reply is not None and call.tools:
+            part = part or as_text(failure.reply.tool_calls)
         if terms.answers:
             bill.partial = part or bill.partial
         # What came in part was billed, and is shown, on a terminal already: it is not bought again.
@@ -428,7 +431,7 @@ def _settled(terms: Terms, reservation: Reservation, reply: Reply, call: Call) -
     if terms.answers and terms.ask.keep != "money":
         request = {"status": "ok", "arm": terms.option.arm}
         if terms.ask.keep == "all":
-            request["answer"] = reply.text
+            request["answer"] = reply.text or as_text(reply.tool_calls)
     odd = [] if status == "reported" else [f"usage {status}"]
     other = other_model(reply, terms.arm.model)
     n_read = None if usage is None else usage.input_tokens

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError
 from scrimp.routing.calls.call import Call
 from scrimp.routing.calls.faults import to_scrimp_error
+from scrimp.routing.calls.prompt_cache import priced_marks
 from scrimp.routing.calls.reasoning import reasoning_room, shortened
 from scrimp.routing.calls.whole_prompt import window_arguments
 from scrimp.routing.ledger.caps import RefusedError
@@ -281,6 +282,8 @@ class _PlanRun:
         window = kit.decider.window(option.arm)
         need = min(option.input_bound, 2 * option.input_tokens) + option.output_limit
         params |= window_arguments(arm.model, params, arm.context_window, window, need)
+        chat = prompt.chat
+        marks = {"writes": price.cache_write is not None, "hours": price.cache_write_1h is not None}
         own_format = asked.ask.response_format if wish.prompt is None else None
         kind = str(wish.role)
         if wish.role is Role.ASK:
@@ -290,13 +293,16 @@ class _PlanRun:
         def call(left_s: float) -> Call:
             return Call(
                 model=arm.model,
-                messages=prompt.messages(),
+                messages=priced_marks(prompt.messages(), **marks),
                 max_output_tokens=option.output_limit,
                 api_base=arm.api_base,
                 api_key=kit.key(arm),
                 params=params,
                 reasoning_effort=arm.reasoning_effort,
                 response_format=own_format or prompt.response_format(),
+                tools=() if chat is None else priced_marks(chat.tools, **marks),
+                tool_choice=None if chat is None else chat.tool_choice,
+                caches=chat is not None and marks["writes"],
                 stream=wish.streams,
                 timeout_s=arm.timeout_s,
                 deadline_s=max(1.0, left_s),
@@ -361,6 +367,7 @@ class _PlanRun:
             prompt_cut=paid.cut_prompt,
             notes=tuple(notes),
             conversation_id=self.asked.ask.conversation_id or self.asked.decision.id,
+            tool_calls=reply.tool_calls,
         )
 
     # -- the end ----------------------------------------------------------------------------------------------------
@@ -391,7 +398,7 @@ class _PlanRun:
             saved_against=answer.saved_against if single else None,
             notes=tuple(dict.fromkeys(notes)),
         )
-        yield self._closing("ok", arm=answer.arm, text=answer.text)
+        yield self._closing("ok", arm=answer.arm, text=answer.said)
         verdicts = end.verdicts.get(end.taken, ())
         return Checked(answer, verdicts, tuple(self.steps), self.asked.plan, self.bill.cost_nano)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import usd_from_nano
 from scrimp.routing.calls.call import other_model
+from scrimp.routing.calls.tool_calls import as_text
 from scrimp.routing.checks.agree import AgreeCheck
 from scrimp.routing.checks.base import worst
 from scrimp.routing.prices.price import saved_nano
@@ -189,6 +190,11 @@ class Answer:
     conversation_id: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
 
+    @property
+    def said(self) -> str:
+        """The answer as the log keeps it: its text, or where it has none its tool calls as JSON."""
+        return self.text or as_text(self.tool_calls)
+
     def facts(self) -> dict[str, Any]:
         """Return what is known of the call itself, as plain data: all but what it says and its decision."""
         names = (each.name for each in fields(self))
@@ -296,7 +302,7 @@ def reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
     cut = why_cut(reply.finish_reason, option.output_limit)
     if cut is not None:
         notes.append(cut)
-    if not reply.text.strip():
+    if not (reply.text.strip() or reply.tool_calls):
         notes.append("the answer is empty")
     return notes
 

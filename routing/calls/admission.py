@@ -21,6 +21,9 @@ _LIMIT_KEYS = frozenset(
     }
 )  # fmt: skip
 _COUNT_KEYS = frozenset({"n", "best_of", "candidateCount", "candidate_count", "num_generations"})
+_OWN_TOOLS = frozenset({"function", "custom"})
+_OWN_TOOL_STEMS = ("bash_", "text_editor_", "computer_", "memory_")  # of Anthropic's making, run by whoever asks
+_DECLARED = frozenset({"name", "function", "functionDeclarations", "function_declarations", "toolSpec"})
 _OPTION_KEYS = frozenset(
     {"generationConfig", "generation_config", "inferenceConfig", "options", "parameters", "textGenerationConfig"}
 )
@@ -46,6 +49,9 @@ def why_unbounded(asked: dict[str, Any], output_limit: int) -> str | None:
         return f"the request asks for up to {max(limits)} tokens, and {output_limit} are reserved"
     if any(count != 1 for count in _numbers(asked, _COUNT_KEYS)):
         return "the request asks for more than one answer"
+    tool = next(filter(None, map(_run_elsewhere, _tools(asked))), None)
+    if tool is not None:
+        return f"the provider would run {tool} itself, and nothing bounds what that costs"
     if any(budget >= min(limits) for budget in _budgets(asked)):
         return f"the request asks to reason with more tokens than its limit of {min(limits)}, which is refused"
     return None
@@ -57,6 +63,21 @@ def _budgets(asked: dict[str, Any]) -> Iterator[int]:
         thinking = layer.get("thinking") if isinstance(layer, dict) else None
         if isinstance(thinking, dict) and isinstance(thinking.get("budget_tokens"), int):
             yield thinking["budget_tokens"]
+
+
+def _tools(asked: dict[str, Any]) -> list[Any]:
+    tools = asked.get("tools")
+    return tools if isinstance(tools, list) else []
+
+
+def _run_elsewhere(tool: Any) -> str | None:
+    """Return the name of a tool that the provider runs (a search of the web, code); None for one of the caller's."""
+    if not isinstance(tool, dict):
+        return None
+    kind = tool.get("type")
+    if isinstance(kind, str):
+        return None if kind in _OWN_TOOLS or kind.startswith(_OWN_TOOL_STEMS) else kind
+    return None if _DECLARED & tool.keys() else ", ".join(map(str, tool)) or None
 
 
 def _numbers(asked: dict[str, Any], keys: frozenset[str]) -> Iterator[int]:

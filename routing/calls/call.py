@@ -52,6 +52,8 @@ class Call:
         As OpenAI's `response_format`.
     tools, tool_choice
         What the model may call, and whether it must, as OpenAI's fields of those names.
+    caches
+        Whether the provider is asked to keep the prompt in its cache, where it does so only when told.
     stream
         Whether to ask for the answer as it is written.
     timeout_s
@@ -70,6 +72,7 @@ class Call:
     response_format: Mapping[str, Any] | None = None
     tools: Sequence[Mapping[str, Any]] = ()
     tool_choice: str | Mapping[str, Any] | None = None
+    caches: bool = False
     stream: bool = True
     timeout_s: float = 120.0
     deadline_s: float = 600.0

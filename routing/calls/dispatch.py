@@ -18,7 +18,6 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -26,25 +25,26 @@ import msgspec
 
 from scrimp.profiles.addresses import NO_ADDRESS, drop_ignored
 from scrimp.profiles.collector import paused
-from scrimp.routing.prices.stated import stated_in
-from scrimp.routing.prices.usage import Usage, check_usage, counts_tokens, usage_from_litellm
-from scrimp.routing.text.sanitize import encodable, sanitize
 
-from .call import Call, Delta, Reply, TextDelta, UsageStatus
-from .faults import CallError, problem
+from .call import Call, Delta, Reply, TextDelta
+from .faults import CallError
+from .heard import Heard, whole_of
 from .litellm_setup import prepare, prepared
 from .local_provider import register
-from .reasoning import reasoning_arguments
+from .outcome import outcome_of
+from .prompt_cache import cached_prompt
+from .reasoning import reasoning_arguments, refuses_thought
 from .wire import RefusedError, TakenError, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
 
     from .litellm_setup import LiteLLM
 
 __all__ = ["Attempt", "aattempt", "aclose", "attempt", "prepare", "ready", "stream", "warm"]
 
 _NO_KEY = "none"
+_TOOL_PARAMS = ("tools", "tool_choice", "parallel_tool_calls")
 _OPENAI_CHAT = re.compile(r"(openai/)?(ft:)?(gpt-(?!.*instruct)|chatgpt-|o\d)[^/]*")
 
 
@@ -122,10 +122,15 @@ def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:
     except (TypeError, ValueError) as error:  # a lone surrogate, or what is no JSON at all
         raise CallError("bad_request", f"{call.model}: the messages cannot be sent: {error}", billable="no") from None
     timeout_s = min(call.timeout_s, call.deadline_s)
+    params, effort = copy.deepcopy(dict(call.params)), call.reasoning_effort
+    if refuses_thought(call.model, effort, params, call.messages, call.tool_choice):
+        params.pop("thinking", None)
+        effort = None
+    messages, tools = cached_prompt(call.model, call.messages, call.tools, marks=call.caches)
     arguments: dict[str, Any] = {
-        **copy.deepcopy(dict(call.params)),
+        **params,
         "model": call.model,
-        "messages": [copy.deepcopy(dict(message)) for message in call.messages],
+        "messages": messages,
         "max_tokens": call.max_output_tokens,
         "timeout": timeout_s,
         "max_retries": 0,
@@ -136,14 +141,20 @@ def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:
         arguments["api_key"] = call.api_key or _NO_KEY
         if call.model.startswith("openai/"):
             # litellm does not know what a server of one's own supports, and must not refuse on its behalf.
-            arguments["allowed_openai_params"] = ["reasoning_effort", "response_format"]
+            arguments["allowed_openai_params"] = ["reasoning_effort", "response_format", *_TOOL_PARAMS]
     elif call.api_key is not None:
         arguments["api_key"] = call.api_key
-    arguments |= reasoning_arguments(call.model, call.reasoning_effort, call.params, call.max_output_tokens)
+    arguments |= reasoning_arguments(call.model, effort, params, call.max_output_tokens)
     if _OPENAI_CHAT.fullmatch(call.model) and _is_openai(call.api_base):
         arguments["service_tier"] = "default"  # else the setting of the account's project holds, and may be dearer
     if call.response_format is not None:
         arguments["response_format"] = copy.deepcopy(dict(call.response_format))
+    if tools:
+        arguments["tools"] = tools
+        if call.tool_choice is not None:
+            arguments["tool_choice"] = copy.deepcopy(call.tool_choice)
+        if call.model.startswith("ollama/"):  # where Ollama only completes text, litellm makes up tool calls of its own
+            arguments["model"] = f"ollama_chat/{call.model.removeprefix('ollama/')}"
     if streams:
         arguments["stream"] = True
         arguments["stream_options"] = {"include_usage": True}
@@ -198,7 +209,9 @@ def attempt(
 async def aattempt(
     call: Call, on_send: Callable[[], object] | None = None, on_delta: Callable[[Delta], object] | None = None
 ) -> Reply:
-    """Make one call, without blocking; as `attempt`. `on_send` is a plain function, and must not block for long.
+    """Make one call, without blocking; as `attempt`.
+
+    Both functions are plain, and must not block for long. Whatever ends the attempt, its connection is closed.
 
     Raises
     ------
@@ -207,37 +220,93 @@ async def aattempt(
     asyncio.CancelledError
         If cancelled; the call may have been billed if `on_send` was called.
     """
-    return _raised(await _awhole(call, on_send))
+    try:
+        outcome = await _answered(call, on_send, on_delta if call.stream else None)
+    except _DeafError as deaf:
+        outcome = deaf.error
+    return _raised(outcome)
 
 
-async def _awhole(call: Call, on_send: Callable[[], object] | None) -> Reply | BaseException:
-    """Make one call whole, without blocking."""
+class _DeafError(BaseException):
+    """What takes the pieces raised an error: it is the caller's, and no failure of the call's."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+async def _answered(
+    call: Call, on_send: Callable[[], object] | None, on_delta: Callable[[Delta], object] | None
+) -> Reply | BaseException:
+    """Make one call without blocking: whole, or streamed to `on_delta`."""
     import asyncio
 
-    litellm, arguments = _prepared(call, streams=False)
+    litellm, arguments = _prepared(call, streams=on_delta is not None)
     wire = _wire(call, on_send)
-    heard: _Heard | None = None
+    heard = Heard()
     failure: BaseException | None = None
+    ttft_s: float | None = None
+
+    def hear(deltas: Iterable[Delta]) -> None:
+        nonlocal ttft_s
+        for delta in deltas:
+            if ttft_s is None:
+                ttft_s = time.monotonic() - wire.started
+            if on_delta is not None:
+                try:
+                    on_delta(delta)
+                except BaseException as error:  # noqa: BLE001  # it is raised again
+                    raise _DeafError(error) from None
+
     try:
-        with wire.current(unwatched=not litellm.watches(arguments)):
-            async with asyncio.timeout(call.deadline_s):
-                heard = _whole_of(await litellm.module.acompletion(**litellm.unlogged(arguments, is_async=True)))
-    except TimeoutError as error:
-        wire.late = True
-        failure = error
-    except TakenError:
-        pass
+        async with asyncio.timeout(call.deadline_s) as limit:
+            try:
+                with wire.current(unwatched=not litellm.watches(arguments)):
+                    response = await litellm.module.acompletion(**litellm.unlogged(arguments, is_async=True))
+                if on_delta is None:
+                    heard = whole_of(response)
+                else:
+                    await _aread(response, wire, heard, hear)
+            except TakenError:
+                if on_delta is not None:
+                    await _ahear(wire, hear)
     except (Exception, RefusedError) as error:  # noqa: BLE001  # litellm raises what it likes
+        wire.late = wire.late or limit.expired()
         failure = error
-    return _outcome(call, wire, heard, failure)
+    finally:
+        await wire.aclose()
+    return outcome_of(call, wire, heard, failure, ttft_s)
+
+
+async def _ahear(wire: Wire, hear: Callable[[Iterable[Delta]], None]) -> None:
+    """Read what is left of a reply, and have it heard as it comes."""
+    going = True
+    while going:
+        hear(wire.reading.take())
+        going = await wire.more()
+    hear(wire.reading.last())
+    await wire.drain()
+
+
+async def _aread(response: Any, wire: Wire, heard: Heard, hear: Callable[[Iterable[Delta]], None]) -> None:
+    """Have the pieces heard that litellm reads; some providers are asked only when the first is wanted."""
+    chunks = aiter(response)
+    while True:
+        with wire.current():
+            chunk = await anext(chunks, None)
+        if chunk is None:
+            break
+        hear(wire.told(*heard.note(chunk)))
+    heard.complete = getattr(response, "received_finish_reason", None) is not None
+    hear(wire.told(last=True))
 
 
 def stream(call: Call, on_send: Callable[[], object] | None = None) -> Attempt:
-    """Return an attempt at a call, to be iterated: `TextDelta`s, then exactly one `Reply`."""
+    """Return an attempt at a call, to be iterated: pieces of the reply, then exactly one `Reply`."""
     return Attempt(call, on_send)
 
 
-class Attempt(Iterator["TextDelta | Reply"]):
+class Attempt(Iterator["Delta | Reply"]):
     """One streamed call: nothing is sent before the first `next`.
 
     Whatever ends it (an error, KeyboardInterrupt, `close`), the connection is closed and what had come stays readable.
@@ -269,7 +338,7 @@ class Attempt(Iterator["TextDelta | Reply"]):
     def __iter__(self) -> Attempt:
         return self
 
-    def __next__(self) -> TextDelta | Reply:
+    def __next__(self) -> Delta | Reply:
         return next(self._events)
 
     def close(self) -> None:
@@ -277,23 +346,24 @@ class Attempt(Iterator["TextDelta | Reply"]):
         self._events.close()
         self._wire.close()
 
-    def _run(self) -> Generator[TextDelta | Reply, None, None]:
+    def _run(self) -> Generator[Delta | Reply, None, None]:
         call = self.call
         litellm, arguments = _prepared(call, streams=True)
         wire = self._wire = _wire(call, self._on_send)
-        heard = _Heard()
+        heard = Heard()
         failure: BaseException | None = None
         try:
-            for text in _spoken(litellm, arguments, wire, heard):
+            for delta in _spoken(litellm, arguments, wire, heard):
                 if self._ttft_s is None:
                     self._ttft_s = time.monotonic() - wire.started
-                self._pieces.append(text)
-                yield TextDelta(text)
+                if isinstance(delta, TextDelta):
+                    self._pieces.append(delta.text)
+                yield delta
         except (Exception, RefusedError) as error:  # noqa: BLE001  # litellm raises what it likes
             failure = error
         finally:
             wire.close()
-        outcome = _outcome(call, wire, heard, failure, self._ttft_s)
+        outcome = outcome_of(call, wire, heard, failure, self._ttft_s)
         arguments, failure = {}, None  # they hold the key, and a traceback holds them
         yield _raised(outcome)
 
@@ -309,75 +379,21 @@ def _whole(call: Call, on_send: Callable[[], object] | None) -> Reply | BaseExce
     """Make one call that is not streamed."""
     litellm, arguments = _prepared(call, streams=False)
     wire = _wire(call, on_send)
-    heard: _Heard | None = None
+    heard: Heard | None = None
     failure: BaseException | None = None
     try:
         with wire.current(unwatched=not litellm.watches(arguments)):
-            heard = _whole_of(litellm.module.completion(**litellm.unlogged(arguments, is_async=False)))
+            heard = whole_of(litellm.module.completion(**litellm.unlogged(arguments, is_async=False)))
     except TakenError:
         pass
     except (Exception, RefusedError) as error:  # noqa: BLE001  # litellm raises what it likes
         failure = error
     finally:
         wire.close()
-    return _outcome(call, wire, heard, failure)
+    return outcome_of(call, wire, heard, failure)
 
 
-def _stopped(wire: Wire) -> BaseException | None:
-    """Return what the caller's `on_send` raised, without the frames that hold the key."""
-    return None if wire.stopped is None else wire.stopped.with_traceback(None)
-
-
-# ---- what litellm reads, since its shape is not known here
-
-
-@dataclass(slots=True)
-class _Heard:
-    """What litellm says of a reply.
-
-    Attributes
-    ----------
-    text
-        The answer; None where it was streamed, and is in the wire's reading.
-    usage
-        litellm's own idea of it.
-    finish, model
-        Its word for the end, and the model's name.
-    complete
-        Whether the answer came to its end.
-    """
-
-    text: str | None = None
-    usage: Any = None
-    finish: str | None = None
-    model: str | None = None
-    complete: bool = False
-
-    def note(self, chunk: Any) -> str:
-        """Take what a piece of a stream says, and return its text."""
-        self.usage = getattr(chunk, "usage", None) or self.usage
-        self.model = getattr(chunk, "model", None) or self.model
-        choice = chunk.choices[0] if chunk.choices else None
-        if choice is None:
-            return ""
-        self.finish = choice.finish_reason or self.finish
-        return getattr(choice.delta, "content", None) or ""
-
-
-def _whole_of(response: Any) -> _Heard:
-    choices = getattr(response, "choices", None) or []
-    message = getattr(choices[0], "message", None) if choices else None
-    text = getattr(message, "content", None)
-    return _Heard(
-        text=text if isinstance(text, str) else "",
-        usage=getattr(response, "usage", None),
-        finish=getattr(choices[0], "finish_reason", None) if choices else None,
-        model=getattr(response, "model", None),
-        complete=message is not None,
-    )
-
-
-def _spoken(litellm: LiteLLM, arguments: dict[str, Any], wire: Wire, heard: _Heard) -> Iterator[str]:
+def _spoken(litellm: LiteLLM, arguments: dict[str, Any], wire: Wire, heard: Heard) -> Iterator[Delta]:
     """Yield the pieces of an answer as they come, whoever reads them."""
     try:
         with wire.current(unwatched=not litellm.watches(arguments)):
@@ -388,69 +404,9 @@ def _spoken(litellm: LiteLLM, arguments: dict[str, Any], wire: Wire, heard: _Hea
                 chunk = next(chunks, None)
             if chunk is None:
                 break
-            yield from wire.told(heard.note(chunk))
+            yield from wire.told(*heard.note(chunk))
     except TakenError:
-        yield from wire.texts()
+        yield from wire.deltas()
         return
     heard.complete = getattr(response, "received_finish_reason", None) is not None
-    yield from wire.told("", last=True)
-
-
-# ---- what came
-
-
-def _outcome(
-    call: Call, wire: Wire, heard: _Heard | None, failure: BaseException | None, ttft_s: float | None = None
-) -> Reply | BaseException:
-    """Return the answer that came, or what came instead."""
-    reading = wire.reading
-    heard = heard or _Heard()
-    if wire.ours:
-        list(wire.texts())
-        over, complete = reading.over, reading.complete
-    else:
-        if heard.text is not None:
-            list(wire.told(heard.text, last=True))
-        over = complete = failure is None and heard.complete and reading.error is None
-    reply = _reply(wire, heard, ttft_s, over=over, call=call)
-    return _stopped(wire) or problem(call, wire, failure, reply, complete=complete) or reply
-
-
-def _reply(wire: Wire, heard: _Heard, ttft_s: float | None, *, over: bool, call: Call) -> Reply:
-    """Put together what came; usage counts only where the provider itself sent it, and the reply is over."""
-    reading = wire.reading
-    text = reading.text
-    finish = heard.finish if wire.blind else reading.finish_reason
-    found: Usage | None = None
-    if over and wire.blind:
-        found = usage_from_litellm(heard.usage)
-    elif over and reading.usage is not None:
-        found = usage_from_litellm(reading.usage if counts_tokens(reading.usage) else heard.usage)
-    if found is not None and (found.input_tokens == 0 or (found.output_tokens == 0 and text)):
-        found = None  # no input, or text without output: the provider did not count
-    status: UsageStatus = "missing"
-    if found is not None:
-        status = check_usage(found, input_bound=1, output_limit=call.max_output_tokens, window=None)
-    return Reply(
-        text=encodable(text),
-        served_model=_short(reading.model if reading.model is not None else heard.model if wire.blind else None),
-        usage=found,
-        usage_status=status,
-        finish_reason=_short(finish),
-        latency_s=time.monotonic() - wire.started,
-        ttft_s=ttft_s,
-        request_id=_short(_request_id(wire)),
-        reply_id=_short(wire.reading.reply_id),
-        stated=stated_in(heard.usage if wire.blind else reading.usage, reading.tier, wire.headers),
-    )
-
-
-def _short(text: str | None) -> str | None:
-    return None if text is None else sanitize(text)[:200]
-
-
-def _request_id(wire: Wire) -> str | None:
-    for name in ("x-request-id", "request-id", "x-amzn-requestid", "x-goog-request-id"):
-        if wire.headers.get(name):
-            return wire.headers[name]
-    return wire.reading.reply_id
+    yield from wire.told(last=True)

@@ -99,20 +99,20 @@ def problem(  # one return a case
     if status is not None and status >= 300:
         return _status_problem(error, wire, status)
     if complete and not (wire.late or wire.too_large):
-        return _empty_problem(error, wire, reply)
+        return _empty_problem(error, wire, reply, tools=bool(call.tools))
     reading = wire.reading
     came = status is not None and reading.error is None
     if wire.late or _is_timeout(wire.failure) or (failure is not None and not wire.watched and _is_timeout(failure)):
         if wire.watched and not wire.connected and wire.failure is not None:
             return error("connection", "no connection in time", retryable=True, billable="no")
-        what = "no answer" if not reply.text else "the answer stopped"
+        what = "the answer stopped" if reply.text or reply.tool_calls else "no answer"
         limit = call.deadline_s if wire.late else min(call.timeout_s, call.deadline_s)
         billable = "maybe" if wire.sent else "no"
         return error("timeout", f"{what} within {limit:g} s", retryable=True, billable=billable, billed=came)
     if wire.too_large:
         return error("bad_reply", "the reply is longer than any answer", billed=True)
     if reading.error is not None:
-        return _reported_problem(error, wire, billed=bool(reply.text))
+        return _reported_problem(error, wire, billed=bool(reply.text or reply.tool_calls))
     if status is None:
         return _unanswered_problem(error, wire, failure)
     if wire.unreadable is not None:
@@ -140,12 +140,13 @@ def _shape(wire: Wire) -> str:
     return "it is malformed, or has no choices"
 
 
-def _empty_problem(error: Callable[..., CallError], wire: Wire, reply: Reply) -> CallError | None:
-    """Return the error of an answer without text, unless the model says why there is none."""
-    if reply.text or reply.finish_reason in {"length", "content_filter", "refusal"}:
+def _empty_problem(error: Callable[..., CallError], wire: Wire, reply: Reply, *, tools: bool) -> CallError | None:
+    """Return the error of an answer without text, unless it calls `tools` it was offered, or says why there is none."""
+    if reply.text or (tools and reply.tool_calls) or reply.finish_reason in {"length", "content_filter", "refusal"}:
         return None
     if reply.finish_reason in {"tool_calls", "function_call"}:
-        return error("bad_reply", "the model called a tool and said nothing", billed=True)
+        what = "ended as if it had called a tool, and called none" if tools else "called a tool and said nothing"
+        return error("bad_reply", f"the model {what}", retryable=tools, billed=True)
     thought = reply.usage is not None and reply.usage.reasoning_tokens
     if wire.reading.reasoned or thought:
         return error("bad_reply", "the model only reasoned, and gave no answer", retryable=True, billed=True)

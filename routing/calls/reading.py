@@ -1,4 +1,4 @@
-"""What a reply says, read from its own bytes: the answer, its end, the usage, errors, in any shape of the wire.
+"""What a reply says, read from its own bytes: answer, tool calls, end, usage, errors, in any shape of the wire.
 
 A reply is read here whether it came whole or in a stream, so that both say the same. The shapes are OpenAI's chat (and
 older) completions, Anthropic's messages, Gemini's candidates, and Ollama's and Cohere's chat; of others only the facts
@@ -7,16 +7,19 @@ are read.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.routing.prices.stated import gather, gather_tier
 
+from .call import TextDelta
 from .events import Events
 from .thinking import Thinking
+from .tool_calls import Piece, ToolCalls, anthropic_piece, chat_pieces, cohere_pieces, gemini_piece
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from .call import Delta, ToolCall
 
 __all__ = ["ENDS", "Reading"]
 
@@ -36,7 +39,10 @@ ENDS: Final = {
 """What the providers' words for the end of an answer mean, in lower case: any other word says that it broke off."""
 
 _FINISH_KEYS: Final = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason")
-_COHERE: Final = frozenset({"message-start", "content-start", "content-delta", "content-end", "message-end"})
+_COHERE: Final = frozenset(
+    {"message-start", "content-start", "content-delta", "content-end", "message-end", "tool-plan-delta",
+     "tool-call-start", "tool-call-delta", "tool-call-end"}
+)  # fmt: skip
 _FORM_TOOL: Final = "json_tool_call"
 """The tool that litellm has a model call where it can give a schema in no other way: what it is called with is the
 answer."""
@@ -88,9 +94,11 @@ class Reading:
         self._pieces: list[str] = []
         self._events = Events()
         self._thinking: Thinking | None = None
-        self._fresh: list[str] = []
+        self._fresh: list[Delta] = []
+        self._calls = ToolCalls()
         self._choice: object = None
         self._forms: set[object] = set()
+        self._tools: set[object] = set()  # blocks of Anthropic's, but for those that the provider runs itself
         self._n_strange = 0
         self._unended = False
         self._in_pieces = False
@@ -99,6 +107,11 @@ class Reading:
     def text(self) -> str:
         """The answer, as far as it was taken."""
         return "".join(self._pieces)
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """What the model asks to be run, as far as it has come."""
+        return self._calls.whole
 
     @property
     def malformed(self) -> bool:
@@ -125,9 +138,9 @@ class Reading:
         """What the word for the end means; the word itself where it says that the answer broke off."""
         if self.declined:
             return "refusal"
-        if self.word is None:
-            return None
-        end = ENDS.get(self.word.lower(), self.word)
+        end = None if self.word is None else ENDS.get(self.word.lower(), self.word)
+        if self._calls.whole:  # some call tools, and say that they stopped
+            return "tool_calls" if end == "stop" or (end is None and self.over) else end
         return "stop" if end == "tool_calls" and self._forms else end
 
     @property
@@ -173,23 +186,44 @@ class Reading:
             if self._fresh:
                 self._identify(begun)
 
-    def take(self) -> str:
-        """Return what has come of the answer since the last time."""
-        fresh = "".join(self._fresh)
+    def take(self) -> list[Delta]:
+        """Return what has come of answer and tool calls since the last time, texts next to each other in one."""
+        fresh: list[Delta] = []
+        for delta in self._fresh:
+            before = fresh[-1] if fresh else None
+            if isinstance(delta, TextDelta) and isinstance(before, TextDelta):
+                fresh[-1] = TextDelta(before.text + delta.text)
+            else:
+                fresh.append(delta)
         self._fresh.clear()
-        self._pieces.append(fresh)
+        self._pieces += [delta.text for delta in fresh if isinstance(delta, TextDelta)]
         return fresh
 
-    def last(self) -> str:
-        """Return what there is yet of the answer, when no more will come: what was held back, or the refusal."""
+    def last(self) -> list[Delta]:
+        """Return what there is yet, when no more will come: what was held back, or the refusal."""
         if self._thinking is not None:
             self._hear(self._thinking.end())
+        if self.over or not self.recognised:
+            self._fresh += self._calls.end()
         fresh = self.take()
-        if not self.text and self.refused_text and self.over:
+        if not (self.text or self._calls.whole) and self.refused_text and self.over:
             self.declined = True
             self._hear(self.refused_text)
             fresh = self.take()
         return fresh
+
+    def call(self, piece: Piece) -> None:
+        """Add a piece of a tool call; what a form is filled in with is the answer."""
+        if piece.name == _FORM_TOOL:
+            self._forms.add(piece.place)
+        elif piece.name is not None:
+            self._forms.discard(piece.place)
+        if piece.place in self._forms:
+            self._hear(piece.arguments)
+            return
+        delta = self._calls.add(piece)
+        if delta is not None:
+            self._fresh.append(delta)
 
     def say(self, text: str) -> None:
         """Add to the answer what was read elsewhere, or comes from a model that may think aloud."""
@@ -200,7 +234,7 @@ class Reading:
 
     def _hear(self, text: str) -> None:
         if text:
-            self._fresh.append(text)
+            self._fresh.append(TextDelta(text))
 
     # ---- values
 
@@ -263,8 +297,11 @@ class Reading:
             self.recognised = self.answered = True
             whole = value if kind is None else value.get("delta")
             message = whole.get("message") if isinstance(whole, dict) else None
-            for text in self._parts(message.get("content") if isinstance(message, dict) else None):
-                self._hear(text)
+            if isinstance(message, dict):
+                for text in self._parts(message.get("content")):
+                    self._hear(text)
+                for piece in cohere_pieces(message.get("tool_calls"), value.get("index")):
+                    self.call(piece)
         elif value.get("error"):
             self.recognised = True
         return None
@@ -282,8 +319,10 @@ class Reading:
 
     def _chat(self, choice: dict[str, Any]) -> None:
         """Read a choice of OpenAI's, in a stream or whole."""
-        part = choice.get("delta")
-        if not isinstance(part, dict) or not part:
+        delta = choice.get("delta")
+        whole = not isinstance(delta, dict) or not delta
+        part: Any = delta
+        if whole:
             part = choice.get("message")
             if not isinstance(part, dict):
                 part = {"content": choice.get("text")}
@@ -295,18 +334,19 @@ class Reading:
         for key in ("reasoning_content", "reasoning", "thinking"):
             self.reasoned = self.reasoned or bool(part.get(key))
         self.refused_text += _text(part.get("refusal")) or ""
-        for call in part.get("tool_calls") or () if isinstance(part.get("tool_calls"), list) else ():
-            named = call.get("function") if isinstance(call, dict) else None
-            if isinstance(named, dict):
-                if named.get("name") == _FORM_TOOL:
-                    self._forms.add(call.get("index"))
-                if call.get("index") in self._forms:
-                    self._hear(_text(named.get("arguments")) or "")
+        for piece in chat_pieces(part.get("tool_calls"), whole=whole):
+            self._in_pieces = True
+            self.call(piece)
 
     def _gemini(self, candidate: dict[str, Any]) -> None:
         content = candidate.get("content")
-        for text in self._parts(content.get("parts") if isinstance(content, dict) else None):
-            self._hear(text)
+        parts = content.get("parts") if isinstance(content, dict) else None
+        for part in parts if isinstance(parts, list) else ():
+            for text in self._parts(part):
+                self._hear(text)
+            piece = gemini_piece(part)
+            if piece is not None:
+                self.call(piece)
 
     def _ollama(self, value: dict[str, Any]) -> None:
         message = value.get("message")
@@ -314,6 +354,8 @@ class Reading:
             message = {"content": value.get("response"), "thinking": value.get("thinking")}
         for text in self._parts(message.get("content")):
             self.say(text)
+        for piece in chat_pieces(message.get("tool_calls"), whole=True):
+            self.call(piece._replace(place=object()))  # each is whole, in whichever of a stream's values it comes
         self.reasoned = self.reasoned or bool(message.get("thinking"))
         self.over = self.over or value["done"]
         self._unended = not value["done"]
@@ -323,25 +365,24 @@ class Reading:
             self.answered = True
             whole = value if kind == "message" else value.get("message")
             blocks = whole.get("content") if isinstance(whole, dict) else None
-            for block in blocks if isinstance(blocks, list) else ():
-                self._block(block, None)
+            for index, block in enumerate(blocks if isinstance(blocks, list) else ()):
+                self._block(block, index)
         elif kind == "content_block_start":
             self._block(value.get("content_block"), value.get("index"))
         elif kind == "content_block_delta" and isinstance(value.get("delta"), dict):
             delta = value["delta"]
             self.reasoned = self.reasoned or delta.get("type") == "thinking_delta"
             self._hear(_text(delta.get("text")) or "")
-            if value.get("index") in self._forms:
-                self._hear(_text(delta.get("partial_json")) or "")
+            if value.get("index") in self._tools and _text(delta.get("partial_json")):
+                self.call(Piece(value.get("index"), None, None, delta["partial_json"]))
 
     def _block(self, block: Any, index: object) -> None:
-        """Read a block of Anthropic's: whole, or its beginning, with its place in the stream."""
+        """Read a block of Anthropic's: whole, or its beginning, with its place in the reply."""
         for text in self._parts([block]):
             self._hear(text)
-        if isinstance(block, dict) and block.get("type") == "tool_use" and block.get("name") == _FORM_TOOL:
-            self._forms.add(index)
-            if block.get("input"):
-                self._hear(json.dumps(block["input"], ensure_ascii=False))
+        if isinstance(block, dict) and block.get("type") == "tool_use":
+            self._tools.add(index)
+            self.call(anthropic_piece(block, index))
 
     def _parts(self, content: Any) -> Iterator[str]:
         """Yield the text in a content, be it a string or a list of parts; thoughts are none of it."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["Room", "no_room", "reasoning_arguments", "reasoning_room", "shortened"]
+__all__ = ["Room", "no_room", "reasoning_arguments", "reasoning_room", "refuses_thought", "shortened"]
 
 _BUDGETS: Final = {"minimal": 1024, "low": 1024, "medium": 2048, "high": 4096, "xhigh": 8192, "max": 16_384}
 """What LiteLLM asks for at each effort, in tokens."""
@@ -69,8 +69,7 @@ def reasoning_room(model: str, effort: str | None, params: Mapping[str, Any]) ->
         return None
     provider, _, name = model.lower().rpartition("/")
     provider = provider.partition("/")[0]
-    version = _VERSION.search(name)
-    if version is not None and (int(version[1]), int(version[2] or 0)) < _ADAPTIVE:
+    if _is_budgeted_claude(name):
         if provider in _TELLS_CLAUDE:
             return Room(_CLAUDE_LEAST, max(_CLAUDE_LEAST, wanted or _BUDGETS[effort or "low"]))
         return Room(_CLAUDE_LEAST, _CLAUDE_LEAST, ours=False) if provider == "openrouter" else None
@@ -78,6 +77,39 @@ def reasoning_room(model: str, effort: str | None, params: Mapping[str, Any]) ->
         least = 512 if "lite" in name else 128 if "pro" in name else 1
         return Room(least, max(least, wanted or (least if effort == "minimal" else _BUDGETS[effort or "low"])))
     return None
+
+
+def _is_budgeted_claude(name: str) -> bool:
+    """Tell whether a model is a Claude that is told how much to reason by a number of tokens."""
+    version = _VERSION.search(name)
+    return version is not None and (int(version[1]), int(version[2] or 0)) < _ADAPTIVE
+
+
+def refuses_thought(
+    model: str,
+    effort: str | None,
+    params: Mapping[str, Any],
+    messages: Sequence[Mapping[str, Any]],
+    tool_choice: str | Mapping[str, Any] | None,
+) -> bool:
+    """Return whether a model that is let reason refuses this prompt for it: it is then asked not to.
+
+    Such a Claude goes on from a tool's result only where it is shown the thoughts that led to the call, which most
+    programs do not keep; and it does not reason where a tool must be called.
+
+    Parameters
+    ----------
+    effort, params
+        The arm's `reasoning_effort` and `params`.
+    messages, tool_choice
+        As in `Call`.
+    """
+    room = reasoning_room(model, effort, params)
+    if room is None or not _is_budgeted_claude(model.lower()):
+        return False
+    last = next((message for message in reversed(messages) if message.get("role") == "assistant"), None)
+    unexplained = last is not None and bool(last.get("tool_calls")) and not last.get("thinking_blocks")
+    return unexplained or isinstance(tool_choice, dict) or tool_choice == "required"
 
 
 def shortened(room: Room | None, limit: int) -> int | None:

@@ -24,6 +24,7 @@ import os
 import ssl
 import threading
 import urllib.request
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import httpx
@@ -32,7 +33,7 @@ from .inflate import CompressedError, Inflate
 from .wire import MAX_REPLY_BYTES, TakenError, Wire
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 __all__ = ["TLS_VARIABLES", "AsyncWatched", "NoWayOutError", "Proxy", "Watched", "proxy_for"]
 
@@ -262,15 +263,16 @@ class AsyncWatched(httpx.AsyncBaseTransport):
         wire.begin(_staying(response, wire))
         stream = response.stream
         assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - what async transports return
+        wire.when_aclosed(stream.aclose)
         parts = _aparts(stream, wire)
+        wire.when_aclosed(parts.aclose)
         try:
             while wire.undecided and await anext(parts, None) is not None:
                 pass
         finally:
-            if wire.decide():
-                await parts.aclose()
-                await stream.aclose()
+            wire.decide()
         if wire.ours:
+            wire.aincoming = parts
             raise TakenError
         response.stream = _AsyncRest(parts, stream, wire)
         response.headers.pop("content-encoding", None)
@@ -343,13 +345,20 @@ def _parts(stream: httpx.SyncByteStream, wire: Wire) -> Iterator[bytes]:
 
 async def _aparts(stream: httpx.AsyncByteStream, wire: Wire) -> AsyncGenerator[bytes, None]:
     """As `_parts`."""
+    source = aiter(stream)
     try:
-        async for part in stream:
+        async for part in source:
             yield wire.feed(part)
+    except asyncio.CancelledError as error:  # the deadline, or the caller
+        wire.broke(error)
+        raise
     except Exception as error:  # noqa: BLE001  # whatever it is, it ended the reply
         wire.broke(error)
     else:
         wire.end()
+    finally:
+        if isinstance(source, AsyncGenerator):  # else it is closed when it is collected: the connection stays open
+            await source.aclose()
 
 
 class _Rest(httpx.SyncByteStream):

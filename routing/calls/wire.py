@@ -24,9 +24,12 @@ from .inflate import CompressedError, Inflate
 from .reading import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 
     import httpx
+
+    from .call import Delta
+    from .tool_calls import Piece
 
 __all__ = ["MAX_REPLY_BYTES", "RefusedError", "TakenError", "Wire"]
 
@@ -34,6 +37,7 @@ MAX_REPLY_BYTES = 64 << 20
 """A reply longer than this, made plain, is broken off: no model writes so much, and memory is finite."""
 
 _MAX_ERROR_BYTES = 1 << 20
+_LAST_BYTES_S = 0.02
 _CONNECT_S = 15.0
 _STREAM_FIELD = ("/completions", "/messages", "/api/chat", "/api/generate", "/v1/chat", "/v2/chat", "/responses")
 
@@ -90,8 +94,8 @@ class Wire:
         Whether a stream was asked for.
     ours
         Whether the reply is read here; else litellm reads it.
-    incoming
-        What is left of a stream, to be read: each step feeds the wire.
+    incoming, aincoming
+        What is left of a stream, to be read, blocking or not: each step feeds the wire. None where nothing is.
     unreadable
         Why the reply cannot be read at all; None when it can.
     reading
@@ -125,7 +129,8 @@ class Wire:
         self.body = bytearray()
         self.reading = Reading()
         self.ours = False
-        self.incoming: Iterator[bytes] = iter(())
+        self.incoming: Iterator[bytes] | None = None
+        self.aincoming: AsyncIterator[bytes] | None = None
         self.unreadable: str | None = None
         self.late = False
         self.too_large = False
@@ -135,6 +140,7 @@ class Wire:
         self._inflate = Inflate("")
         self._opaque = False
         self._closers: list[Callable[[], object]] = []
+        self._aclosers: list[Callable[[], Awaitable[object]]] = []
         self._watchdog: threading.Timer | None = None
 
     @staticmethod
@@ -181,6 +187,17 @@ class Wire:
             with contextlib.suppress(Exception):
                 closer()
         self._closers.clear()
+
+    def when_aclosed(self, closer: Callable[[], Awaitable[object]]) -> None:
+        """Have something closed with the wire, in an event loop."""
+        self._aclosers.append(closer)
+
+    async def aclose(self) -> None:
+        """As `close`."""
+        self.close()
+        while self._aclosers:
+            with contextlib.suppress(Exception):
+                await self._aclosers.pop()()
 
     # ---- before
 
@@ -348,26 +365,43 @@ class Wire:
         if not (self._opaque or self.refused):
             self.reading.broke()
 
-    def texts(self) -> Iterator[str]:
-        """Yield the answer piece by piece, as what is left of it comes."""
+    def deltas(self) -> Iterator[Delta]:
+        """Yield the answer and its tool calls piece by piece, as what is left of them comes."""
         more: bytes | None = b""
         while more is not None:
-            fresh = self.reading.take()
-            if fresh:
-                yield fresh
-            more = None if self.enough else next(self.incoming, None)
-        fresh = self.reading.last()
-        if fresh:
-            yield fresh
+            yield from self.reading.take()
+            more = None if self.enough or self.incoming is None else next(self.incoming, None)
+        yield from self.reading.last()
 
-    def told(self, text: str, *, last: bool = False) -> Iterator[str]:
-        """Yield what a piece adds to the answer that litellm reads."""
-        if not (text or last):
-            return
-        self.reading.say(text)
-        fresh = self.reading.last() if last else self.reading.take()
-        if fresh:
-            yield fresh
+    async def more(self) -> bool:
+        """Read the next part of the reply without blocking; return whether there was one."""
+        import asyncio
+
+        if self.enough:
+            return False
+        if self.aincoming is not None:
+            return await anext(self.aincoming, None) is not None
+        if self.incoming is not None:  # of a provider that litellm asks in a thread
+            return await asyncio.to_thread(next, self.incoming, None) is not None
+        return False
+
+    async def drain(self) -> None:
+        """Read the end of a reply that has said all, so that its connection can be used again."""
+        import asyncio
+
+        if self.aincoming is not None and self.reading.closed:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_BYTES_S):
+                    while await anext(self.aincoming, None) is not None:
+                        pass
+
+    def told(self, text: str = "", pieces: Iterable[Piece] = (), *, last: bool = False) -> list[Delta]:
+        """Return what a piece adds to the answer that litellm reads."""
+        if text:
+            self.reading.say(text)
+        for piece in pieces:
+            self.reading.call(piece)
+        return self.reading.last() if last else self.reading.take()
 
     def guard(self, response: httpx.Response) -> None:
         """Break the connection at the deadline: a blocked read would otherwise outlast it by a whole silence."""

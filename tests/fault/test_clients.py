@@ -22,7 +22,7 @@ from scrimp.routing.calls.faults import CallError
 from scrimp.routing.calls.transport import proxy_for
 
 KEY = "sk-canary-Zq7Tn5vX2bLw8Kd4"
-MODES = ("stream", "whole", "async")
+MODES = ("stream", "whole", "async", "astream")
 every_mode = pytest.mark.parametrize("mode", MODES)
 
 # As `prepare` does for a process; pytest makes its own filters for each test.
@@ -54,7 +54,7 @@ def run(call, mode, on_send=None):
 
     async def go():
         try:
-            return await dispatch.aattempt(call, on_send)
+            return await dispatch.aattempt(call, on_send, None if mode == "async" else lambda _: None)
         finally:
             await dispatch.aclose()
 
@@ -183,7 +183,7 @@ LOGINS = {"chatgpt", "github_copilot", "gigachat", "watsonx_text"}  # these call
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # some leave sessions of their own open
-@pytest.mark.parametrize("mode", ["stream", "async"])
+@pytest.mark.parametrize("mode", ["stream", "async", "astream"])
 def test_no_providers_request_leaves_unseen(server, mode, monkeypatch):
     """Each provider's request passes a watched transport, or is counted as sent before litellm gets it."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

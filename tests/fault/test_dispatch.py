@@ -32,7 +32,8 @@ from scrimp.routing.prices.usage import Usage
 
 KEY = "sk-canary-Zq7Tn5vX2bLw8Kd4"
 MESSAGES = [{"role": "user", "content": "name three colours"}]
-MODES = ("stream", "whole", "async")
+MODES = ("stream", "whole", "async", "astream")
+STREAMS = ("stream", "astream")
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +65,9 @@ def make(server, behaviour, **changes):
     return Call(**{**values, **changes})
 
 
-async def _closing(call):
+async def _closing(call, on_delta):
     try:
-        return await dispatch.aattempt(call)
+        return await dispatch.aattempt(call, None, on_delta)
     finally:
         await dispatch.aclose()
 
@@ -76,7 +77,7 @@ def run(call, mode):
         return dispatch.attempt(call, lambda _: None)
     if mode == "whole":
         return dispatch.attempt(call)
-    return asyncio.run(_closing(call))
+    return asyncio.run(_closing(call, None if mode == "async" else lambda _: None))
 
 
 def fail(call, mode):
@@ -92,6 +93,7 @@ pytestmark = [
 ]
 
 every_mode = pytest.mark.parametrize("mode", MODES)
+every_stream = pytest.mark.parametrize("mode", STREAMS)
 
 
 # ---- answers
@@ -106,7 +108,7 @@ def test_an_answer(server, mode):
     assert (reply.usage_status, reply.finish_reason, reply.served_model) == ("reported", "stop", "ok@tokens=5")
     assert reply.request_id == f"req-{request.n}"
     assert reply.latency_s > 0
-    assert (reply.ttft_s is not None) == (mode == "stream")
+    assert (reply.ttft_s is not None) == (mode in STREAMS)
     assert request.authorization == f"Bearer {KEY}"
 
 
@@ -192,14 +194,16 @@ def test_text_comes_as_it_is(server, mode):
     assert len(run(make(server, "large@tokens=20000"), mode).text) == 100_000
 
 
-def test_a_stream_that_ends_early_after_its_finish_reason_is_whole(server):
-    reply = run(make(server, "cut-after-finish"), "stream")
+@every_stream
+def test_a_stream_that_ends_early_after_its_finish_reason_is_whole(server, mode):
+    reply = run(make(server, "cut-after-finish"), mode)
     assert (reply.text, reply.finish_reason) == ("an answer that stops", "stop")
     assert (reply.usage, reply.usage_status) == (None, "missing")
 
 
-def test_a_stream_closed_by_its_mark_is_whole(server):
-    reply = run(make(server, "cut-done"), "stream")
+@every_stream
+def test_a_stream_closed_by_its_mark_is_whole(server, mode):
+    reply = run(make(server, "cut-done"), mode)
     assert (reply.text, reply.finish_reason, reply.usage) == ("an answer that stops", None, None)
 
 
@@ -257,7 +261,7 @@ def test_a_fault_has_its_kind(server, mode, name):
     assert error.message.startswith(f"openai/{name}")
     assert "\n" not in error.message
     assert len(server.chats) == 1
-    came = name == "sse-error" and mode == "stream"  # a part of an answer, before the error
+    came = name == "sse-error" and mode in STREAMS  # a part of an answer, before the error
     assert error.billed == (came or error.kind in {"bad_reply", "cut"})
 
 
@@ -266,21 +270,22 @@ def test_a_fault_has_its_kind(server, mode, name):
 def test_silence_ends_in_a_time_out(server, mode, name):
     error = fail(make(server, name, timeout_s=0.6), mode)
     assert (error.kind, error.retryable, error.billable) == ("timeout", True, "maybe")
-    assert error.reply.text == ("half an" if (mode, name) == ("stream", "hang-stream") else "")
+    assert error.reply.text == ("half an" if mode in STREAMS and name == "hang-stream" else "")
     assert error.reply.usage is None
 
 
 @every_mode
 def test_the_deadline_cuts_a_drip(server, mode):
-    name = "drip@pause_s=0.05,tokens=4000" if mode == "stream" else "ok@latency_ms=20000"
+    name = "drip@pause_s=0.05,tokens=4000" if mode in STREAMS else "ok@latency_ms=20000"
     error = fail(make(server, name, deadline_s=0.9, max_output_tokens=4000), mode)
     assert (error.kind, error.billable) == ("timeout", "maybe")
     assert "0.9 s" in error.message
-    assert (mode == "stream") == bool(error.reply.text)
+    assert (mode in STREAMS) == bool(error.reply.text)
 
 
-def test_the_deadline_holds_in_a_silence_that_is_allowed(server):
-    error = fail(make(server, "drip-hang@pause_s=0.01", timeout_s=20, deadline_s=1.0), "stream")
+@every_stream
+def test_the_deadline_holds_in_a_silence_that_is_allowed(server, mode):
+    error = fail(make(server, "drip-hang@pause_s=0.01", timeout_s=20, deadline_s=1.0), mode)
     assert (error.kind, error.reply.text) == ("timeout", "one two three four")
 
 
@@ -315,8 +320,9 @@ def test_one_attempt_is_one_request(server, mode, name):
     assert len(server.chats) == 1
 
 
-def test_a_partial_answer_is_kept(server):
-    error = fail(make(server, "cut"), "stream")
+@every_stream
+def test_a_partial_answer_is_kept(server, mode):
+    error = fail(make(server, "cut"), mode)
     assert error.reply.text == "an answer that stops"
     assert error.reply.usage is None
 
@@ -564,11 +570,12 @@ OTHERS = {
 }  # fmt: skip
 
 
+@every_stream
 @pytest.mark.parametrize("model", OTHERS)
-def test_another_providers_stream(server, model):
+def test_another_providers_stream(server, model, mode):
     path, content_type, body, usage, served, _ = OTHERS[model]
     server.can(path, content_type, body)
-    reply = run(make(server, "", model=model, api_base=server.url), "stream")
+    reply = run(make(server, "", model=model, api_base=server.url), mode)
     assert (reply.text, reply.finish_reason, reply.served_model) == ("Blue.", "stop", served)
     assert (reply.usage.input_tokens, reply.usage.output_tokens) == (usage.input_tokens, usage.output_tokens)
     assert (reply.usage.cached_tokens or 0, reply.usage.cache_write_tokens or 0) == (
@@ -577,11 +584,12 @@ def test_another_providers_stream(server, model):
     assert reply.usage_status == "reported"
 
 
+@every_stream
 @pytest.mark.parametrize("model", OTHERS)
-def test_another_providers_stream_cut(server, model):
+def test_another_providers_stream_cut(server, model, mode):
     path, content_type, body, _, _, end = OTHERS[model]
     server.can(path, content_type, body[: body.index(end)])
-    error = fail(make(server, "", model=model, api_base=server.url), "stream")
+    error = fail(make(server, "", model=model, api_base=server.url), mode)
     assert (error.kind, error.billable) == ("cut", "maybe")
     assert error.reply.text in {"Blue.", "Bl"}
     assert error.reply.usage is None
@@ -751,17 +759,20 @@ def wired(body, *, content_type="text/event-stream", streams=True, size=9):
     return wire
 
 
+BLUE = [TextDelta("Blue.")]
+
+
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 def test_the_wire_reads_every_shape_in_any_pieces(size):
     reading = wired(ANTHROPIC, size=size).reading
     assert (reading.take(), reading.complete, reading.word, reading.model) == (
-        "Blue.", True, "end_turn", "claude-served")  # fmt: skip
+        BLUE, True, "end_turn", "claude-served")  # fmt: skip
     assert reading.usage["output_tokens"] == 5
     assert reading.usage["input_tokens"] == 10
     reading = wired(GEMINI, size=size).reading
-    assert (reading.take(), reading.word, reading.usage["candidatesTokenCount"]) == ("Blue.", "STOP", 3)
+    assert (reading.take(), reading.word, reading.usage["candidatesTokenCount"]) == (BLUE, "STOP", 3)
     reading = wired(OLLAMA, content_type="application/x-ndjson", size=size).reading
-    assert (reading.take(), reading.complete, reading.word) == ("Blue.", True, "stop")
+    assert (reading.take(), reading.complete, reading.word) == (BLUE, True, "stop")
     assert reading.usage == {"prompt_eval_count": 20, "eval_count": 5}
 
 

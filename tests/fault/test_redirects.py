@@ -72,22 +72,23 @@ def posts():
         yield first, second
 
 
-async def awhole(call):
+async def awaited(call, on_delta):
     try:
-        return await dispatch.aattempt(call)
+        return await dispatch.aattempt(call, None, on_delta)
     finally:
         await dispatch.aclose()
 
 
 def fails(call, mode):
     try:
-        asyncio.run(awhole(call)) if mode == "async" else dispatch.attempt(call, print if mode == "stream" else None)
+        hears = print if "stream" in mode else None
+        asyncio.run(awaited(call, hears)) if mode.startswith("a") else dispatch.attempt(call, hears)
     except CallError as error:
         return error
     raise AssertionError("it was answered")
 
 
-@pytest.mark.parametrize("mode", ["stream", "whole", "async"])
+@pytest.mark.parametrize("mode", ["stream", "whole", "async", "astream"])
 @pytest.mark.parametrize("model", MODELS)
 def test_no_redirect_is_followed(posts, model, mode):
     first, second = posts

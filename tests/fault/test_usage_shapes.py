@@ -195,7 +195,7 @@ SHAPES = {
     "ollama": (ollama({"prompt_eval_count": 20, "eval_count": 5}), 70_000),
     "ollama, a prompt that was cached": (ollama({"eval_count": 5}), UNVERIFIED),
 }  # fmt: skip
-WAYS = ("whole", "streamed", "in a batch")
+WAYS = ("whole", "streamed", "in a batch", "served")
 
 
 def replies(server, shape):
@@ -206,7 +206,7 @@ def replies(server, shape):
         server.canned.clear()
         for path, reply in wholes.items():
             server.can(path, "application/json", json.dumps(reply).encode())
-        for path, (content_type, body) in streams.items() if way == "streamed" else ():
+        for path, (content_type, body) in streams.items() if way in ("streamed", "served") else ():
             server.can(path, content_type, body)
         call = Call(
             model=model,
@@ -214,20 +214,20 @@ def replies(server, shape):
             max_output_tokens=400,
             api_base=server.url,
             api_key="k",
-            stream=way == "streamed",
+            stream=way in ("streamed", "served"),
         )
         if way == "streamed":
             *_, told[way] = dispatch.stream(call)
         elif way == "whole":
             told[way] = dispatch.attempt(call)
         else:
-            told[way] = asyncio.run(batched(call))
+            told[way] = asyncio.run(awaited(call, None if way == "in a batch" else lambda _: None))
     return told
 
 
-async def batched(call):
+async def awaited(call, on_delta):
     try:
-        return await dispatch.aattempt(call)
+        return await dispatch.aattempt(call, None, on_delta)
     finally:
         await dispatch.aclose()
 
