@@ -30,6 +30,8 @@ class Staying:
         The one that answered last.
     n_cached
         Tokens of this prompt that its provider has in its prompt cache, as far as is known; 0 where none are.
+    marked
+        Whether those were marked to be kept, as a provider wants it that has a price for keeping them.
     forced
         Whether it is to go on while it can: it has called tools, and reads what they gave.
     running
@@ -40,16 +42,20 @@ class Staying:
 
     arm: str
     n_cached: int = 0
+    marked: bool = True
     forced: bool = False
     running: Mapping[str, float] = field(default_factory=dict)
     level: float | None = None
 
     def cached(self, arm: str, price: ArmPrice) -> int | None:
-        """Return how many tokens an arm is expected to read at the price of its cache; None where it keeps none.
+        """Return how many tokens an arm is expected to read at the price of its cache; None where it has no such price.
 
-        Only a provider that has such a price caches. Bounds never count a cache: it may have lapsed.
+        What it does not read there it writes, at its price for that. Bounds never count a cache: it may have lapsed.
         """
-        return self.n_cached if arm == self.arm and self.n_cached and price.cache_read is not None else None
+        if price.cache_read is None:
+            return None
+        explicit = price.cache_write is not None and price.cache_write > price.input
+        return self.n_cached if arm == self.arm and (self.marked or not explicit) else 0
 
 
 def said_by(text: str) -> float:
