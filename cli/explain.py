@@ -121,6 +121,10 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
             price = round(100 * share)
             parts = f"{price}% price, {100 - price}% quality"
         yield Note(f"against {decision.against.arm}: {parts}")
+    if decision.turned is not None and not decision.turned["in_tool_loop"]:
+        weight, cached = decision.turned["weight"], decision.turned["n_cached"]
+        kept = f"; {decision.turned['arm']} has {cached:,} tokens of it cached" if cached else ""
+        yield Note(f"a conversation goes on: this turn counts {weight:.0%}, what went before the rest{kept}")
     if decision.pace is not None:
         pace = decision.pace
         yield Note(

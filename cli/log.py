@@ -168,7 +168,9 @@ def show(
     blocks: list[Block] = []
     if not explain:
         blocks.append(f"{row['id']}  {row['created_at']}  profile {row['profile']}  {row['status']}")
-        for title, text in (("system", row["system"]), ("prompt", row["prompt"]), ("answer", row["answer"])):
+        before, new = shown.conversation
+        told = ("\n".join(new), "prompt" if before is None else f"after {before}") if new else (row["prompt"], "prompt")
+        for title, text in (("system", row["system"]), told[::-1], ("answer", row["answer"])):
             if text is not None:
                 blocks.append(f"\n{title}:\n{text}")
         if row["error"]:

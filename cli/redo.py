@@ -46,7 +46,8 @@ def redo(
     loaded = session.load(profile, quiet=True)
     if profile is None and loaded.profile.name != row["profile"]:
         loaded = session.load(row["profile"], quiet=True)
-    request = redo_request(row, loaded.profile, arm=arm, max_cost_nano=session.parse_usd(max_cost, "--max-cost"))
+    limit = session.parse_usd(max_cost, "--max-cost")
+    request = redo_request(row, loaded.profile, ledger=ledger, arm=arm, max_cost_nano=limit)
     other = str(request.wishes.arm)
     say(f"asking {other} what {row['arm']} answered")
     code = answer_request(

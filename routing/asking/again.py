@@ -12,9 +12,10 @@ from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.deciding.policy import Barrier
 from scrimp.routing.deciding.trace import Decision
 from scrimp.routing.ledger.labels import add_label
-from scrimp.routing.ledger.requests import find
+from scrimp.routing.ledger.requests import conversation_to, find
 from scrimp.routing.ledger.store import instant
-from scrimp.routing.prompts.prompt import Prompt, Turn
+from scrimp.routing.prompts.chat_log import Lost, rebuilt
+from scrimp.routing.prompts.prompt import Prompt, Turn, prompt_of_chat
 
 from .request import Ask
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.schema import Profile
     from scrimp.routing.ledger.store import Ledger
+    from scrimp.routing.prompts.chat_log import After
 
 __all__ = [
     "REDO_REWARD",
@@ -93,7 +95,7 @@ def rate(ledger: Ledger | None, which: str, reward: float, *, note: str | None, 
 
 
 def prompt_of(row: Mapping[str, Any], *, needs: Collection[str] = ()) -> Prompt:
-    """Return a logged request's prompt; its text was kept, and it had no attachments.
+    """Return a logged request's prompt, which is no program's conversation; its text was kept, without attachments.
 
     Parameters
     ----------
@@ -148,12 +150,19 @@ def next_better(row: Mapping[str, Any], profile: Profile) -> str:
 
 
 def redo_request(
-    row: Mapping[str, Any], profile: Profile, *, arm: str | None = None, max_cost_nano: int | None = None
+    row: Mapping[str, Any],
+    profile: Profile,
+    *,
+    ledger: Ledger | None = None,
+    arm: str | None = None,
+    max_cost_nano: int | None = None,
 ) -> Ask:
     """Return the request that asks a logged prompt again.
 
     Parameters
     ----------
+    ledger
+        For what a program's conversation goes on from.
     arm
         The arm to ask; unless given, the one of next higher predicted quality than the one that answered.
     max_cost_nano
@@ -173,14 +182,28 @@ def redo_request(
     other = arm or next_better(row, profile)
     if other == row["arm"]:
         raise UsageError(f"{other} has answered this already", hint="Name another arm with -m.")
+    prompt, after = _whole(ledger, row)
     return Ask(
-        prompt=prompt_of(row),
+        prompt=prompt,
         wishes=Wishes(arm=other, max_cost_nano=max_cost_nano),
         command="redo",
         conversation_id=row["conversation_id"],
         redo_of=row["id"],
         keep=profile.log.keep,
+        after=after,
     )
+
+
+def _whole(ledger: Ledger | None, row: Mapping[str, Any]) -> tuple[Prompt, After | None]:
+    """Return a logged request's prompt, a program's conversation put together again, and where that was last."""
+    if ledger is None or not isinstance(json.loads(row["messages"] or "[]"), dict):
+        return prompt_of(row), None
+    try:
+        chat, after = rebuilt(conversation_to(ledger, row))
+    except Lost as why:
+        raise UsageError(f"{row['id']} cannot be asked again: {why}") from None
+    schema = None if row["schema"] is None else json.loads(row["schema"])
+    return prompt_of_chat(chat, schema=schema), after
 
 
 def label_redone(ledger: Ledger, row: Mapping[str, Any], other: str, *, now: float) -> None:

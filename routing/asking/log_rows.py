@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from scrimp.routing.ledger.store import instant
+from scrimp.routing.prompts.chat_log import columns
 
 if TYPE_CHECKING:
     from scrimp.routing.calls.call import Reply
@@ -47,7 +48,9 @@ def request_row(ask: Ask, decision: Decision, context: Context | None, now: floa
         "status": "pending",
         "tag": ask.tag,
     }
-    if ask.keep == "all":
+    if ask.keep == "all" and prompt.chat is not None:
+        row |= {**columns(prompt.chat, ask.after), "schema": prompt.schema_text or None}
+    elif ask.keep == "all":
         row |= {
             "system": prompt.system,
             "prompt": prompt.text,

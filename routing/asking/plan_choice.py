@@ -117,7 +117,8 @@ class PlanChooser:
 
         way = self.way
         spelled = spelled or way.plan
-        if decision.arm is None or not (way.cascade or spelled):
+        goes_on = decision.choice.no_draw is NoDraw.STAYS  # an arm that called tools reads what they gave by itself
+        if decision.arm is None or goes_on or not (way.cascade or spelled):
             return decision, Plan((Stage((decision.arm or "",)),))
         options = _able(decision)
         gates = self.gates(decision)

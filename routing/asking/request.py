@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.plans.plan import Plan
     from scrimp.routing.prices.usage import Usage
+    from scrimp.routing.prompts.chat_log import After
     from scrimp.routing.prompts.prompt import Prompt
     from scrimp.routing.strategies.protocol import Step
 
@@ -44,7 +45,7 @@ class Ask:
     wishes
         What the user wants of the arm and of the cost (an arm by name, a limit).
     command
-        The command that asks, as the log names it: ask, redo, batch, probe, audit.
+        The command that asks, as the log names it: ask, redo, batch, serve, probe, audit.
     conversation_id
         The conversation that it goes on with; None begins one.
     redo_of
@@ -63,6 +64,8 @@ class Ask:
     params, response_format, output_limit
         What the prompt itself brings (a row of OpenAI's Batch shape), before what the arm says: parameters of the call,
         the form of the answer, and the most output tokens; None where it brings none.
+    after
+        Of a chat: what of it is on record with the request that it goes on from; None keeps it whole.
     """
 
     prompt: Prompt
@@ -78,6 +81,7 @@ class Ask:
     params: Mapping[str, Any] = field(default_factory=dict)
     response_format: Mapping[str, Any] | None = None
     output_limit: int | None = None
+    after: After | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ Ollama and other servers at home cut a prompt that is longer than their window, 
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -70,7 +69,8 @@ def least_tokens(messages: Sequence[Mapping[str, Any]]) -> int:
         for part in parts:
             text = part.get("text") if isinstance(part, dict) else None
             if isinstance(text, str):
-                n += sum(1 + (match.end() - match.start()) // _PIECE_CHARS for match in re.finditer(r"\S+", text))
+                words = text.split()
+                n += len(words) + sum(len(word) // _PIECE_CHARS for word in words if len(word) >= _PIECE_CHARS)
     return n
 
 

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from scrimp.routing.router.arms import ArmInfo, Predictions, Router
 
     from .pace import Pace
+    from .staying import Staying
 from .options import KnownArm, know_arm, option_for
+from .staying import Turned, moved
 from .trace import Decision
 
 __all__ = ["GUARD_QUANTILE", "Decider", "Wishes"]
@@ -50,6 +52,8 @@ class Wishes:
         A cap on this one call, nano-USD.
     on_this_machine
         Only arms that run on this machine.
+    staying
+        The conversation that the prompt goes on with; None where it begins one.
     """
 
     arm: str | None = None
@@ -58,6 +62,7 @@ class Wishes:
     explore: float | None = None
     max_cost_nano: int | None = None
     on_this_machine: bool = False
+    staying: Staying | None = None
 
 
 class Decider:
@@ -169,19 +174,27 @@ class Decider:
         min_quality = policy.min_quality if wishes.min_quality is None else wishes.min_quality
         explore = policy.explore if wishes.explore is None else wishes.explore
         n_input = estimate_tokens(prompt)
+        staying = wishes.staying
+        turned: Turned | None = None
+        if staying is not None:
+            names = (known.arm.name for known in self._known)
+            turned = Turned.by(
+                staying, prompt.text, dict(zip(names, map(float, predictions.quality[row]), strict=True))
+            )
         options = []
         for column, known in enumerate(self._known):
             left = left_nano.get(known.arm.name)
             if wishes.max_cost_nano is not None:
                 left = wishes.max_cost_nano if left is None else min(left, wishes.max_cost_nano)
+            shift = 0.0 if turned is None else turned.shift(known.arm.name)
             options.append(
                 option_for(
                     known,
                     prompt,
                     n_input=n_input,
-                    quality=float(predictions.quality[row, column]),
-                    quality_low=float(predictions.quality_low[row, column]),
-                    quality_high=float(predictions.quality_high[row, column]),
+                    quality=moved(float(predictions.quality[row, column]), shift),
+                    quality_low=moved(float(predictions.quality_low[row, column]), shift),
+                    quality_high=moved(float(predictions.quality_high[row, column]), shift),
                     basis=predictions.basis[column],
                     rests_on=predictions.rests_on[column],
                     p50=float(predictions.output_tokens_p50[row, column]),
@@ -190,12 +203,17 @@ class Decider:
                     left=left,
                     blocked=blocked.get(known.arm.name),
                     here_only=wishes.on_this_machine,
+                    staying=staying,
                 )
             )
         ood = float(predictions.ood[row])
         level = float(predictions.level[row])
+        if turned is not None and not isnan(level):
+            level = turned.level(level)
         guard = None
-        if ood >= GUARD_QUANTILE and len(options) > 1:
+        # A turn that says little is strange by itself, and stands for a conversation that is not.
+        speaks = turned is None or turned.weight >= 0.5
+        if ood >= GUARD_QUANTILE and len(options) > 1 and speaks:
             guard = "this prompt is unlike anything the router was trained on"
         choice = choose(
             options,
@@ -205,6 +223,7 @@ class Decider:
             forced=wishes.arm,
             default_arm=self.profile.default_arm,
             guard=guard,
+            stays=staying.arm if staying is not None and staying.forced else None,
             rng=rng,
         )
         return Decision(
@@ -221,4 +240,5 @@ class Decider:
             required=tuple(sorted(prompt.required)),
             pace=pace,
             level=None if isnan(level) else level,
+            turned=None if turned is None else turned.to_dict(),
         )

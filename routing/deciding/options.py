@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from scrimp.routing.prices.table import ModelInfo, PriceTable
     from scrimp.routing.prompts.prompt import Prompt
 
+    from .staying import Staying
+
 __all__ = ["runs_here"]
 
 
@@ -86,6 +88,7 @@ def option_for(
     left: int | None,
     blocked: str | None,
     here_only: bool,
+    staying: Staying | None = None,
 ) -> Option:
     """Work out one arm's option for one prompt: limits, costs, and the first reason against it."""
     arm, price = known.arm, known.price
@@ -115,10 +118,11 @@ def option_for(
     if price is None and against is None:
         against = Barrier.NO_PRICE, "no price is known for it (state one in the profile; 0 is allowed)"
     bound_in = bound_in or 0
-    cost = p90_cost = bound = None
+    cost = p90_cost = bound = cached = None
     if price is not None:
-        cost = price.expected_nano(n_input, n_p50)
-        p90_cost = price.expected_nano(n_input, n_p90)
+        cached = None if staying is None else staying.cached(arm.name, price)
+        cost = price.expected_nano(n_input, n_p50, cached)
+        p90_cost = price.expected_nano(n_input, n_p90, cached)
         bound = price.bound_nano(bound_in, limit)
         if against is None and left is not None and bound > max(left, 0):  # what is free is never refused
             fitting = _limit_that_fits(price, bound_in, limit, left) if may_lower else 0
@@ -146,6 +150,7 @@ def option_for(
         infeasible=None if against is None else against[1],
         barrier=None if against is None else against[0],
         limit_lowered=lowered,
+        cached_tokens=None if cached is None else min(cached, n_input),
     )
 
 

@@ -69,6 +69,8 @@ class Option:
         The output limit was lowered to fit a cap.
     rests_on
         What stands behind the quality (`router.arms.Ground`); "" where an older trace does not say.
+    cached_tokens
+        How much of the input is expected to be read from the provider's cache; None where it keeps none of it.
     """
 
     arm: str
@@ -89,6 +91,7 @@ class Option:
     barrier: Barrier | None = None
     limit_lowered: bool = False
     rests_on: str = ""
+    cached_tokens: int | None = None
 
     @property
     def by_cap(self) -> bool:
@@ -102,6 +105,7 @@ class NoDraw(StrEnum):
     ASKED_FOR = "asked for by name"
     GUARD = "the guard's fallback, not a draw"
     CAP = "a cap altered the set of arms"
+    STAYS = "it called tools, and goes on with what they gave"
     FILE_PLAN = "set by the plan for the whole file, not a draw"
     PLAN_ASKED_FOR = "a plan was asked for"
     PLAN_CHOSEN = "a plan was chosen, not drawn"
@@ -188,6 +192,7 @@ def choose(
     forced: str | None = None,
     default_arm: str | None = None,
     guard: str | None = None,
+    stays: str | None = None,
     rng: random.Random,
 ) -> Choice:
     """Choose an arm.
@@ -209,6 +214,8 @@ def choose(
         An arm asked for by name.
     default_arm, guard
         Where the router should not be trusted on this prompt (`guard` says why) the default arm is taken, if feasible.
+    stays
+        The arm that called tools: it goes on while it is feasible, whatever else is better.
     rng
         Draws; seeded by the caller.
     """
@@ -224,7 +231,12 @@ def choose(
     ranked = _rank(candidates, wtp_usd, min_quality)
     greedy = ranked[0]
     fallback = next((option for option in candidates if option.arm == default_arm), None)
-    if forced is None and guard is not None:
+    goes_on = next((option for option in candidates if option.arm == stays), None)
+    if forced is None and goes_on is not None:
+        greedy, guard = goes_on, None
+        note = NoDraw.STAYS
+        probabilities = {greedy.arm: 1.0}
+    elif forced is None and guard is not None:
         greedy = fallback or greedy
         note = NoDraw.GUARD
         probabilities = {greedy.arm: 1.0}

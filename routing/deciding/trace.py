@@ -38,6 +38,8 @@ class Decision:
         The plan of several calls that was chosen instead of one arm, and what it was weighed against; None elsewhere.
     level
         How hard the router takes the prompt to be, in [1, 5]; None where it has no such judgement.
+    turned
+        What the conversation that it goes on with brought (`staying.Turned`); None where it began one.
     """
 
     id: str
@@ -54,6 +56,7 @@ class Decision:
     pace: Pace | None = None
     plan: Mapping[str, Any] | None = None
     level: float | None = None
+    turned: Mapping[str, Any] | None = None
 
     @property
     def arm(self) -> str | None:
@@ -113,6 +116,7 @@ class Decision:
             "required": list(self.required),
             "pace": None if self.pace is None else self.pace.to_dict(),
             "plan": self.plan,
+            "conversation": self.turned,
             "arms": [_weighed_dict(weighed, choice) for weighed in choice.weighed],
         }
 
@@ -143,6 +147,7 @@ class Decision:
             pace=None if trace.get("pace") is None else Pace(**trace["pace"]),
             plan=trace.get("plan"),
             level=trace.get("level"),
+            turned=trace.get("conversation"),
         )
 
 
@@ -158,6 +163,7 @@ def _weighed_dict(weighed: Weighed, choice: Choice) -> dict[str, Any]:
         "rests_on": option.rests_on,
         "input_tokens": option.input_tokens,
         "input_bound": option.input_bound,
+        "cached_tokens": option.cached_tokens,
         "output_tokens_p50": option.output_tokens_p50,
         "output_tokens_p90": option.output_tokens_p90,
         "output_limit": option.output_limit,
@@ -200,6 +206,7 @@ def _weighed_from(each: Mapping[str, Any]) -> Weighed:
             barrier=Barrier.CAP if each["by_cap"] else Barrier.read(each.get("barrier")),
             limit_lowered=each["limit_lowered"],
             rests_on=each.get("rests_on", ""),
+            cached_tokens=each.get("cached_tokens"),
         ),
         utility_usd=each["utility"],
         probability=each["propensity"] or 0.0,

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import UsageError
+from scrimp.routing.prompts.chat_log import IN_TOOL_LOOP, after_of
 from scrimp.routing.prompts.prompt import Turn
 
 from .attempts import attempts_of
@@ -14,7 +15,7 @@ from .labels import labels_of
 from .steps import steps_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from .store import Ledger
 
@@ -25,6 +26,7 @@ __all__ = [
     "by_id",
     "checked",
     "conversation",
+    "conversation_to",
     "decisions",
     "embedded",
     "export",
@@ -39,6 +41,9 @@ _COLUMNS = (
     "id, created_at, command, profile, conversation_id, redo_of, system, prompt, answer, attachments, schema, "
     "messages, embedder_id, router_version, decision, arm, propensity, status, error, tag"
 )
+
+_SINGLE = "(command IN ('ask', 'batch', 'redo') OR command = 'serve' AND messages IS NULL)"
+"""Requests that can be asked again by themselves: of those of programs, such as are no part of a conversation."""
 
 _ASKED = "command NOT IN ('import', 'audit')"
 """What the user asked, not what was imported or asked again by an audit."""
@@ -69,6 +74,25 @@ def find(ledger: Ledger | None, which: str = "last") -> dict[str, Any]:
     if len(rows) > 1:
         raise UsageError(f"{which!r} fits more than one request", hint="Give more of its id.")
     return rows[0]
+
+
+def conversation_to(ledger: Ledger, row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return a request's row after those that it goes on from, the first of its conversation first.
+
+    Raises
+    ------
+    UsageError
+        If one of them is not in the log any more.
+    """
+    rows = [row]
+    seen = {row["id"]}
+    while (before := after_of(rows[-1])) is not None:
+        found = ledger.rows("SELECT id, system, prompt, messages FROM requests WHERE id = ?", (before,))
+        if not found or before in seen:
+            raise UsageError(f"{row['id']} goes on from {before}, which is not in the log any more")
+        seen.add(before)
+        rows.append(found[0])
+    return rows[::-1]
 
 
 def by_id(ledger: Ledger, ids: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -196,10 +220,15 @@ def answered(ledger: Ledger, *, since: str | None = None, profile: str | None = 
 
 
 def features(ledger: Ledger, profile: str, *, since: str | None = None) -> list[dict[str, Any]]:
-    """Return what learning reads of a profile's answered requests, in the order of writing."""
+    """Return what learning reads of a profile's answered requests, in the order of writing.
+
+    Where a program's request goes on with what tools gave, that is not what was embedded: `prompt` is None.
+    """
     where, parameters = all_of(("profile = ?", profile), ("created_at >= ?", since))
     return ledger.rows(
-        "SELECT n, id, created_at, command, redo_of, prompt, embedding, surface, embedder_id, decision, arm, "  # noqa: S608 - constants
+        "SELECT n, id, created_at, command, redo_of, "  # noqa: S608 - constants
+        f"CASE WHEN messages LIKE '{IN_TOOL_LOOP}%' THEN NULL ELSE prompt END AS prompt, "
+        "embedding, surface, embedder_id, decision, arm, "
         f"propensity FROM requests WHERE {where} AND status = 'ok' ORDER BY n",
         parameters,
     )
@@ -231,9 +260,9 @@ def embedded(ledger: Ledger, request_id: str, *, last: int) -> tuple[bytes | Non
 def checked(ledger: Ledger, profile: str, *, last: int) -> list[dict[str, Any]]:
     """Return a profile's latest answers that were checked, newest first, with the label of the last check."""
     return ledger.rows(
-        "SELECT q.id, q.arm, q.command, q.prompt, q.system, q.messages, q.schema, q.attachments, q.decision, "
+        "SELECT q.id, q.arm, q.command, q.prompt, q.system, q.messages, q.schema, q.attachments, q.decision, "  # noqa: S608 - constants
         "l.reward, l.weight FROM requests q JOIN labels l ON l.request_id = q.id AND l.arm = q.arm "
-        "WHERE q.profile = ? AND q.status = 'ok' AND q.command IN ('ask', 'batch', 'redo') AND l.source = 'check' "
+        f"WHERE q.profile = ? AND q.status = 'ok' AND {_SINGLE} AND l.source = 'check' "
         "AND l.id = (SELECT max(o.id) FROM labels o WHERE o.request_id = q.id AND o.arm = q.arm "
         "AND o.source = 'check') ORDER BY q.n DESC LIMIT ?",
         (profile, last),
@@ -253,13 +282,16 @@ def batch_options(ledger: Ledger, request_id: str) -> dict[str, Any] | None:
 def auditable(
     ledger: Ledger, profile: str, arms: Collection[str], *, but: str | None = None, last: int
 ) -> list[dict[str, Any]]:
-    """Return the last answered requests of `arms` (not of `but`) that have text and no attachments, not yet audited."""
+    """Return the last answered requests of `arms` (not of `but`) that have text and no attachments, not yet audited.
+
+    Of a program's requests only such as are one prompt: no conversation, and none with tools.
+    """
     where, parameters = all_of(("profile = ?", profile), ("arm != ?", but))
     return ledger.rows(
         "SELECT n, id, arm, prompt, system, answer, messages, schema, decision FROM requests q "  # noqa: S608 - marks
         f"WHERE {where} AND status = 'ok' AND arm IN ({marks(arms)}) "
         "AND prompt IS NOT NULL AND answer IS NOT NULL AND attachments IS NULL "
-        "AND command IN ('ask', 'batch') AND NOT EXISTS (SELECT 1 FROM requests a WHERE a.redo_of = q.id "
+        f"AND {_SINGLE} AND command != 'redo' AND NOT EXISTS (SELECT 1 FROM requests a WHERE a.redo_of = q.id "
         "AND a.command = 'audit') ORDER BY n DESC LIMIT ?",
         (*parameters, *arms, last),
     )

@@ -113,11 +113,25 @@ class ArmPrice:
         worst_output = max(tier.worst_output for tier in reachable)
         return _total((input_tokens, worst_input), (output_tokens, worst_output), (1, self.per_request))
 
-    def expected_nano(self, input_tokens: int, output_tokens: int) -> int:
-        """Return what a call of that size costs with nothing cached, in nano-USD; for planning, never for reserving."""
+    def expected_nano(self, input_tokens: int, output_tokens: int, cached_tokens: int | None = None) -> int:
+        """Return what a call of that size is expected to cost, in nano-USD; for planning, never for reserving.
+
+        Parameters
+        ----------
+        cached_tokens
+            Tokens of the input that the provider has in its cache; the others then are written to it, at its price for
+            that where it has one that is above that of input. None: nothing is cached, and nothing kept.
+        """
         _check_counts(input_tokens, output_tokens)
         tier = self._tier(input_tokens)
-        return _total((input_tokens, tier.input), (output_tokens, tier.output), (1, self.per_request))
+        cached = _part(cached_tokens, input_tokens)
+        new = tier.input if cached_tokens is None else max(tier.input, tier.cache_write or tier.input)
+        return _total(
+            (input_tokens - cached, new),
+            (cached, tier.input if tier.cache_read is None else tier.cache_read),
+            (output_tokens, tier.output),
+            (1, self.per_request),
+        )
 
     def cost_nano(self, usage: Usage) -> int:
         """Return what a call cost by its usage, in nano-USD, rounded up.

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Chat"]
+__all__ = ["COUNTED", "FILES", "IMAGES", "Chat", "parts_of", "speech", "text_of"]
+
+_T = TypeVar("_T")
+
+IMAGES: Final = frozenset({"image_url"})
+"""Types of parts that are images."""
+
+FILES: Final = frozenset({"file", "input_audio", "video_url"})
+"""Types of parts whose tokens only the provider can count."""
+
+_NEEDS: Final = {"image_url": "vision", "file": "pdf", "input_audio": "audio", "video_url": "video"}
+"""What an arm must be able to do to take them."""
+
+_ASIDES: Final = re.compile(r"<(system-reminder|environment_details)>.*?</\1>", re.DOTALL)
+"""What agents write into a user's message that the user did not say."""
+
+_SYSTEM: Final = ("system", "developer")
+
+COUNTED: Final = frozenset({"role", "content", "tool_calls"})
+"""Fields of a message whose texts are told apart; of others (a name, reasoning that is sent back) all is text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +51,154 @@ class Chat:
     messages: tuple[Mapping[str, Any], ...]
     tools: tuple[Mapping[str, Any], ...] = ()
     tool_choice: str | Mapping[str, Any] | None = None
+    _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, what: str, make: Callable[[Chat], _T]) -> _T:
+        """Return what `make` makes of this chat; it is made once, since many ask for it (each arm, the log)."""
+        if what not in self._known:
+            self._known[what] = make(self)
+        found: _T = self._known[what]
+        return found
 
     @property
     def asked(self) -> str:
-        """The text of the newest user message: what is embedded and scored."""
+        """What the user said last, without what an agent wrote around it: what is embedded and scored."""
         for message in reversed(self.messages):
             if message.get("role") == "user":
-                return text_of(message.get("content"))
+                return speech(message.get("content"))
         return ""
+
+    @property
+    def system(self) -> str | None:
+        """The texts of the messages that stand before all others and give instructions; None where none does."""
+        texts = [text_of(message.get("content")) for message in self.messages[: self.n_system]]
+        return "\n\n".join(texts) if texts else None
+
+    @property
+    def n_system(self) -> int:
+        """How many messages of instructions stand before all others."""
+        roles = (message.get("role") for message in self.messages)
+        return next((n for n, role in enumerate(roles) if role not in _SYSTEM), len(self.messages))
 
     @property
     def in_tool_loop(self) -> bool:
         """Whether the newest message is a tool's result: the model that called it goes on."""
         return bool(self.messages) and self.messages[-1].get("role") == "tool"
 
+    @property
+    def with_tools(self) -> bool:
+        """Whether tools are offered, or were called."""
+        return bool(self.tools) or any(
+            message.get("role") == "tool" or message.get("tool_calls") for message in self.messages
+        )
+
+    @property
+    def media(self) -> Counter[str]:
+        """How many parts there are of each type of images and files."""
+        return self.once("media", _media)
+
+    @property
+    def n_images(self) -> int:
+        """How many images are in it."""
+        return sum(n for kind, n in self.media.items() if kind in IMAGES)
+
+    @property
+    def n_files(self) -> int:
+        """How many files are in it: what only the provider can count."""
+        return self.media.total() - self.n_images
+
+    @property
+    def required(self) -> frozenset[str]:
+        """What an arm must be able to do to take it: tools, vision, pdf."""
+        return self.once("required", _required)
+
+    @property
+    def results(self) -> tuple[tuple[str, str], ...]:
+        """Name and text of the tools' results that end it, in order; a name that is not told is ""."""
+        names = {
+            call.get("id"): str((call.get("function") or {}).get("name") or "")
+            for message in self.messages
+            for call in message.get("tool_calls") or ()
+        }
+        found = []
+        for message in reversed(self.messages):
+            if message.get("role") != "tool":
+                break
+            found.append((names.get(message.get("tool_call_id"), ""), text_of(message.get("content"))))
+        return tuple(reversed(found))
+
+    def texts(self) -> Iterator[str]:
+        """Yield every text that is sent: what is said, what tools are called with, what they gave, and the tools."""
+        for message in self.messages:
+            for part in parts_of(message):
+                if isinstance(part, str):
+                    yield part
+                elif part.get("type") not in IMAGES | FILES:
+                    yield json.dumps(part, ensure_ascii=False)
+            for call in message.get("tool_calls") or ():
+                function = call.get("function") or {}
+                yield str(function.get("name") or "")
+                yield str(function.get("arguments") or "")
+            if more := {key: value for key, value in message.items() if key not in COUNTED}:
+                yield json.dumps(more, ensure_ascii=False)
+        if self.tools:
+            yield json.dumps(self.tools, ensure_ascii=False)
+        if isinstance(self.tool_choice, dict):
+            yield json.dumps(self.tool_choice, ensure_ascii=False)
+
+    def saying(self, text: str) -> Chat:
+        """Return the conversation as if the user had said `text` last; images that went with it stay."""
+        for at in range(len(self.messages) - 1, -1, -1):
+            message = self.messages[at]
+            if message.get("role") != "user":
+                continue
+            content = message.get("content")
+            said: Any = text
+            if isinstance(content, list):
+                said = [{"type": "text", "text": text}, *(each for each in content if each.get("type") != "text")]
+            changed = {**message, "content": said}
+            return replace(self, messages=(*self.messages[:at], changed, *self.messages[at + 1 :]))
+        return replace(self, messages=(*self.messages, {"role": "user", "content": text}))
+
+
+def parts_of(message: Mapping[str, Any]) -> list[str | Mapping[str, Any]]:
+    """Return the parts of a message's content: texts, and parts of other kinds as they are."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return [content]
+    if not isinstance(content, list):
+        return []
+    return [
+        part["text"] if isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
+        else part if isinstance(part, dict) else str(part)
+        for part in content
+    ]  # fmt: skip
+
 
 def text_of(content: Any) -> str:
     """Return the text of a message's content, its text parts joined by empty lines."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    parts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
-    return "\n\n".join(part for part in parts if isinstance(part, str))
+    return "\n\n".join(part for part in parts_of({"content": content}) if isinstance(part, str))
+
+
+def speech(content: Any) -> str:
+    """Return what a user says in a message: its text, without what agents put beside it in marks of their own.
+
+    Examples
+    --------
+    >>> speech("<system-reminder>Today is Monday.</system-reminder>Mend the test")
+    'Mend the test'
+    """
+    text = text_of(content)
+    said = _ASIDES.sub("", text).strip()
+    return said or text
+
+
+def _media(chat: Chat) -> Counter[str]:
+    parts = (part for message in chat.messages for part in parts_of(message))
+    kinds = (str(part.get("type")) for part in parts if not isinstance(part, str))
+    return Counter(kind for kind in kinds if kind in IMAGES or kind in FILES)
+
+
+def _required(chat: Chat) -> frozenset[str]:
+    needs = {_NEEDS[kind] for kind in chat.media}
+    return frozenset(needs | {"tools"} if chat.with_tools else needs)

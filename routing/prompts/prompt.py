@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.reading import read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from .chat import Chat
@@ -24,6 +24,7 @@ __all__ = [
     "fill_template",
     "load_attachment",
     "load_schema",
+    "prompt_of_chat",
 ]
 
 _MAGIC = (
@@ -109,10 +110,15 @@ class Prompt:
         implied = {"vision" if attachment.is_image else "pdf" for attachment in self.attachments}
         if self.schema is not None:
             implied.add("json")
+        if self.chat is not None:
+            implied |= self.chat.required
         return self.needs | implied
 
     def parts(self) -> Iterator[str]:
-        """Yield every text that is sent, one a message."""
+        """Yield every text that is sent, one a message (of a chat: one a part)."""
+        if self.chat is not None:
+            yield from self.chat.texts()
+            return
         if self.system is not None:
             yield self.system
         for turn in self.history:
@@ -123,6 +129,8 @@ class Prompt:
 
     def messages(self) -> list[dict[str, Any]]:
         """Return the call's messages in OpenAI's form."""
+        if self.chat is not None:
+            return [dict(message) for message in self.chat.messages]
         messages: list[dict[str, Any]] = []
         if self.system is not None:
             messages.append({"role": "system", "content": self.system})
@@ -136,11 +144,32 @@ class Prompt:
         messages.append({"role": "user", "content": content})
         return messages
 
+    def saying(self, text: str) -> Prompt:
+        """Return it with another text in the place of what the user says in it."""
+        return replace(self, text=text, chat=None if self.chat is None else self.chat.saying(text))
+
     def response_format(self) -> dict[str, Any] | None:
         """Return the schema as OpenAI's `response_format`, or None."""
         if self.schema is None:
             return None
         return {"type": "json_schema", "json_schema": {"name": "answer", "schema": dict(self.schema), "strict": True}}
+
+
+def prompt_of_chat(
+    chat: Chat,
+    *,
+    needs: Iterable[str] = (),
+    schema: Mapping[str, Any] | None = None,
+    own_format: Mapping[str, Any] | None = None,
+) -> Prompt:
+    """Return a program's conversation as a prompt: what the user said last is its text, the chat is what is sent.
+
+    Parameters
+    ----------
+    needs, schema, own_format
+        As in `Prompt`.
+    """
+    return Prompt(chat.asked, chat.system, schema=schema, needs=frozenset(needs), own_format=own_format, chat=chat)
 
 
 def load_attachment(path: Path) -> Attachment:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
-from collections import Counter
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from .chat import COUNTED, parts_of
 from .context import approx_tokens
+from .text_size import remembered, text_bound
 
 if TYPE_CHECKING:
+    from .chat import Chat
     from .prompt import Prompt
 
 __all__ = ["bound_tokens", "estimate_tokens", "exact_tokens", "text_bound"]
@@ -31,6 +32,17 @@ _PER_LONG_TEMPLATE: Final = 1_024
 
 _PER_SCHEMA: Final = 640
 """More than a provider adds of its own where a schema is asked for (Anthropic explains tools to its models in 530)."""
+
+_PER_TOOLS: Final = 1_024
+"""More than a provider adds of its own where tools are offered or were called: it tells the model how to call them
+(Anthropic in up to 530 tokens, docs.anthropic.com/en/docs/tool-use-pricing-and-tokens; the templates of open models in
+up to 400), and where none is offered any more LiteLLM adds one that does nothing."""
+
+_PER_TOOL: Final = 64
+"""More than the framing of one tool, or of one call of it, takes."""
+
+_TYPICAL_TOOLS: Final = 300
+"""What a provider typically adds where there are tools: most of Anthropic's models read 346 tokens."""
 
 _IMAGES: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), tokens)
@@ -68,68 +80,89 @@ provider's default holds; the bounds hold for the dearest."""
 _ANY_IMAGE: Final = max(tokens for _, tokens in _IMAGES)
 """The same for a model of no family that is known, such as one behind a name of one's own: the most that any takes."""
 
-_NEW_CHARACTER: Final = 33
-"""The most bytes that one character becomes in any normalisation form (U+FDFA in NFKC): said of characters that this
-Python's Unicode does not know, and a tokeniser's may."""
-
 
 def estimate_tokens(prompt: Prompt) -> int:
     """Estimate the input tokens of a whole call (history, system and attachments included)."""
-    text = sum(approx_tokens(part) + 4 for part in prompt.parts())
-    images = sum(1_000 if attachment.is_image else 1_500 for attachment in prompt.attachments)
-    return text + images + 3
+    text = sum(remembered(part, approx_tokens) + 4 for part in prompt.parts())
+    n_images = sum(attachment.is_image for attachment in prompt.attachments)
+    n_files = len(prompt.attachments) - n_images
+    if prompt.chat is not None:
+        n_images, n_files = n_images + prompt.chat.n_images, n_files + prompt.chat.n_files
+        text += _TYPICAL_TOOLS if prompt.chat.with_tools else 0
+    return text + 1_000 * n_images + 1_500 * n_files + 3
 
 
 def bound_tokens(prompt: Prompt, model: str, window: int | None) -> int | None:
     """Return more tokens than the call's input can be, or None where that cannot be said.
 
-    A PDF is text and an image a page, and neither can be counted before the provider unpacks it (a few kilobytes may
-    unpack to thousands of pages): then the model's whole window is the bound, since no provider takes more.
+    An image counts as the most that the model counts one as, whether its bytes are sent or a URL that the provider
+    fetches. A PDF is text and an image a page, and neither can be counted before the provider unpacks it (a few
+    kilobytes may unpack to thousands of pages): then the model's whole window is the bound, since no provider takes
+    more.
     """
     n = _PER_CALL + (_PER_LONG_TEMPLATE if _LONG_TEMPLATE.search(model) else 0)
-    for part in prompt.parts():
-        n += text_bound(part) + _PER_MESSAGE
-    if prompt.forms:  # as JSON with escapes or without, whichever a model may read more of
-        n += 2 * max(text_bound(json.dumps(prompt.forms, ensure_ascii=escaped)) for escaped in (True, False))
-        n += _PER_SCHEMA
-    for attachment in prompt.attachments:
-        if not attachment.is_image:
-            return window
-        n += _image_bound(model)
+    if prompt.forms:
+        n += _json_bound(prompt.forms) + _PER_SCHEMA
+    n_images = sum(attachment.is_image for attachment in prompt.attachments)
+    n_files = len(prompt.attachments) - n_images
+    if prompt.chat is None:
+        for part in prompt.parts():
+            n += text_bound(part) + _PER_MESSAGE
+    else:
+        n += prompt.chat.once("bound", _texts_bound)
+        n_images, n_files = n_images + prompt.chat.n_images, n_files + prompt.chat.n_files
+    if n_files:
+        return window
+    n += n_images * _image_bound(model)
     return n if window is None else min(n, window)
 
 
-def text_bound(text: str) -> int:
-    """Return as many tokens as a text can be, whatever the tokeniser, or more.
+def _texts_bound(chat: Chat) -> int:
+    """Bound a conversation's texts: all but images and files.
 
-    Every token of a byte-level or byte-fallback tokeniser stands for at least one byte. But the bytes need not be those
-    of the text: many tokenisers normalise first, by NFC, NFD, NFKC or NFKD, and some change the case, which may make
-    of one character as many as eighteen. Decomposing (NFD, NFKD) works character by character, and composing (NFC,
-    NFKC) what was decomposed makes it no longer. So the sum over the characters of the most that each becomes is a
-    bound, and one that holds for texts put together too. bench/tokens.py tries it on all of Unicode.
-
-    Examples
-    --------
-    >>> text_bound("plain"), text_bound("\ufdfa"), text_bound("\uac00")
-    (5, 33, 6)
+    What tools give back is counted as it is and as JSON, since some templates (Llama 3.1's) write it so; what they are
+    called with, and what they are, twice over, as a schema is: servers parse it and write it anew, indented or not,
+    with characters escaped or not, or as a language of their own (OpenAI as types of TypeScript, Anthropic as marked-up
+    parameters).
     """
-    return len(text) if text.isascii() else _sum_of_characters(text)
+    bound = 0
+    for message in chat.messages:
+        bound += _PER_MESSAGE
+        for part in parts_of(message):
+            bound += _PER_MESSAGE
+            if isinstance(part, str):
+                bound += _result_bound(part) if message.get("role") == "tool" else text_bound(part)
+            elif part.get("type") not in chat.media:
+                bound += _json_bound(part)
+        calls = message.get("tool_calls") or ()
+        if calls:
+            bound += _json_bound(calls) + _PER_TOOL * len(calls)
+        if more := {key: value for key, value in message.items() if key not in COUNTED}:
+            bound += _json_bound(more)
+    if chat.tools:
+        bound += _json_bound(chat.tools) + _PER_TOOL * len(chat.tools)
+    if chat.tool_choice is not None:
+        bound += _json_bound(chat.tool_choice)
+    return bound + (_PER_TOOLS if chat.with_tools else 0)
 
 
-@lru_cache(maxsize=4)  # each arm asks for the same prompt's
-def _sum_of_characters(text: str) -> int:
-    return sum(_most_bytes(character) * n for character, n in Counter(text).items())
+def _json_bound(value: Any) -> int:
+    """Bound what is sent as JSON: twice its text with escapes or without, whichever a model may read more of."""
+    return 2 * _escaped_bound(json.dumps(value, ensure_ascii=False))
 
 
-@cache
-def _most_bytes(character: str) -> int:
-    """Return the most bytes of UTF-8 that a character becomes by normalising and changing its case."""
-    if unicodedata.category(character) == "Cn":
-        return _NEW_CHARACTER
-    cased = {character, character.lower(), character.upper(), character.casefold()}
-    forms = cased | {unicodedata.normalize(form, each) for each in cased for form in ("NFD", "NFKD")}
-    forms |= {each.casefold() for each in forms}
-    return max(len(each.encode("utf-8", "surrogatepass")) for each in forms)
+def _result_bound(text: str) -> int:
+    """Bound a text that is sent as it is, or as a string of JSON, which is longer."""
+    return _escaped_bound(json.dumps(text, ensure_ascii=False))
+
+
+def _escaped_bound(written: str) -> int:
+    """Bound JSON whose characters beyond ASCII may be escaped (six characters for each unit of UTF-16), or not."""
+    if written.isascii():
+        return len(written)
+    n_ascii = len(written.encode("ascii", "ignore"))
+    n_units = len(written.encode("utf-16-le", "surrogatepass")) // 2
+    return max(text_bound(written), n_ascii + 6 * (n_units - n_ascii))
 
 
 @cache

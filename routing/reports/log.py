@@ -12,6 +12,7 @@ from scrimp.routing.ledger.attempts import attempts_of
 from scrimp.routing.ledger.labels import labels_of
 from scrimp.routing.ledger.steps import steps_of
 from scrimp.routing.ledger.store import instant
+from scrimp.routing.prompts.chat_log import after_of, lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +69,11 @@ class Shown:
     steps: list[dict[str, Any]]
     decision: Decision | None
     near: list[dict[str, Any]]
+
+    @property
+    def conversation(self) -> tuple[str | None, list[str]]:
+        """Of a program's conversation: the request that it goes on from (None: it begins here), and what is new."""
+        return after_of(self.row), lines(self.row)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""

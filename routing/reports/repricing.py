@@ -129,7 +129,11 @@ def flips(ledger: Ledger, profile: Profile, table: PriceTable, *, since: float) 
             arm = arms.get(option.arm)
             if arm is not None and arm.model == option.model:
                 price = table.price(arm)
-                cost = None if price is None else price.expected_nano(option.input_tokens, option.output_tokens_p50)
+                cost = (
+                    None
+                    if price is None
+                    else price.expected_nano(option.input_tokens, option.output_tokens_p50, option.cached_tokens)
+                )
                 option = replace(option, cost_nano=cost)
             options.append(option)
         again = choose(

@@ -231,7 +231,7 @@ class Staged:
         while mark in answer:
             mark += "="
         text = _REPAIR.format(prompt=self.prompt.text, answer=answer, evidence=wrong[:2_000], mark=mark)
-        return replace(self.prompt, text=text)
+        return self.prompt.saying(text)
 
     # -- checking ---------------------------------------------------------------------------------------------------
 
