@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from scrimp.routing.calls.call import Delta
 
     from .service import Service
-    from .shapes.shape import Kind, Shape, Wanted
+    from .shapes.protocol import Shape
+    from .shapes.shape import Kind, Wanted
 
 __all__ = ["MAX_BODY_BYTES", "make_app"]
 

@@ -30,7 +30,7 @@ def write_profile(path, server, *, caps="per_day_usd = 1.0", extra="", tags=("js
             tags = {json.dumps(list(tags))}
             context_window = 100000
             timeout_s = 20
-            price = {{ input_usd_per_mtok = {price_in}, output_usd_per_mtok = {price_out}, cached_input_usd_per_mtok = {price_cached} }}
+            price = {{ input_usd_per_mtok = {price_in}, output_usd_per_mtok = {price_out}, cache_read_usd_per_mtok = {price_cached} }}
         """)
     path.write_text(text + extra)
     return path
