@@ -7,7 +7,8 @@ import anthropic
 import openai
 import pytest
 from anthropic.types import Message, MessageTokensCount, ModelInfo, RawMessageStreamEvent
-from hypothesis import given
+from anthropic.types.shared import ErrorResponse
+from hypothesis import given, settings
 from openai.types import Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
@@ -18,6 +19,7 @@ from scrimp.routing.calls.call import TextDelta, ToolDelta
 from scrimp.routing.prices.usage import Usage
 from scrimp.routing.serving.shapes.models import list_models, one_model
 from scrimp.routing.serving.shapes.protocol import SHAPES
+from scrimp.routing.serving.shapes.shape import STATUS
 
 ASK = [{"role": "user", "content": "?"}]
 CHAT, RESPONSES, ANTHROPIC = SHAPES.values()
@@ -50,6 +52,7 @@ def bare(value):
     return {key: bare(item) for key, item in value.items() if key not in added and item is not None}
 
 
+@settings(max_examples=50)
 @given(answers())
 def test_chat_streams_what_it_says_whole(case):
     answer, pieces = case
@@ -72,6 +75,7 @@ def test_chat_streams_what_it_says_whole(case):
         strict(ChatCompletionChunk, each)
 
 
+@settings(max_examples=50)
 @given(answers())
 def test_responses_stream_what_they_say_whole(case):
     answer, pieces = case
@@ -97,6 +101,7 @@ def test_responses_stream_what_they_say_whole(case):
     assert opened == [item.id for item in last.response.output]
 
 
+@settings(max_examples=50)
 @given(answers())
 def test_anthropic_streams_what_it_says_whole(case):
     answer, pieces = case
@@ -247,6 +252,18 @@ def test_errors_are_those_of_the_clients():
     with pytest.raises(openai.BadRequestError) as caught:
         Endpoint(sent("so")).openai().chat.completions.create(model="m", messages=ASK, n=2)
     assert (caught.value.param, caught.value.type) == ("n", "invalid_request_error")
+
+
+@pytest.mark.parametrize("kind", STATUS)
+def test_every_kind_of_error_has_its_class_in_the_clients(kind):
+    with pytest.raises(openai.APIStatusError, match="a cap") as caught:
+        Endpoint(broken=kind).openai().chat.completions.create(model="m", messages=ASK)
+    assert caught.value.status_code == STATUS[kind]
+    assert caught.value.type
+    with pytest.raises(anthropic.APIStatusError, match="a cap") as caught:
+        Endpoint(broken=kind).anthropic().messages.create(**BODIES["anthropic"])
+    if kind != "too_large":  # documented, and missing from the client's own types
+        strict(ErrorResponse, caught.value.body)
 
 
 def test_tokens_are_counted_without_a_limit():

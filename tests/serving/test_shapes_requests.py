@@ -127,6 +127,17 @@ def test_an_answer_can_be_sent_back(shape):
     assert wanted.chat.in_tool_loop
 
 
+def test_an_empty_answer_in_the_history():
+    for empty in ({"content": None}, {"content": []}, {}, {"content": None, "reasoning_content": "hm"}):
+        wanted = read(CHAT, messages=[ASK, {"role": "assistant", **empty}, ASK])
+        assert wanted.chat.messages[1] == {"role": "assistant", "content": ""}
+    assert wanted.ignored == ("messages[].reasoning_content",)
+    wanted = read(CHAT, messages=[ASK, {"role": "assistant", "content": None, "refusal": "no"}, ASK])
+    assert wanted.chat.messages[1]["content"] == "no"
+    wanted = read(ANTHROPIC, messages=[ASK, {"role": "assistant", "content": []}, ASK])
+    assert wanted.chat.messages[1] == {"role": "assistant", "content": ""}
+
+
 # --- what is wanted of the call --------------------------------------------------------------------------------------
 
 

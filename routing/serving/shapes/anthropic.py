@@ -120,7 +120,7 @@ class Anthropic:
             effort=effort,
             stream=flag(body.get("stream"), "stream"),
             include_usage=True,
-            session=session_of(headers, field_object(body, "metadata").get("user_id")),
+            session=session_of(headers, body),
             ignored=tuple(dict.fromkeys(ignored)),
         )
 

@@ -35,7 +35,7 @@ from .reading import (
     word,
 )
 from .shape import Wanted
-from .tools import Calls, chosen, function_tool
+from .tools import Calls, function_tool, openai_choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,9 +104,9 @@ class OpenAIChat:
         tools = _tools(body.get("tools"))
         if not tools:
             params.pop("parallel_tool_calls", None)  # providers refuse it alone
-        chat = Chat(_messages(body.get("messages"), ignored), tools, _tool_choice(body.get("tool_choice"), tools))
+        choice = openai_choice(body.get("tool_choice"), tools, inside="function")
+        chat = Chat(_messages(body.get("messages"), ignored), tools, choice)
         response_format = _response_format(body.get("response_format"))
-        metadata = field_object(body, "metadata")
         options = field_object(body, "stream_options")
         return Wanted(
             chat,
@@ -118,14 +118,7 @@ class OpenAIChat:
             effort=string_if(body, "reasoning_effort"),
             stream=flag(body.get("stream"), "stream"),
             include_usage=flag(options.get("include_usage"), "stream_options.include_usage"),
-            session=session_of(
-                headers,
-                *(metadata.get(key) for key in ("session_id", "conversation_id")),
-                body.get("prompt_cache_key"),
-                body.get("user"),
-                metadata.get("user_id"),
-                body.get("safety_identifier"),
-            ),
+            session=session_of(headers, body),
             ignored=tuple(dict.fromkeys(ignored)),
         )
 
@@ -234,7 +227,9 @@ def _message(message: Mapping[str, Any], at: str, calls: Calls, ignored: list[st
     elif made:
         raise refuse(f"{at}.tool_calls", "stands in a message that is not the assistant's")
     elif content is None:
-        raise refuse(f"{at}.content", "is missing")
+        if role != "assistant":
+            raise refuse(f"{at}.content", "is missing")
+        content = ""  # an answer of nothing, or of thoughts alone
     read["content"] = content
     if role == "tool":
         read["tool_call_id"] = calls.answered(message.get("tool_call_id"), f"{at}.tool_call_id")
@@ -284,16 +279,6 @@ def _tools(value: Any) -> tuple[dict[str, Any], ...]:
         word(tool.get("type"), f"{at}.type", ("function",))
         tools.append(kept(function_tool(obj(tool.get("function"), f"{at}.function"), f"{at}.function"), tool, at))
     return tuple(tools)
-
-
-def _tool_choice(value: Any, tools: tuple[dict[str, Any], ...]) -> str | dict[str, Any] | None:
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        return chosen(word(value, "tool_choice", ("auto", "none", "required")), None, tools, "tool_choice")
-    word(value.get("type"), "tool_choice.type", ("function",))
-    function = obj(value.get("function"), "tool_choice.function")
-    return chosen(None, function.get("name"), tools, "tool_choice.function.name")
 
 
 def _response_format(value: Any) -> dict[str, Any] | None:

@@ -30,7 +30,7 @@ from .reading import (
 from .responses_items import messages_of
 from .responses_stream import ResponsesStream, ended_body, items_of, response_head
 from .shape import Wanted
-from .tools import chosen, function_tool
+from .tools import function_tool, openai_choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,12 +108,11 @@ class OpenAIResponses:
         messages = messages_of(body.get("input"), ignored)
         if body.get("instructions"):
             messages.insert(0, {"role": "system", "content": text(body["instructions"], "instructions")})
-        chat = Chat(tuple(messages), tools, _tool_choice(body.get("tool_choice"), tools))
+        chat = Chat(tuple(messages), tools, openai_choice(body.get("tool_choice"), tools))
         config, reasoning = field_object(body, "text"), field_object(body, "reasoning")
         ignored += [f"text.{key}" for key in config if key != "format"]
         ignored += [f"reasoning.{key}" for key, item in reasoning.items() if key != "effort" and item is not None]
         response_format = _format(config.get("format"))
-        metadata = field_object(body, "metadata")
         return Wanted(
             chat,
             string(body.get("model"), "model"),
@@ -124,13 +123,7 @@ class OpenAIResponses:
             effort=string_if(reasoning, "effort", "reasoning."),
             stream=flag(body.get("stream"), "stream"),
             include_usage=True,
-            session=session_of(
-                headers,
-                *(metadata.get(key) for key in ("session_id", "conversation_id")),
-                body.get("prompt_cache_key"),
-                body.get("user"),
-                body.get("safety_identifier"),
-            ),
+            session=session_of(headers, body),
             ignored=tuple(dict.fromkeys(ignored)),
             echo={key: plain(body[key], key) for key in _ECHOED if body.get(key) is not None}
             | {"parallel_tool_calls": parallel is not False},
@@ -164,15 +157,6 @@ def _tools(value: Any, ignored: list[str]) -> tuple[dict[str, Any], ...]:
         ignored += [f"tools[].{key}" for key in tool if key not in _READ_IN_TOOLS]
         tools.append(function_tool(tool, at))
     return tuple(tools)
-
-
-def _tool_choice(value: Any, tools: tuple[dict[str, Any], ...]) -> str | dict[str, Any] | None:
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        return chosen(word(value, "tool_choice", ("auto", "none", "required")), None, tools, "tool_choice")
-    word(value.get("type"), "tool_choice.type", ("function",))
-    return chosen(None, value.get("name"), tools, "tool_choice.name")
 
 
 def _format(value: Any) -> dict[str, Any] | None:

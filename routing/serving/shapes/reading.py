@@ -199,9 +199,16 @@ def put_limit(known: int | None, value: Any, key: str) -> int | None:
     return most if known is None else min(known, most)
 
 
-def session_of(headers: Mapping[str, str], *named: Any) -> str | None:
-    """Return the first word that names the conversation: a header's, then a field's."""
-    for value in (*(headers.get(name) for name in _SESSION_HEADERS), *named):
+def session_of(headers: Mapping[str, str], body: Mapping[str, Any]) -> str | None:
+    """Return the first word that names the conversation: a header's, then a field's; last those that name the user."""
+    metadata = field_object(body, "metadata")
+    for value in (
+        *(headers.get(name) for name in _SESSION_HEADERS),
+        *(metadata.get(key) for key in ("session_id", "conversation_id")),
+        *(body.get(key) for key in ("prompt_cache_key", "user")),
+        metadata.get("user_id"),
+        body.get("safety_identifier"),
+    ):
         if isinstance(value, str) and value.strip():
             return encodable(value)[:512]
     return None

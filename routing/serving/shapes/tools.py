@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.routing.text.sanitize import encodable
 
-from .reading import flag, obj, plain, refuse, shown, string, text
+from .reading import flag, obj, plain, refuse, shown, string, text, word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Calls", "chosen", "function_tool"]
+__all__ = ["Calls", "chosen", "function_tool", "openai_choice"]
 
 
 def function_tool(of: Mapping[str, Any], at: str, *, schema: str = "parameters") -> dict[str, Any]:
@@ -54,6 +54,19 @@ def chosen(choice: str | None, name: Any, tools: Sequence[Mapping[str, Any]], at
             raise refuse(at, "is given without tools")
         return None
     return choice
+
+
+def openai_choice(
+    value: Any, tools: Sequence[Mapping[str, Any]], *, inside: str | None = None
+) -> str | dict[str, Any] | None:
+    """Return the choice of one of OpenAI's interfaces; `inside` is the field with the name, where it is not beside."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        return chosen(word(value, "tool_choice", ("auto", "none", "required")), None, tools, "tool_choice")
+    word(value.get("type"), "tool_choice.type", ("function",))
+    at = "tool_choice" if inside is None else f"tool_choice.{inside}"
+    return chosen(None, obj(value if inside is None else value.get(inside), at).get("name"), tools, f"{at}.name")
 
 
 class Calls:
