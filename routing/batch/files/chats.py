@@ -7,9 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import DataError
+from scrimp.routing.prompts.call_fields import (
+    AS_WE_DO,
+    LIMITS,
+    PARAMS,
+    WITHOUT_EFFECT,
+    image_in,
+    is_as_we_do,
+    kind_of,
+    output_limit,
+)
 from scrimp.routing.prompts.prompt import Attachment, Prompt, Turn
 
-from .rows import kind_of, prompt_of
+from .rows import prompt_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,27 +28,16 @@ if TYPE_CHECKING:
 
 __all__ = ["CALL_FIELDS", "Wanted", "chat", "wanted_of"]
 
-_LIMITS: Final = frozenset({"max_tokens", "max_completion_tokens"})
-_PARAMS: Final = frozenset({"temperature", "top_p", "seed", "stop", "presence_penalty", "frequency_penalty"})
-_WITHOUT_EFFECT: Final = frozenset(
-    {"model", "user", "metadata", "store", "service_tier", "stream_options", "safety_identifier", "prompt_cache_key"}
-)
-"""What is left out: it changes no answer, or (`model`) is what scrimp decides."""
-
-_AS_WE_DO: Final[Mapping[str, Any]] = {"n": 1, "stream": False, "modalities": ["text"], "logprobs": False}
-"""What may be said, since it is so in any case."""
-
 CALL_FIELDS: Final = (
-    _LIMITS
-    | _PARAMS
-    | _WITHOUT_EFFECT
-    | _AS_WE_DO.keys()
+    LIMITS
+    | PARAMS
+    | WITHOUT_EFFECT
+    | AS_WE_DO.keys()
     | {"reasoning_effort", "response_format", "tools", "tool_choice", "functions", "function_call", "logit_bias"}
 )
 """Fields beside `messages` that are about the call; others are the user's own."""
 
 _CHANGES_THE_MESSAGE: Final = ("tool_calls", "tool_call_id", "function_call", "name", "audio", "prefix")
-_DATA_URL: Final = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,25 +74,20 @@ def wanted_of(fields: Mapping[str, Any], where: str) -> Wanted:
     response_format: Mapping[str, Any] | None = None
     needs: set[str] = set()
     for key, item in fields.items():
-        if key in _WITHOUT_EFFECT or item is None:
+        if key in WITHOUT_EFFECT or item is None:
             continue
-        if key in _LIMITS:
-            if isinstance(item, float) and item.is_integer():
-                item = int(item)  # noqa: PLW2901 - as programs write it that know no whole numbers
-            if not isinstance(item, int) or isinstance(item, bool) or item < 1:
+        if key in LIMITS:
+            most = output_limit(item)
+            if most is None:
                 raise DataError(f"{where}{key}: expected a whole number above 0")
-            limit = item if limit is None else min(limit, item)
-        elif key in _PARAMS:
+            limit = most if limit is None else min(limit, most)
+        elif key in PARAMS:
             params[key] = item
         elif key == "reasoning_effort" and isinstance(item, str) and re.fullmatch("[a-z]{1,16}", item):
             needs.add(f"effort-{item}")
         elif key == "response_format" and isinstance(item, dict):
             response_format = None if item.get("type") == "text" else item
-        elif (
-            key not in _AS_WE_DO
-            or item != _AS_WE_DO[key]
-            or isinstance(item, bool) is not isinstance(_AS_WE_DO[key], bool)
-        ):
+        elif not is_as_we_do(key, item):
             raise DataError(
                 f"{where}{key} is not supported", hint=f"Leave it out: jq -c 'del(.{where}{key})' FILE > NEW"
             )
@@ -172,15 +166,15 @@ def _content(content: Any, at: int) -> tuple[str, tuple[Attachment, ...]]:
             continue
         url = part.get("image_url") if kind == "image_url" else None
         url = url.get("url") if isinstance(url, dict) else url
-        found = _DATA_URL.fullmatch(url) if isinstance(url, str) else None
+        found = image_in(url)
         if found is None:
             raise DataError(f"messages[{at}].content: only text and images as data: URLs are taken")
         import base64
         import binascii
 
         try:
-            data = base64.b64decode(found[2], validate=True)
+            data = base64.b64decode(found[1], validate=True)
         except (binascii.Error, ValueError):
             raise DataError(f"messages[{at}].content: an image is not base64") from None
-        images.append(Attachment(f"image-{len(images) + 1}", found[1], data))
+        images.append(Attachment(f"image-{len(images) + 1}", found[0], data))
     return "\n\n".join(texts), tuple(images)

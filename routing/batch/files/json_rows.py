@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import DataError
+from scrimp.routing.prompts.call_fields import kind_of
 
 from .chats import CALL_FIELDS, chat, wanted_of
-from .rows import Row, fill, id_of, kind_of, prompt_of
+from .rows import Row, fill, id_of, prompt_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

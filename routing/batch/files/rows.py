@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import DataError, UsageError
+from scrimp.routing.prompts.call_fields import kind_of
 from scrimp.routing.prompts.prompt import Attachment, Prompt, Turn
 from scrimp.routing.text.clean import MAX_PROMPT_BYTES, clean_text
 from scrimp.routing.text.first_bytes import guess
@@ -27,7 +28,6 @@ __all__ = [
     "decode",
     "fill",
     "id_of",
-    "kind_of",
     "lines_in",
     "prompt_of",
     "variables",
@@ -191,9 +191,3 @@ def id_of(value: Any, line: int) -> str | int:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise DataError(f"id: expected text or a whole number, got {kind_of(value)}")
     return encodable(value) if isinstance(value, str) else value
-
-
-def kind_of(value: Any) -> str:
-    """Return what a JSON value is, in words."""
-    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
