@@ -117,8 +117,10 @@ class PlanChooser:
 
         way = self.way
         spelled = spelled or way.plan
-        goes_on = decision.choice.no_draw is NoDraw.STAYS  # an arm that called tools reads what they gave by itself
-        if decision.arm is None or goes_on or not (way.cascade or spelled):
+        # An arm that called tools reads what they gave; and a call of tools is no answer that a check could judge.
+        goes_on = decision.choice.no_draw is NoDraw.STAYS
+        may_call = ask.prompt.chat is not None and ask.prompt.chat.with_tools
+        if decision.arm is None or goes_on or not (spelled or (way.cascade and not may_call)):
             return decision, Plan((Stage((decision.arm or "",)),))
         options = _able(decision)
         gates = self.gates(decision)

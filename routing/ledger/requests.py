@@ -250,7 +250,8 @@ def embedded(ledger: Ledger, request_id: str, *, last: int) -> tuple[bytes | Non
     if not own or own[0]["embedding"] is None:
         return None, []
     others = ledger.rows(
-        "SELECT id, embedding FROM requests WHERE embedder_id = ? AND id != ? AND embedding IS NOT NULL "
+        "SELECT id, embedding FROM requests WHERE embedder_id = ? AND id != ? AND embedding IS NOT NULL "  # noqa: S608 - constants
+        f"AND coalesce(messages, '') NOT LIKE '{IN_TOOL_LOOP}%' "  # the turn is there once, however many tools it calls
         "AND redo_of IS NULL AND status = 'ok' AND length(embedding) = ? ORDER BY n DESC LIMIT ?",
         (own[0]["embedder_id"], request_id, len(own[0]["embedding"]), last),
     )

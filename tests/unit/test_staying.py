@@ -4,10 +4,14 @@ import math
 import random
 from decimal import Decimal
 
+import msgspec
 import numpy as np
 import pytest
 
 from scrimp.profiles.schema import Arm, Caps, Price, Profile
+from scrimp.routing.asking.plan_choice import PlanChooser
+from scrimp.routing.asking.request import Ask, Way
+from scrimp.routing.checks.names import make_check
 from scrimp.routing.deciding.decide import Decider, Wishes
 from scrimp.routing.deciding.policy import NoDraw
 from scrimp.routing.deciding.staying import Staying, moved, said_by
@@ -186,6 +190,33 @@ def test_the_decision_shows_it_and_reads_back():
     assert told["weight"] == pytest.approx(said_by(TURN))
     assert told["quality_of_turn"] == {"cheap": 0.80, "abler": 0.84}
     assert Decision.from_dict(found.to_dict()).to_dict() == found.to_dict()
+
+
+TOOL = {"type": "function", "function": {"name": "f"}}
+
+
+@pytest.mark.parametrize(
+    ("tools", "loop", "spelled", "n_calls"),
+    [
+        ((), False, None, 2),
+        ((TOOL,), False, None, 1),
+        ((TOOL,), False, "cheap ? checks > dear", 2),
+        ((), True, "cheap ? checks > dear", 1),
+    ],
+)
+def test_no_plan_is_chosen_for_what_may_call_tools(tools, loop, spelled, n_calls):
+    """A check cannot judge a call of tools, and the arm that made one reads what it gave; a plan spelled is begun."""
+    arms = [msgspec.structs.replace(arm(name, usd), tags=("tools",)) for name, usd in (("cheap", "1"), ("dear", "90"))]
+    profile = Profile(name="p", arms=tuple(arms), default_arm="dear", caps=Caps())
+    decider = Decider(profile, PriceTable(b"{}", "test"), Fixed((0.6, 0.95)), Embedder())
+    prompt = prompt_of_chat(Chat(({"role": "user", "content": "x"},), tools))
+    wishes = Wishes(wtp_usd=0.05, explore=0.0, staying=Staying("cheap", forced=True) if loop else None)
+    decision = decider.decide(
+        prompt, decider.predict(decider.contexts(["x"])), wishes, decision_id="d", rng=random.Random(0)
+    )
+    chooser = PlanChooser(decider, Way((make_check("has:yes", {}),), cascade=True), None)
+    plan = chooser.choose(Ask(prompt, wishes), decision, [], spelled=spelled)[1]
+    assert len(plan.stages) == n_calls
 
 
 @pytest.mark.parametrize("quality", [0.0, 1e-9, 0.5, 1.0])
