@@ -151,6 +151,7 @@ def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:
         arguments["response_format"] = copy.deepcopy(dict(call.response_format))
     if tools:
         arguments["tools"] = tools
+        arguments["_skip_mcp_handler"] = True  # which needs a package that is not installed, and calls tools by itself
         if call.tool_choice is not None:
             arguments["tool_choice"] = copy.deepcopy(call.tool_choice)
         if call.model.startswith("ollama/"):  # where Ollama only completes text, litellm makes up tool calls of its own
