@@ -117,7 +117,7 @@ class BlockingHands(RequestHands):
 
     async def reserve(self, wanted: Reserve) -> Reservation:
         """Import what the call takes, then reserve: a kill meanwhile costs nothing."""
-        self.space.make_ready()
+        self.space.make_ready(wanted.charge.arm)
         return self.hold(wanted)
 
     async def send(self, wanted: Send) -> Reply | CallError:
