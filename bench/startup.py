@@ -150,7 +150,7 @@ def main():
         ):
             scripts[name] = home / f"{name}_script.py"
             scripts[name].write_text(text)
-        prompt = "Prove that 2 is prime"
+        prompt = "What is the capital of France?"
         two = [scripts["typer"], "one"]
         pairs = {
             "version": (0.4, ["--version"], two),

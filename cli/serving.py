@@ -96,7 +96,8 @@ def make_endpoint(
 
     service = Service(open_space, lambda: stamp(where), one_run=one_run, any_model=any_model, tag=tag, say=told)
     service.upkeep()
-    service.space.make_ready()  # what takes seconds is done before the first request
+    for arm in loaded.profile.arms:
+        service.space.make_ready(arm.name)  # what takes seconds is done before the first request
 
     def done(asking: Asking, outcome: Checked | BaseException) -> None:
         line = _line(asking, outcome)

@@ -151,14 +151,8 @@ class Scrimp:
         from scrimp.routing.asking.awaiting import attend_loop, of_text
 
         with self._opened.use() as opened:
-
-            def ready() -> Job:
-                job = prepare(opened, prompt, **options)
-                job.space.make_ready()
-                return job
-
             await attend_loop()
-            job = await asyncio.to_thread(ready)
+            job = await asyncio.to_thread(prepare, opened, prompt, **options)
             decision, plan = await job.space.achoose(job.ask, job.context, job.way)
             missed = job.tell_missed(decision)
             hear = job.hearing(plan)

@@ -87,7 +87,8 @@ class AwaitingHands(RequestHands):
         return self.scribe.put(Work(do, loop.create_future(), loop, durable))
 
     async def reserve(self, wanted: Reserve) -> Reservation:
-        """Reserve; what was reserved while the request was cancelled is given back."""
+        """Import what the call takes, then reserve; what was reserved while the request was cancelled is given back."""
+        await self.space.amake_ready(wanted.charge.arm)
         done = self._submit(lambda: self.hold(wanted))
         try:
             reservation: Reservation = await asyncio.shield(done)

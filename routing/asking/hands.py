@@ -64,8 +64,12 @@ class Means(Protocol):
         """Makes a call without blocking."""
         ...
 
-    def make_ready(self) -> None:
-        """Import what calls take."""
+    def make_ready(self, arm: str) -> None:
+        """Import or load what calls to an arm take."""
+        ...
+
+    async def amake_ready(self, arm: str) -> None:
+        """Do the same without blocking."""
         ...
 
 
@@ -153,7 +157,7 @@ class BlockingHands(RequestHands):
 
     async def reserve(self, wanted: Reserve) -> Reservation:
         """Import what the call takes, then reserve: a kill meanwhile costs nothing."""
-        self.space.make_ready()
+        self.space.make_ready(wanted.charge.arm)
         return self.hold(wanted)
 
     async def send(self, wanted: Send) -> Reply | CallError:

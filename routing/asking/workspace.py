@@ -94,6 +94,7 @@ class Workspace:
     rng: random.Random = field(default_factory=random.Random)
     reader: Ledger | None = None
     _price_ids: dict[str, int] = field(default_factory=dict)
+    _ready: set[str] = field(default_factory=set)
 
     @classmethod
     def open(
@@ -125,7 +126,7 @@ class Workspace:
             from scrimp.routing.calls.dispatch import warm
 
             keys.watch(profile.arms)
-            warm()
+            warm(arm.model for arm in profile.arms)
         return cls(decider or make_decider(profile, paths, say=say), ledger, key, say=say, rng=rng, reader=reader)
 
     @property
@@ -137,12 +138,23 @@ class Workspace:
         """Before anything is paid, see to what earlier processes left (`housekeeping.look_after`)."""
         look_after(self.ledger, self.profile, now=self.clock())
 
-    def make_ready(self) -> None:
-        """Import what calls take, where that is still to be done: a kill meanwhile has cost nothing."""
-        from scrimp.routing.calls.dispatch import prepare
+    def make_ready(self, arm: str) -> None:
+        """Import or load what calls to an arm take, where that is still to be done: a kill meanwhile costs nothing."""
+        from scrimp.routing.calls.dispatch import get_ready
 
         if self.attempt is _attempt:
-            prepare()
+            get_ready(self.profile.arm(arm).model)
+
+    async def amake_ready(self, arm: str) -> None:
+        """Do as `make_ready` in a thread, the first time."""
+        import asyncio
+
+        from scrimp.routing.calls.dispatch import get_ready
+
+        model = self.profile.arm(arm).model
+        if model not in self._ready and self.aattempt is _aattempt:
+            await asyncio.to_thread(get_ready, model)
+            self._ready.add(model)
 
     def price_id(self, arm: str) -> int:
         """Return the ledger's id of an arm's price, stored on first use."""

@@ -30,7 +30,6 @@ from .call import Call, Delta, Reply, TextDelta
 from .faults import CallError
 from .heard import Heard, whole_of
 from .litellm_setup import prepare, prepared
-from .local_provider import register
 from .outcome import outcome_of
 from .prompt_cache import cached_prompt
 from .reasoning import reasoning_arguments, refuses_thought
@@ -41,22 +40,30 @@ if TYPE_CHECKING:
 
     from .litellm_setup import LiteLLM
 
-__all__ = ["Attempt", "aattempt", "aclose", "attempt", "prepare", "ready", "stream", "warm"]
+__all__ = ["Attempt", "aattempt", "aclose", "attempt", "get_ready", "prepare", "ready", "stream", "warm"]
 
 _NO_KEY = "none"
 _TOOL_PARAMS = ("tools", "tool_choice", "parallel_tool_calls")
+_HERE = "local/"
 _OPENAI_CHAT = re.compile(r"(openai/)?(ft:)?(gpt-(?!.*instruct)|chatgpt-|o\d)[^/]*")
 
 
 # ---- litellm
 
 
-def warm() -> threading.Thread:
-    """Begin `prepare` in the background, so that it overlaps with other work; a later call waits for it.
+def warm(models: Iterable[str]) -> threading.Thread | None:
+    """Begin in the background what calls to some models take, so that it overlaps with other work.
+
+    A later call waits for it. That is `prepare`, unless all of them run in this process: then the one model is loaded.
 
     It also imports what litellm puts off until its first call, which takes about half a second. The thread is no
     daemon: litellm's finalisers import too, and would wait for ever for a thread that was stopped in mid-import.
     """
+    wanted = set(models)
+    if wanted and all(model.startswith(_HERE) for model in wanted):
+        from .local_call import warm as warm_here
+
+        return warm_here(wanted.pop()) if len(wanted) == 1 else None
     drop_ignored(os.environ)  # here, and not in the thread: whoever reads the environment meanwhile would meet a gap
     thread = threading.Thread(target=_warm, name="scrimp-litellm", daemon=False)
     thread.start()
@@ -71,6 +78,16 @@ def _warm() -> None:
         for name in ("httpcore", "openai.resources"):
             if threading.main_thread().is_alive():
                 importlib.import_module(name)
+
+
+def get_ready(model: str) -> None:
+    """Do what calls to a model take and takes seconds: `prepare`, or loading a model that runs in this process."""
+    if not model.startswith(_HERE):
+        prepare()
+        return
+    from .local_call import load
+
+    load(model)
 
 
 async def aclose() -> None:
@@ -103,9 +120,7 @@ def _prepared(call: Call, *, streams: bool) -> tuple[LiteLLM, dict[str, Any]]:
         raise CallError("bad_request", f"{call.model}: not sent: {why}", billable="no")
     try:
         litellm = prepare()
-        if call.model.startswith("local/"):
-            register()
-        elif call.api_base is not None:
+        if call.api_base is not None:
             litellm.transport.check(call.api_base)
     except NoWayOutError as error:
         raise CallError("not_sent", f"{call.model}: not sent: {error}", billable="no") from None
@@ -197,6 +212,10 @@ def attempt(
     CallError
         If no answer came.
     """
+    if call.model.startswith(_HERE):
+        from . import local_call
+
+        return local_call.attempt(call, on_delta, on_send)
     if on_delta is None or not call.stream:
         return _raised(_whole(call, on_send))
     with contextlib.closing(stream(call, on_send)) as events:
@@ -221,6 +240,10 @@ async def aattempt(
     asyncio.CancelledError
         If cancelled; the call may have been billed if `on_send` was called.
     """
+    if call.model.startswith(_HERE):
+        from . import local_call
+
+        return await local_call.aattempt(call, on_send, on_delta)
     try:
         outcome = await _answered(call, on_send, on_delta if call.stream else None)
     except _DeafError as deaf:

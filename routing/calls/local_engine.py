@@ -1,4 +1,4 @@
-"""Local models: llama.cpp in this process (xllamacpp), and the LiteLLM provider `local` over it."""
+"""Local models: llama.cpp in this process (xllamacpp)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from scrimp.profiles.errors import ConfigError
 
@@ -25,6 +25,7 @@ __all__ = [
     "PACKAGED_MODEL",
     "PROVIDER",
     "Finished",
+    "Flag",
     "LocalEngine",
     "LocalError",
     "check_available",
@@ -33,7 +34,7 @@ __all__ = [
 
 
 PROVIDER = "local"
-"""LiteLLM's name for the provider: an arm's model is `local/smollm2-135m-instruct` or `local//path/to/file.gguf`."""
+"""What stands before such a model's name: an arm's is `local/smollm2-135m-instruct` or `local//path/to/file.gguf`."""
 
 PACKAGED_MODEL = "smollm2-135m-instruct"
 """The model whose weights come as package data."""
@@ -57,7 +58,7 @@ _SOCKET_PATH_MAX = 100
 
 
 class LocalError(Exception):
-    """The engine refused a request or failed; internal, the LiteLLM provider maps it.
+    """The engine refused a request or failed; `local_call` says what it means for a call.
 
     Parameters
     ----------
@@ -140,7 +141,7 @@ class LocalEngine:
         seed: int | None = None,
         stop: str | Sequence[str] | None = None,
         schema: Mapping[str, Any] | None = None,
-        abort: threading.Event | None = None,
+        abort: Flag | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> Iterator[str | Finished]:
         """Yield the answer's text in pieces, then one `Finished`.
@@ -292,10 +293,17 @@ class LocalEngine:
         return server
 
 
+class Flag(Protocol):
+    """What tells a generation to stop."""
+
+    def is_set(self) -> bool:
+        """Tell whether to."""
+
+
 class _AnyEvent:
     """Set when one of its events is."""
 
-    def __init__(self, *events: threading.Event) -> None:
+    def __init__(self, *events: Flag) -> None:
         self._events = events
 
     def is_set(self) -> bool:

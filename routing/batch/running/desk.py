@@ -58,7 +58,8 @@ class Desk:
     attempt
         Makes one call: `dispatch.aattempt`, or a stand-in.
     prepare
-        Imports what a call takes: done before the first is reserved, so that a kill meanwhile costs nothing.
+        Imports or loads what calls to a model take, by its name: done before the first is reserved, so that a kill
+        meanwhile costs nothing.
     say
         Takes a line for the user.
     clock
@@ -76,7 +77,7 @@ class Desk:
         stats: Stats,
         *,
         attempt: Callable[[Call, Callable[[], None]], Awaitable[Reply]],
-        prepare: Callable[[], object],
+        prepare: Callable[[str], object],
         say: Callable[[str], None],
         clock: Callable[[], float],
     ) -> None:
@@ -102,16 +103,16 @@ class Desk:
         self._changed = asyncio.Event()
         self._reaped_at = 0.0
         self._prepare = prepare
-        self._prepared: asyncio.Task[None] | None = None
+        self._prepared: dict[str, asyncio.Task[None]] = {}
 
-    async def ready(self) -> None:
-        """Wait until calls can be made."""
-        if self._prepared is None:
-            self._prepared = asyncio.create_task(asyncio.to_thread(self._get_ready))
-        await asyncio.shield(self._prepared)
+    async def ready(self, model: str) -> None:
+        """Wait until calls to a model can be made."""
+        if model not in self._prepared:
+            self._prepared[model] = asyncio.create_task(asyncio.to_thread(self._get_ready, model))
+        await asyncio.shield(self._prepared[model])
 
-    def _get_ready(self) -> None:
-        self._prepare()
+    def _get_ready(self, model: str) -> None:
+        self._prepare(model)
         # A million objects of litellm's that never go: the collector would look at all of them again and again.
         gc.freeze()
 

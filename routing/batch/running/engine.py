@@ -83,7 +83,7 @@ class Engine:
         stats: Stats,
         attempt: Callable[[Call, Callable[[], None]], Awaitable[Reply]],
         key: Callable[[Arm], str | None],
-        prepare: Callable[[], object] = lambda: None,
+        prepare: Callable[[str], object] = lambda _model: None,
         recovered: Recovered | None = None,
         repeated: frozenset[int] = frozenset(),
         cache: Cache | None = None,

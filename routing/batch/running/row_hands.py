@@ -64,7 +64,7 @@ class RowHands:
         """Wait for the arm's turn, then write the intent to disk and reserve the bound, in one transaction."""
         desk = self.desk
         lane = desk.lanes[wanted.charge.arm]
-        await desk.ready()
+        await desk.ready(lane.arm.model)
         await lane.enter(wanted.option)
         try:
             self._look_before(lane)

@@ -20,8 +20,7 @@ from scrimp.routing.batch.files.table import header
 from scrimp.routing.batch.planning import start
 from scrimp.routing.batch.planning.choosing import Chooser
 from scrimp.routing.batch.state import parked
-from scrimp.routing.calls.dispatch import aattempt, aclose, warm
-from scrimp.routing.calls.dispatch import prepare as prepare_calls
+from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.batches import Run
 from scrimp.routing.ledger.caps import check_zone
@@ -133,7 +132,7 @@ def prepare(
     keyless: Mapping[str, ScrimpError] = {}
     cache = None
     if calls:
-        warm()
+        warm(arm.model for arm in task.profile.arms)
         if task.cache_age_s is not None:
             cache = Cache(task.paths.responses, max_age_s=task.cache_age_s)
             cache.prune(now=now)
@@ -249,7 +248,7 @@ class Work:
             settings=task.settings,
             stats=self.stats,
             attempt=aattempt,
-            prepare=prepare_calls,
+            prepare=get_ready,
             key=task.key,
             recovered=recovered,
             repeated=task.found.repeated,
