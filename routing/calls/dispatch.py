@@ -133,7 +133,7 @@ def _prepared(call: Call, *, streams: bool) -> tuple[LiteLLM, dict[str, Any]]:
 def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:
     """Return the keyword arguments of litellm's completion for a call."""
     try:
-        msgspec.json.encode(call.messages)
+        msgspec.json.encode([call.messages, call.tools])
     except (TypeError, ValueError) as error:  # a lone surrogate, or what is no JSON at all
         raise CallError("bad_request", f"{call.model}: the messages cannot be sent: {error}", billable="no") from None
     timeout_s = min(call.timeout_s, call.deadline_s)
@@ -167,7 +167,7 @@ def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:
     if tools:
         arguments["tools"] = tools
         arguments["_skip_mcp_handler"] = True  # which needs a package that is not installed, and calls tools by itself
-        if call.tool_choice is not None:
+        if call.tool_choice not in (None, "auto"):  # it is so anyway, and some do not know the word
             arguments["tool_choice"] = copy.deepcopy(call.tool_choice)
         if call.model.startswith("ollama/"):  # where Ollama only completes text, litellm makes up tool calls of its own
             arguments["model"] = f"ollama_chat/{call.model.removeprefix('ollama/')}"

@@ -10,7 +10,7 @@ import copy
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["cached_prompt", "priced_marks"]
 
@@ -77,17 +77,20 @@ def _mark(message: dict[str, Any]) -> None:
         content[-1][_MARK] = {"type": "ephemeral"}
 
 
-def _has_mark(value: Any) -> bool:
-    if isinstance(value, dict):
-        return _MARK in value or any(map(_has_mark, value.values()))
-    return isinstance(value, (list, tuple)) and any(map(_has_mark, value))
+def _layers(value: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the places in a message or a tool where a mark can stand."""
+    parts = value.get("content")
+    yield from (value, value.get("function"), *(parts if isinstance(parts, list) else ()))
+
+
+def _has_mark(values: Sequence[Mapping[str, Any]]) -> bool:
+    return any(isinstance(layer, dict) and layer.get(_MARK) for value in values for layer in _layers(value))
 
 
 def _without(values: list[dict[str, Any]], key: str, *, within: str | None = None) -> list[dict[str, Any]]:
-    """Take a key out of values (where `within` is given: out of what stands under that), in all their parts."""
+    """Take a key out of values (where `within` is given: out of what stands under that)."""
     for value in values:
-        parts = value.get("content")
-        for layer in (value, value.get("function"), *(parts if isinstance(parts, list) else ())):
+        for layer in _layers(value):
             holder = layer.get(within) if within is not None and isinstance(layer, dict) else layer
             if isinstance(holder, dict):
                 holder.pop(key, None)

@@ -4,7 +4,14 @@ import pytest
 
 from scrimp.routing.calls.admission import why_unbounded
 from scrimp.routing.calls.dispatch import prepare
-from scrimp.routing.calls.reasoning import Room, no_room, reasoning_arguments, reasoning_room, shortened
+from scrimp.routing.calls.reasoning import (
+    Room,
+    no_room,
+    reasoning_arguments,
+    reasoning_room,
+    refuses_thought,
+    shortened,
+)
 from scrimp.routing.calls.whole_prompt import cut_prompt, least_tokens, window_arguments
 
 EFFORTS = ("minimal", "low", "medium", "high", "xhigh")
@@ -137,3 +144,53 @@ def test_a_budget_that_would_be_refused_does_not_leave():
     assert why_unbounded({**asked, "thinking": {"type": "enabled", "budget_tokens": 399}}, 400) is None
     inner = {"messages": [], "inferenceConfig": {"maxTokens": 400}, "additionalModelRequestFields": asked}
     assert "reason" in why_unbounded({**inner, "additionalModelRequestFields": {"thinking": asked["thinking"]}}, 400)
+
+
+USER = {"role": "user", "content": "Bern?"}
+CALLED = {"role": "assistant", "content": None, "tool_calls": [{"id": "a"}]}
+RESULT = {"role": "tool", "tool_call_id": "a", "content": "rain"}
+EXPLAINED = CALLED | {"thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "s"}]}
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "params", "messages", "choice", "refused"),
+    [
+        ("anthropic/claude-sonnet-4-5", "low", {}, [USER, CALLED, RESULT], None, True),
+        ("anthropic/claude-sonnet-4-5", None, {"thinking": {"budget_tokens": 2000}}, [USER, CALLED, RESULT], None, True),
+        ("bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0", "low", {}, [USER, CALLED, RESULT, USER], None, True),
+        ("anthropic/claude-sonnet-4-5", "low", {}, [USER], "required", True),
+        ("anthropic/claude-sonnet-4-5", "low", {}, [USER], {"type": "function", "function": {"name": "f"}}, True),
+        ("anthropic/claude-sonnet-4-5", "low", {}, [USER], "auto", False),
+        ("anthropic/claude-sonnet-4-5", "low", {}, [USER, EXPLAINED, RESULT], None, False),
+        ("anthropic/claude-sonnet-4-5", "low", {},
+         [USER, CALLED, RESULT, {"role": "assistant", "content": "Rain."}, USER], None, False),
+        ("anthropic/claude-sonnet-4-5", None, {}, [USER, CALLED, RESULT], None, False),
+        ("anthropic/claude-opus-4-6", "low", {}, [USER, CALLED, RESULT], None, False),
+        ("gemini/gemini-2.5-flash", "low", {}, [USER, CALLED, RESULT], None, False),
+        ("openai/gpt-5-mini", "low", {}, [USER, CALLED, RESULT], "required", False),
+    ],
+)  # fmt: skip
+def test_who_refuses_to_reason(model, effort, params, messages, choice, refused):
+    assert refuses_thought(model, effort, params, messages, choice) is refused
+
+
+@pytest.mark.parametrize(
+    ("tool", "what"),
+    [
+        ({"type": "function", "function": {"name": "f"}}, None),
+        ({"name": "f", "input_schema": {}}, None),
+        ({"type": "custom", "name": "f"}, None),
+        ({"type": "bash_20250124", "name": "bash"}, None),
+        ({"functionDeclarations": []}, None),
+        ({"function_declarations": []}, None),
+        ({"type": "web_search_20250305", "name": "web_search"}, "web_search_20250305"),
+        ({"type": "code_interpreter"}, "code_interpreter"),
+        ({"type": "mcp", "server_url": "x"}, "mcp"),
+        ({"googleSearch": {}}, "googleSearch"),
+        ({"code_execution": {}}, "code_execution"),
+    ],
+)
+def test_what_the_provider_would_run_has_no_bound(tool, what):
+    why = why_unbounded({"messages": [], "max_tokens": 20, "tools": [tool]}, 20)
+    assert why is None if what is None else f"would run {what} itself" in why
+    assert "more than one answer" in why_unbounded({"messages": [], "max_tokens": 20, "tools": [tool], "n": 2}, 20)
