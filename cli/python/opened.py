@@ -14,6 +14,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.keys import Keys
 from scrimp.profiles.load import load_profile, override
 from scrimp.profiles.paths import paths, working_folder
+from scrimp.routing.asking.home import Home, make_decider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,6 +55,7 @@ class Opened:
         self._pid = os.getpid()
         self._turn = threading.RLock()
         self._n_users = 0
+        self._home = Home(self.paths)
         self._ledger: Ledger | None = None
         self._decider: Decider | None = None
         self._space: Workspace | None = None
@@ -102,8 +104,6 @@ class Opened:
 
     def decider(self) -> Decider:
         """Return what decides by the profile's own policy."""
-        from scrimp.routing.asking.home import make_decider
-
         with self._turn:
             if self._decider is None:
                 self._decider = make_decider(self.loaded.profile, self.paths, say=logger.info)
@@ -119,13 +119,11 @@ class Opened:
         say
             Takes what is said while it goes on.
         """
-        from scrimp.routing.asking.home import Home
         from scrimp.routing.asking.workspace import Workspace
 
         with self._turn:
             if self._space is None:
-                if self._ledger is None:
-                    self._ledger = Home(self.paths).ledger()
+                self._ledger = self._home.ledger()
                 self._space = Workspace.open(
                     self.loaded.profile,
                     self.paths,
@@ -134,16 +132,15 @@ class Opened:
                     decider=self.decider(),
                     say=logger.info,
                     rng=self.rng,
+                    reader=self._home.ledger_to_read(),
                 )
             return replace(self._space, decider=self._space.decider.under(profile), say=say)
 
     def ledger_to_read(self) -> Ledger | None:
         """Return the ledger; None where there is none yet (reading never makes one)."""
-        from scrimp.routing.asking.home import Home
-
         with self._turn:
             if self._ledger is None:
-                self._ledger = Home(self.paths).ledger_to_read()
+                self._ledger = self._home.ledger_to_read()
             return self._ledger
 
     def scribe(self, ledger: Ledger) -> Scribe[Work]:
@@ -167,5 +164,4 @@ class Opened:
     def _shut(self) -> None:
         if self._scribe is not None:
             self._scribe.close()
-        if self._ledger is not None:
-            self._ledger.close()
+        self._home.close()

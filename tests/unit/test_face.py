@@ -291,10 +291,11 @@ def test_threads_and_tasks_share_one_ledger(opened, server):
 
 
 def test_a_task_hears_its_text(opened):
-    s = opened(small="ok@tokens=12")
+    s = opened(small="drip@tokens=6,pause_s=0.02")
     heard = []
     answer = asyncio.run(s.aask("speak", on_text=heard.append))
     assert "".join(heard) == answer.text
+    assert len(heard) > 1
 
 
 def test_a_cancelled_task_is_settled(opened, server):
