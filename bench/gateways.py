@@ -159,7 +159,9 @@ class Serve(Gateway):
         for each in files:
             each.unlink(missing_ok=True)
         where = ["--port", "0", "--port-file", str(files[0]), "--token-file", str(files[1])]
-        self.spawn([*self.under, SCRIMP, "serve", "-q", "-p", self.profile, *where], self.env, stdout=subprocess.DEVNULL)
+        self.spawn(
+            [*self.under, SCRIMP, "serve", "-q", "-p", self.profile, *where], self.env, stdout=subprocess.DEVNULL
+        )
         self.wait_until(lambda: all(each.read_text().strip() for each in files))
         self.port, self.token = (each.read_text().strip() for each in files)  # type: ignore[assignment]  # until int
         self.port = int(self.port)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Final
 
 from .result import say, show_progress
 
 __all__ = ["on_embedded", "on_fitted", "one_thread"]
+
+_THREADS: Final = "OPENBLAS_NUM_THREADS"
 
 
 def on_embedded(done: int, total: int) -> None:
@@ -25,10 +28,21 @@ def on_fitted(done: int, total: int) -> None:
     show_progress(f"fitted {done} of {total}", ended=done == total, keep=False)
 
 
-def one_thread() -> None:
+def one_thread(*, children: bool = True) -> None:
     """Keep numpy's linear algebra to one thread, unless the user says otherwise; to be called before it is imported.
 
-    The matrices of a fit are small: on a busy machine a second thread, spinning while it waits for the first, took six
-    times the processor time.
+    The matrices are small: on a busy machine a second thread, spinning while it waits for the first, took six times the
+    processor time.
+
+    Parameters
+    ----------
+    children
+        Whether processes that are started later are kept to it too; else numpy is imported here.
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if children:
+        os.environ.setdefault(_THREADS, "1")
+    elif _THREADS not in os.environ:
+        os.environ[_THREADS] = "1"
+        import numpy as np  # noqa: F401 - it reads the variable as it is imported
+
+        del os.environ[_THREADS]

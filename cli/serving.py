@@ -15,6 +15,7 @@ from scrimp.profiles.paths import paths
 
 from . import session
 from .interrupts import SIGNALS
+from .progress import one_thread
 from .result import say
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def make_endpoint(
     told
         Takes a line about each request, unless it is `quiet` about those that went well.
     """
+    one_thread(children=False)
     from scrimp.profiles.keys import Keys
     from scrimp.routing.asking.home import stamp
     from scrimp.routing.asking.workspace import Workspace
