@@ -14,6 +14,7 @@ __all__ = [
     "ExitCode",
     "LedgerError",
     "ProviderError",
+    "RequestRefusedError",
     "ScrimpError",
     "TryAgainError",
     "UsageError",
@@ -90,6 +91,10 @@ class ProviderError(ScrimpError):
     """The provider failed after retries and fallbacks (exit 5)."""
 
     exit_code = ExitCode.PROVIDER
+
+
+class RequestRefusedError(ProviderError):
+    """The provider refused what was asked, and would again (exit 5): it is no failure of the provider's."""
 
 
 class CheckFailedError(ScrimpError):

@@ -7,7 +7,7 @@ import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-from scrimp.profiles.errors import AuthError, ConfigError, ProviderError, TryAgainError
+from scrimp.profiles.errors import AuthError, ConfigError, ProviderError, RequestRefusedError, TryAgainError
 from scrimp.routing.text.sanitize import sanitize, scrub
 
 from .error_replies import Kind, Lasting, read_error, web_page
@@ -283,7 +283,8 @@ def to_scrimp_error(error: CallError, arm: _NamedArm) -> ScrimpError:
             hint=f"Raise `max_output_tokens` or lower `reasoning_effort` of arm {arm.name}, ask in other words, or "
             "take another arm with `-m`. Such replies are billed: one is bought once more at most.",
         )
-    return ProviderError(message, hint=_hint(error, arm))
+    kind = RequestRefusedError if error.kind in ("bad_request", "context_window") else ProviderError
+    return kind(message, hint=_hint(error, arm))
 
 
 def _when(wait_s: float | None) -> str:

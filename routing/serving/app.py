@@ -15,9 +15,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from scrimp.profiles.errors import (
-    ArmUnavailableError,
     AuthError,
     BudgetRefusedError,
+    RequestRefusedError,
     ScrimpError,
     TryAgainError,
     UsageError,
@@ -83,7 +83,7 @@ def kind_of(error: BaseException) -> Kind:
         return "permission"
     if isinstance(error, TryAgainError):
         return "rate_limit"
-    if isinstance(error, ArmUnavailableError | UsageError):
+    if isinstance(error, UsageError | RequestRefusedError):
         return "invalid_request"
     return "api"
 

@@ -178,7 +178,10 @@ def test_models_are_those_of_the_profile(serve, openai_of, anthropic_of, server)
     with pytest.raises(openai.NotFoundError, match="Did you mean large"):
         openai_of(serving).chat.completions.create(model="larg", messages=USER)
     assert openai_of(serving).chat.completions.create(model="large", messages=USER).model == "large"
-    assert openai_of(serving).chat.completions.create(model="small > large", messages=USER).model == "small"
+    assert openai_of(serving).chat.completions.create(model="small + large ? agree > large", messages=USER).model in (
+        "small",
+        "large",
+    )
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -199,7 +202,7 @@ def test_a_cap_refuses_with_402_and_no_second_try(serve, server, openai_of, anth
     [
         ("401", openai.PermissionDeniedError, 1),
         ("400", openai.BadRequestError, 1),
-        ("error-200", openai.InternalServerError, 1),
+        ("refusal", openai.InternalServerError, 1),
     ],
 )
 def test_what_the_provider_refuses_is_told_once(serve, server, openai_of, behaviour, raised, n_calls):
@@ -220,17 +223,17 @@ def test_a_stream_that_breaks_off_says_so(serve, server, openai_of):
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_client_that_goes_away_is_billed_as_interrupted(serve, server, openai_of, streamed):
-    serving = serve(small="drip@tokens=100,pause_s=0.2")
-    client = openai_of(serving, timeout=1.0, max_retries=0)
-    with pytest.raises((openai.APITimeoutError, openai.APIConnectionError)):
-        stream = client.chat.completions.create(model="small", messages=USER, stream=streamed)
-        if streamed:
-            for _ in stream:
-                stream.close()
-                raise openai.APIConnectionError(request=stream.response.request)
+    serving = serve(small="drip@tokens=100,pause_s=0.2" if streamed else "ok@latency_ms=20000")
+    if streamed:
+        stream = openai_of(serving).chat.completions.create(model="small", messages=USER, stream=True)
+        next(iter(stream))
+        stream.close()
+    else:
+        with pytest.raises(openai.APITimeoutError):
+            openai_of(serving, timeout=3.0, max_retries=0).chat.completions.create(model="small", messages=USER)
     (row,) = serving.wait_for("SELECT * FROM requests WHERE status = 'interrupted'")
     (held,) = serving.rows("SELECT * FROM reservations")
-    assert held.charged_nano == held.bound_nano >= server.cost_nano
+    assert held.charged_nano == held.reserved_nano >= server.cost_nano
     deadline = time.monotonic() + 5
     while not server.chats[0].disconnected and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -258,11 +261,10 @@ def test_no_token_no_answer(serve, server):
     assert not server.chats
     assert post(serving, "/v1/chat/completions", body, Authorization=f"Bearer {serving.token}")[0] == 200
     assert post(serving, "/chat/completions", body, **{"x-api-key": serving.token})[0] == 200
-    assert oct(serving.token_file.stat().st_mode)[-3:] == "600"
 
 
 def test_without_a_token_only_by_this_machines_names(serve, server):
-    serving = serve("--no-token", small="ok")
+    serving = serve(settings={"token": None}, small="ok")
     body = {"model": "scrimp", "messages": USER}
     assert post(serving, "/v1/chat/completions", body)[0] == 200
     status, reply = post(serving, "/v1/chat/completions", body, Host="evil.example")
@@ -300,20 +302,23 @@ def test_tokens_are_counted(serve, anthropic_of):
     assert 450 < many < 700
 
 
-def test_one_cap_over_a_session(serve, server, openai_of):
-    serving = serve("--max-cost", "0.002", small="ok@tokens=20")
-    client = openai_of(serving)
-    with pytest.raises(openai.APIStatusError) as raised:
-        for _ in range(100):
-            client.chat.completions.create(model="scrimp", messages=USER)
-    assert raised.value.status_code == 402
+def test_one_cap_over_a_session(serve, server):
+    serving = serve(settings={"one_run": True}, small="ok@tokens=20", caps="per_run_usd = 0.002")
+    codes = []
+    while len(codes) < 100 and codes.count(402) == 0:
+        status, _ = post(
+            serving, "/v1/chat/completions", {"model": "scrimp", "messages": USER}, **{"x-api-key": serving.token}
+        )
+        codes.append(status)
+    assert codes[-1] == 402
     assert len(server.chats) > 3
     assert server.cost_nano <= 2_000_000
     assert serving.charged() == server.cost_nano
 
 
-def test_it_ends_in_good_order(serve, server, openai_of):
-    serving = serve(small="ok")
+def test_the_command_ends_in_good_order(serve_process, server, openai_of):
+    serving = serve_process(small="ok")
+    assert oct(serving.token_file.stat().st_mode)[-3:] == "600"
     openai_of(serving).chat.completions.create(model="scrimp", messages=USER)
     assert serving.stop(signal.SIGTERM) == 0
     assert "1 answer (small 1)" in serving.said()
