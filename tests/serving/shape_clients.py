@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 
 from scrimp.routing.calls.call import TextDelta, ToolCall, ToolDelta
 from scrimp.routing.prices.usage import Usage
-from scrimp.routing.serving.shapes.protocol import SHAPES
+from scrimp.routing.serving.shapes.anthropic import Anthropic
+from scrimp.routing.serving.shapes.openai_chat import OpenAIChat
+from scrimp.routing.serving.shapes.openai_responses import OpenAIResponses
 from scrimp.routing.serving.shapes.shape import STATUS, Sent, ShapeError
+
+SHAPES = {"/v1/chat/completions": OpenAIChat(), "/v1/responses": OpenAIResponses(), "/v1/messages": Anthropic()}
 
 USAGE = Usage(120, 30, cached_tokens=100, reasoning_tokens=7)
 

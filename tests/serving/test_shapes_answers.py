@@ -13,12 +13,11 @@ from openai.types import Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
-from serving.shape_clients import USAGE, Endpoint, answers, sent
+from serving.shape_clients import SHAPES, USAGE, Endpoint, answers, sent
 
 from scrimp.routing.calls.call import TextDelta, ToolDelta
 from scrimp.routing.prices.usage import Usage
 from scrimp.routing.serving.shapes.models import list_models, one_model
-from scrimp.routing.serving.shapes.protocol import SHAPES
 from scrimp.routing.serving.shapes.shape import STATUS
 
 ASK = [{"role": "user", "content": "?"}]

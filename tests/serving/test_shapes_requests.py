@@ -10,10 +10,9 @@ import openai.types.responses.response_create_params as response_params
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from serving.shape_clients import WEATHER, Endpoint, sent, texts, tool_calls
+from serving.shape_clients import SHAPES, WEATHER, Endpoint, sent, texts, tool_calls
 
-from scrimp.routing.prompts.chat import text_of
-from scrimp.routing.serving.shapes.protocol import SHAPES
+from scrimp.routing.prompts.chat import speech, text_of
 from scrimp.routing.serving.shapes.shape import ShapeError
 
 CHAT, RESPONSES, ANTHROPIC = SHAPES.values()
@@ -101,7 +100,7 @@ def test_conversations_keep_their_texts_and_calls(conversation, last):
             ]
             got.append((message["role"], text_of(message["content"]), made, message.get("tool_call_id")))
         assert got == expected
-        assert wanted.chat.asked == last
+        assert wanted.chat.asked == speech(last)
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=lambda shape: shape.name)
@@ -265,7 +264,7 @@ def test_results_of_tools_in_blocks():
     assert (said["content"], json.loads(said["tool_calls"][0]["function"]["arguments"])) == (None, {"a": [1, None]})
     assert [part.get("text") for part in tool["content"]] == ["The tool failed:", "a\ufffdb", None]
     assert user == {"role": "user", "content": "go on"}
-    assert wanted.needs == {"vision"}
+    assert wanted.needs == {"vision", "tools"}
 
 
 def test_a_document_of_text_keeps_its_title():

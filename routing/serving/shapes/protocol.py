@@ -1,12 +1,8 @@
-"""The interfaces that are spoken, by their paths, and what each of them does."""
+"""What every interface does."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
-
-from .anthropic import Anthropic
-from .openai_chat import OpenAIChat
-from .openai_responses import OpenAIResponses
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +10,7 @@ if TYPE_CHECKING:
     from .encoder import Encoder
     from .shape import Kind, Sent, Wanted
 
-__all__ = ["SHAPES", "Shape"]
+__all__ = ["Shape"]
 
 
 class Shape(Protocol):
@@ -50,11 +46,3 @@ class Shape(Protocol):
     def error(self, kind: Kind, message: str, *, param: str | None = None, id: str | None = None) -> dict[str, Any]:  # noqa: A002
         """Return the body of an error; `id` is the request's, where there is one."""
         ...
-
-
-SHAPES: Final[Mapping[str, Shape]] = {
-    "/v1/chat/completions": OpenAIChat(),
-    "/v1/responses": OpenAIResponses(),
-    "/v1/messages": Anthropic(),
-}
-"""By the path that requests are posted to."""

@@ -54,7 +54,6 @@ _SESSION_HEADERS: Final = ("x-scrimp-session", "x-claude-code-session-id", "sess
 """Headers by which programs name their conversation: ours, Claude Code's, Codex's."""
 
 _PDF: Final = "data:application/pdf;base64,"
-_NEEDS: Final = {"image_url": "vision", "file": "pdf"}
 
 _RANGES: Final[Mapping[str, tuple[float, float]]] = {
     "temperature": (0, 2),
@@ -250,15 +249,8 @@ def named_schema(of: Mapping[str, Any], at: str) -> dict[str, Any]:
 
 
 def needs_of(chat: Chat, response_format: Mapping[str, Any] | None) -> frozenset[str]:
-    """Return what an arm must be able to do to take a conversation."""
-    needs = {"tools"} if chat.tools else set()
-    if response_format is not None:
-        needs.add("json")
-    for message in chat.messages:
-        content = message.get("content")
-        if isinstance(content, list):
-            needs |= {_NEEDS[part["type"]] for part in content if part["type"] in _NEEDS}
-    return frozenset(needs)
+    """Return what an arm must be able to do to take a conversation, and to answer in a form."""
+    return chat.required if response_format is None else chat.required | {"json"}
 
 
 def pdf_part(data: Any, param: str, *, filename: str | None = None) -> dict[str, Any]:
