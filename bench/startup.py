@@ -124,6 +124,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder, Server() as server:
         home = Path(folder)
         env = {**os.environ, "SCRIMP_HOME": str(home / "scrimp")}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)  # as installed: the libraries come compiled, and so does scrimp
         profile = home / "bench.toml"
         profile.write_text(
             textwrap.dedent(f"""

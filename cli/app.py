@@ -16,7 +16,7 @@ from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
 from scrimp.profiles.paths import working_folder
 
 from .interrupts import Ended, as_interrupts, exit_code
-from .parser import Group, read_numbers, read_words
+from .parser import Group, read_at_once, read_numbers, read_words
 from .result import say, write_err, write_out
 from .streams import drop_stdout
 
@@ -107,6 +107,7 @@ def command(name: str) -> Any:
         built = typer.main.get_command(module.app)
     built.name = name
     _say_no_types(built)
+    read_at_once(built)
     read_numbers(built)
     read_words(built)
     return built
@@ -167,7 +168,9 @@ def run(argv: Sequence[str]) -> int:
     received: list[int] = []
     try:
         with as_interrupts() as received:
-            done = typer.main.get_command(app).main(list(argv), prog_name="scrimp", standalone_mode=False)
+            group = typer.main.get_command(app)
+            read_at_once(group)
+            done = group.main(list(argv), prog_name="scrimp", standalone_mode=False)
             sys.stdout.flush()
             return done if isinstance(done, int) else 0
     except (KeyboardInterrupt, Ended, typer.Abort) as error:

@@ -16,7 +16,7 @@ from scrimp.profiles.money import read_number
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Group", "new_app", "read_numbers", "read_words"]
+__all__ = ["Group", "new_app", "read_at_once", "read_numbers", "read_words"]
 
 
 class Group(TyperGroup):
@@ -77,6 +77,63 @@ def _process(parameter: Any, process: Callable[..., Any], ctx: Any, value: Any) 
         if abs(number) > _MOST:
             raise typer.BadParameter(f"{shown} is too large a number", ctx=ctx, param=parameter)
     return process(ctx, value)
+
+
+def read_at_once(built: Any) -> None:
+    """Have a command, or a group of them, read by itself the values that can mean but one thing.
+
+    Typer has every value read by pydantic, and importing that takes as long as all else that a short command does. It
+    is still asked about whatever is less plain, so that what is accepted and what is said stay Typer's.
+    """
+    for parameter in built.params:
+        _read_at_once(parameter)
+    built.get_help_option = partial(_help_option, built.get_help_option)
+    for each in getattr(built, "commands", {}).values():
+        read_at_once(each)
+
+
+def _help_option(make: Callable[[Any], Any], ctx: Any) -> Any:
+    option = make(ctx)
+    if option is not None:
+        _read_at_once(option)
+    return option
+
+
+def _read_at_once(parameter: Any) -> None:
+    typers = getattr(parameter, "get_runtime_param", None)  # of Typer's releases since it reads by pydantic
+    if typers is not None and not (isinstance(typers, partial) and typers.func is _Reader):
+        parameter.get_runtime_param = partial(_Reader, parameter.type_descriptor, typers)
+
+
+class _Reader:
+    """Reads a parameter's values, or asks Typer's reader to."""
+
+    def __init__(self, descriptor: Any, typers: Callable[[], Any]) -> None:
+        self._descriptor = descriptor
+        self._typers = typers
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return what a value means."""
+        info, kind = self._descriptor.parameter_info, self._descriptor.annotation
+        many = kind == list[str] and isinstance(value, (list, tuple))
+        if info.parser is None and info.path_type is None:
+            if value is None:
+                return () if param.multiple or param.nargs == -1 else None
+            if many and all(type(each) is str for each in value):
+                return list(value)
+            if kind is str and type(value) is str:
+                return value
+            if kind in (int, float) and (number := _plain_number(kind, value)) is not None and not info.clamp:
+                low, high = info.min, info.max
+                if (low is None or number >= low) and (high is None or number <= high):
+                    return number
+        return self._typers().coerce(value, param=param, ctx=ctx)
+
+
+def _plain_number(kind: type, value: Any) -> Any:
+    if type(value) is kind:
+        return value
+    return kind(value) if isinstance(value, str) and _PLAIN[kind].fullmatch(value) else None
 
 
 def read_words(built: Any) -> None:
@@ -140,6 +197,9 @@ def _take_dashes(make: Callable[[Any], Any], ctx: Any) -> Any:
     parser._process_opts = process  # noqa: SLF001
     return parser
 
+
+_PLAIN: Final = {int: re.compile(r"-?[0-9]{1,15}"), float: re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")}
+"""Numbers that everyone reads alike."""
 
 _NOT_UTF_8: Final = re.compile("[\udc80-\udcff]")
 """What Python makes of bytes in arguments that it cannot decode."""
