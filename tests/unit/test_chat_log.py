@@ -193,7 +193,8 @@ def test_only_single_prompts_of_programs_are_audited_and_checked(ledger, log):
     log("plain", Chat((BRIEF, ASKED)))
     for turn in TURNS:
         log(*turn)
-    for name in ("plain", "r1", "r2", "r3"):
+    log("again", *TURNS[2][1:], command="redo")
+    for name in ("plain", "r1", "r2", "r3", "again"):
         add_label(ledger, request_id=name, arm="small", reward=1.0, source="check", at="2026-01-01")
     assert [row["id"] for row in auditable(ledger, "test", ["small"], last=9)] == ["plain"]
     assert [row["id"] for row in checked(ledger, "test", last=9)] == ["plain"]
