@@ -67,8 +67,10 @@ def log(ledger):
     """Write a served request and its answer, as `serve` does."""
     decider = Decider(PROFILE, PriceTable(b"{}", "0"), TierPrior(), Zeros())
 
-    def write(request_id, chat, after=None, *, answer="ok", keep="all", conversation="r1", command="serve"):
-        prompt = prompt_of_chat(chat)
+    def write(
+        request_id, chat, after=None, *, answer="ok", keep="all", conversation="r1", command="serve", own_format=None
+    ):
+        prompt = prompt_of_chat(chat, own_format=own_format)
         (context,) = decider.contexts([prompt.text])
         decision = decider.decide(
             prompt, decider.predict([context]), Wishes(arm="small"), decision_id=request_id, rng=random.Random(0)
@@ -161,6 +163,15 @@ def test_a_request_of_a_conversation_is_asked_again_whole(ledger, log):
     assert (ask.after, ask.redo_of, ask.conversation_id) == (After("r2", 3), "r3", "r1")
     again = {"id": "r4", **columns(ask.prompt.chat, ask.after)}
     assert rebuilt([*conversation_to(ledger, find(ledger, "r2")), again])[0] == TURNS[2][1]
+
+
+def test_the_form_of_the_answer_is_asked_for_again(ledger, log):
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+    log("j1", Chat((BRIEF, ASKED)), own_format=form)
+    ask = redo_request(find(ledger, "j1"), PROFILE, ledger=ledger, arm="large")
+    assert ask.response_format == ask.prompt.own_format == form
+    assert ask.prompt.required == {"json"}
+    assert ask.prompt.chat == Chat((BRIEF, ASKED))
 
 
 def test_what_cannot_be_put_together_again_says_why(ledger, log):
