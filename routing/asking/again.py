@@ -14,7 +14,7 @@ from scrimp.routing.deciding.trace import Decision
 from scrimp.routing.ledger.labels import add_label
 from scrimp.routing.ledger.requests import conversation_to, find
 from scrimp.routing.ledger.store import instant
-from scrimp.routing.prompts.chat_log import Lost, rebuilt
+from scrimp.routing.prompts.chat_log import Lost, format_of, rebuilt
 from scrimp.routing.prompts.prompt import Prompt, Turn, prompt_of_chat
 
 from .request import Ask
@@ -190,6 +190,7 @@ def redo_request(
         conversation_id=row["conversation_id"],
         redo_of=row["id"],
         keep=profile.log.keep,
+        response_format=prompt.own_format,
         after=after,
     )
 
@@ -203,7 +204,9 @@ def _whole(ledger: Ledger | None, row: Mapping[str, Any]) -> tuple[Prompt, After
     except Lost as why:
         raise UsageError(f"{row['id']} cannot be asked again: {why}") from None
     schema = None if row["schema"] is None else json.loads(row["schema"])
-    return prompt_of_chat(chat, schema=schema), after
+    own = format_of(row)
+    needs = ("json",) if own is not None and own.get("type") != "text" else ()
+    return prompt_of_chat(chat, schema=schema, own_format=own, needs=needs), after
 
 
 def label_redone(ledger: Ledger, row: Mapping[str, Any], other: str, *, now: float) -> None:

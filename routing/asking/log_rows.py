@@ -49,7 +49,7 @@ def request_row(ask: Ask, decision: Decision, context: Context | None, now: floa
         "tag": ask.tag,
     }
     if ask.keep == "all" and prompt.chat is not None:
-        row |= {**columns(prompt.chat, ask.after), "schema": prompt.schema_text or None}
+        row |= {**columns(prompt.chat, ask.after, prompt.own_format), "schema": prompt.schema_text or None}
     elif ask.keep == "all":
         row |= {
             "system": prompt.system,

@@ -42,8 +42,8 @@ _COLUMNS = (
     "messages, embedder_id, router_version, decision, arm, propensity, status, error, tag"
 )
 
-_SINGLE = "(command IN ('ask', 'batch', 'redo') OR command = 'serve' AND messages IS NULL)"
-"""Requests that can be asked again by themselves: of those of programs, such as are no part of a conversation."""
+_SINGLE = "command IN ('ask', 'batch', 'redo', 'serve') AND coalesce(messages, '') NOT LIKE '{%'"
+"""Requests whose row has all of their prompt: of those of programs, such as are no part of a conversation."""
 
 _ASKED = "command NOT IN ('import', 'audit')"
 """What the user asked, not what was imported or asked again by an audit."""

@@ -14,7 +14,7 @@ from .chat import FILES, IMAGES, Chat, parts_of, text_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["IN_TOOL_LOOP", "After", "Lost", "after_of", "columns", "lines", "rebuilt"]
+__all__ = ["IN_TOOL_LOOP", "After", "Lost", "after_of", "columns", "format_of", "lines", "rebuilt"]
 
 IN_TOOL_LOOP: Final = '{"in_tool_loop": true'
 """How the kept messages of a request begin where it reads what tools gave: its `prompt` then is no user's."""
@@ -47,21 +47,21 @@ class After:
     tools: bool = True
 
 
-def columns(chat: Chat, after: After | None) -> dict[str, str | None]:
+def columns(chat: Chat, after: After | None, own_format: Mapping[str, Any] | None = None) -> dict[str, str | None]:
     """Return the text of a chat as columns of the log: system, prompt, attachments and messages.
 
     One user's message without tools is kept as any prompt is. Of other chats `messages` is a JSON object: `messages`
     are those that are new since the request `after` (all, where there is none), without the instructions that stand
-    ahead of them, which are `system`; `tools` and `tool_choice` where they are there and not as they were. So a
-    conversation is kept once, however many turns it has. `system` is null where it is as it was. Of an image or a file
-    a description is kept, not its bytes.
+    ahead of them, which are `system`; `tools` where they are not as they were; `tool_choice` and `response_format`
+    (`own_format`) where they were given. So a conversation is kept once, however many turns it has. `system` is null
+    where it is as it was. Of an image or a file a description is kept, not its bytes.
     """
     n_known = chat.n_system + (0 if after is None else after.n_messages)
     new = chat.messages[n_known:]
     system = None if after is not None and after.system else chat.system
     if after is not None and not after.system and system is None:
         system = ""  # there were some, and are none now
-    if after is None and _plain(chat):
+    if after is None and own_format is None and _plain(chat):
         return {"system": system, "prompt": chat.asked, "attachments": None, "messages": None}
     described: list[dict[str, Any]] = []
     kept: dict[str, Any] = {"in_tool_loop": True} if chat.in_tool_loop else {}
@@ -72,6 +72,8 @@ def columns(chat: Chat, after: After | None) -> dict[str, str | None]:
         kept["tools"] = list(chat.tools)
     if chat.tool_choice is not None:
         kept["tool_choice"] = chat.tool_choice
+    if own_format is not None:
+        kept["response_format"] = own_format
     prompt = "\n".join(_told(name, text) for name, text in chat.results) if chat.in_tool_loop else chat.asked
     return {
         "system": system,
@@ -146,6 +148,12 @@ def _read(row: Mapping[str, Any]) -> dict[str, Any]:
         if answered is not None:
             said.append({"role": "assistant", "content": answered})
     return {"messages": [*said, {"role": "user", "content": row["prompt"]}]}
+
+
+def format_of(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the `response_format` that a row of the log was asked with; None where it had none."""
+    found: dict[str, Any] | None = _read(row).get("response_format")
+    return found
 
 
 def after_of(row: Mapping[str, Any]) -> str | None:

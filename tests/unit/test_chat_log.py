@@ -67,8 +67,10 @@ def log(ledger):
     """Write a served request and its answer, as `serve` does."""
     decider = Decider(PROFILE, PriceTable(b"{}", "0"), TierPrior(), Zeros())
 
-    def write(request_id, chat, after=None, *, answer="ok", keep="all", conversation="r1", command="serve"):
-        prompt = prompt_of_chat(chat)
+    def write(
+        request_id, chat, after=None, *, answer="ok", keep="all", conversation="r1", command="serve", own_format=None
+    ):
+        prompt = prompt_of_chat(chat, own_format=own_format)
         (context,) = decider.contexts([prompt.text])
         decision = decider.decide(
             prompt, decider.predict([context]), Wishes(arm="small"), decision_id=request_id, rng=random.Random(0)
@@ -163,6 +165,15 @@ def test_a_request_of_a_conversation_is_asked_again_whole(ledger, log):
     assert rebuilt([*conversation_to(ledger, find(ledger, "r2")), again])[0] == TURNS[2][1]
 
 
+def test_the_form_of_the_answer_is_asked_for_again(ledger, log):
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+    log("j1", Chat((BRIEF, ASKED)), own_format=form)
+    ask = redo_request(find(ledger, "j1"), PROFILE, ledger=ledger, arm="large")
+    assert ask.response_format == ask.prompt.own_format == form
+    assert ask.prompt.required == {"json"}
+    assert ask.prompt.chat == Chat((BRIEF, ASKED))
+
+
 def test_what_cannot_be_put_together_again_says_why(ledger, log):
     log(*TURNS[1])
     with pytest.raises(UsageError, match="goes on from r1, which is not in the log"):
@@ -193,7 +204,8 @@ def test_only_single_prompts_of_programs_are_audited_and_checked(ledger, log):
     log("plain", Chat((BRIEF, ASKED)))
     for turn in TURNS:
         log(*turn)
-    for name in ("plain", "r1", "r2", "r3"):
+    log("again", *TURNS[2][1:], command="redo")
+    for name in ("plain", "r1", "r2", "r3", "again"):
         add_label(ledger, request_id=name, arm="small", reward=1.0, source="check", at="2026-01-01")
     assert [row["id"] for row in auditable(ledger, "test", ["small"], last=9)] == ["plain"]
     assert [row["id"] for row in checked(ledger, "test", last=9)] == ["plain"]
