@@ -167,8 +167,11 @@ def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:
     if tools:
         arguments["tools"] = tools
         arguments["_skip_mcp_handler"] = True  # which needs a package that is not installed, and calls tools by itself
-        if call.tool_choice not in (None, "auto"):  # it is so anyway, and some do not know the word
+        # What is so anyway is left out: some do not know the words.
+        if call.tool_choice not in (None, "auto"):
             arguments["tool_choice"] = copy.deepcopy(call.tool_choice)
+        if arguments.get("parallel_tool_calls") is True:
+            del arguments["parallel_tool_calls"]
         if call.model.startswith("ollama/"):  # where Ollama only completes text, litellm makes up tool calls of its own
             arguments["model"] = f"ollama_chat/{call.model.removeprefix('ollama/')}"
     if streams:
@@ -282,8 +285,9 @@ async def _answered(
                 except BaseException as error:  # noqa: BLE001  # it is raised again
                     raise _DeafError(error) from None
 
+    limit = asyncio.timeout(call.deadline_s)
     try:
-        async with asyncio.timeout(call.deadline_s) as limit:
+        async with limit:
             try:
                 with wire.current(unwatched=not litellm.watches(arguments)):
                     response = await litellm.module.acompletion(**litellm.unlogged(arguments, is_async=True))
