@@ -27,6 +27,7 @@ class Gateway:
     """A process with an address; a context manager that stops it."""
 
     model = "ok"
+    ending = signal.SIGTERM
     process: subprocess.Popen[str]
 
     def __init__(self, folder: Path) -> None:
@@ -67,7 +68,7 @@ class Gateway:
         process = getattr(self, "process", None)
         if process is None:
             return
-        for each, patience in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
+        for each, patience in ((self.ending, 20), (signal.SIGKILL, 10)):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, each)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -151,6 +152,8 @@ class Serve(Gateway):
         super().__init__(folder)
         self.profile = profile
         self.under = shlex.split(under)
+        if self.under:
+            self.ending = signal.SIGINT  # at which profilers write what they have
         self.home = folder / "home"
         self.env = {"SCRIMP_HOME": str(self.home), "SCRIMP_RESIDENT": "0"}
 

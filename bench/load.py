@@ -53,12 +53,30 @@ NOUNS = [
     "turbines",
     "archives",
 ]
+KINDS = [
+    "old",
+    "quiet",
+    "northern",
+    "cheap",
+    "broken",
+    "famous",
+    "tiny",
+    "patient",
+    "copper",
+    "royal",
+    "damp",
+    "early",
+    "hollow",
+    "painted",
+    "distant",
+    "stubborn",
+]
 ASKS = (
-    "In two sentences, how are {} like {}?",
-    "Name three things that {} and {} have in common.",
-    "Write one line about {} for somebody who sells {}.",
-    "Which came first, {} or {}, and how do we know?",
-    "What would a child ask about {} and {}?",
+    "In two sentences, how are {} {} like {} {}?",
+    "Name three things that {} {} and {} {} have in common.",
+    "Write one line about {} {} for somebody who sells {} {}.",
+    "Which came first, {} {} or {} {}, and how do we know?",
+    "What would a child ask about {} {} and {} {}?",
 )
 FIRST_TEXT = re.compile(rb'"content": ?"[^"]')
 
@@ -112,11 +130,11 @@ class Connection:
 
 
 def prompts(seed: Any, *, slow: bool) -> Any:
-    """Yield prompts, no two alike."""
+    """Yield short prompts, any of which comes again about once in a million."""
     rng = random.Random(str(seed))
-    for n in itertools.count():
-        text = rng.choice(ASKS).format(rng.choice(NOUNS), rng.choice(NOUNS))
-        yield f"{'Slowly. ' if slow else ''}{text} (Note {seed}-{n}.)"
+    while True:
+        words = [rng.choice(each) for each in (KINDS, NOUNS, KINDS, NOUNS)]
+        yield f"{'Slowly. ' if slow else ''}{rng.choice(ASKS).format(*words)}"
 
 
 async def run(plan: dict[str, Any]) -> dict[str, Any]:

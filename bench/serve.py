@@ -228,7 +228,7 @@ def caps(table: Table, folder: Path, chats: int, asks: int) -> None:
             ]
             try:
                 crowd = load({"serve": serve}, n=chats, in_flight=chats, stream="half", allowed=(200, 402))
-                codes = Counter(each.wait(120) for each in beside)
+                codes = Counter(each.wait(600) for each in beside)
             finally:
                 for each in beside:
                     each.kill()
