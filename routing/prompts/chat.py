@@ -82,8 +82,14 @@ class Chat:
 
     @property
     def in_tool_loop(self) -> bool:
-        """Whether the newest message is a tool's result: the model that called it goes on."""
-        return bool(self.messages) and self.messages[-1].get("role") == "tool"
+        """Whether a tool's result has come since the model last spoke: the one that called it goes on.
+
+        Some programs put reminders of their own, as the user's, behind the results.
+        """
+        for message in reversed(self.messages):
+            if message.get("role") in ("tool", "assistant"):
+                return message["role"] == "tool"
+        return False
 
     @property
     def with_tools(self) -> bool:
