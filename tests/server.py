@@ -440,8 +440,7 @@ class Server:
                     name = "ok"
         request.behaviour = name
         latency_ms = float(wire.settings.get("latency_ms", self.latency_ms))
-        if latency_ms:
-            await asyncio.sleep(latency_ms / 1000)
+        await wire.wait(latency_ms / 1000)
         await BEHAVIOURS.get(name, ok)(wire)
 
     def n_tokens(self, wire: Wire) -> int:
@@ -564,11 +563,20 @@ class Wire:
         self.keep_alive = False
         self.writer.transport.abort()
 
+    async def wait(self, seconds: float) -> None:
+        """Say nothing for a while, unless the client goes away."""
+        while seconds > 0:
+            await asyncio.sleep(min(seconds, 0.05))
+            seconds -= 0.05
+            if self.reader.at_eof():
+                raise ConnectionResetError
+
     async def hang(self) -> None:
         """Say nothing until the client goes away."""
         self.bill()
         self.keep_alive = False
         await self.reader.read()
+        self.request.disconnected = True
 
     # ---- answers
 

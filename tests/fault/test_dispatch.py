@@ -22,7 +22,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from server import BEHAVIOURS, Server
 
-from scrimp.profiles.errors import AuthError, ConfigError, ExitCode, ProviderError, TryAgainError
+from scrimp.profiles.errors import (
+    AuthError,
+    ConfigError,
+    ExitCode,
+    ProviderError,
+    RequestRefusedError,
+    TryAgainError,
+)
 from scrimp.routing.calls import dispatch
 from scrimp.routing.calls.backoff import Backoff
 from scrimp.routing.calls.call import Call, Reply, TextDelta
@@ -635,7 +642,7 @@ def test_litellm_is_quiet_and_reads_no_env_file(tmp_path):
     (tmp_path / ".env").write_text(f"OPENAI_API_KEY={KEY}\nSCRIMP_CANARY=1\n")
     code = (
         "import os, sys; from scrimp.routing.calls import dispatch; assert 'litellm' not in sys.modules; "
-        "dispatch.warm().join(); import litellm; "
+        "dispatch.warm(['openai/m']).join(); import litellm; "
         "assert 'SCRIMP_CANARY' not in os.environ and 'OPENAI_API_KEY' not in os.environ; "
         "c = dispatch.Call(model='nobody/knows', messages=[], max_output_tokens=1)\n"
         "try: dispatch.attempt(c)\nexcept dispatch.CallError as e: assert e.kind == 'bad_request', e.kind"
@@ -647,7 +654,7 @@ def test_litellm_is_quiet_and_reads_no_env_file(tmp_path):
 
 def test_a_process_that_warmed_up_for_nothing_ends(server):
     """A thread frozen in an import at exit would hold a lock that litellm's finalisers wait for."""
-    code = "from scrimp.routing.calls import dispatch; dispatch.warm(); print('end')"
+    code = "from scrimp.routing.calls import dispatch; dispatch.warm(['openai/m']); print('end')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
 
@@ -663,8 +670,8 @@ ARM = SimpleNamespace(name="small", model="openai/gpt-5-mini", api_base=None, ke
         ("auth", AuthError, ExitCode.AUTH),
         ("rate_limited", TryAgainError, ExitCode.TRY_AGAIN),
         ("not_found", ProviderError, ExitCode.PROVIDER),
-        ("bad_request", ProviderError, ExitCode.PROVIDER),
-        ("context_window", ProviderError, ExitCode.PROVIDER),
+        ("bad_request", RequestRefusedError, ExitCode.PROVIDER),
+        ("context_window", RequestRefusedError, ExitCode.PROVIDER),
         ("server", ProviderError, ExitCode.PROVIDER),
         ("timeout", ProviderError, ExitCode.PROVIDER),
         ("connection", ProviderError, ExitCode.PROVIDER),
