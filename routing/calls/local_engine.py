@@ -71,7 +71,7 @@ class LocalError(Exception):
     def __init__(self, message: str, kind: Literal["context_window", "bad_request", "server"] = "server") -> None:
         super().__init__(message)
         self.message = message
-        self.kind = kind
+        self.kind: Literal["context_window", "bad_request", "server"] = kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +298,7 @@ class Flag(Protocol):
 
     def is_set(self) -> bool:
         """Tell whether to."""
+        ...
 
 
 class _AnyEvent:
