@@ -88,7 +88,7 @@ class Chat:
         """
         for message in reversed(self.messages):
             if message.get("role") in ("tool", "assistant"):
-                return message["role"] == "tool"
+                return bool(message.get("role") == "tool")
         return False
 
     @property
