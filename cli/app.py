@@ -47,6 +47,7 @@ COMMANDS: Final[dict[str, str]] = {
     "models": "List a profile's arms: prices, limits, capabilities, keys.",
     "profile": "Arms, caps and a policy under one name.",
     "keys": "API keys: readable by you alone, never shown.",
+    "resident": "The process that makes the next command instant.",
     "doctor": "Check everything scrimp stands on; say what to mend.",
     "completions": "Complete commands, options, arms and profiles.",
 }

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prices.table import PriceTable
 
+in_use: Profile | None = None
+"""The profile that was loaded last: a resident process for the next command is started as it says."""
+
 __all__ = [
     "close",
     "find_key",
@@ -56,6 +59,8 @@ def load(
     if prefer is not None or wtp is not None or min_quality is not None:
         loaded = override(loaded, prefer=prefer, wtp_usd=wtp, min_quality=min_quality)
     keys().watch(loaded.profile.arms)
+    global in_use  # noqa: PLW0603 - of this process's one command
+    in_use = loaded.profile
     if not quiet:
         for note in loaded.notes:
             say(note)

@@ -22,7 +22,7 @@ from .result import say
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["read_stdin"]
+__all__ = ["read_stdin", "stand_for"]
 
 FIRST_BYTE_S: Final = 1.0
 """How long a pipe that goes with a prompt argument may stay silent before it is asked who could still write to it."""
@@ -164,15 +164,29 @@ def _caller_may_read(fd: int) -> bool:
     return False
 
 
+def stand_for(pid: int) -> None:
+    """Look from the place of another process: this one has its standard input, and runs its command line."""
+    global _place  # noqa: PLW0603 - once in a fork of the resident process
+    _place = pid
+
+
+_place: int | None = None
+
+
 def _callers() -> Iterator[int]:
     """Yield the processes that called us, nearest first."""
-    pid = os.getppid()
+    pid = os.getppid() if _place is None else _parent(_place)
     while pid > 0:
         yield pid
-        try:
-            pid = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
-        except (OSError, ValueError, IndexError):
-            return
+        pid = _parent(pid)
+
+
+def _parent(pid: int) -> int:
+    """Return the process that a process belongs to; 0 where that is not known."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _hands_on(pid: int) -> bool:
@@ -199,7 +213,7 @@ def _has_writer(fd: int) -> bool:
     A caller that holds it (an ssh server, a CI runner, a program that has not closed its end) may never write.
     """
     ours = os.fstat(fd)
-    aside = {os.getpid(), *_callers()}
+    aside = {os.getpid(), _place, *_callers()}
     for folder in Path("/proc").glob("[0-9]*/fd"):
         if int(folder.parent.name) in aside:
             continue

@@ -35,7 +35,7 @@ def to_toml(profile: Profile, origin: Mapping[str, str] | None = None) -> str:
         return f"{_toml_key(key)} = {_toml(value)}" + (f"  # {remark}" if remark else "") + "\n"
 
     text = [line((key,), key, getattr(profile, key)) for key in ("name", "default_arm")]
-    for name in ("caps", "policy", "log", "embedding"):
+    for name in ("caps", "policy", "log", "embedding", "resident"):
         text.append(f"\n[{name}]\n")
         text += [line((name, key), key, value) for key, value in _set_keys(getattr(profile, name), whole=True)]
     for arm in profile.arms:

@@ -48,6 +48,7 @@ __all__ = [
     "Prefer",
     "Price",
     "Profile",
+    "Resident",
     "Tier",
     "build",
     "build_profile",
@@ -232,6 +233,12 @@ class Embedding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     model: Annotated[str, _Meta(min_length=1, max_length=256, description="the name of an embedding model")] = "builtin"
 
 
+class Resident(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether a process that has everything loaded is kept for the next command."""
+
+    start: Literal["auto", "off"] = "auto"
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Arms, caps and a policy under one name, complete: every default is filled in."""
 
@@ -244,6 +251,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     arms: tuple[Arm, ...] = ()
     checks: dict[str, Check] = {}
     embedding: Embedding = Embedding()
+    resident: Resident = Resident()
 
     def arm(self, name: str) -> Arm:
         """Return the arm called `name`.

@@ -29,6 +29,9 @@ extends = "{template}"  # with its arms: {arms}
 # keep = "all"  # all, features (no text) or money (neither)
 # retention_days = 365
 
+[resident]
+# start = "auto"  # auto: after a question at a terminal, keep a process that makes the next one instant; off: never
+
 # An arm by the name of one above changes that one key by key; another name adds an arm.
 # [[arms]]
 # name = "{arm}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 from .keys import provider_of
-from .schema import Arm, Caps, Keep, Log, Policy, Profile, build_profile
+from .schema import Arm, Caps, Keep, Log, Policy, Profile, Resident, build_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,6 +80,7 @@ RULES: Final[dict[Key, Rule]] = {
     ("checks", "*", "spec"): Rule("free"),
     ("checks", "*", "timeout_s"): Rule("free"),
     ("embedding", "model"): Rule("free"),
+    ("resident", "start"): Rule("own"),
 }
 """Every key of the schema. "free" is what the user wrote (or scrimp brings) and cannot raise a cap or name a host."""
 
@@ -123,7 +124,7 @@ def keep_within(tree: Tree, own: Tree, *, source: Source) -> list[str] | None:
         tree.drop("arms", name)
         if tree.table.get("default_arm") == name:
             tree.drop("default_arm")
-    for table, kind in (("caps", Caps), ("policy", Policy), ("log", Log)):
+    for table, kind in (("caps", Caps), ("policy", Policy), ("log", Log), ("resident", Resident)):
         one, other = getattr(theirs, table), getattr(ours, table)
         _bound((table,), kind.__struct_fields__, one, other, tree, source)
     for arm in theirs.arms:

@@ -79,16 +79,14 @@ class Home:
 def make_decider(profile: Profile, paths: Paths, *, say: Callable[[str], None] = lambda _line: None) -> Decider:
     """Put together what decides for a profile. Nothing heavy is loaded before the first prompt."""
     from scrimp.routing.deciding.decide import Decider
-    from scrimp.routing.prices.table import PriceTable
-    from scrimp.routing.prompts.embedding import Embedder
-    from scrimp.routing.router.ability_files import load_table
-    from scrimp.routing.router.in_force import load_router
 
-    embedder = Embedder(profile.embedding.model, cache_dir=paths.cache)
-    router = load_router(None, paths.routers, embedder_id=embedder.id)
+    from . import stock
+
+    embedder = stock.embedder(profile.embedding.model, paths.cache)
+    router = stock.router(paths, embedder.id)
     if router.note:
         say(router.note)
-    return Decider(profile, PriceTable.load(paths.prices), router, embedder, load_table(paths.abilities))
+    return Decider(profile, stock.prices(paths.prices), router, embedder, stock.abilities(paths.abilities))
 
 
 def stamp(paths: Paths) -> tuple[tuple[int, int] | None, ...]:
