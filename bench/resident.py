@@ -77,8 +77,8 @@ def main():
         profile = home / "bench.toml"
         profile.write_text(PROFILE.format(url=server.base_url))
         for name, text in (("litellm", LITELLM.format(url=server.base_url)), ("typer", TYPER)):
-            (home / f"{name}.py").write_text(textwrap.dedent(text))
-        litellm, typer = [sys.executable, home / "litellm.py"], [sys.executable, home / "typer.py", "one"]
+            (home / f"{name}_script.py").write_text(textwrap.dedent(text))
+        litellm, typer = [sys.executable, home / "litellm_script.py"], [sys.executable, home / "typer_script.py", "one"]
         prompt = "Prove that 2 is prime"
         pairs = {
             "ask": (["ask", "-p", profile, "-q", prompt], litellm, 0.10, 0.02),

@@ -178,6 +178,7 @@ def _serve(path: str, lock: int, embedding: str) -> None:
 
 def _load(path: str, embedding: str) -> Loaded:
     """Load what commands need, in one thread, and set it aside from the collector: its pages stay shared."""
+    from scrimp.profiles.collector import paused
     from scrimp.profiles.paths import paths
     from scrimp.routing.asking import stock
 
@@ -189,14 +190,16 @@ def _load(path: str, embedding: str) -> Loaded:
     seen = Seen()
     # What they do beside the main thread they can do in it: results are the same, since matrices are small.
     alone = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")}
-    gc.disable()
-    try:
-        with seen.watching():
-            os.environ.update(alone)
-            _import_commands()
-            stock.lay_in(home, embedding)
-    finally:
-        gc.enable()
+    with paused(ours=True), seen.watching():
+        before = {name: os.environ.get(name) for name in alone}
+        os.environ.update(alone)
+        _import_commands()
+        stock.lay_in(home, embedding)
+        for name, value in before.items():  # read by now, and no part of what commands are given
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
     _set_aside()
     return Loaded(home, seen)
 

@@ -574,7 +574,7 @@ def in_memory(pid, what):
 
 
 OTHERWISE = {
-    "variable read at import": {"env": {"HF_HOME": "/elsewhere"}},
+    "variable read at import": {"env": {"MAX_SHORT_SIDE_FOR_IMAGE_HIGH_RES": "700"}},
     "variable of a C library": {"env": {"OMP_NUM_THREADS": "3"}},
     "how Python is started": {"env": {"PYTHONHASHSEED": "1"}},
 }
