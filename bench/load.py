@@ -72,10 +72,10 @@ KINDS = [
     "stubborn",
 ]
 ASKS = (
-    "In two sentences, how are {} {} like {} {}?",
-    "Name three things that {} {} and {} {} have in common.",
-    "Write one line about {} {} for somebody who sells {} {}.",
-    "Which came first, {} {} or {} {}, and how do we know?",
+    "How are {} {} like {} {}?",
+    "What do {} {} and {} {} have in common?",
+    "Write a line about {} {} for people who sell {} {}.",
+    "Which came first, {} {} or {} {}?",
     "What would a child ask about {} {} and {} {}?",
 )
 FIRST_TEXT = re.compile(rb'"content": ?"[^"]')
@@ -130,7 +130,7 @@ class Connection:
 
 
 def prompts(seed: Any, *, slow: bool) -> Any:
-    """Yield short prompts, any of which comes again about once in a million."""
+    """Yield short prompts, of about fifteen tokens, any of which comes again about once in a million."""
     rng = random.Random(str(seed))
     while True:
         words = [rng.choice(each) for each in (KINDS, NOUNS, KINDS, NOUNS)]
