@@ -243,7 +243,7 @@ def caps(table: Table, folder: Path, chats: int, asks: int) -> None:
     held = sum(bills) < cap_nano and ours.charged <= cap_nano and not set(codes) - {0, 3, 75}
     table.add(
         f"caps: {chats:,} chats, {asks} asks, $1.00",
-        f"chats {dict(statuses)}, asks by exit code {dict(codes)}, slowest {slowest:.1f} s",
+        f"chats {dict(statuses)}, asks by exit code {dict(codes)}, slowest {slowest:.0f} s, {ours.charged / cap_nano:.0%} used",
         f"${sum(bills) / 1e9:.6f}",
         "< $1.00" if bitten else "(too few chats to reach it)",
         ok=held if bitten else None,
