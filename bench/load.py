@@ -4,7 +4,7 @@
 
 Keys: `targets`, `n` (requests to each target, in all) or `seconds`; `in_flight` (1); `turns` (false: all requests to the first target;
 true: to each target in turn, one at a time); `stream` (false; "half": every other one), `slow` (false); `stagger_s` (0: connections begin together; else spread
-over that time); `seed`. Each prompt is a new one. On stdout, one JSON object: `elapsed_s`, and `samples`, rows of
+over that time); `max_tokens` (64); `seed`. Each prompt is a new one. On stdout, one JSON object: `elapsed_s`, and `samples`, rows of
 [target, seconds to the first piece of text, seconds to the end, status].
 """
 
@@ -72,10 +72,10 @@ KINDS = [
     "stubborn",
 ]
 ASKS = (
-    "In two sentences, how are {} {} like {} {}?",
-    "Name three things that {} {} and {} {} have in common.",
-    "Write one line about {} {} for somebody who sells {} {}.",
-    "Which came first, {} {} or {} {}, and how do we know?",
+    "How are {} {} like {} {}?",
+    "What do {} {} and {} {} have in common?",
+    "Write a line about {} {} for people who sell {} {}.",
+    "Which came first, {} {} or {} {}?",
     "What would a child ask about {} {} and {} {}?",
 )
 FIRST_TEXT = re.compile(rb'"content": ?"[^"]')
@@ -84,8 +84,9 @@ FIRST_TEXT = re.compile(rb'"content": ?"[^"]')
 class Connection:
     """One kept-alive connection to a target; opened on first use, and again after it was closed."""
 
-    def __init__(self, target: dict[str, Any]) -> None:
+    def __init__(self, target: dict[str, Any], limit: int) -> None:
         self.target = target
+        self.limit = limit
         self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         lines = [f"POST {target['path']} HTTP/1.1", "host: 127.0.0.1", "content-type: application/json"]
         lines += [f"{key}: {value}" for key, value in target["headers"].items()]
@@ -93,7 +94,7 @@ class Connection:
 
     async def ask(self, prompt: str, *, stream: bool) -> tuple[float | None, float, int]:
         """Send one chat; return the seconds to its first text (None: it had none) and to its end, and its status."""
-        body: dict[str, Any] = {"model": self.target["model"], "max_tokens": 64}
+        body: dict[str, Any] = {"model": self.target["model"], "max_tokens": self.limit}
         body["messages"] = [{"role": "user", "content": prompt}]
         if stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -130,7 +131,7 @@ class Connection:
 
 
 def prompts(seed: Any, *, slow: bool) -> Any:
-    """Yield short prompts, any of which comes again about once in a million."""
+    """Yield short prompts, of about fifteen tokens, any of which comes again about once in a million."""
     rng = random.Random(str(seed))
     while True:
         words = [rng.choice(each) for each in (KINDS, NOUNS, KINDS, NOUNS)]
@@ -140,6 +141,7 @@ def prompts(seed: Any, *, slow: bool) -> Any:
 async def run(plan: dict[str, Any]) -> dict[str, Any]:
     texts = prompts(plan.get("seed", 0), slow=plan.get("slow", False))
     asked = itertools.count()
+    limit = plan.get("max_tokens", 64)
     samples: list[tuple[str, float | None, float, int]] = []
     left = itertools.count(1)
     until = time.perf_counter() + plan.get("seconds", 1e9)
@@ -154,7 +156,7 @@ async def run(plan: dict[str, Any]) -> dict[str, Any]:
         samples.append((name, first, total, status))
 
     async def worker(name: str, wait_s: float) -> None:
-        connection = Connection(plan["targets"][name])
+        connection = Connection(plan["targets"][name], limit)
         await asyncio.sleep(wait_s)
         while next(left) <= plan.get("n", 1e9) and time.perf_counter() < until:
             await one(name, connection)
@@ -162,7 +164,7 @@ async def run(plan: dict[str, Any]) -> dict[str, Any]:
 
     began = time.perf_counter()
     if plan.get("turns"):
-        connections = {name: Connection(target) for name, target in plan["targets"].items()}
+        connections = {name: Connection(target, limit) for name, target in plan["targets"].items()}
         for _ in range(plan["n"]):
             for name, connection in connections.items():
                 await one(name, connection)
