@@ -47,6 +47,7 @@ def bind(host: str, port: int) -> socket.socket:
     UsageError
         If the address cannot be had.
     """
+    sock = None
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = infos[0]
@@ -54,6 +55,8 @@ def bind(host: str, port: int) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
     except OSError as error:
+        if sock is not None:
+            sock.close()
         hint = "Is another server there? --port 0 takes a free port." if port else "Check --host."
         raise UsageError(f"cannot listen at {host}:{port}: {error.strerror or error}", hint=hint) from None
     sock.set_inheritable(False)
