@@ -60,10 +60,10 @@ def begin_scribe(ledger: Ledger) -> Scribe[Work]:
     return Scribe(ledger)
 
 
-def of_text(hear: Callable[[str], object]) -> Callable[[Delta], object]:
+def of_text(hear: Callable[[str], object]) -> Callable[[Delta, str], object]:
     """Return what hears the pieces of a reply of which `hear` takes the text alone."""
 
-    def heard(delta: Delta) -> None:
+    def heard(delta: Delta, _arm: str) -> None:
         if isinstance(delta, TextDelta):
             hear(delta.text)
 
@@ -77,7 +77,7 @@ class AwaitingHands(RequestHands):
     """
 
     def __init__(
-        self, space: Means, ask: Ask, on_delta: Callable[[Delta], object] | None, scribe: Scribe[Work]
+        self, space: Means, ask: Ask, on_delta: Callable[[Delta, str], object] | None, scribe: Scribe[Work]
     ) -> None:
         super().__init__(space, ask, on_delta)
         self.scribe = scribe
@@ -108,7 +108,7 @@ class AwaitingHands(RequestHands):
 
         await self._submit(lambda: mark_sent(space.ledger, wanted.reservation.id), durable=False)
         try:
-            return await space.aattempt(wanted.call, leaving, self.hearing(ticket) if self.streams(wanted) else None)
+            return await space.aattempt(wanted.call, leaving, self.hearing(wanted))
         except CallError as error:
             return error
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scrimp.routing.strategies.protocol import Test
 
     from .books import Record
-    from .paid_call import Pause, Reserve, Send, Ticket
+    from .paid_call import Pause, Reserve, Send
     from .request import Ask, Checked
 
 __all__ = ["BlockingHands", "Means", "RequestHands"]
@@ -80,11 +80,13 @@ class RequestHands:
     ----------
     unlogged
         Why the answer could not be logged; None where it was.
+    on_delta
+        Takes each piece of a reply as it comes, and whose it is.
     n_settled, charged_nano, unknown_nano
         The calls that are over, what the caps are charged for them, and for those of them whose cost is not known.
     """
 
-    def __init__(self, space: Means, ask: Ask, on_delta: Callable[[Delta], object] | None) -> None:
+    def __init__(self, space: Means, ask: Ask, on_delta: Callable[[Delta, str], object] | None) -> None:
         self.space = space
         self.ask = ask
         self.on_delta = on_delta
@@ -112,19 +114,17 @@ class RequestHands:
             space.ledger, charge, (*caps, *wanted.own_caps), now=now, attempt=wanted.attempt, request=request
         )
 
-    def hearing(self, ticket: Ticket) -> Callable[[Delta], object]:
-        """Return what takes the pieces of a reply: on the ticket, then to whoever hears them."""
+    def hearing(self, wanted: Send) -> Callable[[Delta], object] | None:
+        """Return what takes the pieces of a reply, to the ticket and to whoever hears them; None where nobody does."""
+        hear = self.on_delta
+        if hear is None or not wanted.streams:
+            return None
 
         def heard(delta: Delta) -> None:
-            ticket.hear(delta)
-            assert self.on_delta is not None  # noqa: S101 - else nobody hears
-            self.on_delta(delta)
+            wanted.ticket.hear(delta)
+            hear(delta, wanted.reservation.arm)
 
         return heard
-
-    def streams(self, wanted: Send) -> bool:
-        """Tell whether a reply is heard as it comes."""
-        return wanted.streams and self.on_delta is not None
 
     def tested(self, wanted: Test) -> tuple[Verdict, ...]:
         """Run checks."""
@@ -169,7 +169,7 @@ class BlockingHands(RequestHands):
             ticket.sent = True
 
         try:
-            return self.space.attempt(wanted.call, self.hearing(ticket) if self.streams(wanted) else None, leaving)
+            return self.space.attempt(wanted.call, self.hearing(wanted), leaving)
         except CallError as error:
             return error
 

@@ -181,6 +181,8 @@ class Bill:
         Arm and error of each attempt that failed, in order.
     queued_s
         How long its calls waited for their turns and for the caps, seconds: that does not count against its deadline.
+    shown
+        How much of an answer was shown that then broke off (`Ticket.shown`).
     """
 
     n_attempts: int = 0
@@ -190,6 +192,7 @@ class Bill:
     partial: str = ""
     errors: list[tuple[str, CallError]] = field(default_factory=list)
     queued_s: float = 0.0
+    shown: int = 0
 
     def add(self, settlement: Settlement) -> None:
         """Count an attempt that is over."""
@@ -343,6 +346,7 @@ def paid_call(
             yield paid.settlement
             return paid
         failure = outcome
+        bill.shown += ticket.shown
         settlement = _failed(terms, reservation, failure, shown=ticket.shown)
         bill.add(settlement)
         yield settlement

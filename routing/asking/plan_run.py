@@ -65,6 +65,9 @@ class Kit:
         Embeds prose, to compare answers.
     caps_wait_s
         How long a call waits, seconds, where only live calls stand in its way; None for as long as it takes.
+    starts_anew
+        Whether another arm may answer after the pieces of an answer that broke off were shown: on a terminal, below
+        them. A program that hears pieces would take the two for one answer.
     """
 
     decider: Decider
@@ -76,6 +79,7 @@ class Kit:
     rng: random.Random = field(default_factory=random.Random)
     embed: Embed | None = None
     caps_wait_s: float | None = LIVE_WAIT_S
+    starts_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +174,8 @@ class _PlanRun:
         """Make a call that the strategy wants, or take it from the record that a killed process left."""
         if self.recorded:
             return self._again(self.recorded.popleft())
-        if wish.why is not None:
+        over = wish.fallback and self.bill.shown > 0 and not self.kit.starts_anew
+        if wish.why is not None and not over:
             self.kit.say(wish.why)
         before = self.bill.charged_nano
         wish, option = self._fitted(wish)
@@ -179,6 +184,8 @@ class _PlanRun:
         note: str | None = None
         if option is None:
             note = "it cannot take this"
+        elif over:
+            note = "not asked: a part of another arm's answer was shown"
         elif wish.fallback and self._as_dear(option):
             refusal = self.refusal
         else:

@@ -269,6 +269,7 @@ class Workspace:
         way: Way | None = None,
         *,
         on_text: Callable[[str], object] | None = None,
+        starts_anew: bool = False,
     ) -> Checked:
         """Make a plan's calls and return the answer that stands, passed or not; whatever happens is on record.
 
@@ -276,6 +277,8 @@ class Workspace:
         ----------
         on_text
             Takes the pieces of the answer as they come, where the plan lets them be shown.
+        starts_anew
+            Whether another arm may answer after pieces of an answer that broke off (`plan_run.Kit`).
 
         Raises
         ------
@@ -285,14 +288,14 @@ class Workspace:
             If interrupted: the call under way is settled first, and what had come of its answer is kept.
         """
 
-        def heard(delta: Delta) -> None:
+        def heard(delta: Delta, _arm: str) -> None:
             if isinstance(delta, TextDelta) and on_text is not None:
                 on_text(delta.text)
 
         hands = BlockingHands(self, ask, None if on_text is None else heard)
         asked = self._asked(ask, decision, context, plan, way)
         try:
-            checked = at_once(drive(plan_run(asked, self.kit()), hands))
+            checked = at_once(drive(plan_run(asked, self.kit(starts_anew=starts_anew)), hands))
         except KeyboardInterrupt as stop:
             stop.add_note(hands.what_it_cost(decision.id))
             raise
@@ -311,9 +314,16 @@ class Workspace:
         way: Way | None = None,
         *,
         scribe: Scribe[Work],
-        on_delta: Callable[[Delta], object] | None = None,
+        on_delta: Callable[[Delta, str], object] | None = None,
     ) -> Checked:
-        """As `run`, without blocking: `scribe` writes the ledger, `on_delta` takes pieces of tool calls too.
+        """As `run`, without blocking.
+
+        Parameters
+        ----------
+        scribe
+            Writes the ledger.
+        on_delta
+            Takes the pieces of the answer as they come, those of tool calls too, and the arm that each is from.
 
         Raises
         ------

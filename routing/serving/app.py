@@ -118,7 +118,7 @@ class _Exchange:
             await self._refuse(error, scope, receive, send)
             return
         streams = wanted.stream
-        work = self.service.start(wanted, self.asking, self._pieces.put_nowait if streams else None)
+        work = self.service.start(wanted, self.asking, self._hear if streams else None)
         work.add_done_callback(lambda _work: self._pieces.put_nowait(None))
         leaver = asyncio.create_task(_when_gone(receive, work))
         try:
@@ -134,6 +134,10 @@ class _Exchange:
                 await work
             self._done(self.asking, _outcome(work))
 
+    def _hear(self, delta: Delta, arm: str) -> None:
+        self.asking.arm = arm
+        self._pieces.put_nowait(delta)
+
     async def _whole(
         self, wanted: Wanted, work: asyncio.Task[Checked], scope: Scope, receive: Receive, send: Send
     ) -> None:
@@ -147,6 +151,7 @@ class _Exchange:
             await self._refuse(error, scope, receive, send)
             return
         sent = self._sent(checked.answer)
+        self.asking.arm = sent.model
         headers = self._response_headers(cost=sent.cost_usd)
         await _json(self.shape.whole(wanted, sent), 200, headers)(scope, receive, send)
 
@@ -163,7 +168,7 @@ class _Exchange:
             return
         decision = self.asking.decision
         assert decision is not None  # noqa: S101 - something came
-        encoder = self.shape.stream(wanted, id=decision.id, model=decision.arm or "", created=self._created)
+        encoder = self.shape.stream(wanted, id=decision.id, model=self._arm, created=self._created)
         headers = [
             (b"content-type", b"text/event-stream; charset=utf-8"),
             (b"cache-control", b"no-store"),
@@ -211,11 +216,17 @@ class _Exchange:
             cost_usd=None if answer.cost_nano is None else format(Decimal(answer.cost_nano) / NANO, "f"),
         )
 
+    @property
+    def _arm(self) -> str:
+        """The arm that answers, as far as is known: where it failed, another took its place."""
+        decision = self.asking.decision
+        return self.asking.arm or (None if decision is None else decision.arm) or ""
+
     def _response_headers(self, *, cost: str | None = None) -> dict[str, str]:
         """Return what a client may read of an answer beside its body."""
         headers = {}
         if (decision := self.asking.decision) is not None:
-            headers = {"x-scrimp-id": decision.id, "x-scrimp-arm": decision.arm or "", "x-request-id": decision.id}
+            headers = {"x-scrimp-id": decision.id, "x-scrimp-arm": self._arm, "x-request-id": decision.id}
             headers["request-id"] = decision.id
         return headers if cost is None else {**headers, "x-scrimp-cost-usd": cost}
 

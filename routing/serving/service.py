@@ -74,12 +74,12 @@ class Asking:
     ----------
     decision
         How it was decided; None until it is.
-    began
-        Monotonic seconds.
+    arm
+        Which answers, once it does.
     """
 
     decision: Decision | None = None
-    began: float = field(default_factory=time.monotonic)
+    arm: str | None = None
 
 
 def message_of(answer: Answer) -> dict[str, Any]:
@@ -141,7 +141,7 @@ class Service:
         return len(self._running)
 
     def start(
-        self, wanted: Wanted, asking: Asking, on_delta: Callable[[Delta], object] | None
+        self, wanted: Wanted, asking: Asking, on_delta: Callable[[Delta, str], object] | None
     ) -> asyncio.Task[Checked]:
         """Begin to answer (`answer`), beside others."""
         work = asyncio.create_task(self.answer(wanted, asking, on_delta))
@@ -154,7 +154,7 @@ class Service:
         for work in self._running:
             work.cancel()
 
-    async def answer(self, wanted: Wanted, asking: Asking, on_delta: Callable[[Delta], object] | None) -> Checked:
+    async def answer(self, wanted: Wanted, asking: Asking, on_delta: Callable[[Delta, str], object] | None) -> Checked:
         """Decide, ask, and return the answer.
 
         Parameters

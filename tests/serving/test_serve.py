@@ -222,6 +222,31 @@ def test_a_stream_that_breaks_off_says_so(serve, server, openai_of):
 
 
 @pytest.mark.parametrize("streamed", [False, True])
+def test_another_arm_answers_for_one_that_fails(serve, server, openai_of, streamed):
+    serving = serve(small="429-quota", large="say@text=It_is_blue")
+    raw = openai_of(serving).chat.completions.with_raw_response.create(
+        model="scrimp/cheap", messages=USER, stream=streamed
+    )
+    reply = raw.parse()
+    chunks = list(reply) if streamed else [reply]
+    assert [chat.behaviour for chat in server.chats] == ["429-quota", "say"]
+    assert raw.headers["x-scrimp-arm"] == "large"
+    assert {chunk.model for chunk in chunks} == {"large"}
+
+
+def test_no_other_arm_goes_on_with_an_answer_that_broke_off(serve, server, openai_of):
+    serving = serve(small="cut", large="say@text=It_is_blue")
+    heard = []
+    with pytest.raises(openai.APIError):  # noqa: PT012 - the pieces before it count
+        for chunk in openai_of(serving).chat.completions.create(model="scrimp/cheap", messages=USER, stream=True):
+            heard += [choice.delta.content or "" for choice in chunk.choices]
+    assert "".join(heard)
+    assert "It is blue" not in "".join(heard)
+    assert len(server.chats) == 1
+    assert openai_of(serving).chat.completions.create(model="scrimp/cheap", messages=USER).model == "large"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
 def test_a_client_that_goes_away_is_billed_as_interrupted(serve, server, openai_of, streamed):
     serving = serve(small="drip@tokens=100,pause_s=0.2" if streamed else "ok@latency_ms=20000")
     if streamed:
