@@ -52,6 +52,9 @@ __all__ = ["MAX_BODY_BYTES", "make_app"]
 MAX_BODY_BYTES: Final = 64 << 20
 """A larger request is refused: no model reads so much."""
 
+SILENCE_S: Final = 15.0
+"""How long a stream may say nothing, seconds, before it says that it is still there."""
+
 _CHAT: Final = OpenAIChat()
 _RESPONSES: Final = OpenAIResponses()
 _ANTHROPIC: Final = Anthropic()
@@ -158,16 +161,20 @@ class _Exchange:
     async def _stream(
         self, wanted: Wanted, work: asyncio.Task[Checked], scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Send the pieces as they come. The status waits for the first: until then, an error is an answer by itself."""
-        piece = await self._pieces.get()
-        if piece is None and not _answered(work):
+        """Send the pieces as they come.
+
+        The status waits for the first: until then, an error is an answer by itself. But not for ever: a client, or what
+        stands between, would take the silence of a model that thinks for a connection that is lost.
+        """
+        pieces, over = await self._next()
+        while not pieces and not over and self.asking.decision is None:
+            pieces, over = await self._next()
+        if over and not _answered(work):
             if not work.cancelled():
-                error = work.exception()
-                assert error is not None  # noqa: S101 - it is over, and has no answer
-                await self._refuse(error, scope, receive, send)
+                await self._refuse(_error_of(work), scope, receive, send)
             return
         decision = self.asking.decision
-        assert decision is not None  # noqa: S101 - something came
+        assert decision is not None  # noqa: S101 - see above
         encoder = self.shape.stream(wanted, id=decision.id, model=self._arm, created=self._created)
         headers = [
             (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -177,24 +184,30 @@ class _Exchange:
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         out = encoder.begin()
-        while piece is not None:
-            out += encoder.delta(piece)
-            with contextlib.suppress(asyncio.QueueEmpty):
-                while piece is not None:  # what has come meanwhile goes out with it
-                    piece = self._pieces.get_nowait()
-                    out += b"" if piece is None else encoder.delta(piece)
-            if piece is None:
-                break
+        while not over:
+            out += b"".join(map(encoder.delta, pieces)) or encoder.ping()
             await send({"type": "http.response.body", "body": out, "more_body": True})
             out = b""
-            piece = await self._pieces.get()
+            pieces, over = await self._next()
+        out += b"".join(map(encoder.delta, pieces))
         if _answered(work):
             out += encoder.end(self._sent(work.result().answer))
         elif not work.cancelled():
-            error = work.exception()
-            assert error is not None  # noqa: S101 - it is over, and has no answer
+            error = _error_of(work)
             out += encoder.error(kind_of(error), _message(error))
         await send({"type": "http.response.body", "body": out, "more_body": False})
+
+    async def _next(self) -> tuple[list[Delta], bool]:
+        """Return the pieces that have come, none after a while of silence, and whether there will be no more."""
+        pieces: list[Delta] = []
+        try:
+            piece = await asyncio.wait_for(self._pieces.get(), SILENCE_S)
+            while piece is not None:
+                pieces.append(piece)
+                piece = self._pieces.get_nowait()
+        except (TimeoutError, asyncio.QueueEmpty):
+            return pieces, False
+        return pieces, True
 
     def _sent(self, answer: Answer) -> Sent:
         usage = None
@@ -243,6 +256,12 @@ class _Exchange:
         if kind != "rate_limit":
             headers["x-should-retry"] = "false"  # what may help was tried: the official clients keep to this
         await _json(body, STATUS[kind], headers)(scope, receive, send)
+
+
+def _error_of(work: asyncio.Task[Checked]) -> BaseException:
+    error = work.exception()
+    assert error is not None  # noqa: S101 - it is over, and has no answer
+    return error
 
 
 def _answered(work: asyncio.Task[Checked]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import time
 from collections import Counter, OrderedDict
 from concurrent.futures import ThreadPoolExecutor
@@ -132,7 +133,7 @@ class Service:
         self._looked_at = self._upkept_at = time.monotonic()
         self._scribe: Scribe[Work] = Scribe(self.space.ledger)
         self._embedders = ThreadPoolExecutor(_EMBEDDERS, "scrimp-embed")
-        self._contexts: OrderedDict[str, Context] = OrderedDict()
+        self._contexts: OrderedDict[bytes, Context] = OrderedDict()
         self._running: set[asyncio.Task[Checked]] = set()
 
     @property
@@ -241,13 +242,14 @@ class Service:
 
     async def _context(self, text: str) -> Context:
         """Return the features of a prompt; those of the last ones are remembered."""
-        known = self._contexts.get(text)
+        key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        known = self._contexts.get(key)
         if known is not None:
-            self._contexts.move_to_end(text)
+            self._contexts.move_to_end(key)
             return known
         loop = asyncio.get_running_loop()
         (context,) = await loop.run_in_executor(self._embedders, self.space.decider.contexts, [text])
-        self._contexts[text] = context
+        self._contexts[key] = context
         if len(self._contexts) > _CONTEXTS:
             self._contexts.popitem(last=False)
         return context

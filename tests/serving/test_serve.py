@@ -63,6 +63,23 @@ def test_a_chat_is_streamed_as_it_comes(serve, server, openai_of):
     assert serving.charged() == server.cost_nano
 
 
+def test_a_stream_that_is_silent_says_that_it_is_there(serve, server, openai_of, monkeypatch):
+    monkeypatch.setattr("scrimp.routing.serving.app.SILENCE_S", 0.2)
+    serving = serve(small="ok@latency_ms=1500,text=x")
+    request = urllib.request.Request(
+        f"{serving.url}/v1/chat/completions",
+        json.dumps({"model": "scrimp", "messages": USER, "stream": True}).encode(),
+        {"x-api-key": serving.token},
+    )
+    began = time.monotonic()
+    with urllib.request.urlopen(request) as reply:
+        assert time.monotonic() - began < 1.2, "the head waits for the model"
+        said = reply.read().decode()
+    assert said.count(": ping") >= 3
+    assert said.endswith("data: [DONE]\n\n")
+    assert openai_of(serving).chat.completions.create(model="scrimp", messages=USER, stream=False).choices
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_tools_go_there_and_back(serve, server, openai_of, streamed):
     serving = serve(small="tools@calls=2")
