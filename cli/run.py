@@ -44,7 +44,7 @@ _CLAUDE_MODELS: Final = (
 
 @app.command(epilog=EPILOG, context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
 def run(
-    command: Annotated[list[str], typer.Argument(metavar="[--] COMMAND [ARG]...", help="What to run.")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="What to run, with its own arguments.")],
     profile: ProfileOption = None,
     model: Annotated[
         str | None,

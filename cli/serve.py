@@ -30,7 +30,8 @@ Then, elsewhere:
   curl $OPENAI_BASE_URL/chat/completions -H "Authorization: Bearer $OPENAI_API_KEY" \\
     -d '{"model": "scrimp", "messages": [{"role": "user", "content": "Capital of France?"}]}'
 \b
-Models: scrimp (routed), scrimp/cheap, scrimp/balanced, scrimp/best, an arm's name, or a plan (small ? json > large).
+Models: scrimp (routed), scrimp/cheap, scrimp/balanced, scrimp/best, an arm's name, or a plan (small ? tests > large,
+with a check of the profile).
 `scrimp run` does all of this for one command. docs/serve.md has recipes.
 """
 
@@ -42,7 +43,15 @@ def serve(
         str, typer.Option("--host", metavar="ADDRESS", help="Where to listen; only this machine, unless told.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Which port; 0 takes a free one.")
+        int,
+        typer.Option(
+            "--port",
+            metavar="N",
+            min=0,
+            max=65535,
+            show_default=False,
+            help="Which port; 0, as by itself, takes a free one.",
+        ),
     ] = 0,
     port_file: Annotated[
         Path | None, typer.Option("--port-file", metavar="FILE", help="Write the port there once it listens.")
