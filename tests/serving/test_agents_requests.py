@@ -209,3 +209,11 @@ def test_tools_that_wait_are_given_once_they_are_found():
 def test_a_request_whose_tools_all_wait_has_them():
     tools = [{"name": "WebFetch", "input_schema": OBJECT, "defer_loading": True}]
     assert names(ANTHROPIC.read({**claude(), "tools": tools}, {})) == ["WebFetch"]
+
+
+def test_a_line_for_the_books_is_not_told_to_a_model():
+    told = ANTHROPIC.read(claude(), {}).chat.messages[0]["content"]
+    assert [part["text"] for part in told] == ["You are an agent."]
+    line = "x-anthropic-billing-header: cc_version=2.1; cch=1;\n"
+    assert ANTHROPIC.read({**claude(), "system": f"{line}Be brief."}, {}).chat.system == "Be brief."
+    assert ANTHROPIC.read({**claude(), "system": line}, {}).chat.messages[0]["role"] == "user"

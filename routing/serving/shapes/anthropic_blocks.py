@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from .reading import (
@@ -37,6 +38,10 @@ _BLOCKS: Final[Mapping[str, tuple[str, ...]]] = {
 
 _IMAGES: Final = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
+_BILLING: Final = re.compile(r"x-anthropic-billing-header:[^\n]*\n*")
+"""What Claude Code begins its instructions with: it is for Anthropic's books and not for a model, and in some versions
+it is another with each request, at which a provider's prompt cache would be of no use."""
+
 Content = str | list[dict[str, Any]]
 
 
@@ -45,8 +50,16 @@ def system_of(value: Any, at: str) -> Content | None:
     if value is None or value in ("", []):
         return None
     if isinstance(value, str):
-        return text(value, at)
-    return _flat([_part(block, "system", place) for place, block in objects(value, at)])
+        return _told(text(value, at)) or None
+    parts = [_part(block, "system", place) for place, block in objects(value, at)]
+    parts = [{**part, "text": _told(part["text"])} for part in parts]
+    return _flat([part for part in parts if part["text"]]) or None
+
+
+def _told(system: str) -> str:
+    """Return what of instructions is for the model."""
+    head = _BILLING.match(system)
+    return system if head is None else system[head.end() :]
 
 
 def messages_of(value: Any, ignored: list[str]) -> list[dict[str, Any]]:
