@@ -6,14 +6,18 @@ import asyncio
 import os
 import shutil
 import signal
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import session
+from .children import Address, command_of, environment_of
 from .options import ProfileOption
 from .parser import new_app
 from .result import say
+
+if TYPE_CHECKING:
+    from scrimp.routing.asking.workspace import Workspace
 
 __all__ = ["app", "run"]
 
@@ -32,14 +36,6 @@ recipes.
 
 NOT_FOUND, NOT_RUNNABLE = 127, 126
 """Exit codes of a command that cannot be run, as shells have them."""
-
-_CLAUDE_MODELS: Final = (
-    "ANTHROPIC_MODEL",
-    "ANTHROPIC_DEFAULT_OPUS_MODEL",
-    "ANTHROPIC_DEFAULT_SONNET_MODEL",
-    "ANTHROPIC_DEFAULT_HAIKU_MODEL",
-    "ANTHROPIC_SMALL_FAST_MODEL",
-)
 
 
 @app.command(epilog=EPILOG, context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
@@ -93,7 +89,8 @@ def run(
         waiting = asyncio.create_task(endpoint.listening.wait())
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         try:
-            return await _child(program, command, _environment(listen.url_of(sock), token, model))
+            to = Address(listen.url_of(sock), token, model, _window(endpoint.service.space, model))
+            return await _child(program, command_of(command, to), environment_of(command, os.environ, to))
         finally:
             endpoint.stop(now=True)
             await serving
@@ -105,20 +102,11 @@ def run(
     return code
 
 
-def _environment(url: str, token: str, model: str | None) -> dict[str, str]:
-    """Return the environment of the command: its own, with the endpoint in the place of the providers."""
-    env = dict(os.environ)
-    for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE"):
-        env[name] = f"{url}/v1"
-    env["ANTHROPIC_BASE_URL"] = url
-    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
-        env[name] = token
-    env.pop("ANTHROPIC_AUTH_TOKEN", None)  # it would go before the key
-    if model is not None:
-        env |= dict.fromkeys((*_CLAUDE_MODELS, "OPENAI_MODEL"), model)
-    for name in ("no_proxy", "NO_PROXY"):
-        env[name] = ",".join(filter(None, (env.get(name), "127.0.0.1")))
-    return env
+def _window(space: Workspace, model: str | None) -> int | None:
+    """Return the tokens of the longest conversation that an arm takes, of those that may be asked for."""
+    names = [arm.name for arm in space.profile.arms]
+    windows = [space.decider.window(name) for name in ([model] if model in names else names)]
+    return max((window for window in windows if window is not None), default=None)
 
 
 async def _child(program: str, command: list[str], env: dict[str, str]) -> int:

@@ -24,7 +24,7 @@ FILES: Final = frozenset({"file", "input_audio", "video_url"})
 _NEEDS: Final = {"image_url": "vision", "file": "pdf", "input_audio": "audio", "video_url": "video"}
 """What an arm must be able to do to take them."""
 
-_ASIDES: Final = re.compile(r"<(system-reminder|environment_details)>.*?</\1>", re.DOTALL)
+_ASIDES: Final = re.compile(r"<(system-reminder|environment_details|environment_context)>.*?</\1>", re.DOTALL)
 """What agents write into a user's message that the user did not say."""
 
 _SYSTEM: Final = ("system", "developer")

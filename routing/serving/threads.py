@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import re
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
@@ -42,9 +41,6 @@ _ARM_BYTES: Final = 120
 """The same for each arm's running quality."""
 _ALIKE: Final = 8
 """So many answers to the same messages are told apart, the latest."""
-
-_BILLING: Final = re.compile(r"^x-anthropic-billing-header:[^\n]*\n*", re.MULTILINE)
-"""A line of Claude Code's instructions that is another with each request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +298,7 @@ def _digest(value: Any) -> bytes:
 
 
 def _system_of(chat: Chat) -> bytes:
-    return _digest(_BILLING.sub("", chat.system or ""))
+    return _digest(chat.system or "")
 
 
 def _tools_of(chat: Chat) -> bytes:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import tomllib
 
 import pytest
 from conftest import environment
@@ -97,6 +98,45 @@ def test_streams_environment_and_exit_code_are_the_commands(run):
     assert env["OPENAI_API_KEY"] == env["ANTHROPIC_API_KEY"] != "sk-own"
     assert "ANTHROPIC_AUTH_TOKEN" not in env
     assert env["ANTHROPIC_MODEL"] == "scrimp/best"
+
+
+CLAUDE = """
+import json, os, sys
+json.dump(dict(os.environ), sys.stdout)
+"""
+
+
+def test_claude_code_is_given_a_token_that_it_does_not_ask_about(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("CLAUDE_CODE_USE_BEDROCK", "1")
+    path = tmp_path / "claude"
+    path.write_text(f"#!{sys.executable}\n{CLAUDE}")
+    path.chmod(0o755)
+    done = run([], [path])
+    env = json.loads(done.stdout)
+    assert env["ANTHROPIC_AUTH_TOKEN"] == env["OPENAI_API_KEY"] != "sk-own"
+    assert not env.keys() & {"ANTHROPIC_API_KEY", "CLAUDE_CODE_USE_BEDROCK"}
+    assert env["CLAUDE_CODE_AUTO_COMPACT_WINDOW"] == "100000"
+    assert "ANTHROPIC_MODEL" not in env
+
+
+def test_codex_is_given_options_since_it_reads_no_variable(run, tmp_path):
+    path = tmp_path / "codex"
+    path.write_text(
+        f"#!{sys.executable}\nimport json, os, sys\nprint(json.dumps([sys.argv, os.environ['OPENAI_BASE_URL']]))"
+    )
+    path.chmod(0o755)
+    argv, url = json.loads(run([], [path, "exec", "hi"]).stdout)
+    assert argv[-2:] == ["exec", "hi"]
+    given = tomllib.loads("\n".join(argv[2:-2:2]))
+    assert given == {
+        "model": "scrimp",
+        "model_provider": "scrimp",
+        "model_context_window": 100_000,
+        "model_providers": {
+            "scrimp": {"name": "scrimp", "base_url": url, "env_key": "OPENAI_API_KEY", "wire_api": "responses"}
+        },
+    }
+    assert set(argv[1:-2:2]) == {"-c"}
 
 
 @pytest.mark.parametrize(("command", "code"), [(["no-such-command-here"], 127), (["/dev/null"], 127)])

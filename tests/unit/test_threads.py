@@ -125,7 +125,7 @@ def test_marks_moved_and_reminders_added_change_nothing(threads):
     again = user(
         [{"type": "text", "text": "<system-reminder>It is late.</system-reminder>"}, {"type": "text", "text": "mend"}]
     )
-    system = {"role": "system", "content": "x-anthropic-billing-header: cch=1;\nbe brief"}
+    system = {"role": "system", "content": "be brief"}
     found = threads.find(chat(system, again, said("ok"), user("more")))
     assert found.last_request == "r1"
     assert found.after(chat(system, again, said("ok"), user("more"))).system, (

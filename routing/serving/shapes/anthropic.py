@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scrimp.routing.prompts.chat import Chat
 from scrimp.routing.text.sanitize import encodable
 
-from .anthropic_blocks import messages_of, system_of
+from .anthropic_blocks import messages_of, referenced, system_of
 from .anthropic_stream import AnthropicStream, arguments_of, error_body, message_head, stop_of, usage_of
 from .reading import (
     field_object,
@@ -70,6 +70,9 @@ _REFUSED: Final[Mapping[str, tuple[Any, ...]]] = {
 
 _READ_IN_TOOLS: Final = {"name", "description", "input_schema", "strict", "cache_control", "type"}
 
+_RUN_THERE: Final = ("web_search_", "web_fetch_", "code_execution_", "tool_search_tool_", "advisor_")
+"""Tools that the provider runs itself, by how their types begin."""
+
 _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
 
 
@@ -107,7 +110,7 @@ class Anthropic:
         if system is not None:
             messages.insert(0, {"role": "system", "content": system})
         _cache_to_the_end(body, messages)
-        tools = _tools(body.get("tools"), ignored)
+        tools = _tools(body.get("tools"), referenced(body["messages"]), ignored)
         chat = Chat(tuple(messages), tools, _tool_choice(body.get("tool_choice"), tools, params))
         effort, response_format = _output(body, ignored)
         return Wanted(
@@ -162,16 +165,39 @@ def _cache_to_the_end(body: Mapping[str, Any], messages: list[dict[str, Any]]) -
     last["content"] = parts
 
 
-def _tools(value: Any, ignored: list[str]) -> tuple[dict[str, Any], ...]:
+def _tools(value: Any, found: set[str], ignored: list[str]) -> tuple[dict[str, Any], ...]:
+    """Return the tools as functions.
+
+    Two kinds are left out where there are others, as agents offer them with each request: those that the provider
+    itself would run, which no other has, and those whose definition is deferred (`defer_loading`) until a search of the
+    program's own has found them.
+
+    Parameters
+    ----------
+    found
+        Names of deferred tools that have been found.
+    """
     tools: list[dict[str, Any]] = []
+    deferred: list[dict[str, Any]] = []
+    run_there: list[tuple[str, str]] = []
     for at, tool in objects([] if value is None else value, "tools"):
         kind = tool.get("type")
+        if isinstance(kind, str) and kind.startswith(_RUN_THERE):
+            run_there.append((at, kind))
+            continue
         if kind not in (None, "custom"):
             raise refuse(f"{at}.type", f"is {shown(kind)}: only tools with a schema of their own are supported")
         ignored += [f"tools[].{key}" for key in tool if key not in _READ_IN_TOOLS]
         if tool.get("input_schema") is None:
             raise refuse(f"{at}.input_schema", "is missing")
-        tools.append(kept(function_tool(tool, at, schema="input_schema"), tool, at))
+        function = function_tool(tool, at, schema="input_schema")
+        waits = flag(tool.get("defer_loading"), f"{at}.defer_loading") and function["function"]["name"] not in found
+        (deferred if waits else tools).append(kept(function, tool, at))
+    tools = tools or deferred
+    if run_there and not tools:
+        at, kind = run_there[0]
+        raise refuse(f"{at}.type", f"is {shown(kind)}, which only its own provider runs, and no other tool is offered")
+    ignored += [f"tools[].{kind}" for _, kind in run_there]
     return tuple(tools)
 
 

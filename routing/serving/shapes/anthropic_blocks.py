@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from .reading import (
@@ -25,17 +26,21 @@ from .tools import Calls
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["messages_of", "system_of"]
+__all__ = ["messages_of", "referenced", "system_of"]
 
 _BLOCKS: Final[Mapping[str, tuple[str, ...]]] = {
     "system": ("text",),
     "user": ("text", "image", "document", "tool_result"),
     "assistant": ("text", "tool_use", "thinking", "redacted_thinking"),
-    "tool": ("text", "image", "document"),
+    "tool": ("text", "image", "document", "tool_reference"),
 }
 """What a content may be made of, by role; `tool` is a tool's result."""
 
 _IMAGES: Final = ("image/png", "image/jpeg", "image/gif", "image/webp")
+
+_BILLING: Final = re.compile(r"x-anthropic-billing-header:[^\n]*\n*")
+"""What Claude Code begins its instructions with: it is for Anthropic's books and not for a model, and in some versions
+it is another with each request, at which a provider's prompt cache would be of no use."""
 
 Content = str | list[dict[str, Any]]
 
@@ -45,8 +50,16 @@ def system_of(value: Any, at: str) -> Content | None:
     if value is None or value in ("", []):
         return None
     if isinstance(value, str):
-        return text(value, at)
-    return _flat([_part(block, "system", place) for place, block in objects(value, at)])
+        return _told(text(value, at)) or None
+    parts = [_part(block, "system", place) for place, block in objects(value, at)]
+    parts = [{**part, "text": _told(part["text"])} for part in parts]
+    return _flat([part for part in parts if part["text"]]) or None
+
+
+def _told(system: str) -> str:
+    """Return what of instructions is for the model."""
+    head = _BILLING.match(system)
+    return system if head is None else system[head.end() :]
 
 
 def messages_of(value: Any, ignored: list[str]) -> list[dict[str, Any]]:
@@ -76,6 +89,14 @@ def messages_of(value: Any, ignored: list[str]) -> list[dict[str, Any]]:
     if not any(message["role"] in ("user", "tool") for message in read):
         raise refuse("messages", "has no message of the user's")
     return read
+
+
+def referenced(value: Any) -> set[str]:
+    """Return the names of the tools that a search for tools has found, in messages that were read before."""
+    contents = (message["content"] for message in value if message["role"] == "user")
+    results = (block for content in contents if isinstance(content, list) for block in content)
+    found = (part for result in results if isinstance(result.get("content"), list) for part in result["content"])
+    return {part["tool_name"] for part in found if part.get("type") == "tool_reference"}
 
 
 def _user(content: Any, at: str, calls: Calls) -> list[dict[str, Any]]:
@@ -140,6 +161,9 @@ def _flat(parts: list[dict[str, Any]]) -> Content:
 def _parts(block: Mapping[str, Any], role: str, at: str) -> list[dict[str, Any]]:
     """Return what a block becomes: a document may be several parts."""
     kind = word(block.get("type"), f"{at}.type", _BLOCKS[role])
+    if kind == "tool_reference":
+        found = string(block.get("tool_name"), f"{at}.tool_name")
+        return [kept({"type": "text", "text": f"The tool {found} can be called now."}, block, at)]
     if kind != "document":
         return [_part(block, role, at)]
     source, place = obj(block.get("source"), f"{at}.source"), f"{at}.source"

@@ -16,7 +16,6 @@ from .reading import (
     needs_of,
     number_param,
     obj,
-    objects,
     plain,
     put_limit,
     refuse,
@@ -29,8 +28,8 @@ from .reading import (
 )
 from .responses_items import messages_of
 from .responses_stream import ResponsesStream, ended_body, items_of, response_head
+from .responses_tools import Toolbox
 from .shape import Wanted
-from .tools import function_tool, openai_choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,8 +71,6 @@ _REFUSED: Final[Mapping[str, tuple[Any, ...]]] = {
 }
 """What would change the price or the answer and is not done, with the values that say nothing."""
 
-_READ_IN_TOOLS: Final = {"type", "name", "description", "parameters", "strict"}
-
 _ECHOED: Final = (
     "instructions",
     "max_output_tokens",
@@ -100,15 +97,17 @@ class OpenAIResponses:
         params: dict[str, Any] = {}
         for key in ("temperature", "top_p"):
             number_param(params, key, body.get(key))
-        tools = _tools(body.get("tools"), ignored)
+        toolbox = Toolbox(ignored)
+        toolbox.add(body.get("tools"), "tools")
+        messages = messages_of(body.get("input"), ignored, toolbox)
+        tools = toolbox.functions()
         parallel = body.get("parallel_tool_calls")
         if parallel is not None:
             flag(parallel, "parallel_tool_calls")
             params |= {"parallel_tool_calls": parallel} if tools else {}
-        messages = messages_of(body.get("input"), ignored)
         if body.get("instructions"):
             messages.insert(0, {"role": "system", "content": text(body["instructions"], "instructions")})
-        chat = Chat(tuple(messages), tools, openai_choice(body.get("tool_choice"), tools))
+        chat = Chat(tuple(messages), tools, toolbox.choice(body.get("tool_choice")))
         config, reasoning = field_object(body, "text"), field_object(body, "reasoning")
         ignored += [f"text.{key}" for key in config if key != "format"]
         ignored += [f"reasoning.{key}" for key, item in reasoning.items() if key != "effort" and item is not None]
@@ -125,6 +124,7 @@ class OpenAIResponses:
             include_usage=True,
             session=session_of(headers, body),
             ignored=tuple(dict.fromkeys(ignored)),
+            offered=toolbox.offered,
             echo={key: plain(body[key], key) for key in _ECHOED if body.get(key) is not None}
             | {"parallel_tool_calls": parallel is not False},
         )
@@ -132,11 +132,11 @@ class OpenAIResponses:
     def whole(self, wanted: Wanted, sent: Sent) -> dict[str, Any]:
         """Return the body of an answer that is sent at once."""
         head = response_head(sent.id, sent.model, sent.created, wanted.echo)
-        return ended_body(head, sent, items_of(sent))
+        return ended_body(head, sent, items_of(sent, wanted.offered))
 
     def stream(self, wanted: Wanted, *, id: str, model: str, created: int) -> Encoder:  # noqa: A002 - the field's name
         """Return what writes an answer as it comes."""
-        return ResponsesStream(id, response_head(id, model, created, wanted.echo))
+        return ResponsesStream(id, response_head(id, model, created, wanted.echo), wanted.offered)
 
     def error(self, kind: Kind, message: str, *, param: str | None = None, id: str | None = None) -> dict[str, Any]:  # noqa: A002, ARG002
         """Return the body of an error."""
@@ -148,15 +148,6 @@ def _refuse_logprobs(body: Mapping[str, Any]) -> None:
     for n, each in enumerate(listed([] if body.get("include") is None else body["include"], "include")):
         if isinstance(each, str) and each.endswith("logprobs"):
             raise refuse(f"include[{n}]")
-
-
-def _tools(value: Any, ignored: list[str]) -> tuple[dict[str, Any], ...]:
-    tools: list[dict[str, Any]] = []
-    for at, tool in objects([] if value is None else value, "tools"):
-        word(tool.get("type"), f"{at}.type", ("function",))
-        ignored += [f"tools[].{key}" for key in tool if key not in _READ_IN_TOOLS]
-        tools.append(function_tool(tool, at))
-    return tuple(tools)
 
 
 def _format(value: Any) -> dict[str, Any] | None:

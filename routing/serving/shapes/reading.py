@@ -50,8 +50,8 @@ FORMATS: Final = ("text", "json_object", "json_schema")
 _DEEPEST: Final = 64
 """How deep a schema's JSON may be nested: far more than any provider takes."""
 
-_SESSION_HEADERS: Final = ("x-scrimp-session", "x-claude-code-session-id", "session_id", "session-id")
-"""Headers by which programs name their conversation: ours, Claude Code's, Codex's."""
+_SESSION_HEADERS: Final = ("x-scrimp-session", "x-claude-code-session-id", "session_id", "session-id", "x-session-id")
+"""Headers by which programs name their conversation: ours, Claude Code's, Codex's, opencode's."""
 
 _PDF: Final = "data:application/pdf;base64,"
 

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .reading import image_part, objects, pdf_part, refuse, refuse_set, shown, string_if, text, text_from_tool, word
+from .reading import (
+    image_part,
+    objects,
+    pdf_part,
+    refuse,
+    refuse_set,
+    shown,
+    string,
+    string_if,
+    text,
+    text_from_tool,
+    word,
+)
+from .responses_tools import flat_name, given_of
 from .tools import Calls
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from .responses_tools import Toolbox
 
 __all__ = ["messages_of"]
 
@@ -27,8 +42,12 @@ _TEXT: Final = {"refusal": "refusal"}
 """The field with the text, where it is not `text`."""
 
 
-def messages_of(value: Any, ignored: list[str]) -> list[dict[str, Any]]:
-    """Return the messages of an input; what is left out is added to `ignored`.
+_LEFT_OUT: Final = {"reasoning", "web_search_call", "image_generation_call"}
+"""What only the provider that made it can read, or has the answer in the message after it."""
+
+
+def messages_of(value: Any, ignored: list[str], toolbox: Toolbox) -> list[dict[str, Any]]:
+    """Return the messages of an input; what is left out is added to `ignored`, and tools are put in the toolbox.
 
     Reasoning is left out: only the model that thought can read it, and the next arm may be another.
     """
@@ -40,16 +59,18 @@ def messages_of(value: Any, ignored: list[str]) -> list[dict[str, Any]]:
         kind = item.get("type", "message")
         if kind == "message":
             _message(item, at, read)
-        elif kind == "function_call":
+        elif kind in ("function_call", "custom_tool_call"):
             _call(item, at, read, calls)
-        elif kind == "function_call_output":
+        elif kind in ("function_call_output", "custom_tool_call_output"):
             known = calls.answered(item.get("call_id"), f"{at}.call_id")
             output = _content(item.get("output"), "tool", f"{at}.output")
             read.append({"role": "tool", "tool_call_id": known, "content": output})
-        elif kind == "reasoning":
-            ignored.append("input[].reasoning")
+        elif kind == "additional_tools":
+            toolbox.add(item.get("tools"), f"{at}.tools")
+        elif kind in _LEFT_OUT:
+            ignored.append(f"input[].{kind}")
         else:
-            raise refuse(f"{at}.type", f"is {shown(kind)}: only messages and function calls are supported")
+            raise refuse(f"{at}.type", f"is {shown(kind)}: only messages, tool calls and outputs are supported")
     if not read:
         raise refuse("input", "is empty")
     if not any(message["role"] in ("user", "tool") for message in read):
@@ -68,8 +89,13 @@ def _message(item: Mapping[str, Any], at: str, read: list[dict[str, Any]]) -> No
 
 def _call(item: Mapping[str, Any], at: str, read: list[dict[str, Any]], calls: Calls) -> None:
     """Add a call to the assistant's message that it belongs to."""
-    ats = (f"{at}.call_id", f"{at}.name", f"{at}.arguments")
-    call = calls.call(item.get("call_id"), item.get("name"), item.get("arguments"), ats)
+    custom = item.get("type") == "custom_tool_call"
+    key = "input" if custom else "arguments"
+    given = item.get(key)
+    if custom and isinstance(given, str):
+        given = given_of(given)
+    name = flat_name(string(item.get("name"), f"{at}.name"), string_if(item, "namespace", f"{at}."))
+    call = calls.call(item.get("call_id"), name, given, (f"{at}.call_id", f"{at}.name", f"{at}.{key}"))
     if not read or read[-1]["role"] != "assistant":
         read.append({"role": "assistant", "content": None})
     read[-1].setdefault("tool_calls", []).append(call)

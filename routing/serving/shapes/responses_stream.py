@@ -8,6 +8,7 @@ from scrimp.routing.text.sanitize import encodable
 
 from .encoder import Encoder, event
 from .openai_errors import CODES
+from .responses_tools import Offered, input_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,11 +61,11 @@ def ended_body(head: Mapping[str, Any], sent: Sent, items: Sequence[Mapping[str,
     }
 
 
-def items_of(sent: Sent) -> list[dict[str, Any]]:
+def items_of(sent: Sent, offered: Mapping[str, Offered]) -> list[dict[str, Any]]:
     """Return the items of an answer: its text, then its tool calls."""
     items = [_message(sent.id, 0, sent.text, "completed")] if sent.text else []
     for n, call in enumerate(sent.tool_calls, start=len(items)):
-        items.append(_call(sent.id, n, call.id, call.name, call.arguments, "completed"))
+        items.append(_call(sent.id, n, call.id, _own(call.name, offered), call.arguments, "completed"))
     if items:
         items[-1]["status"] = _status(sent)
     return items
@@ -102,27 +103,33 @@ def _message(id: str, place: int, text: str | None, status: str) -> dict[str, An
     }
 
 
-def _call(id: str, place: int, call_id: str, name: str, arguments: str, status: str) -> dict[str, Any]:  # noqa: A002
-    return {
-        "id": f"fc_{id}_{place}",
-        "type": "function_call",
-        "call_id": encodable(call_id),
-        "name": encodable(name),
-        "arguments": encodable(arguments),
-        "status": status,
-    }
+def _own(name: str, offered: Mapping[str, Offered]) -> Offered:
+    """Return the tool that a model calls by this name, as the program offered it."""
+    return offered.get(name) or Offered(name)
+
+
+def _call(id: str, place: int, call_id: str, tool: Offered, arguments: str, status: str) -> dict[str, Any]:  # noqa: A002
+    call = {"call_id": encodable(call_id), "name": encodable(tool.name)}
+    if tool.namespace is not None:
+        call["namespace"] = encodable(tool.namespace)
+    if tool.custom:
+        said = encodable(input_of(arguments))
+        return {"id": f"ctc_{id}_{place}", "type": "custom_tool_call", **call, "input": said, "status": status}
+    said = encodable(arguments)
+    return {"id": f"fc_{id}_{place}", "type": "function_call", **call, "arguments": said, "status": status}
 
 
 class ResponsesStream(Encoder):
     """Events, numbered: one item at a time."""
 
-    def __init__(self, id: str, head: Mapping[str, Any]) -> None:  # noqa: A002 - the field's name
+    def __init__(self, id: str, head: Mapping[str, Any], offered: Mapping[str, Offered]) -> None:  # noqa: A002
         super().__init__()
         self._id = id
         self._head = head
         self._n_events = 0
         self._items: list[dict[str, Any]] = []
-        self._tool: tuple[str, str] | None = None
+        self._offered = offered
+        self._tool: tuple[str, Offered] | None = None
         self._open = False
         self._written: list[str] = []
 
@@ -146,7 +153,8 @@ class ResponsesStream(Encoder):
 
     def _of_item(self, kind: str, /, **data: Any) -> bytes:
         """Return an event of the item that is open."""
-        prefix, place = "fc" if self._tool else "msg", len(self._items)
+        prefix = "msg" if self._tool is None else "ctc" if self._tool[1].custom else "fc"
+        place = len(self._items)
         return self._event(kind, item_id=f"{prefix}_{self._id}_{place}", output_index=place, **data)
 
     def _item(self, name: str, item: Mapping[str, Any]) -> bytes:
@@ -164,11 +172,14 @@ class ResponsesStream(Encoder):
 
     def _open_tool(self, place: int, id: str, name: str) -> bytes:  # noqa: A002, ARG002
         out = self._close("completed")
-        self._open, self._tool = True, (id, name)
-        return out + self._item("added", _call(self._id, len(self._items), id, name, "", "in_progress"))
+        self._open, self._tool = True, (id, _own(name, self._offered))
+        return out + self._item("added", _call(self._id, len(self._items), *self._tool, "", "in_progress"))
 
     def _write_arguments(self, place: int, text: str) -> bytes:  # noqa: ARG002 - it is the one that is open
+        assert self._tool is not None  # noqa: S101 - arguments come after their call
         self._written.append(text)
+        if self._tool[1].custom:
+            return b""  # its text is read out of the JSON, which must be whole
         return self._of_item("response.function_call_arguments.delta", delta=text)
 
     def _close(self, status: str) -> bytes:
@@ -178,7 +189,13 @@ class ResponsesStream(Encoder):
         written, place = "".join(self._written), len(self._items)
         if self._tool:
             item = _call(self._id, place, *self._tool, written, status)
-            out = self._of_item("response.function_call_arguments.done", name=item["name"], arguments=item["arguments"])
+            if self._tool[1].custom:
+                said = item["input"]
+                out = self._of_item("response.custom_tool_call_input.delta", delta=said)
+                out += self._of_item("response.custom_tool_call_input.done", input=said)
+            else:
+                said = item["arguments"]
+                out = self._of_item("response.function_call_arguments.done", name=item["name"], arguments=said)
         else:
             item = _message(self._id, place, written, status)
             part = item["content"][0]

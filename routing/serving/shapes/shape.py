@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from scrimp.routing.prices.usage import Usage
     from scrimp.routing.prompts.chat import Chat
 
+    from .responses_tools import Offered
+
 __all__ = ["STATUS", "Kind", "Sent", "ShapeError", "Wanted"]
 
 Kind = Literal[
@@ -96,6 +98,8 @@ class Wanted:
         setting for.
     echo
         What the answer repeats of the request.
+    offered
+        Tools that are no plain functions to the program, by the names that the model calls them by.
     """
 
     chat: Chat
@@ -110,6 +114,7 @@ class Wanted:
     session: str | None = None
     ignored: tuple[str, ...] = ()
     echo: Mapping[str, Any] = field(default_factory=dict)
+    offered: Mapping[str, Offered] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
