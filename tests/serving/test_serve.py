@@ -64,7 +64,7 @@ def test_a_chat_is_streamed_as_it_comes(serve, server, openai_of):
 
 
 def test_a_stream_that_is_silent_says_that_it_is_there(serve, server, openai_of, monkeypatch):
-    monkeypatch.setattr("scrimp.routing.serving.app.SILENCE_S", 0.2)
+    monkeypatch.setattr("scrimp.routing.serving.exchange.SILENCE_S", 0.2)
     serving = serve(small="ok@latency_ms=1500,text=x")
     request = urllib.request.Request(
         f"{serving.url}/v1/chat/completions",
