@@ -13,6 +13,7 @@ from scrimp.profiles.load import load_profile, override
 from scrimp.profiles.money import read_usd
 from scrimp.profiles.paths import paths, working_folder
 
+from .progress import one_thread
 from .result import say
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def price_table() -> PriceTable:
 
 def make_decider(profile: Profile) -> Decider:
     """Put together what decides for a profile. Nothing heavy is loaded before the first prompt."""
+    one_thread(children=False)
     from scrimp.routing.asking.home import make_decider
 
     return make_decider(profile, paths(), say=say)
@@ -100,6 +102,7 @@ def workspace(
         What decides, where the command has made it already.
     """
     with paused():
+        one_thread(children=False)
         from scrimp.routing.asking.workspace import Workspace
 
     return Workspace.open(
