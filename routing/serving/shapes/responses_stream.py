@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from scrimp.routing.text.sanitize import encodable
 
 from .encoder import Encoder, event
+from .offered import Offered
 from .openai_errors import CODES
-from .responses_tools import Offered, input_of
+from .responses_tools import input_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

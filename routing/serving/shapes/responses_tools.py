@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from .offered import Offered
 from .reading import field_object, objects, refuse, shown, string, string_if, text, word
 from .tools import chosen, function_tool, openai_choice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Offered", "Toolbox", "flat_name", "given_of", "input_of"]
+__all__ = ["Toolbox", "flat_name", "given_of", "input_of"]
 
 _READ: Final = {"type", "name", "description", "parameters", "strict", "format", "tools"}
 
@@ -34,23 +34,6 @@ _RUN_THERE: Final = (
     "tool_search",
 )
 """Tools that the provider runs itself, by how their types begin (`web_search_preview`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """A tool as the program offers it, where it is no plain function.
-
-    Attributes
-    ----------
-    name, namespace
-        Its own name, and that of the group that it is in; None where it is in none.
-    custom
-        Whether it is called with a text and not with JSON.
-    """
-
-    name: str
-    namespace: str | None = None
-    custom: bool = False
 
 
 class Toolbox:

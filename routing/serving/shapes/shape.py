@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scrimp.routing.prices.usage import Usage
     from scrimp.routing.prompts.chat import Chat
 
-    from .responses_tools import Offered
+    from .offered import Offered
 
 __all__ = ["STATUS", "Kind", "Sent", "ShapeError", "Wanted"]
 
