@@ -87,9 +87,19 @@ class AwaitingHands(RequestHands):
         return self.scribe.put(Work(do, loop.create_future(), loop, durable))
 
     async def reserve(self, wanted: Reserve) -> Reservation:
-        """Import what the call takes, then reserve; what was reserved while the request was cancelled is given back."""
+        """Import what the call takes, then reserve; what was reserved while the request was cancelled is given back.
+
+        The call counts as sent from here on, in the same transaction: it leaves at once, and each wait for the scribe
+        would come on top of every answer. A kill in between charges a call that had not left.
+        """
         await self.space.amake_ready(wanted.charge.arm)
-        done = self._submit(lambda: self.hold(wanted))
+
+        def hold() -> Reservation:
+            held = self.hold(wanted)
+            mark_sent(self.space.ledger, held.id)
+            return held
+
+        done = self._submit(hold)
         try:
             reservation: Reservation = await asyncio.shield(done)
         except asyncio.CancelledError:
@@ -101,14 +111,12 @@ class AwaitingHands(RequestHands):
 
     async def send(self, wanted: Send) -> Reply | CallError:
         """Make the call."""
-        ticket, space = wanted.ticket, self.space
 
         def leaving() -> None:
-            ticket.sent = True
+            wanted.ticket.sent = True
 
-        await self._submit(lambda: mark_sent(space.ledger, wanted.reservation.id), durable=False)
         try:
-            return await space.aattempt(wanted.call, leaving, self.hearing(wanted))
+            return await self.space.aattempt(wanted.call, leaving, self.hearing(wanted))
         except CallError as error:
             return error
 
@@ -125,10 +133,14 @@ class AwaitingHands(RequestHands):
         return await asyncio.to_thread(self.tested, wanted)
 
     async def write(self, records: list[Record]) -> None:
-        """Have records written; it is not left off half-way."""
+        """Have records written; it is not left off half-way.
+
+        They outlive the process, and the machine's power with the next reservation: lost before that, the call counts
+        as unknown, at its bound.
+        """
         self.count(records)
         if records:
-            await asyncio.shield(self._submit(lambda: self.put(records)))
+            await asyncio.shield(self._submit(lambda: self.put(records), durable=False))
 
     async def finish(self, records: list[Record], outcome: Checked | BaseException) -> None:
         """Have the last records written."""
