@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.load import Loaded
     from scrimp.routing.asking.request import Checked
+    from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.serving.listen import Endpoint
     from scrimp.routing.serving.service import Asking, Totals
 
@@ -98,8 +99,8 @@ def make_endpoint(
 
     service = Service(open_space, lambda: stamp(where), one_run=one_run, any_model=any_model, tag=tag, say=told)
     service.upkeep()
-    for arm in loaded.profile.arms:
-        service.space.make_ready(arm.name)  # what takes seconds is done before the first request
+    for arm in _callable_arms(service.space):
+        service.space.make_ready(arm)  # what takes seconds is done before the first request
 
     def done(asking: Asking, outcome: Checked | BaseException) -> None:
         line = _line(asking, outcome)
@@ -107,6 +108,25 @@ def make_endpoint(
             told(line)
 
     return Endpoint(service, make_app(service, token=token, hosts=hosts, done=done), sock, say=told)
+
+
+def _callable_arms(space: Workspace) -> list[str]:
+    """Return the arms that can be called; say which cannot, before anybody asks for them.
+
+    Raises
+    ------
+    ScrimpError
+        If none can.
+    """
+    from scrimp.routing.asking.refusal import keyless_arms
+
+    missing = keyless_arms(space.profile, space.key)
+    names = [arm.name for arm in space.profile.arms if arm.name not in missing]
+    if not names:
+        raise next(iter(missing.values()))
+    for error in missing.values():
+        say(f"left out: {error.message}")
+    return names
 
 
 def _line(asking: Asking, outcome: Checked | BaseException) -> str:

@@ -45,6 +45,15 @@ def test_what_does_not_go_together_is_refused(scrimp, profile, flags, word):
     assert "Traceback" not in done.err
 
 
+def test_a_profile_without_a_key_is_refused_at_once(scrimp, profile, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    for command in (["serve"], ["run", sys.executable, "-c", "print('ran')"]):
+        done = scrimp(command[0], "-p", profile(key_env="NO_SUCH_KEY"), *command[1:])
+        assert done.code == 4
+        assert "NO_SUCH_KEY" in done.err
+        assert "ran" not in done.out
+
+
 def test_a_token_is_kept(tmp_path):
     file = tmp_path / "token"
     assert read_token(file) is None
