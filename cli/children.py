@@ -35,6 +35,10 @@ _ELSEWHERE: Final = (
 """Variables by which Claude Code would go to another provider, or show another token than the endpoint's."""
 
 
+_LEAST_WINDOW: Final = 100_000
+"""Claude Code takes less for this, and says so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where the endpoint is, and how it is asked.
@@ -67,7 +71,7 @@ def environment_of(command: Sequence[str], env: Mapping[str, str], to: Address) 
     if _is(command, "claude", "claude-code"):
         del told["ANTHROPIC_API_KEY"]
         told["ANTHROPIC_AUTH_TOKEN"] = to.token
-    if to.window is not None:
+    if to.window is not None and to.window >= _LEAST_WINDOW:
         told.setdefault("CLAUDE_CODE_AUTO_COMPACT_WINDOW", str(to.window))
     if to.model is not None:
         told |= dict.fromkeys((*_CLAUDE_MODELS, "OPENAI_MODEL"), to.model)

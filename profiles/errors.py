@@ -16,6 +16,7 @@ __all__ = [
     "ProviderError",
     "RequestRefusedError",
     "ScrimpError",
+    "TooLongError",
     "TryAgainError",
     "UsageError",
 ]
@@ -73,6 +74,10 @@ class UsageError(ScrimpError):
 
 class ArmUnavailableError(UsageError):
     """No arm can take the prompt, for reasons other than money (exit 2)."""
+
+
+class TooLongError(ArmUnavailableError):
+    """The prompt is longer than the context window of every arm (exit 2)."""
 
 
 class BudgetRefusedError(ScrimpError):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError
+from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError, TooLongError
 from scrimp.routing.deciding.options import runs_here
-from scrimp.routing.deciding.policy import NoDraw
+from scrimp.routing.deciding.policy import Barrier, NoDraw
 from scrimp.routing.ledger.caps import Cap, RefusedError, Room, applicable_caps, check_caps, too_small
 
 if TYPE_CHECKING:
@@ -131,7 +131,8 @@ def why_none(
     if keyless and all(option.arm in keyless for option in options):
         return keyless[options[0].arm]
     reasons = "; ".join(f"{option.arm}: {option.infeasible}" for option in options)
-    return ArmUnavailableError(
+    too_long = all(option.barrier is Barrier.WINDOW for option in options)
+    return (TooLongError if too_long else ArmUnavailableError)(
         f"no arm of profile {profile} can take {what} ({reasons})", hint="`scrimp models` shows what each arm can take."
     )
 

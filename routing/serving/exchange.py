@@ -16,6 +16,7 @@ from scrimp.profiles.errors import (
     BudgetRefusedError,
     RequestRefusedError,
     ScrimpError,
+    TooLongError,
     TryAgainError,
     UsageError,
 )
@@ -57,6 +58,8 @@ def kind_of(error: BaseException) -> Kind:
     """
     if isinstance(error, ShapeError):
         return error.kind
+    if isinstance(error, TooLongError):
+        return "too_long"
     if isinstance(error, BudgetRefusedError):  # where only live calls stand in the way, what they settle to may do
         return "rate_limit" if isinstance(error, RefusedError) and error.only_live else "budget"
     if isinstance(error, AuthError):

@@ -1,6 +1,8 @@
 """What coding agents send beyond what the interfaces' own clients do: the essentials of requests that were captured."""
 
 import json
+import urllib.error
+import urllib.request
 
 import pytest
 from serving.shape_clients import SHAPES, Endpoint, sent
@@ -217,3 +219,26 @@ def test_a_line_for_the_books_is_not_told_to_a_model():
     line = "x-anthropic-billing-header: cc_version=2.1; cch=1;\n"
     assert ANTHROPIC.read({**claude(), "system": f"{line}Be brief."}, {}).chat.system == "Be brief."
     assert ANTHROPIC.read({**claude(), "system": line}, {}).chat.messages[0]["role"] == "user"
+
+
+# --- conversations that no arm can take ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", SHAPES)
+def test_a_conversation_that_is_too_long_is_told_as_programs_know_it(serve, server, path):
+    """Agents shorten the conversation where they are told so, and give up, or try the same again, where they are not."""
+    serving = serve(small="ok")
+    said = "word " * 120_000
+    body = {"model": "scrimp", "max_tokens": 9, "messages": [{"role": "user", "content": said}], "input": said}
+    headers = {"authorization": f"Bearer {serving.token}", "content-type": "application/json"}
+    request = urllib.request.Request(serving.url + path, json.dumps(body).encode(), headers)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=60)
+    assert caught.value.code == 400
+    error = json.load(caught.value)["error"]
+    assert "window of 100,000" in error["message"]
+    if path == "/v1/messages":
+        assert error["message"].startswith("prompt is too long")
+    else:
+        assert error["code"] == "context_length_exceeded"
+    assert not server.chats

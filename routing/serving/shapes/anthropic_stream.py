@@ -28,6 +28,7 @@ _TYPES: Final[Mapping[Kind, str]] = {
     "permission": "permission_error",
     "not_found": "not_found_error",
     "too_large": "request_too_large",
+    "too_long": "invalid_request_error",
     "rate_limit": "rate_limit_error",
     "api": "api_error",
     "overloaded": "overloaded_error",
@@ -36,7 +37,9 @@ _TYPES: Final[Mapping[Kind, str]] = {
 
 
 def error_body(kind: Kind, message: str, id: str | None) -> dict[str, Any]:  # noqa: A002 - the field's name
-    """Return the body of an error."""
+    """Return the body of an error; that a conversation is too long, programs tell by how the message begins."""
+    if kind == "too_long":
+        message = f"prompt is too long: {message}"
     return {"type": "error", "error": {"type": _TYPES[kind], "message": encodable(message)}, "request_id": id}
 
 
