@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .accounts import Cap, Rating, Spending, SpendingRow
     from .client import Scrimp
-    from .results import Answer, CheckResult, Route, RoutedArm, ToolCall
+    from .results import Answer, CheckResult, Route, RoutedArm
 
     __version__: str
 
@@ -47,7 +47,6 @@ __all__ = [
     "ScrimpError",
     "Spending",
     "SpendingRow",
-    "ToolCall",
     "TryAgainError",
     "UsageError",
     "__version__",
@@ -55,7 +54,7 @@ __all__ = [
 
 _WHERE = {
     "Scrimp": "client",
-    **dict.fromkeys(("Answer", "CheckResult", "Route", "RoutedArm", "ToolCall"), "results"),
+    **dict.fromkeys(("Answer", "CheckResult", "Route", "RoutedArm"), "results"),
     **dict.fromkeys(("Cap", "Rating", "Spending", "SpendingRow"), "accounts"),
 }
 """Where what is no error is defined."""

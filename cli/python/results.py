@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scrimp.routing.asking.request import Checked
     from scrimp.routing.deciding.trace import Decision
 
-__all__ = ["Answer", "CheckResult", "Route", "RoutedArm", "ToolCall"]
+__all__ = ["Answer", "CheckResult", "Route", "RoutedArm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,25 +146,6 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCall:
-    """What a model asks to be run.
-
-    Attributes
-    ----------
-    id
-        By which its result is told to belong to it.
-    name
-        The tool.
-    arguments
-        JSON text, as the model wrote it: it may be no JSON at all.
-    """
-
-    id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """An answer, with all that is known of it. As text (`str`, `print`, an f-string) it is `text`.
 
@@ -188,7 +169,7 @@ class Answer:
     latency_s, ttft_s
         Seconds to the end of all calls, and to the first text where it was streamed.
     finish_reason
-        Why the model stopped: `stop`, `length`, `tool_calls`, `content_filter`, `refusal`.
+        Why the model stopped: `stop`, `length`, `content_filter`, `refusal`.
     predicted_quality, predicted_cost_usd
         What the decision expected of this arm.
     saved_usd, saved_against
@@ -210,8 +191,6 @@ class Answer:
         Whether the answer passed its checks; None where there were none.
     checks
         What each check said.
-    tool_calls
-        What the model asks to be run, in order.
     decision
         How the arm was chosen.
     """
@@ -244,7 +223,6 @@ class Answer:
     said: tuple[str, ...]
     passed: bool | None
     checks: tuple[CheckResult, ...]
-    tool_calls: tuple[ToolCall, ...]
     decision: Route
     _source: Checked = field(repr=False, compare=False)
     _was_checked: bool = field(repr=False, compare=False)

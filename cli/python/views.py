@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from scrimp.profiles.money import NANO
 
 from .accounts import Cap, Spending, SpendingRow
-from .results import Answer, CheckResult, Route, RoutedArm, ToolCall
+from .results import Answer, CheckResult, Route, RoutedArm
 
 if TYPE_CHECKING:
     from scrimp.routing.asking.request import Checked
@@ -119,7 +119,6 @@ def answer_of(checked: Checked, *, was_checked: bool, missed: bool, said: tuple[
             CheckResult(each.check, each.outcome, each.score, each.evidence, _usd(each.cost_nano))
             for each in checked.verdicts
         ),
-        tool_calls=tuple(ToolCall(each.id, each.name, each.arguments) for each in answer.tool_calls),
         decision=route_of(answer.decision, missed=missed),
         _source=checked,
         _was_checked=was_checked,
