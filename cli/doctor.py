@@ -44,6 +44,8 @@ def doctor(
         return 0
     from scrimp.routing.reports.health import Examination, back_up_ledger
 
+    from .resident import health as resident_health
+
     if backup is not None:
         back_up_ledger(session.ledger_to_read(), Path(backup))
         say(f"copied the ledger to {backup}")
@@ -51,7 +53,7 @@ def doctor(
     look = Examination(
         paths(), session.keys(), lambda: session.load(profile, quiet=True), session.price_table, session.ledger_to_read
     )
-    findings = [*look.findings()]
+    findings = [*look.findings(), resident_health.look()]
     bad = any(finding.state == "problem" for finding in findings)
     data = {"schema_version": 1, "ok": not bad, "findings": [each.to_dict() for each in findings]}
     table = Table(

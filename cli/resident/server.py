@@ -6,6 +6,7 @@ One thread from beginning to end: a fork has only the thread that forks, and wha
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import gc
 import importlib
@@ -42,6 +43,9 @@ REFUSED: Final = 4
 _BACKLOG: Final = 512
 _LIBRARIES: Final = ("litellm", "openai", "httpx", "httpcore", "pydantic", "rich", "typer", "encodings", "jsonschema")
 """Whose modules the parent imports when a fork had to: they keep no threads, and what they read is written down."""
+
+_ENGINE: Final = "xllamacpp"
+"""Never imported in the parent: it may start threads, or take hold of a graphics card. Its weights' hash is kept."""
 
 _COMMANDS: Final = (
     "main", "app", "ask", "asking", "route", "redo", "rate", "log", "spend", "report", "models", "prices", "abilities",
@@ -81,7 +85,7 @@ class Loaded:
 
     def learn(self, modules: set[str]) -> None:
         """In a fork: tell the parent what had still to be imported, of libraries that it has in part."""
-        known = {"scrimp", *(name for name in _LIBRARIES if name in sys.modules)}
+        known = {"scrimp", _ENGINE, *(name for name in _LIBRARIES if name in sys.modules)}
         names = [name for name in sorted(modules) if name.partition(".")[0] in known]
         if names:
             with contextlib.suppress(OSError):
@@ -98,8 +102,12 @@ class Loaded:
         with contextlib.suppress(BlockingIOError):
             names = self.lessons.recv(1 << 16).decode().split("\n")
             with self.seen.watching(), contextlib.suppress(Exception):
+                if _ENGINE in names:
+                    from scrimp.routing.asking import stock
+
+                    stock.local_weights()
                 for name in names:
-                    if name not in sys.modules:
+                    if name not in sys.modules and name.partition(".")[0] != _ENGINE:
                         importlib.import_module(name)
             _set_aside()
             self._code |= {file: stamp for file, stamp in code_stamp().items() if file not in self._code}
@@ -216,6 +224,8 @@ def _set_aside() -> None:
     if n_threads > 1:
         raise CannotStartError(f"a library keeps {n_threads - 1} threads of its own: it is not safe to fork")
     gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # glibc's own: what loading has freed goes back to the system
+        ctypes.CDLL(None).malloc_trim(0)
     gc.freeze()
 
 

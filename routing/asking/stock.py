@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scrimp.routing.router.abilities import AbilityTable
     from scrimp.routing.router.arms import Router
 
-__all__ = ["abilities", "embedder", "fresh", "lay_in", "network_folder", "prices", "router"]
+__all__ = ["abilities", "embedder", "fresh", "lay_in", "local_weights", "network_folder", "prices", "router"]
 
 _ROOMS: Final = (
     "text", "prompts", "prices", "calls", "ledger", "router", "checks", "deciding", "plans", "strategies", "reports",
@@ -62,6 +62,8 @@ def lay_in(paths: Paths, embedding: str) -> None:
             importlib.import_module(name)
     model = Embedder(embedding, cache_dir=paths.cache)
     try:
+        # Whole: what a fork would unpack for its one prompt lies in memory shared with all, and is not copied.
+        model.load()
         model.embed(["What is the capital of France?"])
     except ScrimpError:
         return
@@ -115,6 +117,13 @@ def abilities(own: Path) -> AbilityTable:
     """
     found: AbilityTable = _take(_abilities(own))
     return found
+
+
+def local_weights() -> None:
+    """Keep the hash of the packaged local model's weights; the model is loaded by whoever asks it."""
+    from scrimp.routing.calls.local_engine import hash_packaged
+
+    hash_packaged()
 
 
 def network_folder(folder: Path) -> str | None:

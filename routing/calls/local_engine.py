@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -19,6 +20,7 @@ from scrimp.profiles.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from io import BufferedReader
 
 __all__ = [
     "DEFAULT_SYSTEM",
@@ -30,6 +32,7 @@ __all__ = [
     "LocalError",
     "check_available",
     "engine",
+    "hash_packaged",
 ]
 
 
@@ -434,7 +437,7 @@ def _check_weights(weights: Path, sha256: str | None) -> None:
         with weights.open("rb") as file:
             magic = file.read(4)
             file.seek(0)
-            intact = sha256 is None or hashlib.file_digest(file, "sha256").hexdigest() == sha256
+            intact = sha256 is None or _digest(file, weights) == sha256
     except OSError as error:
         raise ConfigError(f"cannot read {weights}: {error.strerror}") from error
     if not intact:
@@ -444,6 +447,26 @@ def _check_weights(weights: Path, sha256: str | None) -> None:
         )
     if magic != _GGUF_MAGIC:
         raise ConfigError(f"{weights} is not a GGUF file", hint="llama.cpp models come as .gguf files")
+
+
+_digests: dict[tuple[str, int, int, int, int, int], str] = {}
+
+
+def _digest(file: BufferedReader, path: Path) -> str:
+    """Return the SHA-256 of an open file; known already while nothing of it has changed."""
+    found = os.fstat(file.fileno())
+    key = (str(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    if key not in _digests:
+        _digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
+    return _digests[key]
+
+
+def hash_packaged() -> None:
+    """Hash the packaged weights ahead of need, for what is forked from this process; loads nothing of llama.cpp."""
+    with contextlib.suppress(ConfigError, OSError):  # the command that needs them says what is wrong
+        weights = check_available(PACKAGED_MODEL)
+        with weights.open("rb") as file:
+            _digest(file, weights)
 
 
 def _import_xllamacpp() -> Any:

@@ -140,12 +140,14 @@ def _session(weights: Path, *, whole: bool) -> Any:
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(
+    session: Any = onnxruntime.InferenceSession(
         read.pop(),
         options,
         providers=["CPUExecutionProvider"],
         disabled_optimizers=[] if whole else ["ConstantFolding"],
     )
+    session._model_bytes = None  # noqa: SLF001 - 23 MB, kept for a change of providers that is never made
+    return session
 
 
 def _tokenizer() -> Any:

@@ -541,3 +541,26 @@ def test_no_call_here_imports_litellm(mode: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_file_is_hashed_again_when_it_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[str] = []
+    digest = local.hashlib.file_digest
+
+    def counted(file: Any, name: str) -> Any:
+        hashed.append(file.name)
+        return digest(file, name)
+
+    monkeypatch.setattr(local.hashlib, "file_digest", counted)
+    weights = tmp_path / "m.gguf"
+    weights.write_bytes(b"GGUF one")
+    right = local.hashlib.sha256(b"GGUF one").hexdigest()
+    for _ in range(2):
+        local._check_weights(weights, right)
+    assert len(hashed) == 1
+    weights.write_bytes(b"GGUF two")
+    with pytest.raises(ConfigError, match="damaged"):
+        local._check_weights(weights, right)
+    with pytest.raises(ConfigError, match="damaged"):  # that it was wrong is kept too
+        local._check_weights(weights, right)
+    assert len(hashed) == 2
