@@ -283,9 +283,12 @@ class Failed:
     ----------
     error
         How the last attempt ended.
+    shown
+        Whether a part of its answer was shown.
     """
 
     error: CallError
+    shown: bool = False
 
 
 Command = Reserve | Send | Pause | Settlement
@@ -358,7 +361,7 @@ def paid_call(
         delay = None if ticket.shown or part else backoff.next_delay(failure)
         if delay is None:
             say(f"{terms.option.arm}: {failure.message}")
-            return Failed(failure)
+            return Failed(failure, shown=ticket.shown > 0)
         say(f"{terms.option.arm}: {failure.message}; trying again in {delay:.1f} s")
         yield Pause(delay)
         kind = "retry"

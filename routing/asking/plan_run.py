@@ -176,6 +176,7 @@ class _PlanRun:
         wish, option = self._fitted(wish)
         result: Paid | None = None
         refusal: ScrimpError | None = None
+        final = False
         note: str | None = None
         if option is None:
             note = "it cannot take this"
@@ -194,8 +195,11 @@ class _PlanRun:
             except (BudgetRefusedError, ArmUnavailableError) as error:
                 refusal = error
             else:
-                result = bought if isinstance(bought, Paid) else None
-                note = None if isinstance(bought, Paid) else bought.error.message
+                if isinstance(bought, Paid):
+                    result = bought
+                else:
+                    note = bought.error.message
+                    final = bought.shown and not self.asked.ask.takes_back
         if refusal is not None:
             self.refusal = refusal if not self.asked.plan.single else self.refusal or refusal
             note = refusal.message
@@ -219,7 +223,7 @@ class _PlanRun:
                 asked.ask.keep,
                 asked.records_steps,
             )
-        return Got(step.seq, wish.arm, step.text, step.finish_reason, charged, refusal)
+        return Got(step.seq, wish.arm, step.text, step.finish_reason, charged, refusal, final=final)
 
     def _again(self, record: Called) -> Got:
         step = record.step

@@ -147,7 +147,7 @@ class _Exchange:
             await self._refuse(error, scope, receive, send)
             return
         sent = self._sent(checked.answer)
-        headers = self._response_headers(cost=sent.cost_usd)
+        headers = self._response_headers(arm=sent.model, cost=sent.cost_usd)
         await _json(self.shape.whole(wanted, sent), 200, headers)(scope, receive, send)
 
     async def _stream(
@@ -211,11 +211,18 @@ class _Exchange:
             cost_usd=None if answer.cost_nano is None else format(Decimal(answer.cost_nano) / NANO, "f"),
         )
 
-    def _response_headers(self, *, cost: str | None = None) -> dict[str, str]:
-        """Return what a client may read of an answer beside its body."""
+    def _response_headers(self, *, arm: str | None = None, cost: str | None = None) -> dict[str, str]:
+        """Return what a client may read of an answer beside its body.
+
+        Parameters
+        ----------
+        arm
+            Which answered; None says which was decided on, as far as is known yet.
+        """
         headers = {}
         if (decision := self.asking.decision) is not None:
-            headers = {"x-scrimp-id": decision.id, "x-scrimp-arm": decision.arm or "", "x-request-id": decision.id}
+            arm = arm or decision.arm or ""
+            headers = {"x-scrimp-id": decision.id, "x-scrimp-arm": arm, "x-request-id": decision.id}
             headers["request-id"] = decision.id
         return headers if cost is None else {**headers, "x-scrimp-cost-usd": cost}
 

@@ -102,6 +102,8 @@ class Got:
         What the caps are charged for it, retries included, nano-USD.
     refusal
         Why it was not sent, where a cap or a suspension stood in the way.
+    final
+        Whether it failed after a part of its answer was shown to somebody who can take nothing back: no other is asked.
     """
 
     seq: int
@@ -110,6 +112,7 @@ class Got:
     finish_reason: str | None = None
     charged_nano: int = 0
     refusal: ScrimpError | None = None
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

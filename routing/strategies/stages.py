@@ -150,6 +150,7 @@ class Staged:
             if got.text is not None:
                 self._held.append(_Held(got.seq, got.arm, got.text, got.finish_reason, 1))
                 yield from self._check(self._held[-1], None, final=True)
+            if got.text is not None or got.final:
                 return
 
     def _stage(self, number: int, stage: Stage) -> Generator[Wanted | Test, Any, bool]:
