@@ -17,6 +17,7 @@ from scrimp.routing.calls.call import Call
 from scrimp.routing.calls.faults import to_scrimp_error
 from scrimp.routing.calls.prompt_cache import priced_marks
 from scrimp.routing.calls.reasoning import reasoning_room, shortened
+from scrimp.routing.calls.tool_calls import as_text, what_is_called
 from scrimp.routing.calls.whole_prompt import window_arguments
 from scrimp.routing.ledger.caps import RefusedError
 from scrimp.routing.strategies.protocol import Got, Outcome, Role, Step, Test, Wanted
@@ -176,7 +177,7 @@ class _PlanRun:
         wish, option = self._fitted(wish)
         result: Paid | None = None
         refusal: ScrimpError | None = None
-        final = False
+        final, calls = False, ""
         note: str | None = None
         if option is None:
             note = "it cannot take this"
@@ -209,7 +210,9 @@ class _PlanRun:
         answer: Answer | None = None
         if result is not None and option is not None:
             reply = result.reply
-            step = replace(step, text=reply.text, latency_s=reply.latency_s, finish_reason=reply.finish_reason)
+            text = reply.text or as_text(reply.tool_calls)
+            calls = what_is_called(reply.tool_calls)
+            step = replace(step, text=text, latency_s=reply.latency_s, finish_reason=reply.finish_reason)
             answer = self._answer(option, result)
             self.answers[step.seq] = answer
         self.steps.append(step)
@@ -223,7 +226,7 @@ class _PlanRun:
                 asked.ask.keep,
                 asked.records_steps,
             )
-        return Got(step.seq, wish.arm, step.text, step.finish_reason, charged, refusal, final=final)
+        return Got(step.seq, wish.arm, step.text, step.finish_reason, charged, refusal, calls, final)
 
     def _again(self, record: Called) -> Got:
         step = record.step
