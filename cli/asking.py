@@ -149,9 +149,7 @@ def answer_request(
     if printer is not None:
         space.say = printer.below(space.say)
     try:
-        checked = space.run(
-            request, decision, context, plan, way, on_text=printer.show if printer else None, starts_anew=True
-        )
+        checked = space.run(request, decision, context, plan, way, on_text=printer.show if printer else None)
     except ScrimpError as error:
         if error.partial and printer is None and not as_json:  # as a terminal has shown it already
             deliver(_printable(error.partial), otherwise=otherwise)

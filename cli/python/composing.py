@@ -170,6 +170,7 @@ def prepare(
         follow=_conversation_id(conversation),
         no_log=no_log,
         tag=tag,
+        takes_back=False,
     )
     way = make_way(
         profile, schema=asked.schema, checks=several(checks), cascade=cascade, plan=plan, repair=repair, arm=arm

@@ -181,8 +181,6 @@ class Bill:
         Arm and error of each attempt that failed, in order.
     queued_s
         How long its calls waited for their turns and for the caps, seconds: that does not count against its deadline.
-    shown
-        How much of an answer was shown that then broke off (`Ticket.shown`).
     """
 
     n_attempts: int = 0
@@ -192,7 +190,6 @@ class Bill:
     partial: str = ""
     errors: list[tuple[str, CallError]] = field(default_factory=list)
     queued_s: float = 0.0
-    shown: int = 0
 
     def add(self, settlement: Settlement) -> None:
         """Count an attempt that is over."""
@@ -286,9 +283,12 @@ class Failed:
     ----------
     error
         How the last attempt ended.
+    shown
+        Whether a part of its answer was shown.
     """
 
     error: CallError
+    shown: bool = False
 
 
 Command = Reserve | Send | Pause | Settlement
@@ -346,7 +346,6 @@ def paid_call(
             yield paid.settlement
             return paid
         failure = outcome
-        bill.shown += ticket.shown
         settlement = _failed(terms, reservation, failure, shown=ticket.shown)
         bill.add(settlement)
         yield settlement
@@ -362,7 +361,7 @@ def paid_call(
         delay = None if ticket.shown or part else backoff.next_delay(failure)
         if delay is None:
             say(f"{terms.option.arm}: {failure.message}")
-            return Failed(failure)
+            return Failed(failure, shown=ticket.shown > 0)
         say(f"{terms.option.arm}: {failure.message}; trying again in {delay:.1f} s")
         yield Pause(delay)
         kind = "retry"

@@ -17,6 +17,7 @@ from scrimp.routing.calls.call import Call
 from scrimp.routing.calls.faults import to_scrimp_error
 from scrimp.routing.calls.prompt_cache import priced_marks
 from scrimp.routing.calls.reasoning import reasoning_room, shortened
+from scrimp.routing.calls.tool_calls import as_text, what_is_called
 from scrimp.routing.calls.whole_prompt import window_arguments
 from scrimp.routing.ledger.caps import RefusedError
 from scrimp.routing.strategies.protocol import Got, Outcome, Role, Step, Test, Wanted
@@ -65,9 +66,6 @@ class Kit:
         Embeds prose, to compare answers.
     caps_wait_s
         How long a call waits, seconds, where only live calls stand in its way; None for as long as it takes.
-    starts_anew
-        Whether another arm may answer after the pieces of an answer that broke off were shown: on a terminal, below
-        them. A program that hears pieces would take the two for one answer.
     """
 
     decider: Decider
@@ -79,7 +77,6 @@ class Kit:
     rng: random.Random = field(default_factory=random.Random)
     embed: Embed | None = None
     caps_wait_s: float | None = LIVE_WAIT_S
-    starts_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,18 +171,16 @@ class _PlanRun:
         """Make a call that the strategy wants, or take it from the record that a killed process left."""
         if self.recorded:
             return self._again(self.recorded.popleft())
-        over = wish.fallback and self.bill.shown > 0 and not self.kit.starts_anew
-        if wish.why is not None and not over:
+        if wish.why is not None:
             self.kit.say(wish.why)
         before = self.bill.charged_nano
         wish, option = self._fitted(wish)
         result: Paid | None = None
         refusal: ScrimpError | None = None
+        final, calls = False, ""
         note: str | None = None
         if option is None:
             note = "it cannot take this"
-        elif over:
-            note = "not asked: a part of another arm's answer was shown"
         elif wish.fallback and self._as_dear(option):
             refusal = self.refusal
         else:
@@ -201,8 +196,11 @@ class _PlanRun:
             except (BudgetRefusedError, ArmUnavailableError) as error:
                 refusal = error
             else:
-                result = bought if isinstance(bought, Paid) else None
-                note = None if isinstance(bought, Paid) else bought.error.message
+                if isinstance(bought, Paid):
+                    result = bought
+                else:
+                    note = bought.error.message
+                    final = bought.shown and not self.asked.ask.takes_back
         if refusal is not None:
             self.refusal = refusal if not self.asked.plan.single else self.refusal or refusal
             note = refusal.message
@@ -212,7 +210,9 @@ class _PlanRun:
         answer: Answer | None = None
         if result is not None and option is not None:
             reply = result.reply
-            step = replace(step, text=reply.text, latency_s=reply.latency_s, finish_reason=reply.finish_reason)
+            text = reply.text or as_text(reply.tool_calls)
+            calls = what_is_called(reply.tool_calls)
+            step = replace(step, text=text, latency_s=reply.latency_s, finish_reason=reply.finish_reason)
             answer = self._answer(option, result)
             self.answers[step.seq] = answer
         self.steps.append(step)
@@ -226,7 +226,7 @@ class _PlanRun:
                 asked.ask.keep,
                 asked.records_steps,
             )
-        return Got(step.seq, wish.arm, step.text, step.finish_reason, charged, refusal)
+        return Got(step.seq, wish.arm, step.text, step.finish_reason, charged, refusal, calls, final)
 
     def _again(self, record: Called) -> Got:
         step = record.step

@@ -64,6 +64,9 @@ class Ask:
     params, response_format, output_limit
         What the prompt itself brings (a row of OpenAI's Batch shape), before what the arm says: parameters of the call,
         the form of the answer, and the most output tokens; None where it brings none.
+    takes_back
+        Whether an answer that broke off may be followed by another arm's where a part of it was shown already: a
+        terminal shows that on a line of its own, a program has taken it for the beginning of the answer.
     after
         Of a chat: what of it is on record with the request that it goes on from; None keeps it whole.
     """
@@ -81,6 +84,7 @@ class Ask:
     params: Mapping[str, Any] = field(default_factory=dict)
     response_format: Mapping[str, Any] | None = None
     output_limit: int | None = None
+    takes_back: bool = True
     after: After | None = None
 
 

@@ -269,7 +269,6 @@ class Workspace:
         way: Way | None = None,
         *,
         on_text: Callable[[str], object] | None = None,
-        starts_anew: bool = False,
     ) -> Checked:
         """Make a plan's calls and return the answer that stands, passed or not; whatever happens is on record.
 
@@ -277,8 +276,6 @@ class Workspace:
         ----------
         on_text
             Takes the pieces of the answer as they come, where the plan lets them be shown.
-        starts_anew
-            Whether another arm may answer after pieces of an answer that broke off (`plan_run.Kit`).
 
         Raises
         ------
@@ -295,7 +292,7 @@ class Workspace:
         hands = BlockingHands(self, ask, None if on_text is None else heard)
         asked = self._asked(ask, decision, context, plan, way)
         try:
-            checked = at_once(drive(plan_run(asked, self.kit(starts_anew=starts_anew)), hands))
+            checked = at_once(drive(plan_run(asked, self.kit()), hands))
         except KeyboardInterrupt as stop:
             stop.add_note(hands.what_it_cost(decision.id))
             raise

@@ -23,6 +23,7 @@ __all__ = [
     "cohere_pieces",
     "gathered",
     "gemini_piece",
+    "what_is_called",
 ]
 
 _SIGNED: Final = "__thought__"
@@ -168,6 +169,26 @@ def as_text(calls: Iterable[ToolCall]) -> str:
     """Return tool calls as compact JSON, as the log keeps an answer that is nothing else; "" for none."""
     told = [call.to_dict() for call in calls]
     return msgspec.json.encode(told).decode() if told else ""
+
+
+def what_is_called(calls: Iterable[ToolCall]) -> str:
+    """Return what tool calls come to, as JSON: the same text for the same tools with the same arguments; "" for none.
+
+    Examples
+    --------
+    >>> one, other = ToolCall("a", "weather", '{"city": "Oslo"}'), ToolCall("b", "weather", '{"city":"Oslo"}')
+    >>> what_is_called([one]) == what_is_called([other])
+    True
+    """
+    told = [[call.name, _read(call.arguments)] for call in calls]
+    return json.dumps(told, sort_keys=True) if told else ""
+
+
+def _read(arguments: str) -> Any:
+    try:
+        return json.loads(arguments or "{}")
+    except (ValueError, RecursionError):
+        return arguments
 
 
 def _arguments(value: Any) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from scrimp.routing.text.compare import Quorum
 
-__all__ = ["ALL", "MAX_STAGES", "Plan", "Stage", "plan_table", "read_plan"]
+__all__ = ["ALL", "MAX_STAGES", "Plan", "Stage", "gates_in", "plan_table", "read_plan"]
 
 
 MAX_STAGES: Final = 3
@@ -107,6 +107,18 @@ class Plan:
         """Read it back."""
         stages = tuple(Stage(tuple(each["arms"]), each["gate"], each["how"]) for each in data["stages"])
         return cls(stages, data.get("repair", False))
+
+
+def gates_in(text: str) -> tuple[str, ...]:
+    """Return the checks that a plan names, as it is spelled: nothing else says what they are.
+
+    Examples
+    --------
+    >>> gates_in("small ? has:42 > small + medium ? agree > medium ? json > large")
+    ('has:42', 'json')
+    """
+    gates = (part.partition("?")[2].strip() for part in text.split(">"))
+    return tuple(dict.fromkeys(gate for gate in gates if gate and gate not in (*QUORUMS, "checks")))
 
 
 def read_plan(text: str, arms: Sequence[str], gates: Sequence[str], *, repair: bool = False) -> Plan:

@@ -127,9 +127,9 @@ def _texts_bound(chat: Chat) -> int:
     """
     bound = 0
     for message in chat.messages:
-        bound += _PER_MESSAGE
-        for part in parts_of(message):
-            bound += _PER_MESSAGE
+        parts = list(parts_of(message))
+        bound += _PER_MESSAGE * max(1, len(parts))
+        for part in parts:
             if isinstance(part, str):
                 bound += _result_bound(part) if message.get("role") == "tool" else text_bound(part)
             elif part.get("type") not in chat.media:

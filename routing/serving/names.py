@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +11,7 @@ from scrimp.profiles.schema import PRESETS_USD
 from scrimp.routing.asking.request import Way
 from scrimp.routing.asking.ways import make_way
 from scrimp.routing.deciding.decide import Wishes
+from scrimp.routing.plans.plan import gates_in
 
 from .shapes.shape import ShapeError
 
@@ -21,6 +23,16 @@ __all__ = ["ROUTED", "model_names", "resolve"]
 ROUTED: Final = "scrimp"
 """The model that stands for any: each request is routed."""
 
+_PLAN: Final = re.compile(r">|\s[+?]\s|\s(?:vote|best)$")
+"""What no name of a model has in it, and every plan of several calls."""
+
+_CHECKS: Final = frozenset({
+    "json", "refusal", "complete", "instructions", "upper", "lower", "title", "no-commas", "is", "number", "words",
+    "chars", "lines", "sentences", "paragraphs", "bullets", "language", "has", "lacks", "starts", "ends", "judge",
+})  # fmt: skip
+"""Kinds of checks that a program may name in a plan, beside the profile's own checks. The others run commands or code,
+read files, or may take for ever, which is for the profile's owner alone to say."""
+
 
 def model_names(profile: Profile) -> list[str]:
     """Return the names that a program may choose from: `scrimp`, one a preset, and the profile's arms."""
@@ -31,7 +43,7 @@ def resolve(name: str, profile: Profile, *, any_model: bool = False) -> tuple[Wi
     """Return what the name of a model asks for.
 
     An arm's name goes before its model's (with or without the provider's prefix: the first arm of that model is
-    taken); a plan is told by its `>`.
+    taken). A plan brings the checks that it stops at.
 
     Parameters
     ----------
@@ -59,9 +71,17 @@ def resolve(name: str, profile: Profile, *, any_model: bool = False) -> tuple[Wi
     for arm in profile.arms:
         if name in (arm.model, arm.model.partition("/")[2]):
             return Wishes(arm=arm.name), Way()
-    if ">" in name:
+    if _PLAN.search(name):
+        gates = gates_in(name)
+        for gate in gates:
+            if gate not in profile.checks and gate.partition(":")[0] not in _CHECKS:
+                raise ShapeError(
+                    f"the plan stops at {gate[:80]!r}, which is no check that a program may name: let the profile have "
+                    f"it, under [checks]",
+                    param="model",
+                )
         try:
-            return Wishes(), make_way(profile, schema=None, plan=name)
+            return Wishes(), make_way(profile, schema=None, plan=name, checks=gates)
         except UsageError as error:
             raise ShapeError(error.message, param="model") from None
     if any_model:

@@ -191,6 +191,7 @@ class Service:
             params=wanted.params,
             response_format=wanted.response_format,
             output_limit=wanted.limit,
+            takes_back=False,
         )
         try:
             context = await self._context(prompt.text)

@@ -95,13 +95,17 @@ class Got:
     arm
         The arm that was asked.
     text
-        The answer; None where there is none.
+        The answer, tool calls as the log keeps them where there is nothing else; None where there is none.
     finish_reason
         Why the model stopped, as in `calls.call.Reply`; None where there is no answer.
     charged_nano
         What the caps are charged for it, retries included, nano-USD.
     refusal
         Why it was not sent, where a cap or a suspension stood in the way.
+    calls
+        The tools that it calls, and with what (`calls.tool_calls.what_is_called`); "" where it calls none.
+    final
+        Whether it failed after a part of its answer was shown to somebody who can take nothing back: no other is asked.
     """
 
     seq: int
@@ -110,6 +114,8 @@ class Got:
     finish_reason: str | None = None
     charged_nano: int = 0
     refusal: ScrimpError | None = None
+    calls: str = ""
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

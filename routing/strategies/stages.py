@@ -47,6 +47,9 @@ An earlier answer to this was checked and found wanting.
 Answer the prompt anew, and set right what is wrong. Reply with the answer alone."""
 
 
+_CALLS: Final = "it calls tools, and is no answer yet"
+
+
 def calls_models(check: Check) -> bool:
     """Tell whether a check needs calls of its own, which the plan makes and pays."""
     return isinstance(check, (AgreeCheck, JudgeCheck))
@@ -54,14 +57,23 @@ def calls_models(check: Check) -> bool:
 
 @dataclass(slots=True)
 class _Held:
-    """An answer in hand."""
+    """An answer in hand.
+
+    An answer that calls tools is a step on the way to one: what is said beside the calls is no text to be checked.
+    Answers that call tools can be compared by what they call.
+    """
 
     seq: int
     arm: str
     text: str
     finish_reason: str | None
     stage: int
+    calls: str = ""
     verdicts: list[Verdict] = field(default_factory=list)
+
+    @property
+    def compared(self) -> str:
+        return self.calls or self.text
 
     @property
     def failed(self) -> list[Verdict]:
@@ -135,10 +147,10 @@ class Staged:
     def _ask(self, wanted: Wanted) -> Generator[Wanted, Any, _Held | None]:
         """Ask for an answer that may stand; it is held. None where there is none."""
         got = yield from self._call(wanted)
-        self._asked.append((wanted.arm, got.text))
+        self._asked.append((wanted.arm, got.calls or got.text))
         if got.text is None:
             return None
-        self._held.append(_Held(got.seq, got.arm, got.text, got.finish_reason, wanted.stage))
+        self._held.append(_Held(got.seq, got.arm, got.text, got.finish_reason, wanted.stage, got.calls))
         return self._held[-1]
 
     def _single(self) -> Generator[Wanted | Test, Any, None]:
@@ -148,8 +160,9 @@ class Staged:
             why = f"falling back to {each}" if nth else None
             got = yield from self._call(Wanted(each, streams=True, fallback=nth > 0, why=why))
             if got.text is not None:
-                self._held.append(_Held(got.seq, got.arm, got.text, got.finish_reason, 1))
+                self._held.append(_Held(got.seq, got.arm, got.text, got.finish_reason, 1, got.calls))
                 yield from self._check(self._held[-1], None, final=True)
+            if got.text is not None or got.final:
                 return
 
     def _stage(self, number: int, stage: Stage) -> Generator[Wanted | Test, Any, bool]:
@@ -204,14 +217,14 @@ class Staged:
             return max(held, key=lambda each: (_rank(each.verdicts), -held.index(each))), True
         quality = [self.quality[each.arm] for each in held]
         if stage.how == "vote":
-            numbers = groups([each.text for each in held], embed=self.embed)
+            numbers = groups([each.compared for each in held], embed=self.embed)
             won = vote(numbers, quality)
             said = ", ".join(f"{each.arm}: {number}" for each, number in zip(held, numbers, strict=True))
             self._notes.append(f"a vote of {said}")
             return held[won if won is not None else 0], True
         if stage.quorum is None:
             return held[0], stage.gate is None
-        texts: list[str | None] = [each.text for each in held] + [None] * (len(stage.arms) - len(held))
+        texts: list[str | None] = [each.compared for each in held] + [None] * (len(stage.arms) - len(held))
         if len(stage.arms) == 1:  # compared with all that were given before it
             texts += [text for _, text in self._asked[:-1]]
         quality += [0.0] * (len(texts) - len(held))
@@ -246,7 +259,9 @@ class Staged:
         for check in self.checks:
             if not isinstance(check, (AgreeCheck, JudgeCheck)) or check.name in done:
                 continue
-            if not held.text.strip():
+            if held.calls:
+                self._judged(held, Verdict(check.name, "abstain", _CALLS))
+            elif not held.text.strip():
                 self._judged(held, Verdict(check.name, "fail", EMPTY))
             elif final or gate in (ALL, check.name):
                 if held.failed and gate != check.name:
@@ -255,7 +270,9 @@ class Staged:
 
     def _test(self, held: _Held, checks: Sequence[Check]) -> Generator[Test, Any, None]:
         free = tuple(check for check in checks if not calls_models(check))
-        if free:
+        if held.calls:
+            self._judged(held, *(Verdict(check.name, "abstain", _CALLS) for check in free))
+        elif free:
             verdicts: tuple[Verdict, ...] = yield Test(free, held.text, held.finish_reason)
             self._judged(held, *verdicts)
 
@@ -282,10 +299,12 @@ class Staged:
             self._judged(held, replace(verdict, cost_nano=cost))
             return
         quality = [self.quality[each] for each in (held.arm, *(each.arm for each in samples))]
-        found = check.compare([held.text, *(each.text for each in samples)], quality=quality, embed=self.embed)
+        found = check.compare(
+            [held.compared, *(each.calls or each.text for each in samples)], quality=quality, embed=self.embed
+        )
         if found.taken:
             theirs = samples[found.taken - 1]
-            held.seq, held.arm, held.text = theirs.seq, theirs.arm, theirs.text or ""
+            held.seq, held.arm, held.text, held.calls = theirs.seq, theirs.arm, theirs.text or "", theirs.calls
             held.finish_reason = theirs.finish_reason
             held.verdicts.clear()
             yield from self._test(held, self.checks)

@@ -34,5 +34,7 @@ def judge(stage, world, way):
         )
         if mine != its
     ]
+    if got.exits and not got.exits >= wanted.exits:
+        wrong.append(f"exits: it stands for {sorted(got.exits)}, not {sorted(wanted.exits)}")
     wrong += differences(got.tables, wanted.tables, way.lawful(world))
     assert not wrong, "\n".join([*wrong, got.said])

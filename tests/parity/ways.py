@@ -6,18 +6,18 @@ A new way is a function from a stage and a world to an `Outcome`, and an entry i
 import contextlib
 import json
 import os
-import re
 import signal
 import sqlite3
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
-from .worlds import PROMPT, SECRET, SYSTEM, WORLDS, World
+from .served import aask, can_be_served, can_be_streamed, serve
+from .stage import ENDS, Outcome, Stage, differences
+from .worlds import PROMPT, SYSTEM, WORLDS, World
 
 __all__ = ["ASK", "KILLED", "UNKILLED", "WAYS", "Outcome", "Stage", "Way", "ask_left", "batch_left", "differences"]
 
@@ -29,205 +29,9 @@ LAWFUL = {
 }
 """Where ways may differ, and why; all else must be equal. What a kill left of a call is taken out by `left_over`."""
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a prompt.
-
-    Attributes
-    ----------
-    ends
-        ok, unfit, failed, refused, unknown, or usage (the command line was not understood).
-    says, by
-        The answer given, and the arm that gave it; None where there is none.
-    calls
-        How many calls reached the server.
-    tables
-        What the ledger holds of it, without ids and times.
-    commands
-        What the ledger calls the way, in requests and reservations.
-    leaks
-        Files that hold text of the prompt or its answer, where none may be kept.
-    said
-        Everything printed, for the reader of a failure.
-    """
-
-    ends: str
-    says: str | None
-    by: str | None
-    calls: int
-    tables: dict
-    commands: set
-    leaks: tuple = ()
-    said: str = ""
-
-
-@dataclass
-class Stage:
-    """Where a way plays a world: an empty folder, a fresh SCRIMP_HOME, the server told what to reply."""
-
-    folder: Path
-    server: object
-    scrimp: Callable
-    worker: Callable
-
-    @property
-    def home(self):
-        return self.folder / "home"
-
-    def profile(self, world, name="test", arms=None):
-        """Write the world's profile and tell the server its replies; return the profile's path."""
-        prices = {"small": (1, 4), "medium": (3, 12), "large": (10, 40), "before": (1, 4)}
-        text = f'name = "{name}"\n[caps]\n{world.caps}\n'
-        if "[policy]" not in world.extra:
-            text += '[policy]\nprefer = "cheap"\nexplore = 0\n'
-        for arm in arms or world.replies:
-            price_in, price_out = prices[arm]
-            text += f"""
-[[arms]]
-name = "{arm}"
-model = "openai/{arm}"
-api_base = "{self.server.base_url}"
-tier = "{arm if arm in ("small", "medium", "large") else "small"}"
-max_output_tokens = 200
-tags = ["json"]
-context_window = 100000
-timeout_s = {world.timeout_s}
-params = {{ temperature = 0 }}
-price = {{ input_usd_per_mtok = {price_in}, output_usd_per_mtok = {price_out} }}
-"""
-        path = self.folder / f"{name}.toml"
-        path.write_text(text + world.extra)
-        return path
-
-    def outcome(self, world, ends, says, by, said=""):
-        """Return what came of the world, with what the ledger and the server hold."""
-        chats = [chat for chat in self.server.chats if chat.model != "before"]
-        kept, commands = tables(self.home / "scrimp.db"), named(self.home / "scrimp.db")
-        return Outcome(ends, says, by, len(chats), kept, commands, leaks(self.home) if world.private else (), said)
-
-
-def leaks(home):
-    """Return the files under a home that hold text of the prompt or of an answer."""
-    marks = [mark.encode() for mark in (SECRET, "It is 4", "no idea")]
-    found = (path for path in sorted(home.rglob("*")) if path.is_file())
-    return tuple(str(path.relative_to(home)) for path in found if any(mark in path.read_bytes() for mark in marks))
-
-
-# -- what the ledger holds
-
-_REQUESTS = (
-    "profile", "system", "prompt", "answer", "attachments", "schema", "messages", "router_version", "embedder_id", "arm",
-    "propensity", "status", "error", "tag",
-)  # fmt: skip
-_ATTEMPTS = (
-    "seq", "kind", "arm", "requested_model", "served_model", "input_bound", "output_limit", "input_tokens",
-    "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens", "usage_status", "usage", "cost_nano",
-    "finish_reason", "error_kind", "error",
-)  # fmt: skip
-_RESERVATIONS = (
-    "arm",
-    "profile",
-    "tag",
-    "status",
-    "reserved_nano",
-    "charged_nano",
-    "breach",
-    "cap_override_nano",
-    "note",
-)
-_STEPS = ("seq", "stage", "kind", "arm", "outcome", "verdicts", "answer", "charged_nano", "taken", "note")
-_LABELS = ("arm", "reward", "source", "weight", "note")
-
-
-def tables(path):
-    """Return the rows of the profile `test` that must be equal in all ways: no ids, no times, no names of commands."""
-    if not path.exists():
-        return {"requests": [], "calls": [], "steps": [], "labels": [], "suspended": [], "balances": {}}
-    db = sqlite3.connect(path)
-    db.row_factory = sqlite3.Row
-    with contextlib.closing(db):
-
-        def rows(sql):
-            return [dict(row) for row in db.execute(sql)]
-
-        ours = "request_id IN (SELECT id FROM requests WHERE profile = 'test')"
-        requests = []
-        for row in rows("SELECT * FROM requests WHERE profile = 'test' ORDER BY n"):
-            decision = json.loads(row["decision"])
-            plan = decision.get("plan")
-            more = {
-                "embedded": row["embedding"] is not None,
-                "decided": decision["arm"],
-                "drawn_at": decision["propensity"],
-                "plan": None if plan is None else plan["text"],
-            }
-            requests.append({name: row[name] for name in _REQUESTS} | more)
-        calls = []
-        for held in rows("SELECT * FROM reservations WHERE profile = 'test' ORDER BY id"):
-            (attempt,) = rows(f"SELECT * FROM attempts WHERE id = {held['id']}") or ({},)
-            (price,) = rows(f"SELECT json FROM prices WHERE id = {held['price_id']}")
-            call = {name: attempt.get(name) for name in _ATTEMPTS}
-            call |= {f"reservation_{name}": held[name] for name in _RESERVATIONS}
-            calls.append(call | {"price": price["json"], "in_order": attempt.get("request_id") == held["request_id"]})
-        steps = rows(f"SELECT {', '.join(_STEPS)} FROM steps WHERE {ours} ORDER BY request_id, seq")
-        for step in steps:
-            step["verdicts"] = json.loads(step["verdicts"] or "[]")
-        labels = rows(f"SELECT {', '.join(_LABELS)} FROM labels WHERE {ours} ORDER BY id")
-        suspended = rows("SELECT profile, arm FROM suspensions ORDER BY 1, 2")
-        run = "SELECT DISTINCT 'run:' || run_id FROM reservations WHERE profile = 'test'"
-        balances: dict[str, list[int]] = {}
-        for row in rows(f"SELECT * FROM balances WHERE key LIKE '%|p:test%' OR key IN ({run})"):
-            key = re.sub(r"^run:.*", "run", re.sub(r"^(day|month):[\d-]+", r"\1", row["key"]))
-            total = balances.setdefault(key, [0, 0])
-            total[0] += row["live_nano"]
-            total[1] += row["fixed_nano"]
-        return {
-            "requests": requests,
-            "calls": calls,
-            "steps": steps,
-            "labels": labels,
-            "suspended": suspended,
-            "balances": balances,
-        }
-
-
-def named(path):
-    """Return what the rows of the profile `test` say they were made by."""
-    if not path.exists():
-        return set()
-    with contextlib.closing(sqlite3.connect(path)) as db:
-        made_by = "SELECT command FROM requests WHERE profile = 'test' UNION SELECT source FROM reservations WHERE profile = 'test'"
-        return {name for (name,) in db.execute(made_by)}
-
-
-def differences(mine, theirs, lawful=()):
-    """Return where two ledgers' tables differ, a line for each value; `lawful` names columns that may."""
-    found = []
-    for name in theirs:
-        if name == "balances":
-            found += _unequal(name, mine[name], theirs[name], lawful)
-            continue
-        if len(mine[name]) != len(theirs[name]):
-            found.append(f"{name}: {len(mine[name])} rows, not {len(theirs[name])}")
-        for i, (one, other) in enumerate(zip(mine[name], theirs[name], strict=False)):
-            found += _unequal(f"{name}[{i}]", one, other, lawful)
-    return found
-
-
-def _unequal(where, one, other, lawful):
-    table = where.partition("[")[0]
-    return [
-        f"{where}.{key}: {one.get(key)!r}, not {other.get(key)!r}"
-        for key in sorted(one.keys() | other.keys())
-        if one.get(key) != other.get(key) and f"{table}.{key}" not in lawful
-    ]
-
-
 # -- ask and redo
 
 _OWN = ("first", "retry", "fallback")
-_ENDS = {0: "ok", 2: "usage", 3: "refused", 7: "unfit"}
 
 
 def _ask_argv(stage, world, *more):
@@ -236,7 +40,8 @@ def _ask_argv(stage, world, *more):
 
 def _asked(stage, world, done):
     answer = json.loads(done.out) if done.out.strip() else {}
-    return stage.outcome(world, _ENDS.get(done.code, "failed"), answer.get("answer"), answer.get("arm"), done.err)
+    ends = ENDS.get(done.code, "failed")
+    return replace(stage.outcome(world, ends, answer.get("answer"), answer.get("arm"), done.err), exits={done.code})
 
 
 def _named(world):
@@ -258,7 +63,7 @@ def ask_streamed(stage, world):
     says = (
         done.out.rpartition("an answer that stops\n")[2].removesuffix("\n") if answered else None
     )  # and what it began with
-    outcome = stage.outcome(world, _ENDS.get(done.code, "failed"), says, None, done.err)
+    outcome = stage.outcome(world, ENDS.get(done.code, "failed"), says, None, done.err)
     arms = [request["arm"] for request in outcome.tables["requests"]]
     arms = arms or [call["arm"] for call in outcome.tables["calls"] if call["kind"] in _OWN]
     return outcome if says is None else replace(outcome, by=arms[-1])
@@ -299,7 +104,7 @@ def _output(stage):
 def _batched(stage, world, code, said):
     path = _output(stage)
     if not path.exists():
-        ends = _ENDS.get(code, "failed")
+        ends = ENDS.get(code, "failed")
         return stage.outcome(world, "failed" if ends == "ok" else ends, None, None, said)
     (row,) = (json.loads(line) for line in path.read_text().splitlines())
     ends = {"ok": "ok", "skipped": "refused", "failed": "failed" if row["answer"] is None else "unfit"}
@@ -480,6 +285,11 @@ UNKILLED = (
     ASK,
     Way("ask, streamed", "ask", ask_streamed, _streams),
     Way("redo", "redo", redo, lambda world: world.arm is not None and not world.flags),
+    Way("aask", "ask", aask()),
+    Way("aask, streamed", "ask", aask(streamed=True), lambda world: world.arm is None and _streams(world)),
+    Way("serve", "serve", serve("openai"), can_be_served),
+    Way("serve, streamed", "serve", serve("openai", streamed=True), can_be_streamed),
+    Way("serve, Anthropic", "serve", serve("anthropic"), lambda world: world.arm is None and can_be_served(world)),
     Way("batch", "batch", batch, lawful=_batch_lawful),
     Way("batch, the row's plan", "batch", batch_row_plan, lambda world: "--plan" in world.flags, _batch_lawful),
 )

@@ -60,6 +60,11 @@ class World:
     kills: tuple[str, ...] = ()
 
     @property
+    def breaks_off(self) -> bool:
+        """Whether the first arm's reply breaks off after a part of its text."""
+        return next(iter(self.replies.values())) == ("cut",)
+
+    @property
     def private(self) -> bool:
         """Whether no text may be kept."""
         return "--no-log" in self.flags or 'keep = "money"' in self.extra
@@ -175,6 +180,8 @@ PLANNED = (
     planned("no stage answers", LADDER, "400", "401", ends="failed", says=None, by=None, calls=2),
     planned("three stages", "small ? checks > medium ? checks > large", WRONG, LOST, RIGHT, calls=3, kills=("settled:2", "settling:3")),
     planned("by one gate of two", "small ? has:42 > medium", "say@text=42_42_42", RIGHT, flags=("--check", "has:42", "--check", "words:..1"), by="small", ends="unfit", says="42 42 42"),
+    planned("escalates at a check of its own", "small ? number:42 > medium", WRONG, RIGHT, by="medium", calls=2),
+    planned("stops at a check of its own", "small ? number:42 > medium", RIGHT, RIGHT, by="small"),
     planned("two agree", "small + medium ? agree > large", RIGHT, "say@text=42", LOST, flags=(), by="medium", says="42", calls=2, kills=("settled:1", "sent:2", "settling:2")),
     planned("two disagree", "small + medium ? agree > large", RIGHT, WRONG, "say@text=42", flags=(), says="42", calls=3, kills=("settled:1", "settled:2", "settling:3")),
     planned("one of two fails", "small + medium ? agree > large", RIGHT, "400", "say@text=42", flags=(), says="42", calls=3),

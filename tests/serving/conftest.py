@@ -65,16 +65,15 @@ class Served:
 
 
 class Inside(Served):
-    """An endpoint in a thread of this process."""
+    """An endpoint of a profile that was loaded, in a thread of this process."""
 
-    def __init__(self, home, profile, *, token="scrimp-of-the-tests", **settings):
-        from scrimp.cli import session
+    def __init__(self, home, loaded, *, token="scrimp-of-the-tests", **settings):
         from scrimp.cli.serving import make_endpoint
         from scrimp.routing.serving.listen import bind, url_of
 
         sock = bind("127.0.0.1", 0)
         self.lines = []
-        self.endpoint = make_endpoint(session.load(str(profile)), sock, token=token, told=self.lines.append, **settings)
+        self.endpoint = make_endpoint(loaded, sock, token=token, told=self.lines.append, **settings)
         super().__init__(home, url_of(sock), token)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._go()), daemon=True)
@@ -140,7 +139,7 @@ def serve(home, tmp_path, server):
 
     def start(*, settings=None, **profile):
         path = write_profile(tmp_path / f"served-{len(started)}.toml", server, **profile)
-        started.append(Inside(home, path, **(settings or {})))
+        started.append(Inside(home, session.load(str(path)), **(settings or {})))
         return started[-1]
 
     session.keys.cache_clear()

@@ -366,3 +366,37 @@ def test_the_command_ends_in_good_order(serve_process, server, openai_of):
     assert "1 answer (small 1)" in serving.said()
     assert not serving.port_file.exists()
     assert serving.token not in serving.said()
+
+
+def test_a_plan_brings_its_checks(serve, server, openai_of):
+    serving = serve(small="say@text=no_idea", large='say@text={"colour":"blue"}')
+    raw = openai_of(serving).chat.completions.with_raw_response.create(model="small ? json > large", messages=USER)
+    reply = raw.parse()
+    assert reply.choices[0].message.content == '{"colour":"blue"}'
+    assert raw.headers["x-scrimp-arm"] == reply.model == "large", "the arm that answered, not the first"
+    steps = serving.rows("SELECT arm, verdicts, taken FROM steps ORDER BY seq")
+    verdicts = [(step.arm, [each["outcome"] for each in json.loads(step.verdicts)], step.taken) for step in steps]
+    assert verdicts == [("small", ["fail"], 0), ("large", ["pass"], 1)]
+    charged = {
+        row.arm: row.nano for row in serving.rows("SELECT arm, sum(charged_nano) AS nano FROM reservations GROUP BY 1")
+    }
+    assert charged["small"] == server.chats[0].cost_nano
+    assert len(server.chats) == 2
+
+
+@pytest.mark.parametrize(
+    "gate", ["cmd:touch ran", "sh:touch ran", "tests:made.py", "python", "schema:made.json", "re:a+"]
+)
+def test_a_program_names_no_check_that_runs_or_reads_anything(serve, server, openai_of, tmp_path, gate):
+    serving = serve(small="ok", large="ok")
+    with pytest.raises(openai.BadRequestError, match="no check that a program may name"):
+        openai_of(serving).chat.completions.create(model=f"small ? {gate} > large", messages=USER)
+    assert not server.chats
+    assert not list(tmp_path.rglob("ran"))
+
+
+def test_a_check_of_the_profile_may_run_a_command(serve, server, openai_of):
+    extra = '[checks.mine]\ncmd = ["grep", "-q", "blue"]\n'
+    serving = serve(small="say@text=no_idea", large="say@text=blue", extra=extra)
+    reply = openai_of(serving).chat.completions.create(model="small ? mine > large", messages=USER)
+    assert (reply.model, reply.choices[0].message.content, len(server.chats)) == ("large", "blue", 2)

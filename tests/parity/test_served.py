@@ -1,0 +1,16 @@
+"""Where a program that is sent pieces fares otherwise than who reads a terminal: the stream that breaks off."""
+
+from parity.served import serve
+from parity.worlds import WORLDS
+
+
+def test_no_other_arm_goes_on_with_what_was_sent(stage):
+    (world,) = [each for each in WORLDS if each.name == "falls back after a part of an answer"]
+    got = serve("openai", streamed=True)(stage(world, "served"), world)
+    assert (got.ends, got.says, got.calls, got.exits) == ("failed", None, 1, {5}), got.said
+    assert "an answer that stops" in got.said
+    assert "It is 42" not in got.said
+    (call,) = got.tables["calls"]
+    assert call["reservation_charged_nano"] == call["reservation_reserved_nano"]
+    (request,) = got.tables["requests"]
+    assert (request["status"], request["answer"]) == ("failed", "an answer that stops")
