@@ -420,7 +420,8 @@ class _PlanRun:
                 values["arm"] = arm
                 if arm != asked.decision.arm:
                     values["propensity"] = None
-            values["error"] = error
+            # A provider's error may quote the prompt.
+            values["error"] = error if keep == "all" or status == "interrupted" else None
             if keep == "all" and (text or status == "ok"):
                 values["answer"] = text
         steps = tuple(self.steps) if asked.records_steps and self.bill.logged else ()

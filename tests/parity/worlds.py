@@ -67,7 +67,7 @@ class World:
     @property
     def private(self) -> bool:
         """Whether no text may be kept."""
-        return "--no-log" in self.flags or 'keep = "money"' in self.extra
+        return "--no-log" in self.flags or "keep = " in self.extra
 
 
 def plain(name, *replies, **more):
@@ -204,6 +204,7 @@ UNLOGGED = (
     unlogged(PLANNED[0], kills=("settled:1", "sent:2", "settling:2")),
     replace(OK, name="a profile that keeps no text", extra='[log]\nkeep = "features"\n', kills=()),
     replace(QUOTE, name="an error that quotes, in a profile that keeps money", extra='[log]\nkeep = "money"\n'),
+    replace(QUOTE, name="an error that quotes, in a profile that keeps no text", extra='[log]\nkeep = "features"\n'),
 )
 
 WORLDS: tuple[World, ...] = (
