@@ -173,9 +173,8 @@ def warm(scrimp, profile, scripts, url, env, runs, wanted):
     finally:
         subprocess.run([*scrimp, "resident", "stop"], env=env, capture_output=True)
         with contextlib.suppress(OSError, ValueError, KeyError):
-            os.kill(
-                json.loads((tryaii_home(env) / ".tryaii" / "daemon-python.json").read_text())["pid"], signal.SIGTERM
-            )
+            daemon = json.loads((tryaii_home(env) / ".tryaii" / "daemon-python.json").read_text())
+            os.kill(daemon["pid"], signal.SIGKILL)  # at SIGTERM it waits for ever
 
 
 def said(argv, env):
