@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from serving.conftest import Inside
 
+from scrimp.profiles.errors import ScrimpError
+
 from .stage import ENDS
 from .worlds import PROMPT, SYSTEM
 
@@ -111,7 +113,12 @@ def serve(shape, *, streamed=False):
         loaded = session.load(str(stage.profile(world)))
         if most := flags.get("--max-cost"):
             loaded = capped(loaded, session.parse_usd(most, "--max-cost"))
-        serving = Inside(stage.home, loaded, one_run="--max-cost" in flags, tag=flags.get("--tag"))
+        try:
+            serving = Inside(stage.home, loaded, one_run="--max-cost" in flags, tag=flags.get("--tag"))
+        except ScrimpError as error:  # none of its arms can be called: it does not begin to serve
+            session.close()
+            code = int(error.exit_code)
+            return replace(stage.outcome(world, ENDS.get(code, "failed"), None, None, error.message), exits={code})
         try:
             status, raw = _post(serving, shape, _body(world, shape, streamed))
         finally:
@@ -124,6 +131,7 @@ def serve(shape, *, streamed=False):
             assert KINDS[error["type"]] == status, said
         elif streamed:
             text, by, error = _in_pieces(_events(raw))
+            said += f"\nin pieces: {text}"
             status = 200 if error is None else KINDS[error["type"]]
         else:
             text, by = _whole(shape, json.loads(raw))

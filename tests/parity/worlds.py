@@ -109,6 +109,10 @@ FILTERED = plain("filtered", "content-filter", ends="failed", says="")
 BROKEN = plain("a 400 that stays", "400", ends="failed", says=None, by=None)
 QUOTE = plain("an error that quotes the prompt", "400-quote", ends="failed", says=None, by=None)
 NO_ENTRY = plain("a wrong key", "401", ends="failed", says=None, by=None)
+NO_KEY = plain(
+    "a key that is not set", RIGHT, extra='key_env = "NOT_SET"\n', ends="failed", says=None, by=None, calls=0
+)
+FULL = plain("429 for good", "429@retry_after=0", ends="failed", says=None, by=None, calls=5)
 DOWN = plain("500 for good", "500", ends="failed", says=None, by=None, calls=5)
 
 TAGGED = plain("tagged", RIGHT, RIGHT, flags=("--tag", "weekly"))
@@ -116,7 +120,7 @@ BEST = plain("by preference", LOST, RIGHT, flags=("--prefer", "best"), by="mediu
 
 ONE_CALL = (
     OK, OK_ALONE, TAGGED, BEST, AGAIN, BUSY, SLOW, EMPTY, EMPTY_ONCE, GARBAGE, NO_CHOICE, NO_USAGE, ODD_USAGE, BREACH, OTHER, LONG,
-    FILTERED, BROKEN, QUOTE, NO_ENTRY, DOWN,
+    FILTERED, BROKEN, QUOTE, NO_ENTRY, NO_KEY, FULL, DOWN,
 )  # fmt: skip
 
 # -- another arm

@@ -73,7 +73,11 @@ class Inside(Served):
 
         sock = bind("127.0.0.1", 0)
         self.lines = []
-        self.endpoint = make_endpoint(loaded, sock, token=token, told=self.lines.append, **settings)
+        try:
+            self.endpoint = make_endpoint(loaded, sock, token=token, told=self.lines.append, **settings)
+        except BaseException:
+            sock.close()
+            raise
         super().__init__(home, url_of(sock), token)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._go()), daemon=True)
