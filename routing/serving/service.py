@@ -16,6 +16,7 @@ from scrimp.routing.asking import housekeeping
 from scrimp.routing.asking.request import Ask
 from scrimp.routing.ledger.scribe import Scribe, Work
 from scrimp.routing.ledger.store import new_id
+from scrimp.routing.prompts.embedding import Embedder
 from scrimp.routing.prompts.prompt import prompt_of_chat
 from scrimp.routing.prompts.tokens import estimate_tokens
 
@@ -120,14 +121,14 @@ class Service:
         tag: str | None = None,
         say: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        self.space = open_space()
+        self._open_space = open_space
+        self.space = self._open()
         self.run_id = new_id() if one_run else None
         self.any_model = any_model
         self.tag = tag
         self.say = say
         self.totals = Totals()
         self.threads = Threads()
-        self._open_space = open_space
         self._stamp = stamp
         self._stamped = stamp()
         self._looked_at = self._upkept_at = time.monotonic()
@@ -135,6 +136,13 @@ class Service:
         self._embedders = ThreadPoolExecutor(_EMBEDDERS, "scrimp-embed")
         self._contexts: OrderedDict[bytes, Context] = OrderedDict()
         self._running: set[asyncio.Task[Checked]] = set()
+
+    def _open(self) -> Workspace:
+        """Open what requests are asked with, and load the embedder for many of them."""
+        space = self._open_space()
+        if isinstance(space.decider.embedder, Embedder):
+            space.decider.embedder.load()
+        return space
 
     @property
     def n_running(self) -> int:
@@ -264,7 +272,7 @@ class Service:
         stamp = self._stamp()
         if stamp != self._stamped:
             self._stamped = stamp
-            self.space = await asyncio.to_thread(self._open_space)
+            self.space = await asyncio.to_thread(self._open)
             self._contexts.clear()
             self.say("the router, prices, abilities or keys have changed: they are read anew")
         if now - self._upkept_at > _UPKEEP_EVERY_S:
