@@ -20,6 +20,7 @@ if sys.platform == "linux":
     # holes in them, 2.6 MB each.
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(-8, 1)
+        ctypes.CDLL(None).mallopt(-3, 1 << 20)  # and what is large goes back to the system when it is freed
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -48,6 +49,14 @@ class Done:
 def running_server():
     with Server(price_in="1", price_out="4") as server:
         yield server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_embedder():
+    """Keep one embedder in use, which all that runs in this process shares: loaded a thousand times, it takes gigabytes."""
+    from scrimp.routing.asking.stock import embedder
+
+    return embedder("builtin", Path())
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 import pkgutil
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +40,8 @@ _Stamp = tuple[tuple[str, int, int, int], ...]
 
 _kept: dict[tuple[str, ...], tuple[_Stamp, Any]] = {}
 _embedders: dict[tuple[str, Path], Embedder] = {}
+_in_use: WeakValueDictionary[tuple[str, Path | None], Embedder] = WeakValueDictionary()
+_turn = threading.Lock()
 
 
 def lay_in(paths: Paths, embedding: str) -> None:
@@ -83,10 +87,18 @@ def fresh(paths: Paths, embedder_id: str | None = None) -> None:
 
 
 def embedder(model: str, cache_dir: Path) -> Embedder:
-    """Return an embedder, loaded already if it is in stock."""
-    from scrimp.routing.prompts.embedding import Embedder
+    """Return an embedder: loaded already if it is in stock, and the one that others in this process have in use."""
+    from scrimp.routing.prompts.embedding import BUILTIN_MODEL, Embedder
 
-    return _embedders.get((model, cache_dir)) or Embedder(model, cache_dir=cache_dir)
+    known = _embedders.get((model, cache_dir))
+    if known is not None:
+        return known
+    key = (model, None if model == BUILTIN_MODEL else cache_dir)  # the packaged one is in no cache
+    with _turn:
+        used = _in_use.get(key)
+        if used is None:
+            used = _in_use[key] = Embedder(model, cache_dir=cache_dir)
+        return used
 
 
 def router(paths: Paths, embedder_id: str) -> Router:
