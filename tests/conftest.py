@@ -207,5 +207,7 @@ def environment(home: Path, **extra: str) -> dict[str, str]:
     """Return the environment of a scrimp run as a process of its own."""
     # With bytecode that is kept: compiled anew, LiteLLM alone takes a process ten seconds.
     left_out = ("SCRIMP_", "OPENAI", "ANTHROPIC", "PYTHONDONTWRITEBYTECODE")
+    # Nor what libraries have set in this process since: nobody starts a command with that, and a resident would not do.
+    left_out += ("LITELLM_", "ORT_", "TOKENIZERS_", "KMP_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**kept, "SCRIMP_HOME": str(home), **extra}
