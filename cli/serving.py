@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from decimal import Decimal
@@ -97,10 +98,13 @@ def make_endpoint(
             loaded.profile, where, ledger, Keys(env, where), say=told, rng=session.make_rng(None), reader=reader
         )
 
-    service = Service(open_space, lambda: stamp(where), one_run=one_run, any_model=any_model, tag=tag, say=told)
-    service.upkeep()
-    for arm in _callable_arms(service.space):
-        service.space.make_ready(arm)  # what takes seconds is done before the first request
+    with contextlib.ExitStack() as undone:
+        undone.callback(sock.close)
+        service = Service(open_space, lambda: stamp(where), one_run=one_run, any_model=any_model, tag=tag, say=told)
+        service.upkeep()
+        for arm in _callable_arms(service.space):
+            service.space.make_ready(arm)  # what takes seconds is done before the first request
+        undone.pop_all()
 
     def done(asking: Asking, outcome: Checked | BaseException) -> None:
         line = _line(asking, outcome)
