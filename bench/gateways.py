@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,7 +24,7 @@ CHAT = "/v1/chat/completions"
 START_S = 120.0
 
 
-class Gateway:
+class Gateway(ABC):
     """A process with an address; a context manager that stops it."""
 
     model = "ok"
@@ -47,8 +48,9 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @abstractmethod
     def start(self) -> None:
-        raise NotImplementedError
+        """Start the process, and wait until it answers."""
 
     def spawn(self, argv: list[str], env: dict[str, str] | None = None, **kwargs: Any) -> None:
         """Start the process in a group of its own: a Ctrl-C at the terminal goes to the bench alone, which stops it in order."""

@@ -38,7 +38,7 @@ NOT_FOUND, NOT_RUNNABLE = 127, 126
 """Exit codes of a command that cannot be run, as shells have them."""
 
 
-@app.command(epilog=EPILOG, context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
+@app.command(epilog=EPILOG, context_settings={"allow_interspersed_args": False})
 def run(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="What to run, with its own arguments.")],
     profile: ProfileOption = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from scrimp.profiles.errors import LedgerError
@@ -82,10 +82,6 @@ class AwaitingHands(RequestHands):
         super().__init__(space, ask, on_delta)
         self.scribe = scribe
 
-    def _submit(self, do: Callable[[], Any], *, durable: bool = True) -> asyncio.Future[Any]:
-        loop = asyncio.get_running_loop()
-        return self.scribe.put(Work(do, loop.create_future(), loop, durable))
-
     async def reserve(self, wanted: Reserve) -> Reservation:
         """Import what the call takes, then reserve; what was reserved while the request was cancelled is given back.
 
@@ -99,13 +95,13 @@ class AwaitingHands(RequestHands):
             mark_sent(self.space.ledger, held.id)
             return held
 
-        done = self._submit(hold)
+        done = self.scribe.put(Work.here(hold))
         try:
             reservation: Reservation = await asyncio.shield(done)
         except asyncio.CancelledError:
             with contextlib.suppress(Exception):
                 unused = Settlement(await done, 0, released=True, attempt={"error_kind": "interrupted"})
-                await asyncio.shield(self._submit(lambda: self.put([unused])))
+                await asyncio.shield(self.scribe.put(Work.here(lambda: self.put([unused]))))
             raise
         return reservation
 
@@ -123,7 +119,7 @@ class AwaitingHands(RequestHands):
     async def pause(self, wanted: Pause) -> None:
         """Wait."""
         if wanted.for_caps:
-            await self._submit(lambda: reap(self.space.ledger, now=self.space.clock()))
+            await self.scribe.put(Work.here(lambda: reap(self.space.ledger, now=self.space.clock())))
         await asyncio.sleep(wanted.seconds)
 
     async def test(self, wanted: Test) -> tuple[Verdict, ...]:
@@ -140,7 +136,7 @@ class AwaitingHands(RequestHands):
         """
         self.count(records)
         if records:
-            await asyncio.shield(self._submit(lambda: self.put(records), durable=False))
+            await asyncio.shield(self.scribe.put(Work.here(lambda: self.put(records), durable=False)))
 
     async def finish(self, records: list[Record], outcome: Checked | BaseException) -> None:
         """Have the last records written."""

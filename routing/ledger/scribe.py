@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from scrimp.profiles.errors import LedgerError
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from .store import Ledger
@@ -38,6 +38,12 @@ class Work:
     done: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
     durable: bool
+
+    @classmethod
+    def here(cls, do: Callable[[], Any], *, durable: bool = True) -> Self:
+        """Return work that the running event loop waits for."""
+        loop = asyncio.get_running_loop()
+        return cls(do, loop.create_future(), loop, durable)
 
 
 W = TypeVar("W", bound=Work)

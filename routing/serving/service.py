@@ -277,7 +277,7 @@ class Service:
             self.say("the router, prices, abilities or keys have changed: they are read anew")
         if now - self._upkept_at > _UPKEEP_EVERY_S:
             self._upkept_at = now
-            await self._write(self.upkeep)
+            await self._scribe.put(Work.here(self.upkeep))
 
     def upkeep(self) -> None:
         """See to what earlier processes left, and say which caps are filling up."""
@@ -285,7 +285,3 @@ class Service:
         housekeeping.look_after(space.ledger, space.profile, now=space.clock())
         for line in housekeeping.look_back(space.ledger, space.profile, now=space.clock()):
             self.say(line)
-
-    async def _write(self, do: Callable[[], Any]) -> Any:
-        loop = asyncio.get_running_loop()
-        return await self._scribe.put(Work(do, loop.create_future(), loop, durable=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from scrimp.routing.ledger import scribe
 from scrimp.routing.ledger.batches import set_applied
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from scrimp.routing.batch.files.output import Journal
@@ -61,8 +61,8 @@ class Scribe(scribe.Scribe[_Work]):
         durable
             Whether what it writes has to outlive the machine's power (`Ledger.transaction`).
         """
-        loop = asyncio.get_running_loop()
-        work = _Work(lambda: do(work.span), loop.create_future(), loop, durable, line)
+        work = _Work.here(lambda: do(work.span), durable=durable)
+        work.line = line
         return self.put(work)
 
     def before(self, group: list[_Work]) -> None:
