@@ -136,7 +136,7 @@ def _callable_arms(space: Workspace) -> list[str]:
 def _line(asking: Asking, outcome: Checked | BaseException) -> str:
     """Return the line about a request that is over."""
     if isinstance(outcome, asyncio.CancelledError):
-        return f"{_id(asking)}interrupted: the client went away"
+        return f"{_id(asking)}the client went away; {asking.cost}"
     if isinstance(outcome, BaseException):
         why = outcome.message if isinstance(outcome, ScrimpError) else f"{type(outcome).__name__}: {outcome}"
         return f"{_id(asking)}{why}"

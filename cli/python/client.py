@@ -148,7 +148,7 @@ class Scrimp:
         """
         import asyncio
 
-        from scrimp.routing.asking.awaiting import attend_loop, of_text
+        from scrimp.routing.asking.awaiting import AwaitingHands, attend_loop, of_text
 
         with self._opened.use() as opened:
             await attend_loop()
@@ -156,15 +156,9 @@ class Scrimp:
             decision, plan = await job.space.achoose(job.ask, job.context, job.way)
             missed = job.tell_missed(decision)
             hear = job.hearing(plan)
-            checked = await job.space.arun(
-                job.ask,
-                decision,
-                job.context,
-                plan,
-                job.way,
-                scribe=opened.scribe(job.space.ledger),
-                on_delta=None if hear is None else of_text(hear),
-            )
+            scribe = opened.scribe(job.space.ledger)
+            hands = AwaitingHands(job.space, job.ask, scribe, None if hear is None else of_text(hear))
+            checked = await job.space.arun(job.ask, decision, job.context, plan, job.way, hands=hands)
             answer = await asyncio.to_thread(self._answer, job, checked, missed=missed)
         if job.listener is not None:
             job.listener.end(answer.text)

@@ -74,10 +74,17 @@ class AwaitingHands(RequestHands):
     """Does what one request wants done; what is written goes through the scribe.
 
     Whoever cancels the request has its call settled first.
+
+    Parameters
+    ----------
+    on_delta
+        Takes the pieces of the answer as they come, those of tool calls too, and the arm that each is from.
+    scribe
+        Writes the ledger.
     """
 
     def __init__(
-        self, space: Means, ask: Ask, on_delta: Callable[[Delta, str], object] | None, scribe: Scribe[Work]
+        self, space: Means, ask: Ask, scribe: Scribe[Work], on_delta: Callable[[Delta, str], object] | None = None
     ) -> None:
         super().__init__(space, ask, on_delta)
         self.scribe = scribe

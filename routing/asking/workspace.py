@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from scrimp.routing.calls.call import Call, Delta, Reply
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.deciding.trace import Decision
-    from scrimp.routing.ledger.scribe import Scribe, Work
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.plans.plan import Plan
     from scrimp.routing.prompts.context import Context
 
+    from .awaiting import AwaitingHands
     from .request import Answer, Ask, Checked
 
 __all__ = ["Workspace"]
@@ -310,17 +310,14 @@ class Workspace:
         plan: Plan,
         way: Way | None = None,
         *,
-        scribe: Scribe[Work],
-        on_delta: Callable[[Delta, str], object] | None = None,
+        hands: AwaitingHands,
     ) -> Checked:
         """As `run`, without blocking.
 
         Parameters
         ----------
-        scribe
-            Writes the ledger.
-        on_delta
-            Takes the pieces of the answer as they come, those of tool calls too, and the arm that each is from.
+        hands
+            Carry it out, and know afterwards what it cost, whatever came of it.
 
         Raises
         ------
@@ -329,9 +326,6 @@ class Workspace:
         asyncio.CancelledError
             If cancelled: the call under way is settled first, and what had come of its answer is kept.
         """
-        from .awaiting import AwaitingHands
-
-        hands = AwaitingHands(self, ask, on_delta, scribe)
         checked = await drive(plan_run(self._asked(ask, decision, context, plan, way), self.kit()), hands)
         return _noted(checked, hands.unlogged)
 

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.profiles.errors import BudgetRefusedError, ScrimpError
+from scrimp.profiles.errors import BudgetRefusedError
 from scrimp.routing.asking import housekeeping
+from scrimp.routing.asking.awaiting import AwaitingHands
 from scrimp.routing.asking.request import Ask
 from scrimp.routing.ledger.scribe import Scribe, Work
 from scrimp.routing.ledger.store import new_id
@@ -55,7 +56,8 @@ class Totals:
     n_by_arm
         Answers by the arm that gave them.
     charged_nano, saved_nano
-        What was charged for all calls, and what the answers cost less than on the best arm, nano-USD.
+        What was charged for all calls, those that brought no answer too, and what the answers cost less than on the
+        best arm, nano-USD.
     n_refused, n_failed, n_interrupted
         Requests that a cap refused, that failed otherwise, and whose client went away.
     """
@@ -78,10 +80,13 @@ class Asking:
         How it was decided; None until it is.
     arm
         Which answers, once it does.
+    cost
+        What it has cost, in words, where it was interrupted.
     """
 
     decision: Decision | None = None
     arm: str | None = None
+    cost: str = "interrupted: nothing is charged for this prompt"
 
 
 def message_of(answer: Answer) -> dict[str, Any]:
@@ -201,22 +206,28 @@ class Service:
             output_limit=wanted.limit,
             takes_back=False,
         )
+        hands = AwaitingHands(space, ask, self._scribe, on_delta)
         try:
             context = await self._context(prompt.text)
             decision, plan = await space.achoose(ask, context, way)
             asking.decision = decision
-            checked = await space.arun(ask, decision, context, plan, way, scribe=self._scribe, on_delta=on_delta)
+            checked = await space.arun(ask, decision, context, plan, way, hands=hands)
         except asyncio.CancelledError:
             self.totals.n_interrupted += 1
+            if asking.decision is not None:
+                asking.cost = hands.what_it_cost(asking.decision.id)
             raise
         except BudgetRefusedError:
             self.totals.n_refused += 1
             raise
-        except ScrimpError:
+        except Exception:
             self.totals.n_failed += 1
             raise
-        self._count(checked)
+        finally:
+            self.totals.charged_nano += hands.charged_nano
         answer = checked.answer
+        self.totals.n_by_arm[answer.arm] += 1
+        self.totals.saved_nano += answer.saved_nano or 0
         self.threads.note(
             wanted.chat,
             wanted.session,
@@ -242,12 +253,6 @@ class Service:
             await aclose()
         self._embedders.shutdown()
         await asyncio.to_thread(self._scribe.close)
-
-    def _count(self, checked: Checked) -> None:
-        answer = checked.answer
-        self.totals.n_by_arm[answer.arm] += 1
-        self.totals.charged_nano += answer.total_charged_nano
-        self.totals.saved_nano += answer.saved_nano or 0
 
     async def _context(self, text: str) -> Context:
         """Return the features of a prompt; those of the last ones are remembered."""

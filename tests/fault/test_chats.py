@@ -11,7 +11,7 @@ from scrimp.profiles.errors import ProviderError
 from scrimp.profiles.keys import Keys
 from scrimp.profiles.load import load_profile
 from scrimp.profiles.paths import paths
-from scrimp.routing.asking.awaiting import begin_scribe
+from scrimp.routing.asking.awaiting import AwaitingHands, begin_scribe
 from scrimp.routing.asking.home import Home
 from scrimp.routing.asking.request import Ask, Way
 from scrimp.routing.asking.workspace import Workspace
@@ -81,8 +81,9 @@ class Talk:
             scribe = begin_scribe(self.ledger)
             try:
                 decision, plan = await self.space.achoose(ask, context, Way())
-                hear = heard.append if way == "streaming" else None
-                done = await self.space.arun(ask, decision, context, plan, scribe=scribe, on_delta=hear)
+                hear = (lambda delta, _arm: heard.append(delta)) if way == "streaming" else None
+                hands = AwaitingHands(self.space, ask, scribe, hear)
+                done = await self.space.arun(ask, decision, context, plan, hands=hands)
                 return done.answer
             finally:
                 await aclose()
