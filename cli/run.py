@@ -85,9 +85,7 @@ def run(
     )
 
     async def go() -> int:
-        serving = asyncio.create_task(endpoint.run())
-        waiting = asyncio.create_task(endpoint.listening.wait())
-        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        serving = await endpoint.start()
         try:
             to = Address(listen.url_of(sock), token, model, _window(endpoint.service.space, model))
             return await _child(program, command_of(command, to), environment_of(command, os.environ, to))

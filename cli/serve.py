@@ -110,9 +110,7 @@ def serve(
 
     async def go() -> None:
         on_signals(endpoint.stop)
-        serving = asyncio.create_task(endpoint.run())
-        waiting = asyncio.create_task(endpoint.listening.wait())
-        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        serving = await endpoint.start()
         if token_file is not None and shown is not None:
             listen.write_private(token_file, shown)
         if port_file is not None:

@@ -161,7 +161,16 @@ class Endpoint:
             timeout_keep_alive=75,
         )
         self._server = _Server(config)
-        self.listening = self._server.listening
+
+    async def start(self) -> asyncio.Task[None]:
+        """Begin to serve; return once it listens, with the task that ends when it has stopped (`run`)."""
+        serving = asyncio.create_task(self.run())
+        listening = asyncio.create_task(self._server.listening.wait())
+        await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
+        listening.cancel()
+        if serving.done():
+            await serving  # it could not: this raises why
+        return serving
 
     async def run(self) -> None:
         """Serve until `stop`; then wait for what is under way, or give it up where it was stopped twice."""

@@ -86,8 +86,7 @@ class Inside(Served):
 
     async def _go(self):
         self._loop = asyncio.get_running_loop()
-        running = asyncio.create_task(self.endpoint.run())
-        await self.endpoint.listening.wait()
+        running = await self.endpoint.start()
         self._ready.set()
         await running
 
