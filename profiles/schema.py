@@ -45,6 +45,7 @@ __all__ = [
     "Limits",
     "Log",
     "Policy",
+    "Pool",
     "Prefer",
     "Price",
     "Profile",
@@ -118,6 +119,10 @@ _Command = Annotated[
     _Meta(min_length=1, description='a list of words, such as ["pass", "show", "openai"]; no shell reads it'),
 ]
 _Tag = Annotated[str, _Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z")]
+_Text = Annotated[
+    str, _Meta(min_length=1, max_length=200_000, description='text, or "file:NAME" to read it from a file')
+]
+_PlanText = Annotated[str, _Meta(min_length=1, max_length=4096, description='a plan such as "small ? checks > large"')]
 
 _SECRET_FIELDS = frozenset({"key_env", "key_cmd", "api_base"})
 """Fields whose value an error never repeats: people paste keys into them."""
@@ -201,6 +206,11 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     params: dict[str, Any] = {}
     timeout_s: Annotated[float, _Meta(gt=0, le=86_400, description="a number of seconds above 0")] = 120.0
     context_window: _Count | None = None
+    system: _Text | None = None
+    prompt: Annotated[_Text, _Meta(description='text with {{input}} in it, or "file:NAME"')] | None = None
+    about: _Text | None = None
+    like: _Name | None = None
+    efforts: tuple[Effort, ...] = ()
 
     @property
     def provider(self) -> str:
@@ -239,6 +249,13 @@ class Resident(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     start: Literal["auto", "off"] = "auto"
 
 
+class Pool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A folder of Markdown files, each of them an arm."""
+
+    folder: Annotated[str, _Meta(min_length=1, max_length=4096, description='a folder, such as "skills/"')]
+    like: _Name | None = None
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Arms, caps and a policy under one name, complete: every default is filled in."""
 
@@ -252,6 +269,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     checks: dict[str, Check] = {}
     embedding: Embedding = Embedding()
     resident: Resident = Resident()
+    plans: dict[str, _PlanText] = {}
+    pool: Pool | None = None
 
     def arm(self, name: str) -> Arm:
         """Return the arm called `name`.

@@ -76,11 +76,18 @@ RULES: Final[dict[Key, Rule]] = {
     ("arms", "*", "params"): Rule("free"),
     ("arms", "*", "timeout_s"): Rule("free"),
     ("arms", "*", "context_window"): Rule("free"),
+    ("arms", "*", "system"): Rule("free"),
+    ("arms", "*", "prompt"): Rule("free"),
+    ("arms", "*", "about"): Rule("free"),
+    ("arms", "*", "like"): Rule("free"),
+    ("arms", "*", "efforts"): Rule("free"),
     ("checks", "*", "cmd"): Rule("free"),  # the user's own commands, run only where `--check` names them
     ("checks", "*", "spec"): Rule("free"),
     ("checks", "*", "timeout_s"): Rule("free"),
     ("embedding", "model"): Rule("free"),
     ("resident", "start"): Rule("own"),
+    ("plans",): Rule("free"),
+    ("pool",): Rule("free"),  # its arms go where the one does that they are like
 }
 """Every key of the schema. "free" is what the user wrote (or scrimp brings) and cannot raise a cap or name a host."""
 

@@ -13,7 +13,7 @@ from scrimp.routing.deciding.policy import NoDraw
 from scrimp.routing.ledger.caps import Cap, Room, applicable_caps, left_nano, room_of, too_small
 from scrimp.routing.plans.plan import Plan, Stage, plan_table, read_plan
 from scrimp.routing.plans.record import learned_powers, learned_spread
-from scrimp.routing.strategies.stages import QUOTED_BYTES
+from scrimp.routing.plans.spends import QUOTED_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -286,10 +286,26 @@ def _m3_holders_corrections_and_guards(conn: sqlite3.Connection) -> None:
             )
 
 
+def _m4_instructions_hints_and_duels(conn: sqlite3.Connection) -> None:
+    """Add which instructions an arm had, what a step was asked, the hint in front of a prompt, and duels."""
+    conn.execute("ALTER TABLE attempts ADD COLUMN instructions TEXT")  # a digest of them; NULL: none
+    conn.execute("ALTER TABLE steps ADD COLUMN asked TEXT")  # the text of a prompt of its own; NULL: the request's
+    conn.execute("ALTER TABLE steps ADD COLUMN asked_sha256 TEXT")
+    conn.execute("ALTER TABLE requests ADD COLUMN hint TEXT")  # the nearest one's id, put in front or not
+    conn.execute("ALTER TABLE requests ADD COLUMN hinted INTEGER")  # 1 where it was; NULL: there was none to draw for
+    conn.execute("ALTER TABLE requests ADD COLUMN hint_propensity REAL")  # of what was drawn; NULL: it was no draw
+    conn.execute(
+        "CREATE TABLE duels (id TEXT PRIMARY KEY, at TEXT NOT NULL, profile TEXT NOT NULL, "
+        "left_request TEXT NOT NULL, right_request TEXT NOT NULL, left_arm TEXT NOT NULL, right_arm TEXT NOT NULL, "
+        "verdict TEXT, why TEXT, propensity REAL)"  # verdict: left | right | tie | neither; NULL: not told
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _m1_ledger,
     _m2_sent_and_resumed,
     _m3_holders_corrections_and_guards,
+    _m4_instructions_hints_and_duels,
 )
 """Migration n (from 1) takes a ledger from user_version n - 1 to n. Append; never edit one that was released."""
 

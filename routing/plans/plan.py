@@ -23,7 +23,11 @@ MAX_STAGES: Final = 3
 ALL: Final = "*"
 """The gate that is all checks together."""
 
-How = Literal["one", "vote", "best"]
+How = Literal["one", "vote", "best", "merge", "lead", "bid", "knockout"]
+"""What becomes of a stage's answers. The first three take one of those that were given; `merge` has each arm of `by`
+write one anew from those before it; `lead` has the arm of `by` ask the others what it likes and answer itself; `bid`
+has the arm answer whose plan is worth most for its cost; `knockout` has the arm of `by` drop the worst answer until one
+is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +43,16 @@ class Stage:
         `most` where more than half do. A stage of several arms compares theirs; one of a single arm compares its
         answer with all that were given before. None stops always.
     how
-        Which of several answers is the stage's: that of those that say the same, a vote's, or the best by a check or
-        judge.
+        Which answer is the stage's: of several that of those that say the same, a vote's, the best by a check or judge,
+        or what else `How` says.
+    by
+        The arms that merge one after the other, or the one that leads or judges; empty for the other kinds.
     """
 
     arms: tuple[str, ...]
     gate: str | None = None
     how: How = "one"
+    by: tuple[str, ...] = ()
 
     @property
     def quorum(self) -> Quorum | None:
@@ -99,13 +106,18 @@ class Plan:
         return {
             "text": str(self),
             "repair": self.repair,
-            "stages": [{"arms": list(each.arms), "gate": each.gate, "how": each.how} for each in self.stages],
+            "stages": [
+                {"arms": list(each.arms), "gate": each.gate, "how": each.how, "by": list(each.by)}
+                for each in self.stages
+            ],
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Plan:
         """Read it back."""
-        stages = tuple(Stage(tuple(each["arms"]), each["gate"], each["how"]) for each in data["stages"])
+        stages = tuple(
+            Stage(tuple(each["arms"]), each["gate"], each["how"], tuple(each.get("by", ()))) for each in data["stages"]
+        )
         return cls(stages, data.get("repair", False))
 
 

@@ -148,7 +148,7 @@ def grouped(stages: Sequence[StageAt], arms: Sequence[str], gates: Sequence[str]
     for i, at in enumerate(stages):
         stage = at.stage
         kind: Kind
-        if stage.how != "one":
+        if stage.how in ("vote", "best"):
             kind = stage.how
         elif stage.quorum is not None:
             kind = "quorum" if len(stage.arms) > 1 else "joins"

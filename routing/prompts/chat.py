@@ -166,6 +166,10 @@ class Chat:
             return replace(self, messages=(*self.messages[:at], changed, *self.messages[at + 1 :]))
         return replace(self, messages=(*self.messages, {"role": "user", "content": text}))
 
+    def told(self, system: str) -> Chat:
+        """Return the conversation with instructions put before all that stands in it."""
+        return replace(self, messages=({"role": "system", "content": system}, *self.messages))
+
 
 def parts_of(message: Mapping[str, Any]) -> list[str | Mapping[str, Any]]:
     """Return the parts of a message's content: texts, and parts of other kinds as they are."""

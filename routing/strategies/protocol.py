@@ -33,7 +33,27 @@ class Role(StrEnum):
     """A further answer, to compare others with."""
 
     JUDGE = "judge"
-    """A score for an answer."""
+    """A score for an answer, or for several."""
+
+    MERGE = "merge"
+    """One answer made of others."""
+
+    FEEDBACK = "feedback"
+    """What is wrong with an answer, before it is written anew."""
+
+    LEAD = "lead"
+    """What a planner wants to know next, or its answer."""
+
+    BID = "bid"
+    """A short plan of how an arm would answer."""
+
+    DROP = "drop"
+    """Which of several answers is the worst."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether it is the request that is answered: the arm's instructions go with it."""
+        return self in (Role.ASK, Role.SAMPLE, Role.MERGE)
 
 
 class Outcome(StrEnum):

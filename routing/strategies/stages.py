@@ -14,6 +14,7 @@ from scrimp.routing.plans.plan import ALL
 from scrimp.routing.text.compare import groups, vote
 
 from .protocol import Answered, Got, Role, Run, Test, Wanted
+from .quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -24,13 +25,7 @@ if TYPE_CHECKING:
     from scrimp.routing.prompts.prompt import Prompt
     from scrimp.routing.text.compare import Embed
 
-__all__ = ["QUOTED_BYTES", "Staged", "calls_models"]
-
-_QUOTED_CHARS: Final = 8_000
-"""How many characters of an answer are handed to a judge or to the arm that repairs it."""
-
-QUOTED_BYTES: Final = 4 * _QUOTED_CHARS + 4_000
-"""More bytes than such a quotation and the text around it can have: what a reservation allows for."""
+__all__ = ["Staged", "calls_models"]
 
 _REPAIR: Final = """\
 {prompt}
@@ -240,7 +235,7 @@ class Staged:
             return None
         last = self._held[-1]
         wrong = "\n".join(f"- {verdict.evidence}" for verdict in last.failed) or "- others disagree"
-        answer, mark = last.text[:_QUOTED_CHARS], "====="
+        answer, mark = quoted(last.text), "====="
         while mark in answer:
             mark += "="
         text = _REPAIR.format(prompt=self.prompt.text, answer=answer, evidence=wrong[:2_000], mark=mark)
@@ -277,7 +272,7 @@ class Staged:
             self._judged(held, *verdicts)
 
     def _judge(self, check: JudgeCheck, held: _Held) -> Generator[Wanted, Any, None]:
-        prompt = judge_prompt(self.prompt.text, held.text[:_QUOTED_CHARS], check.rubric)
+        prompt = judge_prompt(self.prompt.text, quoted(held.text), check.rubric)
         got = yield from self._call(Wanted(check.arm, Role.JUDGE, held.stage, prompt, JUDGE_LIMIT))
         if got.refusal is not None:
             verdict = check.abstained(f"not asked: {got.refusal.message}")

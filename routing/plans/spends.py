@@ -1,0 +1,100 @@
+"""What a stage may make of calls at most: by it a plan is paid to its end before it is begun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from .plan import Stage
+
+__all__ = [
+    "BID_LIMIT",
+    "DROP_LIMIT",
+    "FEEDBACK_LIMIT",
+    "QUESTIONS",
+    "QUOTED_BYTES",
+    "QUOTE_BYTES",
+    "SCORES_LIMIT",
+    "Spend",
+    "spends_of",
+]
+
+QUOTE_BYTES: Final = 12_000
+"""How many bytes of an answer, in UTF-8, are handed on to another arm; what is longer is cut at a whole character."""
+
+QUOTED_BYTES: Final = QUOTE_BYTES + 2_000
+"""More bytes than such a quotation with its marks and its share of the text around them can have."""
+
+QUESTIONS: Final = 4
+"""How many questions a planner may ask of other arms before it has to answer."""
+
+BID_LIMIT: Final = 300
+"""Output tokens of a bid: a plan of 120 words at most."""
+
+SCORES_LIMIT: Final = 200
+"""Output tokens of an arm's scores for all bids."""
+
+FEEDBACK_LIMIT: Final = 700
+"""Output tokens of what is wrong with an answer."""
+
+DROP_LIMIT: Final = 60
+"""Output tokens of the choice of the worst answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """Calls of one sort.
+
+    Attributes
+    ----------
+    arms
+        Whom they may go to: for each call one of these, whichever it turns out to be.
+    n
+        How many of them there are at most.
+    quotes
+        How many pieces of text of up to `QUOTED_BYTES` each carries besides the request's prompt, at most.
+    limit
+        The most output tokens of each, where that is less than the arm's own (reasoning arms keep theirs).
+    """
+
+    arms: tuple[str, ...]
+    n: int = 1
+    quotes: int = 0
+    limit: int | None = None
+
+
+def spends_of(stage: Stage, *, repairs: bool = False) -> tuple[Spend, ...]:
+    """Return the calls that a stage may make at most, those of checks aside.
+
+    Parameters
+    ----------
+    repairs
+        Whether its arms are given a failed answer and what was wrong with it.
+
+    Examples
+    --------
+    >>> from scrimp.routing.plans.plan import Stage
+    >>> [(each.arms, each.n, each.quotes) for each in spends_of(Stage(("a", "b"), how="merge", by=("c",)))]
+    [(('a',), 1, 0), (('b',), 1, 0), (('c',), 1, 2)]
+    """
+    carried = 1 if repairs else 0
+    asks = tuple(Spend((arm,), quotes=carried) for arm in stage.arms)
+    n = len(stage.arms)
+    if stage.how == "merge":
+        merges: list[Spend] = []
+        for nth, arm in enumerate(stage.by):
+            n_before = n if nth == 0 else 1
+            if n_before == 1:  # of one answer it is first said what is wrong with it, and that is quoted too
+                merges.append(Spend((arm,), quotes=1, limit=FEEDBACK_LIMIT))
+            merges.append(Spend((arm,), quotes=max(2, n_before)))
+        return (*asks, *merges)
+    if stage.how == "lead":
+        return Spend(stage.by, QUESTIONS + 1, QUESTIONS + carried), Spend(stage.arms, QUESTIONS, 1)
+    if stage.how == "bid":
+        bids = tuple(Spend((arm,), 2, 2, BID_LIMIT) for arm in stage.arms)
+        scores = tuple(Spend((arm,), 2, n, SCORES_LIMIT) for arm in stage.arms)
+        return (*bids, *scores, Spend(stage.arms, 1, 1 + carried))
+    if stage.how == "knockout":
+        return (*asks, Spend(stage.by, max(1, n - 1), n, DROP_LIMIT))
+    return asks
