@@ -11,7 +11,8 @@ from scrimp.routing.checks.agree import AgreeCheck
 from scrimp.routing.checks.judge import JUDGE_LIMIT, JudgeCheck
 from scrimp.routing.deciding.policy import NoDraw
 from scrimp.routing.ledger.caps import Cap, Room, applicable_caps, left_nano, room_of, too_small
-from scrimp.routing.plans.plan import Plan, Stage, plan_table, read_plan
+from scrimp.routing.plans.grammar import read_plan
+from scrimp.routing.plans.plan import Plan, Stage, plan_table
 from scrimp.routing.plans.record import learned_powers, learned_spread
 from scrimp.routing.plans.spends import QUOTED_BYTES
 

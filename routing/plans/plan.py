@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from scrimp.profiles.errors import UsageError
-from scrimp.routing.text.compare import QUORUMS, n_needed
+from scrimp.routing.text.compare import QUORUMS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scrimp.routing.text.compare import Quorum
 
-__all__ = ["ALL", "MAX_STAGES", "Plan", "Stage", "gates_in", "plan_table", "read_plan"]
+__all__ = ["ALL", "How", "Plan", "Stage", "plan_table"]
 
 
-MAX_STAGES: Final = 3
 ALL: Final = "*"
 """The gate that is all checks together."""
 
@@ -60,9 +57,14 @@ class Stage:
         return next((each for each in QUORUMS if each == self.gate), None)
 
     def __str__(self) -> str:
-        text = " + ".join(self.arms)
-        if self.how != "one":
-            text += f" {self.how}"
+        runs = [(arm, len(list(same))) for arm, same in itertools.groupby(self.arms)]
+        text = " + ".join(f"{arm}*{n}" if n > 2 else " + ".join([arm] * n) for arm, n in runs)
+        if self.how == "lead":
+            text = f"{self.by[0]} leads {text}"
+        elif self.how == "merge":
+            text = " => ".join((text, *self.by))
+        elif self.how != "one":
+            text = " ".join((text, self.how, *self.by))
         return text if self.gate is None else f"{text} ? {'checks' if self.gate == ALL else self.gate}"
 
 
@@ -84,8 +86,12 @@ class Plan:
 
     @property
     def arms(self) -> tuple[str, ...]:
-        """Every call of the plan, in order, where none of its stages stops it."""
-        return tuple(arm for stage in self.stages for arm in stage.arms)
+        """Whom the plan may ask for an answer, in the order in which they are asked first, or judge and lead."""
+        return tuple(
+            arm
+            for stage in self.stages
+            for arm in ((*stage.by, *stage.arms) if stage.how == "lead" else (*stage.arms, *stage.by))
+        )
 
     @property
     def single(self) -> bool:
@@ -94,7 +100,7 @@ class Plan:
 
     @property
     def kind(self) -> str:
-        """Its kind in a word: one, check, agree, most, vote or best; of agree and most the one that comes first."""
+        """Its kind in a word: one, check, agree, most, or how its last stage answers; the first of agree and most."""
         if self.single:
             return "one"
         last = self.stages[-1]
@@ -119,88 +125,6 @@ class Plan:
             Stage(tuple(each["arms"]), each["gate"], each["how"], tuple(each.get("by", ()))) for each in data["stages"]
         )
         return cls(stages, data.get("repair", False))
-
-
-def gates_in(text: str) -> tuple[str, ...]:
-    """Return the checks that a plan names, as it is spelled: nothing else says what they are.
-
-    Examples
-    --------
-    >>> gates_in("small ? has:42 > small + medium ? agree > medium ? json > large")
-    ('has:42', 'json')
-    """
-    gates = (part.partition("?")[2].strip() for part in text.split(">"))
-    return tuple(dict.fromkeys(gate for gate in gates if gate and gate not in (*QUORUMS, "checks")))
-
-
-def read_plan(text: str, arms: Sequence[str], gates: Sequence[str], *, repair: bool = False) -> Plan:
-    """Read a plan that a user spelled: stages parted by `>`, arms by `+`, what stops a stage after `?`.
-
-    Raises
-    ------
-    UsageError
-        If it is not a plan, names an arm or check that is not there, or has a stage that could never stop it.
-
-    Examples
-    --------
-    >>> str(read_plan("small ? checks > large", ["small", "large"], ["tests"]))
-    'small ? checks > large'
-    >>> str(read_plan("small + medium ? agree > large", ["small", "medium", "large"], []))
-    'small + medium ? agree > large'
-    >>> read_plan("a + b ? agree > c ? most > d", ["a", "b", "c", "d"], []).kind
-    'agree'
-    >>> read_plan("a + b + c vote", ["a", "b", "c"], []).kind
-    'vote'
-    """
-    stages: list[Stage] = []
-    for part in text.split(">"):
-        calls, mark, gate = (piece.strip() for piece in part.partition("?"))
-        how: How = "one"
-        found = re.fullmatch(r"(.*\S)\s+(vote|best)", calls)
-        if found is not None and found[1] not in arms:
-            calls, how = found[1], "vote" if found[2] == "vote" else "best"
-        names = tuple(name.strip() for name in calls.split("+"))
-        for name in names:
-            if name not in arms:
-                raise UsageError(f"--plan: no arm {name!r} here", hint=f"The arms are: {', '.join(arms)}.")
-        known = (*QUORUMS, "checks", *gates)
-        if mark and gate not in known:
-            raise UsageError(f"--plan: no check {gate!r} to stop at", hint=f"There are: {', '.join(known)}.")
-        if gate == "checks" and not gates:
-            raise UsageError("--plan stops at checks, and there are none", hint="Give one with --check.")
-        if gate in QUORUMS and len(names) < 2 and not stages:
-            raise UsageError(f"--plan: one answer cannot agree with itself: give two, as in a + b ? {gate}")
-        if gate in QUORUMS and how != "one":
-            raise UsageError(f"--plan: `{how}` takes an answer whether or not the others agree: leave out ? {gate}")
-        if len(names) > 1 and how == "one" and gate not in QUORUMS:
-            raise UsageError(f"--plan: say what becomes of several answers: {calls} vote, best, ? agree, or ? most")
-        if how == "best" and not gates:
-            raise UsageError("--plan: `best` needs a check or judge to tell", hint="Give one with --check.")
-        stages.append(Stage(names, None if not mark else ALL if gate == "checks" else gate, how))
-    if sum(len(stage.arms) for stage in stages) > 12:
-        raise UsageError("--plan: more than 12 calls for one prompt")
-    if any(stage.gate is None for stage in stages[:-1]):
-        raise UsageError("--plan: a stage without `? CHECK` always stops, so nothing can follow it")
-    _check_quorums(stages)
-    stages[-1] = Stage(stages[-1].arms, stages[-1].quorum, stages[-1].how)
-    return Plan(tuple(stages), repair)
-
-
-def _check_quorums(stages: Sequence[Stage]) -> None:
-    """Refuse a single arm that could not bring about agreement: it comes after too many answers that differ."""
-    n_before = 0
-    for before, stage in itertools.pairwise(stages):
-        n_before += len(before.arms)
-        of_all = len(before.arms) in (1, n_before)  # that it did not stop is about all the answers until then
-        if before.quorum is None or stage.quorum is None or len(stage.arms) > 1 or not of_all:
-            continue
-        if n_needed(before.quorum, n_before) < n_needed(stage.quorum, 1 + n_before):  # with one more than fell short
-            raise UsageError(
-                f"--plan: `{stage}` can never stop the plan: the {n_before} answers before it differ too much",
-                hint="`? most` asks that more than half of all say the same."
-                if stage.quorum == "agree"
-                else "Ask two arms or more in that stage, which are compared among themselves.",
-            )
 
 
 def plan_table(

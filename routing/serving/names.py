@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +10,7 @@ from scrimp.profiles.schema import PRESETS_USD
 from scrimp.routing.asking.request import Way
 from scrimp.routing.asking.ways import make_way
 from scrimp.routing.deciding.decide import Wishes
-from scrimp.routing.plans.plan import gates_in
+from scrimp.routing.plans.grammar import gates_in, is_plan
 
 from .shapes.shape import ShapeError
 
@@ -22,9 +21,6 @@ __all__ = ["ROUTED", "model_names", "resolve"]
 
 ROUTED: Final = "scrimp"
 """The model that stands for any: each request is routed."""
-
-_PLAN: Final = re.compile(r">|\s[+?]\s|\s(?:vote|best)$")
-"""What no name of a model has in it, and every plan of several calls."""
 
 _CHECKS: Final = frozenset({
     "json", "refusal", "complete", "instructions", "upper", "lower", "title", "no-commas", "is", "number", "words",
@@ -71,7 +67,7 @@ def resolve(name: str, profile: Profile, *, any_model: bool = False) -> tuple[Wi
     for arm in profile.arms:
         if name in (arm.model, arm.model.partition("/")[2]):
             return Wishes(arm=arm.name), Way()
-    if _PLAN.search(name):
+    if is_plan(name):
         gates = gates_in(name)
         for gate in gates:
             if gate not in profile.checks and gate.partition(":")[0] not in _CHECKS:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from scrimp.profiles.errors import UsageError
-from scrimp.routing.plans.plan import ALL, Plan, Stage, plan_table, read_plan
+from scrimp.routing.plans.grammar import read_plan
+from scrimp.routing.plans.plan import ALL, Plan, Stage, plan_table
 from scrimp.routing.plans.power import Observation, fit_spread, learn_power, prior_power
 from scrimp.routing.plans.value import Gate, Planner
 from scrimp.routing.text.compare import n_needed
@@ -167,7 +168,7 @@ SPELT = [
     "small + medium ? agree > large ? most > small",
     "small + medium + large ? most > large",
     "small ? tests > medium ? agree > large",
-    "small + small + small best",
+    "small*3 best",
     "small + small ? agree",
 ]
 

@@ -9,7 +9,7 @@ from scrimp.profiles.errors import DataError
 from scrimp.routing.learn.data.outcomes import read_outcomes
 from scrimp.routing.learn.measuring.evaluate_cascade import evaluate_cascade
 from scrimp.routing.learn.measuring.simulated_plans import answer_codes, plans_for, simulate
-from scrimp.routing.plans.plan import read_plan
+from scrimp.routing.plans.grammar import read_plan
 
 MODELS = ["a", "b", "c"]
 ANSWERS = [["1", "1", "2"], ["1", "2", "2"], ["1", "2", "3"], [None, None, "3"], ["4", "4", "5"]]

@@ -1,0 +1,458 @@
+"""How plans are spelled: one grammar, and errors that point at what is wrong.
+
+    plan     = stage { ">" stage } ;
+    stage    = answers [ "?" gate ] ;
+    answers  = group [ "vote" | "best" | "bid" | "knockout" arm ]
+             | group "=>" arm { "=>" arm }
+             | arm "leads" group ;
+    group    = member { "+" member } ;
+    member   = arm [ "*" count ] | pick ;
+    pick     = "@" [ "cheap" ] count ;
+    gate     = "checks" | "agree" | "most" | check ;
+    count    = a whole number from 1 to 12 ;
+    arm      = the name of an arm: anything but blanks and > ? + * = @ ;
+    check    = the name of a check: all that stands before the next ">", or a check's whole name where that has one ;
+
+Blanks may stand between any two of these. A word is read by where it stands: an arm may be called `vote`.
+
+What the grammar leaves open, and is refused all the same:
+
+- a stage that is not the last and has no gate (nothing could follow it); a gate that could never stop the plan;
+- several answers of which nothing says what becomes of them; one answer that is to agree with itself;
+- `agree` or `most` after what takes an answer in any case;
+- more than twelve arms asked, counting a pick as what it asks for;
+- a planner among its own workers; bids of the same arm twice; a bid or a knockout of one answer.
+
+The gate of a last stage that is a check is dropped: an answer that ends a plan is put to every check anyway.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from scrimp.profiles.errors import UsageError
+from scrimp.profiles.schema import did_you_mean
+from scrimp.routing.text.compare import QUORUMS, n_needed
+
+from .picks import pick_of
+from .plan import ALL, Plan, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .plan import How
+
+__all__ = ["MOST_ASKED", "PlanError", "gates_in", "is_plan", "read_plan"]
+
+MOST_ASKED: Final = 12
+"""How many arms a plan may ask, lead and judge, at most."""
+
+_WORD: Final = re.compile(r"[^\s>?+*=@]+")
+_BLANKS: Final = re.compile(r"\s*")
+_PICK: Final = re.compile(r"@[^\s>?+*=@]*")
+_GATE_END: Final = re.compile(r"=?>")
+_KINDS: Final = ("vote", "best", "bid", "knockout", "leads")
+_GATE_STOPS: Final = re.compile(r"\s*(?:>|$)")
+_CHECKS: Final = "checks"
+_A_MEMBER: Final = "an arm, or a pick such as @3"
+_SPELLED: Final = re.compile(rf">|\s[+?*]\s|\*[0-9]|(?:^|\s)@|\s(?:{'|'.join(_KINDS)})(?:\s|$)")
+"""What no name of a model has in it, and every plan of several calls."""
+
+_SHOWN: Final = 100
+"""Characters of a plan that are shown around what is wrong with it."""
+
+
+class PlanError(UsageError):
+    """A text is no plan.
+
+    Attributes
+    ----------
+    text
+        The plan.
+    column, length
+        Where what is wrong stands, from 1, and how many characters of it there are.
+    reason, expected
+        What is wrong there, and what could stand there.
+    """
+
+    def __init__(
+        self, text: str, at: int, length: int, reason: str, expected: str, *, where: str, hint: str | None = None
+    ) -> None:
+        self.text = text
+        self.column = at + 1
+        self.length = max(1, length)
+        self.reason = reason
+        self.expected = expected
+        super().__init__(
+            f"{where}: column {self.column}: {reason}: expected {expected}\n{_pointed(text, at, self.length)}",
+            hint=hint,
+        )
+
+
+def _pointed(text: str, at: int, length: int) -> str:
+    """Return the part of a text where something is wrong, and below it a line that points there."""
+    begin = max(0, at - _SHOWN // 2)
+    shown = "".join(each if each.isprintable() else " " for each in text[begin : begin + _SHOWN])
+    before = "... " if begin else ""
+    gap = len(before) + sum(_width(each) for each in shown[: at - begin])
+    wide = sum(_width(each) for each in shown[at - begin : at - begin + length])
+    after = " ..." if len(text) > begin + _SHOWN else ""
+    return f"  {before}{shown}{after}\n  {' ' * gap}^{'~' * (wide - 1)}"
+
+
+def _width(char: str) -> int:
+    """Return how many columns of a terminal a character takes."""
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def is_plan(text: str) -> bool:
+    """Tell whether a text is meant as a plan of several calls, and not as a name.
+
+    Examples
+    --------
+    >>> is_plan("small ? tests > large"), is_plan("@3 vote"), is_plan("openai/gpt-5-mini")
+    (True, True, False)
+    """
+    return _SPELLED.search(text) is not None
+
+
+def gates_in(text: str) -> tuple[str, ...]:
+    """Return the checks that a plan names, as it is spelled: nothing else says what they are.
+
+    Examples
+    --------
+    >>> gates_in("small ? has:42 > small + medium ? agree > medium ? json > large")
+    ('has:42', 'json')
+    """
+    found: list[str] = []
+    at = text.find("?")
+    while at >= 0:
+        stop = _GATE_END.search(text, at)
+        end = len(text) if stop is None else stop.start()
+        found.append(text[at + 1 : end].strip())
+        at = text.find("?", end)
+    return tuple(dict.fromkeys(gate for gate in found if gate and gate not in (*QUORUMS, _CHECKS)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """A piece of the text: an operator is its own kind, the others are word, pick and end."""
+
+    kind: str
+    text: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A stage, and where in the text it stands."""
+
+    stage: Stage
+    at: int
+    end: int
+    how_at: int
+    """Where it says what becomes of the answers; where it could, if it does not."""
+
+    gate_at: int
+    n: int
+    """How many answers it asks for: a pick counts as what it asks for."""
+
+
+def read_plan(
+    text: str,
+    arms: Sequence[str],
+    gates: Sequence[str] | None,
+    *,
+    repair: bool = False,
+    where: str = "--plan",
+    plans: Sequence[str] = (),
+) -> Plan:
+    """Read a plan that somebody spelled; picks stay in it as they are, until it is known for which prompt.
+
+    Parameters
+    ----------
+    arms
+        The names of the arms that there are.
+    gates
+        The names of the checks that there are; None takes any name for a check.
+    where
+        What the plan is called in an error.
+    plans
+        The names of plans that there are: none of them can be part of a plan, which is said.
+
+    Raises
+    ------
+    PlanError
+        If it is not a plan, names an arm or check that is not there, or has a stage that could never stop it.
+
+    Examples
+    --------
+    >>> str(read_plan("small ? checks > large", ["small", "large"], ["tests"]))
+    'small ? checks > large'
+    >>> str(read_plan("a*3 ? most>@2 ? most>b => c", ["a", "b", "c"], []))
+    'a*3 ? most > @2 ? most > b => c'
+    >>> read_plan("a + b ? agree > c ? most > d", ["a", "b", "c", "d"], []).kind
+    'agree'
+    """
+    return _Reader(text, arms, gates, where, plans).plan(repair=repair)
+
+
+class _Reader:
+    """Reads one text from left to right; what comes next is always known from where it stands."""
+
+    def __init__(
+        self, text: str, arms: Sequence[str], gates: Sequence[str] | None, where: str, plans: Sequence[str]
+    ) -> None:
+        self.text = text
+        self.arms = arms
+        self.gates = gates
+        self.where = where
+        self.plans = plans
+        self.pos = 0
+
+    # -- pieces -----------------------------------------------------------------------------------------------------
+
+    def _peek(self) -> _Token:
+        """Return the next piece without taking it."""
+        found = _BLANKS.match(self.text, self.pos)
+        at = self.pos if found is None else found.end()
+        if at >= len(self.text):
+            return _Token("end", "", len(self.text.rstrip()))
+        if self.text.startswith("=>", at):
+            return _Token("=>", "=>", at)
+        if self.text[at] in ">?+*=":
+            return _Token(self.text[at], self.text[at], at)
+        pick = _PICK.match(self.text, at)
+        if pick is not None:
+            return _Token("pick", pick[0], at)
+        word = _WORD.match(self.text, at)
+        assert word is not None  # noqa: S101 - whatever is none of the above is part of a word
+        return _Token("word", word[0], at)
+
+    def _take(self) -> _Token:
+        token = self._peek()
+        self.pos = token.at + len(token.text)
+        return token
+
+    def _wrong(self, at: int, length: int, reason: str, expected: str, hint: str | None = None) -> NoReturn:
+        raise PlanError(self.text, at, length, reason, expected, where=self.where, hint=hint)
+
+    def _unexpected(self, token: _Token, expected: str) -> NoReturn:
+        reason = "the plan ends here" if token.kind == "end" else f"{token.text[:40]!r} does not belong here"
+        self._wrong(token.at, len(token.text), reason, expected)
+
+    # -- the grammar ------------------------------------------------------------------------------------------------
+
+    def plan(self, *, repair: bool) -> Plan:
+        read = [self._stage()]
+        while (token := self._peek()).kind == ">":
+            self._take()
+            read.append(self._stage())
+        if token.kind == "=>" and read[-1].stage.gate is not None:
+            self._wrong(token.at, 2, "`=>` merges what its own stage asked", "it before `?`, or `>`")
+        if token.kind != "end":
+            after = "`>` and another stage, or the end"
+            if read[-1].stage.gate is None:
+                after = "`+`, `=>`, vote, best, bid, knockout, `?`, `>`, or the end"
+            near = difflib.get_close_matches(token.text, _KINDS, n=1)
+            self._unexpected(token, f"{after} (did you mean {near[0]!r}?)" if near else after)
+        self._check(read)
+        last = read[-1].stage
+        stages = [each.stage for each in read[:-1]]
+        return Plan((*stages, Stage(last.arms, last.quorum, last.how, last.by)), repair)
+
+    def _stage(self) -> _Read:
+        at = self._peek().at
+        members, n = self._group()
+        how_at = self.pos
+        how, by = self._how(members)
+        if how == "lead":
+            how_at, (members, n) = at, self._group()
+            self._check_workers(by[0], members, at)
+        end, gate, gate_at = self.pos, None, self._peek().at
+        if self._peek().kind == "?":
+            self._take()
+            gate = self._gate()
+        if how in ("bid", "knockout") and n < 2:
+            self._wrong(at, end - at, f"`{how}` is among several answers, and this is one", "two arms or more")
+        if how == "bid" and len(set(members)) < len(members):
+            self._wrong(at, end - at, "the same arm bids twice", "each arm once")
+        return _Read(Stage(tuple(members), gate, how, by), at, end, how_at, gate_at, n)
+
+    def _group(self) -> tuple[list[str], int]:
+        """Read what is asked; return the arms and picks, and how many answers that comes to."""
+        members, n = self._member()
+        while self._peek().kind == "+":
+            self._take()
+            more, n_more = self._member()
+            members, n = members + more, n + n_more
+        return members, n
+
+    def _member(self) -> tuple[list[str], int]:
+        token = self._take()
+        if token.kind == "pick":
+            pick = pick_of(token.text)
+            if pick is None or not 1 <= pick.n <= MOST_ASKED:
+                expected = f"`@` and a number from 1 to {MOST_ASKED}, as in @3 or @cheap3"
+                self._wrong(token.at, len(token.text), f"{token.text[:40]!r} picks no arms", expected)
+            if self._peek().kind == "*":
+                star = self._peek()
+                self._wrong(star.at, 1, "a pick is not asked again and again", "`+`, or more arms, as in @4")
+            return [str(pick)], pick.n
+        if token.kind != "word":
+            self._unexpected(token, _A_MEMBER)
+        self._known(token)
+        if self._peek().kind != "*":
+            return [token.text], 1
+        self._take()
+        count = self._take()
+        if (
+            count.kind != "word"
+            or not re.fullmatch(r"[0-9]{1,3}", count.text)
+            or not 1 <= int(count.text) <= MOST_ASKED
+        ):
+            expected = f"a number of samples from 1 to {MOST_ASKED}, as in {token.text}*3"
+            self._unexpected(count, expected)
+        return [token.text] * int(count.text), int(count.text)
+
+    def _known(self, token: _Token) -> None:
+        if token.text in self.arms:
+            return
+        if token.text in self.plans:
+            expected = "an arm: a plan is made of arms, and never of itself or another plan"
+            self._wrong(token.at, len(token.text), f"{token.text} is a plan", expected)
+        arms = f"The arms are: {', '.join(self.arms)}."
+        near = did_you_mean(token.text, self.arms)
+        self._wrong(token.at, len(token.text), f"no arm {token.text[:80]!r} here{near}", _A_MEMBER, arms)
+
+    def _arm(self, what: str) -> str:
+        """Read the name of one arm, which does what is said."""
+        token = self._take()
+        if token.kind == "pick":
+            self._wrong(token.at, len(token.text), "a pick stands for arms that are asked", f"the arm {what}, by name")
+        if token.kind != "word":
+            self._unexpected(token, f"the arm {what}")
+        self._known(token)
+        return token.text
+
+    def _how(self, members: list[str]) -> tuple[How, tuple[str, ...]]:
+        """Read what becomes of the answers, and who merges, leads or judges."""
+        token = self._peek()
+        if token.kind == "=>":
+            by = []
+            while self._peek().kind == "=>":
+                self._take()
+                by.append(self._arm("that merges"))
+            return "merge", tuple(by)
+        if token.kind != "word" or token.text not in _KINDS:
+            return "one", ()
+        self._take()
+        if token.text == "leads":
+            if len(members) > 1 or pick_of(members[0]) is not None:
+                self._wrong(token.at, 5, "one arm leads, and by name", "one arm before `leads`")
+            return "lead", (members[0],)
+        if token.text == "knockout":
+            return "knockout", (self._arm("that drops the worst answer"),)
+        if token.text == "best":
+            if self.gates is not None and not self.gates:
+                hint = "Give one with --check."
+                self._wrong(token.at, 4, "`best` has nothing to tell by", "a check or judge beside the plan", hint)
+            return "best", ()
+        return ("vote" if token.text == "vote" else "bid"), ()
+
+    def _check_workers(self, planner: str, workers: list[str], at: int) -> None:
+        if planner in workers:
+            length = self.pos - at
+            self._wrong(at, length, f"{planner} leads, and would ask itself", "workers that do not plan")
+        if len(set(workers)) < len(workers):
+            self._wrong(at, self.pos - at, "a planner asks whom it likes as often as it likes", "each worker once")
+
+    def _gate(self) -> str:
+        """Read what stops a stage."""
+        found = _BLANKS.match(self.text, self.pos)
+        at = self.pos if found is None else found.end()
+        stop = _GATE_END.search(self.text, at)
+        end = len(self.text) if stop is None else stop.start()
+        word = self.text[at:end].strip()
+        whole = max((gate for gate in self.gates or () if self._stands(gate, at)), key=len, default="")
+        if word not in (*QUORUMS, _CHECKS) and whole:
+            word = whole
+        self.pos = at + len(word)
+        known = (*QUORUMS, _CHECKS, *(self.gates or ()))
+        choices = f"one of {', '.join(known)}"
+        if not word:
+            length = 0 if at >= len(self.text) else 1
+            self._wrong(min(at, len(self.text.rstrip())), length, "nothing is named to stop at", choices)
+        if self.gates is None:
+            return ALL if word == _CHECKS else word
+        if word == _CHECKS and not self.gates:
+            hint = "Give one with --check."
+            self._wrong(
+                at, len(word), "there are no checks to stop at", "agree, most, or a check beside the plan", hint
+            )
+        if word not in known:
+            reason = f"no check {word[:80]!r} to stop at{did_you_mean(word, known)}"
+            self._wrong(at, len(word), reason, choices)
+        return ALL if word == _CHECKS else word
+
+    def _stands(self, gate: str, at: int) -> bool:
+        """Tell whether a check's whole name stands at a place: after it comes `>`, or nothing."""
+        return self.text.startswith(gate, at) and _GATE_STOPS.match(self.text, at + len(gate)) is not None
+
+    # -- the whole --------------------------------------------------------------------------------------------------
+
+    def _check(self, read: list[_Read]) -> None:
+        """Refuse what the grammar allows and no plan can do."""
+        total = 0
+        for each in read:
+            stage = each.stage
+            total += each.n + len(stage.by)
+            if total > MOST_ASKED:
+                reason = f"more than {MOST_ASKED} arms are asked for one prompt"
+                self._wrong(each.at, each.end - each.at, reason, f"{MOST_ASKED} at most")
+            gate_to = self._end_of_gate(read, each)
+            length = gate_to - each.gate_at
+            if stage.quorum is not None and stage.how != "one":
+                how = "=>" if stage.how == "merge" else "leads" if stage.how == "lead" else stage.how
+                reason = f"`{how}` takes an answer whether or not the others agree"
+                self._wrong(each.gate_at, length, reason, f"no ? {stage.gate} here, or no `{how}`")
+            if stage.quorum is not None and each.n < 2 and each is read[0]:
+                expected = f"two or more answers before ? {stage.gate}, as in a + b"
+                self._wrong(each.gate_at, length, "one answer cannot agree with itself", expected)
+            if each.n > 1 and stage.how == "one" and stage.quorum is None:
+                expected = "vote, best, bid, knockout ARM, => ARM, ? agree, or ? most"
+                reason = f"nothing says what becomes of the {each.n} answers of {self.text[each.at : each.end][:60]}"
+                self._wrong(each.how_at, 1, reason, expected)
+            if stage.gate is None and each is not read[-1]:
+                reason = "a stage without `? CHECK` always stops, so nothing can follow it"
+                self._wrong(each.end, 1, reason, "`?` and what stops it before the next `>`")
+        self._check_quorums(read)
+
+    def _end_of_gate(self, read: list[_Read], each: _Read) -> int:
+        after = next((other.at for other in read if other.at > each.at), None)
+        return len(self.text.rstrip() if after is None else self.text[:after].rstrip().removesuffix(">").rstrip())
+
+    def _check_quorums(self, read: list[_Read]) -> None:
+        """Refuse a single arm that could not bring about agreement: it comes after too many answers that differ."""
+        n_before = 0
+        for before, each in itertools.pairwise(read):
+            n_before += before.n
+            stage = each.stage
+            of_all = before.n in (1, n_before)  # that it did not stop is about all the answers until then
+            if before.stage.quorum is None or stage.quorum is None or each.n > 1 or not of_all:
+                continue
+            if n_needed(before.stage.quorum, n_before) < n_needed(stage.quorum, 1 + n_before):  # with one more
+                self._wrong(
+                    each.at,
+                    self._end_of_gate(read, each) - each.at,
+                    f"`{stage}` can never stop the plan: the {n_before} answers before it differ too much",
+                    "two arms or more here, which are compared among themselves"
+                    + (", or ? most, for which more than half of all suffice" if stage.quorum == "agree" else ""),
+                )
