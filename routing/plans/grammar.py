@@ -31,29 +31,29 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from scrimp.profiles.errors import UsageError
 from scrimp.profiles.schema import did_you_mean
 from scrimp.routing.text.compare import QUORUMS, n_needed
 
 from .picks import pick_of
 from .plan import ALL, Plan, Stage
+from .pointing import PlanError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .plan import How
 
-__all__ = ["MOST_ASKED", "PlanError", "gates_in", "is_plan", "read_plan"]
+__all__ = ["MOST_ASKED", "gates_in", "is_plan", "read_plan"]
 
 MOST_ASKED: Final = 12
 """How many arms a plan may ask, lead and judge, at most."""
 
 _WORD: Final = re.compile(r"[^\s>?+*=@]+")
 _BLANKS: Final = re.compile(r"\s*")
+_COUNT: Final = re.compile(r"[0-9]{1,3}")
 _PICK: Final = re.compile(r"@[^\s>?+*=@]*")
 _GATE_END: Final = re.compile(r"=?>")
 _KINDS: Final = ("vote", "best", "bid", "knockout", "leads")
@@ -62,54 +62,6 @@ _CHECKS: Final = "checks"
 _A_MEMBER: Final = "an arm, or a pick such as @3"
 _SPELLED: Final = re.compile(rf">|\s[+?*]\s|\*[0-9]|(?:^|\s)@|\s(?:{'|'.join(_KINDS)})(?:\s|$)")
 """What no name of a model has in it, and every plan of several calls."""
-
-_SHOWN: Final = 100
-"""Characters of a plan that are shown around what is wrong with it."""
-
-
-class PlanError(UsageError):
-    """A text is no plan.
-
-    Attributes
-    ----------
-    text
-        The plan.
-    column, length
-        Where what is wrong stands, from 1, and how many characters of it there are.
-    reason, expected
-        What is wrong there, and what could stand there.
-    """
-
-    def __init__(
-        self, text: str, at: int, length: int, reason: str, expected: str, *, where: str, hint: str | None = None
-    ) -> None:
-        self.text = text
-        self.column = at + 1
-        self.length = max(1, length)
-        self.reason = reason
-        self.expected = expected
-        super().__init__(
-            f"{where}: column {self.column}: {reason}: expected {expected}\n{_pointed(text, at, self.length)}",
-            hint=hint,
-        )
-
-
-def _pointed(text: str, at: int, length: int) -> str:
-    """Return the part of a text where something is wrong, and below it a line that points there."""
-    begin = max(0, at - _SHOWN // 2)
-    shown = "".join(each if each.isprintable() else " " for each in text[begin : begin + _SHOWN])
-    before = "... " if begin else ""
-    gap = len(before) + sum(_width(each) for each in shown[: at - begin])
-    wide = sum(_width(each) for each in shown[at - begin : at - begin + length])
-    after = " ..." if len(text) > begin + _SHOWN else ""
-    return f"  {before}{shown}{after}\n  {' ' * gap}^{'~' * (wide - 1)}"
-
-
-def _width(char: str) -> int:
-    """Return how many columns of a terminal a character takes."""
-    if unicodedata.combining(char):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def is_plan(text: str) -> bool:
