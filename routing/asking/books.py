@@ -6,6 +6,7 @@ A kill between journal and ledger loses nothing: the same records, read back, le
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from scrimp.routing.checks.base import Check
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["Called", "Closing", "Record", "Settlement", "read_record", "write"]
+__all__ = ["Called", "Closing", "Record", "Settlement", "digest_of", "kinds_of", "read_record", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,11 @@ def kinds_of(checks: Sequence[Check]) -> dict[str, str]:
     return {check.name: check.kind for check in checks} | {each: each for each in QUORUMS}
 
 
+def digest_of(text: str | None) -> str | None:
+    """Return the SHA-256 of a prompt's text, in hexadecimal digits; None of None."""
+    return None if text is None else hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
 def step_row(request_id: str, step: Step, *, keep: str, at: str) -> dict[str, object]:
     """Return a step as a row of the log, with as much of it as the profile keeps."""
     import json
@@ -243,5 +249,7 @@ def step_row(request_id: str, step: Step, *, keep: str, at: str) -> dict[str, ob
         "latency_s": step.latency_s,
         "taken": int(step.taken),
         "note": step.note if everything else None,
+        "asked": step.asked if everything else None,
+        "asked_sha256": step.asked_sha256,
         "at": at,
     }

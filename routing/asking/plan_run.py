@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError
+from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ProviderError, ScrimpError
 from scrimp.routing.calls.call import Call
 from scrimp.routing.calls.faults import to_scrimp_error
 from scrimp.routing.calls.prompt_cache import priced_marks
@@ -23,7 +23,8 @@ from scrimp.routing.ledger.caps import RefusedError
 from scrimp.routing.strategies.protocol import Got, Outcome, Role, Step, Test, Wanted
 from scrimp.routing.strategies.stages import Staged
 
-from .books import Called, Closing, kinds_of
+from .books import Called, Closing, digest_of, kinds_of
+from .briefing import brief_of
 from .log_rows import request_row
 from .paid_call import LIVE_WAIT_S, Bill, Command, Halted, Paid, Terms, breach_note, paid_call
 from .request import Answer, Checked, reply_notes, saved_against
@@ -138,15 +139,7 @@ class _PlanRun:
 
     def run(self) -> Generator[Command | Test | Called | Closing, Any, Checked]:
         asked = self.asked
-        choice = asked.decision.choice
-        strategy = Staged(
-            asked.plan,
-            asked.ask.prompt,
-            asked.checks,
-            {weighed.option.arm: weighed.option.quality for weighed in choice.weighed},
-            fallbacks=[option.arm for option in asked.decision.fallbacks()] if asked.plan.single else (),
-            embed=self.kit.embed,
-        ).run()
+        strategy = Staged(asked.plan, brief_of(asked, self.kit)).run()
         try:
             back: Any = None
             while True:
@@ -206,7 +199,11 @@ class _PlanRun:
             note = refusal.message
         charged = self.bill.charged_nano - before
         outcome = Outcome.ANSWERED if result else Outcome.REFUSED if refusal else Outcome.FAILED
-        step = Step(len(self.steps) + 1, wish.stage, wish.role, wish.arm, outcome, charged, note=note)
+        own = None if wish.prompt is None else wish.prompt.text
+        step = Step(
+            len(self.steps) + 1, wish.stage, wish.role, wish.arm, outcome, charged, note=note,
+            asked=own if self.asked.ask.keep == "all" else None, asked_sha256=digest_of(own),
+        )  # fmt: skip
         answer: Answer | None = None
         if result is not None and option is not None:
             reply = result.reply
@@ -291,7 +288,7 @@ class _PlanRun:
         params |= window_arguments(arm.model, params, arm.context_window, window, need)
         chat = prompt.chat
         marks = {"writes": price.cache_write is not None, "hours": price.cache_write_1h is not None}
-        own_format = asked.ask.response_format if wish.prompt is None else None
+        own_format = asked.ask.response_format if wish.prompt is None else prompt.own_format
         kind = str(wish.role)
         if wish.role is Role.ASK:
             kind = "fallback" if wish.fallback else "step" if self.steps else "retry"
@@ -386,11 +383,13 @@ class _PlanRun:
             replace(step, verdicts=end.verdicts.get(step.seq, ()), taken=step.seq == end.taken) for step in self.steps
         ]
         if end.taken is None:
-            failure = self._failure()
+            failure = self._failure(end)
             failure.partial = self.bill.partial
             yield self._closing("failed", error=failure.message, text=self.bill.partial)
             raise failure
         answer = self.answers[end.taken]
+        if end.text is not None:
+            answer = replace(answer, text=end.text)
         notes = [*answer.notes, *end.notes]
         if end.refusal is not None:
             notes.append(f"the plan ended early: {end.refusal.message}")
@@ -427,10 +426,15 @@ class _PlanRun:
         steps = tuple(self.steps) if asked.records_steps and self.bill.logged else ()
         return Closing(asked.decision.id, values, steps, kinds_of(asked.checks), keep)
 
-    def _failure(self) -> ScrimpError:
+    def _failure(self, end: Answered) -> ScrimpError:
         """Return the error to end with: of one kind where all attempts agree, else the provider's failure."""
         errors = self.bill.errors
         if not errors:
+            if self.refusal is None and any(step.outcome is Outcome.ANSWERED for step in self.steps):
+                why = "; ".join(end.notes) or "what came is no answer"
+                return ProviderError(
+                    f"no answer: {why}", hint=f"What was said: `scrimp log show {self.asked.decision.id}`."
+                )
             return self.refusal or ArmUnavailableError("no arm could be tried")
         passing = ("auth", "rate_limited")
         arm, last = errors[-1]

@@ -44,6 +44,9 @@ class Role(StrEnum):
     LEAD = "lead"
     """What a planner wants to know next, or its answer."""
 
+    WORK = "work"
+    """An answer to a planner's question."""
+
     BID = "bid"
     """A short plan of how an arm would answer."""
 
@@ -52,8 +55,8 @@ class Role(StrEnum):
 
     @property
     def answers(self) -> bool:
-        """Whether it is the request that is answered: the arm's instructions go with it."""
-        return self in (Role.ASK, Role.SAMPLE, Role.MERGE)
+        """Whether it is a question that is answered: the arm's instructions go with it."""
+        return self in (Role.ASK, Role.SAMPLE, Role.MERGE, Role.WORK)
 
 
 class Outcome(StrEnum):
@@ -169,12 +172,15 @@ class Answered:
         Remarks for the user, shown beside the answer.
     refusal
         The refusal that cut the plan short, or None.
+    text
+        The part of that call's reply that is the answer; None where all of it is.
     """
 
     taken: int | None
     verdicts: Mapping[int, tuple[Verdict, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     refusal: ScrimpError | None = None
+    text: str | None = None
 
 
 Run = Generator["Wanted | Test", Any, Answered]
@@ -213,6 +219,8 @@ class Step:
         Whether it is the answer that stands.
     note
         Why there is no answer.
+    asked, asked_sha256
+        The text of a prompt of its own, where text is kept, and its SHA-256; None where it was asked the request's.
     """
 
     seq: int
@@ -227,6 +235,8 @@ class Step:
     verdicts: tuple[Verdict, ...] = ()
     taken: bool = False
     note: str | None = None
+    asked: str | None = None
+    asked_sha256: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data, without the answer's text."""

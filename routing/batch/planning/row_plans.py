@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import NANO
 from scrimp.routing.asking.request import Ask
-from scrimp.routing.strategies.stages import calls_models
+from scrimp.routing.strategies.desk import calls_models
 
 from .optimise import SKIP
 from .plan import Options, forecast
