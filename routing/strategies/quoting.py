@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scrimp.routing.plans.spends import QUOTE_BYTES
 
-__all__ = ["quoted"]
+__all__ = ["mark_beside", "quoted"]
 
 
 def quoted(text: str) -> str:
@@ -17,3 +17,17 @@ def quoted(text: str) -> str:
     """
     raw = text.encode("utf-8", "replace")
     return text if len(raw) <= QUOTE_BYTES else raw[:QUOTE_BYTES].decode("utf-8", "ignore")
+
+
+def mark_beside(*texts: str) -> str:
+    """Return a marker that stands in none of these texts, so that none can end its own quotation.
+
+    Examples
+    --------
+    >>> mark_beside("a", "====== b")
+    '======='
+    """
+    mark = "====="
+    while any(mark in text for text in texts):
+        mark += "="
+    return mark
