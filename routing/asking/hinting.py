@@ -124,13 +124,17 @@ class Hinter:
         self.always = None if name is None else shelf.find(name)
         self._about: NDArray[np.float32] | None = None
 
-    def put(self, prompt: Prompt, embedding: NDArray[np.float32] | None = None) -> tuple[Prompt, Drawn | None]:
+    def put(
+        self, prompt: Prompt, embedding: NDArray[np.float32] | None = None, *, rng: random.Random | None = None
+    ) -> tuple[Prompt, Drawn | None]:
         """Return the prompt as it is asked, and what is to be logged; None where there is no hint, or tools are called.
 
         Parameters
         ----------
         embedding
             `(dim,)` of the prompt's text; None embeds it.
+        rng
+            Flips the coin for this prompt in place of the one for all.
         """
         if not self.shelf.hints or (prompt.chat is not None and prompt.chat.with_tools):
             return prompt, None
@@ -140,9 +144,16 @@ class Hinter:
         if similarity < self.odds.threshold:
             return prompt, Drawn(hint.id, similarity, None, None)
         chance = self.odds.chance.get(hint.id, FAIR)
-        hinted = self.rng.random() < chance
+        hinted = (rng or self.rng).random() < chance
         drawn = Drawn(hint.id, similarity, hinted, chance if hinted else 1.0 - chance)
         return (replace(prompt, hint=hint.framed()) if hinted else prompt), drawn
+
+    def again(self, prompt: Prompt, known: Mapping[str, Any]) -> Prompt | None:
+        """Return a prompt as it was asked before, by its request's columns; None where that hint is gone or edited."""
+        if not known["hinted"]:
+            return prompt
+        hint = next((each for each in self.shelf.hints if each.id == known["hint"]), None)
+        return None if hint is None else replace(prompt, hint=hint.framed())
 
     def _nearest(self, embedding: NDArray[np.float32]) -> tuple[Hint, float]:
         if self._about is None:

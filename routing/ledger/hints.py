@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .store import Ledger
 
-__all__ = ["drawn_for", "last_found", "of_request", "rated"]
+__all__ = ["drawn_for", "last_found", "no_draw", "of_request", "rated"]
 
 
 def last_found(ledger: Ledger | None, profile: str) -> dict[str, Any] | None:
@@ -55,6 +55,12 @@ def of_request(ledger: Ledger, request_id: str) -> dict[str, Any] | None:
         "SELECT hint, hinted, hint_propensity, hint_similarity FROM requests WHERE id = ?", (request_id,)
     )
     return rows[0] if rows else None
+
+
+def no_draw(ledger: Ledger, request_id: str) -> None:
+    """Note that a request went on without the hint that was drawn for it: it says nothing of hints."""
+    with ledger.transaction():
+        ledger.update("requests", ("id", request_id), {"hinted": None, "hint_propensity": None})
 
 
 def rated(ledger: Ledger, profile: str, sources: Collection[str], *, last: int) -> list[dict[str, Any]]:

@@ -165,3 +165,43 @@ def test_a_cap_that_the_hint_breaks_refuses(scrimp, home, server, profile, hint)
     done = scrimp("ask", "--use-hint", "french", "-p", chosen, NEAR)
     assert done.code == 3
     assert len(server.chats) == 1
+
+
+# -- batch ---------------------------------------------------------------------------------------------------------
+
+
+def rows_of(path, *prompts):
+    path.write_text("".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts))
+    return path
+
+
+def test_a_coin_for_each_row_of_a_batch(scrimp, profile, server, home, hint, tmp_path):
+    prompts = [f"Translate this sentence into French: the cat sleeps {n} hours" for n in range(24)]
+    file = rows_of(tmp_path / "in.jsonl", *prompts, FAR)
+    done = scrimp("batch", file, "-o", tmp_path / "out.jsonl", "--hint", "-p", profile(small="ok", large="ok"), "-y")
+    assert done.code == 0, done.err
+    bodies = [json.dumps(chat.body) for chat in server.chats]
+    n_hinted = sum(STEPS in body for body in bodies)
+    assert 2 < n_hinted < 22
+    assert all(body.count(STEPS) <= 1 for body in bodies)
+    rows = columns(home)
+    assert sorted(row[1] is None for row in rows) == [False] * 24 + [True]
+    assert sum(row[1] or 0 for row in rows) == n_hinted
+    assert {row[2] for row in rows} == {0.5, None}
+
+
+def test_a_batch_by_one_arm_embeds_for_its_hints(scrimp, profile, server, home, hint, tmp_path):
+    file = rows_of(tmp_path / "in.jsonl", NEAR, FAR)
+    argv = ("-o", tmp_path / "out.jsonl", "-m", "small", "-p", profile(small="ok"), "-y")
+    assert scrimp("batch", file, *argv, "--hint").code == 0
+    by_hint = {row[1] is None: row for row in columns(home)}
+    assert by_hint[False][3] > 0.4 > by_hint[True][3]
+
+
+def test_by_name_in_a_batch_the_cache_tells_hinted_answers_apart(scrimp, profile, server, home, hint, tmp_path):
+    file = rows_of(tmp_path / "in.jsonl", NEAR)
+    argv = ("batch", file, "--cache", "7d", "-p", profile(small="ok"), "-y")
+    assert scrimp(*argv, "-o", tmp_path / "1.jsonl").code == 0
+    assert scrimp(*argv, "-o", tmp_path / "2.jsonl", "--use-hint", "french").code == 0
+    assert scrimp(*argv, "-o", tmp_path / "3.jsonl", "--use-hint", "french").code == 0
+    assert [chat.prompt for chat in server.chats] == [NEAR, f"{hint.framed()}\n\n{NEAR}"]
