@@ -11,6 +11,7 @@ import typer
 from .options import (
     ArmOption,
     CascadeOption,
+    HintOption,
     JsonOption,
     LocalOnly,
     MaxCost,
@@ -22,6 +23,7 @@ from .options import (
     ProfileOption,
     RepairOption,
     SeedOption,
+    UseHintOption,
     WtpOption,
 )
 from .parser import new_app
@@ -85,6 +87,8 @@ def ask(
     cascade: CascadeOption = False,
     plan: PlanOption = None,
     repair: RepairOption = False,
+    hint: HintOption = False,
+    use_hint: UseHintOption = None,
     max_cost: MaxCost = None,
     wtp: WtpOption = None,
     prefer: PreferOption = None,
@@ -131,6 +135,8 @@ def ask(
         cascade=cascade,
         plan=plan,
         repair=repair,
+        hint=hint,
+        use_hint=use_hint,
         max_cost=max_cost,
         wtp=wtp,
         prefer=prefer,

@@ -12,7 +12,7 @@ from scrimp.profiles.paths import paths
 from scrimp.routing.text.in_words import percent
 
 from . import session
-from .explain import decision_blocks, decision_line, steps_table
+from .explain import decision_blocks, decision_line, hint_line, steps_table
 from .result import Note, Result, as_line, deliver, emit, emit_stderr, say
 from .stdin import read_stdin
 
@@ -45,6 +45,8 @@ class AskFlags:
     cascade: bool = False
     plan: str | None = None
     repair: bool = False
+    hint: bool = False
+    use_hint: str | None = None
     max_cost: str | None = None
     wtp: float | None = None
     prefer: str | None = None
@@ -101,6 +103,8 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
             repair=flags.repair,
             arm=flags.arm,
         ),
+        hint=flags.hint or flags.use_hint is not None,
+        use_hint=flags.use_hint,
         explain=explain,
         as_json=as_json,
         stream=stream,
@@ -116,6 +120,8 @@ def answer_request(
     request: Ask,
     *,
     way: Way | None = None,
+    hint: bool = False,
+    use_hint: str | None = None,
     explain: bool = False,
     as_json: bool = False,
     stream: bool = False,
@@ -132,6 +138,7 @@ def answer_request(
         space = session.workspace(loaded, ledger, seed=seed, calls=not dry_run)
         space.look_after()
         (context,) = space.decider.contexts([request.prompt.text])
+        request = request.with_hint(session.hinter(space, use_hint) if hint else None, context.embedding)
         way = make_way(loaded.profile, schema=request.prompt.schema, arm=request.wishes.arm) if way is None else way
         decision, plan = space.choose(request, context, way)
     except KeyboardInterrupt as stop:
@@ -141,7 +148,8 @@ def answer_request(
         say(missed)
     if explain:
         rests_on = (Note(f"{name} is {why}") for name, why in space.decider.reasons().items())
-        emit_stderr((*decision_blocks(decision, explain=True), *rests_on))
+        about_hint = () if request.hint is None else (Note(hint_line(request.hint.columns())),)
+        emit_stderr((*decision_blocks(decision, explain=True), *rests_on, *about_hint))
     if dry_run:
         return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)),)), as_json=as_json)
     otherwise = _kept(request, decision.id)

@@ -15,6 +15,7 @@ from .batching import run_batch
 from .options import (
     ArmOption,
     CascadeOption,
+    HintOption,
     JsonOption,
     LocalOnly,
     Needs,
@@ -24,6 +25,7 @@ from .options import (
     ProfileOption,
     RepairOption,
     SeedOption,
+    UseHintOption,
     WtpOption,
 )
 from .parser import new_app
@@ -108,6 +110,8 @@ def batch(
     cascade: CascadeOption = False,
     plan: PlanOption = None,
     repair: RepairOption = False,
+    hint: HintOption = False,
+    use_hint: UseHintOption = None,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -183,6 +187,8 @@ def batch(
         cascade=cascade,
         plan=plan,
         repair=repair,
+        hint=hint,
+        use_hint=use_hint,
         jobs=jobs,
         max_errors=max_errors,
         cache=cache,

@@ -43,6 +43,8 @@ class BatchFlags:
     cascade: bool = False
     plan: str | None = None
     repair: bool = False
+    hint: bool = False
+    use_hint: str | None = None
     jobs: int | None = None
     max_errors: int | None = None
     cache: str | None = None
@@ -178,6 +180,8 @@ def task_of(flags: BatchFlags, source: Source, found: Scan) -> Task:
             arm=flags.arm,
             rows_have_plans=True,
         ),
+        hint=flags.hint,
+        use_hint=flags.use_hint,
     )
     return Task(
         source,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .result import Block
 
-__all__ = ["decision_blocks", "decision_line", "neighbour_table", "steps_table"]
+__all__ = ["decision_blocks", "decision_line", "hint_line", "neighbour_table", "steps_table"]
 
 
 def _usd(usd: float | None) -> str:
@@ -42,6 +42,17 @@ def decision_line(decision: Decision) -> str:
         f"{taken.quality_high:.0%}, {taken.rests_on or taken.basis}), about {format_usd(taken.cost_nano)}, at most "
         f"{format_usd(taken.bound_nano)}"
     )
+
+
+def hint_line(row: Mapping[str, Any]) -> str:
+    """Return in words which hint stood in front of a prompt, from the columns of `requests`."""
+    near = "" if row["hint_similarity"] is None else f", similarity {row['hint_similarity']:.2f}"
+    if row["hinted"] is None:
+        return f"no hint in front: the nearest, {row['hint']}, is too far{near}"
+    if row["hint_propensity"] is None:
+        return f"hint in front: {row['hint']}, asked for by name"
+    drawn = f"{near}, by a draw of chance {row['hint_propensity']:g}"
+    return f"hint {'in front' if row['hinted'] else 'kept back'}: {row['hint']}{drawn}"
 
 
 def decision_blocks(decision: Decision, *, explain: bool = False) -> tuple[Block, ...]:

@@ -158,7 +158,7 @@ def show(
     """Show one request: prompt, answer, every attempt, and the decision as it was made."""
     from scrimp.routing.reports.log import show_request
 
-    from .explain import decision_blocks, neighbour_table, steps_table
+    from .explain import decision_blocks, hint_line, neighbour_table, steps_table
 
     shown = show_request(session.ledger_to_read(), which, near=explain)
     row, steps = shown.row, shown.steps
@@ -173,6 +173,8 @@ def show(
         for title, text in (("system", row["system"]), told[::-1], ("answer", row["answer"])):
             if text is not None:
                 blocks.append(f"\n{title}:\n{text}")
+        if row["hint"] is not None:
+            blocks.append(f"\n{hint_line(row)}")
         if row["error"]:
             blocks.append(f"\nerror: {row['error']}")
         blocks.append(_attempts(shown.attempts))

@@ -11,6 +11,7 @@ from .complete import complete_arms, complete_profiles
 __all__ = [
     "ArmOption",
     "CascadeOption",
+    "HintOption",
     "JsonOption",
     "LocalOnly",
     "MaxCost",
@@ -22,6 +23,7 @@ __all__ = [
     "ProfileOption",
     "RepairOption",
     "SeedOption",
+    "UseHintOption",
     "WtpOption",
 ]
 
@@ -93,4 +95,11 @@ PlanOption = Annotated[
 ]
 RepairOption = Annotated[
     bool, typer.Option("--repair", help="Escalate with the failed answer and what is wrong with it.")
+]
+HintOption = Annotated[
+    bool,
+    typer.Option("--hint", help="Flip a coin whether the nearest hint stands in front; it learns where hints help."),
+]
+UseHintOption = Annotated[
+    str | None, typer.Option("--use-hint", metavar="NAME", help="Put this hint in front, without a coin.")
 ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scrimp.profiles.keys import Keys
     from scrimp.profiles.load import Loaded
     from scrimp.profiles.schema import Arm, Profile
+    from scrimp.routing.asking.hinting import Hinter
     from scrimp.routing.asking.home import Home
     from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.deciding.decide import Decider
@@ -32,6 +33,7 @@ in_use: Profile | None = None
 __all__ = [
     "close",
     "find_key",
+    "hinter",
     "home",
     "keys",
     "ledger",
@@ -107,6 +109,16 @@ def workspace(
 
     return Workspace.open(
         loaded.profile, paths(), ledger, keys() if calls else None, decider=decider, say=say, rng=make_rng(seed)
+    )
+
+
+def hinter(space: Workspace, name: str | None) -> Hinter:
+    """Return what puts the user's hints in front of prompts; `name` is the one for all, None draws for the nearest."""
+    from scrimp.routing.asking.hinting import open_hinter
+
+    embed = space.decider.embedder.embed
+    return open_hinter(
+        paths().hints, space.ledger, space.profile.name, embed=embed, rng=space.rng, name=name, say=space.say
     )
 
 

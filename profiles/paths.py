@@ -44,6 +44,11 @@ class Paths:
         return self.config / "abilities.json"
 
     @property
+    def hints(self) -> Path:
+        """The user's own hints, one Markdown file for each kind of prompt."""
+        return self.config / "hints"
+
+    @property
     def ledger(self) -> Path:
         """The SQLite ledger (0600)."""
         return self.state / "scrimp.db"

@@ -48,6 +48,8 @@ def request_row(ask: Ask, decision: Decision, context: Context | None, now: floa
         "status": "pending",
         "tag": ask.tag,
     }
+    if ask.hint is not None:
+        row |= ask.hint.columns()
     if ask.keep == "all" and prompt.chat is not None:
         row |= {**columns(prompt.chat, ask.after, prompt.own_format), "schema": prompt.schema_text or None}
     elif ask.keep == "all":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import usd_from_nano
@@ -16,6 +16,9 @@ from scrimp.routing.strategies.protocol import Role, verdict_dict
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from scrimp.routing.calls.call import Reply, ToolCall
     from scrimp.routing.checks.base import Check, Verdict
     from scrimp.routing.deciding.decide import Decider, Wishes
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from scrimp.routing.prompts.chat_log import After
     from scrimp.routing.prompts.prompt import Prompt
     from scrimp.routing.strategies.protocol import Step
+
+    from .hinting import Drawn, Hinter
 
 __all__ = ["TOTAL_DEADLINE_S", "Answer", "Ask", "Checked", "Way", "reply_notes", "saved_against", "why_cut"]
 
@@ -69,6 +74,9 @@ class Ask:
         terminal shows that on a line of its own, a program has taken it for the beginning of the answer.
     after
         Of a chat: what of it is on record with the request that it goes on from; None keeps it whole.
+    hint
+        What the log keeps of the hint that is, or might have been, in front of the prompt; None where none was looked
+        for.
     """
 
     prompt: Prompt
@@ -86,6 +94,14 @@ class Ask:
     output_limit: int | None = None
     takes_back: bool = True
     after: After | None = None
+    hint: Drawn | None = None
+
+    def with_hint(self, hinter: Hinter | None, embedding: NDArray[np.float32] | None = None) -> Ask:
+        """Return it with the hint that is put in front of its prompt (`Hinter.put`), and what is logged of that."""
+        if hinter is None:
+            return self
+        prompt, drawn = hinter.put(self.prompt, embedding)
+        return replace(self, prompt=prompt, hint=drawn)
 
 
 @dataclass(frozen=True, slots=True)

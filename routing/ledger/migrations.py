@@ -294,6 +294,7 @@ def _m4_instructions_hints_and_duels(conn: sqlite3.Connection) -> None:
     conn.execute("ALTER TABLE requests ADD COLUMN hint TEXT")  # the nearest one's id, put in front or not
     conn.execute("ALTER TABLE requests ADD COLUMN hinted INTEGER")  # 1 where it was; NULL: there was none to draw for
     conn.execute("ALTER TABLE requests ADD COLUMN hint_propensity REAL")  # of what was drawn; NULL: it was no draw
+    conn.execute("ALTER TABLE requests ADD COLUMN hint_similarity REAL")  # cosine of the prompt and the hint
     conn.execute(
         "CREATE TABLE duels (id TEXT PRIMARY KEY, at TEXT NOT NULL, profile TEXT NOT NULL, "
         "left_request TEXT NOT NULL, right_request TEXT NOT NULL, left_arm TEXT NOT NULL, right_arm TEXT NOT NULL, "

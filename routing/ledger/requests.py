@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .store import Ledger
 
 __all__ = [
+    "SINGLE",
     "answered",
     "auditable",
     "batch_options",
@@ -39,10 +40,11 @@ __all__ = [
 
 _COLUMNS = (
     "id, created_at, command, profile, conversation_id, redo_of, system, prompt, answer, attachments, schema, "
-    "messages, embedder_id, router_version, decision, arm, propensity, status, error, tag"
+    "messages, embedder_id, router_version, decision, arm, propensity, status, error, tag, "
+    "hint, hinted, hint_propensity, hint_similarity"
 )
 
-_SINGLE = "command IN ('ask', 'batch', 'redo', 'serve') AND coalesce(messages, '') NOT LIKE '{%'"
+SINGLE = "command IN ('ask', 'batch', 'redo', 'serve') AND coalesce(messages, '') NOT LIKE '{%'"
 """Requests whose row has all of their prompt: of those of programs, such as are no part of a conversation."""
 
 _ASKED = "command NOT IN ('import', 'audit')"
@@ -263,7 +265,7 @@ def checked(ledger: Ledger, profile: str, *, last: int) -> list[dict[str, Any]]:
     return ledger.rows(
         "SELECT q.id, q.arm, q.command, q.prompt, q.system, q.messages, q.schema, q.attachments, q.decision, "  # noqa: S608 - constants
         "l.reward, l.weight FROM requests q JOIN labels l ON l.request_id = q.id AND l.arm = q.arm "
-        f"WHERE q.profile = ? AND q.status = 'ok' AND {_SINGLE} AND l.source = 'check' "
+        f"WHERE q.profile = ? AND q.status = 'ok' AND {SINGLE} AND l.source = 'check' "
         "AND l.id = (SELECT max(o.id) FROM labels o WHERE o.request_id = q.id AND o.arm = q.arm "
         "AND o.source = 'check') ORDER BY q.n DESC LIMIT ?",
         (profile, last),
@@ -292,7 +294,7 @@ def auditable(
         "SELECT n, id, arm, prompt, system, answer, messages, schema, decision FROM requests q "  # noqa: S608 - marks
         f"WHERE {where} AND status = 'ok' AND arm IN ({marks(arms)}) "
         "AND prompt IS NOT NULL AND answer IS NOT NULL AND attachments IS NULL "
-        f"AND {_SINGLE} AND command != 'redo' AND NOT EXISTS (SELECT 1 FROM requests a WHERE a.redo_of = q.id "
+        f"AND {SINGLE} AND command != 'redo' AND NOT EXISTS (SELECT 1 FROM requests a WHERE a.redo_of = q.id "
         "AND a.command = 'audit') ORDER BY n DESC LIMIT ?",
         (*parameters, *arms, last),
     )

@@ -166,6 +166,19 @@ class Chat:
             return replace(self, messages=(*self.messages[:at], changed, *self.messages[at + 1 :]))
         return replace(self, messages=(*self.messages, {"role": "user", "content": text}))
 
+    def led(self, text: str) -> Chat:
+        """Return the conversation with a text right before what the user said last, in the same message."""
+        for at in range(len(self.messages) - 1, -1, -1):
+            message = self.messages[at]
+            if message.get("role") != "user":
+                continue
+            content = message.get("content")
+            said: Any = f"{text}\n\n{content}"
+            if isinstance(content, list):
+                said = [{"type": "text", "text": text}, *content]
+            return replace(self, messages=(*self.messages[:at], {**message, "content": said}, *self.messages[at + 1 :]))
+        return replace(self, messages=(*self.messages, {"role": "user", "content": text}))
+
     def told(self, system: str) -> Chat:
         """Return the conversation with instructions put before all that stands in it."""
         return replace(self, messages=({"role": "system", "content": system}, *self.messages))

@@ -83,6 +83,8 @@ class Prompt:
         A `response_format` of the caller's own, which is sent as it is: a provider reads it, and charges for it.
     chat
         The whole conversation, where a program holds it: it is sent in place of system, history and attachments.
+    hint
+        What is sent right before the user's turn, in its message; the text stays what the user wrote.
     """
 
     text: str
@@ -93,6 +95,7 @@ class Prompt:
     needs: frozenset[str] = frozenset()
     own_format: Mapping[str, Any] | None = None
     chat: Chat | None = None
+    hint: str | None = None
 
     @property
     def forms(self) -> tuple[Mapping[str, Any], ...]:
@@ -117,6 +120,8 @@ class Prompt:
     def parts(self) -> Iterator[str]:
         """Yield every text that is sent, one a message (of a chat: one a part)."""
         if self.chat is not None:
+            if self.hint is not None:
+                yield self.hint
             yield from self.chat.texts()
             return
         if self.system is not None:
@@ -125,12 +130,13 @@ class Prompt:
             yield turn.prompt
             if turn.answer is not None:
                 yield turn.answer
-        yield self.text
+        yield self._turn
 
     def messages(self) -> list[dict[str, Any]]:
         """Return the call's messages in OpenAI's form."""
         if self.chat is not None:
-            return [dict(message) for message in self.chat.messages]
+            chat = self.chat if self.hint is None else self.chat.led(self.hint)
+            return [dict(message) for message in chat.messages]
         messages: list[dict[str, Any]] = []
         if self.system is not None:
             messages.append({"role": "system", "content": self.system})
@@ -138,11 +144,15 @@ class Prompt:
             messages.append({"role": "user", "content": turn.prompt})
             if turn.answer is not None:
                 messages.append({"role": "assistant", "content": turn.answer})
-        content: Any = self.text
+        content: Any = self._turn
         if self.attachments:
-            content = [{"type": "text", "text": self.text}, *(each.content_part() for each in self.attachments)]
+            content = [{"type": "text", "text": content}, *(each.content_part() for each in self.attachments)]
         messages.append({"role": "user", "content": content})
         return messages
+
+    @property
+    def _turn(self) -> str:
+        return self.text if self.hint is None else f"{self.hint}\n\n{self.text}"
 
     def saying(self, text: str) -> Prompt:
         """Return it with another text in the place of what the user says in it."""

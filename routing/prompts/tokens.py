@@ -110,6 +110,7 @@ def bound_tokens(prompt: Prompt, model: str, window: int | None) -> int | None:
             n += text_bound(part) + _PER_MESSAGE
     else:
         n += prompt.chat.once("bound", _texts_bound)
+        n += 0 if prompt.hint is None else text_bound(prompt.hint) + _PER_MESSAGE
         n_images, n_files = n_images + prompt.chat.n_images, n_files + prompt.chat.n_files
     if n_files:
         return window

@@ -50,8 +50,8 @@ def parse_age(text: str) -> float:
     return float(int(found[1]) * _UNITS[found[2]])
 
 
-def cache_key(row: Row, arm: Arm, output_limit: int) -> bytes:
-    """Return the key of an answer: what is asked, and of which model, where, with which settings and limit."""
+def cache_key(row: Row, arm: Arm, output_limit: int, *, hint: str | None = None) -> bytes:
+    """Return the key of an answer: what is asked, and of which model, where, with which settings, limit and hint."""
     what = [
         _VERSION,
         content_key(row).hex(),
@@ -60,6 +60,7 @@ def cache_key(row: Row, arm: Arm, output_limit: int) -> bytes:
         arm.reasoning_effort,
         arm.params,
         output_limit,
+        *([] if hint is None else [hint]),
     ]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).digest()
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from scrimp.routing.ledger.store import new_id
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from scrimp.profiles.errors import ScrimpError
+    from scrimp.routing.asking.hinting import Drawn, Hinter
     from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.deciding.decide import Decider, Wishes
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.prompts.context import Context
+    from scrimp.routing.prompts.prompt import Prompt
 
     from .money import Money
 
@@ -30,10 +32,20 @@ _CHUNK: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A row's decision, and the context it was made on (None where nothing was embedded)."""
+    """A row's decision, and what it was made on.
+
+    Attributes
+    ----------
+    context
+        The prompt's features; None where nothing was embedded.
+    prompt, hint
+        The row's prompt with the hint in front where one was put there, and what the log keeps of that.
+    """
 
     decision: Decision
     context: Context | None
+    prompt: Prompt
+    hint: Drawn | None = None
 
 
 class NoEmbedder:
@@ -65,6 +77,10 @@ class Chooser:
         How to decide. With one arm to take (`wishes.arm`, or a profile of one) nothing is embedded.
     keyless
         Arms that cannot be called, and why.
+    hinter
+        Puts hints in front of prompts; None puts none.
+    run_id
+        The run's: a row's coin falls alike whenever it is flipped.
 
     Attributes
     ----------
@@ -72,10 +88,20 @@ class Chooser:
         Contexts of rows that were embedded for the plan, by place; taken from here when their turn comes.
     """
 
-    def __init__(self, decider: Decider, wishes: Wishes, *, keyless: Mapping[str, ScrimpError]) -> None:
+    def __init__(
+        self,
+        decider: Decider,
+        wishes: Wishes,
+        *,
+        keyless: Mapping[str, ScrimpError],
+        hinter: Hinter | None = None,
+        run_id: str = "",
+    ) -> None:
         self.blind = wishes.arm is not None or len(decider.profile.arms) == 1
         self.decider = blind_decider(decider) if self.blind else decider
         self.keyless = keyless
+        self.hinter = hinter
+        self.run_id = run_id
         self.kept: dict[int, Context] = {}
 
     def read(self, rows: Iterator[Row], n: int) -> list[Row]:
@@ -100,8 +126,9 @@ class Chooser:
             contexts = self._contexts(chunk)
             predictions = self.decider.predict(contexts)
             for i, (row, context) in enumerate(zip(chunk, contexts, strict=True)):
+                prompt, hint = self._hinted(row, context)
                 decision = self.decider.decide(
-                    row.prompt,
+                    prompt,
                     predictions,
                     wishes,
                     decision_id=new_id(now),
@@ -112,8 +139,14 @@ class Chooser:
                     blocked=blocked,
                     pace=money.pace,
                 )
-                decided.append(Decided(decision, None if self.blind else context))
+                decided.append(Decided(decision, None if self.blind else context, prompt, hint))
         return decided
+
+    def _hinted(self, row: Row, context: Context) -> tuple[Prompt, Drawn | None]:
+        if self.hinter is None:
+            return row.prompt, None
+        coin = random.Random(f"{self.run_id} {row.n}")  # noqa: S311 - a draw, not a secret
+        return self.hinter.put(row.prompt, None if self.blind else context.embedding, rng=coin)
 
     def _contexts(self, rows: Sequence[Row]) -> list[Context]:
         if not self.blind and all(row.n in self.kept for row in rows):

@@ -319,4 +319,5 @@ class Engine:
     def _cache_key(self, job: Job, arm: str) -> bytes:
         from scrimp.routing.batch.files.cache import cache_key
 
-        return cache_key(job.row, self.desk.lanes[arm].arm, job.decision.choice.option(arm).output_limit)
+        limit, hint = job.decision.choice.option(arm).output_limit, job.the_asked.ask.prompt.hint
+        return cache_key(job.row, self.desk.lanes[arm].arm, limit, hint=hint)

@@ -54,6 +54,8 @@ class Settings:
         A word of the user's by which log and spending find the calls, or None.
     way
         Checks for every row, and whether a plan of several calls may be chosen.
+    hint, use_hint
+        Whether a coin decides if the nearest hint stands in front of a row; the one to put in front of every row.
     """
 
     wishes: Wishes
@@ -63,6 +65,8 @@ class Settings:
     keep: str = "all"
     tag: str | None = None
     way: Way = field(default_factory=Way)
+    hint: bool = False
+    use_hint: str | None = None
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from scrimp.routing.batch.planning.money import money_left
 from scrimp.routing.batch.planning.plan import options_of, planned
 from scrimp.routing.deciding.policy import NoDraw
 from scrimp.routing.ledger import batches
+from scrimp.routing.ledger.hints import no_draw, of_request
 
 from .jobs import Job
 
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+    from scrimp.routing.asking.hinting import Drawn
     from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.batch.planning.money import Money
-    from scrimp.routing.batch.state.recovery import Recovered
+    from scrimp.routing.batch.state.recovery import Recovered, TakenUp
     from scrimp.routing.batch.state.scribe import Span
+    from scrimp.routing.prompts.prompt import Prompt
 
     from .desk import Desk
 
@@ -113,7 +116,8 @@ class Producer:
                     await self._write_unknown(row)
             for row in window:
                 if (again := self._taken_up.pop(row.n, None)) is not None:
-                    await self._begin([Job.again(row, again, self._ask(row), self.desk.settings.way)], last=last)
+                    ask = self._ask(row, await self.desk.scribe.submit(partial(self._as_before, row, again)))
+                    await self._begin([Job.again(row, again, ask, self.desk.settings.way)], last=last)
             fresh = [row for row in window if row.n not in states]
             if fresh:
                 money = await self.desk.scribe.submit(self._money)
@@ -135,9 +139,20 @@ class Producer:
             now=self.desk.clock(),
         )
 
-    def _ask(self, row: Row) -> Ask:
+    def _as_before(self, row: Row, again: TakenUp, _span: Span | None = None) -> Prompt:
+        """Return a row's prompt as a killed process asked it; where its hint is not there any more, it was no draw."""
+        hinter, ledger = self.desk.chooser.hinter, self.desk.ledger
+        known = None if hinter is None else of_request(ledger, again.decision.id)
+        if hinter is None or known is None:
+            return row.prompt
+        prompt = hinter.again(row.prompt, known)
+        if prompt is None:
+            no_draw(ledger, again.decision.id)
+        return prompt or row.prompt
+
+    def _ask(self, row: Row, prompt: Prompt, hint: Drawn | None = None) -> Ask:
         return Ask(
-            row.prompt,
+            prompt,
             self.desk.settings.wishes,
             command="batch",
             tag=self.desk.settings.tag,
@@ -146,6 +161,7 @@ class Producer:
             params=row.params,
             response_format=row.response_format,
             output_limit=row.max_output_tokens,
+            hint=hint,
         )
 
     def _decide(self, rows: Sequence[Row], money: Money) -> list[Job]:
@@ -177,7 +193,7 @@ class Producer:
             ]
         jobs = []
         for row, each, decision in zip(rows, decided, decisions, strict=True):
-            ask = self._ask(row)
+            ask = self._ask(row, each.prompt, each.hint)
             refusal: ScrimpError | None = None
             try:
                 decision, plan = self._plans.choose(ask, decision, money.rooms, spelled=row.plan)  # noqa: PLW2901

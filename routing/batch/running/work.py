@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ScrimpError, UsageError
 from scrimp.profiles.money import nano_from_usd
+from scrimp.routing.asking.hinting import open_hinter
 from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.asking.refusal import keyless_arms
 from scrimp.routing.batch.files.cache import Cache
@@ -140,7 +141,18 @@ def prepare(
             check_zone(ledger, task.profile)
             reap(ledger, now=now)
         keyless = keyless_arms(task.profile, task.key, wishes.arm, on_this_machine=wishes.on_this_machine)
-    chooser = Chooser(task.decider, wishes, keyless=keyless)
+    hinter = None
+    if task.settings.hint or task.settings.use_hint is not None:
+        hinter = open_hinter(
+            task.paths.hints,
+            ledger,
+            task.profile.name,
+            embed=task.decider.embedder.embed,
+            rng=random.Random(task.seed),  # noqa: S311 - a draw, not a secret
+            name=task.settings.use_hint,
+            say=task.say,
+        )
+    chooser = Chooser(task.decider, wishes, keyless=keyless, hinter=hinter, run_id=run_id)
     money = start.money_for(ledger, task.profile, task.goals, run_id=run_id, now=now)
     planner = start.plan(
         task.source,
