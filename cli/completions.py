@@ -29,6 +29,9 @@ COMPLETE_VAR: Final = "_SCRIMP_COMPLETE"
 FILES: Final = {"bash": "scrimp.bash", "zsh": "_scrimp", "fish": "scrimp.fish", "powershell": "scrimp.ps1"}
 """The shells, and what each one's script is called in completions/."""
 
+_WHOLE_NAMES: Final = "COMP_WORDBREAKS=${COMP_WORDBREAKS//:}\n"
+"""Bash would part the name of an arm such as sonnet:low at its colon, and complete what is after it alone."""
+
 Shell = Annotated[
     str | None, typer.Argument(metavar="[bash|zsh|fish|powershell]", help="The shell; else the one you are in.")
 ]
@@ -37,7 +40,7 @@ Shell = Annotated[
 def script(shell: str) -> str:
     """Return a shell's completion script."""
     made: str = _typer().get_completion_script(prog_name="scrimp", complete_var=COMPLETE_VAR, shell=shell)
-    return made + "\n"
+    return f"{made}\n{_WHOLE_NAMES}" if shell == "bash" else f"{made}\n"
 
 
 def _typer() -> Any:
@@ -69,5 +72,7 @@ def show(shell: Shell = None) -> int:
 def install(shell: Shell = None) -> int:
     """Install the script where the shell looks for it (bash and zsh: with a line in your rc file)."""
     name, path = _typer().install(shell=_shell(shell), prog_name="scrimp", complete_var=COMPLETE_VAR)
+    if name == "bash":
+        path.write_text(script(name))
     say(f"installed for {name} in {path}; it works in new shells")
     return 0

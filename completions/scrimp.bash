@@ -8,3 +8,4 @@ _scrimp_completion() {
 }
 
 complete -o default -F _scrimp_completion scrimp
+COMP_WORDBREAKS=${COMP_WORDBREAKS//:}

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .errors import ConfigError, UsageError
+from .inherit import inherit
 from .layers import File, Tree, arms_by_name, is_path, read_toml
 from .project import PROJECT_FILE
 from .schema import NAME_PATTERN, did_you_mean
+from .texts import read_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -98,13 +100,20 @@ def read_chain(chosen: str, chosen_by: str, cwd: Path, paths: Paths) -> list[Fil
 
 
 def merged(chain: Sequence[File]) -> Tree:
-    """Return the tables of a chain of files, the farthest at the bottom."""
+    """Return the tables of a chain of files, the farthest at the bottom, with what arms take from one another.
+
+    Raises
+    ------
+    ConfigError
+        If an arm is like one that is not there, or like itself in a circle.
+    """
     tree = Tree()
     for file in reversed(chain):
         tree.lay({key: value for key, value in file.table.items() if key not in {"name", "extends"}}, file.source)
     nearest = chain[0]
     own = {key: value for key, value in nearest.table.items() if key == "extends"}
     tree.lay({"name": nearest.name, **own}, nearest.source)
+    inherit(tree)
     return tree
 
 
@@ -150,6 +159,7 @@ def _read_file(path: Path, label: str, place: str, name: str | None = None) -> F
     """
     table, source = read_toml(path, label, place)
     table["arms"] = arms_by_name(table, source) if "arms" in table else {}
+    read_texts(table["arms"], source, path.parent)
     stated = table.get("name")
     if stated is not None and not (isinstance(stated, str) and NAME_PATTERN.fullmatch(stated)):
         raise ConfigError(f"{source.at(('name',))}: name: expected the name of a profile")

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
     Key = tuple[str, ...]
 
-__all__ = ["File", "Source", "Tree", "arms_by_name", "is_path", "read_toml"]
+__all__ = ["ADDRESS", "MODEL_FACTS", "File", "Source", "Tree", "arms_by_name", "is_path", "provider_in", "read_toml"]
 
 _MAX_BYTES: Final = 1 << 20
-_MODEL_FACTS: Final = ("price", "tags", "context_window")
-_ADDRESS: Final = ("api_base", "key_env", "key_cmd")
+
+MODEL_FACTS: Final = ("price", "tags", "context_window")
+"""Keys of an arm that describe its model."""
+
+ADDRESS: Final = ("api_base", "key_env", "key_cmd")
+"""Keys of an arm that say where it goes, and by which key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class Tree:
         for name, arm in layer.get("arms", {}).items():
             below = self.table.setdefault("arms", {}).setdefault(name, {})
             self._forget_old_model(name, below, arm)
+            if ("efforts" in arm) != ("reasoning_effort" in arm):
+                self.drop("arms", name, "reasoning_effort" if "efforts" in arm else "efforts")  # one replaces the other
             self.sources.setdefault(("arms", name), source)
             self._merge(below, arm, ("arms", name), source)
 
@@ -119,12 +125,12 @@ class Tree:
         """
         moved = "api_base" in arm and arm["api_base"] != below.get("api_base")
         changed = "model" in arm and "model" in below and arm["model"] != below["model"]
-        elsewhere = changed and _provider(arm["model"]) != _provider(below["model"])
+        elsewhere = changed and provider_in(arm["model"]) != provider_in(below["model"])
         if "model" in below and (moved or changed):
-            for key in _MODEL_FACTS:
+            for key in MODEL_FACTS:
                 self.drop("arms", name, key)
         if "model" in below and (moved or elsewhere):
-            for key in _ADDRESS:
+            for key in ADDRESS:
                 self.drop("arms", name, key)
 
 
@@ -259,5 +265,6 @@ def arms_by_name(table: Mapping[str, Any], source: Source) -> dict[str, dict[str
     return named
 
 
-def _provider(model: object) -> str:
+def provider_in(model: object) -> str:
+    """Return the provider's prefix of a model's id; "" where it has none."""
     return model.partition("/")[0] if isinstance(model, str) else ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from .addresses import note_ignored
+from .building import build_profile
 from .chain import BUILT_IN, Listed, list_profiles, merged, profile_path, read_chain
 from .errors import ConfigError, UsageError
 from .files import new_file
@@ -19,7 +20,7 @@ from .money import read_number
 from .paths import make_private_dir
 from .project import PROJECT_FILE, distrust, find_project_file, lay_project, read_project
 from .render import to_toml
-from .schema import NAME_PATTERN, Profile, build_profile
+from .schema import NAME_PATTERN, Profile
 from .starter import STARTER
 from .within import keep_within
 
@@ -260,8 +261,8 @@ def init_profile(name: str, template: str, paths: Paths) -> Path:
     text = STARTER.format(
         name=name,
         template=template,
-        arms=", ".join(arm.name for arm in arms),
-        arm=arms[0].name,
+        arms=", ".join(dict.fromkeys(arm.base for arm in arms)),
+        arm=arms[0].base,
         model=arms[0].model,
     )
     try:
@@ -300,7 +301,7 @@ def _drop_arms_without_keys(tree: Tree, keys: Keys) -> None:
     profile = build_profile(tree.table, tree.at)
     for arm in profile.arms:
         if keys.status(arm) == "missing":
-            tree.drop("arms", arm.name)
+            tree.drop("arms", arm.base)
             if arm.name == profile.default_arm:
                 tree.drop("default_arm")
 
@@ -308,7 +309,7 @@ def _drop_arms_without_keys(tree: Tree, keys: Keys) -> None:
 def _not_moved(profile: Profile, tree: Tree) -> Iterator[Arm]:
     """Yield the arms whose address nobody but scrimp itself has chosen."""
     for arm in profile.arms:
-        source = tree.sources.get(("arms", arm.name, "api_base"))
+        source = tree.sources.get(("arms", arm.base, "api_base"))
         if source is None or source.label.startswith("built-in "):
             yield arm
 
@@ -347,7 +348,15 @@ def _origins(profile: Profile, tree: Tree) -> dict[str, str]:
     found: dict[str, str] = {}
     whole = msgspec.structs.replace(profile, arms=())
     for path in (*walk(whole, ()), *(leaf for arm in profile.arms for leaf in walk(arm, ("arms", arm.name)))):
-        is_name = path[0] == "arms" and path[-1] == "name"
-        source = tree.sources.get(path[:-1] if is_name else path)
+        source = tree.sources.get(_said(path, profile))
         found[".".join(path)] = source.label if source else "default"
     return found
+
+
+def _said(path: Key, profile: Profile) -> Key:
+    """Return the key of the merged tables that a profile's key was said by."""
+    if path[0] != "arms":
+        return path
+    arm = profile.arm(path[1])
+    key = "efforts" if arm.efforts and path[2] == "reasoning_effort" else path[2]
+    return ("arms", arm.base) if key == "name" else ("arms", arm.base, key, *path[3:])

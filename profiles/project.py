@@ -7,9 +7,10 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, get_args
 
+from .building import build, dotted
 from .errors import ConfigError
 from .layers import File, is_path, read_toml
-from .schema import NAME_PATTERN, Caps, Keep, Log, Policy, build, did_you_mean, dotted
+from .schema import NAME_PATTERN, Caps, Keep, Log, Policy, did_you_mean
 from .within import may_set
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def lay_project(tree: Tree, project: File, *, about_this: bool, choosy: bool) ->
     """
     table = {key: value for key, value in project.table.items() if key not in {"profile", "use"}}
     notes: list[str] = []
-    arms = tree.table.get("arms", {})
+    arms = _names(tree)
     named = [*project.table.get("use", []), *([table["default_arm"]] if "default_arm" in table else [])]
     if not about_this or (choosy and not all(name in arms for name in named)):
         table.pop("default_arm", None)
@@ -146,20 +147,41 @@ def lay_project(tree: Tree, project: File, *, about_this: bool, choosy: bool) ->
 
 
 def _keep_arms(tree: Tree, project: File) -> list[str]:
-    arms = list(tree.table.get("arms", {}))
-    use = project.table.get("use", arms)
+    arms = _names(tree)
+    if "use" not in project.table:
+        return []
+    use = project.table["use"]
     for name in use:
         if name not in arms:
             raise ConfigError(
                 f"{project.source.at(('use',))}: use: no arm is called {name!r}{did_you_mean(name, arms)}",
                 hint=f"The arms of {tree.table['name']} are: {', '.join(arms)}.",
             )
-    for name in arms:
-        if name not in use:
-            tree.drop("arms", name)
-            if tree.table.get("default_arm") == name:
-                tree.drop("default_arm")
-    return [f"uses only {', '.join(use)}"] if len(set(use)) < len(arms) else []
+    n_before = len(arms)
+    for name in list(tree.table.get("arms", {})):
+        efforts = [effort for effort in _efforts(tree, name) if f"{name}:{effort}" in use]
+        if name in use or not efforts:
+            if name not in use:
+                tree.drop("arms", name)
+        else:
+            tree.table["arms"][name]["efforts"] = efforts
+    kept = _names(tree)
+    if tree.table.get("default_arm") not in (None, *kept):
+        tree.drop("default_arm")
+    return [f"uses only {', '.join(use)}"] if len(kept) < n_before else []
+
+
+def _names(tree: Tree) -> list[str]:
+    """Return every name that an arm, a ladder or one of its rungs goes by."""
+    return [
+        each for name in tree.table.get("arms", {}) for each in (name, *(f"{name}:{e}" for e in _efforts(tree, name)))
+    ]
+
+
+def _efforts(tree: Tree, name: str) -> list[str]:
+    arm = tree.table["arms"][name]
+    efforts = arm.get("efforts") if isinstance(arm, dict) else None
+    return [each for each in efforts if isinstance(each, str)] if isinstance(efforts, list) else []
 
 
 def _check_caps(tree: Tree, caps: Mapping[str, object], source: Source) -> None:

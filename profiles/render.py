@@ -12,7 +12,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from .schema import Profile
+    from .schema import Arm, Profile
 
     Key = tuple[str, ...]
 
@@ -35,16 +35,34 @@ def to_toml(profile: Profile, origin: Mapping[str, str] | None = None) -> str:
         return f"{_toml_key(key)} = {_toml(value)}" + (f"  # {remark}" if remark else "") + "\n"
 
     text = [line((key,), key, getattr(profile, key)) for key in ("name", "default_arm")]
-    for name in ("caps", "policy", "log", "embedding", "resident"):
-        text.append(f"\n[{name}]\n")
-        text += [line((name, key), key, value) for key, value in _set_keys(getattr(profile, name), whole=True)]
-    for arm in profile.arms:
+    for name in ("caps", "policy", "log", "embedding", "resident", "pool"):
+        if (table := getattr(profile, name)) is not None:
+            text.append(f"\n[{name}]\n")
+            text += [line((name, key), key, value) for key, value in _set_keys(table, whole=True)]
+    bases = {arm.base: arm for arm in reversed(profile.arms)}
+    for base, arm in reversed(bases.items()):
         text.append("\n[[arms]]\n")
-        text += [line(("arms", arm.name, key), key, value) for key, value in _set_keys(arm, whole=False)]
+        text += [line(("arms", arm.name, key), key, value) for key, value in _as_stated(arm, base, bases)]
+    if profile.plans:
+        text.append("\n[plans]\n")
+        text += [line(("plans", name), name, plan) for name, plan in profile.plans.items()]
     for name, check in profile.checks.items():
         text.append(f"\n[checks.{_toml_key(name)}]\n")
         text += [line(("checks", name, key), key, value) for key, value in _set_keys(check, whole=True)]
     return "".join(text)
+
+
+def _as_stated(arm: Arm, base: str, bases: Mapping[str, Arm]) -> Iterator[tuple[str, object]]:
+    """Yield the keys of the `[[arms]]` that an arm, or the first rung of a ladder, comes of.
+
+    One that is like another says all that it does not leave open: else it would take the other's again.
+    """
+    like = arm.like is not None and arm.like.partition(":")[0] in bases
+    for key, value in _set_keys(arm, whole=like):
+        if key == "name":
+            yield key, base
+        elif not ((key == "reasoning_effort" and arm.efforts) or (key == "like" and not like)):
+            yield key, value
 
 
 def _set_keys(table: msgspec.Struct, *, whole: bool) -> Iterator[tuple[str, object]]:

@@ -1,37 +1,24 @@
-"""What a profile may say: the types, and how a table of TOML becomes one of them or an error that names the place."""
+"""What a profile may say: the types."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from decimal import Decimal
-from functools import lru_cache
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Final,
-    Literal,
-    TypeAlias,
-    TypeVar,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
-from .errors import ConfigError
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    Path_: TypeAlias = tuple[str, ...]
-    Locate: TypeAlias = Callable[[Path_], str]
+    from collections.abc import Iterable
 
 __all__ = [
     "DEFAULT_OUTPUT_LIMIT",
+    "EFFORTS",
+    "INPUT",
+    "MAX_TEXT",
     "NAME_PATTERN",
+    "NAME_WORDS",
     "PARAMS",
     "PRESETS_USD",
     "REASONING_OUTPUT_LIMIT",
@@ -40,6 +27,7 @@ __all__ = [
     "ArmCaps",
     "Caps",
     "Check",
+    "Effort",
     "Embedding",
     "Keep",
     "Limits",
@@ -51,10 +39,8 @@ __all__ = [
     "Profile",
     "Resident",
     "Tier",
-    "build",
-    "build_profile",
+    "base_of",
     "did_you_mean",
-    "dotted",
 ]
 
 DEFAULT_OUTPUT_LIMIT: Final = 4096
@@ -85,14 +71,27 @@ Keep = Literal["all", "features", "money"]
 Tier = Literal["small", "medium", "large"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
+EFFORTS: Final[tuple[Effort, ...]] = get_args(Effort)
+"""Reasoning efforts, ascending."""
+
+INPUT: Final = "{{input}}"
+"""What stands for the prompt in an arm's own `prompt`."""
+
+MAX_TEXT: Final = 200_000
+"""The most characters of a text that an arm is told."""
+
+NAME_WORDS: Final = "a name: up to 64 letters, digits, dots, dashes and underscores, the first a letter or digit"
+"""What `NAME_PATTERN` asks for, in words."""
+
 _Meta = msgspec.Meta
 _Usd = Annotated[Decimal, _Meta(description="an amount in USD, 0 or more")]
 _Count = Annotated[int, _Meta(ge=1, le=10**9, description="a whole number, 1 or more")]
-_Name = Annotated[
+_Name = Annotated[str, _Meta(pattern=rf"^{NAME_PATTERN.pattern}\Z", description=NAME_WORDS)]
+_ArmName = Annotated[
     str,
     _Meta(
-        pattern=rf"^{NAME_PATTERN.pattern}\Z",
-        description="a name: up to 64 letters, digits, dots, dashes and underscores, the first a letter or digit",
+        pattern=rf"^{NAME_PATTERN.pattern}(:({'|'.join(EFFORTS)}))?\Z",
+        description='the name of an arm, or of one of its efforts such as "sonnet:low"',
     ),
 ]
 _Model = Annotated[
@@ -120,12 +119,14 @@ _Command = Annotated[
 ]
 _Tag = Annotated[str, _Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z")]
 _Text = Annotated[
-    str, _Meta(min_length=1, max_length=200_000, description='text, or "file:NAME" to read it from a file')
+    str,
+    _Meta(
+        min_length=1,
+        max_length=MAX_TEXT,
+        description=f'text of up to {MAX_TEXT:,} characters, or "file:NAME" to read it from a file',
+    ),
 ]
 _PlanText = Annotated[str, _Meta(min_length=1, max_length=4096, description='a plan such as "small ? checks > large"')]
-
-_SECRET_FIELDS = frozenset({"key_env", "key_cmd", "api_base"})
-"""Fields whose value an error never repeats: people paste keys into them."""
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -189,7 +190,11 @@ class Log(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Arm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One choice the policy can make: a model, its effort and its limits."""
+    """One choice the policy can make: a model, its effort, its limits, and what it is told.
+
+    Of a profile that was built, an arm with `efforts` is one rung of that ladder: it is called `NAME:EFFORT`, asks at
+    that `reasoning_effort`, and keeps the whole of `efforts`.
+    """
 
     name: _Name
     model: _Model
@@ -207,10 +212,15 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     timeout_s: Annotated[float, _Meta(gt=0, le=86_400, description="a number of seconds above 0")] = 120.0
     context_window: _Count | None = None
     system: _Text | None = None
-    prompt: Annotated[_Text, _Meta(description='text with {{input}} in it, or "file:NAME"')] | None = None
+    prompt: _Text | None = None
     about: _Text | None = None
-    like: _Name | None = None
-    efforts: tuple[Effort, ...] = ()
+    like: _ArmName | None = None
+    efforts: Annotated[tuple[Effort, ...], _Meta(description='a list such as ["low", "high"]')] = ()
+
+    @property
+    def base(self) -> str:
+        """Return the name of the `[[arms]]` that it comes of: its own, less the effort of a ladder's rung."""
+        return base_of(self.name)
 
     @property
     def provider(self) -> str:
@@ -253,7 +263,7 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A folder of Markdown files, each of them an arm."""
 
     folder: Annotated[str, _Meta(min_length=1, max_length=4096, description='a folder, such as "skills/"')]
-    like: _Name | None = None
+    like: _ArmName | None = None
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -285,292 +295,34 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 return arm
         raise KeyError(name)
 
+    def rungs(self, name: str) -> tuple[Arm, ...]:
+        """Return the arms of the ladder called `name`, the least effort first; none where it is no ladder."""
+        return tuple(arm for arm in self.arms if arm.efforts and arm.base == name)
+
+    def known_arms(self, asked: str) -> str:
+        """Return in words which arms there are, for who asked for one that is not there."""
+        if rungs := self.rungs(asked):
+            return f"{asked} has efforts: take one of {', '.join(arm.name for arm in rungs)}."
+        return f"It has: {', '.join(arm.name for arm in self.arms)}."
+
     @property
     def default(self) -> Arm:
         """Return the safe arm: the one taken when the router should not be trusted."""
         return self.arm(self.default_arm)
 
 
-_ELSEWHERE: Final = {
-    "api_key": "Keys do not belong in a profile: use `scrimp keys set`, key_env or key_cmd.",
-    "key": "Keys do not belong in a profile: use `scrimp keys set`, key_env or key_cmd.",
-    "max_tokens": "The limit is called max_output_tokens.",
-    "base_url": "The address is called api_base.",
-}
+def base_of(arm: str) -> str:
+    """Return the name of the `[[arms]]` that an arm comes of.
 
-T = TypeVar("T", bound=msgspec.Struct)
-
-
-def build(cls: type[T], table: object, locate: Locate, path: Path_ = ()) -> T:
-    """Return the Struct that a table of TOML describes.
-
-    Parameters
-    ----------
-    cls
-        One of the types of this module.
-    table
-        The table, its fractions read as Decimal.
-    locate
-        Gives "FILE:LINE" for the path of a key.
-    path
-        Where the table stands, such as `("caps",)` or `("arms", "small")`.
-
-    Raises
-    ------
-    ConfigError
-        At the first key that is unknown, missing or not what was expected.
+    Examples
+    --------
+    >>> base_of("sonnet:low"), base_of("small")
+    ('sonnet', 'small')
     """
-    if not isinstance(table, dict):
-        raise _wrong(table, "a table", locate, path)
-    hints = _hints(cls)
-    for key in table:
-        if key not in hints:
-            raise _unknown(cls, key, hints, locate, path)
-    values: dict[str, object] = {}
-    for field in msgspec.structs.fields(cls):
-        if field.name in table:
-            values[field.name] = _value(field.name, table[field.name], hints[field.name], locate, (*path, field.name))
-        elif field.required:
-            raise ConfigError(
-                f"{locate(path)}: {dotted((*path, field.name))} is missing: expected {_expected(hints[field.name])}"
-            )
-    return cls(**values)
-
-
-def build_profile(table: Mapping[str, object], locate: Locate) -> Profile:
-    """Return the profile that merged tables describe, checked as a whole.
-
-    Parameters
-    ----------
-    table
-        The merged tables; `arms` is a table of arms by name, in their order.
-    locate
-        Gives "FILE:LINE" for the path of a key.
-
-    Raises
-    ------
-    ConfigError
-        If any key is wrong, no arm is left, or `default_arm` is not one of them.
-    """
-    profile = build(Profile, {**table, "arms": {}, "checks": {}}, locate)
-    arms = tuple(
-        build(Arm, {"name": name, **_as_table(arm, locate, ("arms", name))}, locate, ("arms", name))
-        for name, arm in _as_table(table.get("arms", {}), locate, ("arms",)).items()
-    )
-    checks = {
-        name: build(Check, each, locate, ("checks", name))
-        for name, each in _as_table(table.get("checks", {}), locate, ("checks",)).items()
-    }
-    for name, check in checks.items():
-        if not NAME_PATTERN.fullmatch(name):
-            raise _wrong(name, _expected(_Name), locate, ("checks", name))
-        if (check.cmd is None) == (check.spec is None):
-            raise ConfigError(f"{locate(('checks', name))}: checks.{name}: give cmd or spec, one of the two")
-    for arm in arms:
-        _check_arm(arm, locate)
-    if not arms:
-        raise ConfigError(
-            f"{locate(('arms',))}: this profile has no arms",
-            hint='Add an [[arms]] table with name and model, or `extends = "openai"`.',
-        )
-    names = [arm.name for arm in arms]
-    if profile.default_arm and profile.default_arm not in names:
-        raise ConfigError(
-            f"{locate(('default_arm',))}: default_arm: no arm is called {profile.default_arm!r}"
-            f"{did_you_mean(profile.default_arm, names)}",
-            hint=f"The arms are: {', '.join(names)}.",
-        )
-    if profile.policy.wtp_usd is not None and "prefer" in _as_table(table.get("policy", {}), locate, ("policy",)):
-        raise ConfigError(
-            f"{locate(('policy', 'wtp_usd'))}: policy.wtp_usd and policy.prefer say the same thing twice",
-            hint="Keep one of them: prefer is a name for a fixed wtp_usd.",
-        )
-    _check_timezone(profile.caps.timezone, locate)
-    return msgspec.structs.replace(
-        profile, arms=arms, checks=checks, default_arm=profile.default_arm or _most_capable(arms).name
-    )
+    return arm.partition(":")[0]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return " (did you mean ...?)", or "" when nothing known comes near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def dotted(path: Path_) -> str:
-    """Return a key's path as people write it.
-
-    Examples
-    --------
-    >>> dotted(("caps", "per_day_usd")), dotted(("arms", "small", "price"))
-    ('caps.per_day_usd', 'arm "small": price')
-    """
-    if len(path) >= 2 and path[0] == "arms":
-        rest = ".".join(path[2:])
-        return f'arm "{path[1]}"' + (f": {rest}" if rest else "")
-    return ".".join(path)
-
-
-@lru_cache(maxsize=32)
-def _hints(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls, include_extras=True)
-
-
-def _value(name: str, value: object, kind: Any, locate: Locate, path: Path_) -> object:
-    """Return `value` as `kind`, or raise the error that names its place."""
-    if name == "params":
-        return _params(value, locate, path)
-    if name in {"arms", "checks"}:
-        return () if name == "arms" else {}  # built by build_profile, under their own names
-    table = _struct_in(kind)
-    if table is not None:
-        return build(table, value, locate, path)
-    expected = _expected(kind)
-    if Decimal in _members(kind):
-        if not isinstance(value, (int, Decimal)) or isinstance(value, bool):
-            raise _wrong(value, expected, locate, path)
-        if not (Decimal(value).is_finite() and 0 <= value <= 10**9):
-            raise _wrong(value, expected, locate, path)
-        return Decimal(value)
-    try:
-        converted: object = msgspec.convert(value, kind)
-    except (msgspec.ValidationError, OverflowError):
-        near = did_you_mean(value, _choices(kind)) if isinstance(value, str) else ""
-        raise _wrong(value, expected, locate, path, near) from None
-    return converted
-
-
-def _params(value: object, locate: Locate, path: Path_) -> dict[str, Any]:
-    table = _as_table(value, locate, path)
-    for key, item in table.items():
-        here = (*path, key)
-        if key not in PARAMS:
-            raise ConfigError(
-                f"{locate(here)}: {dotted(here)}: not a parameter a profile may pass on{did_you_mean(key, PARAMS)}",
-                hint="Others can change what a call costs or where it goes; these cannot: "
-                f"{', '.join(sorted(PARAMS))}.",
-            )
-        if key in {"logit_bias", "thinking"}:
-            _as_table(item, locate, here)
-        elif key == "stop":
-            words = item if isinstance(item, list) else [item]
-            if not all(isinstance(word, str) for word in words):
-                raise _wrong(item, "text or a list of texts", locate, here)
-        elif key in {"user", "verbosity"}:
-            if not isinstance(item, str):
-                raise _wrong(item, "text", locate, here)
-        elif key == "keep_alive" and isinstance(item, str):
-            continue
-        elif not isinstance(item, (int, Decimal)) or isinstance(item, bool) or not Decimal(item).is_finite():
-            raise _wrong(item, "a number", locate, here)
-    return {key: _plain(item) for key, item in table.items()}
-
-
-def _plain(value: object) -> object:
-    """Return a value of TOML as JSON knows it: fractions as floats."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _as_table(value: object, locate: Locate, path: Path_) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _wrong(value, "a table", locate, path)
-    return value
-
-
-def _members(kind: Any) -> tuple[Any, ...]:
-    """Return the members of a union, and of what annotations wrap."""
-    if get_origin(kind) is Annotated:
-        return _members(get_args(kind)[0])
-    if get_origin(kind) in {None, tuple, dict, Literal}:
-        return (kind,)
-    return tuple(member for part in get_args(kind) for member in _members(part))
-
-
-def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
-    for member in _members(kind):
-        if isinstance(member, type) and issubclass(member, msgspec.Struct):
-            return member
-    return None
-
-
-def _choices(kind: Any) -> list[str]:
-    return [choice for member in _members(kind) if get_origin(member) is Literal for choice in get_args(member)]
-
-
-def _expected(kind: Any) -> str:
-    """Return what a kind is called in an error."""
-    if get_origin(kind) is Annotated:
-        for note in get_args(kind)[1:]:
-            if isinstance(note, _Meta) and note.description:
-                return note.description
-    choices = _choices(kind)
-    if choices:
-        return f"{', '.join(choices[:-1])} or {choices[-1]}"
-    for part in get_args(kind):
-        if get_origin(part) is Annotated:
-            return _expected(part)
-    names = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
-    return next((names[member] for member in _members(kind) if member in names), "a table")
-
-
-def _wrong(value: object, expected: str, locate: Locate, path: Path_, near: str = "") -> ConfigError:
-    got = "something else" if path and path[-1] in _SECRET_FIELDS else _shown(value)
-    return ConfigError(f"{locate(path)}: {dotted(path) or 'the file'}: expected {expected}, got {got}{near}")
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, dict):
-        return "a table"
-    if isinstance(value, list):
-        return "a list"
-    if isinstance(value, bool):
-        return str(value).lower()
-    text = str(value) if isinstance(value, (int, Decimal)) else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _unknown(cls: type, key: str, hints: Mapping[str, Any], locate: Locate, path: Path_) -> ConfigError:
-    here = (*path, key)
-    near = did_you_mean(key, hints)
-    if cls in {Caps, ArmCaps}:
-        return ConfigError(
-            f"{locate(here)}: {dotted(here)}: no such cap{near}",
-            hint=f"A cap that is not enforced is refused, never ignored; enforced here: {', '.join(hints)}.",
-        )
-    hint = _ELSEWHERE.get(key) or f"Known keys: {', '.join(hints)}."
-    return ConfigError(f"{locate(here)}: {dotted(here)}: unknown key{near}", hint=hint)
-
-
-def _check_arm(arm: Arm, locate: Locate) -> None:
-    if arm.key_env is not None and arm.key_cmd is not None:
-        path = ("arms", arm.name, "key_cmd")
-        raise ConfigError(f"{locate(path)}: {dotted(path)}: an arm takes key_env or key_cmd, not both")
-    if len(set(arm.tags)) != len(arm.tags):
-        path = ("arms", arm.name, "tags")
-        raise ConfigError(f"{locate(path)}: {dotted(path)}: a tag stands there twice")
-
-
-def _check_timezone(name: str, locate: Locate) -> None:
-    if name == "local":
-        return
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise _wrong(name, '"local" or a zone such as "Europe/Paris"', locate, ("caps", "timezone")) from None
-
-
-def _most_capable(arms: tuple[Arm, ...]) -> Arm:
-    """Return the arm of the highest tier; among equals the one whose stated price is highest, then the first."""
-
-    def rank(arm: Arm) -> tuple[int, Decimal]:
-        return (TIERS.index(arm.tier) if arm.tier else -1, arm.price.output_usd_per_mtok if arm.price else Decimal(0))
-
-    return max(arms, key=rank)

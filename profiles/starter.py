@@ -41,4 +41,13 @@ extends = "{template}"  # with its arms: {arms}
 # key_env = "MY_API_KEY"  # or key_cmd = ["pass", "show", "mine"], or `scrimp keys set`
 # price = {{ input_usd_per_mtok = 0.25, output_usd_per_mtok = 2.00 }}  # wins over the price table
 # cap = {{ per_day_usd = 1.00 }}
+# `efforts = ["low", "medium", "high"]` in place of reasoning_effort makes arms under one cap: {arm}:low to {arm}:high.
+
+# An arm may be told how to answer. What it does not say it takes from the one that it is like.
+# [[arms]]
+# name = "careful"
+# like = "{arm}"
+# about = "questions of law and contracts"  # `scrimp route` says which arm's is nearest to a prompt
+# system = "Weigh both sides before you answer."  # or "file:careful.md", a file beside this one
+# prompt = "Think it through step by step.\\n\\n{{{{input}}}}"
 """

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
+from .building import build_profile
 from .keys import provider_of
-from .schema import Arm, Caps, Keep, Log, Policy, Profile, Resident, build_profile
+from .schema import Arm, Caps, Keep, Log, Policy, Profile, Resident
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -128,15 +129,15 @@ def keep_within(tree: Tree, own: Tree, *, source: Source) -> list[str] | None:
     if len(left_out) == len(theirs.arms):
         return None
     for name in left_out:
-        tree.drop("arms", name)
-        if tree.table.get("default_arm") == name:
+        tree.drop("arms", theirs.arm(name).base)
+        if theirs.default_arm == name:
             tree.drop("default_arm")
     for table, kind in (("caps", Caps), ("policy", Policy), ("log", Log), ("resident", Resident)):
         one, other = getattr(theirs, table), getattr(ours, table)
         _bound((table,), kind.__struct_fields__, one, other, tree, source)
     for arm in theirs.arms:
-        if arm.name not in left_out and (same := _called(arm.name, ours)) is not None and same.cap is not None:
-            _bound(("arms", arm.name, "cap"), same.cap.__struct_fields__, arm.cap, same.cap, tree, source)
+        if arm.name not in left_out and (same := _called(arm.base, ours)) is not None and same.cap is not None:
+            _bound(("arms", arm.base, "cap"), same.cap.__struct_fields__, arm.cap, same.cap, tree, source)
     tree.lay({"name": ours.name}, source)
     return left_out
 
@@ -164,7 +165,7 @@ def _reachable(arm: Arm, own: Profile) -> bool:
     if arm.provider == "local":
         return True
     for ours in own.arms:
-        if ours.name != arm.name and ours.cap is not None and (ours.model, _host(ours)) == (arm.model, _host(arm)):
+        if ours.base != arm.base and ours.cap is not None and (ours.model, _host(ours)) == (arm.model, _host(arm)):
             return False
     return any(_host(arm) == _host(ours) for ours in own.arms)
 
@@ -177,5 +178,5 @@ def _host(arm: Arm) -> str:
     return f"{scheme}://{rest.partition('/')[0]}".lower()
 
 
-def _called(name: str, profile: Profile) -> Arm | None:
-    return next((arm for arm in profile.arms if arm.name == name), None)
+def _called(base: str, profile: Profile) -> Arm | None:
+    return next((arm for arm in profile.arms if arm.base == base), None)

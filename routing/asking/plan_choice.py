@@ -85,7 +85,7 @@ class PlanChooser:
             for name in asked:
                 if name not in names:
                     raise UsageError(
-                        f"--check {check.name}: no arm {name!r} in this profile", hint=f"It has: {', '.join(names)}."
+                        f"--check {check.name}: no arm {name!r} in this profile", hint=decider.profile.known_arms(name)
                     )
         if way.plan is not None:  # one that cannot be read is refused before anything is begun
             read_plan(way.plan, names, [check.name for check in way.checks], repair=way.repair)

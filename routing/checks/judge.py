@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.schema import EFFORTS
 from scrimp.routing.prompts.prompt import Prompt
 
 from .base import NOTHING, BaseCheck, Given, Verdict
@@ -87,8 +88,11 @@ class JudgeCheck(BaseCheck):
 
     @classmethod
     def parse(cls, argument: str, name: str) -> JudgeCheck:
-        """Read `judge:ARM` or `judge:ARM:RUBRIC`."""
+        """Read `judge:ARM` or `judge:ARM:RUBRIC`; the arm may be one of several efforts, `judge:sonnet:low`."""
         arm, _, rubric = argument.partition(":")
+        effort, _, rest = rubric.partition(":")
+        if effort.strip() in EFFORTS:
+            arm, rubric = f"{arm.strip()}:{effort.strip()}", rest
         if not arm.strip():
             raise UsageError(f"--check {name}: expected the arm that judges: judge:ARM or judge:ARM:RUBRIC")
         return cls(arm.strip(), rubric.strip() or _RUBRIC, name)

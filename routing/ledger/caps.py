@@ -16,6 +16,7 @@ from scrimp.profiles.errors import (
     UsageError,
 )
 from scrimp.profiles.money import format_usd, nano_from_usd
+from scrimp.profiles.schema import base_of
 
 from .store import instant
 
@@ -104,9 +105,13 @@ class Cap:
         """Whether it stands over all profiles together."""
         return self.scope in SHARED_SCOPES
 
+    def about(self, arm: str | None) -> bool:
+        """Tell whether it stands on calls of an arm: that of a ladder stands on all of its rungs together."""
+        return self.arm is None or (arm is not None and self.arm == base_of(arm))
+
     @property
     def arm(self) -> str | None:
-        """The one arm that it is about; None where it is about all."""
+        """The one arm, or ladder, that it is about; None where it is about all."""
         return self.scope.removeprefix("arm:").rpartition(":")[0] if self.scope.startswith("arm:") else None
 
     @property
@@ -248,7 +253,7 @@ def room_of(ledger: Ledger, cap: Cap, left: int, *, now: float) -> Room:
 
 def too_small(rooms: Iterable[Room], needed_nano: int, arm: str | None = None) -> Room | None:
     """Return the first to name of the caps that leave less than is needed (by an arm); None where none does."""
-    found = [room for room in rooms if room.left_nano < needed_nano and room.cap.arm in (None, arm)]
+    found = [room for room in rooms if room.left_nano < needed_nano and room.cap.about(arm)]
     return min(found, key=lambda room: (_SOONEST_LAST[room.cap.window], room.left_nano), default=None)
 
 
@@ -292,12 +297,12 @@ def applicable_caps(
         add("run", own.per_run_usd, f"run:{run_id}")
     add("day", own.per_day_usd, f"day:{day}|p:{profile.name}")
     add("month", own.per_month_usd, f"month:{month}|p:{profile.name}")
-    for each in profile.arms:
-        if each.cap is not None and arm in (None, each.name):
-            where = f"|p:{profile.name}|a:{each.name}"
-            add(f"arm:{each.name}:call", each.cap.per_call_usd, None)
-            add(f"arm:{each.name}:day", each.cap.per_day_usd, f"day:{day}{where}")
-            add(f"arm:{each.name}:month", each.cap.per_month_usd, f"month:{month}{where}")
+    for each in {each.base: each for each in profile.arms}.values():  # one for all rungs of a ladder
+        if each.cap is not None and (arm is None or base_of(arm) == each.base):
+            where = f"|p:{profile.name}|a:{each.base}"
+            add(f"arm:{each.base}:call", each.cap.per_call_usd, None)
+            add(f"arm:{each.base}:day", each.cap.per_day_usd, f"day:{day}{where}")
+            add(f"arm:{each.base}:month", each.cap.per_month_usd, f"month:{month}{where}")
     return (*caps, *shared_at(ledger, day, month))
 
 
@@ -467,10 +472,14 @@ def new_alerts(ledger: Ledger, caps: Iterable[Cap], *, now: float) -> list[str]:
 
 
 def window_keys(profile: str, arm: str, run_id: str | None, day: str, month: str) -> list[str]:
-    """List the windows that a call is charged to, whether or not a cap stands on them today."""
+    """List the windows that a call is charged to, whether or not a cap stands on them today.
+
+    A rung of a ladder is charged to its own and to the ladder's, which is that of the arm before it had efforts.
+    """
     keys = []
     for window in (f"day:{day}", f"month:{month}"):
-        keys += [window, f"{window}|p:{profile}", f"{window}|p:{profile}|a:{arm}"]
+        arms = dict.fromkeys((base_of(arm), arm))
+        keys += [window, f"{window}|p:{profile}", *(f"{window}|p:{profile}|a:{each}" for each in arms)]
     if run_id is not None:
         keys.append(f"run:{run_id}")
     return keys
@@ -478,9 +487,16 @@ def window_keys(profile: str, arm: str, run_id: str | None, day: str, month: str
 
 def _where(key: str) -> tuple[str, list[str]]:
     """Turn a window's key into the condition on reservations that it stands for."""
-    columns = {"day": "day", "month": "month", "run": "run_id", "p": "profile", "a": "arm"}
-    parts = [part.partition(":") for part in key.split("|")]
-    return " AND ".join(f"{columns[kind]} = ?" for kind, _, _ in parts), [value for _, _, value in parts]
+    columns = {"day": "day", "month": "month", "run": "run_id", "p": "profile"}
+    conditions, values = [], []
+    for kind, _, value in (part.partition(":") for part in key.split("|")):
+        if kind == "a" and base_of(value) == value:  # its rungs too: ";" is what comes after ":"
+            conditions.append("(arm = ? OR (arm > ? AND arm < ?))")
+            values += [value, f"{value}:", f"{value};"]
+        else:
+            conditions.append(f"{columns.get(kind, 'arm')} = ?")
+            values.append(value)
+    return " AND ".join(conditions), values
 
 
 def at_window(cap: Cap, day: str, month: str) -> Cap:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scrimp.profiles.money import NANO
+from scrimp.profiles.schema import base_of
 
 from .plan import ALL
 from .power import NODES, SPREAD, WEIGHTS, power_at
@@ -230,7 +231,7 @@ class Planner:
         later_nano
             What is reserved for a call after the first stage, where that is more: it may carry the failed answer.
         left
-            What each cap over a day, month or run leaves, nano-USD, with the arm it is about (None: all of them).
+            What each cap over a day, month or run leaves, nano-USD, with the arm or ladder it is about (None: all).
         """
         table = self._table(plans)
         p_right, p_cost, p_calls = self._values(table, arms, quality, cost_nano)
@@ -248,8 +249,8 @@ class Planner:
         for arm, nano in left:
             if arm is None:
                 payable &= (total <= max(nano, 0)) | (total == 0)
-            elif arm in names:
-                mine = per_arm[:, names.index(arm)]
+            else:
+                mine = per_arm[:, _of(arm, names)].sum(axis=1)
                 payable &= (mine <= max(nano, 0)) | (mine == 0)
         utility = wtp_usd * p_right - p_cost / NANO
 
@@ -266,10 +267,7 @@ class Planner:
 
         if not payable.any():
             least = int(total.argmin())
-            needs = [
-                int(total[least] if arm is None else per_arm[least, names.index(arm)] if arm in names else 0)
-                for arm, _ in left
-            ]
+            needs = [int(total[least] if arm is None else per_arm[least, _of(arm, names)].sum()) for arm, _ in left]
             lacking = [k for k, (_, nano) in enumerate(left) if needs[k] > max(nano, 0)]
             at = min(lacking, key=lambda k: left[k][1])
             return Chosen(None, None, (), len(plans), len(plans), Short(table.plans[least], at, needs[at]))
@@ -290,6 +288,11 @@ class Planner:
             len(plans),
             int((~payable).sum()),
         )
+
+
+def _of(arm: str, names: Sequence[str]) -> list[int]:
+    """Return the places of an arm, or of a ladder's rungs, among names."""
+    return [k for k, name in enumerate(names) if arm == base_of(name)]
 
 
 def _gate_bounds(plan: Plan, gates: Sequence[Gate]) -> int:

@@ -22,6 +22,8 @@ from scrimp.routing.ledger.suspensions import SuspendedError
 
 PRICE = Price(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(4))
 RUNS = (None, "run-1", "run-2")
+RUNGS = ("low", "medium", "high")
+ARMS = ("a", "b", *(f"l:{effort}" for effort in RUNGS))
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "Asia/Kathmandu")
 HARD_TIMES = tuple(
     datetime(*when, tzinfo=UTC).timestamp()
@@ -66,6 +68,11 @@ class Caps_(RuleBasedStateMachine):
                 )
                 for arm in ("a", "b")
             )
+            cap = ArmCaps(per_call_usd=usd(data.draw(maybe)), per_day_usd=usd(data.draw(maybe)))
+            arms += tuple(
+                Arm(name=f"l:{effort}", model="openai/l", price=PRICE, cap=cap, reasoning_effort=effort, efforts=RUNGS)
+                for effort in RUNGS
+            )
             caps = Caps(
                 per_call_usd=usd(data.draw(maybe)),
                 per_run_usd=usd(data.draw(maybe)),
@@ -89,7 +96,7 @@ class Caps_(RuleBasedStateMachine):
 
     # -- what can happen
 
-    @rule(target=held, who=st.integers(0, 1), arm=st.sampled_from("ab"), run=st.sampled_from(RUNS), bound=nanos,
+    @rule(target=held, who=st.integers(0, 1), arm=st.sampled_from(ARMS), run=st.sampled_from(RUNS), bound=nanos,
           override=st.none() | st.none() | st.none() | cents)  # fmt: skip
     def reserve(self, who, arm, run, bound, override):
         owner = self.profiles[who]
@@ -115,6 +122,7 @@ class Caps_(RuleBasedStateMachine):
                 assert bound == 0 or cap.key is not None or bound <= cap.limit_nano
                 if cap.key is not None and bound > 0:
                     self.limits[cap.key] = cap.limit_nano
+                    assert cap.key in keys
         else:
             self.excused |= set(keys)
         self.model[taken.id] = ["reserved", bound, bound, keys, owner.name, arm]
@@ -239,6 +247,22 @@ class Caps_(RuleBasedStateMachine):
         for key, limit in getattr(self, "limits", {}).items():
             if key not in self.excused:
                 assert sum(budget_caps.balance(self.ledger, key)) <= limit, key
+
+    @invariant()
+    def a_ladder_spends_what_one_arm_may(self):
+        if not hasattr(self, "ledger"):
+            return
+        for owner in self.profiles:
+            cap = owner.arm("l:low").cap.per_day_usd
+            day, _ = self.ledger.windows(self.now)
+            key = f"day:{day}|p:{owner.name}|a:l"
+            rows = self.ledger.rows(
+                "SELECT sum(charged_nano) AS n FROM reservations WHERE profile = ? AND day = ? AND arm IN (?, ?, ?)",
+                (owner.name, day, *ARMS[2:]),
+            )
+            assert (rows[0]["n"] or 0) == sum(budget_caps.balance(self.ledger, key))
+            if cap is not None and key in self.limits and key not in self.excused:
+                assert (rows[0]["n"] or 0) <= cap * 10**9
 
     @invariant()
     def sums_agree(self):

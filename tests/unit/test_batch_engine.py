@@ -8,9 +8,9 @@ from decimal import Decimal
 
 import pytest
 
+from scrimp.profiles.building import build_profile
 from scrimp.profiles.errors import AuthError, UsageError
 from scrimp.profiles.paths import Paths
-from scrimp.profiles.schema import build_profile
 from scrimp.routing.asking.refusal import why_none
 from scrimp.routing.asking.request import Way
 from scrimp.routing.batch.files.cache import Cache, parse_age

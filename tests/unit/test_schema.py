@@ -5,19 +5,9 @@ from decimal import Decimal
 
 import pytest
 
+from scrimp.profiles.building import build, build_profile, dotted
 from scrimp.profiles.errors import ConfigError
-from scrimp.profiles.schema import (
-    NAME_PATTERN,
-    PARAMS,
-    Arm,
-    Caps,
-    Policy,
-    Price,
-    build,
-    build_profile,
-    did_you_mean,
-    dotted,
-)
+from scrimp.profiles.schema import NAME_PATTERN, PARAMS, Arm, Caps, Policy, Price, did_you_mean
 
 
 def at(path):

@@ -19,7 +19,7 @@ from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.reservations import reap
 
 from .gates import ProviderGate
-from .jobs import Lane
+from .jobs import Lane, Limiter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -122,14 +122,17 @@ class Desk:
 
     def _make_lanes(self) -> dict[str, Lane]:
         gates: dict[str, ProviderGate] = {}
+        limiters: dict[str, Limiter] = {}
         lanes = {}
         for arm in self.decider.profile.arms:
             most = in_flight(arm, self.settings.concurrency)
             provider = arm.api_base or arm.provider or arm.model
             gate = gates.setdefault(provider, ProviderGate(0))
-            gate.most += most
-            gate.limit = float(gate.most)
-            lanes[arm.name] = Lane(arm, self.decider.price(arm.name), gate, most)
+            if arm.base not in limiters:  # the rungs of a ladder share one
+                limiters[arm.base] = Limiter(arm, most)
+                gate.most += most
+                gate.limit = float(gate.most)
+            lanes[arm.name] = Lane(arm, self.decider.price(arm.name), gate, limiters[arm.base], most)
         return lanes
 
     # -- control ----------------------------------------------------------------------------------------------------
@@ -192,7 +195,7 @@ class Desk:
         """
         too_long = error.retry_after_s is not None and error.retry_after_s >= TOTAL_DEADLINE_S
         if error.lasting is None and not too_long:
-            lane.prove()
+            lane.limiter.prove()
             if error.kind == "rate_limited" or error.retry_after_s is not None:
                 lane.gate.refused(error.retry_after_s)
             return

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .gates import ProviderGate
 
-__all__ = ["Job", "Lane", "Settings", "Stats"]
+__all__ = ["Job", "Lane", "Limiter", "Settings", "Stats"]
 
 _UNPROVEN: Final = 2
 """Calls in flight on an arm until one was not refused for its key, credit, model or address: with those, none works."""
@@ -189,33 +189,14 @@ class Job:
         return self.decision.choice.taken
 
 
-class Lane:
-    """One arm, and the limits on its calls: how many at a time, and how many a minute."""
+class Limiter:
+    """The limits on an arm's calls, which all rungs of a ladder share: how many at a time, and how many a minute."""
 
-    def __init__(self, arm: Arm, price: ArmPrice | None, gate: ProviderGate, most: int) -> None:
-        self.arm = arm
-        self.price = price
-        self.gate = gate
-        self.most = most
+    def __init__(self, arm: Arm, most: int) -> None:
         self.turns = asyncio.Semaphore(min(most, _UNPROVEN))
         self._held_back = max(0, most - _UNPROVEN)
         self.requests = None if arm.limits.rpm is None else Bucket(arm.limits.rpm)
         self.tokens = None if arm.limits.tpm is None else Bucket(arm.limits.tpm)
-        self.blocked: ScrimpError | None = None
-
-    async def enter(self, option: Option) -> None:
-        """Wait for a turn, for the provider to take more calls, and for the arm's own limits a minute."""
-        await self.turns.acquire()
-        try:
-            await self.gate.enter()
-        except BaseException:
-            self.turns.release()
-            raise
-        try:
-            await self._pace(option)
-        except BaseException:
-            self.leave()
-            raise
 
     def prove(self) -> None:
         """Let all calls have their turns that the arm allows: it takes calls."""
@@ -223,12 +204,7 @@ class Lane:
             self.turns.release()
         self._held_back = 0
 
-    def leave(self) -> None:
-        """Let the next call have its turn."""
-        self.gate.leave()
-        self.turns.release()
-
-    async def _pace(self, option: Option) -> None:
+    async def pace(self, option: Option) -> None:
         """Wait for the arm's own limits a minute."""
         waits = [
             bucket.take(amount)
@@ -240,6 +216,37 @@ class Lane:
         ]
         if waits and max(waits) > 0.0:
             await asyncio.sleep(max(waits))
+
+
+class Lane:
+    """One arm, and what holds its calls back."""
+
+    def __init__(self, arm: Arm, price: ArmPrice | None, gate: ProviderGate, limiter: Limiter, most: int) -> None:
+        self.arm = arm
+        self.price = price
+        self.gate = gate
+        self.limiter = limiter
+        self.most = most
+        self.blocked: ScrimpError | None = None
+
+    async def enter(self, option: Option) -> None:
+        """Wait for a turn, for the provider to take more calls, and for the arm's own limits a minute."""
+        await self.limiter.turns.acquire()
+        try:
+            await self.gate.enter()
+        except BaseException:
+            self.limiter.turns.release()
+            raise
+        try:
+            await self.limiter.pace(option)
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Let the next call have its turn."""
+        self.gate.leave()
+        self.limiter.turns.release()
 
     def is_steady(self, row: Row) -> bool:
         """Tell whether the same request would get the same answer: temperature 0."""

@@ -147,7 +147,7 @@ class RowHands:
             desk.failed(lane, error)
             return error
         else:
-            lane.prove()
+            lane.limiter.prove()
             lane.gate.answered()
             return reply
 

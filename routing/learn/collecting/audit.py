@@ -101,7 +101,7 @@ def candidates(ledger: Ledger, decider: Decider, best: str | None = None, *, las
     profile = decider.profile
     names = [arm.name for arm in profile.arms]
     if best is not None and best not in names:
-        raise UsageError(f"profile {profile.name} has no arm {best!r}", hint=f"It has: {', '.join(names)}.")
+        raise UsageError(f"profile {profile.name} has no arm {best!r}", hint=profile.known_arms(best))
 
     def but(arm: str | None, last: int) -> list[Candidate]:
         rows = auditable(ledger, profile.name, names, but=arm, last=last)

@@ -1,0 +1,77 @@
+"""Texts of an arm that stand in files of their own: `system = "file:careful.md"`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from .building import dotted
+from .errors import ConfigError
+from .files import kind_of_file
+from .reading import read_bytes
+from .schema import MAX_TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .layers import Source
+
+__all__ = ["TEXTS", "read_texts"]
+
+TEXTS: Final = ("system", "prompt", "about")
+"""Keys of an arm that may name a file."""
+
+_MARK: Final = "file:"
+_MAX_BYTES: Final = 4 * MAX_TEXT
+"""A character of UTF-8 has four bytes at most."""
+
+
+def read_texts(arms: Mapping[str, dict[str, Any]], source: Source, folder: Path) -> None:
+    """Put the texts that arms name as files in the place of the names.
+
+    Parameters
+    ----------
+    arms
+        Tables of arms by name, as one file states them; they are changed.
+    folder
+        Where that file lies: names are read from there.
+
+    Raises
+    ------
+    ConfigError
+        If a text is missing, cannot be read, is no UTF-8, too long, or empty: it names the profile's line and the text.
+    """
+    for name, arm in arms.items():
+        for key in TEXTS:
+            stated = arm.get(key)
+            if isinstance(stated, str) and stated.startswith(_MARK):
+                path = ("arms", name, key)
+                arm[key] = _read(stated.removeprefix(_MARK), folder, f"{source.at(path)}: {dotted(path)}")
+
+
+def _read(name: str, folder: Path, at: str) -> str:
+    """Return the text of a file, without the end of its last line."""
+    if not name.strip():
+        raise ConfigError(f"{at}: file: names no file", hint=f'Write "{_MARK}NAME", relative to this profile.')
+    try:
+        path = folder / Path(name).expanduser()
+        data = None if path.exists() and not path.is_file() else read_bytes(path, limit=_MAX_BYTES)
+    except FileNotFoundError:
+        raise ConfigError(f"{at}: there is no file {folder / name}") from None
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL in the name; a home folder that nobody knows
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{at}: {folder / name} cannot be read: {why}") from None
+    if data is None:  # a pipe that nobody writes to would be read for ever
+        raise ConfigError(f"{at}: {path} cannot be read: it is {kind_of_file(path)}")
+    try:
+        text = data.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{at}: {path}:{line}: not UTF-8: byte 0x{data[error.start]:02x}") from None
+    if not text.strip():
+        raise ConfigError(f"{at}: {path} is empty")
+    if "\0" in text:
+        raise ConfigError(f"{at}: {path}: there is a NUL byte")
+    if len(text) > MAX_TEXT:
+        raise ConfigError(f"{at}: {path} has {len(text):,} characters: {MAX_TEXT:,} are the most")
+    return text
