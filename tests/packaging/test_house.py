@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 FLOORS = (
     ("weights", "text"),
     ("prompts", "prices"),
-    ("calls", "ledger", "router", "checks"),
+    ("calls", "ledger", "router", "checks", "retrieval"),
     ("deciding", "plans"),
     ("strategies", "reports"),
     ("asking",),
@@ -139,8 +139,8 @@ def test_only_the_room_of_calls_imports_litellm():
 
 SQL = re.compile(r"^\s*(SELECT|INSERT|UPDATE|DELETE|WITH|PRAGMA)\s|\bSELECT\b.+\bFROM\b", re.DOTALL)
 
-OTHER_DATABASES = {"routing/batch/files/cache.py", "routing/learn/data/llm_log.py"}
-"""SQL of files that are not the ledger: the cache of replies, and the log of another program (llm)."""
+OTHER_DATABASES = {"routing/batch/files/cache.py", "routing/learn/data/llm_log.py", "routing/retrieval/store.py"}
+"""SQL of files that are not the ledger: caches of replies and of texts, and the log of another program (llm)."""
 
 
 def sql_of(path):
