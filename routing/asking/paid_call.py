@@ -228,6 +228,8 @@ class Terms:
         When the request began, by the timer; its deadline counts from there.
     caps_wait_s
         How long to wait, seconds, where only live calls stand in the way; None for as long as it takes.
+    instructions
+        What tells the instructions that the arm is asked with from others; None where it is asked without.
     """
 
     ask: Ask
@@ -245,6 +247,7 @@ class Terms:
     streams: bool
     started: float
     caps_wait_s: float | None = LIVE_WAIT_S
+    instructions: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,6 +406,7 @@ def _reserve(
             "started_at": instant(now),
             "input_bound": option.input_bound,
             "output_limit": option.output_limit,
+            "instructions": terms.instructions,
         }
         request = None if bill.logged or ask.keep == "money" else partial(terms.request_row, now)
         try:

@@ -15,6 +15,7 @@ from scrimp.routing.plans.grammar import read_plan
 from scrimp.routing.plans.plan import Plan, Stage, plan_table
 from scrimp.routing.plans.record import learned_powers, learned_spread
 from scrimp.routing.plans.spends import QUOTED_BYTES
+from scrimp.routing.prompts.instructions import copies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -190,6 +191,7 @@ class PlanChooser:
         price = self.decider.price(option.arm)
         if price is None or extra_tokens == 0:
             return option.bound_nano or 0
+        extra_tokens *= copies(self.decider.profile.arm(option.arm))
         return price.bound_nano(option.input_bound + extra_tokens, option.output_limit)
 
     def gates(self, decision: Decision) -> tuple[Gate, ...]:

@@ -20,6 +20,7 @@ from scrimp.routing.calls.reasoning import reasoning_room, shortened
 from scrimp.routing.calls.tool_calls import as_text, what_is_called
 from scrimp.routing.calls.whole_prompt import window_arguments
 from scrimp.routing.ledger.caps import RefusedError
+from scrimp.routing.prompts.instructions import dressed, instructions_id
 from scrimp.routing.strategies.protocol import Got, Outcome, Role, Step, Test, Wanted
 from scrimp.routing.strategies.stages import Staged
 
@@ -262,6 +263,7 @@ class _PlanRun:
             replace(self.asked.ask.wishes, arm=wish.arm, max_cost_nano=None),
             decision_id=self.asked.decision.id,
             rng=self.kit.rng,
+            told=wish.role.answers,
         ).choice.option(wish.arm)
         price = decider.price(wish.arm)
         if again.infeasible is not None or price is None:
@@ -279,7 +281,10 @@ class _PlanRun:
         price = kit.decider.price(option.arm)
         if price is None or option.bound_nano is None:
             raise ArmUnavailableError(f"no price is known for {option.arm}")
+        told = wish.role.answers  # a judge or planner is asked something else than what the arm is told to answer
         prompt = asked.ask.prompt if wish.prompt is None else wish.prompt
+        if told:
+            prompt = dressed(prompt, arm)
         params = {**arm.params, **asked.ask.params}
         if wish.vary and not params.get("temperature"):
             params["temperature"] = 1.0
@@ -324,6 +329,7 @@ class _PlanRun:
             kind=kind,
             request_row=lambda now: request_row(asked.ask, asked.decision, asked.context, now),
             answers=wish.role is Role.ASK,
+            instructions=instructions_id(arm) if told else None,
             window=window,
             streams=wish.streams,
             started=self.started,

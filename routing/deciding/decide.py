@@ -148,6 +148,7 @@ class Decider:
         left_nano: Mapping[str, int | None] | None = None,
         blocked: Mapping[str, str] | None = None,
         pace: Pace | None = None,
+        told: bool = True,
     ) -> Decision:
         """Decide which arm takes a prompt.
 
@@ -164,6 +165,8 @@ class Decider:
             Arms that cannot be called now, and why (suspended, no key).
         pace
             How the month stands (`against_caps.month_pace`): it lowers wtp_usd when spending runs ahead.
+        told
+            Whether arms are told their instructions with it: a judge and a planner are not.
         """
         left_nano = left_nano or {}
         blocked = blocked or {}
@@ -204,6 +207,7 @@ class Decider:
                     blocked=blocked.get(known.arm.name),
                     here_only=wishes.on_this_machine,
                     staying=staying,
+                    told=told,
                 )
             )
         ood = float(predictions.ood[row])

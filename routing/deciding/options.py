@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from scrimp.profiles.money import format_usd
 from scrimp.routing.calls.reasoning import no_room, reasoning_room
 from scrimp.routing.calls.whole_prompt import by_ollama
-from scrimp.routing.prompts.tokens import bound_tokens
+from scrimp.routing.prompts.instructions import dressed
+from scrimp.routing.prompts.tokens import bound_tokens, estimate_tokens
 from scrimp.routing.router.arms import ArmInfo
 
 from .policy import Barrier, Option
@@ -89,14 +90,26 @@ def option_for(
     blocked: str | None,
     here_only: bool,
     staying: Staying | None = None,
+    told: bool = True,
 ) -> Option:
-    """Work out one arm's option for one prompt: limits, costs, and the first reason against it."""
+    """Work out one arm's option for one prompt: limits, costs, and the first reason against it.
+
+    Parameters
+    ----------
+    n_input
+        Tokens of the prompt, about, as it was asked; what the arm itself is told is counted here.
+    told
+        Whether the arm is told its instructions with it.
+    """
     arm, price = known.arm, known.price
+    asked = dressed(prompt, arm) if told else prompt
+    if asked is not prompt:
+        n_input = estimate_tokens(asked)
     limit = known.output_limit if output_limit is None else min(known.output_limit, output_limit)
     n_p50, n_p90 = max(1, round(min(p50, limit))), max(1, round(min(p90, limit)))
     against: tuple[Barrier, str] | None = None
     lowered = False
-    bound_in = bound_tokens(prompt, arm.model, known.window)
+    bound_in = bound_tokens(asked, arm.model, known.window)
     missing = sorted(prompt.required - known.capabilities)
     may_lower = not known.info.reasoning
     if here_only and not runs_here(arm):  # first: the log is to say so, whatever else stands against the arm

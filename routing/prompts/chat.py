@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 __all__ = ["COUNTED", "FILES", "IMAGES", "Chat", "parts_of", "speech", "text_of"]
 
@@ -166,22 +166,66 @@ class Chat:
             return replace(self, messages=(*self.messages[:at], changed, *self.messages[at + 1 :]))
         return replace(self, messages=(*self.messages, {"role": "user", "content": text}))
 
+    @property
+    def turn(self) -> int | None:
+        """Where the user's turn stands that is being answered; None where there is none.
+
+        It is the last that does not stand behind what tools gave: in a tool loop the one that began it, and none of the
+        reminders that programs put there.
+        """
+        found, behind = None, False
+        for at, message in enumerate(self.messages):
+            role = message.get("role")
+            behind = role == "tool" or (behind and role != "assistant")
+            if role == "user" and not behind:
+                found = at
+        return found
+
     def led(self, text: str) -> Chat:
-        """Return the conversation with a text right before what the user said last, in the same message."""
-        for at in range(len(self.messages) - 1, -1, -1):
-            message = self.messages[at]
-            if message.get("role") != "user":
-                continue
-            content = message.get("content")
-            said: Any = f"{text}\n\n{content}"
-            if isinstance(content, list):
-                said = [{"type": "text", "text": text}, *content]
-            return replace(self, messages=(*self.messages[:at], {**message, "content": said}, *self.messages[at + 1 :]))
-        return replace(self, messages=(*self.messages, {"role": "user", "content": text}))
+        """Return the conversation with a text right before what the user says in the turn that is being answered."""
+        if self.turn is None:
+            return replace(self, messages=(*self.messages, {"role": "user", "content": text}))
+        return self.within((f"{text}\n\n", ""))
 
     def told(self, system: str) -> Chat:
-        """Return the conversation with instructions put before all that stands in it."""
-        return replace(self, messages=({"role": "system", "content": system}, *self.messages))
+        """Return the conversation with instructions put before all that stands in it.
+
+        Where it begins with instructions they become one message: templates of some models take no second.
+        """
+        first = self.messages[0] if self.n_system else None
+        if first is None:
+            return replace(self, messages=({"role": "system", "content": system}, *self.messages))
+        content = first.get("content")
+        if isinstance(content, list):
+            joined: Any = [{"type": "text", "text": system}, *content]
+        else:
+            joined = f"{system}\n\n{content}" if content else system
+        return replace(self, messages=({**first, "content": joined}, *self.messages[1:]))
+
+    def within(self, pieces: Sequence[str]) -> Chat:
+        """Return the conversation with the text of the user's turn put between the pieces of a template, two or more.
+
+        Parts keep their places and marks: what comes before is put at the beginning of the first text, what comes after
+        at the end of the last.
+        """
+        at = self.turn
+        if at is None:
+            return self
+        content = self.messages[at].get("content")
+        whole = text_of(content)
+        if isinstance(content, list):
+            texts = [i for i, part in enumerate(content) if isinstance(part, dict) and part.get("type") == "text"]
+            parts = [dict(part) if isinstance(part, dict) else part for part in content]
+            if texts:
+                parts[texts[0]]["text"] = f"{pieces[0]}{parts[texts[0]].get('text') or ''}"
+                parts[texts[-1]]["text"] = f"{parts[texts[-1]].get('text') or ''}{whole.join(pieces[1:])}"
+            else:
+                parts.insert(0, {"type": "text", "text": whole.join(pieces)})
+            said: Any = parts
+        else:
+            said = whole.join(pieces)
+        changed = {**self.messages[at], "content": said}
+        return replace(self, messages=(*self.messages[:at], changed, *self.messages[at + 1 :]))
 
 
 def parts_of(message: Mapping[str, Any]) -> list[str | Mapping[str, Any]]:

@@ -35,14 +35,17 @@ def model_names(profile: Profile) -> list[str]:
     return [ROUTED, *(f"{ROUTED}/{preset}" for preset in PRESETS_USD), *(arm.name for arm in profile.arms)]
 
 
-def resolve(name: str, profile: Profile, *, any_model: bool = False) -> tuple[Wishes, Way]:
+def resolve(name: str, profile: Profile, *, effort: str | None = None, any_model: bool = False) -> tuple[Wishes, Way]:
     """Return what the name of a model asks for.
 
     An arm's name goes before its model's (with or without the provider's prefix: the first arm of that model is
-    taken). A plan brings the checks that it stops at.
+    taken). Of a model that is there at several efforts, or of the name that those share, it is the one at the effort
+    asked for. A plan brings the checks that it stops at.
 
     Parameters
     ----------
+    effort
+        The reasoning effort that is wished for; None where none is.
     any_model
         Whether a name that is not known stands for `scrimp`: some programs name models of their own choice.
 
@@ -64,9 +67,10 @@ def resolve(name: str, profile: Profile, *, any_model: bool = False) -> tuple[Wi
     for arm in profile.arms:
         if name == arm.name:
             return Wishes(arm=arm.name), Way()
-    for arm in profile.arms:
-        if name in (arm.model, arm.model.partition("/")[2]):
-            return Wishes(arm=arm.name), Way()
+    of_model = [arm for arm in profile.arms if name in (arm.model, arm.model.partition("/")[2])]
+    at_effort = [arm for arm in (*profile.rungs(name), *of_model) if arm.reasoning_effort == effort is not None]
+    for arm in (*at_effort, *of_model):
+        return Wishes(arm=arm.name), Way()
     if is_plan(name):
         gates = gates_in(name)
         for gate in gates:
@@ -85,6 +89,8 @@ def resolve(name: str, profile: Profile, *, any_model: bool = False) -> tuple[Wi
     known = model_names(profile)
     near = get_close_matches(name, known, n=1)
     meant = f" Did you mean {near[0]}?" if near else ""
+    if profile.rungs(name):
+        meant = f" {profile.known_arms(name)}"
     raise ShapeError(
         f"no model {name[:80]!r}.{meant} There are: {', '.join(known)}. (An arm of the profile is called by its name; "
         f"`{ROUTED}` takes the cheapest that will do.)",

@@ -187,7 +187,7 @@ class Service:
         """
         await self._look()
         space = self.space
-        wishes, way = resolve(wanted.model, space.profile, any_model=self.any_model)
+        wishes, way = resolve(wanted.model, space.profile, effort=wanted.effort, any_model=self.any_model)
         prompt = prompt_of_chat(wanted.chat, needs=wanted.needs, own_format=wanted.response_format)
         thread = self.threads.find(wanted.chat, wanted.session)
         if thread is not None and wishes.arm is None:

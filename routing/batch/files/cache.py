@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.files import new_file
 from scrimp.profiles.paths import make_private_dir
+from scrimp.routing.prompts.instructions import instructions_id
 
 from .output import Result
 from .rows import content_key
@@ -60,7 +61,8 @@ def cache_key(row: Row, arm: Arm, output_limit: int, *, hint: str | None = None)
         arm.reasoning_effort,
         arm.params,
         output_limit,
-        *([] if hint is None else [hint]),
+        *([] if hint is None else [{"hint": hint}]),
+        *([told] if (told := instructions_id(arm)) is not None else []),
     ]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).digest()
 
