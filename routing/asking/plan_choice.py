@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import BudgetRefusedError, UsageError
-from scrimp.routing.deciding.policy import NoDraw
+from scrimp.routing.deciding.policy import MEASURED, NEAR_TIE, NoDraw
 from scrimp.routing.plans.grammar import read_plan
 from scrimp.routing.plans.plan import Plan, Stage, plan_table
 from scrimp.routing.plans.power import SPREAD
@@ -126,7 +126,7 @@ class PlanChooser:
         if way.cascade:
             return self._best(ask.prompt, decision, rooms)
         if way.named and decision.choice.no_draw not in _UNDRAWN:
-            return self._against_arm(decision, rooms)
+            return self._against_arm(ask.prompt, decision, rooms)
         return decision, one
 
     # -- three ways to a plan ---------------------------------------------------------------------------------------
@@ -161,38 +161,63 @@ class PlanChooser:
             found: list[tuple[Chosen, Spelled | None, tuple[Gate, ...]]] = [(chosen, None, gates)]
         else:
             more = [each.plan for each in self._offers(decision)]
-            found = [(self._weigh(plans, more, decision, gates, rooms), None, gates), *self._named(decision, rooms)]
+            found = [
+                (self._weigh(plans, more, decision, gates, rooms), None, gates),
+                *self._named(prompt, decision, rooms),
+            ]
         chosen, spelled, gates = max(found, key=lambda each: _worth(each[0].taken, decision))
         if chosen.taken is None:
             raise self._refused(chosen, rooms, "the cheapest plan, {plan},")
         return self._take(decision, chosen.taken, found[0][0], gates, spelled)
 
-    def _against_arm(self, decision: Decision, rooms: Sequence[Room]) -> tuple[Decision, Plan]:
-        """Weigh the profile's plans against the arm that was drawn."""
+    def _against_arm(self, prompt: Prompt, decision: Decision, rooms: Sequence[Room]) -> tuple[Decision, Plan]:
+        """Weigh the profile's plans against the arm that is best by itself.
+
+        Against that one also where another was drawn to learn from: whether a plan takes a prompt then depends on the
+        prompt alone, and the arms' propensities on all others are what they were.
+        """
         one = Plan((Stage((decision.arm or "",)),))
-        arm = self._weigh((one,), (), decision, (), rooms)
-        found = list(self._named(decision, rooms))
-        weighed = [
-            {**spelled.to_dict(), **valued.to_dict()}
-            for chosen, spelled, _ in found
-            for valued in ((chosen.taken,) if chosen.taken is not None else chosen.others)
-            if spelled is not None and valued is not None
-        ]
-        best = max(found, key=lambda each: _worth(each[0].taken, decision), default=None)
+        greedy = Plan((Stage((decision.choice.greedy or "",)),))
+        arm = self._weigh((greedy,), (), decision, (), rooms).one
+        found = list(self._named(prompt, decision, rooms))
+        better = [each for each in found if self._beats(each[0].taken, arm, decision)]
+        weighed = []
+        for each in found:
+            for valued in (each[0].taken, *each[0].others[:1]):
+                if valued is not None and each[1] is not None:
+                    unpaid = each not in better and _worth(valued, decision) > _worth(arm, decision)
+                    why = valued.infeasible or (
+                        "better, which nobody has measured, is not paid for" if unpaid else None
+                    )
+                    weighed.append({**each[1].to_dict(), **valued.to_dict(), "why": why})
         decision = replace(decision, plans=tuple(weighed))
-        if best is None or _worth(best[0].taken, decision) <= _worth(arm.taken, decision):
+        if not better:
             return decision, one
-        chosen, spelled, gates = best
-        assert chosen.taken is not None  # noqa: S101 - the others were left out
-        every = replace(chosen, one=arm.taken, n_plans=1 + len(found))
+        chosen, spelled, gates = max(better, key=lambda each: _worth(each[0].taken, decision))
+        assert chosen.taken is not None  # noqa: S101 - it beats the arm
+        every = replace(chosen, one=arm, n_plans=1 + len(found))
         return self._take(decision, chosen.taken, every, gates, spelled)
+
+    @staticmethod
+    def _beats(plan: Valued | None, arm: Valued | None, decision: Decision) -> bool:
+        """Tell whether a plan is worth more than an arm; what nobody has measured is not paid for, as among arms."""
+        if plan is None or arm is None or _worth(plan, decision) <= _worth(arm, decision):
+            return False
+        if decision.min_quality > 0.0 or plan.cost_nano <= arm.cost_nano:
+            return True
+        bases = {decision.choice.option(name).basis for name in (*plan.plan.arms, *arm.plan.arms)}
+        return bases == {MEASURED} or plan.utility_usd > arm.utility_usd + NEAR_TIE * decision.wtp_usd
 
     # -- plans for one prompt ---------------------------------------------------------------------------------------
 
     def _named(
-        self, decision: Decision, rooms: Sequence[Room]
+        self, prompt: Prompt, decision: Decision, rooms: Sequence[Room]
     ) -> Iterator[tuple[Chosen, Spelled | None, tuple[Gate, ...]]]:
-        """Weigh the profile's plans that can be begun for a prompt, each with the checks that it brings."""
+        """Weigh the profile's plans that can be begun for a prompt, each with the checks that it brings.
+
+        Answers in prose cannot be compared, and are not.
+        """
+        able = comparable(prompt)
         for own in self.way.named:
             checks = with_own(self.way.checks, own.checks)
             try:
@@ -203,7 +228,8 @@ class PlanChooser:
                 gates = self.gates.of(decision, checks)
             except (UsageError, BudgetRefusedError):
                 continue  # of several ways to answer this one is not open
-            yield self._weigh((spelled.plan,), (), decision, gates, rooms), spelled, gates
+            if able or not any(stage.quorum or stage.how == "vote" for stage in spelled.plan.stages):
+                yield self._weigh((spelled.plan,), (), decision, gates, rooms), spelled, gates
 
     def _offers(self, decision: Decision) -> Iterator[Spelled]:
         """Return the plans of the kinds that labels speak for: by whom they were shown, with the best of the others."""

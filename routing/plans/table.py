@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -132,6 +132,10 @@ class PlanTable:
     checks, n_checked
         Of each stage: whose cost its checks are, as a row of the gates, all together, or none; and how often they are
         used.
+    n_judged
+        `(n_plans,)` how often each plan may put an answer to all checks.
+    made, known
+        The places of the plans that have an answer made of others, and all plans.
     """
 
     plans: tuple[Plan, ...]
@@ -146,11 +150,35 @@ class PlanTable:
     n_most: Floats
     checks: NDArray[np.intp]
     n_checked: Floats
+    n_judged: Floats
+    made: tuple[int, ...]
+    known: frozenset[Plan]
 
 
-@lru_cache(maxsize=256)
+_BY_ID: Final[dict[tuple[int, tuple[str, ...]], PlanTable]] = {}
+"""Tables of long tuples of plans, found without hashing every plan: each holds its tuple, so no id is used twice."""
+
+_LONG: Final = 50
+
+
 def plan_arrays(plans: tuple[Plan, ...], gates: tuple[str, ...]) -> PlanTable:
     """Return plans as arrays, for checks of these names."""
+    if len(plans) < _LONG:
+        return _plan_arrays(plans, gates)
+    table = _BY_ID.get((id(plans), gates))
+    if table is None:
+        if len(_BY_ID) >= 32:
+            _BY_ID.clear()
+        table = _BY_ID[id(plans), gates] = _made(plans, gates)
+    return table
+
+
+@lru_cache(maxsize=512)
+def _plan_arrays(plans: tuple[Plan, ...], gates: tuple[str, ...]) -> PlanTable:
+    return _made(plans, gates)
+
+
+def _made(plans: tuple[Plan, ...], gates: tuple[str, ...]) -> PlanTable:
     stages: dict[StageAt, int] = {}
     index = np.full((len(plans), max((len(plan.stages) for plan in plans), default=1)), -1, dtype=np.intp)
     spent: dict[tuple[tuple[str, ...], int, int | None], int] = {}
@@ -185,6 +213,9 @@ def plan_arrays(plans: tuple[Plan, ...], gates: tuple[str, ...]) -> PlanTable:
         # What a stage's checks cost: of its gate once, or of all for each of several answers.
         np.array([gate_row.get(ALL if stage.how == "best" else stage.gate or "", -1) for stage in own]),
         np.array([len(stage.arms) if stage.how == "best" else 1.0 for stage in own]),
+        np.array([sum(len(s.arms) if s.how == "best" else 1 for s in plan.stages) for plan in plans], dtype=np.float64),
+        tuple(i for i, plan in enumerate(plans) if any(stage.made for stage in plan.stages)),
+        frozenset(plans),
     )
 
 

@@ -28,7 +28,6 @@ from scrimp.profiles.money import NANO
 from .difficulty import clipped, over_difficulty
 from .kinds.every import KINDS, UNPROVEN
 from .kinds.kind import World
-from .plan import ALL
 from .power import NODES, SPREAD, WEIGHTS, power_at
 from .skills import ENOUGH, ROLES, prior_skill
 from .table import plan_arrays
@@ -265,9 +264,12 @@ class Planner:
         """
         q = clipped(quality)
         gates = tuple(gate.name for gate in self.gates)
-        there = {*plans}
-        tables = [plan_arrays(each, gates) for each in (tuple(plans), tuple(p for p in more if p not in there)) if each]
+        tables = [plan_arrays(tuple(plans), gates)] if plans else []
+        there = tables[0].known if tables else frozenset()
+        if further := tuple(plan for plan in more if plan not in there):
+            tables.append(plan_arrays(further, gates))
         every = tuple(plan for table in tables for plan in table.plans)
+        starts = (0, len(plans))
         values = [self._values(table, arms, q, tariff) for table in tables]
         p_right, p_cost, p_calls = (np.concatenate([each[i] for each in values]) for i in range(3))
         bounds = [_bounds(table, self.gates, tariff, [arm for arm, _ in left]) for table in tables]
@@ -277,14 +279,18 @@ class Planner:
             mine = total if arm is None else np.concatenate([each[1][k] for each in bounds])
             payable &= (mine <= max(nano, 0)) | (mine == 0)
         utility = wtp_usd * p_right - p_cost / NANO
-        offered = payable if asked_for else payable & self._offered(every, arms, q, tariff, wtp_usd, utility, payable)
+        offered = payable
+        made = [i for first, table in zip(starts, tables, strict=False) for i in (first + j for j in table.made)]
+        if made and not asked_for:
+            offered = payable & self._offered(every, made, arms, q, tariff, wtp_usd, utility, payable)
 
         def valued(i: int) -> Valued:
             why = None
             if not payable[i]:
                 why = "the caps leave too little to pay it to its end"
             elif not offered[i]:
-                why = f"not before {ENOUGH} labels show that it pays"
+                few = not self.proven(every[i])
+                why = f"not by itself before {ENOUGH} labels" if few else "labels do not show that it pays"
             return Valued(
                 plan=every[i],
                 quality=float(p_right[i]),
@@ -314,8 +320,8 @@ class Planner:
             ranked = np.lexsort((p_calls, -np.where(offered, utility - 1e-9 * wtp_usd * p_calls, -np.inf)))
         best = int(ranked[0])
         one = next((i for i in ranked.tolist() if every[i].single and payable[i]), None)
-        others = [i for i in ranked[: n_others + 2].tolist() if i not in (best, one)][:n_others]
         taken = valued(best) if offered[best] else None
+        others = [i for i in ranked[: n_others + 2].tolist() if i != one and (i != best or taken is None)][:n_others]
         return Chosen(
             taken,
             None if one is None else valued(one),
@@ -327,6 +333,7 @@ class Planner:
     def _offered(
         self,
         plans: Sequence[Plan],
+        made: Sequence[int],
         arms: Sequence[str],
         q: Floats,
         tariff: Tariff,
@@ -334,9 +341,10 @@ class Planner:
         utility: Floats,
         payable: NDArray[np.bool_],
     ) -> NDArray[np.bool_]:
-        """Return which plans may be taken unasked."""
-        offered = np.array([self.proven(plan) for plan in plans])
-        unproven = [i for i, plan in enumerate(plans) if offered[i] and _unproven(plan)]
+        """Return which plans may be taken unasked: of those that make an answer of others, what labels speak for."""
+        offered = np.ones(len(plans), dtype=bool)
+        offered[made] = [self.proven(plans[i]) for i in made]
+        unproven = [i for i in made if offered[i] and _unproven(plans[i])]
         if unproven:
             rest = offered & payable
             rest[unproven] = False
@@ -358,26 +366,10 @@ def _bounds(
     Where a call goes to one of several arms the dearest of them counts; of one arm alone, all such calls.
     """
     each = [{arm: tariff.most_nano(arm, quotes, limit) for arm in arms} for arms, quotes, limit in table.most]
-    checks = np.zeros(len(table.plans))
-    if any(gate.bound_nano for gate in gates):
-        checks = np.array([_gate_bounds(plan, gates) for plan in table.plans], dtype=np.float64)
+    checks = table.n_judged * sum(gate.bound_nano for gate in gates)
     total = table.n_most @ np.array([max(costs.values()) for costs in each], dtype=np.float64) + checks
     mine = [
         total if arm is None else table.n_most @ np.array([costs.get(arm, 0) for costs in each], dtype=np.float64)
         for arm in of
     ]
     return total, mine
-
-
-def _gate_bounds(plan: Plan, gates: Sequence[Gate]) -> int:
-    """Return what the checks of a plan can cost at most, nano-USD."""
-    by_name = {gate.name: gate.bound_nano for gate in gates}
-    total = 0
-    for stage in plan.stages:
-        if stage.how == "best":
-            total += len(stage.arms) * sum(by_name.values())
-        elif stage is plan.stages[-1] or stage.gate == ALL:
-            total += sum(by_name.values())  # the answer that stands is put to every check
-        elif stage.gate is not None:
-            total += max(by_name.get(stage.gate, 0), sum(by_name.values()))
-    return total
