@@ -16,27 +16,45 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "unit"))
 
+from scrimp.routing.plans.grammar import read_plan
+from scrimp.routing.plans.picks import recruit
 from scrimp.routing.plans.plan import plan_table
 from scrimp.routing.plans.power import prior_power
+from scrimp.routing.plans.skills import Tried, learn_skill
+from scrimp.routing.plans.tariff import Flat
 from scrimp.routing.plans.value import Gate, Planner
 
 
 def choice_ms(n_arms: int = 8, n_rounds: int = 300) -> tuple[int, list[float], list[float]]:
-    """Return the number of plans, and the milliseconds of time and of processor time that choices take when warm."""
+    """Return the number of plans, and the milliseconds of time and of processor time that choices take when warm.
+
+    All kinds are weighed: beside the table of plans those that are recruited for each prompt anew, of arms that labels
+    speak for as mergers, planners, and judges, and ACAR's.
+    """
     arms = [f"arm{i}" for i in range(n_arms)]
     kinds = ("cmd", "judge", "count")
-    planner = Planner(tuple(Gate(kind, prior_power(kind)) for kind in kinds))
+    shown = learn_skill("merge", [Tried(0.9, 1.0)] * 40)
+    roles = [(role, arm) for role in ("merge", "lead", "knockout") for arm in arms[-3:]]
+    skills = dict.fromkeys([*roles, ("bid", "")], shown)
+    planner = Planner(tuple(Gate(kind, prior_power(kind)) for kind in kinds), skills=skills)
+    texts = ["@3 bid", "@3 vote", "arm0*3 ? most > @2 ? most > arm7"]
+    for arm in arms[-3:]:
+        texts += [f"@2 => {arm}", f"@3 => {arm}", f"{arm} => {arm}", f"{arm} leads @3", f"@4 knockout {arm}"]
+    spelled = [read_plan(text, arms, kinds) for text in texts]
     rng = np.random.default_rng(0)
     took, busy = [], []
     for _ in range(n_rounds + 20):
         quality = np.clip(np.linspace(0.4, 0.9, n_arms) + rng.normal(0, 0.05, n_arms), 0.05, 0.95).tolist()
         costs = [round(1e5 * 3**i) for i in range(n_arms)]
         start, busy_start = time.perf_counter(), time.process_time()
+        tariff = Flat(dict(zip(arms, costs, strict=True)), dict(zip(arms, costs, strict=True)))
         plans = plan_table(arms, costs, kinds)
-        planner.choose(plans, arms, quality, costs, costs, wtp_usd=0.1, left=[(None, 10**11)])
+        worth = {arm: 0.1 * q - cost / 1e9 for arm, q, cost in zip(arms, quality, costs, strict=True)}
+        more = [recruit(plan, worth, tariff.bound_nano)[0] for plan in spelled]
+        planner.choose(plans, arms, quality, tariff, wtp_usd=0.1, left=[(None, 10**11)], more=more)
         busy.append(1000 * (time.process_time() - busy_start))
         took.append(1000 * (time.perf_counter() - start))
-    return len(plans), took[20:], busy[20:]
+    return len(plans) + len(more), took[20:], busy[20:]
 
 
 def simulate() -> None:

@@ -165,7 +165,7 @@ def answer_request(
     finally:
         if printer:
             printer.end()
-    answer, told = checked.answer, way.records_steps()
+    answer, told = checked.answer, way.records_steps(decision)
     if as_json:
         code = deliver(as_line((checked if told else answer).to_dict()), otherwise=otherwise, as_json=True)
     elif printer is None:

@@ -179,6 +179,7 @@ def task_of(flags: BatchFlags, source: Source, found: Scan) -> Task:
             repair=flags.repair,
             arm=flags.arm,
             rows_have_plans=True,
+            weighs_plans=flags.max_cost is None and flags.min_quality is None,  # else the file as a whole is planned
         ),
         hint=flags.hint,
         use_hint=flags.use_hint,

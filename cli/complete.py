@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
 
-__all__ = ["complete_arms", "complete_profiles"]
+__all__ = ["complete_arms", "complete_plans", "complete_profiles"]
 
 
 def complete_profiles(incomplete: str) -> list[str]:
@@ -27,6 +27,15 @@ def complete_arms(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
     try:
         profile = _profile(ctx.params.get("profile"))
         return [(arm.name, arm.model) for arm in profile.arms if arm.name.startswith(incomplete)]
+    except Exception:  # noqa: BLE001 - a broken profile must not break the shell
+        return []
+
+
+def complete_plans(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
+    """Offer the plans of that profile, with how each is spelled."""
+    try:
+        plans = _profile(ctx.params.get("profile")).plans
+        return [(name, text) for name, text in plans.items() if name.startswith(incomplete)]
     except Exception:  # noqa: BLE001 - a broken profile must not break the shell
         return []
 

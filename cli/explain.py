@@ -64,7 +64,30 @@ def decision_blocks(decision: Decision, *, explain: bool = False) -> tuple[Block
         Show all numbers on a terminal too narrow for them, in further tables; else those that fit beside the rest.
     """
     plan = () if decision.plan is None else _plan_blocks(decision.plan, explain=explain)
-    return (*plan, _arm_table(decision, explain=explain), *_notes(decision, explain=explain))
+    weighed = (_weighed_plans(decision),) if decision.plans else ()
+    return (*plan, _arm_table(decision, explain=explain), *weighed, *_notes(decision, explain=explain))
+
+
+def _weighed_plans(decision: Decision) -> Table:
+    """Return the profile's plans that were weighed against the arm."""
+    taken = None if decision.plan is None else decision.plan["name"]
+    return Table(
+        (
+            Column("  plan"), Column("quality", "right"), Column("cost", "right"), Column("at most", "right"),
+            Column("why", narrow="below"), Column("for this prompt", narrow="below"),
+        ),
+        [
+            (
+                ("> " if each["name"] == taken else "  ") + each["name"],
+                percent(each["quality"]),
+                _usd(each["cost_usd"]),
+                _usd(each["bound_usd"]),
+                each["why"] or ("taken" if each["name"] == taken else "worth less"),
+                each["plan"],
+            )
+            for each in decision.plans
+        ],
+    )  # fmt: skip
 
 
 def _arm_table(decision: Decision, *, explain: bool) -> Table:
@@ -156,10 +179,10 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
 
 def _plan_blocks(plan: Mapping[str, Any], *, explain: bool) -> tuple[Block, ...]:
     """Return a plan drawn, what is known of its checks, and what it was weighed against."""
-    drawing = ["plan" + (" (asked for)" if plan["asked_for"] else "") + ":"]
+    name = plan.get("name")
+    drawing = ["plan" + (f" {name}" if name else "") + (" (asked for)" if plan["asked_for"] else "") + ":"]
+    drawing += [f"  {pick} is {', '.join(arms)}" for pick, arms in plan.get("recruited", {}).items()]
     for number, stage in enumerate(plan["stages"], start=1):
-        calls = " and ".join(stage["arms"])
-        how = {"vote": ", take a vote", "best": ", take the best by the checks"}.get(stage["how"], "")
         gate = stage["gate"]
         if gate is None:
             then = " -> that stands"
@@ -168,7 +191,7 @@ def _plan_blocks(plan: Mapping[str, Any], *, explain: bool) -> tuple[Block, ...]
         else:
             then = f" -> if {'all checks pass' if gate == '*' else f'{gate} passes'}, that stands; else"
         given = " (given the failed answer)" if plan["repair"] and number > 1 else ""
-        drawing.append(f"  {number}. ask {calls}{given}{how}{then}")
+        drawing.append(f"  {number}. {_stage_in_words(stage)}{given}{then}")
     drawing.append(
         f"  {plan['n_plans']} plans weighed"
         + (f", {plan['n_unpayable']} of which the caps could not pay to the end" if plan["n_unpayable"] else "")
@@ -221,6 +244,21 @@ def _plan_blocks(plan: Mapping[str, Any], *, explain: bool) -> tuple[Block, ...]
         )
     )  # fmt: skip
     return tuple(blocks)
+
+
+def _stage_in_words(stage: Mapping[str, Any]) -> str:
+    """Return what a stage asks, and what becomes of the answers."""
+    arms, by = " and ".join(stage["arms"]), stage.get("by", ())
+    if stage["how"] == "lead":
+        return f"{by[0]} answers, and may first ask {arms} what it likes"
+    then = {
+        "vote": ", take a vote",
+        "best": ", take the best by the checks",
+        "merge": ", have " + ", then ".join(by) + " write one answer from that",
+        "bid": " for a short plan each, have the best one for its price carried out",
+        "knockout": ", have " + "".join(by) + " drop the worst until one is left",
+    }
+    return f"ask {arms}{then.get(stage['how'], '')}"
 
 
 def steps_table(steps: Sequence[Mapping[str, Any]]) -> Table:

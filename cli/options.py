@@ -91,7 +91,8 @@ CascadeOption = Annotated[
     typer.Option("--cascade", help="Choose a plan of several arms and checks, and escalate where an answer fails."),
 ]
 PlanOption = Annotated[
-    str | None, typer.Option("--plan", metavar="PLAN", help="Follow this plan, such as `small ? checks > large`.")
+    str | None,
+    typer.Option("--plan", metavar="PLAN", help="Follow this plan: `small ? checks > large`, or a name of [plans]."),
 ]
 RepairOption = Annotated[
     bool, typer.Option("--repair", help="Escalate with the failed answer and what is wrong with it.")

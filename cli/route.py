@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ from .options import (
     MinQuality,
     Needs,
     Offline,
+    PlanOption,
     PreferOption,
     ProfileOption,
     SeedOption,
@@ -41,6 +43,7 @@ EPILOG = """\b
 Examples:
   scrimp route "Prove that there are infinitely many primes"
   scrimp route --wtp 0.5 --json "Translate: good morning" | jq .arm
+  scrimp route --plan "@3 vote" "Is 91 prime?"     who is recruited, what it costs at most
   scrimp route --lines prompts.txt            one decision a line, at embedding speed
   scrimp route --jsonl - < rows.jsonl         rows with a "prompt" and perhaps an "id"
 """
@@ -52,6 +55,11 @@ def route(
         list[str] | None, typer.Argument(metavar="PROMPT", help="The prompt; else standard input.")
     ] = None,
     arm: ArmOption = None,
+    plan: PlanOption = None,
+    check: Annotated[
+        list[str] | None,
+        typer.Option("--check", metavar="CHECK", help="A check that the plan may stop at. Repeats."),
+    ] = None,
     profile: ProfileOption = None,
     lines: Annotated[str | None, typer.Option("--lines", metavar="FILE|-", help="Decide every line of a file.")] = None,
     jsonl: Annotated[
@@ -83,8 +91,12 @@ def route(
     """
     from scrimp.routing.asking.refusal import missed_quality
     from scrimp.routing.asking.route import Guide
+    from scrimp.routing.asking.ways import make_way
 
     loaded = session.load(profile, prefer=prefer, wtp=wtp, min_quality=min_quality)
+    way = make_way(loaded.profile, schema=None, checks=check or (), plan=plan, arm=arm)
+    if way.cascade:  # its plan hangs on the checks that are named where it is asked: `ask -n -x` shows it
+        way = replace(way, cascade=False, named=())
     guide = Guide(
         session.make_decider(loaded.profile),
         session.ledger_to_read(),
@@ -93,6 +105,7 @@ def route(
         on_this_machine=local_only or offline,
         needs=frozenset(need or ()),
         rng=session.make_rng(seed),
+        way=way,
     )
     if lines is not None or jsonl is not None:
         if lines is not None and jsonl is not None:
@@ -129,7 +142,7 @@ def route(
         )
     notes = (
         ("this profile answers by plans of several arms: `scrimp ask -n -x` shows a prompt's plan",)
-        if loaded.profile.policy.mode == "cascade" and arm is None
+        if loaded.profile.policy.mode == "cascade" and arm is None and plan is None
         else ()
     )
     if (missed := missed_quality(decision)) is not None:

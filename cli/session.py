@@ -59,6 +59,10 @@ def load(
 ) -> Loaded:
     """Load the profile to use, with flags laid over it; its notes go to stderr."""
     loaded = load_profile(profile, env=os.environ, cwd=working_folder(), paths=paths())
+    if loaded.profile.plans:
+        from scrimp.routing.asking.named_plans import check_plans
+
+        check_plans(loaded.profile, loaded.tree.at)
     if prefer is not None or wtp is not None or min_quality is not None:
         loaded = override(loaded, prefer=prefer, wtp_usd=wtp, min_quality=min_quality)
     keys().watch(loaded.profile.arms)

@@ -173,7 +173,8 @@ class Scrimp:
                 job.space.say(line)
         except LedgerError as error:  # the answer is paid for: it is not lost for this
             job.space.say(error.message)
-        return answer_of(checked, was_checked=job.way.records_steps(), missed=missed, said=tuple(job.said))
+        was_checked = job.way.records_steps(checked.answer.decision)
+        return answer_of(checked, was_checked=was_checked, missed=missed, said=tuple(job.said))
 
     # -- deciding, rating, spending ---------------------------------------------------------------------------------
 

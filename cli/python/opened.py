@@ -50,6 +50,10 @@ class Opened:
     def __init__(self, profile: str | None, *, home: str | None, seed: int | None) -> None:
         self.paths = paths(None if home is None else {"SCRIMP_HOME": home})
         self.loaded = load_profile(profile, env=os.environ, cwd=working_folder(), paths=self.paths)
+        if self.loaded.profile.plans:
+            from scrimp.routing.asking.named_plans import check_plans
+
+            check_plans(self.loaded.profile, self.loaded.tree.at)
         self.rng = random.Random(seed)  # noqa: S311 - exploration, not secrets
         self.closed = False
         self._pid = os.getpid()

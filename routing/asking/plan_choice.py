@@ -7,41 +7,37 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import BudgetRefusedError, UsageError
-from scrimp.routing.checks.agree import AgreeCheck
-from scrimp.routing.checks.judge import JUDGE_LIMIT, JudgeCheck
-from scrimp.routing.deciding.policy import NoDraw
-from scrimp.routing.ledger.caps import Cap, Room, applicable_caps, left_nano, room_of, too_small
+from scrimp.routing.deciding.policy import MEASURED, NEAR_TIE, NoDraw
 from scrimp.routing.plans.grammar import read_plan
 from scrimp.routing.plans.plan import Plan, Stage, plan_table
-from scrimp.routing.plans.record import learned_powers, learned_spread
-from scrimp.routing.plans.spends import QUOTED_BYTES
-from scrimp.routing.prompts.instructions import copies
+from scrimp.routing.plans.power import SPREAD
+from scrimp.routing.plans.record import learned_skills, learned_spread
+from scrimp.routing.plans.skills import ENOUGH
+
+from .named_plans import named_plan, with_own
+from .plan_gates import Gates
+from .plan_rooms import not_begun
+from .plan_spelled import Spelled, check_able, for_prompt
+from .prompt_tariff import PromptTariff, able_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from scrimp.profiles.schema import Profile
+    from scrimp.routing.checks.base import Check
     from scrimp.routing.deciding.decide import Decider
-    from scrimp.routing.deciding.policy import Option
     from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.ledger.caps import Room
     from scrimp.routing.ledger.store import Ledger
-    from scrimp.routing.plans.value import Gate
+    from scrimp.routing.plans.skills import Skill
+    from scrimp.routing.plans.value import Chosen, Gate, Valued
     from scrimp.routing.prompts.prompt import Prompt
 
     from .request import Ask, Way
 
-__all__ = ["PlanChooser", "comparable", "rooms_of"]
+__all__ = ["PlanChooser", "comparable"]
 
-
-def rooms_of(ledger: Ledger, profile: Profile, ask: Ask, *, run_id: str, now: float) -> list[Room]:
-    """Return what each cap on a request leaves."""
-    rooms: list[Room] = []
-    if (most := ask.wishes.max_cost_nano) is not None:
-        rooms.append(Room(Cap("--max-cost:run", most, f"run:{run_id}"), most))
-    if (most := ask.cap_override_nano) is not None:
-        return [*rooms, Room(Cap("--cap-override:run", most, f"run:{run_id}"), most)]
-    caps = applicable_caps(ledger, profile, None, now=now, run_id=run_id)
-    return [*rooms, *(room_of(ledger, cap, left_nano(ledger, [cap]) or 0, now=now) for cap in caps)]
+_UNDRAWN: frozenset[NoDraw] = frozenset({NoDraw.ASKED_FOR, NoDraw.GUARD, NoDraw.STAYS, NoDraw.FILE_PLAN})
+"""Where something else than its worth has settled the arm, no plan is weighed against it."""
 
 
 def comparable(prompt: Prompt) -> bool:
@@ -78,23 +74,26 @@ class PlanChooser:
     def __init__(self, decider: Decider, way: Way, ledger: Ledger | None) -> None:
         self.decider = decider
         self.way = way
-        names = [arm.name for arm in decider.profile.arms]
+        self.gates = Gates(decider, ledger if way.several else None)
         for check in way.checks:
-            asked = (
-                (check.arm,) if isinstance(check, JudgeCheck) else check.arms if isinstance(check, AgreeCheck) else ()
-            )
-            for name in asked:
-                if name not in names:
-                    raise UsageError(
-                        f"--check {check.name}: no arm {name!r} in this profile", hint=decider.profile.known_arms(name)
-                    )
+            self.gates.check_arms(check)
         if way.plan is not None:  # one that cannot be read is refused before anything is begun
-            read_plan(way.plan, names, [check.name for check in way.checks], repair=way.repair)
-        self._powers: Mapping[str, Any] = {}
-        self._spread = 0.0
+            self._reader(way.checks)(way.plan, "--plan")
+        self._spread = SPREAD
+        self._skills: Mapping[tuple[str, str], Skill] = {}
         if way.several and ledger is not None:
-            self._powers = learned_powers(ledger, way.checks)
             self._spread = learned_spread(ledger)
+            self._skills = learned_skills(ledger, spread=self._spread)
+
+    def _reader(self, checks: Sequence[Check]) -> Callable[[str, str], Plan]:
+        """Return what reads plans that may stop at some checks."""
+        plans, gates = list(self.decider.profile.plans), [check.name for check in checks]
+        names = [arm.name for arm in self.decider.profile.arms]
+
+        def read(text: str, where: str) -> Plan:
+            return read_plan(text, names, gates, repair=self.way.repair, where=where, plans=plans)
+
+        return read
 
     def choose(
         self, ask: Ask, decision: Decision, rooms: Sequence[Room], *, spelled: str | None = None
@@ -106,7 +105,7 @@ class PlanChooser:
         rooms
             What each cap leaves.
         spelled
-            A plan that this one prompt brings: it goes before that of the way.
+            A plan that this one prompt brings, spelled or by its name in the profile: it goes before that of the way.
 
         Raises
         ------
@@ -115,71 +114,139 @@ class PlanChooser:
         UsageError
             If the plan asked for cannot be read, or an arm of it cannot take the prompt.
         """
-        from scrimp.routing.plans.value import Planner
-
         way = self.way
-        spelled = spelled or way.plan
+        one = Plan((Stage((decision.arm or "",)),))
         # An arm that called tools reads what they gave; and a call of tools is no answer that a check could judge.
-        goes_on = decision.choice.no_draw is NoDraw.STAYS
-        may_call = ask.prompt.chat is not None and ask.prompt.chat.with_tools
-        if decision.arm is None or goes_on or not (spelled or (way.cascade and not may_call)):
-            return decision, Plan((Stage((decision.arm or "",)),))
-        options = _able(decision)
-        gates = self.gates(decision)
-        names = list(options)
-        costs = [options[name].cost_nano or 0 for name in names]
-        if spelled is not None:
-            plans: Sequence[Plan] = (self._spelled(spelled, decision, gates, rooms),)
-        else:
-            able = comparable(ask.prompt)
-            plans = plan_table(names, costs, [gate.name for gate in gates], comparable=able, repair=way.repair)
-            if decision.choice.guard is not None:
-                plans = self._guarded(plans, decision)
-        over_calls = [room for room in rooms if room.cap.key is not None]  # those on one call the options have met
-        # A call that repairs carries the failed answer: its bound allows for that.
-        extra = QUOTED_BYTES if way.repair else 0
-        chosen = Planner(gates, spread=self._spread).choose(
-            plans,
-            names,
-            [options[name].quality for name in names],
-            costs,
-            [options[name].bound_nano or 0 for name in names],
-            later_nano=[self._bound(options[name], extra) for name in names],
-            wtp_usd=decision.wtp_usd,
-            min_quality=decision.min_quality,
-            left=[(room.cap.arm, room.left_nano) for room in over_calls],
-        )
-        if chosen.taken is None:
-            assert chosen.short is not None  # noqa: S101 - where there are plans, and none can be paid
-            short = chosen.short
-            one = f"the plan {short.plan}" if spelled is not None else f"the cheapest plan, {short.plan},"
-            raise _not_begun(over_calls[short.at], short.needed_nano, one)
-        trace = {
-            **chosen.taken.plan.to_dict(),
-            "expected": chosen.taken.to_dict(),
-            "one_arm": None if chosen.one is None else chosen.one.to_dict(),
-            "others": [each.to_dict() for each in chosen.others],
-            "n_plans": chosen.n_plans,
-            "n_unpayable": chosen.n_unpayable,
-            "checks": {gate.name: gate.power.to_dict() for gate in gates},
-            "spread": self._spread,
-            "asked_for": spelled is not None,
-        }
-        return _planned(decision, chosen.taken.plan, trace), chosen.taken.plan
+        if decision.arm is None or decision.choice.no_draw is NoDraw.STAYS:
+            return decision, one
+        if spelled or way.plan:
+            return self._by_name(spelled, decision, rooms)
+        if ask.prompt.chat is not None and ask.prompt.chat.with_tools:
+            return decision, one
+        if way.cascade:
+            return self._best(ask.prompt, decision, rooms)
+        if way.named and decision.choice.no_draw not in _UNDRAWN:
+            return self._against_arm(ask.prompt, decision, rooms)
+        return decision, one
 
-    def _spelled(self, text: str, decision: Decision, gates: Sequence[Gate], rooms: Sequence[Room]) -> Plan:
-        """Return the plan that a user spelled, if every arm of it can take the prompt."""
-        every = [weighed.option for weighed in decision.choice.weighed]
-        plan = read_plan(text, [option.arm for option in every], [gate.name for gate in gates], repair=self.way.repair)
-        for option in every:
-            if option.arm in plan.arms and (option.infeasible is not None or option.cost_nano is None):
-                why = f"the plan {plan} is not begun: {option.arm}: {option.infeasible or 'no price is known for it'}"
-                needed = option.bound_nano or 0
-                room = too_small(rooms, needed, option.arm) if option.by_cap else None
-                if room is not None:
-                    raise _not_begun(room, needed, f"{option.arm}, an arm of the plan {plan},")
-                raise BudgetRefusedError(why) if option.by_cap else UsageError(why)
-        return plan
+    # -- three ways to a plan ---------------------------------------------------------------------------------------
+
+    def _by_name(self, text: str | None, decision: Decision, rooms: Sequence[Room]) -> tuple[Decision, Plan]:
+        """Follow a plan that was asked for."""
+        way, checks = self.way, self.way.checks
+        name = way.name if text is None else None
+        text = text or way.plan or ""
+        if text in self.decider.profile.plans:
+            name, own = text, named_plan(self.decider.profile, text)
+            text, checks = own.text, with_own(checks, own.checks)
+        spelled = for_prompt(text, name, self._reader(checks), decision, rooms)
+        check_able(spelled.plan, decision, rooms)
+        gates = self.gates.of(decision, checks)
+        chosen = self._weigh((spelled.plan,), (), decision, gates, rooms, asked_for=True)
+        if chosen.taken is None:
+            raise self._refused(chosen, rooms, f"the plan {spelled.plan}")
+        return self._take(decision, chosen.taken, chosen, gates, spelled, asked_for=True)
+
+    def _best(self, prompt: Prompt, decision: Decision, rooms: Sequence[Room]) -> tuple[Decision, Plan]:
+        """Take the plan of greatest utility of all that are worth weighing, the profile's own among them."""
+        options = able_options(decision)
+        gates = self.gates.of(decision, self.way.checks)
+        names, costs = list(options), [option.cost_nano or 0 for option in options.values()]
+        able = comparable(prompt)
+        plans: Sequence[Plan] = plan_table(
+            names, costs, [gate.name for gate in gates], comparable=able, repair=self.way.repair
+        )
+        if decision.choice.guard is not None:
+            chosen = self._weigh(self._guarded(plans, decision), (), decision, gates, rooms)
+            found: list[tuple[Chosen, Spelled | None, tuple[Gate, ...]]] = [(chosen, None, gates)]
+        else:
+            more = [each.plan for each in self._offers(decision)]
+            found = [
+                (self._weigh(plans, more, decision, gates, rooms), None, gates),
+                *self._named(prompt, decision, rooms),
+            ]
+        chosen, spelled, gates = max(found, key=lambda each: _worth(each[0].taken, decision))
+        if chosen.taken is None:
+            raise self._refused(chosen, rooms, "the cheapest plan, {plan},")
+        return self._take(decision, chosen.taken, found[0][0], gates, spelled)
+
+    def _against_arm(self, prompt: Prompt, decision: Decision, rooms: Sequence[Room]) -> tuple[Decision, Plan]:
+        """Weigh the profile's plans against the arm that is best by itself.
+
+        Against that one also where another was drawn to learn from: whether a plan takes a prompt then depends on the
+        prompt alone, and the arms' propensities on all others are what they were.
+        """
+        one = Plan((Stage((decision.arm or "",)),))
+        greedy = Plan((Stage((decision.choice.greedy or "",)),))
+        arm = self._weigh((greedy,), (), decision, (), rooms).one
+        found = list(self._named(prompt, decision, rooms))
+        better = [each for each in found if self._beats(each[0].taken, arm, decision)]
+        weighed = []
+        for each in found:
+            for valued in (each[0].taken, *each[0].others[:1]):
+                if valued is not None and each[1] is not None:
+                    unpaid = each not in better and _worth(valued, decision) > _worth(arm, decision)
+                    why = valued.infeasible or (
+                        "better, which nobody has measured, is not paid for" if unpaid else None
+                    )
+                    weighed.append({**each[1].to_dict(), **valued.to_dict(), "why": why})
+        decision = replace(decision, plans=tuple(weighed))
+        if not better:
+            return decision, one
+        chosen, spelled, gates = max(better, key=lambda each: _worth(each[0].taken, decision))
+        assert chosen.taken is not None  # noqa: S101 - it beats the arm
+        every = replace(chosen, one=arm, n_plans=1 + len(found))
+        return self._take(decision, chosen.taken, every, gates, spelled)
+
+    @staticmethod
+    def _beats(plan: Valued | None, arm: Valued | None, decision: Decision) -> bool:
+        """Tell whether a plan is worth more than an arm; what nobody has measured is not paid for, as among arms."""
+        if plan is None or arm is None or _worth(plan, decision) <= _worth(arm, decision):
+            return False
+        if decision.min_quality > 0.0 or plan.cost_nano <= arm.cost_nano:
+            return True
+        bases = {decision.choice.option(name).basis for name in (*plan.plan.arms, *arm.plan.arms)}
+        return bases == {MEASURED} or plan.utility_usd > arm.utility_usd + NEAR_TIE * decision.wtp_usd
+
+    # -- plans for one prompt ---------------------------------------------------------------------------------------
+
+    def _named(
+        self, prompt: Prompt, decision: Decision, rooms: Sequence[Room]
+    ) -> Iterator[tuple[Chosen, Spelled | None, tuple[Gate, ...]]]:
+        """Weigh the profile's plans that can be begun for a prompt, each with the checks that it brings.
+
+        Answers in prose cannot be compared, and are not.
+        """
+        able = comparable(prompt)
+        for own in self.way.named:
+            checks = with_own(self.way.checks, own.checks)
+            try:
+                for check in own.checks:
+                    self.gates.check_arms(check)
+                spelled = for_prompt(own.text, own.name, self._reader(checks), decision, rooms)
+                check_able(spelled.plan, decision, rooms)
+                gates = self.gates.of(decision, checks)
+            except (UsageError, BudgetRefusedError):
+                continue  # of several ways to answer this one is not open
+            if able or not any(stage.quorum or stage.how == "vote" for stage in spelled.plan.stages):
+                yield self._weigh((spelled.plan,), (), decision, gates, rooms), spelled, gates
+
+    def _offers(self, decision: Decision) -> Iterator[Spelled]:
+        """Return the plans of the kinds that labels speak for: by whom they were shown, with the best of the others."""
+        for (role, arm), skill in self._skills.items():
+            if skill.n < ENOUGH or (arm and arm not in able_options(decision)):
+                continue
+            texts = {
+                "merge": (f"@2 => {arm}", f"@3 => {arm}", f"{arm} => {arm}"),
+                "lead": (f"{arm} leads @3",),
+                "bid": ("@3 bid",),
+                "knockout": (f"@4 knockout {arm}",),
+            }[role]
+            for text in texts:
+                try:
+                    yield for_prompt(text, None, self._reader(()), decision, ())
+                except (UsageError, BudgetRefusedError):
+                    continue  # there are too few arms for it
 
     def _guarded(self, plans: Sequence[Plan], decision: Decision) -> Sequence[Plan]:
         """Return the plans for a prompt that the router does not know: those that can end with the default arm."""
@@ -187,64 +254,85 @@ class PlanChooser:
         kept = tuple(plan for plan in plans if plan.stages[-1].arms[-1] == default and plan.kind in ("one", "check"))
         return kept or tuple(plan for plan in plans if plan.single and plan.arms[0] == decision.arm) or plans
 
-    def _bound(self, option: Option, extra_tokens: int) -> int:
-        price = self.decider.price(option.arm)
-        if price is None or extra_tokens == 0:
-            return option.bound_nano or 0
-        extra_tokens *= copies(self.decider.profile.arm(option.arm))
-        return price.bound_nano(option.input_bound + extra_tokens, option.output_limit)
+    # -- worth ------------------------------------------------------------------------------------------------------
 
-    def gates(self, decision: Decision) -> tuple[Gate, ...]:
-        """Return the checks as a planner sees them, with what using each once costs for a decided prompt.
+    def _weigh(
+        self,
+        plans: Sequence[Plan],
+        more: Sequence[Plan],
+        decision: Decision,
+        gates: Sequence[Gate],
+        rooms: Sequence[Room],
+        *,
+        asked_for: bool = False,
+    ) -> Chosen:
+        from scrimp.routing.plans.value import Planner
 
-        Raises
-        ------
-        UsageError
-            If the judge cannot take the prompt.
-        """
-        from scrimp.routing.plans.power import learn_power
-        from scrimp.routing.plans.value import Gate
+        options = able_options(decision)
+        planner = Planner(tuple(gates), spread=self._spread, skills=self._skills)
+        return planner.choose(
+            plans,
+            list(options),
+            [option.quality for option in options.values()],
+            PromptTariff(self.decider, options),
+            wtp_usd=decision.wtp_usd,
+            min_quality=decision.min_quality,
+            left=[(room.cap.arm, room.left_nano) for room in _over_calls(rooms)],
+            more=more,
+            asked_for=asked_for,
+        )
 
-        options = _able(decision)
-        gates = []
-        for check in self.way.checks:
-            cost = bound = 0
-            if isinstance(check, JudgeCheck):
-                judge = decision.choice.option(check.arm)
-                price = self.decider.price(check.arm)
-                if judge.infeasible is not None or price is None:
-                    raise UsageError(
-                        f"--check {check.name}: {check.arm} cannot judge: {judge.infeasible or 'no price'}"
-                    )
-                asked = judge.input_tokens + judge.output_tokens_p50 + 150
-                cost = price.expected_nano(asked, 60)
-                bound = price.bound_nano(judge.input_bound + QUOTED_BYTES, self._judge_limit(judge))
-            elif isinstance(check, AgreeCheck) and options:
-                asked_of = [options[name] for name in check.arms if name in options] or [
-                    max(options.values(), key=lambda each: each.bound_nano or 0)
-                ] * (check.n - 1)
-                cost = sum(each.cost_nano or 0 for each in asked_of)
-                bound = sum(each.bound_nano or 0 for each in asked_of)
-            power = self._powers.get(check.name) or learn_power(check.kind, ())
-            gates.append(Gate(check.name, power, cost, bound))
-        return tuple(gates)
+    @staticmethod
+    def _refused(chosen: Chosen, rooms: Sequence[Room], what: str) -> BudgetRefusedError:
+        assert chosen.short is not None  # noqa: S101 - where there are plans, and none can be paid
+        short = chosen.short
+        return not_begun(_over_calls(rooms)[short.at], short.needed_nano, what.format(plan=short.plan))
 
-    def _judge_limit(self, option: Option) -> int:
-        reasons = self.decider.profile.arm(option.arm).reasoning_effort not in (None, "none")
-        return option.output_limit if reasons else min(option.output_limit, JUDGE_LIMIT)
+    def _take(
+        self,
+        decision: Decision,
+        taken: Valued,
+        chosen: Chosen,
+        gates: Sequence[Gate],
+        spelled: Spelled | None,
+        *,
+        asked_for: bool = False,
+    ) -> tuple[Decision, Plan]:
+        """Return the decision with a plan in place of its draw, and what the plan was weighed against."""
+        plan = taken.plan
+        trace = {
+            **plan.to_dict(),
+            **(Spelled(str(plan), None, plan, {}) if spelled is None else spelled).to_dict(),
+            "expected": taken.to_dict(),
+            "one_arm": None if chosen.one is None else chosen.one.to_dict(),
+            "others": [each.to_dict() for each in chosen.others],
+            "n_plans": chosen.n_plans,
+            "n_unpayable": chosen.n_unpayable,
+            "checks": {gate.name: gate.power.to_dict() for gate in gates},
+            "skills": {
+                f"{role} {arm}".strip(): skill.to_dict()
+                for (role, arm), skill in self._skills.items()
+                if any(stage.how == role and arm in (*stage.by, "") for stage in plan.stages)
+            },
+            "spread": self._spread,
+            "asked_for": asked_for,
+        }
+        return _planned(decision, plan, trace), plan
 
 
-def _not_begun(room: Room, needed_nano: int, what: str) -> BudgetRefusedError:
-    """Return the error of a plan that could cost more than a cap leaves."""
-    error = room.refusal(needed_nano, what)
-    error.hint = f"The plan is not begun. {error.hint}"
-    return error
+def _over_calls(rooms: Sequence[Room]) -> list[Room]:
+    """Return the rooms of caps over several calls: those on one call the options have met."""
+    return [room for room in rooms if room.cap.key is not None]
 
 
-def _able(decision: Decision) -> dict[str, Option]:
-    """Return the options of the arms that can take a prompt, by their names."""
-    options = (weighed.option for weighed in decision.choice.weighed)
-    return {each.arm: each for each in options if each.infeasible is None and each.cost_nano is not None}
+def _worth(valued: Valued | None, decision: Decision) -> tuple[float, ...]:
+    """Return by what plans of several tables are compared: as `Planner.choose` does within one."""
+    if valued is None:
+        return ()
+    if decision.min_quality <= 0.0:
+        return (valued.utility_usd,)
+    reaches = valued.quality >= decision.min_quality
+    return (1.0, -float(valued.cost_nano)) if reaches else (0.0, valued.quality)
 
 
 def _planned(decision: Decision, plan: Plan, trace: dict[str, Any]) -> Decision:

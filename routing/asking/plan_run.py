@@ -28,6 +28,7 @@ from .books import Called, Closing, digest_of, kinds_of
 from .briefing import brief_of
 from .log_rows import request_row
 from .paid_call import LIVE_WAIT_S, Bill, Command, Halted, Paid, Terms, breach_note, paid_call
+from .prompt_tariff import keeps_its_limit
 from .request import Answer, Checked, reply_notes, saved_against
 
 if TYPE_CHECKING:
@@ -269,9 +270,8 @@ class _PlanRun:
         if again.infeasible is not None or price is None:
             return (replace(wish, prompt=None), option) if wish.role is Role.ASK else (wish, None)
         arm = decider.profile.arm(wish.arm)
-        reasons = arm.reasoning_effort not in (None, "none") or "thinking" in arm.params
         limit = min(again.output_limit, option.output_limit)
-        if wish.limit is not None and not reasons:
+        if wish.limit is not None and not keeps_its_limit(arm):
             limit = min(limit, wish.limit)
         return wish, replace(again, output_limit=limit, bound_nano=price.bound_nano(again.input_bound, limit))
 

@@ -32,7 +32,17 @@ if TYPE_CHECKING:
 
     from .hinting import Drawn, Hinter
 
-__all__ = ["TOTAL_DEADLINE_S", "Answer", "Ask", "Checked", "Way", "reply_notes", "saved_against", "why_cut"]
+__all__ = [
+    "TOTAL_DEADLINE_S",
+    "Answer",
+    "Ask",
+    "Checked",
+    "NamedPlan",
+    "Way",
+    "reply_notes",
+    "saved_against",
+    "why_cut",
+]
 
 
 TOTAL_DEADLINE_S: Final = 600.0
@@ -105,6 +115,23 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedPlan:
+    """A plan of a profile.
+
+    Attributes
+    ----------
+    name, text
+        What it is called, and how it is spelled.
+    checks
+        The checks that it stops at: an answer that it gives is put to them as to those of `--check`.
+    """
+
+    name: str
+    text: str
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Way:
     """By which plan and checks a request is answered.
 
@@ -118,16 +145,22 @@ class Way:
         A plan as the user spelled it; None where none was spelled.
     repair
         Whether the next arm is given the failed answer and what was wrong with it.
+    name
+        What the profile calls the plan; None where it was spelled.
+    named
+        The profile's plans that may be chosen in place of one arm.
     """
 
     checks: tuple[Check, ...] = ()
     cascade: bool = False
     plan: str | None = None
     repair: bool = False
+    name: str | None = None
+    named: tuple[NamedPlan, ...] = ()
 
-    def records_steps(self, spelled: str | None = None) -> bool:
-        """Whether a request's calls are rows of `steps`: where there are checks, or a plan (`spelled` is its own)."""
-        return bool(self.checks) or self.several or spelled is not None
+    def records_steps(self, decision: Decision) -> bool:
+        """Whether a request's calls are rows of `steps`: where there are checks, or a plan."""
+        return bool(self.checks) or self.cascade or decision.plan is not None
 
     @property
     def may_take_another(self) -> bool:
@@ -137,7 +170,7 @@ class Way:
     @property
     def several(self) -> bool:
         """Whether more than one call may be made for one answer."""
-        return self.cascade or self.plan is not None
+        return self.cascade or self.plan is not None or bool(self.named)
 
 
 @dataclass(frozen=True, slots=True)

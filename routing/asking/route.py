@@ -13,12 +13,17 @@ from scrimp.routing.ledger.store import new_id
 from scrimp.routing.prompts.prompt import Prompt
 from scrimp.routing.prompts.tokens import exact_tokens
 
+from .plan_choice import PlanChooser
+from .plan_rooms import rooms_of
+from .request import Ask, Way
+
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.ledger.caps import Room
     from scrimp.routing.ledger.store import Ledger
 
 __all__ = ["Guide"]
@@ -42,6 +47,8 @@ class Guide:
         Tags that an arm must have.
     rng
         Draws what is explored.
+    way
+        The plan that was asked for, or the profile's own that are weighed against the arm; None: neither.
     """
 
     def __init__(
@@ -54,12 +61,15 @@ class Guide:
         on_this_machine: bool,
         needs: frozenset[str],
         rng: random.Random,
+        way: Way | None = None,
     ) -> None:
         self.decider = decider
         self.ledger = ledger
         self.wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine)
         self.needs = needs
         self.rng = rng
+        self.way = way or Way()
+        self._plans = PlanChooser(decider, self.way, ledger)
 
     def one(self, text: str) -> Decision:
         """Decide one prompt.
@@ -67,25 +77,41 @@ class Guide:
         Raises
         ------
         UsageError
-            If it is empty, or the arm asked for is not in the profile.
+            If it is empty, the arm asked for is not in the profile, or the plan asked for is not for this prompt.
+        BudgetRefusedError
+            If the caps leave too little for the plan that was asked for.
         """
         if not text.strip():
             raise UsageError("the prompt is empty")
         (context,) = self.decider.contexts([text])
-        return against_caps.decide(
+        now = time.time()
+        decision = against_caps.decide(
             self.decider,
             self.ledger,
             Prompt(text, needs=self.needs),
             self.wishes,
-            now=time.time(),
+            now=now,
             rng=self.rng,
             decision_id=new_id(),
             context=context,
         )
+        return self._with_plan(text, decision, self._rooms(now))
+
+    def _rooms(self, now: float) -> list[Room]:
+        if not self.way.several:
+            return []
+        ask = Ask(Prompt(" "), self.wishes)
+        return rooms_of(self.ledger, self.decider.profile, ask, run_id=new_id(), now=now)
+
+    def _with_plan(self, text: str, decision: Decision, rooms: Sequence[Room]) -> Decision:
+        ask = Ask(Prompt(text, needs=self.needs), self.wishes)
+        return self._plans.choose(ask, decision, rooms)[0]
 
     def many(self, rows: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, Decision]]]:
         """Decide row after row (name, text), embedding them in chunks: memory stays bounded."""
-        left, blocked = against_caps.caps_left(self.ledger, self.decider.profile, now=time.time())
+        now = time.time()
+        left, blocked = against_caps.caps_left(self.ledger, self.decider.profile, now=now)
+        rooms = self._rooms(now)
         while chunk := list(islice(rows, CHUNK)):
             predictions = self.decider.predict(self.decider.contexts([text for _, text in chunk]))
             decisions = [
@@ -101,7 +127,10 @@ class Guide:
                 )
                 for row, (_, text) in enumerate(chunk)
             ]
-            yield [(name, decision) for (name, _), decision in zip(chunk, decisions, strict=True)]
+            yield [
+                (name, self._with_plan(text, decision, rooms))
+                for (name, text), decision in zip(chunk, decisions, strict=True)
+            ]
 
     def exact_tokens(self, text: str) -> dict[str, int | None]:
         """Count a prompt with each arm's own tokeniser; None where that is not public."""

@@ -8,6 +8,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.checks.text import SchemaCheck
 
+from .named_plans import named_plan, offered_plans, with_own
 from .request import Way
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.schema import Profile
     from scrimp.routing.checks.base import Check
+
+    from .request import NamedPlan
 
 __all__ = ["make_way"]
 
@@ -29,13 +32,16 @@ def make_way(
     repair: bool = False,
     arm: str | None = None,
     rows_have_plans: bool = False,
+    weighs_plans: bool = True,
 ) -> Way:
-    """Make the checks and the plan that flags and schema ask for.
+    """Make the checks and the plan that flags and schema ask for; a plan by its name brings the checks it stops at.
 
     Parameters
     ----------
     rows_have_plans
         Whether a plan may come with the prompt itself, so that --repair makes sense without one here.
+    weighs_plans
+        Whether a plan of the profile's may be chosen in place of one arm.
 
     Raises
     ------
@@ -46,9 +52,16 @@ def make_way(
     if schema is not None:
         made.append(SchemaCheck(dict(schema)))
     made += [make_check(text, profile.checks, calls=True) for text in dict.fromkeys(checks)]
+    name = plan if plan in profile.plans else None
+    if name is not None:
+        own = named_plan(profile, name)
+        plan, made = own.text, [*with_own(tuple(made), own.checks)]
     cascade = cascade or (profile.policy.mode == "cascade" and arm is None)
     if repair and not (cascade or plan or rows_have_plans):
         raise UsageError("--repair is about escalation", hint="Add --cascade, or a --plan.")
     if arm is not None and (cascade or plan):
         raise UsageError("-m takes one arm and --cascade chooses among plans: give one of the two")
-    return Way(tuple(made), cascade, plan, repair)
+    named: tuple[NamedPlan, ...] = ()
+    if weighs_plans and arm is None and plan is None and profile.plans:
+        named = offered_plans(profile, {check.name for check in made})
+    return Way(tuple(made), cascade, plan, repair, name, named)

@@ -23,8 +23,10 @@ from .drive import at_once, drive
 from .hands import BlockingHands
 from .home import find_key, make_decider
 from .housekeeping import look_after
+from .named_plans import checks_of
 from .paid_call import CAP_POLL_S, LIVE_WAIT_S
-from .plan_choice import PlanChooser, rooms_of
+from .plan_choice import PlanChooser
+from .plan_rooms import rooms_of
 from .plan_run import Asked, Kit, plan_run
 from .refusal import keyless_arms, refusal
 from .request import Way
@@ -249,7 +251,7 @@ class Workspace:
     async def _choose(
         self, ask: Ask, context: Context, way: Way, sleep: Callable[[float], Awaitable[None]]
     ) -> tuple[Decision, Plan]:
-        if way.several and ask.wishes.arm is not None:
+        if (way.cascade or way.plan is not None) and ask.wishes.arm is not None:
             raise UsageError("-m takes one arm and --cascade chooses among plans: give one of the two")
         ledger = self.reader or self.ledger
         chooser = PlanChooser(self.decider, way, ledger)
@@ -329,10 +331,10 @@ class Workspace:
         checked = await drive(plan_run(self._asked(ask, decision, context, plan, way), self.kit()), hands)
         return _noted(checked, hands.unlogged)
 
-    @staticmethod
-    def _asked(ask: Ask, decision: Decision, context: Context, plan: Plan, way: Way | None) -> Asked:
+    def _asked(self, ask: Ask, decision: Decision, context: Context, plan: Plan, way: Way | None) -> Asked:
         way = way or Way()
-        return Asked(ask, decision, context, plan, way.checks, records_steps=way.records_steps())
+        checks = checks_of(way, decision, self.profile)
+        return Asked(ask, decision, context, plan, checks, records_steps=way.records_steps(decision))
 
     def answer(self, ask: Ask, context: Context | None = None, way: Way | None = None) -> Answer:
         """Decide and ask; return the answer.

@@ -16,7 +16,27 @@ if TYPE_CHECKING:
 
     from .base import Check
 
-__all__ = ["make_check"]
+__all__ = ["HARMLESS", "is_check", "make_check", "runs_nothing"]
+
+HARMLESS: Final = frozenset({
+    "json", "refusal", "complete", "instructions", "upper", "lower", "title", "no-commas", "is", "number", "words",
+    "chars", "lines", "sentences", "paragraphs", "bullets", "language", "has", "lacks", "starts", "ends", "judge",
+})  # fmt: skip
+"""Kinds of checks that run no command or code, read no file, and cannot take for ever: the others are used only where
+the user, or the profile's owner for programs, says so."""
+
+
+def is_check(text: str, named: Mapping[str, NamedCheck]) -> bool:
+    """Tell whether a text names a check of the profile, or is of a kind of check that there is."""
+    kind, colon, _ = text.partition(":")
+    return text in named or kind in _plain() or (kind in _builders() and bool(colon or kind in QUORUMS))
+
+
+def runs_nothing(text: str, named: Mapping[str, NamedCheck]) -> bool:
+    """Tell whether a check is of a `HARMLESS` kind."""
+    own = named.get(text)
+    spec = text if own is None else own.spec
+    return spec is not None and spec.partition(":")[0] in HARMLESS
 
 
 def make_check(text: str, named: Mapping[str, NamedCheck], *, calls: bool = False) -> Check:
@@ -53,7 +73,7 @@ def make_check(text: str, named: Mapping[str, NamedCheck], *, calls: bool = Fals
 def _from_spec(spec: str, *, name: str, timeout_s: float | None, calls: bool, named: Mapping[str, NamedCheck]) -> Check:
     kind, colon, argument = spec.partition(":")
     plain, builders = _plain(), _builders()
-    if kind not in plain and (kind not in builders or (not colon and kind not in QUORUMS)):
+    if not is_check(spec, {}):
         from scrimp.profiles.schema import did_you_mean
 
         raise UsageError(

@@ -36,6 +36,8 @@ class Decision:
         How the month stood, where the profile paces itself; None elsewhere.
     plan
         The plan of several calls that was chosen instead of one arm, and what it was weighed against; None elsewhere.
+    plans
+        The profile's plans that were weighed against the arm, each with what was expected of it.
     level
         How hard the router takes the prompt to be, in [1, 5]; None where it has no such judgement.
     turned
@@ -57,6 +59,7 @@ class Decision:
     plan: Mapping[str, Any] | None = None
     level: float | None = None
     turned: Mapping[str, Any] | None = None
+    plans: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def arm(self) -> str | None:
@@ -116,6 +119,7 @@ class Decision:
             "required": list(self.required),
             "pace": None if self.pace is None else self.pace.to_dict(),
             "plan": self.plan,
+            "plans": [dict(each) for each in self.plans],
             "conversation": self.turned,
             "arms": [_weighed_dict(weighed, choice) for weighed in choice.weighed],
         }
@@ -148,6 +152,7 @@ class Decision:
             plan=trace.get("plan"),
             level=trace.get("level"),
             turned=trace.get("conversation"),
+            plans=tuple(trace.get("plans", ())),
         )
 
 

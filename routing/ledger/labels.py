@@ -21,6 +21,7 @@ __all__ = [
     "labels_of_prompts",
     "newest",
     "truths_of_checked",
+    "truths_of_made",
     "truths_of_several",
 ]
 
@@ -133,6 +134,20 @@ def truths_of_checked(ledger: Ledger, *, last: int) -> list[dict[str, Any]]:
         "JOIN steps s ON s.request_id = l.request_id AND s.arm = l.arm AND s.kind = 'ask'",
         "s.verdicts <> '[]' AND (s.taken = 1 OR NOT EXISTS (SELECT 1 FROM steps t WHERE t.request_id = s.request_id "
         "AND t.arm = s.arm AND t.kind = 'ask' AND t.id <> s.id AND (t.taken = 1 OR t.id > s.id)))",
+        last,
+    )
+
+
+def truths_of_made(ledger: Ledger, *, last: int) -> list[dict[str, Any]]:
+    """Return the latest labels of `TRUTH` on answers that were made of others or chosen by an arm, newest first.
+
+    With the stage and the kind of the step whose answer was given.
+    """
+    return _truths(
+        ledger,
+        ", s.stage, s.kind",
+        "JOIN steps s ON s.request_id = l.request_id AND s.arm = l.arm AND s.taken = 1",
+        "l.request_id IN (SELECT request_id FROM steps WHERE kind IN ('merge', 'lead', 'bid', 'drop'))",
         last,
     )
 

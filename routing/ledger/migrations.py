@@ -291,6 +291,9 @@ def _m4_instructions_hints_and_duels(conn: sqlite3.Connection) -> None:
     conn.execute("ALTER TABLE attempts ADD COLUMN instructions TEXT")  # a digest of them; NULL: none
     conn.execute("ALTER TABLE steps ADD COLUMN asked TEXT")  # the text of a prompt of its own; NULL: the request's
     conn.execute("ALTER TABLE steps ADD COLUMN asked_sha256 TEXT")
+    conn.execute(  # few steps are of these kinds, and each choice of a plan asks for them
+        "CREATE INDEX idx_steps_made ON steps(request_id) WHERE kind IN ('merge', 'lead', 'bid', 'drop')"
+    )
     conn.execute("ALTER TABLE requests ADD COLUMN hint TEXT")  # the nearest one's id, put in front or not
     conn.execute("ALTER TABLE requests ADD COLUMN hinted INTEGER")  # 1 where it was; NULL: there was none to draw for
     conn.execute("ALTER TABLE requests ADD COLUMN hint_propensity REAL")  # of what was drawn; NULL: it was no draw

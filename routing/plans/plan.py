@@ -56,6 +56,11 @@ class Stage:
         """How many answers have to say the same for the plan to stop here; None where something else lets it stop."""
         return next((each for each in QUORUMS if each == self.gate), None)
 
+    @property
+    def made(self) -> bool:
+        """Whether the stage's answer is made of others, or chosen by another arm: `=>`, leads, bid, knockout."""
+        return self.how in ("merge", "lead", "bid", "knockout")
+
     def __str__(self) -> str:
         runs = [(arm, len(list(same))) for arm, same in itertools.groupby(self.arms)]
         text = " + ".join(f"{arm}*{n}" if n > 2 else " + ".join([arm] * n) for arm, n in runs)

@@ -6,19 +6,22 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.routing.ledger.labels import truths_of_checked, truths_of_several
+from scrimp.routing.ledger.labels import truths_of_checked, truths_of_made, truths_of_several
 
-from .power import SPREAD, Observation, fit_spread, learn_power, prior_counts
+from .difficulty import clipped, over_difficulty
+from .kinds.kind import some_right
+from .plan import Plan
+from .power import SPREAD, WEIGHTS, Observation, fit_spread, prior_counts
+from .skills import ROLES, Skill, Tried, learn_skill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
-    from scrimp.routing.checks.base import Check, Verdict
+    from scrimp.routing.checks.base import Verdict
     from scrimp.routing.ledger.store import Ledger
 
-    from .power import Power
 
-__all__ = ["label_rows", "label_weight", "learned_powers", "learned_spread", "observations"]
+__all__ = ["label_rows", "label_weight", "learned_skills", "learned_spread", "observations"]
 
 _RECENT: Final = 1_000
 """How many of the latest labelled answers are looked at: a check's power changes with what it is used for."""
@@ -90,12 +93,6 @@ def observations(ledger: Ledger) -> dict[str, list[Observation]]:
     return found
 
 
-def learned_powers(ledger: Ledger, checks: Sequence[Check]) -> dict[str, Power]:
-    """Return the power of each check by name: its kind's prior and what the log adds."""
-    seen = observations(ledger) if checks else {}
-    return {check.name: learn_power(check.kind, seen.get(check.name, ())) for check in checks}
-
-
 def learned_spread(ledger: Ledger) -> float:
     """Return how much hidden difficulty moves all arms alike, from prompts on which several answers were labelled."""
     by_request: dict[str, dict[str, tuple[float, float]]] = {}
@@ -108,3 +105,25 @@ def learned_spread(ledger: Ledger) -> float:
         by_request.setdefault(row["request_id"], {})[row["arm"]] = (quality, float(row["reward"]))
     known = [arms for arms in by_request.values() if len(arms) > 1]
     return fit_spread(known) if len(known) >= 10 else SPREAD
+
+
+def learned_skills(ledger: Ledger, *, spread: float = SPREAD) -> dict[tuple[str, str], Skill]:
+    """Return what the log says of arms that merge, lead or judge, by role and arm; of bids by ("bid", "")."""
+    tried: dict[tuple[str, str], list[Tried]] = {}
+    for row in truths_of_made(ledger, last=_RECENT):
+        try:
+            decision = json.loads(row["decision"] or "")
+            stage = Plan.from_dict(decision["plan"]).stages[row["stage"] - 1]
+            quality = {arm["name"]: float(arm["quality"]) for arm in decision["arms"]}
+            asked = (*stage.arms, *stage.by) if stage.how == "lead" else stage.arms
+            known = [quality[arm] for arm in asked]
+        except (ValueError, KeyError, TypeError, IndexError):
+            continue
+        # Where a merge or a planner gave no answer, one of the others stands, which says nothing of it.
+        if stage.how not in ROLES or (stage.how in ("merge", "lead") and row["kind"] != stage.how):
+            continue
+        arm = "" if stage.how == "bid" else row["arm"] if stage.how == "merge" else stage.by[0]
+        at_nodes = over_difficulty(clipped(known), spread)
+        some = float(some_right(at_nodes[None], tuple(asked.index(each) for each in asked))[0] @ WEIGHTS)
+        tried.setdefault((stage.how, arm), []).append(Tried(some, float(row["reward"]), float(row["weight"] or 1.0)))
+    return {key: learn_skill(key[0], seen) for key, seen in tried.items()}

@@ -18,8 +18,7 @@ the nodes d_k,
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,20 +26,25 @@ import numpy as np
 from scrimp.profiles.money import NANO
 from scrimp.profiles.schema import base_of
 
-from .plan import ALL
+from .difficulty import clipped, over_difficulty
+from .kinds.every import KINDS, UNPROVEN
+from .kinds.kind import World
 from .power import NODES, SPREAD, WEIGHTS, power_at
+from .skills import ENOUGH, ROLES, prior_skill
+from .table import plan_arrays
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from .plan import Plan
     from .power import Power
+    from .skills import Skill
     from .table import PlanTable
+    from .tariff import Tariff
 
     Floats = NDArray[np.float64]
-from .table import plan_arrays
 
 __all__ = ["Chosen", "Gate", "Planner", "Valued"]
 
@@ -147,36 +151,61 @@ class Planner:
         How much hidden difficulty moves the arms' logits.
     same_wrong
         P(two wrong answers are the same), where answers can be compared.
+    skills
+        What the log knows of arms that merge, lead, or judge, by role and arm (of bids, which no arm alone decides, by
+        ""); of others the role's prior is taken.
     """
 
     gates: tuple[Gate, ...] = ()
     spread: float = SPREAD
     same_wrong: float = 0.2
+    skills: Mapping[tuple[str, str], Skill] = field(default_factory=dict)
 
     def values(
         self,
         plans: Sequence[Plan],
         arms: Sequence[str],
         quality: Sequence[float],
-        cost_nano: Sequence[int],
+        tariff: Tariff,
+        *,
+        low: bool = False,
     ) -> tuple[Floats, Floats, Floats]:
-        """Return `(n_plans,)` P(right), expected cost in nano-USD, and expected number of calls."""
-        return self._values(self._table(plans), arms, quality, cost_nano)
+        """Return `(n_plans,)` P(right), expected cost in nano-USD, and expected number of calls.
 
-    def _table(self, plans: Sequence[Plan]) -> PlanTable:
-        return plan_arrays(tuple(plans), tuple(gate.name for gate in self.gates))
+        With `low` skills are taken at the lower ends of their intervals.
+        """
+        table = plan_arrays(tuple(plans), tuple(gate.name for gate in self.gates))
+        return self._values(table, arms, clipped(quality), tariff, low=low)
 
     def _values(
-        self, table: PlanTable, arms: Sequence[str], quality: Sequence[float], cost_nano: Sequence[int]
+        self, table: PlanTable, arms: Sequence[str], q: Floats, tariff: Tariff, *, low: bool = False
     ) -> tuple[Floats, Floats, Floats]:
-        q = np.clip(np.asarray(quality, dtype=np.float64), 1e-4, 1.0 - 1e-4)
-        centre = np.log(q / (1.0 - q)) * math.sqrt(1.0 + math.pi * self.spread**2 / 8.0)
-        at_nodes = 1.0 / (1.0 + np.exp(-(centre[:, None] - self.spread * NODES[None, :])))
-        at_nodes *= (q / (at_nodes @ WEIGHTS))[:, None]  # the mean over difficulty is what was predicted
-        at_nodes = np.minimum(at_nodes, 1.0)
-        order = [list(arms).index(name) for name in table.names]
-        at_nodes = at_nodes[order]
-        costs = np.asarray(cost_nano, dtype=np.float64)[order]
+        at = {name: i for i, name in enumerate(arms)}
+        world = self._world(table, over_difficulty(q, self.spread)[[at[name] for name in table.names]], q, low=low)
+        extra = np.array([float(gate.cost_nano) for gate in self.gates])
+        extra = np.concatenate([extra, [extra.sum(), 0.0]])  # of each gate, of all together, of none
+        n_nodes = len(NODES)
+        right = np.zeros((len(table.stages) + 1, n_nodes))
+        stops = np.zeros((len(table.stages) + 1, n_nodes))
+        for group in table.groups:
+            right[group.at], stops[group.at] = KINDS[group.kind].values(group, world)
+        right[:-1] *= table.again
+        costs = np.array([tariff.likely_nano(call) for call in table.calls], dtype=np.float64)
+        cost = np.append(table.n_calls @ costs + extra[table.checks] * table.n_checked, 0.0)
+        sizes = np.append(table.n_calls.sum(axis=1), 0.0)
+        shape = (len(table.plans), n_nodes)
+        reach = np.ones(shape)
+        p_right, p_cost, p_calls = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        for j in range(table.index.shape[1]):
+            stage = table.index[:, j]  # -1 is the empty stage at the end of the arrays
+            p_cost += reach * cost[stage][:, None]
+            p_calls += reach * sizes[stage][:, None]
+            p_right += reach * right[stage]
+            reach = reach * (1.0 - stops[stage])
+        return p_right @ WEIGHTS, p_cost @ WEIGHTS, p_calls @ WEIGHTS
+
+    def _world(self, table: PlanTable, at_nodes: Floats, q: Floats, *, low: bool) -> World:
+        """Return what the kinds of stages are valued by."""
         ease = float(np.log(q / (1.0 - q)).mean())
         powers = [power_at(gate.power, ease - self.spread * NODES) for gate in self.gates]
         given_right, given_wrong = (
@@ -185,125 +214,168 @@ class Planner:
             )
             for y in (0, 1)
         )
-        extra = np.array([float(gate.cost_nano) for gate in self.gates])
-        extra = np.concatenate([extra, [extra.sum(), 0.0]])  # of each gate, of all together, of none
-        n_nodes = len(NODES)
-        right = np.zeros((len(table.stages) + 1, n_nodes))
-        stops = np.zeros((len(table.stages) + 1, n_nodes))
-        for group in table.groups:
-            right[group.at], stops[group.at] = group.values(at_nodes, given_right, given_wrong, self.same_wrong)
-        right[:-1] *= table.again
-        cost = np.append(table.asks @ costs + extra[table.checks] * table.n_checked, 0.0)
-        sizes = np.append(table.asks.sum(axis=1), 0.0)
-        shape = (len(table.plans), n_nodes)
-        reach = np.ones(shape)
-        p_right, p_cost, p_calls = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-        for j in range(table.index.shape[1]):
-            at = table.index[:, j]  # -1 is the empty stage at the end of the arrays
-            p_cost += reach * cost[at][:, None]
-            p_calls += reach * sizes[at][:, None]
-            p_right += reach * right[at]
-            reach = reach * (1.0 - stops[at])
-        return p_right @ WEIGHTS, p_cost @ WEIGHTS, p_calls @ WEIGHTS
+        pick, repair = {}, {}
+        for role in {group.kind for group in table.groups} & {*ROLES}:
+            skills = [self.skill(role, "" if role == "bid" else name) for name in table.names]
+            pick[role] = np.array([each.pick_low if low else each.pick for each in skills])
+            repair[role] = np.array([each.repair_low if low else each.repair for each in skills])
+        return World(at_nodes, given_right, given_wrong, self.same_wrong, pick, repair)
+
+    def skill(self, role: str, arm: str) -> Skill:
+        """Return what an arm makes of answers in a role."""
+        return self.skills.get((role, arm)) or prior_skill(role)
+
+    def proven(self, plan: Plan) -> bool:
+        """Tell whether enough labels stand behind a plan's merges, leads, bids and knockouts to offer it unasked."""
+        return all(
+            self.skill(stage.how, by).n >= ENOUGH for stage in plan.stages if stage.made for by in (stage.by or ("",))
+        )
 
     def choose(
         self,
         plans: Sequence[Plan],
         arms: Sequence[str],
         quality: Sequence[float],
-        cost_nano: Sequence[int],
-        bound_nano: Sequence[int],
+        tariff: Tariff,
         *,
         wtp_usd: float,
         min_quality: float = 0.0,
-        later_nano: Sequence[int] | None = None,
         left: Sequence[tuple[str | None, int]] = (),
         n_others: int = 4,
+        more: Sequence[Plan] = (),
+        asked_for: bool = False,
     ) -> Chosen:
         """Choose the plan of greatest utility among those that can be paid to the end.
 
-        With `min_quality` it is the cheapest whose P(right) reaches it, or the best there is.
+        With `min_quality` it is the cheapest whose P(right) reaches it, or the best there is. A plan that leads, bids
+        or knocks out is taken only where the lower end of its utility is above all that others offer.
 
         Parameters
         ----------
-        quality, cost_nano, bound_nano
-            Of each arm: P(right), expected cost, and what is reserved for a call.
-        later_nano
-            What is reserved for a call after the first stage, where that is more: it may carry the failed answer.
+        quality
+            Of each arm: P(right).
+        tariff
+            What calls cost.
         left
             What each cap over a day, month or run leaves, nano-USD, with the arm or ladder it is about (None: all).
+        more
+            Further plans, which change from prompt to prompt; a plan that stands in `plans` too is weighed once.
+        asked_for
+            Whether they were asked for by name: then nothing has to be proven.
         """
-        table = self._table(plans)
-        p_right, p_cost, p_calls = self._values(table, arms, quality, cost_nano)
-        names = table.names
-        first, later = (
-            np.array([dict(zip(arms, each, strict=True))[name] for name in names], dtype=np.float64)
-            for each in (bound_nano, bound_nano if later_nano is None else later_nano)
-        )
-        per_arm = table.calls * first + table.later * later
-        checks = np.zeros(len(table.plans))
-        if any(gate.bound_nano for gate in self.gates):
-            checks = np.array([_gate_bounds(plan, self.gates) for plan in table.plans], dtype=np.float64)
-        total = per_arm.sum(axis=1) + checks
-        payable = np.ones(len(table.plans), dtype=bool)
-        for arm, nano in left:
-            if arm is None:
-                payable &= (total <= max(nano, 0)) | (total == 0)
-            else:
-                mine = per_arm[:, _of(arm, names)].sum(axis=1)
-                payable &= (mine <= max(nano, 0)) | (mine == 0)
+        q = clipped(quality)
+        gates = tuple(gate.name for gate in self.gates)
+        tables = [plan_arrays(tuple(plans), gates)] if plans else []
+        there = tables[0].known if tables else frozenset()
+        if further := tuple(plan for plan in more if plan not in there):
+            tables.append(plan_arrays(further, gates))
+        every = tuple(plan for table in tables for plan in table.plans)
+        starts = (0, len(plans))
+        values = [self._values(table, arms, q, tariff) for table in tables]
+        p_right, p_cost, p_calls = (np.concatenate([each[i] for each in values]) for i in range(3))
+        bounds = [_bounds(table, self.gates, tariff, [arm for arm, _ in left]) for table in tables]
+        total = np.concatenate([each[0] for each in bounds])
+        payable = np.ones(len(every), dtype=bool)
+        for k, (arm, nano) in enumerate(left):
+            mine = total if arm is None else np.concatenate([each[1][k] for each in bounds])
+            payable &= (mine <= max(nano, 0)) | (mine == 0)
         utility = wtp_usd * p_right - p_cost / NANO
+        offered = payable
+        made = [i for first, table in zip(starts, tables, strict=False) for i in (first + j for j in table.made)]
+        if made and not asked_for:
+            offered = payable & self._offered(every, made, arms, q, tariff, wtp_usd, utility, payable)
 
         def valued(i: int) -> Valued:
+            why = None
+            if not payable[i]:
+                why = "the caps leave too little to pay it to its end"
+            elif not offered[i]:
+                few = not self.proven(every[i])
+                why = f"not by itself before {ENOUGH} labels" if few else "labels do not show that it pays"
             return Valued(
-                plan=table.plans[i],
+                plan=every[i],
                 quality=float(p_right[i]),
                 cost_nano=round(float(p_cost[i])),
                 bound_nano=int(total[i]),
                 n_calls=float(p_calls[i]),
                 utility_usd=float(utility[i]),
-                infeasible=None if payable[i] else "the caps leave too little to pay it to its end",
+                infeasible=why,
             )
 
+        n_unpayable = int((~payable).sum())
         if not payable.any():
             least = int(total.argmin())
-            needs = [int(total[least] if arm is None else per_arm[least, _of(arm, names)].sum()) for arm, _ in left]
+            needs = [
+                int(total[least] if arm is None else np.concatenate([each[1][k] for each in bounds])[least])
+                for k, (arm, _) in enumerate(left)
+            ]
             lacking = [k for k, (_, nano) in enumerate(left) if needs[k] > max(nano, 0)]
             at = min(lacking, key=lambda k: left[k][1])
-            return Chosen(None, None, (), len(plans), len(plans), Short(table.plans[least], at, needs[at]))
-        if min_quality > 0.0 and (p_right[payable] >= min_quality).any():
-            ranked = np.lexsort((-p_right, p_cost, ~(payable & (p_right >= min_quality))))
+            return Chosen(None, None, (), len(every), n_unpayable, Short(every[least], at, needs[at]))
+        if min_quality > 0.0 and (p_right[offered] >= min_quality).any():
+            ranked = np.lexsort((-p_right, p_cost, ~(offered & (p_right >= min_quality))))
         elif min_quality > 0.0:
-            ranked = np.lexsort((p_cost, -p_right, ~payable))
+            ranked = np.lexsort((p_cost, -p_right, ~offered))
         else:
             # Of equal plans the one of fewer calls: a check without power is not worth its own complication.
-            ranked = np.lexsort((p_calls, -np.where(payable, utility - 1e-9 * wtp_usd * p_calls, -np.inf)))
+            ranked = np.lexsort((p_calls, -np.where(offered, utility - 1e-9 * wtp_usd * p_calls, -np.inf)))
         best = int(ranked[0])
-        one = next((i for i in ranked.tolist() if table.plans[i].single and payable[i]), None)
-        others = [i for i in ranked[: n_others + 2].tolist() if i not in (best, one)][:n_others]
+        one = next((i for i in ranked.tolist() if every[i].single and payable[i]), None)
+        taken = valued(best) if offered[best] else None
+        others = [i for i in ranked[: n_others + 2].tolist() if i != one and (i != best or taken is None)][:n_others]
         return Chosen(
-            valued(best),
+            taken,
             None if one is None else valued(one),
             tuple(valued(i) for i in others),
-            len(plans),
-            int((~payable).sum()),
+            len(every),
+            n_unpayable,
         )
 
+    def _offered(
+        self,
+        plans: Sequence[Plan],
+        made: Sequence[int],
+        arms: Sequence[str],
+        q: Floats,
+        tariff: Tariff,
+        wtp_usd: float,
+        utility: Floats,
+        payable: NDArray[np.bool_],
+    ) -> NDArray[np.bool_]:
+        """Return which plans may be taken unasked: of those that make an answer of others, what labels speak for."""
+        offered = np.ones(len(plans), dtype=bool)
+        offered[made] = [self.proven(plans[i]) for i in made]
+        unproven = [i for i in made if offered[i] and _unproven(plans[i])]
+        if unproven:
+            rest = offered & payable
+            rest[unproven] = False
+            table = plan_arrays(tuple(plans[i] for i in unproven), tuple(gate.name for gate in self.gates))
+            right, cost, _ = self._values(table, arms, q, tariff, low=True)
+            offered[unproven] = wtp_usd * right - cost / NANO > utility[rest].max(initial=-np.inf)
+        return offered
 
-def _of(arm: str, names: Sequence[str]) -> list[int]:
-    """Return the places of an arm, or of a ladder's rungs, among names."""
-    return [k for k, name in enumerate(names) if arm == base_of(name)]
+
+def _unproven(plan: Plan) -> bool:
+    return any(stage.how in UNPROVEN for stage in plan.stages)
 
 
-def _gate_bounds(plan: Plan, gates: Sequence[Gate]) -> int:
-    """Return what the checks of a plan can cost at most, nano-USD."""
-    by_name = {gate.name: gate.bound_nano for gate in gates}
-    total = 0
-    for stage in plan.stages:
-        if stage.how == "best":
-            total += len(stage.arms) * sum(by_name.values())
-        elif stage is plan.stages[-1] or stage.gate == ALL:
-            total += sum(by_name.values())  # the answer that stands is put to every check
-        elif stage.gate is not None:
-            total += max(by_name.get(stage.gate, 0), sum(by_name.values()))
-    return total
+def _bounds(
+    table: PlanTable, gates: Sequence[Gate], tariff: Tariff, of: Sequence[str | None]
+) -> tuple[Floats, list[Floats]]:
+    """Return `(n_plans,)` what plans can cost at most, and what of it can go to each of some arms, nano-USD.
+
+    Where a call goes to one of several arms the dearest of them counts; of one arm alone, all such calls.
+    """
+    each = [{arm: tariff.most_nano(arm, quotes, limit) for arm in arms} for arms, quotes, limit in table.most]
+    checks = table.n_judged * sum(gate.bound_nano for gate in gates)
+    total = table.n_most @ np.array([max(costs.values()) for costs in each], dtype=np.float64) + checks
+    mine = [
+        total if arm is None else table.n_most @ np.array([_most_of(arm, costs) for costs in each], dtype=np.float64)
+        for arm in of
+    ]
+    return total, mine
+
+
+def _most_of(arm: str, costs: Mapping[str, int]) -> int:
+    """Return what a call may cost of an arm, or of the dearest rung of a ladder; 0 where it goes to neither."""
+    return max((nano for name, nano in costs.items() if arm in (name, base_of(name))), default=0)

@@ -1,4 +1,4 @@
-"""What a program may name as its model: scrimp itself, a preset, an arm, an arm's model, or a plan."""
+"""What a program may name as its model: scrimp itself, a preset, an arm, an arm's model, a plan or its name."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.schema import PRESETS_USD
 from scrimp.routing.asking.request import Way
 from scrimp.routing.asking.ways import make_way
+from scrimp.routing.checks.names import HARMLESS
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.plans.grammar import gates_in, is_plan
 
 from .shapes.shape import ShapeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scrimp.profiles.schema import Profile
 
 __all__ = ["ROUTED", "model_names", "resolve"]
@@ -22,17 +25,14 @@ __all__ = ["ROUTED", "model_names", "resolve"]
 ROUTED: Final = "scrimp"
 """The model that stands for any: each request is routed."""
 
-_CHECKS: Final = frozenset({
-    "json", "refusal", "complete", "instructions", "upper", "lower", "title", "no-commas", "is", "number", "words",
-    "chars", "lines", "sentences", "paragraphs", "bullets", "language", "has", "lacks", "starts", "ends", "judge",
-})  # fmt: skip
-"""Kinds of checks that a program may name in a plan, beside the profile's own checks. The others run commands or code,
-read files, or may take for ever, which is for the profile's owner alone to say."""
-
 
 def model_names(profile: Profile) -> list[str]:
-    """Return the names that a program may choose from: `scrimp`, one a preset, and the profile's arms."""
-    return [ROUTED, *(f"{ROUTED}/{preset}" for preset in PRESETS_USD), *(arm.name for arm in profile.arms)]
+    """Return the names that a program may choose from: `scrimp`, one a preset and a plan, and the profile's arms."""
+    return [
+        ROUTED,
+        *(f"{ROUTED}/{name}" for name in (*PRESETS_USD, *profile.plans)),
+        *(arm.name for arm in profile.arms),
+    ]
 
 
 def resolve(name: str, profile: Profile, *, effort: str | None = None, any_model: bool = False) -> tuple[Wishes, Way]:
@@ -40,7 +40,8 @@ def resolve(name: str, profile: Profile, *, effort: str | None = None, any_model
 
     An arm's name goes before its model's (with or without the provider's prefix: the first arm of that model is
     taken). Of a model that is there at several efforts, or of the name that those share, it is the one at the effort
-    asked for. A plan brings the checks that it stops at.
+    asked for. A plan brings the checks that it stops at; one of the profile's is called by its name, with or without
+    `scrimp/` before it.
 
     Parameters
     ----------
@@ -67,6 +68,9 @@ def resolve(name: str, profile: Profile, *, effort: str | None = None, any_model
     for arm in profile.arms:
         if name == arm.name:
             return Wishes(arm=arm.name), Way()
+    plan = preset if routed == ROUTED else name
+    if plan in profile.plans:
+        return _planned(profile, plan)
     of_model = [arm for arm in profile.arms if name in (arm.model, arm.model.partition("/")[2])]
     at_effort = [arm for arm in (*profile.rungs(name), *of_model) if arm.reasoning_effort == effort is not None]
     for arm in (*at_effort, *of_model):
@@ -74,16 +78,13 @@ def resolve(name: str, profile: Profile, *, effort: str | None = None, any_model
     if is_plan(name):
         gates = gates_in(name)
         for gate in gates:
-            if gate not in profile.checks and gate.partition(":")[0] not in _CHECKS:
+            if gate not in profile.checks and gate.partition(":")[0] not in HARMLESS:
                 raise ShapeError(
                     f"the plan stops at {gate[:80]!r}, which is no check that a program may name: let the profile have "
                     f"it, under [checks]",
                     param="model",
                 )
-        try:
-            return Wishes(), make_way(profile, schema=None, plan=name, checks=gates)
-        except UsageError as error:
-            raise ShapeError(error.message, param="model") from None
+        return _planned(profile, name, gates)
     if any_model:
         return _routed(profile, "")
     known = model_names(profile)
@@ -101,3 +102,10 @@ def resolve(name: str, profile: Profile, *, effort: str | None = None, any_model
 
 def _routed(profile: Profile, preset: str) -> tuple[Wishes, Way]:
     return Wishes(wtp_usd=float(PRESETS_USD[preset]) if preset else None), make_way(profile, schema=None)
+
+
+def _planned(profile: Profile, plan: str, gates: Sequence[str] = ()) -> tuple[Wishes, Way]:
+    try:
+        return Wishes(), make_way(profile, schema=None, plan=plan, checks=gates)
+    except UsageError as error:
+        raise ShapeError(error.message, param="model") from None

@@ -346,10 +346,10 @@ def test_route_points_to_where_the_plan_is_shown(scrimp, profile):
 
 
 def test_a_repair_is_planned_within_the_caps_by_what_each_call_can_carry(scrimp, profile, server):
-    path = profile(small=BAD, medium=GOOD, caps="per_run_usd = 0.03")
+    path = profile(small=BAD, medium=GOOD, caps="per_run_usd = 0.012")
     argv = ("--cascade", "--repair", "--check", "number:42", "6 x 7?")
     plan = ask(scrimp, "-n", "-p", path, *argv)[1]["plan"]
-    # One call of any arm is paid for easily; one that carries a failed answer (36,000 tokens at most) is not.
+    # One call of any arm is paid for easily; one that carries a failed answer (14,000 tokens at most) is not.
     assert (" ? " in plan["text"], plan["n_unpayable"]) == (False, plan["n_plans"] - 2)
     assert ask(scrimp, "-p", profile(small=BAD, medium=GOOD, caps="per_run_usd = 0.5"), *argv)[1]["arm"] == "medium"
     assert "no idea" in server.chats[-1].prompt

@@ -11,6 +11,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.routing.plans.grammar import read_plan
 from scrimp.routing.plans.plan import ALL, Plan, Stage, plan_table
 from scrimp.routing.plans.power import Observation, fit_spread, learn_power, prior_power
+from scrimp.routing.plans.tariff import Flat
 from scrimp.routing.plans.value import Gate, Planner
 from scrimp.routing.text.compare import n_needed
 
@@ -18,9 +19,13 @@ ARMS = ["small", "medium", "large"]
 PERFECT = learn_power("cmd", ())
 
 
+def flat(arms, costs, bounds=None):
+    return Flat(dict(zip(arms, costs, strict=True)), dict(zip(arms, bounds or costs, strict=True)))
+
+
 def value(plan, quality, costs, gates=(), spread=0.0, **kwargs):
     planner = Planner(gates, spread=spread, **kwargs)
-    right, cost, calls = planner.values((plan,), ARMS, quality, costs)
+    right, cost, calls = planner.values((plan,), ARMS, quality, flat(ARMS, costs))
     return float(right[0]), float(cost[0]), float(calls[0])
 
 
@@ -136,7 +141,7 @@ def test_agreement_is_worth_what_it_is_in_a_world_whose_truth_is_known(text, sam
     arms = list(quality)
     plan = read_plan(text, arms, [])
     expected, _, calls = Planner((), spread=0.0, same_wrong=same_wrong).values(
-        (plan,), arms, list(quality.values()), [1] * len(arms)
+        (plan,), arms, list(quality.values()), flat(arms, [1] * len(arms))
     )
     right, n_calls = played(np.random.default_rng(7), plan, quality, same_wrong)
     assert expected[0] == pytest.approx(right, abs=0.005)
@@ -147,7 +152,8 @@ def test_agreement_is_worth_what_it_is_in_a_world_whose_truth_is_known(text, sam
 def test_the_last_stage_gives_an_answer_whether_or_not_they_agree(text):
     quality = {"a": 0.45, "b": 0.55, "c": 0.6, "d": 0.7}
     plan = read_plan(text, list(quality), [])
-    expected, *_ = Planner((), spread=0.0).values((plan,), list(quality), list(quality.values()), [1] * 4)
+    arms = list(quality)
+    expected, *_ = Planner((), spread=0.0).values((plan,), arms, list(quality.values()), flat(arms, [1] * 4))
     right, _ = played(np.random.default_rng(8), plan, quality, 0.2)
     assert expected[0] == pytest.approx(right, abs=0.03)
 
@@ -206,10 +212,10 @@ def test_a_plan_that_cannot_be_paid_to_its_end_is_not_begun():
     gates = (Gate("c", PERFECT),)
     plans = plan_table(ARMS, [1, 10, 100], ["c"], comparable=False)
     planner = Planner(gates)
-    money = {"quality": [0.4, 0.6, 0.9], "cost_nano": [1000, 10_000, 100_000], "bound_nano": [2000, 20_000, 200_000]}
+    tariff = flat(ARMS, [1000, 10_000, 100_000], [2000, 20_000, 200_000])
 
     def choose(left):
-        return planner.choose(plans, ARMS, wtp_usd=1.0, left=left, **money)
+        return planner.choose(plans, ARMS, [0.4, 0.6, 0.9], tariff, wtp_usd=1.0, left=left)
 
     assert choose([]).taken.plan.arms[-1] == "large"
     everything = choose([(None, 10**9)])
@@ -221,26 +227,64 @@ def test_a_plan_that_cannot_be_paid_to_its_end_is_not_begun():
     assert choose([(None, 1_999)]).taken is None
 
 
-def test_only_later_calls_carry_the_failed_answer():
-    plans = tuple(read_plan(text, ARMS, ["c"]) for text in ("medium", "small ? c > large"))
+class Weighed(Flat):
+    """Prices that tell how a call was bounded: a quotation adds a thousand, a limit is said in millions."""
+
+    def most_nano(self, arm, quotes, limit):
+        return self.bound_nano[arm] + 1_000 * quotes + 1_000_000 * (limit or 0)
+
+
+def bound(text, left=(), repair=False):
+    arms = [*ARMS, "judge"]
+    plan = read_plan(text, arms, ["c"], repair=repair)
+    tariff = Weighed(dict.fromkeys(arms, 1), {"small": 10, "medium": 20, "large": 30, "judge": 40})
     planner = Planner((Gate("c", PERFECT),))
-    chosen = planner.choose(
-        plans, ARMS, [0.4, 0.6, 0.9], [1, 1, 1], [10, 20, 30], later_nano=[11, 21, 31], wtp_usd=1.0, left=[(None, 41)]
-    )
-    assert (chosen.taken.bound_nano, chosen.one.bound_nano, chosen.n_unpayable) == (10 + 31, 20, 0)
+    chosen = planner.choose((plan,), arms, [0.5] * 4, tariff, wtp_usd=1.0, left=left, asked_for=True)
+    return chosen.taken.bound_nano if chosen.taken else (chosen.short.at, chosen.short.needed_nano)
+
+
+def test_only_later_calls_carry_the_failed_answer():
+    assert bound("small ? c > large", repair=True) == 10 + 1_030
+    assert bound("small ? c > large") == 10 + 30
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        ("small*3 ? most > large", 30 + 30),
+        ("small + medium => large", 10 + 20 + 2_030),
+        ("small => large", 10 + 700_001_030 + 2_030),
+        ("small => small => large", 10 + 700_001_010 + 2_010 + 700_001_030 + 2_030),
+        ("large leads small + medium", 5 * 4_030 + 4 * 1_020),
+        ("small + medium bid", 2 * 300_002_010 + 2 * 300_002_020 + 2 * 200_002_010 + 2 * 200_002_020 + 1_020),
+        ("small + medium + large knockout judge", 60 + 2 * 60_003_040),
+    ],
+)
+def test_the_bound_is_what_the_stages_may_spend(text, most):
+    assert bound(text) == most
+
+
+def test_a_cap_on_one_arm_counts_every_call_that_may_go_to_it():
+    text = "large leads small + medium"
+    whole, planner, worker = 5 * 4_030 + 4 * 1_020, 5 * 4_030, 4 * 1_010
+    assert bound(text, [("small", worker), ("large", planner), (None, whole)]) == whole
+    assert bound(text, [("small", worker - 1)]) == (0, worker)
+    assert bound(text, [("large", planner), ("medium", 4 * 1_020 - 1)]) == (1, 4 * 1_020)
+    assert bound(text, [(None, whole - 1)]) == (0, whole)
 
 
 def test_a_judges_price_is_part_of_the_plan():
     gates = (Gate("judge", prior_power("judge"), cost_nano=500, bound_nano=5_000),)
     plan = read_plan("small ? judge > large", ARMS, ["judge"])
-    chosen = Planner(gates).choose((plan,), ARMS, [0.4, 0.6, 0.9], [1, 1, 1], [10, 10, 10], wtp_usd=0.1).taken
+    tariff = flat(ARMS, [1, 1, 1], [10, 10, 10])
+    chosen = Planner(gates).choose((plan,), ARMS, [0.4, 0.6, 0.9], tariff, wtp_usd=0.1).taken
     assert chosen.bound_nano == 20 + 2 * 5_000
     assert chosen.cost_nano >= 500
 
 
 def test_free_arms_are_never_unpayable():
     planner = Planner(())
-    chosen = planner.choose(plan_table(["a"], [0], []), ["a"], [0.5], [0], [0], wtp_usd=0.1, left=[(None, -5)])
+    chosen = planner.choose(plan_table(["a"], [0], []), ["a"], [0.5], flat("a", [0]), wtp_usd=0.1, left=[(None, -5)])
     assert chosen.taken is not None
 
 
@@ -251,7 +295,7 @@ def test_min_quality_takes_the_cheapest_plan_that_reaches_it():
     def take(least):
         return str(
             planner.choose(
-                plans, ARMS, [0.4, 0.6, 0.9], [1, 10, 100], [1, 10, 100], wtp_usd=1e-9, min_quality=least
+                plans, ARMS, [0.4, 0.6, 0.9], flat(ARMS, [1, 10, 100]), wtp_usd=1e-9, min_quality=least
             ).taken.plan
         )
 
@@ -403,9 +447,9 @@ def judged(rng, planner, wtp_usd, n=1_200):
     utility = np.column_stack(
         [wtp_usd * got - cost for got, cost in (run(plan, right, verdicts, same) for plan in plans)]
     )
-    costs = [round(cost * 1e9) for cost in COST]
+    tariff = flat(ARMS, [round(cost * 1e9) for cost in COST])
     index = {plan: i for i, plan in enumerate(plans)}
-    chosen = [planner.choose(plans, ARMS, quality[i], costs, costs, wtp_usd=wtp_usd) for i in range(n)]
+    chosen = [planner.choose(plans, ARMS, quality[i], tariff, wtp_usd=wtp_usd) for i in range(n)]
     mine = utility[np.arange(n), [index[each.taken.plan] for each in chosen]].mean()
     one = utility[np.arange(n), [index[each.one.plan] for each in chosen]].mean()
     return mine, one, utility.mean(axis=0).max()  # the best is known afterwards
@@ -440,12 +484,12 @@ def test_the_planner_learns_to_drop_a_check_without_power():
     rng = np.random.default_rng(5)
     plans = twenty_plans()
     quality, *_ = world(rng, 400)
-    costs = [round(cost * 1e9) for cost in COST]
+    tariff = flat(ARMS, [round(cost * 1e9) for cost in COST])
     before = Planner(tuple(Gate(name, prior_power(CHECKS[name][0])) for name in CHECKS))
     after = learned(rng)
 
     def share(planner):
-        taken = [planner.choose(plans, ARMS, q, costs, costs, wtp_usd=0.1).taken.plan for q in quality]
+        taken = [planner.choose(plans, ARMS, q, tariff, wtp_usd=0.1).taken.plan for q in quality]
         return sum(any(stage.gate in ("powerless", ALL) for stage in plan.stages) for plan in taken) / len(taken)
 
     assert share(before) > 0.5

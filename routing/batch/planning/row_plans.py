@@ -71,7 +71,7 @@ def with_checks(plans: PlanChooser, decided: Sequence[Decided], options: Options
     extra, most = np.zeros((len(decided), 1)), np.zeros((len(decided), 1))
     for i, each in enumerate(decided):
         with suppress(ScrimpError):  # a judge that cannot take the prompt is said when its turn comes
-            gates = plans.gates(each.decision)
+            gates = plans.gates.of(each.decision, plans.way.checks)
             extra[i] = sum(gate.cost_nano for gate in gates) / NANO
             most[i] = sum(gate.bound_nano for gate in gates) / NANO
     return Options(

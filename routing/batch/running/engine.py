@@ -297,7 +297,7 @@ class Engine:
 
     async def _from_cache(self, job: Job) -> bool:
         """Answer a row from the cache; return False when it is not there."""
-        checks = self.desk.settings.way.checks
+        checks = job.the_asked.checks
         if self.cache is None or job.recorded or not job.the_asked.plan.single or any(each.slow for each in checks):
             return False
         arm = job.option.arm

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from scrimp.routing.asking.named_plans import checks_of
 from scrimp.routing.asking.paid_call import Bill
 from scrimp.routing.asking.plan_run import Asked
 from scrimp.routing.asking.request import Way
@@ -16,7 +17,7 @@ from .gates import Bucket
 
 if TYPE_CHECKING:
     from scrimp.profiles.errors import ScrimpError
-    from scrimp.profiles.schema import Arm
+    from scrimp.profiles.schema import Arm, Profile
     from scrimp.routing.asking.books import Called
     from scrimp.routing.asking.request import Ask
     from scrimp.routing.batch.files.rows import Row
@@ -175,10 +176,11 @@ class Job:
     variance: float = 0.0
 
     @classmethod
-    def again(cls, row: Row, taken_up: TakenUp, ask: Ask, way: Way) -> Job:
+    def again(cls, row: Row, taken_up: TakenUp, ask: Ask, way: Way, profile: Profile) -> Job:
         """Return the job of a row that a killed process had begun: it goes on as the same request."""
-        steps = way.records_steps(row.plan)
-        asked = Asked(ask, taken_up.decision, None, taken_up.plan, way.checks, records_steps=steps)
+        decision = taken_up.decision
+        checks = checks_of(way, decision, profile)
+        asked = Asked(ask, decision, None, taken_up.plan, checks, records_steps=way.records_steps(decision))
         return cls(row, taken_up.decision, asked, taken_up.bill, taken_up.recorded)
 
     @property

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import ScrimpError
+from scrimp.routing.asking.named_plans import checks_of
 from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.asking.plan_run import Asked
 from scrimp.routing.asking.refusal import why_none
@@ -117,7 +118,8 @@ class Producer:
             for row in window:
                 if (again := self._taken_up.pop(row.n, None)) is not None:
                     ask = self._ask(row, await self.desk.scribe.submit(partial(self._as_before, row, again)))
-                    await self._begin([Job.again(row, again, ask, self.desk.settings.way)], last=last)
+                    job = Job.again(row, again, ask, self.desk.settings.way, self.desk.decider.profile)
+                    await self._begin([job], last=last)
             fresh = [row for row in window if row.n not in states]
             if fresh:
                 money = await self.desk.scribe.submit(self._money)
@@ -195,14 +197,13 @@ class Producer:
         for row, each, decision in zip(rows, decided, decisions, strict=True):
             ask = self._ask(row, each.prompt, each.hint)
             refusal: ScrimpError | None = None
+            way, asked = self.desk.settings.way, None
             try:
                 decision, plan = self._plans.choose(ask, decision, money.rooms, spelled=row.plan)  # noqa: PLW2901
+                checks = checks_of(way, decision, self.desk.decider.profile)
+                asked = Asked(ask, decision, each.context, plan, checks, records_steps=way.records_steps(decision))
             except ScrimpError as error:
-                refusal, plan = error, None
-            way = self.desk.settings.way
-            asked = None
-            if plan is not None:
-                asked = Asked(ask, decision, each.context, plan, way.checks, records_steps=way.records_steps(row.plan))
+                refusal = error
             if refusal is None and decision.arm is None and decision.choice.no_draw is not NoDraw.FILE_PLAN:
                 desk = self.desk
                 refusal = why_none(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["BASELINES", "evaluate"]
+__all__ = ["BASELINES", "blank", "evaluate"]
 
 BASELINES: Final = ("knn", "cluster", "ridge", "length")
 _ENOUGH: Final = 50  # rows below which nothing is concluded
@@ -124,10 +124,10 @@ def _fitted(fit: _Set, router: LearnedRouter, arms: Sequence[ArmInfo], *, from_z
     log = log.take(log.may_judge)
     if not len(log):
         raise DataError(f"{fit.outcomes.name}: no outcomes of these models to learn from")
-    return fit_router(_blank(base) if from_zero else base, arms, log, version="fitted", seed=seed).router
+    return fit_router(blank(base) if from_zero else base, arms, log, version="fitted", seed=seed).router
 
 
-def _blank(router: LearnedRouter) -> LearnedRouter:
+def blank(router: LearnedRouter) -> LearnedRouter:
     """Return a router that knows abilities by tier and price only: for prompts that it was itself trained on."""
     w = router.weights
     flat, never = np.zeros_like(w.curve_ease), np.append(np.zeros(len(w.gate) - 1), -99.0)

@@ -1,0 +1,97 @@
+"""Checks as a planner sees them: how far each can be trusted, and what using it costs for one prompt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scrimp.profiles.errors import UsageError
+from scrimp.routing.checks.agree import AgreeCheck
+from scrimp.routing.checks.judge import JUDGE_LIMIT, JudgeCheck
+from scrimp.routing.plans.power import learn_power
+from scrimp.routing.plans.record import observations
+from scrimp.routing.plans.value import Gate
+
+from .prompt_tariff import PromptTariff, able_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scrimp.routing.checks.base import Check
+    from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.ledger.store import Ledger
+    from scrimp.routing.plans.power import Observation, Power
+
+__all__ = ["Gates"]
+
+
+class Gates:
+    """Makes gates of checks.
+
+    Parameters
+    ----------
+    ledger
+        The ledger whose log says how far checks can be trusted; None where there is none yet, or nothing to choose.
+    """
+
+    def __init__(self, decider: Decider, ledger: Ledger | None) -> None:
+        self.decider = decider
+        self.ledger = ledger
+        self._seen: dict[str, list[Observation]] | None = None
+        self._powers: dict[str, Power] = {}
+
+    def check_arms(self, check: Check) -> None:
+        """Refuse a check that asks an arm which is not there.
+
+        Raises
+        ------
+        UsageError
+            If it does.
+        """
+        names = [arm.name for arm in self.decider.profile.arms]
+        asked = (check.arm,) if isinstance(check, JudgeCheck) else check.arms if isinstance(check, AgreeCheck) else ()
+        for name in asked:
+            if name not in names:
+                raise UsageError(
+                    f"--check {check.name}: no arm {name!r} in this profile", hint=self.decider.profile.known_arms(name)
+                )
+
+    def _power(self, check: Check) -> Power:
+        """Return how far a check can be trusted."""
+        if self._seen is None:
+            self._seen = {} if self.ledger is None else observations(self.ledger)
+        known = self._powers.get(check.name)
+        if known is None:
+            known = self._powers[check.name] = learn_power(check.kind, self._seen.get(check.name, ()))
+        return known
+
+    def of(self, decision: Decision, checks: Sequence[Check]) -> tuple[Gate, ...]:
+        """Return checks as a planner sees them, with what using each once costs for a decided prompt.
+
+        Raises
+        ------
+        UsageError
+            If the judge cannot take the prompt.
+        """
+        options = able_options(decision)
+        gates = []
+        for check in checks:
+            cost = bound = 0
+            if isinstance(check, JudgeCheck):
+                judge = decision.choice.option(check.arm)
+                price = self.decider.price(check.arm)
+                if judge.infeasible is not None or price is None:
+                    raise UsageError(
+                        f"--check {check.name}: {check.arm} cannot judge: {judge.infeasible or 'no price'}"
+                    )
+                asked = judge.input_tokens + judge.output_tokens_p50 + 150
+                cost = price.expected_nano(asked, 60)
+                bound = PromptTariff(self.decider, options | {check.arm: judge}).most_nano(check.arm, 1, JUDGE_LIMIT)
+            elif isinstance(check, AgreeCheck) and options:
+                asked_of = [options[name] for name in check.arms if name in options] or [
+                    max(options.values(), key=lambda each: each.bound_nano or 0)
+                ] * (check.n - 1)
+                cost = sum(each.cost_nano or 0 for each in asked_of)
+                bound = sum(each.bound_nano or 0 for each in asked_of)
+            gates.append(Gate(check.name, self._power(check), cost, bound))
+        return tuple(gates)
