@@ -11,7 +11,7 @@ from scrimp.routing.strategies.brief import NO_MEMORY, Brief, Card, Memory
 if TYPE_CHECKING:
     from scrimp.routing.deciding.policy import Option
 
-    from .plan_run import Asked, Kit
+    from .asked import Asked, Kit
 
 __all__ = ["brief_of"]
 
