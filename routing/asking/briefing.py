@@ -36,7 +36,8 @@ def brief_of(asked: Asked, kit: Kit) -> Brief:
 def _card(option: Option, kit: Kit) -> Card:
     price = kit.decider.price(option.arm)
     output = 0 if price is None else price.expected_nano(0, option.output_tokens_p50)
-    return Card(option.quality, option.cost_nano, kit.decider.profile.arm(option.arm).about, output)
+    # As the log has it: a replay is to come to the same.
+    return Card(round(option.quality, 6), option.cost_nano, kit.decider.profile.arm(option.arm).about, output)
 
 
 def _left_nano(asked: Asked) -> int | None:
