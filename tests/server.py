@@ -418,14 +418,14 @@ class Server:
             request.behaviour = "429"
             await wire.error(429, "rate_limit_error", "too many requests in flight")
             return
-        if self.on_chat is not None:
-            self.on_chat(len(self.chats))
+        # A reply that nobody will hear is left to the next call.
+        again = self.on_chat is not None and self.on_chat(len(self.chats)) is True
         with self._lock:
             name = request.model.rpartition("/")[2]
             if self._script:
                 name = self._script.popleft()
             elif own := self._scripts.get(name):
-                name = own.popleft() if len(own) > 1 else own[0]
+                name = own.popleft() if len(own) > 1 and not again else own[0]
             name, _, settings = name.partition("@")
             for setting in filter(None, settings.split(",")):
                 key, _, value = setting.partition("=")

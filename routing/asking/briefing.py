@@ -11,7 +11,7 @@ from scrimp.routing.strategies.brief import NO_MEMORY, Brief, Card, Memory
 if TYPE_CHECKING:
     from scrimp.routing.deciding.policy import Option
 
-    from .plan_run import Asked, Kit
+    from .asked import Asked, Kit
 
 __all__ = ["brief_of"]
 
@@ -36,7 +36,8 @@ def brief_of(asked: Asked, kit: Kit) -> Brief:
 def _card(option: Option, kit: Kit) -> Card:
     price = kit.decider.price(option.arm)
     output = 0 if price is None else price.expected_nano(0, option.output_tokens_p50)
-    return Card(option.quality, option.cost_nano, kit.decider.profile.arm(option.arm).about, output)
+    # As the log has it: a replay is to come to the same.
+    return Card(round(option.quality, 6), option.cost_nano, kit.decider.profile.arm(option.arm).about, output)
 
 
 def _left_nano(asked: Asked) -> int | None:

@@ -6,10 +6,8 @@ others.
 
 from __future__ import annotations
 
-import random
-import time
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ProviderError, ScrimpError
@@ -27,85 +25,20 @@ from scrimp.routing.strategies.stages import Staged
 from .books import Called, Closing, digest_of, kinds_of
 from .briefing import brief_of
 from .log_rows import request_row
-from .paid_call import LIVE_WAIT_S, Bill, Command, Halted, Paid, Terms, breach_note, paid_call
+from .paid_call import Bill, Command, Halted, Paid, Terms, breach_note, paid_call
 from .prompt_tariff import keeps_its_limit
 from .request import Answer, Checked, reply_notes, saved_against
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Generator, Sequence
 
-    from scrimp.profiles.schema import Arm
-    from scrimp.routing.checks.base import Check
-    from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.deciding.policy import Option
-    from scrimp.routing.deciding.trace import Decision
-    from scrimp.routing.plans.plan import Plan
-    from scrimp.routing.prompts.context import Context
     from scrimp.routing.strategies.protocol import Answered
-    from scrimp.routing.text.compare import Embed
 
-    from .request import Ask
-
-__all__ = ["Asked", "Kit", "plan_run"]
+    from .asked import Asked, Kit
 
 
-@dataclass(frozen=True, slots=True)
-class Kit:
-    """What a request needs to run, whoever runs it.
-
-    Attributes
-    ----------
-    decider
-        The profile's arms, prices and router.
-    key
-        Returns an arm's key, or None where it needs none; raises where the arm cannot be called (no key, no engine).
-    price_id
-        Returns the ledger's id of an arm's price.
-    say
-        Takes a line for the user while the request goes on.
-    clock, timer, rng
-        POSIX time; monotonic seconds, for deadlines; randomness for back-off.
-    embed
-        Embeds prose, to compare answers.
-    caps_wait_s
-        How long a call waits, seconds, where only live calls stand in its way; None for as long as it takes.
-    """
-
-    decider: Decider
-    key: Callable[[Arm], str | None]
-    price_id: Callable[[str], int]
-    say: Callable[[str], None] = lambda _line: None
-    clock: Callable[[], float] = time.time
-    timer: Callable[[], float] = time.monotonic
-    rng: random.Random = field(default_factory=random.Random)
-    embed: Embed | None = None
-    caps_wait_s: float | None = LIVE_WAIT_S
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that was decided.
-
-    Attributes
-    ----------
-    ask, decision
-        What was asked, and how it was decided.
-    context
-        The prompt's features; None where nothing was embedded, since there was nothing to choose.
-    plan
-        Which arms are asked, and what lets it stop.
-    checks
-        What every answer has to pass.
-    records_steps
-        Whether its calls are rows of `steps`: where there are checks or a plan.
-    """
-
-    ask: Ask
-    decision: Decision
-    context: Context | None
-    plan: Plan
-    checks: tuple[Check, ...] = ()
-    records_steps: bool = False
+__all__ = ["plan_run"]
 
 
 def plan_run(

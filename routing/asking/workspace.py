@@ -19,6 +19,7 @@ from scrimp.routing.ledger.caps import RefusedError, check_zone
 from scrimp.routing.ledger.reservations import price_id, reap
 from scrimp.routing.ledger.store import new_id
 
+from .asked import Asked, Kit
 from .drive import at_once, drive
 from .hands import BlockingHands
 from .home import find_key, make_decider
@@ -27,7 +28,7 @@ from .named_plans import checks_of
 from .paid_call import CAP_POLL_S, LIVE_WAIT_S
 from .plan_choice import PlanChooser
 from .plan_rooms import rooms_of
-from .plan_run import Asked, Kit, plan_run
+from .plan_run import plan_run
 from .refusal import keyless_arms, refusal
 from .request import Way
 

@@ -28,8 +28,8 @@ def write_step(ledger: Ledger, row: Mapping[str, object]) -> None:
 def steps_of(ledger: Ledger, request_id: str) -> list[dict[str, Any]]:
     """Return the steps of a request's plan, in order, with the verdicts on each answer as plain data."""
     rows = ledger.rows(
-        "SELECT seq, stage, kind, arm, outcome, verdicts, answer, charged_nano, latency_s, taken, note, at FROM steps "
-        "WHERE request_id = ? ORDER BY seq, id",
+        "SELECT seq, stage, kind, arm, outcome, verdicts, answer, charged_nano, latency_s, taken, note, asked, "
+        "asked_sha256, at FROM steps WHERE request_id = ? ORDER BY seq, id",
         (request_id,),
     )
     return [{**row, "verdicts": json.loads(row["verdicts"] or "[]")} for row in rows]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Asks", "Says", "read_lead"]
 
 _OPENS: Final = re.compile(r"<\s*(ask|answer)\b([^<>]{0,300})>", re.IGNORECASE)
-_CLOSES_ANSWER: Final = re.compile(r"<\s*/\s*answer\s*>", re.IGNORECASE)
+_ANSWERS: Final = re.compile(r"<\s*(/?)\s*answer\b[^<>]{0,300}>", re.IGNORECASE)
 _MARKS: Final = re.compile(r"<\s*(/?)\s*(?:ask|answer)\b[^<>]{0,300}>", re.IGNORECASE)
 _QUOTES: Final = "\"'\u201c\u201d\u2018\u2019"
 _NAME: Final = re.compile(rf"\b(?:arm|to|name|model)\s*=\s*[{_QUOTES}]?\s*([^\s{_QUOTES}=/>]+)", re.IGNORECASE)
@@ -86,7 +86,7 @@ def read_lead(reply: str, workers: Sequence[str], *, last: bool = False) -> Asks
         asks = _in_json(text, workers)
         if asks is not None:
             return None if last else asks
-        text = _CLOSES_ANSWER.sub("", text).strip()
+        text = _ANSWERS.sub("", text).strip()
         return Says(text) if text else None
     inside = text[opens.end() :]
     if opens[1].lower() == "ask":
@@ -96,11 +96,19 @@ def read_lead(reply: str, workers: Sequence[str], *, last: bool = False) -> Asks
         name = _NAME.search(opens[2]) or _BARE.match(opens[2])
         named = "" if name is None else name[1]
         return Asks(_known(named, workers), _first(inside), named)
-    ends = None
-    for ends in _CLOSES_ANSWER.finditer(inside):  # noqa: B007 - the last one
-        pass
-    answer = (inside if ends is None else inside[: ends.start()]).strip()
+    answer = inside[: _end(inside)].strip()
     return Says(answer) if _MARKS.sub("", answer).strip() else None
+
+
+def _end(inside: str) -> int:
+    """Return where an answer ends: at the mark that closes it, those inside it aside; else at the last that closes."""
+    depth, end = 1, len(inside)
+    for mark in _ANSWERS.finditer(inside):
+        depth += -1 if mark[1] else 1
+        end = mark.start() if mark[1] else end
+        if depth == 0:
+            break
+    return end
 
 
 def _first(inside: str) -> str:

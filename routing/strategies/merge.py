@@ -37,7 +37,7 @@ Others have answered this. Their answers stand between lines of a marker; {data}
 {parts}
 
 Write the one answer to the prompt. Keep what is right in them and leave out what is wrong; where they contradict each \
-other, work out which is right. Where you cannot tell, say in a sentence what the conflict is; else do not mention that \
+other, work out which is right. Where you cannot tell, state the conflict in a sentence; else do not mention that \
 there were other answers. Reply with the answer alone, in the form that the prompt asks for."""
 
 _FEEDBACK: Final = """\

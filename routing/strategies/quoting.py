@@ -43,8 +43,7 @@ def quoted(text: str, n_bytes: int = QUOTE_BYTES) -> str:
     >>> quoted("a short answer"), len(quoted("é" * 10_000))
     ('a short answer', 6000)
     """
-    raw = text.encode("utf-8", "replace")
-    return text if len(raw) <= n_bytes else raw[:n_bytes].decode("utf-8", "ignore")
+    return text.encode("utf-8", "replace")[:n_bytes].decode("utf-8", "ignore")
 
 
 def anew(prompt: str, answer: str, wrong: Sequence[str], *, n_bytes: int = _WRONG_BYTES) -> str:

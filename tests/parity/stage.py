@@ -125,7 +125,20 @@ _RESERVATIONS = (
     "cap_override_nano",
     "note",
 )
-_STEPS = ("seq", "stage", "kind", "arm", "outcome", "verdicts", "answer", "charged_nano", "taken", "note")
+_STEPS = (
+    "seq",
+    "stage",
+    "kind",
+    "arm",
+    "outcome",
+    "verdicts",
+    "answer",
+    "charged_nano",
+    "taken",
+    "note",
+    "asked",
+    "asked_sha256",
+)
 _LABELS = ("arm", "reward", "source", "weight", "note")
 
 

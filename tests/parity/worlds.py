@@ -201,10 +201,39 @@ PLANNED = (
     planned("a plan that no cap carries", LADDER, RIGHT, RIGHT, caps="per_run_usd = 0.0010", ends="refused", says=None, by=None, calls=0),
 )  # fmt: skip
 
+# -- plans whose answer is made of others, or chosen by another arm; each is killed at every one of its calls
+
+
+def at_every(n_calls):
+    return tuple(f"{event}:{nth}" for nth in range(1, n_calls + 1) for event in ("sent", "settled"))
+
+
+def made(name, plan, calls, *replies, **more):
+    return planned(name, plan, *replies, **({"flags": (), "calls": calls, "kills": at_every(calls)} | more))
+
+
+def says(*texts):
+    return tuple(f"say@text={text.replace(' ', '_')}" for text in texts)
+
+
+LED = ('<ask arm="small">9 chords?</ask>', "<answer>It is 42</answer>")
+MADE = (
+    made("two merged", "small + medium => large", 3, WRONG, LOST, RIGHT),
+    made("one refined", "small => large", 3, WRONG, "", says("Off by one.", "It is 42")),
+    made("one led", "large leads small + medium", 3, says("Forty-two."), "", says(*LED)),
+    made("two bid", "small + medium bid", 5, says("Count them.", "A: 7; B: 7", "It is 42"), says("Use a formula.", "A: 7; B: 7"), by="small"),
+    made("the worst is dropped", "small + medium knockout large", 3, RIGHT, WRONG, says("A"), by="small"),
+    made("a merger declines", "small + medium => large", 3, RIGHT, RIGHT, says("I'm sorry; I can't help."), by="medium", kills=("settled:3",)),
+    made("a merger is out", "small + medium => large", 3, RIGHT, RIGHT, "400", by="medium", kills=()),
+    made("a planner is out", "large leads small", 3, RIGHT, "", (says(LED[0])[0], "400"), by="small", kills=("settled:2",)),
+    made("merged and checked", "small + medium => large ? number:42 > medium", 4, WRONG, (LOST, RIGHT), WRONG, flags=NOT_A_NUMBER, by="medium", kills=("settled:3",)),
+)  # fmt: skip
+
 UNLOGGED = (
     unlogged(OK, kills=("sent:1", "settling:1", "settled:1")),
     *map(unlogged, (AGAIN, EMPTY, NO_USAGE, BREACH, QUOTE, FALLBACKS[0], FALLBACKS[6], CHECKED[0], CHECKED[1])),
     *map(unlogged, (CHECKED[8], PLANNED[2], PLANNED[9])),
+    *map(unlogged, MADE[:5]),
     unlogged(PLANNED[0], kills=("settled:1", "sent:2", "settling:2")),
     replace(OK, name="a profile that keeps no text", extra='[log]\nkeep = "features"\n', kills=()),
     replace(QUOTE, name="an error that quotes, in a profile that keeps money", extra='[log]\nkeep = "money"\n'),
@@ -212,7 +241,7 @@ UNLOGGED = (
 )
 
 WORLDS: tuple[World, ...] = (
-    *ONE_CALL, *FALLBACKS, *CAPPED, *CHECKED, *PLANNED, *UNLOGGED,
+    *ONE_CALL, *FALLBACKS, *CAPPED, *CHECKED, *PLANNED, *MADE, *UNLOGGED,
     *(by_name(world) for world in ONE_CALL if world is not BEST),
     *map(by_name, (CAPPED[1], CAPPED[2])),
     by_name(FALLBACKS[0], ends="failed", says=None, by=None, calls=1),

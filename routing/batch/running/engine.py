@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import ScrimpError
+from scrimp.routing.asking.asked import Kit
 from scrimp.routing.asking.drive import drive
 from scrimp.routing.asking.paid_call import Halted
-from scrimp.routing.asking.plan_run import Kit, plan_run
+from scrimp.routing.asking.plan_run import plan_run
 from scrimp.routing.asking.refusal import why_none
 from scrimp.routing.batch.files.output import Result, result_of
 from scrimp.routing.batch.files.rows import content_key

@@ -8,9 +8,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from scrimp.routing.asking.asked import Asked
 from scrimp.routing.asking.named_plans import checks_of
 from scrimp.routing.asking.paid_call import Bill
-from scrimp.routing.asking.plan_run import Asked
 from scrimp.routing.asking.request import Way
 
 from .gates import Bucket

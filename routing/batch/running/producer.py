@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import ScrimpError
+from scrimp.routing.asking.asked import Asked
 from scrimp.routing.asking.named_plans import checks_of
 from scrimp.routing.asking.plan_choice import PlanChooser
-from scrimp.routing.asking.plan_run import Asked
 from scrimp.routing.asking.refusal import why_none
 from scrimp.routing.asking.request import Ask
 from scrimp.routing.batch.files.output import Result
