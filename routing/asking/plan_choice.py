@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import BudgetRefusedError, UsageError
+from scrimp.profiles.schema import NAME_PATTERN
 from scrimp.routing.checks.agree import AgreeCheck
 from scrimp.routing.checks.judge import JUDGE_LIMIT, JudgeCheck
 from scrimp.routing.deciding.policy import NoDraw
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from .request import Ask, Way
 
-__all__ = ["PlanChooser", "comparable", "rooms_of"]
+__all__ = ["PlanChooser", "arms_in", "comparable", "rooms_of"]
 
 
 def rooms_of(ledger: Ledger, profile: Profile, ask: Ask, *, run_id: str, now: float) -> list[Room]:
@@ -41,6 +42,16 @@ def rooms_of(ledger: Ledger, profile: Profile, ask: Ask, *, run_id: str, now: fl
         return [*rooms, Room(Cap("--cap-override:run", most, f"run:{run_id}"), most)]
     caps = applicable_caps(ledger, profile, None, now=now, run_id=run_id)
     return [*rooms, *(room_of(ledger, cap, left_nano(ledger, [cap]) or 0, now=now) for cap in caps)]
+
+
+def arms_in(way: Way | None) -> set[str]:
+    """Return the names in a spelled plan and in checks that may be those of arms."""
+    names: set[str] = set()
+    if way is not None:
+        for check in way.checks:
+            names |= {check.arm} if isinstance(check, JudgeCheck) else set(getattr(check, "arms", ()))
+        names |= set(re.findall(rf"{NAME_PATTERN.pattern}", way.plan or ""))
+    return names
 
 
 def comparable(prompt: Prompt) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.ledger.store import Ledger
+    from scrimp.routing.prompts.context import Context
 
 __all__ = ["Guide"]
 
@@ -73,7 +74,7 @@ class Guide:
             raise UsageError("the prompt is empty")
         (context,) = self.decider.contexts([text])
         return against_caps.decide(
-            self.decider,
+            self._for(text, context),
             self.ledger,
             Prompt(text, needs=self.needs),
             self.wishes,
@@ -87,22 +88,37 @@ class Guide:
         """Decide row after row (name, text), embedding them in chunks: memory stays bounded."""
         left, blocked = against_caps.caps_left(self.ledger, self.decider.profile, now=time.time())
         while chunk := list(islice(rows, CHUNK)):
-            predictions = self.decider.predict(self.decider.contexts([text for _, text in chunk]))
-            decisions = [
-                self.decider.decide(
+            contexts = self.decider.contexts([text for _, text in chunk])
+            deciders = [self._for(text, each) for (_, text), each in zip(chunk, contexts, strict=True)]
+            # Without a pool one decider takes all rows: it predicts them together.
+            together = self.decider.predict(contexts) if self.decider.pool is None else None
+            decisions = []
+            for row, ((_, text), decider) in enumerate(zip(chunk, deciders, strict=True)):
+                if together is None:
+                    left, blocked = against_caps.caps_left(self.ledger, decider.profile, now=time.time())
+                decision = decider.decide(
                     Prompt(text, needs=self.needs),
-                    predictions,
+                    decider.predict([contexts[row]]) if together is None else together,
                     self.wishes,
                     decision_id=new_id(),
                     rng=self.rng,
-                    row=row,
+                    row=0 if together is None else row,
                     left_nano=left,
                     blocked=blocked,
                 )
-                for row, (_, text) in enumerate(chunk)
-            ]
+                decisions.append(decision)
             yield [(name, decision) for (name, _), decision in zip(chunk, decisions, strict=True)]
 
-    def exact_tokens(self, text: str) -> dict[str, int | None]:
+    def _for(self, text: str, context: Context) -> Decider:
+        if self.wishes.arm is not None:
+            return self.decider.with_arms((self.wishes.arm,))
+        return self.decider.narrowed(text, context)
+
+    def reasons(self, decision: Decision) -> dict[str, str]:
+        """Return what each arm's predicted quality rests on, in words."""
+        return (decision.by or self.decider).reasons()
+
+    def exact_tokens(self, text: str, decision: Decision) -> dict[str, int | None]:
         """Count a prompt with each arm's own tokeniser; None where that is not public."""
-        return {arm.name: exact_tokens(text, arm.model) for arm in self.decider.profile.arms}
+        options = (weighed.option for weighed in decision.choice.weighed)
+        return {option.arm: exact_tokens(text, option.model) for option in options}

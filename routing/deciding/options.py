@@ -89,6 +89,7 @@ def option_for(
     blocked: str | None,
     here_only: bool,
     staying: Staying | None = None,
+    near: str = "",
 ) -> Option:
     """Work out one arm's option for one prompt: limits, costs, and the first reason against it."""
     arm, price = known.arm, known.price
@@ -151,6 +152,7 @@ def option_for(
         barrier=None if against is None else against[0],
         limit_lowered=lowered,
         cached_tokens=None if cached is None else min(cached, n_input),
+        near=near,
     )
 
 
