@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from scrimp.routing.prices.table import PriceTable
     from scrimp.routing.prompts.context import Context, TextEmbedder
     from scrimp.routing.prompts.prompt import Prompt
-    from scrimp.routing.router.abilities import AbilityTable
     from scrimp.routing.retrieval.texts import Found
+    from scrimp.routing.router.abilities import AbilityTable
     from scrimp.routing.router.arms import ArmInfo, Predictions, Router
 
     from .pace import Pace
@@ -109,8 +109,12 @@ class Decider:
 
     def under(self, profile: Profile) -> Decider:
         """Return what decides under another policy for the same arms; nothing is loaded anew."""
+        return self._with(profile=profile)
+
+    def _with(self, **changed: object) -> Decider:
         other = copy(self)
-        other.profile = profile
+        for name, value in changed.items():
+            setattr(other, name, value)
         return other
 
     def narrowed(self, text: str, context: Context, named: Iterable[str] = ()) -> Decider:
@@ -125,8 +129,8 @@ class Decider:
         """
         if self.pool is None:
             return self
-        rated = self.rated(text, context)
-        return rated.with_arms((*(rated._near or ()), *named))
+        near = self.pool.nearest(text, context.embedding)
+        return self._with(_near=near).with_arms((*near, *named))
 
     def with_arms(self, names: Iterable[str]) -> Decider:
         """Return what decides among the profile's own arms and some of the pool, as they are now."""
@@ -135,18 +139,14 @@ class Decider:
         arms = self.pool.arms(more) if self.pool is not None and more else ()
         if not arms:
             return self
-        other = copy(self)
-        other.profile = structs.replace(self.profile, arms=(*self.profile.arms, *arms))
-        other._known = (*self._known, *map(self._know, arms))
-        return other
+        profile = structs.replace(self.profile, arms=(*self.profile.arms, *arms))
+        return self._with(profile=profile, _known=(*self._known, *map(self._know, arms)))
 
     def rated(self, text: str, context: Context) -> Decider:
         """Return what decides one prompt among the same arms, those of the pool by how near they are to it."""
         if self.pool is None:
             return self
-        other = copy(self)
-        other._near = self.pool.nearest(text, context.embedding)
-        return other
+        return self._with(_near=self.pool.nearest(text, context.embedding))
 
     def _nearer(self, known: KnownArm) -> tuple[float, str]:
         """Return by how much an arm's logit moves since it is near to the prompt or far from it, and why in words."""

@@ -50,8 +50,8 @@ class Card:
 
     Attributes
     ----------
-    name, key
-        The arm, and its file from the folder on.
+    name, about, key
+        The arm, what it says it is for ("" where it does not), and its file from the folder on.
     like
         The arm of the profile that it is like.
     tags
@@ -59,6 +59,7 @@ class Card:
     """
 
     name: str
+    about: str
     key: str
     like: str
     tags: tuple[str, ...]
@@ -145,9 +146,7 @@ class ArmPool:
             listed = self._index.listed()
             if listed is not self._listed:
                 refused = [each.refused for each in listed.values() if each.refused is not None]
-                self._cards, wrong = _settled(
-                    [_entry(each) for each in listed.values() if not each.refused], self._profile
-                )
+                self._cards, wrong = _settled([each for each in listed.values() if each.refused is None], self._profile)
                 self._listed = listed
                 self._tell([*refused, *wrong, *_not_followed(self.folder, files)])
             self._looked_at = time.monotonic()
@@ -194,11 +193,12 @@ def check_pool(profile: Profile) -> tuple[list[Card], list[str]]:
     """
     pool = _pool_of(profile)
     folder, files = Path(pool.folder), _files(pool)
-    entries, wrong = [], []
+    entries: list[Document] = []
+    wrong: list[str] = []
     for key in files.stamps:
         try:
             if (document := read_skill(folder, key)) is not None:
-                entries.append((key, document.name, document.kept))
+                entries.append(document)
         except ScrimpError as error:
             wrong.append(error.message)
     cards, more = _settled(entries, profile)
@@ -227,26 +227,22 @@ def _not_followed(folder: Path, files: Files) -> list[str]:
     ]
 
 
-def _entry(listed: Listed) -> tuple[str, str, str]:
-    return listed.key, listed.name, listed.kept
-
-
-def _settled(entries: Iterable[tuple[str, str, str]], profile: Profile) -> tuple[dict[str, Card], list[str]]:
+def _settled(entries: Iterable[Listed | Document], profile: Profile) -> tuple[dict[str, Card], list[str]]:
     """Return the arms that files make in a profile, by name, and what is wrong with the others.
 
     Parameters
     ----------
     entries
-        Of each file: its key, its arm's name, and what `read_skill` kept.
+        Of each file what `read_skill` returned, or what the index lists of that.
     """
     pool = _pool_of(profile)
     own = {arm.name for arm in profile.arms} | {arm.base for arm in profile.arms}
     cards: dict[str, Card] = {}
     wrong: list[str] = []
     keys: dict[str, list[str]] = {}
-    for key, name, kept in entries:
+    for each in entries:
+        key, name, more = each.key, each.name, json.loads(each.kept)
         keys.setdefault(name, []).append(key)
-        more = json.loads(kept)
         like = more["like"] or pool.like or profile.default_arm
         at = f"{Path(pool.folder) / key}:{more['line']}"
         if _base(profile, like) is None:
@@ -255,7 +251,7 @@ def _settled(entries: Iterable[tuple[str, str, str]], profile: Profile) -> tuple
         elif name in own:
             wrong.append(f"{at}: name: the profile has an arm called {name!r} of its own")
         else:
-            cards[name] = Card(name, key, like, tuple(more["tags"]))
+            cards[name] = Card(name, each.about, key, like, tuple(more["tags"]))
     for name, those in keys.items():
         if len(those) > 1:  # to take one of them would let a new file change what an old name means
             cards.pop(name, None)

@@ -63,13 +63,14 @@ def index_path(cache: Path, kind: str, what: Path, embedder_id: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What is known of a document without its texts."""
+    """What is known of a document without its body."""
 
     row: int
     key: str
     stamp: str
     digest: str
     name: str
+    about: str
     kept: str
     refused: str | None
 

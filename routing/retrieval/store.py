@@ -188,10 +188,10 @@ class Store:
         """Return a number that grows with every change, whichever process makes it."""
         return int(self.conn.execute("SELECT generation FROM state").fetchone()[0])
 
-    def listed(self) -> list[tuple[int, str, str, str, str, str, str | None]]:
-        """Return all documents but their bodies: id, key, stamp, digest, name, kept, refused."""
+    def listed(self) -> list[tuple[int, str, str, str, str, str, str, str | None]]:
+        """Return all documents but their bodies: id, key, stamp, digest, name, about, kept, refused."""
         return self.conn.execute(
-            "SELECT id, key, stamp, digest, name, kept, refused FROM documents ORDER BY key"
+            "SELECT id, key, stamp, digest, name, about, kept, refused FROM documents ORDER BY key"
         ).fetchall()
 
     def vectors(self) -> tuple[list[int], NDArray[np.float32], NDArray[np.float32]]:

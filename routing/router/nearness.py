@@ -17,9 +17,9 @@ _SLOPE: Final = 4.0
 
 
 def nearness_shift(similarity: float) -> float:
-    """Return the shift of a logit for a similarity of prompt and arm (0 to 1): BOUND tanh(4 (similarity - 0.3) / BOUND).
+    """Return the shift of a logit for a similarity (0 to 1) of prompt and arm: B tanh(4 (similarity - 0.3) / B).
 
-    It always tells two arms apart, and is never more than `BOUND`.
+    B is `BOUND`: the shift is never more, and always tells two arms apart.
 
     Examples
     --------

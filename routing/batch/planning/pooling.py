@@ -12,8 +12,8 @@ from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.deciding.pool import ALL_OF
 
 if TYPE_CHECKING:
-    from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.files.scan import Scan
+    from scrimp.routing.batch.files.source import Source
     from scrimp.routing.deciding.decide import Decider
 
 __all__ = ["for_rows"]
