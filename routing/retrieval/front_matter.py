@@ -1,7 +1,7 @@
 """What stands between two lines of `---` at the head of a Markdown file: a small, strict part of YAML.
 
 A key a line. A value is the rest of its line as it stands, so that "Use it when: ..." needs no quotes; or text in
-quotes; or `[a, b]`; or lines below it, indented, joined to one (`>`) or kept apart (`|`); or `- item` lines. No anchors,
+quotes; or `[a, b]`; or indented lines below it, joined to one (`>`) or kept apart (`|`); or `- item` lines. No anchors,
 tags, nested tables or guessed types, which is what is dangerous or surprising in all of YAML.
 """
 
