@@ -119,9 +119,17 @@ def table(documents: list[Document], asked: list[tuple[str, str]]) -> None:
             error = 1.96 * first.std() / np.sqrt(len(first))
             print(f"{fields:<8}{how:<10}{first.mean():>8.3f}{error:>6.3f}{np.mean(np.array(found) < 8):>8.3f}")
     best = [index.nearest(text, vector, 1)[0].score for (text, _), vector in zip(asked, vectors, strict=True)]
-    far = [index.nearest(text, vector, 1)[0].score for text, vector in zip(STRANGERS, embedder.embed(STRANGERS), strict=True)]
+    far = [
+        index.nearest(text, vector, 1)[0].score
+        for text, vector in zip(STRANGERS, embedder.embed(STRANGERS), strict=True)
+    ]
     quantiles = (0.1, 0.5, 0.9)
-    print("score of the nearest, 10/50/90%:", *(f"{q:.2f}" for q in np.quantile(best, quantiles)), "of strangers:", end=" ")
+    print(
+        "score of the nearest, 10/50/90%:",
+        *(f"{q:.2f}" for q in np.quantile(best, quantiles)),
+        "of strangers:",
+        end=" ",
+    )
     print(*(f"{q:.2f}" for q in np.quantile(far, quantiles)))
 
 
@@ -187,7 +195,9 @@ def speed(n: int) -> None:
             route(decider, text)
             took_ms.append(1e3 * (time.perf_counter() - began))
         p50, p95 = np.quantile(took_ms, (0.5, 0.95))
-        print(f"route, warm, in process, embedding included: p50 {p50:.1f} ms, p95 {p95:.1f} ms ({len(took_ms)} prompts)")
+        print(
+            f"route, warm, in process, embedding included: p50 {p50:.1f} ms, p95 {p95:.1f} ms ({len(took_ms)} prompts)"
+        )
 
 
 def main(what: str = "intents", n: str = "5000") -> None:
