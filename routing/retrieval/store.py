@@ -211,7 +211,7 @@ class Store:
         return [row[0] for row in rows], heads, middles
 
     def pieces(self, documents: Sequence[int], dim: int) -> tuple[NDArray[np.float32], list[int]]:
-        """Return the vectors of documents' pieces one after another, `(n, dim) float32`, and where each document begins.
+        """Return the vectors of documents' pieces in a row, `(n, dim) float32`, and where each document begins.
 
         Raises
         ------
