@@ -129,15 +129,18 @@ def _template(text: str) -> str:
 
 def _profile(flags: BatchFlags) -> Profile:
     """Return the profile; batch's --min-quality is about the whole file, so it is not laid over the policy's."""
-    profile = session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp).profile
-    if flags.arm is not None and flags.arm not in (names := [arm.name for arm in profile.arms]):
+    return session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp).profile
+
+
+def _check_arm(profile: Profile, arm: str | None) -> None:
+    """Refuse an arm that neither the profile nor its pool has."""
+    if arm is not None and arm not in (names := [each.name for each in profile.arms]):
         from scrimp.profiles.schema import did_you_mean
 
         raise UsageError(
-            f"profile {profile.name} has no arm {flags.arm!r}{did_you_mean(flags.arm, names)}",
+            f"profile {profile.name} has no arm {arm!r}{did_you_mean(arm, names)}",
             hint=f"It has: {', '.join(names)}.",
         )
-    return profile
 
 
 def task_of(flags: BatchFlags, source: Source, found: Scan) -> Task:
@@ -151,6 +154,7 @@ def task_of(flags: BatchFlags, source: Source, found: Scan) -> Task:
     from scrimp.profiles.schema import PRESETS_USD
     from scrimp.routing.asking.ways import make_way
     from scrimp.routing.batch.files.cache import parse_age
+    from scrimp.routing.batch.planning.pooling import for_rows
     from scrimp.routing.batch.planning.start import Goals
     from scrimp.routing.batch.running.jobs import Settings
     from scrimp.routing.batch.running.work import Task
@@ -184,10 +188,12 @@ def task_of(flags: BatchFlags, source: Source, found: Scan) -> Task:
         hint=flags.hint,
         use_hint=flags.use_hint,
     )
+    decider = for_rows(session.make_decider(profile), source, found, settings.way, flags.arm, seed=flags.seed or 0)
+    _check_arm(decider.profile, flags.arm)
     return Task(
         source,
         found,
-        session.make_decider(profile),
+        decider,
         Goals(max_cost_nano, flags.min_quality, wtp_usd),
         settings,
         paths(),

@@ -107,7 +107,7 @@ def _arm_table(decision: Decision, *, explain: bool) -> Table:
                 option.rests_on or "-",
                 format_usd(option.cost_nano),
                 format_usd(option.bound_nano),
-                weighed.why,
+                f"{weighed.why}; {option.near}" if option.near else weighed.why,
                 f"{option.input_tokens:,}",
                 f"{option.output_tokens_p50:,} / {option.output_tokens_p90:,}",
                 "-" if weighed.utility_usd is None else f"{weighed.utility_usd:.5f}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,7 @@ from . import session
 from .complete import complete_arms
 from .options import JsonOption, ProfileOption
 from .parser import new_app
-from .result import Column, Result, Table, emit, say
+from .result import Block, Column, Result, Table, emit, say
 
 __all__ = ["app"]
 
@@ -19,6 +19,7 @@ app = new_app(
     epilog="""\b
 Examples:
   scrimp models -p mixed
+  scrimp models --pool           the arms of the pool too
   scrimp models resume small     let a suspended arm take calls again
   scrimp models abilities gpt-4o claude-haiku-4-5    how able any model is taken to be
   scrimp models prices --update new.json --diff    prices of your own, and what they change
@@ -27,13 +28,18 @@ Examples:
 
 
 @app.callback(invoke_without_command=True)
-def models(ctx: typer.Context, profile: ProfileOption = None, json: JsonOption = False) -> int:
+def models(
+    ctx: typer.Context,
+    profile: ProfileOption = None,
+    pool: Annotated[bool, typer.Option("--pool", help="List the arms of the profile's pool too.")] = False,
+    json: JsonOption = False,
+) -> int:
     """List a profile's arms: ability, price, window, limits, capabilities, and whether their key is there."""
     if ctx.invoked_subcommand is not None:
         return 0
     from scrimp.profiles.paths import paths
     from scrimp.routing.reports.abilities import load_table
-    from scrimp.routing.reports.arms import arm_rows
+    from scrimp.routing.reports.arms import arm_rows, pool_rows
 
     from .abilities import shown
 
@@ -65,9 +71,29 @@ def models(ctx: typer.Context, profile: ProfileOption = None, json: JsonOption =
         if row["deprecated_on"]
     ]
     messages += [f"{row['name']} is suspended: {row['suspended']}" for row in rows if row["suspended"]]
-    data = {"schema_version": 1, "profile": loaded.profile.name, "prices": table.source, "arms": rows}
-    lines = f"* the default arm. Prices: the profile's own, else {table.source}."
-    return emit(Result(data=data, blocks=(block, lines), messages=tuple(messages)), as_json=json)
+    data: dict[str, Any] = {"schema_version": 1, "profile": loaded.profile.name, "prices": table.source, "arms": rows}
+    blocks: tuple[Block, ...] = (block, f"* the default arm. Prices: the profile's own, else {table.source}.")
+    if loaded.profile.pool is not None:
+        skills, n_wrong = pool_rows(loaded.profile)
+        folder = loaded.profile.pool.folder
+        data["pool"] = {"folder": folder, "n_arms": len(skills), "n_left_out": n_wrong}
+        line = f"pool: {len(skills):,} arms of the files in {folder}"
+        blocks += (line if pool else f"{line} (--pool lists them)",)
+        if pool:
+            data["pool"]["arms"] = skills
+            columns = (
+                Column("arm"),
+                Column("like"),
+                Column("about", narrow="below"),
+                Column("file", narrow="leave out"),
+            )
+            names = ("name", "like", "about", "file")
+            blocks += (Table(columns, [tuple(skill[name] or "-" for name in names) for skill in skills]),)
+        if n_wrong:
+            messages.append(f"{n_wrong:,} of the pool left out: `scrimp profile check` says why")
+    elif pool:
+        messages.append(f"profile {loaded.profile.name} has no pool")
+    return emit(Result(data=data, blocks=blocks, messages=tuple(messages)), as_json=json)
 
 
 def _price(usd: float | None) -> str:

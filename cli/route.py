@@ -130,11 +130,11 @@ def route(
     data = decision.to_dict() | {"min_quality_missed": missed_quality(decision) is not None}
     blocks = decision_blocks(decision, explain=explain)
     if explain:
-        reasons = guide.decider.reasons()
+        reasons = guide.reasons(decision)
         data["quality_rests_on"] = reasons
         blocks = (*blocks, *(Note(f"{name} is {why}") for name, why in reasons.items()))
     if exact:
-        counts = guide.exact_tokens(text)
+        counts = guide.exact_tokens(text, decision)
         data["exact_input_tokens"] = counts
         blocks = (
             *blocks,

@@ -1,7 +1,8 @@
-"""Texts of an arm that stand in files of their own: `system = "file:careful.md"`."""
+"""Texts of an arm that stand in files of their own, `system = "file:careful.md"`, and a folder full of them."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from .layers import Source
 
-__all__ = ["TEXTS", "read_texts"]
+__all__ = ["TEXTS", "place_pool", "read_texts"]
 
 TEXTS: Final = ("system", "prompt", "about")
 """Keys of an arm that may name a file."""
@@ -47,6 +48,24 @@ def read_texts(arms: Mapping[str, dict[str, Any]], source: Source, folder: Path)
             if isinstance(stated, str) and stated.startswith(_MARK):
                 path = ("arms", name, key)
                 arm[key] = _read(stated.removeprefix(_MARK), folder, f"{source.at(path)}: {dotted(path)}")
+
+
+def place_pool(table: Mapping[str, Any], folder: Path) -> None:
+    """Give a pool's folder its whole path: a file states it from where it lies itself.
+
+    Parameters
+    ----------
+    table
+        A file's tables; they are changed.
+    folder
+        Where that file lies.
+    """
+    pool = table.get("pool")
+    stated = pool.get("folder") if isinstance(pool, dict) else None
+    if isinstance(pool, dict) and isinstance(stated, str) and stated:
+        with contextlib.suppress(RuntimeError):  # a home folder that nobody knows: it is not found later
+            stated = str(Path(stated).expanduser())
+        pool["folder"] = str((folder / stated).absolute())
 
 
 def _read(name: str, folder: Path, at: str) -> str:

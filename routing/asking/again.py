@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from scrimp.profiles.schema import Profile
+    from scrimp.routing.deciding.policy import Option
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prompts.chat_log import After
 
@@ -134,10 +135,16 @@ def next_better(row: Mapping[str, Any], profile: Profile) -> str:
     """
     here_only = kept_here(row) is not None
     names = {arm.name for arm in profile.arms if not here_only or arm.name == row["arm"] or runs_here(arm)}
+
+    def of_pool(option: Option) -> bool:
+        """Tell whether an arm was of the pool, and like one that may be asked."""
+        same = [arm for arm in profile.arms if arm.model == option.model and (not here_only or runs_here(arm))]
+        return profile.pool is not None and bool(option.near and same)
+
     options = []
     if row["decision"] is not None:
         weighed = Decision.from_dict(json.loads(row["decision"])).choice.weighed
-        options = [each.option for each in weighed if each.option.arm in names]
+        options = [each.option for each in weighed if each.option.arm in names or of_pool(each.option)]
     first = next((option for option in options if option.arm == row["arm"]), None)
     better = [option for option in options if first is not None and option.quality > first.quality]
     if not better:

@@ -39,9 +39,8 @@ class Means(Protocol):
 
     ledger: Ledger
 
-    @property
-    def profile(self) -> Profile:
-        """Whose caps stand on what is paid."""
+    def paying(self, arm: str) -> Profile:
+        """Return whose caps stand on what is paid for calls of an arm."""
         ...
 
     @property
@@ -108,7 +107,7 @@ class RequestHands:
         """Write the intent to disk and reserve the bound."""
         space, charge = self.space, wanted.charge
         now = space.clock()
-        caps = applicable_caps(space.ledger, space.profile, charge.arm, now=now, run_id=charge.run_id)
+        caps = applicable_caps(space.ledger, space.paying(charge.arm), charge.arm, now=now, run_id=charge.run_id)
         request = None if wanted.request is None else wanted.request()
         return reserve(
             space.ledger, charge, (*caps, *wanted.own_caps), now=now, attempt=wanted.attempt, request=request

@@ -86,7 +86,12 @@ def make_decider(profile: Profile, paths: Paths, *, say: Callable[[str], None] =
     router = stock.router(paths, embedder.id)
     if router.note:
         say(router.note)
-    return Decider(profile, stock.prices(paths.prices), router, embedder, stock.abilities(paths.abilities))
+    pool = None
+    if profile.pool is not None:
+        from scrimp.routing.deciding.pool import ArmPool
+
+        pool = ArmPool(profile, paths.cache, embedder, say=say)
+    return Decider(profile, stock.prices(paths.prices), router, embedder, stock.abilities(paths.abilities), pool)
 
 
 def stamp(paths: Paths) -> tuple[tuple[int, int] | None, ...]:

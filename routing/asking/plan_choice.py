@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import BudgetRefusedError, UsageError
+from scrimp.profiles.schema import NAME_PATTERN
+from scrimp.routing.checks.judge import JudgeCheck
 from scrimp.routing.deciding.policy import MEASURED, NEAR_TIE, NoDraw
 from scrimp.routing.plans.grammar import read_plan
 from scrimp.routing.plans.plan import Plan, Stage, plan_table
@@ -34,10 +36,20 @@ if TYPE_CHECKING:
 
     from .request import Ask, Way
 
-__all__ = ["PlanChooser", "comparable"]
+__all__ = ["PlanChooser", "arms_in", "comparable"]
 
 _UNDRAWN: frozenset[NoDraw] = frozenset({NoDraw.ASKED_FOR, NoDraw.GUARD, NoDraw.STAYS, NoDraw.FILE_PLAN})
 """Where something else than its worth has settled the arm, no plan is weighed against it."""
+
+
+def arms_in(way: Way | None) -> set[str]:
+    """Return the names in a spelled plan and in checks that may be those of arms."""
+    names: set[str] = set()
+    if way is not None:
+        for check in way.checks:
+            names |= {check.arm} if isinstance(check, JudgeCheck) else set(getattr(check, "arms", ()))
+        names |= set(re.findall(rf"{NAME_PATTERN.pattern}", way.plan or ""))
+    return names
 
 
 def comparable(prompt: Prompt) -> bool:

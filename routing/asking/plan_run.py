@@ -63,7 +63,7 @@ def plan_run(
 class _PlanRun:
     def __init__(self, asked: Asked, kit: Kit, recorded: Sequence[Called], bill: Bill | None) -> None:
         self.asked = asked
-        self.kit = kit
+        self.kit = kit if asked.decision.by is None else replace(kit, decider=asked.decision.by)
         self.bill = bill or Bill()
         self.steps: list[Step] = []
         self.answers: dict[int, Answer] = {}

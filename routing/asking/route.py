@@ -13,7 +13,7 @@ from scrimp.routing.ledger.store import new_id
 from scrimp.routing.prompts.prompt import Prompt
 from scrimp.routing.prompts.tokens import exact_tokens
 
-from .plan_choice import PlanChooser
+from .plan_choice import PlanChooser, arms_in
 from .plan_rooms import rooms_of
 from .request import Ask, Way
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.ledger.caps import Room
     from scrimp.routing.ledger.store import Ledger
+    from scrimp.routing.prompts.context import Context
 
 __all__ = ["Guide"]
 
@@ -69,7 +70,7 @@ class Guide:
         self.needs = needs
         self.rng = rng
         self.way = way or Way()
-        self._plans = PlanChooser(decider, self.way, ledger)
+        self._plans = PlanChooser(decider.with_arms(arms_in(self.way)), self.way, ledger)
 
     def one(self, text: str) -> Decision:
         """Decide one prompt.
@@ -86,7 +87,7 @@ class Guide:
         (context,) = self.decider.contexts([text])
         now = time.time()
         decision = against_caps.decide(
-            self.decider,
+            self._for(text, context),
             self.ledger,
             Prompt(text, needs=self.needs),
             self.wishes,
@@ -105,7 +106,9 @@ class Guide:
 
     def _with_plan(self, text: str, decision: Decision, rooms: Sequence[Room]) -> Decision:
         ask = Ask(Prompt(text, needs=self.needs), self.wishes)
-        return self._plans.choose(ask, decision, rooms)[0]
+        # Of a pool each prompt has arms of its own.
+        plans = self._plans if decision.by is None else PlanChooser(decision.by, self.way, self.ledger)
+        return plans.choose(ask, decision, rooms)[0]
 
     def many(self, rows: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, Decision]]]:
         """Decide row after row (name, text), embedding them in chunks: memory stays bounded."""
@@ -113,25 +116,40 @@ class Guide:
         left, blocked = against_caps.caps_left(self.ledger, self.decider.profile, now=now)
         rooms = self._rooms(now)
         while chunk := list(islice(rows, CHUNK)):
-            predictions = self.decider.predict(self.decider.contexts([text for _, text in chunk]))
-            decisions = [
-                self.decider.decide(
+            contexts = self.decider.contexts([text for _, text in chunk])
+            deciders = [self._for(text, each) for (_, text), each in zip(chunk, contexts, strict=True)]
+            # Without a pool one decider takes all rows: it predicts them together.
+            together = self.decider.predict(contexts) if self.decider.pool is None else None
+            decisions = []
+            for row, ((_, text), decider) in enumerate(zip(chunk, deciders, strict=True)):
+                if together is None:
+                    left, blocked = against_caps.caps_left(self.ledger, decider.profile, now=time.time())
+                decision = decider.decide(
                     Prompt(text, needs=self.needs),
-                    predictions,
+                    decider.predict([contexts[row]]) if together is None else together,
                     self.wishes,
                     decision_id=new_id(),
                     rng=self.rng,
-                    row=row,
+                    row=0 if together is None else row,
                     left_nano=left,
                     blocked=blocked,
                 )
-                for row, (_, text) in enumerate(chunk)
-            ]
+                decisions.append(decision)
             yield [
                 (name, self._with_plan(text, decision, rooms))
                 for (name, text), decision in zip(chunk, decisions, strict=True)
             ]
 
-    def exact_tokens(self, text: str) -> dict[str, int | None]:
+    def _for(self, text: str, context: Context) -> Decider:
+        if self.wishes.arm is not None:
+            return self.decider.with_arms((self.wishes.arm, *arms_in(self.way)))
+        return self.decider.narrowed(text, context, arms_in(self.way))
+
+    def reasons(self, decision: Decision) -> dict[str, str]:
+        """Return what each arm's predicted quality rests on, in words."""
+        return (decision.by or self.decider).reasons()
+
+    def exact_tokens(self, text: str, decision: Decision) -> dict[str, int | None]:
         """Count a prompt with each arm's own tokeniser; None where that is not public."""
-        return {arm.name: exact_tokens(text, arm.model) for arm in self.decider.profile.arms}
+        options = (weighed.option for weighed in decision.choice.weighed)
+        return {option.arm: exact_tokens(text, option.model) for option in options}

@@ -26,7 +26,7 @@ from .home import find_key, make_decider
 from .housekeeping import look_after
 from .named_plans import checks_of
 from .paid_call import CAP_POLL_S, LIVE_WAIT_S
-from .plan_choice import PlanChooser
+from .plan_choice import PlanChooser, arms_in
 from .plan_rooms import rooms_of
 from .plan_run import plan_run
 from .refusal import keyless_arms, refusal
@@ -137,6 +137,10 @@ class Workspace:
         """Whose arms, caps and policy these are."""
         return self.decider.profile
 
+    def paying(self, arm: str) -> Profile:
+        """Return the profile with an arm, which may be of its pool: whose caps stand on calls of it."""
+        return self.decider.profile_with(arm)
+
     def look_after(self) -> None:
         """Before anything is paid, see to what earlier processes left (`housekeeping.look_after`)."""
         look_after(self.ledger, self.profile, now=self.clock())
@@ -146,7 +150,7 @@ class Workspace:
         from scrimp.routing.calls.dispatch import get_ready
 
         if self.attempt is _attempt:
-            get_ready(self.profile.arm(arm).model)
+            get_ready(self.decider.arm(arm).model)
 
     async def amake_ready(self, arm: str) -> None:
         """Do as `make_ready` in a thread, the first time."""
@@ -154,7 +158,7 @@ class Workspace:
 
         from scrimp.routing.calls.dispatch import get_ready
 
-        model = self.profile.arm(arm).model
+        model = self.decider.arm(arm).model
         if model not in self._ready and self.aattempt is _aattempt:
             await asyncio.to_thread(get_ready, model)
             self._ready.add(model)
@@ -165,7 +169,7 @@ class Workspace:
         if known is None:
             price = self.decider.price(arm)
             assert price is not None  # noqa: S101 - an arm without a price is not feasible
-            model = self.profile.arm(arm).model
+            model = self.decider.arm(arm).model
             known = price_id(self.ledger, price, model=model, table=self.decider.table, now=self.clock())
             self._price_ids[arm] = known
         return known
@@ -194,25 +198,43 @@ class Workspace:
         ScrimpError
             Of the right kind when no arm can take the prompt: money (exit 3), keys (4), or anything else (2).
         """
-        return at_once(self._decide(ask, context, self._sleep))
+        return at_once(self._decide(self._decider(ask, context), ask, context, self._sleep))
 
     async def adecide(self, ask: Ask, context: Context) -> Decision:
         """As `decide`, without blocking."""
         import asyncio
 
-        return await self._decide(ask, context, asyncio.sleep)
+        return await self._decide(await self._adecider(ask, context), ask, context, asyncio.sleep)
 
     async def _sleep(self, seconds: float) -> None:
         self.sleep(seconds)
 
-    async def _decide(self, ask: Ask, context: Context, sleep: Callable[[float], Awaitable[None]]) -> Decision:
-        ledger = self.reader or self.ledger
-        check_zone(ledger, self.profile)
-        keyless = keyless_arms(self.profile, self.key, ask.wishes.arm, on_this_machine=ask.wishes.on_this_machine)
+    def _decider(self, ask: Ask, context: Context, way: Way | None = None) -> Decider:
+        """Return what decides a request: of a pool it sees the arms that are near, and those that are asked for."""
+        decider, wishes = self.decider, ask.wishes
+        if decider.pool is None:
+            return decider
+        if wishes.arm is not None:
+            return decider.with_arms((wishes.arm, *arms_in(way)))
+        stays = () if wishes.staying is None else (wishes.staying.arm,)
+        return decider.narrowed(ask.prompt.text, context, (*stays, *arms_in(way)))
+
+    async def _adecider(self, ask: Ask, context: Context, way: Way | None = None) -> Decider:
+        """Do as `_decider`, in a thread where files are looked at."""
+        import asyncio
+
+        return self.decider if self.decider.pool is None else await asyncio.to_thread(self._decider, ask, context, way)
+
+    async def _decide(
+        self, decider: Decider, ask: Ask, context: Context, sleep: Callable[[float], Awaitable[None]]
+    ) -> Decision:
+        ledger, profile = self.reader or self.ledger, decider.profile
+        check_zone(ledger, profile)
+        keyless = keyless_arms(profile, self.key, ask.wishes.arm, on_this_machine=ask.wishes.on_this_machine)
         deadline = self.timer() + LIVE_WAIT_S
         while True:
             decision = against_caps.decide(
-                self.decider,
+                decider,
                 ledger,
                 ask.prompt,
                 ask.wishes,
@@ -227,7 +249,7 @@ class Workspace:
             )
             if decision.arm is not None:
                 return decision
-            why = refusal(ask, decision, keyless, profile=self.profile, ledger=ledger, now=self.clock())
+            why = refusal(ask, decision, keyless, profile=profile, ledger=ledger, now=self.clock())
             if not (isinstance(why, RefusedError) and why.only_live) or self.timer() >= deadline:
                 raise why
             reap(self.ledger, now=self.clock())
@@ -241,24 +263,24 @@ class Workspace:
         ScrimpError
             If no arm can take the prompt, or no plan can be paid to its end.
         """
-        return at_once(self._choose(ask, context, way, self._sleep))
+        return at_once(self._choose(self._decider(ask, context, way), ask, context, way, self._sleep))
 
     async def achoose(self, ask: Ask, context: Context, way: Way) -> tuple[Decision, Plan]:
         """As `choose`, without blocking."""
         import asyncio
 
-        return await self._choose(ask, context, way, asyncio.sleep)
+        return await self._choose(await self._adecider(ask, context, way), ask, context, way, asyncio.sleep)
 
     async def _choose(
-        self, ask: Ask, context: Context, way: Way, sleep: Callable[[float], Awaitable[None]]
+        self, decider: Decider, ask: Ask, context: Context, way: Way, sleep: Callable[[float], Awaitable[None]]
     ) -> tuple[Decision, Plan]:
         if (way.cascade or way.plan is not None) and ask.wishes.arm is not None:
             raise UsageError("-m takes one arm and --cascade chooses among plans: give one of the two")
         ledger = self.reader or self.ledger
-        chooser = PlanChooser(self.decider, way, ledger)
-        decision = await self._decide(ask, context, sleep)
+        chooser = PlanChooser(decider, way, ledger)
+        decision = await self._decide(decider, ask, context, sleep)
         run_id = ask.run_id or decision.id
-        rooms = rooms_of(ledger, self.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
+        rooms = rooms_of(ledger, decider.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
         return chooser.choose(ask, decision, rooms)
 
     # -- asking -----------------------------------------------------------------------------------------------------

@@ -50,6 +50,8 @@ def decide(
     if wishes.arm is not None and wishes.arm not in (names := [arm.name for arm in profile.arms]):
         from scrimp.profiles.schema import did_you_mean
 
+        if decider.pool is not None:
+            names += decider.pool.cards
         near = "" if profile.rungs(wishes.arm) else did_you_mean(wishes.arm, names)
         raise UsageError(f"profile {profile.name} has no arm {wishes.arm!r}{near}", hint=profile.known_arms(wishes.arm))
     left, suspended = caps_left(ledger, profile, now=now, run_id=run_id or decision_id)

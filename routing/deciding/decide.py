@@ -7,25 +7,30 @@ from dataclasses import dataclass, replace
 from math import isnan
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from scrimp.routing.prompts.context import contexts, stack
 from scrimp.routing.prompts.tokens import estimate_tokens
 from scrimp.routing.router.abilities import place_arm
+from scrimp.routing.router.nearness import nearness_shift
 
 from .policy import choose
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from scrimp.profiles.schema import Profile
+    from scrimp.profiles.schema import Arm, Profile
     from scrimp.routing.prices.price import ArmPrice
     from scrimp.routing.prices.table import PriceTable
     from scrimp.routing.prompts.context import Context, TextEmbedder
     from scrimp.routing.prompts.prompt import Prompt
+    from scrimp.routing.retrieval.texts import Found
     from scrimp.routing.router.abilities import AbilityTable
     from scrimp.routing.router.arms import ArmInfo, Predictions, Router
 
     from .pace import Pace
+    from .pool import ArmPool
     from .staying import Staying
 from .options import KnownArm, know_arm, option_for
 from .staying import Turned, moved
@@ -74,6 +79,8 @@ class Decider:
         Whose arms, at which prices, judged by which router, from which embedding.
     abilities
         A table of abilities; what is the user's own of it goes before what the router knows. None: there is none.
+    pool
+        Arms beside the profile's own, of which a prompt sees the nearest (`narrowed`). None: there is none.
     """
 
     def __init__(
@@ -83,29 +90,97 @@ class Decider:
         router: Router,
         embedder: TextEmbedder,
         abilities: AbilityTable | None = None,
+        pool: ArmPool | None = None,
     ) -> None:
         self.profile = profile
         self.table = table
         self.router = router
         self.embedder = embedder
-        self._known = tuple(know_arm(arm, table) for arm in profile.arms)
-        self._infos = [
-            replace(known.info, placed=place_arm(abilities, known.info))
-            if abilities is not None and abilities.is_own(known.info.model)
-            else known.info
-            for known in self._known
-        ]
+        self.pool = pool
+        self._abilities = abilities
+        self._near: Mapping[str, Found] | None = None
+        self._known = tuple(map(self._know, profile.arms))
+
+    def _know(self, arm: Arm) -> KnownArm:
+        known = know_arm(arm, self.table)
+        if self._abilities is not None and self._abilities.is_own(arm.model):
+            known = replace(known, info=replace(known.info, placed=place_arm(self._abilities, known.info)))
+        return known
 
     def under(self, profile: Profile) -> Decider:
         """Return what decides under another policy for the same arms; nothing is loaded anew."""
+        return self._with(profile=profile)
+
+    def _with(self, **changed: object) -> Decider:
         other = copy(self)
-        other.profile = profile
+        for name, value in changed.items():
+            setattr(other, name, value)
         return other
+
+    def narrowed(self, text: str, context: Context, named: Iterable[str] = ()) -> Decider:
+        """Return what decides one prompt: the profile's own arms, those of the pool that are named, and the nearest.
+
+        Parameters
+        ----------
+        text, context
+            The prompt's, embedded by this decider.
+        named
+            Arms that are to be there whatever is near; names of no arm of the pool are passed over.
+        """
+        if self.pool is None:
+            return self
+        near = self.pool.nearest(text, context.embedding)
+        return self._with(_near=near).with_arms((*near, *named))
+
+    def with_arms(self, names: Iterable[str]) -> Decider:
+        """Return what decides among the profile's own arms and some of the pool, as they are now."""
+        there = {known.arm.name for known in self._known}
+        more = [name for name in dict.fromkeys(names) if name not in there]
+        arms = self.pool.arms(more) if self.pool is not None and more else ()
+        if not arms:
+            return self
+        profile = structs.replace(self.profile, arms=(*self.profile.arms, *arms))
+        return self._with(profile=profile, _known=(*self._known, *map(self._know, arms)))
+
+    def rated(self, text: str, context: Context) -> Decider:
+        """Return what decides one prompt among the same arms, those of the pool by how near they are to it."""
+        if self.pool is None:
+            return self
+        return self._with(_near=self.pool.nearest(text, context.embedding))
+
+    def _nearer(self, known: KnownArm) -> tuple[float, str]:
+        """Return by how much an arm's logit moves since it is near to the prompt or far from it, and why in words."""
+        if self._near is None or self.pool is None or not self.pool.has(known.arm):
+            return 0.0, ""
+        near = self._near.get(known.arm.name)
+        return (nearness_shift(0.0), "") if near is None else (nearness_shift(near.score), near.in_words())
+
+    def arm(self, name: str) -> Arm:
+        """Return an arm of the profile or its pool.
+
+        Raises
+        ------
+        KeyError
+            If no arm has that name.
+        """
+        return self._find(name).arm
+
+    def profile_with(self, name: str) -> Profile:
+        """Return the profile, with an arm of its pool among its arms if it is one.
+
+        Raises
+        ------
+        KeyError
+            If no arm has that name.
+        """
+        if any(known.arm.name == name for known in self._known):
+            return self.profile
+        return structs.replace(self.profile, arms=(*self.profile.arms, self.arm(name)))
 
     @property
     def infos(self) -> tuple[ArmInfo, ...]:
         """What the router is told of each arm, in the profile's order."""
-        return tuple(self._infos)
+        return tuple(known.info for known in self._known)
 
     def price(self, arm: str) -> ArmPrice | None:
         """Return an arm's price."""
@@ -115,16 +190,21 @@ class Decider:
         """Return an arm's context window in tokens; None where it is not known."""
         return self._find(arm).window
 
-    def _find(self, arm: str) -> KnownArm:
-        return next(known for known in self._known if known.arm.name == arm)
+    def _find(self, name: str) -> KnownArm:
+        found = next((known for known in self._known if known.arm.name == name), None)
+        if found is None and self.pool is not None and (arm := self.pool.arm(name)) is not None:
+            return self._know(arm)
+        if found is None:
+            raise KeyError(name)
+        return found
 
     def info(self, arm: str) -> ArmInfo:
         """Return what the router is told of an arm."""
-        return next(info for info in self._infos if info.name == arm)
+        return self._find(arm).info
 
     def reasons(self) -> dict[str, str]:
         """Return what each arm's predicted quality rests on, in words."""
-        return dict(zip((info.name for info in self._infos), self.router.reasons(self._infos), strict=True))
+        return dict(zip((info.name for info in self.infos), self.router.reasons(self.infos), strict=True))
 
     def contexts(self, texts: Sequence[str]) -> list[Context]:
         """Return the context of each prompt (this loads the embedder)."""
@@ -133,7 +213,7 @@ class Decider:
     def predict(self, items: Sequence[Context]) -> Predictions:
         """Return the router's predictions for `n` contexts and this profile's arms."""
         embeddings, surface = stack(items)
-        return self.router.predict(embeddings, surface, self._infos)
+        return self.router.predict(embeddings, surface, self.infos)
 
     def decide(
         self,
@@ -179,17 +259,19 @@ class Decider:
         n_input = estimate_tokens(prompt)
         staying = wishes.staying
         turned: Turned | None = None
+        nearer = [self._nearer(known) for known in self._known]
         if staying is not None:
-            names = (known.arm.name for known in self._known)
-            turned = Turned.by(
-                staying, prompt.text, dict(zip(names, map(float, predictions.quality[row]), strict=True))
-            )
+            alone = {
+                known.arm.name: moved(float(quality), by)
+                for known, quality, (by, _) in zip(self._known, predictions.quality[row], nearer, strict=True)
+            }
+            turned = Turned.by(staying, prompt.text, alone)
         options = []
-        for column, known in enumerate(self._known):
+        for column, (known, (by, near)) in enumerate(zip(self._known, nearer, strict=True)):
             left = left_nano.get(known.arm.name)
             if wishes.max_cost_nano is not None:
                 left = wishes.max_cost_nano if left is None else min(left, wishes.max_cost_nano)
-            shift = 0.0 if turned is None else turned.shift(known.arm.name)
+            shift = by + (0.0 if turned is None else turned.shift(known.arm.name))
             options.append(
                 option_for(
                     known,
@@ -208,6 +290,7 @@ class Decider:
                     here_only=wishes.on_this_machine,
                     staying=staying,
                     told=told,
+                    near=near,
                 )
             )
         ood = float(predictions.ood[row])
@@ -245,4 +328,5 @@ class Decider:
             pace=pace,
             level=None if isnan(level) else level,
             turned=None if turned is None else turned.to_dict(),
+            by=self,
         )

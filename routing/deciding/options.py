@@ -91,6 +91,7 @@ def option_for(
     here_only: bool,
     staying: Staying | None = None,
     told: bool = True,
+    near: str = "",
 ) -> Option:
     """Work out one arm's option for one prompt: limits, costs, and the first reason against it.
 
@@ -164,6 +165,7 @@ def option_for(
         barrier=None if against is None else against[0],
         limit_lowered=lowered,
         cached_tokens=None if cached is None else min(cached, n_input),
+        near=near,
     )
 
 

@@ -71,6 +71,8 @@ class Option:
         What stands behind the quality (`router.arms.Ground`); "" where an older trace does not say.
     cached_tokens
         How much of the input is expected to be read from the provider's cache; None where it keeps none of it.
+    near
+        In what an arm of a pool is near to the prompt, in words; "" of any other.
     """
 
     arm: str
@@ -92,6 +94,7 @@ class Option:
     limit_lowered: bool = False
     rests_on: str = ""
     cached_tokens: int | None = None
+    near: str = ""
 
     @property
     def by_cap(self) -> bool:

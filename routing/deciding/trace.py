@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.money import nano_from_usd, usd_from_nano
@@ -14,6 +14,7 @@ from .price_share import price_share
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .decide import Decider
 
 __all__ = ["Decision"]
 
@@ -42,6 +43,8 @@ class Decision:
         How hard the router takes the prompt to be, in [1, 5]; None where it has no such judgement.
     turned
         What the conversation that it goes on with brought (`staying.Turned`); None where it began one.
+    by
+        What decided: its arms are called as they were then, whatever becomes of their files. None from the log.
     """
 
     id: str
@@ -60,6 +63,7 @@ class Decision:
     level: float | None = None
     turned: Mapping[str, Any] | None = None
     plans: tuple[Mapping[str, Any], ...] = ()
+    by: Decider | None = field(default=None, repr=False, compare=False)
 
     @property
     def arm(self) -> str | None:
@@ -182,6 +186,7 @@ def _weighed_dict(weighed: Weighed, choice: Choice) -> dict[str, Any]:
         "by_cap": option.by_cap,
         "limit_lowered": option.limit_lowered,
         "why": weighed.why,
+        "near": option.near,
         "flip_cost_usd": weighed.flip_cost_usd,
         "flip_wtp_usd": weighed.flip_wtp_usd,
     }
@@ -212,6 +217,7 @@ def _weighed_from(each: Mapping[str, Any]) -> Weighed:
             limit_lowered=each["limit_lowered"],
             rests_on=each.get("rests_on", ""),
             cached_tokens=each.get("cached_tokens"),
+            near=each.get("near", ""),
         ),
         utility_usd=each["utility"],
         probability=each["propensity"] or 0.0,

@@ -9,7 +9,7 @@ from .clauses import all_of
 if TYPE_CHECKING:
     from .store import Ledger
 
-__all__ = ["attempts_of", "final_attempts", "latencies"]
+__all__ = ["attempts_of", "final_attempts", "latencies", "most_asked"]
 
 _LATEST = 2_000
 """How many of the ledger's latest attempts say how long an arm takes now."""
@@ -43,6 +43,16 @@ def final_attempts(ledger: Ledger, *, since_day: str | None = None, profile: str
         f"AND a.kind NOT IN ('sample', 'judge') AND {where} GROUP BY q.id HAVING a.id = max(a.id)",
         parameters,
     )
+
+
+def most_asked(ledger: Ledger, profile: str, n: int) -> list[str]:
+    """Return the names of up to `n` arms that answered for a profile, those that answered most first."""
+    rows = ledger.rows(
+        "SELECT arm FROM requests WHERE profile = ? AND arm IS NOT NULL "
+        "GROUP BY arm ORDER BY count(*) DESC, arm LIMIT ?",
+        (profile, n),
+    )
+    return [row["arm"] for row in rows]
 
 
 def latencies(ledger: Ledger, profile: str) -> dict[str, float]:

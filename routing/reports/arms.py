@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scrimp.routing.prices.table import PriceTable
     from scrimp.routing.router.abilities import AbilityTable
 
-__all__ = ["arm_rows", "price_row"]
+__all__ = ["arm_rows", "pool_rows", "price_row"]
 
 
 def price_row(arm: Arm, table: PriceTable) -> dict[str, Any]:
@@ -26,6 +26,22 @@ def price_row(arm: Arm, table: PriceTable) -> dict[str, Any]:
         "output_usd_per_mtok": None if price is None else price.output_usd_per_mtok,
         "source": None if price is None else price.source,
     }
+
+
+def pool_rows(profile: Profile) -> tuple[list[dict[str, Any]], int]:
+    """Return a row for each arm of a profile's pool, and how many files are left out.
+
+    Raises
+    ------
+    ConfigError
+        If the folder cannot be read.
+    """
+    from scrimp.routing.deciding.pool import check_pool
+
+    if profile.pool is None:
+        return [], 0
+    cards, wrong = check_pool(profile)
+    return [{"name": card.name, "like": card.like, "about": card.about, "file": card.key} for card in cards], len(wrong)
 
 
 def arm_rows(

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
 from scrimp.profiles.addresses import needs_address
+from scrimp.profiles.errors import ConfigError
 from scrimp.profiles.keys import key_names
 from scrimp.profiles.schema import REASONING_OUTPUT_LIMIT
 from scrimp.routing.calls.reasoning import no_room, reasoning_room, shortened
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.keys import Keys
     from scrimp.profiles.load import Loaded
-    from scrimp.profiles.schema import Arm
+    from scrimp.profiles.schema import Arm, Profile
     from scrimp.routing.prices.table import PriceTable
 
 __all__ = ["Finding", "Level", "check_profile"]
@@ -70,6 +71,8 @@ def check_profile(loaded: Loaded, table: PriceTable, keys: Keys, *, today: date)
         findings.append(
             Finding("warning", "caps", "no cap is set: nothing limits what this profile spends", "set caps.per_day_usd")
         )
+    if loaded.profile.pool is not None:
+        findings += _check_pool(loaded.profile)
     default = loaded.profile.default
     if any(finding.level == "error" and finding.where == _where(default) for finding in findings):
         findings.append(
@@ -81,6 +84,21 @@ def check_profile(loaded: Loaded, table: PriceTable, keys: Keys, *, today: date)
             )
         )
     return tuple(findings)
+
+
+def _check_pool(profile: Profile) -> Iterator[Finding]:
+    """Yield what is wrong with the files of a profile's pool; those are left out, and all else works."""
+    from scrimp.routing.deciding.pool import check_pool
+
+    try:
+        cards, wrong = check_pool(profile)
+    except ConfigError as error:
+        yield Finding("error", "pool", error.message, error.hint)
+        return
+    for message in wrong:
+        yield Finding("error", "pool", message, "mend it: until then it is no arm")
+    if not cards and not wrong:
+        yield Finding("warning", "pool", "there is no Markdown file in the folder", "add one, or take [pool] out")
 
 
 def _check_arm(arm: Arm, table: PriceTable, keys: Keys, today: date) -> Iterator[Finding]:

@@ -63,13 +63,14 @@ def index_path(cache: Path, kind: str, what: Path, embedder_id: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What is known of a document without its texts."""
+    """What is known of a document without its body."""
 
     row: int
     key: str
     stamp: str
     digest: str
     name: str
+    about: str
     kept: str
     refused: str | None
 
@@ -162,9 +163,11 @@ class Index:
         by_words = self._store.by_words(terms(text), max(n, CANDIDATES))
         words = {state.places[row]: score for row, score in by_words if row in state.places}
         dim = state.heads.shape[1]
-        found = ranked(
-            embedding, state.heads, state.middles, words, lambda at: self._store.pieces(state.ids[at], dim), n
-        )
+
+        def pieces(places: list[int]) -> tuple[NDArray[np.float32], list[int]]:
+            return self._store.pieces([state.ids[at] for at in places], dim)
+
+        found = ranked(embedding, state.heads, state.middles, words, pieces, n)
         return [Found(state.keys[each.row], each.score, each.by) for each in found]
 
     # -- bringing it up to date -------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ def ranked(
     heads: NDArray[np.float32],
     middles: NDArray[np.float32],
     words: Mapping[int, float],
-    pieces: Callable[[int], NDArray[np.float32]],
+    pieces: Callable[[list[int]], tuple[NDArray[np.float32], list[int]]],
     n: int,
 ) -> list[Ranked]:
     """Return the `n` nearest documents, best first.
@@ -59,7 +59,7 @@ def ranked(
     words
         BM25 of rows that hold words of the query, best first.
     pieces
-        Returns `(n_pieces, dim) float32` of a row, one piece or more.
+        Returns the pieces of some rows, one or more of each: `(n, dim) float32`, and where each row's begin.
     """
     if not len(heads):
         return []
@@ -67,7 +67,8 @@ def ranked(
     most = max(words.values(), default=0.0) or 1.0
     short = _ABOUT * about + (_NEAREST + _MIDDLE) * middle
     rows = sorted({*_best(short, max(CANDIDATES, n)), *list(words)[: CANDIDATES // 2]})
-    nearest = {row: float((pieces(row) @ query).max()) for row in rows}
+    vectors, starts = pieces(rows)
+    nearest = dict(zip(rows, np.maximum.reduceat(vectors @ query, starts).tolist(), strict=True))
     scores = {
         row: _ABOUT * float(about[row])
         + _MIDDLE * float(middle[row])

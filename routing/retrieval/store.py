@@ -6,6 +6,7 @@ It is a cache: what cannot be read is thrown away and made anew, and where nothi
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -188,10 +189,10 @@ class Store:
         """Return a number that grows with every change, whichever process makes it."""
         return int(self.conn.execute("SELECT generation FROM state").fetchone()[0])
 
-    def listed(self) -> list[tuple[int, str, str, str, str, str, str | None]]:
-        """Return all documents but their bodies: id, key, stamp, digest, name, kept, refused."""
+    def listed(self) -> list[tuple[int, str, str, str, str, str, str, str | None]]:
+        """Return all documents but their bodies: id, key, stamp, digest, name, about, kept, refused."""
         return self.conn.execute(
-            "SELECT id, key, stamp, digest, name, kept, refused FROM documents ORDER BY key"
+            "SELECT id, key, stamp, digest, name, about, kept, refused FROM documents ORDER BY key"
         ).fetchall()
 
     def vectors(self) -> tuple[list[int], NDArray[np.float32], NDArray[np.float32]]:
@@ -203,16 +204,34 @@ class Store:
             If they are not unit vectors of one length: the file is damaged.
         """
         rows = self.conn.execute("SELECT document, head, middle FROM vectors ORDER BY document").fetchall()
-        n_bytes = len(rows[0][1]) if rows else 0
-        heads, middles = (_unpacked([row[at] for row in rows], n_bytes) for at in (1, 2))
+        dim = len(rows[0][1]) // 2 if rows else 0
+        if any(len(row[at]) != 2 * dim for row in rows for at in (1, 2)):
+            raise sqlite3.DatabaseError("vectors of another length")
+        heads, middles = (_unpacked(b"".join(row[at] for row in rows), dim) for at in (1, 2))
         return [row[0] for row in rows], heads, middles
 
-    def pieces(self, document: int, dim: int) -> NDArray[np.float32]:
-        """Return the vectors of a document's pieces, `(n_pieces, dim) float32`; of its head where it has no body."""
-        row = self.conn.execute("SELECT vectors FROM pieces WHERE document = ?", (document,)).fetchone()
-        if row is None or not row[0]:
-            raise sqlite3.DatabaseError("a document without pieces")
-        return _unpacked([row[0][at : at + 2 * dim] for at in range(0, len(row[0]), 2 * dim)], 2 * dim)
+    def pieces(self, documents: Sequence[int], dim: int) -> tuple[NDArray[np.float32], list[int]]:
+        """Return the vectors of documents' pieces in a row, `(n, dim) float32`, and where each document begins.
+
+        Raises
+        ------
+        sqlite3.DatabaseError
+            If one has none.
+        """
+        found = dict(
+            self.conn.execute(
+                "SELECT document, vectors FROM pieces WHERE document IN (SELECT value FROM json_each(?))",
+                (json.dumps(documents),),
+            )
+        )
+        starts, n = [], 0
+        for document in documents:
+            starts.append(n)
+            n_bytes = len(found.get(document, b""))
+            if n_bytes == 0 or n_bytes % (2 * dim):
+                raise sqlite3.DatabaseError("a document without pieces")
+            n += n_bytes // (2 * dim)
+        return _unpacked(b"".join(found[document] for document in documents), dim), starts
 
     def document(self, key: str) -> Document | None:
         """Return a document; None where there is none, or it was refused.
@@ -257,13 +276,11 @@ def _packed(vectors: NDArray[np.float32]) -> tuple[bytes, bytes, bytes]:
     return head, middle, pieces
 
 
-def _unpacked(rows: Sequence[bytes], n_bytes: int) -> NDArray[np.float32]:
-    """Return `(n, dim) float32` of `n` rows of half precision."""
+def _unpacked(data: bytes, dim: int) -> NDArray[np.float32]:
+    """Return `(n, dim) float32` of half precision."""
     import numpy as np
 
-    if any(len(row) != n_bytes for row in rows):
-        raise sqlite3.DatabaseError("vectors of another length")
-    found = np.frombuffer(b"".join(rows), dtype="<f2").reshape(len(rows), n_bytes // 2).astype(np.float32)
+    found = np.frombuffer(data, dtype="<f2").reshape(-1, dim or 1).astype(np.float32)
     with np.errstate(all="ignore"):
         sound = np.abs(np.einsum("ij,ij->i", found, found) - 1.0) < 0.05
     if not sound.all():

@@ -85,6 +85,18 @@ class Found:
     score: float
     by: tuple[str, ...]
 
+    def in_words(self) -> str:
+        """Return where it is near, and how near.
+
+        Examples
+        --------
+        >>> Found("tax.md", 0.471, ("about", "body", "words")).in_words(), Found("a.md", 0.2, ()).in_words()
+        ('nearest in about, body and words (0.47)', 'near on the whole (0.20)')
+        """
+        *most, last = self.by or ("",)
+        where = f"nearest in {', '.join(most)}{' and ' if most else ''}{last}" if last else "near on the whole"
+        return f"{where} ({self.score:.2f})"
+
 
 def pieces(body: str) -> list[str]:
     r"""Return the pieces of a body that are embedded: lines and sentences, evenly spread where there are many.

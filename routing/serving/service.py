@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from scrimp.profiles.errors import BudgetRefusedError
 from scrimp.routing.asking import housekeeping
 from scrimp.routing.asking.awaiting import AwaitingHands
-from scrimp.routing.asking.request import Ask
+from scrimp.routing.asking.plan_choice import arms_in
+from scrimp.routing.asking.request import Ask, Way
 from scrimp.routing.ledger.scribe import Scribe, Work
 from scrimp.routing.ledger.store import new_id
 from scrimp.routing.prompts.embedding import Embedder
@@ -187,7 +188,11 @@ class Service:
         """
         await self._look()
         space = self.space
-        wishes, way = resolve(wanted.model, space.profile, effort=wanted.effort, any_model=self.any_model)
+        profile = space.profile
+        if space.decider.pool is not None:  # an arm of the pool may be named, also in a plan
+            names = (wanted.model, *arms_in(Way(plan=wanted.model)))
+            profile = (await asyncio.to_thread(space.decider.with_arms, names)).profile
+        wishes, way = resolve(wanted.model, profile, effort=wanted.effort, any_model=self.any_model)
         prompt = prompt_of_chat(wanted.chat, needs=wanted.needs, own_format=wanted.response_format)
         thread = self.threads.find(wanted.chat, wanted.session)
         if thread is not None and wishes.arm is None:

@@ -326,7 +326,7 @@ def test_pieces_are_spread_over_all_of_a_body():
 def test_scores_by_hand():
     x, y = np.eye(2, dtype=np.float32)
     heads, middles = np.stack([x, y]), np.stack([y, y])
-    found = ranked(x, heads, middles, {1: 5.0}, lambda row: np.stack([[x, y][row]]), 2)
+    found = ranked(x, heads, middles, {1: 5.0}, lambda rows: (np.stack([x, y])[rows], [0, 1]), 2)
     # 0: 0.3 by its head, 0.4 by its nearest piece; 1: only by words.
     assert [(each.row, round(each.score, 6)) for each in found] == [(0, 0.7), (1, 0.05)]
     assert "words" in found[1].by

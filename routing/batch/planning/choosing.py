@@ -127,7 +127,8 @@ class Chooser:
             predictions = self.decider.predict(contexts)
             for i, (row, context) in enumerate(zip(chunk, contexts, strict=True)):
                 prompt, hint = self._hinted(row, context)
-                decision = self.decider.decide(
+                decider = self.decider if self.blind else self.decider.rated(row.prompt.text, context)
+                decision = decider.decide(
                     prompt,
                     predictions,
                     wishes,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import DataError
+from scrimp.routing.deciding.pool import ALL_OF
+from scrimp.routing.ledger.attempts import most_asked
 from scrimp.routing.ledger.learning import add_refit, refits_of
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.router import versions
@@ -66,8 +68,13 @@ class Bench:
         )
 
 
-def set_up(decider: Decider, routers: Path) -> Bench:
-    """Return what learning works with.
+def set_up(decider: Decider, routers: Path, ledger: Ledger | None, profile: str | None = None) -> Bench:
+    """Return what learning works with: the profile's arms, and those of its pool that the log has.
+
+    Parameters
+    ----------
+    ledger, profile
+        The log, and whose part of it is learnt from; None: of the profile that decides.
 
     Raises
     ------
@@ -83,8 +90,11 @@ def set_up(decider: Decider, routers: Path) -> Bench:
             "learnt by a router that sees other vectors",
             hint='Set [embedding] model = "builtin" in the profile, or train a router for this embedder.',
         )
-    profile = decider.profile
-    pool = make_pool(profile, decider.infos, [decider.price(arm.name) for arm in profile.arms])
+    if decider.pool is not None and ledger is not None:
+        room = max(0, ALL_OF - len(decider.profile.arms))
+        decider = decider.with_arms(most_asked(ledger, profile or decider.profile.name, room))
+    arms = decider.profile.arms
+    pool = make_pool(decider.profile, decider.infos, [decider.price(arm.name) for arm in arms])
     name = versions.current_name(routers)
     if name == SHIPPED:
         return Bench(base, base, name, pool)
@@ -127,7 +137,7 @@ def refit_profile(
 
     profile = decider.profile.name
     with versions.lock(routers):
-        bench = set_up(decider, routers)
+        bench = set_up(decider, routers, ledger)
         past, watermark = history_of(past_refits(ledger, profile), made_by(bench.current, bench.pool))
         at = instant(now)
         if bench.problem is not None:

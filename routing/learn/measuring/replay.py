@@ -59,7 +59,7 @@ def difference(
 
     second = second or versions.current_name(routers)
     pair = [versions.open_version(routers, name) for name in (first, second)]
-    bench = set_up(decider, routers)
+    bench = set_up(decider, routers, ledger)
     log = bench.read(ledger, decider.profile.name, decider.embedder)
     names = [*bench.pool.names, "none"]
     decided = [
@@ -110,7 +110,7 @@ def replay(
     from scrimp.routing.learn.judging.refitting import set_up
     from scrimp.routing.learn.maths.offpolicy import bootstrap, cell_scores, cross_fitted
 
-    bench = set_up(decider, routers)
+    bench = set_up(decider, routers, ledger, logged)
     router = (
         bench.current if what.router is None else load_router(what.router, routers, embedder_id=bench.base.embedder_id)
     )

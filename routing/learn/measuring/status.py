@@ -157,7 +157,7 @@ def label_status(ledger: Ledger | None, decider: Decider, routers: Path, *, kind
         If nothing can be learnt for this profile (`set_up`).
     """
     profile = decider.profile.name
-    bench = set_up(decider, routers)
+    bench = set_up(decider, routers, ledger)
     log = bench.read(ledger, profile, decider.embedder)
     past, watermark = history_of(past_refits(ledger, profile), made_by(bench.current, bench.pool))
     names = bench.pool.names
