@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, str]] = {
     "rate": "Record how good an answer was: good, bad, or 0 to 1.",
     "redo": "Ask a prompt again, of another arm.",
     "probe": "Place an arm that the router has not seen.",
+    "duel": "Two arms, unnamed: which answer is better?",
     "learn": "Labels: what says how good answers were.",
     "refit": "Learn from your own outcomes; refuse what does not help.",
     "router": "Versions of the router: list, compare, promote, roll back.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,11 @@ from scrimp.profiles.paths import paths
 from . import session
 from .options import ArmOption, JsonOption, ProfileOption, SeedOption
 from .parser import new_app
-from .result import Column, Result, Table, emit, say, show_progress, write_out
+from .result import Column, Result, Table, emit, say, show_progress
+from .side_by_side import ask_verdict, show_pair
+
+if TYPE_CHECKING:
+    from scrimp.routing.learn.collecting.audit import Heard
 
 __all__ = ["app"]
 
@@ -209,14 +213,8 @@ def audit(
     return emit(found, as_json=json, otherwise="what was asked is in the log (scrimp log)")
 
 
-def _ask_user(prompt: str, first: str, second: str, best_first: bool) -> tuple[float, float] | None:
-    """Show two answers, unnamed, and ask which are good; return the cheaper arm's and the best arm's reward."""
-    from scrimp.routing.text.sanitize import sanitize
-
-    for title, text in (("prompt", prompt), ("answer 1", first), ("answer 2", second)):
-        write_out(f"\n--- {title}\n{sanitize(text)}\n")
-    word = typer.prompt("good: 1, 2, both, none, or skip", default="skip", err=True).strip().lower()
-    goods = {"1": (1.0, 0.0), "2": (0.0, 1.0), "both": (1.0, 1.0), "none": (0.0, 0.0)}.get(word)
-    if goods is None:
-        return None
-    return (goods[1], goods[0]) if best_first else goods
+def _ask_user(prompt: str, first: str, second: str) -> Heard:
+    """Show two answers, unnamed, and ask which are good."""
+    show_pair(prompt, (first, second))
+    said = ask_verdict()
+    return said.verdict or ("stop" if said.order == "stop" else None)

@@ -25,6 +25,7 @@ EPILOG = """\b
 Examples:
   scrimp report                 everything in the log
   scrimp report --days 7 --json
+  scrimp report --duels         strengths of arms by what you preferred
 """
 
 
@@ -32,6 +33,9 @@ Examples:
 def report(
     profile: Annotated[str | None, typer.Option("-p", "--profile", metavar="NAME", help="Only this profile.")] = None,
     days: Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last N days.")] = None,
+    duels: Annotated[
+        bool, typer.Option("--duels", help="Which arm is the stronger by `scrimp duel`, and how sure that is.")
+    ] = False,
     json: JsonOption = False,
 ) -> int:
     """Show how good the answers were: success and its price, escalation, checks against ratings, latency.
@@ -42,6 +46,12 @@ def report(
     from scrimp.routing.reports.quality import quality_report
 
     since = None if days is None else time.time() - days * 86_400
+    if duels:
+        from scrimp.routing.learn.measuring.duels import duel_report
+
+        from .duel_report import duel_result
+
+        return emit(duel_result(duel_report(session.ledger_to_read(), profile=profile, since=since)), as_json=json)
     found = quality_report(session.ledger_to_read(), since=since, profile=profile)
     data = found.to_dict()
     price = found.cost_per_success_nano

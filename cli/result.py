@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import ExitCode, ScrimpError
 
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 __all__ = [
+    "Beside",
     "Block",
     "Column",
     "Note",
     "Result",
     "Table",
     "as_line",
+    "ask_line",
     "confirm",
     "deliver",
     "emit",
@@ -39,6 +41,10 @@ __all__ = [
     "write_err",
     "write_out",
 ]
+
+
+_COLUMN: Final = 40
+"""The least width of a column of prose on a terminal, in cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,15 @@ class Table:
     title: str | None = None
 
 
-Block = str | Note | Table
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Two texts with their titles: side by side on a terminal that is wide enough, else one under the other."""
+
+    titles: tuple[str, str]
+    texts: tuple[str, str]
+
+
+Block = str | Note | Table | Beside
 """A part of what people read."""
 
 
@@ -99,6 +113,13 @@ def confirm(question: str) -> bool:
     """Ask on the terminal; anything but y or yes is no."""
     write_err(f"{question} [y/N] ")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def ask_line(question: str) -> str | None:
+    """Ask on the terminal; return the line that was typed, None where there will be none any more."""
+    write_err(question)
+    line = sys.stdin.readline()
+    return line.strip() if line else None
 
 
 def show_progress(text: str, *, ended: bool, keep: bool = True) -> None:
@@ -218,6 +239,8 @@ def plain(block: Block) -> str:
     """Return a block for a pipe: lines as they are, a table as tab-separated values under a header."""
     if isinstance(block, (str, Note)):
         return (block if isinstance(block, str) else block.text) + "\n"
+    if isinstance(block, Beside):
+        return "".join(f"--- {title}\n{text}\n" for title, text in zip(block.titles, block.texts, strict=True))
     lines = ["\t".join(column.title for column in block.columns)]
     lines += ["\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row) for row in block.rows]
     return "\n".join(lines) + "\n"
@@ -247,7 +270,7 @@ def _draw(blocks: Sequence[Block], *, stderr: bool = False) -> None:
                 line.rstrip()
                 console.print(Text(" " * GAP if number else "") + line)
         else:
-            for line in _drawn(block, console):
+            for line in _drawn(block, console) if isinstance(block, Table) else _drawn_beside(block, console):
                 console.print(line)
 
 
@@ -273,6 +296,25 @@ def _drawn(table: Table, console: Console) -> Iterator[Text]:
                 for line in Text(row[j]).wrap(console, max(1, console.width - 2 * GAP)):
                     line.rstrip()
                     yield Text(" " * 2 * GAP) + line
+
+
+def _drawn_beside(block: Beside, console: Console) -> Iterator[Text]:
+    """Yield the lines of two texts, as wide as the terminal is."""
+    from rich.text import Text
+
+    from scrimp.routing.text.sanitize import sanitize
+
+    beside = console.width >= 2 * _COLUMN + GAP
+    width = (console.width - GAP) // 2 if beside else max(1, console.width)
+    columns = [
+        [Text(f"--- {sanitize(title)}", style="bold"), *Text(sanitize(text).expandtabs(4)).wrap(console, width)]
+        for title, text in zip(block.titles, block.texts, strict=True)
+    ]
+    if beside:
+        yield from _beside([(lines, width, "left") for lines in columns], "")
+        return
+    for lines in columns:
+        yield from lines
 
 
 def _beside(cells: Sequence[tuple[Sequence[Text], int, str]], style: str) -> Iterator[Text]:

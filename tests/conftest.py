@@ -82,11 +82,15 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def scrimp(home, capfd, monkeypatch):
-    """Run a command line in this process: `scrimp("ask", "hello", stdin=...)` returns a `Done`."""
+    """Run a command line in this process: `scrimp("ask", "hello", stdin=...)` returns a `Done`.
+
+    What is `typed` comes from a standard input that is a terminal.
+    """
     from scrimp.cli import session
     from scrimp.cli.app import run
 
-    def call(*argv, stdin=None):
+    def call(*argv, stdin=None, typed=None):
+        stdin = stdin if typed is None else typed
         session.keys.cache_clear()
         capfd.readouterr()
         if stdin is None:
@@ -96,7 +100,7 @@ def scrimp(home, capfd, monkeypatch):
             path.write_bytes(stdin if isinstance(stdin, bytes) else stdin.encode())
             handle = os.open(path, os.O_RDONLY)
         with os.fdopen(handle, "rb") as raw, monkeypatch.context() as patch:
-            patch.setattr(sys, "stdin", _Stdin(raw))
+            patch.setattr(sys, "stdin", _Stdin(raw, tty=typed is not None))
             code = run([str(word) for word in argv])
         os.environ.pop("SCRIMP_DEBUG", None)  # what `--debug` sets is for the process that ends here
         captured = capfd.readouterr()
@@ -108,14 +112,15 @@ def scrimp(home, capfd, monkeypatch):
 class _Stdin:
     """Standard input over a file: what the program asks of it, and no more."""
 
-    def __init__(self, raw):
+    def __init__(self, raw, *, tty):
         self.buffer = raw
+        self.tty = tty
 
     def fileno(self):
         return self.buffer.fileno()
 
     def isatty(self):
-        return False
+        return self.tty
 
     def readline(self):
         return self.buffer.readline().decode()
@@ -153,14 +158,14 @@ class Terminal:
 def on_terminal(scrimp, monkeypatch):
     """Run a command line with stdout, stderr or both on a terminal of their own; return its code and both texts."""
 
-    def call(*argv, out=True, err=True, columns=4000):
+    def call(*argv, out=True, err=True, columns=4000, typed=None):
         ends = {name: Terminal() for name, wanted in (("stdout", out), ("stderr", err)) if wanted}
         with monkeypatch.context() as patch:
             patch.setenv("TERM", "xterm-256color")
             patch.setenv("COLUMNS", str(columns))
             for name, end in ends.items():
                 patch.setattr(f"sys.{name}", end.stream)
-            done = scrimp(*argv)
+            done = scrimp(*argv, typed=typed)
         got = {name: end.end() for name, end in ends.items()}
         return done.code, got.get("stdout", done.out), got.get("stderr", done.err)
 

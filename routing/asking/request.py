@@ -60,7 +60,7 @@ class Ask:
     wishes
         What the user wants of the arm and of the cost (an arm by name, a limit).
     command
-        The command that asks, as the log names it: ask, redo, batch, serve, probe, audit.
+        The command that asks, as the log names it: ask, redo, batch, serve, probe, audit, duel.
     conversation_id
         The conversation that it goes on with; None begins one.
     redo_of

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .store import Ledger
 
-__all__ = ["HOLDS", "MONEY", "purge", "remove", "retire"]
+__all__ = ["ABOUT", "HOLDS", "MONEY", "purge", "remove", "retire"]
 
 HOLDS: Final[Mapping[str, tuple[str, ...] | None]] = {
     "labels": None,
@@ -22,8 +22,12 @@ HOLDS: Final[Mapping[str, tuple[str, ...] | None]] = {
     "steps": None,
     "attempts": ("error", "usage"),
     "batch_rows": ("same",),
+    "duels": None,
 }
 """Where text or features of a request are kept beside its row in `requests`: whole rows (None), or some columns."""
+
+ABOUT: Final[Mapping[str, tuple[str, ...]]] = {"duels": ("left_request", "right_request")}
+"""The columns by which tables of `HOLDS` name the requests that they are about, where that is not `request_id`."""
 
 MONEY: Final = frozenset({"reservations"})
 """Tables about requests that hold neither text nor features."""
@@ -53,7 +57,7 @@ def purge(ledger: Ledger, *, before: str | None = None) -> int:
     where, parameters = ("1", ()) if before is None else ("created_at < ?", (before,))
     n_removed = _forget(ledger, where, parameters)
     with ledger.transaction() as conn:
-        _empty(conn, "request_id NOT IN (SELECT id FROM requests)", ())
+        _empty(conn, "NOT IN (SELECT id FROM requests)", ())
     db = sqlite_utils.Database(ledger.conn, execute_plugins=False)
     db.table("requests").rebuild_fts()
     db.vacuum()
@@ -88,18 +92,20 @@ def retire(ledger: Ledger, *, profile: str, before: str) -> int:
 def _forget(ledger: Ledger, where: str, parameters: Sequence[object]) -> int:
     """Forget the requests of a condition on `requests`: all that holds something of them, then they themselves."""
     with ledger.transaction() as conn:
-        _empty(conn, f"request_id IN (SELECT id FROM requests WHERE {where})", parameters)  # noqa: S608 - constants
+        _empty(conn, f"IN (SELECT id FROM requests WHERE {where})", parameters)  # noqa: S608 - constants
         return conn.execute(f"DELETE FROM requests WHERE {where}", parameters).rowcount  # noqa: S608 - constants
 
 
 def _empty(conn: sqlite3.Connection, which: str, parameters: Sequence[object]) -> None:
     for table, columns in HOLDS.items():
-        if columns is None:
-            conn.execute(f"DELETE FROM {table} WHERE {which}", parameters)  # noqa: S608 - constants
-        else:
-            values = ", ".join(f"{column} = NULL" for column in columns)
-            filled = " OR ".join(f"{column} IS NOT NULL" for column in columns)
-            conn.execute(f"UPDATE {table} SET {values} WHERE ({filled}) AND {which}", parameters)  # noqa: S608 - constants
+        for request in ABOUT.get(table, ("request_id",)):
+            where = f"{request} {which}"
+            if columns is None:
+                conn.execute(f"DELETE FROM {table} WHERE {where}", parameters)  # noqa: S608 - constants
+            else:
+                values = ", ".join(f"{column} = NULL" for column in columns)
+                filled = " OR ".join(f"{column} IS NOT NULL" for column in columns)
+                conn.execute(f"UPDATE {table} SET {values} WHERE ({filled}) AND {where}", parameters)  # noqa: S608 - constants
 
 
 def _merge_index(ledger: Ledger) -> None:

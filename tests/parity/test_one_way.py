@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 APART = {
     "probe": "asks a suite of its own, of every arm in turn",
     "audit": "draws the prompts that it asks again",
+    "duel": "asks two arms each, and is judged at a terminal",
     "keys test": "asks one word, to see whether a key is taken",
 }
 """Commands that make paid calls and have no prompt of the user's to play a world with."""

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from scrimp.profiles.errors import TryAgainError
-from scrimp.routing.ledger.forget import HOLDS, MONEY, purge, remove, retire
+from scrimp.routing.ledger.forget import ABOUT, HOLDS, MONEY, purge, remove, retire
 from scrimp.routing.ledger.store import instant, new_id, open_ledger
 
 KEPT = {
@@ -40,8 +40,12 @@ def columns(ledger):
 
 
 def test_every_table_about_requests_is_emptied_or_known_to_be_money(ledger):
-    about = {name for name, names in columns(ledger).items() if "request_id" in names}
-    assert about == HOLDS.keys() | MONEY
+    about = {
+        name: {each for each in names if each == "request_id" or each.endswith("_request")}
+        for name, names in columns(ledger).items()
+    }
+    assert {name for name, found in about.items() if found} == HOLDS.keys() | MONEY
+    assert {name: set(ABOUT.get(name, ("request_id",))) for name in HOLDS} == {name: about[name] for name in HOLDS}
     assert not HOLDS.keys() & MONEY
 
 
@@ -99,11 +103,20 @@ FORGETS = {
 def test_each_way_leaves_no_trace_of_one_and_all_of_the_other(ledger, forget):
     old = ask(ledger, "okapi", at=5.0)
     new = ask(ledger, "quagga", at=3 * 86_400.0)
+    for duel, left, right in (("a", old, new), ("b", new, old), ("c", new, new)):
+        text = "quagga" if old not in (left, right) else "okapi"
+        with ledger.transaction():
+            ledger.insert(
+                "duels",
+                {"id": duel, "at": "t", "profile": "p", "left_request": left, "right_request": right, "left_arm": "a",
+                 "right_arm": "b", "verdict": "left", "why": text, "prompt_key": text},
+            )  # fmt: skip
     assert traces(ledger, "okapi")
     assert forget(ledger, old) == 1
     assert traces(ledger, "okapi") == set()
     for table in ("labels", "outcomes", "steps"):
         assert [row["request_id"] for row in ledger.rows(f"SELECT request_id FROM {table}")] == [new]
+    assert {row["id"] for row in ledger.rows("SELECT id FROM duels")} == {"c"}
     kept = ledger.rows("SELECT request_id, error, usage, cost_nano FROM attempts ORDER BY id")
     assert kept == [
         {"request_id": old, "error": None, "usage": None, "cost_nano": 7},

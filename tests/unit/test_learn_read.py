@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scrimp.routing.learn.data.read import read_log
+from scrimp.routing.ledger.duels import add_duel, give_verdict, take_back
 from scrimp.routing.ledger.store import instant, open_ledger
 from scrimp.routing.prompts.surface import FEATURE_NAMES
 from scrimp.routing.router.arms import ArmInfo
@@ -69,6 +70,7 @@ def log(tmp_path):
             def read(**options):
                 return read_log(ledger, "p", ARMS, embedder_id="e", dim=DIM, **options)
 
+        Log.ledger = ledger
         yield Log
 
 
@@ -121,6 +123,35 @@ def test_an_audit_of_what_was_checked_anyway_counts_by_its_rate(log):
     log.audited(10, 5)
     read = log.read()
     assert read.chance[0].tolist() == pytest.approx([0.9, 0.1 + 0.9 * 0.5])
+
+
+def duel(ledger, left, right, arms, chances):
+    add_duel(
+        ledger, duel_id="d", at="t", profile="p", requests=(left, right), arms=arms,
+        propensity=None if chances is None else 0.3, chances=chances, prompt_key=None,
+    )  # fmt: skip
+
+
+def test_a_duel_counts_by_the_chance_that_each_arm_had_to_be_seen(log):
+    log.ask("a", "small", command="duel")
+    log.ask("b", "large", redo_of="a", command="duel")
+    duel(log.ledger, "a", "b", ("small", "large"), {"small": 0.7, "large": 0.9, "gone": 0.4})
+    assert np.isnan(log.read().judged).all(), "no verdict, no label"
+    give_verdict(log.ledger, "d", "right", why=None, at="t")
+    read = log.read()
+    assert read.judged.tolist() == [[0.0, 1.0]], "one prompt, asked twice"
+    assert read.chance[0].tolist() == [0.7, 0.9]
+    take_back(log.ledger, "d")
+    assert np.isnan(log.read().judged).all()
+
+
+def test_a_duel_of_named_arms_was_there_for_the_asking(log):
+    log.ask("a", "small", command="duel")
+    log.ask("b", "large", redo_of="a", command="duel")
+    duel(log.ledger, "a", "b", ("small", "large"), None)
+    give_verdict(log.ledger, "d", "tie", why=None, at="t")
+    read = log.read()
+    assert (read.judged[0].tolist(), read.chance[0].tolist()) == ([1.0, 1.0], [1.0, 1.0])
 
 
 def test_another_model_under_the_same_name_is_left_out(log):

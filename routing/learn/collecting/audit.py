@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from scrimp.profiles.errors import BudgetRefusedError, ScrimpError, UsageError
 from scrimp.routing.asking.again import kept_here, prompt_of
@@ -11,6 +11,7 @@ from scrimp.routing.asking.request import Ask
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.deciding.options import runs_here
+from scrimp.routing.ledger.duels import REWARDS, Verdict
 from scrimp.routing.ledger.labels import add_label
 from scrimp.routing.ledger.learning import add_audit
 from scrimp.routing.ledger.requests import auditable
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 _ENOUGH: Final = 200
 """Prompts by which the best arm is told: a mean over more would seldom name another, and each is embedded."""
 
-__all__ = ["Audit", "Candidate", "best_arm", "candidates", "run_audit"]
+Heard = Verdict | Literal["stop"] | None
+"""What the user says of two answers: which is good, that it is enough, or nothing (None)."""
+
+__all__ = ["Audit", "Candidate", "Heard", "best_arm", "candidates", "run_audit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,7 @@ def run_audit(
     max_nano: int,
     n: int,
     check: str | None,
-    ask_user: Callable[[str, str, str, bool], tuple[float, float] | None] | None,
+    ask_user: Callable[[str, str, str], Heard] | None,
     rng: random.Random,
     keep: str,
     clock: Callable[[], float],
@@ -144,8 +148,7 @@ def run_audit(
     check
         The name of a check, as for `ask --check`.
     ask_user
-        Takes prompt, two answers, and whether the best arm's comes first; returns the rewards of the cheaper and the
-        best arm, or None to skip.
+        Takes prompt and two answers, on sides that are drawn; returns which of them is good.
     """
     test = None if check is None else make_check(check, asker.profile.checks)
     audit = Audit(best, len(pool))
@@ -182,7 +185,13 @@ def run_audit(
         elif ask_user is not None:
             best_first = rng.random() < 0.5
             shown = (answer.text, each.answer) if best_first else (each.answer, answer.text)
-            rewards = ask_user(each.prompt.text, *shown, best_first)
+            heard = ask_user(each.prompt.text, *shown)
+            if heard == "stop":
+                audit.stopped = "as you said"
+                break
+            rewards = None if heard is None else REWARDS[heard]
+            if rewards is not None and best_first:
+                rewards = rewards[::-1]
         else:
             score = agreement([each.answer, answer.text], embed=asker.decider.embedder.embed)[0][1]
             if score is not None:

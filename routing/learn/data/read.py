@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from scrimp.routing.ledger.duels import chances_of
 from scrimp.routing.ledger.labels import labels_of_profile
 from scrimp.routing.ledger.learning import audits_of
 from scrimp.routing.ledger.outcomes import outcomes_of_profile
@@ -268,6 +269,11 @@ def _arrays(
     reward, weight, judged = np.full((n, m), np.nan), np.zeros((n, m)), np.full((n, m), np.nan)
     first, last = np.zeros(n, np.int64), np.zeros(n, np.int64)
     asked = _audited(ledger, profile, requests, chosen, reading.arms)
+    duels = {row_of[key]: chances for key, chances in chances_of(ledger, profile).items() if key in row_of}
+    for i, chances in duels.items():
+        for name, p in chances.items():
+            if (a := reading.arms.get(name)) is not None and same_model[i, a]:
+                chance[i, a] = p
     for (i, a), sources in cells.items():
         total = sum(weight_ for _, weight_, _ in sources.values())
         reward[i, a] = sum(r * w for r, w, _ in sources.values()) / total if total > 0 else np.nan
@@ -279,11 +285,12 @@ def _arrays(
         if not (free or audit or drawn_here):
             continue
         judged[i, a] = float(np.mean([r for r, _, _ in strong.values()]))
+        # A duel's arms were drawn, each with a chance that is on record, or named: then both were there for the asking.
         # With a check the prompt would have been labelled anyway and the audit was a draw; without, both came together.
         checked = chosen[i] >= 0 and any(s in {"check", "schema"} for s in cells.get((i, int(chosen[i])), {}))
-        if free or (audit and not checked):
+        if free or (audit and not checked and i not in duels):
             chance[i, a] = 1.0
-        elif audit and chosen[i] != a:
+        elif audit and chosen[i] != a and i not in duels:
             chance[i, a] = chance[i, a] + (1.0 - chance[i, a]) * asked[i]
         numbers = [number for _, _, number in strong.values()]
         first[i] = min(numbers) if first[i] == 0 else min(int(first[i]), *numbers)
