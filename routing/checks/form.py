@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from scrimp.profiles.errors import UsageError
 
 from .base import NOTHING, SHOWN, BaseCheck, Given, Verdict
+from .layout import LAID_OUT, amount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,7 @@ _COUNTED: Final[dict[str, Callable[[str], int]]] = {
     "sentences": _sentences,
     "paragraphs": lambda text: len([part for part in re.split(r"\n[ \t]*\n", text) if part.strip()]),
     "bullets": _bullets,
+    **LAID_OUT,
 }
 
 
@@ -74,7 +76,7 @@ class CountCheck(BaseCheck):
     ----------
     what
         What is counted. Blank lines do not count as lines, but separate paragraphs; items of lists are bullets,
-        numbered or not.
+        numbered or not; what else can be counted is in `layout`.
     least, most
         How many there must be, both included; `most` is None where there is no limit.
     """
@@ -96,13 +98,7 @@ class CountCheck(BaseCheck):
         count = _COUNTED[self.what](answer)
         if count >= self.least and (self.most is None or count <= self.most):
             return self.passed()
-        if self.most is None:
-            wanted = f"{self.least} or more"
-        elif self.least == self.most:
-            wanted = f"{self.least}"
-        else:
-            wanted = f"{self.least} to {self.most}"
-        return self.failed(f"the answer has {count} {self.what}, not {wanted}")
+        return self.failed(f"the answer has {count} {self.what}, not {amount(self.least, self.most)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +163,21 @@ _STOP_WORDS: Final[dict[str, str]] = {
     "da": "og det er en af på til som ikke med den for at har der et",
     "sv": "och det är en av på som inte med den för att har ett till om",
     "pl": "i w nie się na z to jest że do jak o po ale od za",
+    "fi": "ja on ei se että oli mutta kun niin ovat hän jos myös tai joka kuin",
+    "sw": "na ya wa kwa ni katika za la kuwa hii hiyo yake lakini kama cha huo",
+    "vi": "và của là không có một được cho trong các những đã với người này để",
+    "tr": "ve bir bu için ile da de çok daha olan gibi ne ama her olarak değil",
+    "id": "dan yang di itu dengan untuk tidak ini dari dalam akan pada juga saya ke karena",
+    "ro": "și de la în un o cu pe nu este care pentru din mai sunt ca",
+    "cs": "a se v na je že to s z do o ale jako jsou by pro",
+    "hu": "a az és hogy nem is egy ez van de meg volt mint csak vagy már",
 }
 
 _SCRIPTS: Final[dict[str, str]] = {
     "ru": "CYRILLIC", "uk": "CYRILLIC", "bg": "CYRILLIC", "el": "GREEK", "ar": "ARABIC", "fa": "ARABIC",
     "he": "HEBREW", "hi": "DEVANAGARI", "th": "THAI", "ko": "HANGUL", "ja": "HIRAGANA", "zh": "CJK",
+    "ur": "ARABIC", "mr": "DEVANAGARI", "ne": "DEVANAGARI", "bn": "BENGALI", "pa": "GURMUKHI", "gu": "GUJARATI",
+    "ta": "TAMIL", "te": "TELUGU", "kn": "KANNADA", "ml": "MALAYALAM",
 }  # fmt: skip
 
 
