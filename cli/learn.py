@@ -32,6 +32,7 @@ Examples:
   scrimp learn import outcomes.jsonl      outcomes measured elsewhere
   scrimp learn import "$(llm logs path)"  the log of llm: prompts and tokens
   scrimp learn audit --max-usd 0.50       ask the best arm too, on a sample
+  scrimp learn templates --max-usd 0.20   what the best answers of each kind did, as hints to edit (ask --hint)
 """,
     group=True,
 )
@@ -218,3 +219,80 @@ def _ask_user(prompt: str, first: str, second: str) -> Heard:
     show_pair(prompt, (first, second))
     said = ask_verdict()
     return said.verdict or ("stop" if said.order == "stop" else None)
+
+
+@app.command()
+def templates(
+    max_usd: Annotated[
+        str | None, typer.Option("--max-usd", metavar="USD", help="What it may cost at most; needed but with -n.")
+    ] = None,
+    kinds: Annotated[int, typer.Option("--kinds", min=1, max=50, help="The most kinds of prompts to tell apart.")] = 8,
+    dry_run: Annotated[
+        bool, typer.Option("-n", "--dry-run", help="Show the kinds, and what they could cost; ask nobody.")
+    ] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Show the hints there are, and whether they help.")] = False,
+    arm: ArmOption = None,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+    seed: SeedOption = None,
+) -> int:
+    """Write down what the best-rated answers of each kind of prompt have in common, as hints for `ask --hint`.
+
+    One call a kind, to --arm or the best arm that the money reaches. Hints are Markdown files to read and edit; one
+    that you have edited is never written over.
+    """
+    from scrimp.routing.learn.collecting.templates import LEAST, make_templates
+
+    loaded = session.load(profile)
+    if listed:
+        return _list_hints(loaded.profile.name, as_json=json)
+    if max_usd is None and not dry_run:
+        raise UsageError("--max-usd: what may it cost?", hint="-n shows what it could cost.")
+    space = session.workspace(loaded, session.ledger(), seed=seed, calls=not dry_run)
+    space.look_after()
+    done = make_templates(
+        space, paths().hints, arm=arm, most=kinds, max_nano=session.parse_usd(max_usd, "--max-usd"), dry_run=dry_run,
+        progress=say,
+    )  # fmt: skip
+    table = Table(
+        (Column("answers", "right"), Column("arm"), Column("at most", "right"), Column("cost", "right"),
+         Column("hint", narrow="below"), Column("about", narrow="below")),
+        [
+            (f"{each.n:,}", each.arm or "-", "-" if each.bound_nano is None else format_usd(each.bound_nano),
+             "-" if dry_run else format_usd(each.charged_nano), "-" if each.path is None else str(each.path),
+             each.about or "-")
+            for each in done.kinds
+        ],
+    )  # fmt: skip
+    lines = [f"{_count(done.n_rated, 'answer')} rated well, {_count(len(done.kinds), 'kind')} of prompts"]
+    if not done.kinds:
+        lines.append(f"a kind takes {LEAST} answers rated well whose text is kept: `scrimp rate ID good` makes some")
+    if dry_run:
+        lines[0] += f", at most {format_usd(sum(each.bound_nano or 0 for each in done.kinds))}; nobody was asked"
+    else:
+        session.look_back(space.ledger, space.profile)
+        lines[0] += f", {format_usd(done.charged_nano)}"
+    lines += [f"note: {each.path or each.arm}: {each.note}" for each in done.kinds if each.note]
+    if done.stopped:
+        lines.append(f"stopped: {done.stopped}")
+    blocks = (table,) if done.kinds else ()
+    return emit(Result(data=done.to_dict(), blocks=blocks, messages=tuple(lines)), as_json=json)
+
+
+def _list_hints(profile: str, *, as_json: bool) -> int:
+    from scrimp.routing.learn.judging.hints import shelf_status
+
+    data = shelf_status(paths().hints, session.ledger_to_read(), profile)
+    table = Table(
+        (Column("hint"), Column("chance", "right"), Column("labels", "right"), Column("helps", narrow="below"),
+         Column("about", narrow="below")),
+        [
+            (each["name"], f"{each['chance']:g}", f"{each['n']:,}", each["text"], each["about"])
+            for each in data["hints"]
+        ],
+    )  # fmt: skip
+    lines = [f"left out: {problem}" for problem in data["problems"]]
+    if not data["hints"]:
+        lines.append(f"no hints in {data['folder']}")
+    blocks = (table,) if data["hints"] else ()
+    return emit(Result(data=data, blocks=blocks, messages=tuple(lines)), as_json=as_json)

@@ -103,8 +103,20 @@ def _blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
         )
     if data["certificate"]["status"] != "not-enough-data" or judgement is not None:
         blocks.append(f"certificate: {data['certificate']['text']}")
+    blocks += hint_lines(data["hints"])
     blocks.append(f"in force: {data['version']}")
     return tuple(blocks)
+
+
+def hint_lines(found: dict[str, Any] | None) -> list[str]:
+    """Return what is known of hints, in all and of each where there are several; nothing where none was drawn for."""
+    from scrimp.routing.learn.judging.hints import as_line
+
+    if found is None:
+        return []
+    kinds = found["kinds"] if len(found["kinds"]) > 1 else {}
+    lines = [f"hints: {as_line(found['overall'])}"]
+    return lines + [f"  {key.partition('@')[0]}: {as_line(each)}" for key, each in kinds.items()]
 
 
 def values_table(judgement: dict[str, Any]) -> Table:

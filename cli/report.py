@@ -12,6 +12,7 @@ from scrimp.profiles.money import format_usd
 from . import session
 from .options import JsonOption
 from .parser import new_app
+from .refit import hint_lines
 from .result import Column, Result, Table, emit
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def report(
     An answer's worth is what a rating, an import, a probe or an audit says of it, else what its checks said, of those
     that can tell right from wrong: tests, a command, an expected answer, a judge, agreement.
     """
+    from scrimp.routing.learn.judging.hints import judged_so_far
     from scrimp.routing.reports.quality import quality_report
 
     since = None if days is None else time.time() - days * 86_400
@@ -52,8 +54,10 @@ def report(
         from .duel_report import duel_result
 
         return emit(duel_result(duel_report(session.ledger_to_read(), profile=profile, since=since)), as_json=json)
-    found = quality_report(session.ledger_to_read(), since=since, profile=profile)
-    data = found.to_dict()
+    ledger = session.ledger_to_read()
+    found = quality_report(ledger, since=since, profile=profile)
+    hints = judged_so_far(ledger, profile)
+    data = found.to_dict() | {"hints": hints}
     price = found.cost_per_success_nano
     lines = [
         f"answered: {found.n:,}, of known worth: {found.n_known:,}, right: {_share(found.n_right, found.n_known)}"
@@ -81,7 +85,7 @@ def report(
             for each in found.checks
         ],
     )  # fmt: skip
-    blocks: list[str | Table] = ["\n".join(lines)]
+    blocks: list[str | Table] = ["\n".join([*lines, *hint_lines(hints)])]
     blocks += [table for table in (arms, checks) if table.rows]
     return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
 

@@ -21,7 +21,7 @@ __all__ = ["MAX_BYTES", "Hint", "Shelf", "digest_of", "named", "read_hint", "rea
 MAX_BYTES: Final = 8_000
 """A longer file is no hint: it would stand in front of every prompt of its kind, and be paid for each time."""
 
-_KEYS: Final = ("about", "made from", "text")
+_KEYS: Final = ("about", "made-from", "digest")
 
 _FRAME: Final = """\
 {mark} STEPS THAT WORKED FOR PROMPTS OF THIS KIND
@@ -108,7 +108,7 @@ def digest_of(about: str, body: str) -> str:
 
 def written(about: str, body: str, *, made_from: str) -> str:
     """Return a learnt hint as the text of its file."""
-    return f"---\nabout: {about}\nmade from: {made_from}\ntext: {digest_of(about, body)}\n---\n\n{body}\n"
+    return f"---\nabout: {about}\nmade-from: {made_from}\ndigest: {digest_of(about, body)}\n---\n\n{body}\n"
 
 
 def read_hint(path: Path) -> Hint:
@@ -157,7 +157,7 @@ def read_hint(path: Path) -> Hint:
     body = "\n".join(lines[end + 1 :]).strip()
     if not body:
         raise wrong(len(lines), "no text follows the front matter")
-    return Hint(path.stem, found["about"], body, found.get("made from"), found.get("text"))
+    return Hint(path.stem, found["about"], body, found.get("made-from"), found.get("digest"))
 
 
 def read_hints(folder: Path) -> Shelf:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .hint_files import Hint, Shelf
 
-__all__ = ["FAIR", "START", "Drawn", "Hinter", "Odds", "open_hinter"]
+__all__ = ["FAIR", "SELDOM", "START", "Drawn", "Hinter", "Odds", "open_hinter"]
 
 START: Final = 0.4
 """The cosine of prompt and hint below which none is put in front, before labels say where hints begin to help.
@@ -29,6 +29,9 @@ above this (4% of all; of prompts of no such kind 1% pass): `bench/hints.py near
 
 FAIR: Final = 0.5
 """The coin's chance until labels speak."""
+
+SELDOM: Final = 0.1
+"""The coin's chance where labels speak against hints: a few go on telling, so that no mistake is for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +72,19 @@ class Odds:
     Attributes
     ----------
     threshold
-        The similarity from which there is a draw.
+        The similarity below which hints were seen to harm; below both it and `START` there is no draw.
     chance
         By hint id, the chance that it is put in front; of others it is `FAIR`.
     """
 
     threshold: float = START
     chance: Mapping[str, float] = field(default_factory=dict)
+
+    def of_hint(self, hint: str, similarity: float) -> float | None:
+        """Return the chance that a hint is put in front of a prompt; None where it is too far for a draw."""
+        if similarity < min(self.threshold, START):
+            return None
+        return SELDOM if similarity < self.threshold else self.chance.get(hint, FAIR)
 
     @classmethod
     def of(cls, found: Mapping[str, Any] | None) -> Odds:
@@ -141,9 +150,9 @@ class Hinter:
         if self.always is not None:
             return replace(prompt, hint=self.always.framed()), Drawn(self.always.id, None, True, None)
         hint, similarity = self._nearest(self.embed([prompt.text])[0] if embedding is None else embedding)
-        if similarity < self.odds.threshold:
+        chance = self.odds.of_hint(hint.id, similarity)
+        if chance is None:
             return prompt, Drawn(hint.id, similarity, None, None)
-        chance = self.odds.chance.get(hint.id, FAIR)
         hinted = (rng or self.rng).random() < chance
         drawn = Drawn(hint.id, similarity, hinted, chance if hinted else 1.0 - chance)
         return (replace(prompt, hint=hint.framed()) if hinted else prompt), drawn

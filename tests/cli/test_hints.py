@@ -205,3 +205,58 @@ def test_by_name_in_a_batch_the_cache_tells_hinted_answers_apart(scrimp, profile
     assert scrimp(*argv, "-o", tmp_path / "2.jsonl", "--use-hint", "french").code == 0
     assert scrimp(*argv, "-o", tmp_path / "3.jsonl", "--use-hint", "french").code == 0
     assert [chat.prompt for chat in server.chats] == [NEAR, f"{hint.framed()}\n\n{NEAR}"]
+
+
+# -- does it help --------------------------------------------------------------------------------------------------
+
+
+def test_a_refit_finds_what_helps_and_the_next_coin_knows(scrimp, profile, server, home, hint):
+    chosen = profile(small="ok")
+    assert scrimp("ask", "--hint", "-p", chosen, NEAR).code == 0
+    with sqlite3.connect(home / "scrimp.db") as conn:
+        for n in range(240):
+            conn.execute(
+                "INSERT INTO requests (id, created_at, command, profile, status, arm, hint, hinted, hint_propensity, "
+                "hint_similarity) VALUES (?, '2026-11-29T00:00:00Z', 'ask', 'test', 'ok', 'small', ?, ?, 0.5, 0.6)",
+                (f"y{n:025d}", hint.id, n % 2),
+            )
+            conn.execute(
+                "INSERT INTO labels (request_id, arm, reward, source, at) VALUES (?, 'small', ?, 'rating', "
+                "'2026-11-29T00:00:00Z')",
+                (f"y{n:025d}", float(n % 2 == 1 or n % 3 == 0)),
+            )
+    before = json.loads(scrimp("report", "--json", "-p", "test").out)["hints"]
+    assert (before["n"], before["overall"]["verdict"]) == (240, "open")
+    assert "hints: +66.7 points [" in scrimp("report", "-p", "test").out
+    done = scrimp("refit", "-p", chosen)
+    assert done.code == 0, done.err
+    assert "hints: +66.7 points [" in done.out
+    assert "n = 240: shown to help" in done.out
+    kinds = json.loads(scrimp("refit", "--json", "-p", chosen).out)["hints"]["kinds"]
+    assert kinds[hint.id]["chance"] == 0.9
+    (row,) = json.loads(scrimp("learn", "templates", "--list", "--json", "-p", chosen).out)["hints"]
+    assert (row["name"], row["chance"], row["n"], row["edited"]) == ("french", 0.9, 240, True)
+    assert "shown to help" in row["text"]
+    assert scrimp("ask", "--hint", "-p", chosen, NEAR).code == 0
+    *_, (name, hinted, propensity, _) = columns(home)
+    assert name == hint.id
+    assert propensity == pytest.approx(0.9 if hinted else 0.1)
+    path = home / "hints" / "french.md"
+    path.write_text(path.read_text() + "2. And the tense.\n")  # another text: nothing is known of it yet
+    assert scrimp("ask", "--hint", "-p", chosen, NEAR).code == 0
+    assert columns(home)[-1][2] == 0.5
+
+
+def test_without_draws_nothing_is_said(scrimp, profile, server, home):
+    chosen = profile(small="ok")
+    assert scrimp("ask", "-p", chosen, NEAR).code == 0
+    assert "hints" not in scrimp("report").out
+    assert json.loads(scrimp("report", "--json").out)["hints"] is None
+    assert json.loads(scrimp("refit", "--json", "-p", chosen).out)["hints"] is None
+
+
+def test_a_forgotten_request_takes_its_hint_along(scrimp, profile, server, home, hint):
+    assert scrimp("ask", "--use-hint", "french", "-p", profile(small="ok"), NEAR).code == 0
+    assert scrimp("log", "purge", "--yes").code == 0
+    assert columns(home) == []
+    assert hint.id.encode() not in (home / "scrimp.db").read_bytes()

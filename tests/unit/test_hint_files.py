@@ -44,7 +44,7 @@ def test_a_learnt_hint_is_known_to_be_edited_once_it_is(tmp_path):
         ("---\nabout: a\nmodel: b\n---\nbody", 3, "model: unknown key"),
         ("---\nabout: a\n\nabout: b\n---\nbody", 4, "about stands there twice"),
         ("---\nabout:\n---\nbody", 2, "about is empty"),
-        ("---\ntext: 12\n---\nbody", 3, "no `about`"),
+        ("---\ndigest: 12\n---\nbody", 3, "no `about`"),
         ("---\nabout: a\n---\n \n", 4, "no text follows"),
         ("---\nabout: a\n---\n" + "x" * MAX_BYTES, 1, "it is over 8,000 bytes"),
     ],

@@ -133,19 +133,21 @@ def refit_profile(
         If another refit is under way.
     """
     from .gate import Certificate, Verdict
+    from .hints import judge_hints, labels_in, past_of
     from .refit import Refit, history_of, made_by, refit
 
     profile = decider.profile.name
     with versions.lock(routers):
         bench = set_up(decider, routers, ledger)
-        past, watermark = history_of(past_refits(ledger, profile), made_by(bench.current, bench.pool))
+        refits = past_refits(ledger, profile)
+        past, watermark = history_of(refits, made_by(bench.current, bench.pool))
         at = instant(now)
         if bench.problem is not None:
             why = (bench.problem, "`scrimp router promote shipped`, or another version, first")
             verdict = Verdict("refused", why, False, 0.0)
             unknown = Certificate("not-enough-data", None, 0, 0, None)
             result = Refit(verdict, False, 0, 0, 0, None, None, unknown, None, watermark, ())
-            return result.to_dict(version=bench.current_name, candidate=None)
+            return result.to_dict(version=bench.current_name, candidate=None) | {"hints": None}
         log = bench.read(ledger, profile, decider.embedder, labelled_only=True)
         name = versions.next_name(routers)
         result = refit(
@@ -157,6 +159,7 @@ def refit_profile(
         data = result.to_dict(version=name if result.promoted else bench.current_name, candidate=name if kept else None)
         data["profile"] = profile
         data["at"] = at
+        data["hints"] = judge_hints(labels_in(ledger, profile), past_of(refits))
         if kept and result.fitted is not None:
             versions.write_version(routers, result.fitted.router, data)
         if ledger is not None:
