@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from scrimp.routing.strategies.quoting import mark_beside
+from scrimp.routing.text.fence import mark_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ def what_is_asked(pairs: Sequence[tuple[str, str]], n_bytes: int) -> str:
         return text.encode("utf-8", "replace")[:n_bytes].decode("utf-8", "ignore").strip()
 
     pairs = [(cut(prompt), cut(answer)) for prompt, answer in pairs]
-    mark = mark_beside(*(text for pair in pairs for text in pair))
+    mark = mark_for(text for pair in pairs for text in pair)
     parts = [f"{mark} PROMPT {n}\n{prompt}\n{mark} ANSWER {n}\n{answer}" for n, (prompt, answer) in enumerate(pairs, 1)]
     return _ASK.format(n=len(pairs), quotes="\n".join([*parts, f"{mark} END"]))
 

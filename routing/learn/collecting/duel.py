@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError, UsageError
 from scrimp.routing.asking.awaiting import AwaitingHands, attend_loop, begin_scribe
-from scrimp.routing.asking.plan_choice import rooms_of
+from scrimp.routing.asking.plan_rooms import rooms_of
 from scrimp.routing.asking.request import Ask, Way
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.learn.data.contestants import Contestant, fit_of
