@@ -99,13 +99,15 @@ class Decider:
         self.pool = pool
         self._abilities = abilities
         self._near: Mapping[str, Found] | None = None
+        self._models = {arm.name: arm.model for arm in profile.arms}
         self._known = tuple(map(self._know, profile.arms))
 
     def _know(self, arm: Arm) -> KnownArm:
         known = know_arm(arm, self.table)
+        info = replace(known.info, like=arm.like if self._models.get(arm.like or "") == arm.model else None)
         if self._abilities is not None and self._abilities.is_own(arm.model):
-            known = replace(known, info=replace(known.info, placed=place_arm(self._abilities, known.info)))
-        return known
+            info = replace(info, placed=place_arm(self._abilities, info))
+        return replace(known, info=info)
 
     def under(self, profile: Profile) -> Decider:
         """Return what decides under another policy for the same arms; nothing is loaded anew."""

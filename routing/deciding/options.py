@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from scrimp.profiles.money import format_usd
 from scrimp.routing.calls.reasoning import no_room, reasoning_room
 from scrimp.routing.calls.whole_prompt import by_ollama
-from scrimp.routing.prompts.instructions import dressed
+from scrimp.routing.prompts.instructions import dressed, instructions_id
+from scrimp.routing.prompts.prompt import Prompt
 from scrimp.routing.prompts.tokens import bound_tokens, estimate_tokens
 from scrimp.routing.router.arms import ArmInfo
 
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
     from scrimp.profiles.schema import Arm
     from scrimp.routing.prices.price import ArmPrice
     from scrimp.routing.prices.table import ModelInfo, PriceTable
-    from scrimp.routing.prompts.prompt import Prompt
 
     from .staying import Staying
 
 __all__ = ["runs_here"]
 
+
+_NOTHING: Final = Prompt("")
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -65,6 +67,9 @@ def know_arm(arm: Arm, table: PriceTable) -> KnownArm:
         reasoning=reasoning,
         output_limit=limit,
         effort=arm.reasoning_effort,
+        ladder=arm.base if arm.efforts else None,
+        instructions=instructions_id(arm),
+        told_tokens=estimate_tokens(dressed(_NOTHING, arm)) - estimate_tokens(_NOTHING),
     )
     window = arm.context_window or model.max_input_tokens
     if by_ollama(arm.model) and isinstance(arm.params.get("num_ctx"), int):

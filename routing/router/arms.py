@@ -38,6 +38,14 @@ class ArmInfo:
         The reasoning effort it is asked at; None is the model's own default.
     placed
         Where the user's own table of abilities has it; None leaves that to the router.
+    ladder
+        The name that it shares with the same arm at other efforts; None where it is not one of several.
+    like
+        The arm of the same model that it was made like; None where there is none.
+    instructions
+        What tells its instructions from others (`prompts.instructions.instructions_id`); None where it has none.
+    told_tokens
+        About how many tokens of input those are.
     """
 
     name: str
@@ -49,6 +57,10 @@ class ArmInfo:
     output_limit: int = 4096
     effort: str | None = None
     placed: Placed | None = None
+    ladder: str | None = None
+    like: str | None = None
+    instructions: str | None = None
+    told_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,7 @@ def write_router(router: LearnedRouter, folder: Path) -> None:
                 "ability": layer.ability,
                 "version": layer.version,
                 "slope": layer.slope,
+                **({} if layer.instructions is None else {"instructions": layer.instructions}),
             }
             for k, (key, layer) in enumerate(sorted(router.layers.items()))
         },
@@ -243,6 +244,7 @@ def read_router(folder: Path, *, embedder_id: str | None = None) -> LearnedRoute
                 ability=None if entry.get("ability") is None else float(entry["ability"]),
                 version=str(entry.get("version", "")),
                 slope=float(entry.get("slope", 1.0)),
+                instructions=None if entry.get("instructions") is None else str(entry["instructions"]),
             )
             for key, entry in described.items()
         }

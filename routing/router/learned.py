@@ -12,6 +12,7 @@ import numpy as np
 
 from .abilities import effort_tokens, place_arm, shipped_table
 from .arms import ArmInfo, Basis, Ground, Predictions
+from .ladders import ladders_of, rising
 from .placed import Z80, Placed
 
 if TYPE_CHECKING:
@@ -54,6 +55,10 @@ _STRANGE_SD: Final = 1.0
 
 _HEAD_SD: Final = 0.2
 """How far a fitted layer may be off beside its shift, on the logit scale. Chosen."""
+
+_RETOLD_SD: Final = 0.5
+"""What a layer may be off by, on the logit scale, where it was learnt of the model at other instructions. Chosen: half
+of what two tasks differ by (`logit_sd`)."""
 
 _SPREAD_RANGE: Final = (0.25, 2.0)
 """No prompt turns the order of two abilities round, or makes more than double of their gap. Chosen."""
@@ -243,6 +248,8 @@ class ArmLayer:
         Put in place of the prior ability; None leaves it.
     version
         The version that it was fitted for: later ones may carry it over. "" where that was not noted.
+    instructions
+        Those that the arm had; None where it had none.
     """
 
     weights: Floats
@@ -253,6 +260,11 @@ class ArmLayer:
     ability: float | None = None
     version: str = ""
     slope: float = 1.0
+    instructions: str | None = None
+
+    def is_of(self, arm: ArmInfo) -> bool:
+        """Tell whether it was learnt of an arm as it is told now; of other instructions it is where that one starts."""
+        return self.instructions == arm.instructions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -296,8 +308,9 @@ class LearnedRouter:
         return np.isin(hashes, self.weights.seen)
 
     def layer(self, arm: ArmInfo) -> ArmLayer | None:
-        """Return what was learnt of an arm, under its own name or its model's."""
-        return self.layers.get(arm.name) or self.layers.get(arm.model)
+        """Return what was learnt of an arm: under its own name, that of the arm it is like, or its model's."""
+        names = (arm.name, arm.like or "", arm.model)
+        return next((self.layers[name] for name in names if name in self.layers), None)
 
     def placed(self, arm: ArmInfo) -> Placed:
         """Return where an arm stands, in logits beside gpt-4o-mini's: the first of these that is there.
@@ -307,7 +320,10 @@ class LearnedRouter:
         """
         known, layer = self.known(arm.model), self.layer(arm)
         if layer is not None and layer.ability is not None:
-            return Placed(layer.ability, layer.shift_sd, f"{layer.n_outcomes:,} outcomes of your own")
+            ability = layer.ability
+            if arm.ladder is not None and arm.name not in self.layers:  # learnt of the model before it had efforts
+                ability += _by_table(arm).ability - _by_table(replace(arm, effort=None)).ability
+            return Placed(ability, self._layer_sd(layer, arm), f"{layer.n_outcomes:,} outcomes of your own")
         if arm.placed is not None:
             return arm.placed
         if known is not None and not arm.reasoning:
@@ -315,6 +331,10 @@ class LearnedRouter:
             basis = f"outcomes of {n} public sources" if n else "public outcomes"
             return Placed(float(self.weights.ability[known]), self.prior["known_logit_sd"], basis)
         return _by_table(arm)
+
+    @staticmethod
+    def _layer_sd(layer: ArmLayer, arm: ArmInfo) -> float:
+        return layer.shift_sd if layer.is_of(arm) else float(np.hypot(layer.shift_sd, _RETOLD_SD))
 
     def abilities(self, arms: Sequence[ArmInfo]) -> Floats:
         """Return `(n_arms,)` abilities on the logit scale, as `placed` has them."""
@@ -338,8 +358,9 @@ class LearnedRouter:
             layer, placed = self.layer(arm), self.placed(arm)
             where = f"ability {placed.ability:+.1f} ({placed.low:+.1f} to {placed.high:+.1f})"
             if layer is not None:
-                kind = "calibrated" if layer.calibrated else "prior"
-                found.append(f"{kind}: moved by {layer.n_outcomes:,} outcomes of your own; {where}")
+                kind = "calibrated" if layer.calibrated and layer.is_of(arm) else "prior"
+                told = "" if layer.is_of(arm) else " at other instructions"
+                found.append(f"{kind}: moved by {layer.n_outcomes:,} outcomes of your own{told}; {where}")
             elif self.own_head(arm) is not None and not without and not layered:
                 found.append(f"calibrated: it has a head of its own near the {placed.basis}; {where}")
             elif self.own_head(arm) is not None:
@@ -437,8 +458,8 @@ class LearnedRouter:
             if layer is not None:
                 # Learnt on the user's own prompts: it holds there, however far they lie from the public ones.
                 logit[:, a] = layer.slope * logit[:, a] + x @ layer.weights
-                sd[a] = min(sd[a], layer.shift_sd + _HEAD_SD)
-                basis[a] = "calibrated" if layer.calibrated else "prior"
+                sd[a] = min(sd[a], self._layer_sd(layer, arms[a]) + _HEAD_SD)
+                basis[a] = "calibrated" if layer.calibrated and layer.is_of(arms[a]) else "prior"
                 rests_on[a] = "your outcomes"
             elif j is not None and all_known:
                 own = self.own_logit(logit[:, a], x, j)
@@ -446,6 +467,7 @@ class LearnedRouter:
                 sd[a] = self.prior["known_logit_sd"]
                 basis[a] = "calibrated"
                 rests_on[a] = "outcomes"
+        logit = rising(logit, ladders_of(arms))
         strange = np.clip((ood - _STRANGE) / (1.0 - _STRANGE), 0.0, 1.0)[:, None]
         logit *= 1.0 - _STRANGE_PULL * strange
         width = Z80 * (sd[None, :] + _STRANGE_SD * strange)
@@ -474,6 +496,7 @@ class LearnedRouter:
                 shift[a] = self.weights.token_shift[known]
             if arm.reasoning:
                 shift[a] += np.log(effort_tokens(arm.effort or "medium"))
+        shift = rising(shift[None, :], ladders_of(arms))[0]
         middle = np.clip((x @ self.weights.tokens)[:, None] + shift[None, :], 0.0, 12.0)
         limit = np.array([float(arm.output_limit) for arm in arms])[None, :]
         p90 = middle + Z80 * self.prior["token_sd"]

@@ -49,7 +49,9 @@ class Pool:
 
     def costs(self, input_tokens: Floats, output_tokens: Floats) -> Floats:
         """Return `(n, m)` expected costs in USD of `(n,)` input and `(n, m)` output tokens."""
-        return input_tokens[:, None] * self.input_usd + output_tokens * self.output_usd + self.request_usd
+        told = np.array([arm.told_tokens for arm in self.arms])
+        read = input_tokens[:, None] + told
+        return np.asarray(read * self.input_usd + output_tokens * self.output_usd + self.request_usd, dtype=np.float64)
 
     def decide(self, predictions: Predictions, input_tokens: Floats, feasible: NDArray[np.bool_]) -> NDArray[np.intp]:
         """Return `(n,)` the arm taken on each prompt, exploration aside; -1 where none is feasible."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["JUDGES", "SOURCES", "Labelled", "contradictions", "empty", "of_scores"]
+__all__ = ["JUDGES", "RETOLD", "SOURCES", "Labelled", "contradictions", "empty", "of_scores"]
 
 SOURCES: Final[dict[str, float]] = {
     "audit": 1.0,
@@ -27,6 +27,9 @@ SOURCES: Final[dict[str, float]] = {
     "agreement": 0.25,
 }
 """Every source of labels, and how much one counts in a fit beside an outcome that was there for the asking."""
+
+RETOLD: Final = 0.25
+"""How much an outcome counts in a fit that an arm had at other instructions than it has now."""
 
 JUDGES: Final = frozenset({"audit", "check", "schema", "import", "probe"})
 """Sources that may judge a router. Ratings and redos are given when people feel like it; agreement is not quality."""
@@ -63,6 +66,9 @@ class Labelled:
         `(n, m) bool`: whether the arm could take the prompt.
     text_key
         `(n,)` equal for equal prompts.
+    retold
+        `(n, m) bool`: which of `reward` and `output_tokens` an arm had at other instructions than it has now: they say
+        where it starts, count less, and never judge. None: none of them.
     asked_at
         `(n,)` when each was asked by the clock of the day, in seconds; None where that is not known. Only compared.
     """
@@ -87,6 +93,13 @@ class Labelled:
     text_key: NDArray[np.int64]
     notes: tuple[str, ...] = ()
     asked_at: Floats | None = None
+    retold: NDArray[np.bool_] | None = None
+
+    @property
+    def own(self) -> NDArray[np.bool_]:
+        """`(n, m)`: which outcomes are of the arms as they are told now."""
+        known = ~np.isnan(self.reward)
+        return known if self.retold is None else known & ~self.retold
 
     def __len__(self) -> int:
         """Return the number of prompts."""

@@ -21,7 +21,7 @@ from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.prompts.surface import FEATURE_NAMES, surface_features
 
 from .decisions import Pool
-from .labelled import JUDGES, SOURCES, Labelled, empty
+from .labelled import JUDGES, RETOLD, SOURCES, Labelled, empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,6 +79,7 @@ class _Reading:
 
     arms: dict[str, int]
     models: tuple[str, ...]
+    told: tuple[str | None, ...]
     ids: list[str] = field(default_factory=list)
     row_of: dict[str, int] = field(default_factory=dict)
     requests: list[dict[str, Any]] = field(default_factory=list)
@@ -114,7 +115,11 @@ def read_log(
     """
     if ledger is None:
         return empty([arm.name for arm in arms], dim, len(FEATURE_NAMES))
-    reading = _Reading({arm.name: j for j, arm in enumerate(arms)}, tuple(arm.model for arm in arms))
+    reading = _Reading(
+        {arm.name: j for j, arm in enumerate(arms)},
+        tuple(arm.model for arm in arms),
+        tuple(arm.instructions for arm in arms),
+    )
     labels = labels_of_profile(ledger, profile)
     notes = _collect(reading, ledger, profile, labels, labelled_only=labelled_only, since=since)
     kept, embeddings, surface, more = _features(reading, embedder_id, dim, embed)
@@ -262,8 +267,9 @@ def _arrays(
         if drawn and chosen[i] >= 0:
             propensity[i] = row["propensity"]
     tokens_out, cost = np.full((n, m), np.nan), np.full((n, m), np.nan)
-    _paid(reading, ledger, profile, row_of, same_model, tokens_out, cost, n_input)
-    cells, opposed = _cells(labels, row_of, reading.arms, same_model)
+    retold = np.zeros((n, m), bool)
+    others = _paid(reading, ledger, profile, row_of, same_model, tokens_out, cost, n_input, retold)
+    cells, opposed = _cells(labels, row_of, reading.arms, same_model, others)
     if opposed:
         notes.append(f"{opposed:,} answers have labels that contradict one another; the newest of each source counts")
     reward, weight, judged = np.full((n, m), np.nan), np.zeros((n, m)), np.full((n, m), np.nan)
@@ -278,6 +284,9 @@ def _arrays(
         total = sum(weight_ for _, weight_, _ in sources.values())
         reward[i, a] = sum(r * w for r, w, _ in sources.values()) / total if total > 0 else np.nan
         weight[i, a] = min(total, 1.0)
+        if retold[i, a]:
+            weight[i, a] *= RETOLD
+            continue
         strong = {source: value for source, value in sources.items() if source in JUDGES}
         free = any(source in {"import", "probe"} for source in strong)
         audit = "audit" in strong
@@ -322,6 +331,7 @@ def _arrays(
         text_key=np.array([zlib.crc32(vector.tobytes()) for vector in embeddings], np.int64),
         notes=tuple(notes),
         asked_at=np.array([_seconds(row["created_at"]) for row in requests], np.float64),
+        retold=retold,
     )
 
 
@@ -334,9 +344,19 @@ def _seconds(at: str) -> float:
 
 
 def _cells(
-    labels: list[dict[str, Any]], row_of: dict[str, int], arms: dict[str, int], same_model: NDArray[np.bool_]
+    labels: list[dict[str, Any]],
+    row_of: dict[str, int],
+    arms: dict[str, int],
+    same_model: NDArray[np.bool_],
+    others: set[tuple[str, str]],
 ) -> tuple[dict[tuple[int, int], dict[str, tuple[float, float, int]]], int]:
-    """Return for each labelled cell its newest label by source (reward, weight, id), and how many cells contradict."""
+    """Return for each labelled cell its newest label by source (reward, weight, id), and how many cells contradict.
+
+    Parameters
+    ----------
+    others
+        Requests and arms whose answers do not count beside those that the arm gave as it is told now.
+    """
     cells: dict[tuple[int, int], dict[str, tuple[float, float, int]]] = {}
     lowest: dict[tuple[int, int], float] = {}
     highest: dict[tuple[int, int], float] = {}
@@ -345,7 +365,7 @@ def _cells(
         factor = SOURCES.get(label["source"])
         if i is None or a is None or factor is None or not same_model[i, a]:
             continue
-        if not 0.0 <= label["reward"] <= 1.0:
+        if not 0.0 <= label["reward"] <= 1.0 or (label["request_id"], label["arm"]) in others:
             continue
         cells.setdefault((i, a), {})[label["source"]] = (label["reward"], factor * label["weight"], label["id"])
         lowest[i, a] = min(label["reward"], lowest.get((i, a), 1.0))
@@ -362,11 +382,33 @@ def _paid(
     tokens_out: Floats,
     cost: Floats,
     n_input: Floats,
-) -> None:
-    """Fill in tokens and costs as they were observed: of calls made, and of imports."""
+    retold: NDArray[np.bool_],
+) -> set[tuple[str, str]]:
+    """Fill in tokens and costs as they were observed: of calls made, and of imports.
+
+    Where an arm answered at its present instructions, only that counts; where it did so at others alone, `retold` says
+    so. Imports do not tell what an arm was told: they count as its own.
+
+    Returns
+    -------
+    set
+        Requests and arms whose answers do not count, since there are others of the same prompt that do.
+    """
+    rows = []
+    now: set[tuple[int, int]] = set()
+    before: set[tuple[int, int]] = set()
     for row in outcomes_of_profile(ledger, profile):
         i, a = row_of.get(row["request_id"]), reading.arms.get(row["arm"])
         if i is None or a is None or not same_model[i, a]:
+            continue
+        as_told = not row["called"] or row["instructions"] == reading.told[a]
+        (now if as_told else before).add((i, a))
+        rows.append((row, i, a, as_told))
+    others = {(row["request_id"], row["arm"]) for row, i, a, as_told in rows if not as_told and (i, a) in now}
+    for i, a in before - now:
+        retold[i, a] = True
+    for row, i, a, as_told in rows:
+        if not as_told and (i, a) in now:
             continue
         if row["output_tokens"] is not None:
             tokens_out[i, a] = row["output_tokens"]
@@ -374,6 +416,7 @@ def _paid(
             cost[i, a] = row["cost_nano"] / 1e9
         if row["input_tokens"] is not None and np.isnan(n_input[i]):
             n_input[i] = row["input_tokens"]
+    return others
 
 
 def _audited(

@@ -15,6 +15,8 @@ import numpy as np
 from scrimp.routing.learn.maths.heads import map_logistic, sigmoid
 from scrimp.routing.router.learned import ArmLayer, LearnedRouter
 
+from .families import families_of, level_with, token_shifts
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from scrimp.routing.learn.data.labelled import Labelled
     from scrimp.routing.router.arms import ArmInfo
     from scrimp.routing.router.learned import Weights
+
+    from .families import Families
 
     Floats = NDArray[np.float64]
 
@@ -37,7 +41,6 @@ RANK: Final = 64
 CALIBRATED_FROM: Final = 50
 """Outcomes of an arm from which its quality is called calibrated."""
 
-_TOKEN_PRIOR: Final = 10.0  # a token head's shift is drawn to the shipped one as by so many observations
 _N_LANDMARKS: Final = 500
 _MAX_CELLS: Final = 20_000  # of each step: for 65 numbers more would buy nothing but time
 _CV_ROWS: Final = 1500
@@ -113,6 +116,7 @@ class _Problem:
     reward: Floats
     weight: Floats
     shift_precision: float
+    families: Families
 
     def rows(self, index: NDArray[np.intp]) -> _Problem:
         return replace(
@@ -137,19 +141,46 @@ class _Problem:
             weight=self.weight[row, arm], precision=np.append(precision, np.full(arms, self.shift_precision)),
             tolerance=tolerance,
         )  # fmt: skip
-        common = both[: r + 1]
-        moves = np.tile(common, (self.reward.shape[1], 1))
-        for a in range(self.reward.shape[1]):
+        moves = np.tile(both[: r + 1], (arms, 1))
+        for group in map(list, self.families.groups):
+            moves[group] += self._shared(moves, group, precision, rng, tolerance)
+        rungs = {a for ladder in self.families.ladders for a in ladder}
+        for a in range(arms):
             mine = np.flatnonzero(known[:, a])
-            if len(mine) >= 5:
+            if len(mine) >= 5 and a not in rungs:
                 if len(mine) > _MAX_CELLS:
                     mine = np.sort(rng.choice(mine, _MAX_CELLS, replace=False))
                 z = self.z[mine]
                 moves[a] += map_logistic(
-                    z, self.reward[mine, a], offset=self.offset[mine, a] + z @ common, weight=self.weight[mine, a],
+                    z, self.reward[mine, a], offset=self.offset[mine, a] + z @ moves[a], weight=self.weight[mine, a],
                     precision=precision, tolerance=tolerance,
                 )  # fmt: skip
-        return moves
+        return self.families.risen(moves, self.information(moves))
+
+    def _shared(
+        self, moves: Floats, group: list[int], precision: Floats, rng: np.random.Generator, tolerance: float
+    ) -> Floats:
+        """Return `(k, r + 1)` moves that arms of one model share, but for their levels."""
+        row, at = np.nonzero(~np.isnan(self.reward[:, group]))
+        if len(row) < 5:
+            return np.zeros((len(group), moves.shape[1]))
+        if len(row) > _MAX_CELLS:
+            pick = rng.choice(len(row), _MAX_CELLS, replace=False)
+            row, at = row[pick], at[pick]
+        arm = np.array(group)[at]
+        found = map_logistic(
+            np.column_stack([self.z[row], np.eye(len(group))[at]]), self.reward[row, arm],
+            offset=self.offset[row, arm] + (self.z[row] * moves[arm]).sum(axis=1), weight=self.weight[row, arm],
+            precision=np.append(precision, self.families.precision[group]), tolerance=tolerance,
+        )  # fmt: skip
+        shared = np.tile(found[: moves.shape[1]], (len(group), 1))
+        shared[:, -1] += found[moves.shape[1] :]
+        return shared
+
+    def information(self, moves: Floats) -> Floats:
+        """Return `(m,)`: how much each arm's outcomes say of its level, the prior aside."""
+        p = sigmoid(self.logits(moves))
+        return np.asarray((self.weight * p * (1.0 - p)).sum(axis=0), dtype=np.float64)
 
     def logits(self, moves: Floats) -> Floats:
         return self.offset + self.z @ moves.T
@@ -216,34 +247,39 @@ def fit(
     start = _base(base, x, arms)
     basis = _basis(x[:, :-1], rng)
     weight = log.weight * importance(log)
+    shift_precision = 1.0 / max(base.prior.get("logit_sd", 0.7), 0.2) ** 2
+    families = families_of(arms, start.offset, shift_precision)
     problem = _Problem(
         z=np.column_stack([x[:, :-1] @ basis, np.ones(len(x))]),
-        offset=start.offset,
+        offset=level_with(start.offset, families),
         reward=log.reward,
         weight=np.where(np.isnan(log.reward), 0.0, weight),
-        shift_precision=1.0 / max(base.prior.get("logit_sd", 0.7), 0.2) ** 2,
+        shift_precision=shift_precision,
+        families=families,
     )
     strength, slope, intercept, losses = _cross_validate(problem, log, rng)
     moves = problem.fit(strength, rng)
+    information = problem.information(moves) + shift_precision
+    tokens = token_shifts(base, x, arms, log)
+    of = {a: ladder[0] for ladder in families.ladders for a in ladder}  # a rung is placed where the least effort is
     layers: dict[str, ArmLayer] = dict(keep or {})
     counts: dict[str, int] = {}
     for a, arm in enumerate(arms):
         full = start.head[a] + np.append(basis @ moves[a, :-1], moves[a, -1])
+        full[-1] += families.level[a]
         full = slope * full
         full[-1] += intercept[a]
-        known = ~np.isnan(log.reward[:, a])
-        p = sigmoid(problem.offset[known, a] + problem.z[known] @ moves[a])
-        information = float((problem.weight[known, a] * p * (1.0 - p)).sum()) + problem.shift_precision
-        counts[arm.name] = int(known.sum())
+        counts[arm.name] = int(log.own[:, a].sum())
         layers[layer_key(arm, arms)] = ArmLayer(
             weights=full,
             n_outcomes=counts[arm.name],
-            shift_sd=round(information**-0.5, 6),
+            shift_sd=round(float(information[a]) ** -0.5, 6),
             calibrated=counts[arm.name] >= CALIBRATED_FROM,
-            token_shift=_token_shift(base, x, arm, log.output_tokens[:, a]),
-            ability=float(start.ability[a]),
+            token_shift=tokens[a],
+            ability=float(start.ability[of.get(a, a)]),
             version=version,
             slope=slope * start.slope,
+            instructions=arm.instructions,
         )
     router = replace(
         base.with_layers(layers, version),
@@ -284,6 +320,9 @@ def _cross_validate(
         # About each arm's own middle: one line through all arms would draw the able and the weak ones together.
         for arm in np.flatnonzero(cell.any(axis=0)):
             centre[arm] = best_logit[cell[:, arm], arm].mean()
+        for rungs in map(list, problem.families.ladders):  # one line for all: levels apart stay as far apart
+            if cell[:, rungs].any():
+                centre[rungs] = best_logit[:, rungs][cell[:, rungs]].mean()
         middle = np.broadcast_to(centre, best_logit.shape)[cell]
         a, b = map_logistic(
             np.column_stack([best_logit[cell] - middle, np.ones(len(middle))]), target, offset=middle, weight=weight,
@@ -292,25 +331,6 @@ def _cross_validate(
         if 0.3 < a < 2.0 and _log_loss(middle + a * (best_logit[cell] - middle) + b, target, weight) < best - 1e-3:
             slope, intercept = a, b
     return best_strength, slope, intercept + (1.0 - slope) * centre, (best, shipped)
-
-
-def _token_shift(base: LearnedRouter, x: Floats, arm: ArmInfo, output_tokens: Floats) -> float | None:
-    """Return an arm's shift of ln output tokens, drawn towards the shipped one; None without observations.
-
-    With it predictions add up to the tokens that were counted: what a decision weighs is the expected cost, and a
-    median of lengths that differ as much as these lies well below their mean.
-    """
-    seen = output_tokens > 0
-    if not seen.any():
-        return None
-    known = base.known(arm.model)
-    prior = 0.0
-    if known is not None and not np.isnan(base.weights.token_shift[known]):
-        prior = float(base.weights.token_shift[known])
-    predicted = np.exp(np.clip(x[seen] @ base.weights.tokens, 0.0, 12.0))
-    n = int(seen.sum())
-    shift = float(np.log(output_tokens[seen].sum() / predicted.sum()))
-    return (shift * n + prior * _TOKEN_PRIOR) / (n + _TOKEN_PRIOR)
 
 
 def _familiar(base: LearnedRouter, log: Labelled, rng: np.random.Generator) -> Weights:

@@ -273,8 +273,8 @@ def made_by(router: LearnedRouter, pool: Pool) -> str:
 
 
 def _terms(pool: Pool, against: str) -> str:
-    """Return a mark of what is compared with what: arms and models, the worth of an answer, the router in force."""
-    arms = [[arm.name, arm.model] for arm in pool.arms]
+    """Return a mark of what is compared with what: arms with models and instructions, an answer's worth, the router."""
+    arms = [[arm.name, arm.model, *([arm.instructions] if arm.instructions else [])] for arm in pool.arms]
     text = json.dumps([arms, pool.wtp_usd, pool.min_quality, against])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
