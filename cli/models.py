@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+
+from scrimp.profiles.schema import base_of
 
 from . import session
 from .complete import complete_arms
 from .options import JsonOption, ProfileOption
 from .parser import new_app
-from .result import Block, Column, Result, Table, emit, say
+from .result import Block, Column, Note, Result, Table, emit, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["app"]
 
@@ -25,6 +30,9 @@ Examples:
   scrimp models prices --update new.json --diff    prices of your own, and what they change
 """,
 )
+
+
+_ABOUT_CHARS: Final = 200
 
 
 @app.callback(invoke_without_command=True)
@@ -73,6 +81,7 @@ def models(
     messages += [f"{row['name']} is suspended: {row['suspended']}" for row in rows if row["suspended"]]
     data: dict[str, Any] = {"schema_version": 1, "profile": loaded.profile.name, "prices": table.source, "arms": rows}
     blocks: tuple[Block, ...] = (block, f"* the default arm. Prices: the profile's own, else {table.source}.")
+    blocks += tuple(_described(rows))
     if loaded.profile.pool is not None:
         skills, n_wrong = pool_rows(loaded.profile)
         folder = loaded.profile.pool.folder
@@ -94,6 +103,18 @@ def models(
     elif pool:
         messages.append(f"profile {loaded.profile.name} has no pool")
     return emit(Result(data=data, blocks=blocks, messages=tuple(messages)), as_json=json)
+
+
+def _described(rows: Sequence[Mapping[str, Any]]) -> Iterator[Note]:
+    """Yield what arms say of themselves, a line each: their efforts, what they are like, and what they are for."""
+    for base, row in {base_of(row["name"]): row for row in rows}.items():
+        parts = [f"at {' < '.join(row['efforts'])}, under one cap"] if row["efforts"] else []
+        parts += [f"like {row['like']}"] if row["like"] else []
+        parts += ["told how to answer"] if row["instructions"] else []
+        about = " ".join((row["about"] or "").split())
+        if parts or about:
+            short = about if len(about) <= _ABOUT_CHARS else f"{about[: _ABOUT_CHARS - 1]}…"
+            yield Note(f"{base}: {'; '.join([*([short] if short else []), *parts])}")
 
 
 def _price(usd: float | None) -> str:

@@ -69,6 +69,11 @@ class Paths:
         return self.cache / "vectors"
 
     @property
+    def abouts(self) -> Path:
+        """Where vectors of what arms are for are remembered."""
+        return self.cache / "abouts"
+
+    @property
     def routers(self) -> Path:
         """Learned router versions, one folder each."""
         return self.state / "routers"

@@ -91,7 +91,13 @@ def make_decider(profile: Profile, paths: Paths, *, say: Callable[[str], None] =
         from scrimp.routing.deciding.pool import ArmPool
 
         pool = ArmPool(profile, paths.cache, embedder, say=say)
-    return Decider(profile, stock.prices(paths.prices), router, embedder, stock.abilities(paths.abilities), pool)
+    remembering = None
+    if any(arm.about is not None for arm in profile.arms):
+        from scrimp.routing.prompts.vector_cache import VectorCache
+
+        remembering = VectorCache(embedder, paths.abouts)
+    prices, abilities = stock.prices(paths.prices), stock.abilities(paths.abilities)
+    return Decider(profile, prices, router, embedder, abilities, pool, remembering=remembering)
 
 
 def stamp(paths: Paths) -> tuple[tuple[int, int] | None, ...]:

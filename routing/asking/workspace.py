@@ -212,8 +212,6 @@ class Workspace:
     def _decider(self, ask: Ask, context: Context, way: Way | None = None) -> Decider:
         """Return what decides a request: of a pool it sees the arms that are near, and those that are asked for."""
         decider, wishes = self.decider, ask.wishes
-        if decider.pool is None:
-            return decider
         if wishes.arm is not None:
             return decider.with_arms((wishes.arm, *arms_in(way)))
         stays = () if wishes.staying is None else (wishes.staying.arm,)
@@ -223,7 +221,9 @@ class Workspace:
         """Do as `_decider`, in a thread where files are looked at."""
         import asyncio
 
-        return self.decider if self.decider.pool is None else await asyncio.to_thread(self._decider, ask, context, way)
+        if not self.decider.rates:
+            return self.decider
+        return await asyncio.to_thread(self._decider, ask, context, way)
 
     async def _decide(
         self, decider: Decider, ask: Ask, context: Context, sleep: Callable[[float], Awaitable[None]]

@@ -14,7 +14,8 @@ from scrimp.routing.prompts.tokens import estimate_tokens
 from scrimp.routing.router.abilities import place_arm
 from scrimp.routing.router.nearness import nearness_shift
 
-from .policy import choose
+from .abouts import Abouts
+from .policy import MEASURED, choose
 
 if TYPE_CHECKING:
     import random
@@ -81,6 +82,8 @@ class Decider:
         A table of abilities; what is the user's own of it goes before what the router knows. None: there is none.
     pool
         Arms beside the profile's own, of which a prompt sees the nearest (`narrowed`). None: there is none.
+    remembering
+        Embeds what arms say they are for: an embedder with a memory. None: `embedder` does.
     """
 
     def __init__(
@@ -91,6 +94,8 @@ class Decider:
         embedder: TextEmbedder,
         abilities: AbilityTable | None = None,
         pool: ArmPool | None = None,
+        *,
+        remembering: TextEmbedder | None = None,
     ) -> None:
         self.profile = profile
         self.table = table
@@ -98,6 +103,7 @@ class Decider:
         self.embedder = embedder
         self.pool = pool
         self._abilities = abilities
+        self._abouts = Abouts(profile.arms, remembering or embedder)
         self._near: Mapping[str, Found] | None = None
         self._models = {arm.name: arm.model for arm in profile.arms}
         self._known = tuple(map(self._know, profile.arms))
@@ -130,9 +136,9 @@ class Decider:
             Arms that are to be there whatever is near; names of no arm of the pool are passed over.
         """
         if self.pool is None:
-            return self
+            return self.rated(text, context)
         near = self.pool.nearest(text, context.embedding)
-        return self._with(_near=near).with_arms((*near, *named))
+        return self._with(_near={**near, **self._own_near(context)}).with_arms((*near, *named))
 
     def with_arms(self, names: Iterable[str]) -> Decider:
         """Return what decides among the profile's own arms and some of the pool, as they are now."""
@@ -144,18 +150,36 @@ class Decider:
         profile = structs.replace(self.profile, arms=(*self.profile.arms, *arms))
         return self._with(profile=profile, _known=(*self._known, *map(self._know, arms)))
 
-    def rated(self, text: str, context: Context) -> Decider:
-        """Return what decides one prompt among the same arms, those of the pool by how near they are to it."""
-        if self.pool is None:
-            return self
-        return self._with(_near=self.pool.nearest(text, context.embedding))
+    @property
+    def rates(self) -> bool:
+        """Whether a prompt is decided by which arms are near to it, too."""
+        return self.pool is not None or bool(self._abouts)
 
-    def _nearer(self, known: KnownArm) -> tuple[float, str]:
-        """Return by how much an arm's logit moves since it is near to the prompt or far from it, and why in words."""
-        if self._near is None or self.pool is None or not self.pool.has(known.arm):
+    def rated(self, text: str, context: Context) -> Decider:
+        """Return what decides one prompt among the same arms, by how near to it is what they are for."""
+        if not self.rates:
+            return self
+        of_pool = {} if self.pool is None else self.pool.nearest(text, context.embedding)
+        return self._with(_near={**of_pool, **self._own_near(context)})
+
+    def _own_near(self, context: Context) -> dict[str, Found]:
+        return self._abouts.near(context.embedding) if self._abouts else {}
+
+    def _nearer(self, known: KnownArm, basis: str) -> tuple[float, str]:
+        """Return by how much an arm's logit moves since it is near to the prompt or far from it, and why in words.
+
+        Of the profile's own arms those are moved that share a model with others, until outcomes of their own tell of
+        them (`basis`).
+        """
+        if self._near is None:
             return 0.0, ""
         near = self._near.get(known.arm.name)
-        return (nearness_shift(0.0), "") if near is None else (nearness_shift(near.score), near.in_words())
+        if self.pool is not None and self.pool.has(known.arm):
+            return (nearness_shift(0.0), "") if near is None else (nearness_shift(near.score), near.in_words())
+        if near is None:
+            return 0.0, ""
+        moves = known.arm.name in self._abouts.tells_apart and basis != MEASURED
+        return nearness_shift(near.score) if moves else 0.0, near.in_words() if near.by else ""
 
     def arm(self, name: str) -> Arm:
         """Return an arm of the profile or its pool.
@@ -261,7 +285,7 @@ class Decider:
         n_input = estimate_tokens(prompt)
         staying = wishes.staying
         turned: Turned | None = None
-        nearer = [self._nearer(known) for known in self._known]
+        nearer = [self._nearer(known, basis) for known, basis in zip(self._known, predictions.basis, strict=True)]
         if staying is not None:
             alone = {
                 known.arm.name: moved(float(quality), by)

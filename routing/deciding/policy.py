@@ -72,7 +72,8 @@ class Option:
     cached_tokens
         How much of the input is expected to be read from the provider's cache; None where it keeps none of it.
     near
-        In what an arm of a pool is near to the prompt, in words; "" of any other.
+        In what an arm is near to the prompt, in words: one of a pool, or the nearest of those that say what they are
+        for; "" of any other.
     """
 
     arm: str

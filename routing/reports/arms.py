@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scrimp.routing.ledger.suspensions import suspensions
+from scrimp.routing.prompts.instructions import instructions_id
 
 from .abilities import arm_abilities
 
@@ -73,6 +74,11 @@ def arm_rows(
                 "deprecated_on": info.deprecation_date,
                 "successor": info.successor,
                 "suspended": stopped.get(arm.name),
+                "about": arm.about,
+                "like": arm.like,
+                "efforts": list(arm.efforts),
+                "reasoning_effort": arm.reasoning_effort,
+                "instructions": instructions_id(arm),
             }
         )
     return rows

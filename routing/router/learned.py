@@ -206,11 +206,16 @@ class View:
 
 @lru_cache(maxsize=256)
 def _by_table(arm: ArmInfo) -> Placed:
-    """Return where the shipped table has an arm; what is not known finely is told in coarse steps."""
+    """Return where the shipped table has an arm; what is not known finely is told in coarse steps.
+
+    Of a ladder that is the model's own place: how far its efforts lie apart is not rounded away.
+    """
     placed = place_arm(shipped_table(), arm)
     if placed.sd < _COARSE_SD:
         return placed
-    return replace(placed, ability=round(placed.ability / _COARSE_STEP) * _COARSE_STEP)
+    usual = placed if arm.ladder is None else place_arm(shipped_table(), replace(arm, effort=None))
+    coarse = round(usual.ability / _COARSE_STEP) * _COARSE_STEP
+    return replace(placed, ability=coarse + placed.ability - usual.ability)
 
 
 @lru_cache(maxsize=256)

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Families", "families_of", "level_with", "token_shifts"]
 
 _TOKEN_PRIOR = 10.0  # a token head's shift is drawn to the shipped one as by so many observations
-_LEAST_SD = 0.2
-"""How far a rung's level may lie from where the table of efforts has it, at the least; else half of the gap."""
+_TOLD_SD = 0.5
+"""How far the level of an arm may lie, on the logit scale, from that of others of its model, and that of a rung from
+where the table of efforts has it (there half of the gap, where that is more): half of what two tasks differ by. Chosen."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,10 +79,12 @@ def families_of(arms: Sequence[ArmInfo], offset: Floats, shift_precision: float)
     ladders = ladders_of(arms)
     level = np.zeros(len(arms))
     precision = np.full(len(arms), shift_precision)
+    groups = tuple(tuple(group) for group in by_model.values() if len(group) > 1)
+    for group in map(list, groups):
+        precision[group] = max(shift_precision, _TOLD_SD**-2)
     for rungs in ladders:
         level[rungs] = (offset[:, rungs] - offset[:, rungs[:1]]).mean(axis=0)
-        precision[rungs] = 1.0 / np.maximum(0.5 * level[rungs], _LEAST_SD) ** 2
-    groups = tuple(tuple(group) for group in by_model.values() if len(group) > 1)
+        precision[rungs] = 1.0 / np.maximum(0.5 * level[rungs], _TOLD_SD) ** 2
     return Families(groups, tuple(map(tuple, ladders)), level, precision)
 
 

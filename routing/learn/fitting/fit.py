@@ -320,9 +320,9 @@ def _cross_validate(
         # About each arm's own middle: one line through all arms would draw the able and the weak ones together.
         for arm in np.flatnonzero(cell.any(axis=0)):
             centre[arm] = best_logit[cell[:, arm], arm].mean()
-        for rungs in map(list, problem.families.ladders):  # one line for all: levels apart stay as far apart
-            if cell[:, rungs].any():
-                centre[rungs] = best_logit[:, rungs][cell[:, rungs]].mean()
+        for rungs in map(list, problem.families.ladders):  # of the same prompts for all: they differ by their levels
+            if (tried := cell[:, rungs].any(axis=1)).any():
+                centre[rungs] = best_logit[tried][:, rungs].mean(axis=0)
         middle = np.broadcast_to(centre, best_logit.shape)[cell]
         a, b = map_logistic(
             np.column_stack([best_logit[cell] - middle, np.ones(len(middle))]), target, offset=middle, weight=weight,

@@ -1,0 +1,55 @@
+"""What a profile's arms say they are for, beside a prompt: which is nearest, and where that tells arms apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scrimp.routing.retrieval.texts import Found
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from scrimp.profiles.schema import Arm
+    from scrimp.routing.prompts.context import TextEmbedder
+
+__all__ = ["Abouts"]
+
+
+class Abouts:
+    """The `about` of arms, embedded when the first prompt is rated.
+
+    Parameters
+    ----------
+    arms
+        A profile's; those without `about` are passed over, and a ladder counts as one.
+    embedder
+        That of the prompts, or one with a memory.
+    """
+
+    def __init__(self, arms: Sequence[Arm], embedder: TextEmbedder) -> None:
+        self._texts = {arm.name: arm.about for arm in arms if arm.about is not None}
+        self._embedder = embedder
+        self._vectors: NDArray[np.float32] | None = None
+        bases: dict[str, set[str]] = {}
+        for arm in arms:
+            bases.setdefault(arm.model, set()).add(arm.base)
+        self.tells_apart = frozenset(arm.name for arm in arms if arm.about is not None and len(bases[arm.model]) > 1)
+        """Arms that share a model with another one: it is what they are for that tells them apart."""
+
+    def __bool__(self) -> bool:
+        """Whether any arm says what it is for."""
+        return bool(self._texts)
+
+    def near(self, embedding: NDArray[np.float32]) -> dict[str, Found]:
+        """Return how near each is to a prompt's `(dim,)` unit vector, the cosine, at least 0; the nearest says so."""
+        if self._vectors is None:
+            self._vectors = self._embedder.embed(list(self._texts.values()))
+        scores = [max(0.0, float(score)) for score in self._vectors @ embedding]
+        best = max(scores)
+        return {
+            name: Found(name, score, ("about",) if score == best else ())
+            for name, score in zip(self._texts, scores, strict=True)
+        }
