@@ -176,6 +176,11 @@ def _value(name: str, value: object, kind: Any, locate: Locate, path: Path_) -> 
     table = _struct_in(kind)
     if table is not None:
         return build(table, value, locate, path)
+    if get_origin(kind) is dict:
+        each = get_args(kind)[1]
+        return {
+            key: _value(key, item, each, locate, (*path, key)) for key, item in _as_table(value, locate, path).items()
+        }
     expected = _expected(kind)
     if Decimal in _members(kind):
         if not isinstance(value, (int, Decimal)) or isinstance(value, bool):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from scrimp.profiles.errors import ConfigError, UsageError
 from scrimp.profiles.schema import NAME_PATTERN, PRESETS_USD, did_you_mean
 from scrimp.routing.checks.names import is_check, make_check, runs_nothing
-from scrimp.routing.plans.grammar import gates_in, read_plan
+from scrimp.routing.plans.grammar import gates_at, gates_in, read_plan
 from scrimp.routing.plans.pointing import PlanError
 
 from .request import NamedPlan
@@ -111,8 +111,8 @@ def check_plans(profile: Profile, locate: Callable[[tuple[str, ...]], str]) -> N
 
 def _check_gates(text: str, where: str, profile: Profile) -> None:
     """Refuse what is the name of no check; whether a check can be run here is for when it is used."""
-    for gate in gates_in(text):
+    for gate, at in gates_at(text):
         if not is_check(gate, profile.checks):
             reason = f"no check {gate[:80]!r}{did_you_mean(gate, profile.checks)}"
             hint = "The profile's own stand under [checks]; docs/checks.md has the others."
-            raise PlanError(text, text.find(gate), len(gate), reason, "a check", where=where, hint=hint)
+            raise PlanError(text, at, len(gate), reason, "a check", where=where, hint=hint)

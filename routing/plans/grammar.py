@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from .plan import How
 
-__all__ = ["MOST_ASKED", "gates_in", "is_plan", "read_plan"]
+__all__ = ["MOST_ASKED", "gates_at", "gates_in", "is_plan", "read_plan"]
 
 MOST_ASKED: Final = 12
 """How many arms a plan may ask, lead and judge, at most."""
@@ -83,14 +83,21 @@ def gates_in(text: str) -> tuple[str, ...]:
     >>> gates_in("small ? has:42 > small + medium ? agree > medium ? json > large")
     ('has:42', 'json')
     """
-    found: list[str] = []
+    return tuple(dict.fromkeys(gate for gate, _ in gates_at(text)))
+
+
+def gates_at(text: str) -> list[tuple[str, int]]:
+    """Return the checks that a plan names, each with where in the text it stands, from 0."""
+    found: list[tuple[str, int]] = []
     at = text.find("?")
     while at >= 0:
         stop = _GATE_END.search(text, at)
         end = len(text) if stop is None else stop.start()
-        found.append(text[at + 1 : end].strip())
+        gate = text[at + 1 : end].strip()
+        if gate and gate not in (*QUORUMS, _CHECKS):
+            found.append((gate, text.index(gate, at + 1)))
         at = text.find("?", end)
-    return tuple(dict.fromkeys(gate for gate in found if gate and gate not in (*QUORUMS, _CHECKS)))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
