@@ -60,7 +60,7 @@ def arms(profile):
     """Write a profile whose models are called as its arms are."""
 
     def write(**more):
-        return profile(small="small", medium="medium", large="large", **more)
+        return profile(small="small", medium="medium", large="large", **{"caps": "per_day_usd = 20", **more})
 
     return write
 

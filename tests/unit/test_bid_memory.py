@@ -7,6 +7,7 @@ import pytest
 
 from scrimp.routing.strategies.bid_memory import PastBid, trust_of
 
+CAPS = "per_day_usd = 20"
 QUESTION = "How many regions do 9 chords cut a disc into?"
 
 
@@ -69,7 +70,7 @@ ONCE = ["bid small", "bid large", "judge small", "judge large"]
 
 
 def test_the_second_time_bids_that_won_and_lost_are_shown(scrimp, profile, server):
-    path = profile(small="small", large="large")
+    path = profile(small="small", large="large", caps=CAPS)
     first = bid(scrimp, server, path)
     assert kinds(first)[:4] == ONCE
     assert first["decision"]["plan"]["bids"] == {"trust": 0.35, "won": [], "lost": []}
@@ -91,7 +92,7 @@ def test_the_second_time_bids_that_won_and_lost_are_shown(scrimp, profile, serve
 
 
 def test_an_arm_is_shown_no_bid_on_a_prompt_that_it_was_not_asked(scrimp, profile, server):
-    path = profile(small="small", medium="medium", large="large")
+    path = profile(small="small", medium="medium", large="large", caps=CAPS)
     bid(scrimp, server, path)
     say(server, "medium", "Look it up.", "A: 5; B: 5", "43")
     assert bid(scrimp, server, path, "small + medium bid")["decision"]["plan"]["bids"]["won"] == []
@@ -99,10 +100,10 @@ def test_an_arm_is_shown_no_bid_on_a_prompt_that_it_was_not_asked(scrimp, profil
 
 
 def test_what_is_not_kept_is_not_shown(scrimp, profile, server):
-    path = profile(small="small", large="large", extra='[log]\nkeep = "features"\n')
+    path = profile(small="small", large="large", caps=CAPS, extra='[log]\nkeep = "features"\n')
     bid(scrimp, server, path)
     assert bid(scrimp, server, path)["decision"]["plan"]["bids"]["won"] == []
-    path = profile(small="small", large="large", name="other")
+    path = profile(small="small", large="large", name="other", caps=CAPS)
     assert bid(scrimp, server, path)["decision"]["plan"]["bids"]["won"] == []
     first = bid(scrimp, server, path)
     assert scrimp("log", "rm", first["id"], "--yes").code == 0
