@@ -94,7 +94,9 @@ def spends_of(stage: Stage, *, repairs: bool = False) -> tuple[Spend, ...]:
             merges.append(Spend((arm,), quotes=max(2, n_before)))
         return (*asks, *merges)
     if stage.how == "lead":
-        return Spend(stage.by, QUESTIONS + 1, QUESTIONS + carried), Spend(stage.arms, QUESTIONS, 1)
+        # Each round knows one reply more; the menu has room where another would have, and the last has none.
+        rounds = (Spend(stage.by, 1, min(n_asked + 1, QUESTIONS) + carried) for n_asked in range(QUESTIONS + 1))
+        return *rounds, Spend(stage.arms, QUESTIONS, 1)
     if stage.how == "bid":
         # A bid is quoted by `BID_BYTES` at most: five of them have room where one answer has.
         bids = tuple(Spend((arm,), 2, 1, BID_LIMIT) for arm in stage.arms)
