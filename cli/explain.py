@@ -196,6 +196,8 @@ def _plan_blocks(plan: Mapping[str, Any], *, explain: bool) -> tuple[Block, ...]
         f"  {plan['n_plans']} plans weighed"
         + (f", {plan['n_unpayable']} of which the caps could not pay to the end" if plan["n_unpayable"] else "")
     )
+    if (bids := plan.get("bids")) is not None:
+        drawing.append(f"  what arms give one another's plans counts {percent(bids['trust'])} beside predicted quality")
     blocks: list[Block] = [Note(line) for line in drawing]
     if plan["checks"]:
         blocks.append(
@@ -266,7 +268,9 @@ def steps_table(steps: Sequence[Mapping[str, Any]]) -> Table:
 
     def verdicts(step: Mapping[str, Any]) -> str:
         said = [
-            f"{each['check']}: {each['outcome']}" + (f" ({each['evidence']})" if each["evidence"] else "")
+            f"{each['check']}: {each['evidence']}"
+            if step["kind"] == "bid" and each["evidence"]
+            else f"{each['check']}: {each['outcome']}" + (f" ({each['evidence']})" if each["evidence"] else "")
             for each in step["verdicts"]
         ]
         return "; ".join(said) or step["note"] or "-"

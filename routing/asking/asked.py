@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from scrimp.routing.strategies.brief import NO_MEMORY
+
 from .paid_call import LIVE_WAIT_S
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.plans.plan import Plan
     from scrimp.routing.prompts.context import Context
+    from scrimp.routing.strategies.brief import Memory
     from scrimp.routing.text.compare import Embed
 
     from .request import Ask
@@ -74,6 +77,8 @@ class Asked:
         What every answer has to pass.
     records_steps
         Whether its calls are rows of `steps`: where there are checks or a plan.
+    memory
+        What the log knows of bids, for a plan that has some.
     """
 
     ask: Ask
@@ -82,3 +87,4 @@ class Asked:
     plan: Plan
     checks: tuple[Check, ...] = ()
     records_steps: bool = False
+    memory: Memory = NO_MEMORY

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.money import NANO
-from scrimp.routing.strategies.brief import NO_MEMORY, Brief, Card, Memory
+from scrimp.routing.strategies.brief import Brief, Card
 
 if TYPE_CHECKING:
     from scrimp.routing.deciding.policy import Option
@@ -29,7 +29,7 @@ def brief_of(asked: Asked, kit: Kit) -> Brief:
         embed=kit.embed,
         wtp_usd=decision.wtp_usd,
         left_nano=_left_nano(asked),
-        memory=_memory(asked),
+        memory=asked.memory,
     )
 
 
@@ -46,8 +46,3 @@ def _left_nano(asked: Asked) -> int | None:
     bound = None if "bound_usd" not in expected else round(expected["bound_usd"] * NANO)
     limits = (bound, asked.ask.wishes.max_cost_nano, asked.ask.cap_override_nano)
     return min((limit for limit in limits if limit is not None), default=None)
-
-
-def _memory(asked: Asked) -> Memory:
-    del asked
-    return NO_MEMORY

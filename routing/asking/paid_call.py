@@ -215,7 +215,7 @@ class Terms:
     call
         Makes the call of an attempt, given the seconds that are left.
     kind
-        What the log calls the first attempt: first, retry, fallback, step, sample or judge.
+        What the log calls the first attempt: first, retry, fallback, step, or what else the call is for (`Role`).
     request_row
         Makes the request's row of the log, given the POSIX time.
     answers

@@ -261,7 +261,7 @@ class _PlanRun:
             call=call,
             kind=kind,
             request_row=lambda now: request_row(asked.ask, asked.decision, asked.context, now),
-            answers=wish.role is Role.ASK,
+            answers=wish.role in (Role.ASK, Role.MERGE),
             instructions=instructions_id(arm) if told else None,
             window=window,
             streams=wish.streams,

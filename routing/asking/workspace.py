@@ -18,6 +18,7 @@ from scrimp.routing.deciding import against_caps
 from scrimp.routing.ledger.caps import RefusedError, check_zone
 from scrimp.routing.ledger.reservations import price_id, reap
 from scrimp.routing.ledger.store import new_id
+from scrimp.routing.strategies.bid_memory import recalled, remembering
 
 from .asked import Asked, Kit
 from .drive import at_once, drive
@@ -281,7 +282,8 @@ class Workspace:
         decision = await self._decide(decider, ask, context, sleep)
         run_id = ask.run_id or decision.id
         rooms = rooms_of(ledger, decider.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
-        return chooser.choose(ask, decision, rooms)
+        decision, plan = chooser.choose(ask, decision, rooms)
+        return remembering(ledger, decision, plan, context), plan
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -356,8 +358,9 @@ class Workspace:
 
     def _asked(self, ask: Ask, decision: Decision, context: Context, plan: Plan, way: Way | None) -> Asked:
         way = way or Way()
-        checks = checks_of(way, decision, self.profile)
-        return Asked(ask, decision, context, plan, checks, records_steps=way.records_steps(decision))
+        checks, memory = checks_of(way, decision, self.profile), recalled(self.reader or self.ledger, decision)
+        steps = way.records_steps(decision)
+        return Asked(ask, decision, context, plan, checks, records_steps=steps, memory=memory)
 
     def answer(self, ask: Ask, context: Context | None = None, way: Way | None = None) -> Answer:
         """Decide and ask; return the answer.

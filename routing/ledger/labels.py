@@ -74,10 +74,16 @@ def labels_of(ledger: Ledger, request_id: str) -> list[dict[str, Any]]:
 
 
 def labels_of_profile(ledger: Ledger, profile: str) -> list[dict[str, Any]]:
-    """Return the labels of a profile's requests, oldest first: id, request_id, arm, reward, source and weight."""
+    """Return the labels of a profile's requests, oldest first: id, request_id, arm, reward, source and weight.
+
+    One on an answer that its arm made of others', or led others to, says nothing of what it does alone: it is left out.
+    """
     return ledger.rows(
         "SELECT l.id, l.request_id, l.arm, l.reward, l.source, l.weight FROM labels l JOIN requests q "
-        "ON q.id = l.request_id WHERE q.profile = ? ORDER BY l.id",
+        "ON q.id = l.request_id WHERE q.profile = ? AND NOT EXISTS (SELECT 1 FROM steps t "
+        "WHERE t.request_id = l.request_id AND t.arm = l.arm AND t.kind IN ('merge', 'lead', 'work') AND "
+        "(t.taken = 1 OR NOT EXISTS (SELECT 1 FROM steps u WHERE u.request_id = t.request_id AND u.arm = t.arm "
+        "AND u.kind = 'ask'))) ORDER BY l.id",
         (profile,),
     )
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .plan import Stage
 
 __all__ = [
+    "BID_BYTES",
     "BID_LIMIT",
     "DROP_LIMIT",
     "FEEDBACK_LIMIT",
@@ -31,6 +32,9 @@ QUESTIONS: Final = 4
 
 BID_LIMIT: Final = 300
 """Output tokens of a bid: a plan of 120 words at most."""
+
+BID_BYTES: Final = 2_000
+"""How many bytes of a bid are handed on: more than 120 words have."""
 
 SCORES_LIMIT: Final = 200
 """Output tokens of an arm's scores for all bids."""
@@ -90,10 +94,13 @@ def spends_of(stage: Stage, *, repairs: bool = False) -> tuple[Spend, ...]:
             merges.append(Spend((arm,), quotes=max(2, n_before)))
         return (*asks, *merges)
     if stage.how == "lead":
-        return Spend(stage.by, QUESTIONS + 1, QUESTIONS + carried), Spend(stage.arms, QUESTIONS, 1)
+        # Each round knows one reply more; the menu has room where another would have, and the last has none.
+        rounds = (Spend(stage.by, 1, min(n_asked + 1, QUESTIONS) + carried) for n_asked in range(QUESTIONS + 1))
+        return *rounds, Spend(stage.arms, QUESTIONS, 1)
     if stage.how == "bid":
-        bids = tuple(Spend((arm,), 2, 2, BID_LIMIT) for arm in stage.arms)
-        scores = tuple(Spend((arm,), 2, n, SCORES_LIMIT) for arm in stage.arms)
+        # A bid is quoted by `BID_BYTES` at most: five of them have room where one answer has.
+        bids = tuple(Spend((arm,), 2, 1, BID_LIMIT) for arm in stage.arms)
+        scores = tuple(Spend((arm,), 2, -(-n // 5), SCORES_LIMIT) for arm in stage.arms)
         return (*bids, *scores, Spend(stage.arms, 1, 1 + carried))
     if stage.how == "knockout":
         return (*asks, Spend(stage.by, max(1, n - 1), n, DROP_LIMIT))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import NANO, format_usd
 from scrimp.routing.checks.base import Verdict
-from scrimp.routing.plans.spends import BID_LIMIT, SCORES_LIMIT
+from scrimp.routing.plans.spends import BID_BYTES, BID_LIMIT, SCORES_LIMIT
 from scrimp.routing.prompts.prompt import Prompt
 from scrimp.routing.text.fence import fenced
 
@@ -69,9 +69,6 @@ Now answer the prompt. Reply with the answer alone."""
 
 _SYSTEM: Final = "You are a strict, fair examiner. You reply with letters and scores."
 
-_PLAN_BYTES: Final = 2_000
-"""How much of a plan is handed on: more than 120 words."""
-
 
 @dataclass(slots=True)
 class _Bid:
@@ -126,7 +123,7 @@ def bidding(desk: Desk, turn: Turn) -> Generator[Wanted | Test, Any, Came]:
     wanted = Wanted(winner.arm, Role.ASK, turn.number, turn.prompt, why=why)
     if winner.text:
         text = asking.prompt.text
-        plan = fenced([("PLAN", quoted(winner.text, _PLAN_BYTES))], text)
+        plan = fenced([("PLAN", quoted(winner.text, BID_BYTES))], text)
         asked = asking.prompt.saying(_DO.format(prompt=text, parts=plan))
         wanted = Wanted(winner.arm, Role.ASK, turn.number, asked, why=why)
     best = yield from desk.ask(wanted)
@@ -165,7 +162,7 @@ class _Bidding:
         for at, bid in enumerate(bids):
             if self.desk.out_of_money or self._cost(bid.arm) >= self._cost(best.arm):
                 continue
-            parts = [(title, quoted(text, _PLAN_BYTES)) for title, text in [("YOUR PLAN", bid.text), *like]]
+            parts = [(title, quoted(text, BID_BYTES)) for title, text in [("YOUR PLAN", bid.text), *like]]
             more = _AGAIN.format(data=DATA, parts=fenced(parts, self.desk.brief.prompt.text))
             new = yield from self._bid(bid.arm, more)
             if new is not None:
@@ -191,7 +188,7 @@ class _Bidding:
                 break
             order = self.desk.shuffled(f"bid {self.turn.number} {what} {nth}", len(bids))
             parts = [("PROMPT", self.desk.brief.prompt.text)]
-            parts += [(f"PLAN {LETTERS[at]}", quoted(bids[i].text, _PLAN_BYTES)) for at, i in enumerate(order)]
+            parts += [(f"PLAN {LETTERS[at]}", quoted(bids[i].text, BID_BYTES)) for at, i in enumerate(order)]
             asked = Prompt(_SCORES.format(data=DATA, parts=fenced(parts)), system=_SYSTEM)
             got = yield from self.desk.call(Wanted(juror, Role.JUDGE, self.turn.number, asked, SCORES_LIMIT))
             for at, score in read_scores(got.text or "", len(bids)).items():

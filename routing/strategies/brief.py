@@ -49,7 +49,7 @@ class Memory:
         Bids on prompts like this one, nearest first.
     """
 
-    trust: float = 0.5
+    trust: float = 0.35
     won: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
 

@@ -80,9 +80,10 @@ class _Led:
         self.over = not self.workers
 
     def run(self) -> Generator[Wanted, Any, Held | None]:
-        desk, why, was_told = self.desk, self.turn.why, False
-        for left in range(QUESTIONS, -1, -1):
-            last = left == 0 or self.over
+        desk, why, was_told, n_rounds = self.desk, self.turn.why, False, 0
+        while True:
+            n_rounds += 1
+            last = self.over or n_rounds > QUESTIONS
             formed = desk.brief.prompt.forms != () and last
             asked = self.prompt.saying(self._text(last=last))
             wanted = Wanted(self.planner, Role.LEAD, self.turn.number, asked if formed else formless(asked), why=why)
@@ -105,7 +106,6 @@ class _Led:
                 self.told = said.problem(self.workers)
             else:
                 yield from self._work(said.arm, said.question)
-        return self._left(got)
 
     def _work(self, arm: str, question: str) -> Generator[Wanted, Any, None]:
         self.n_asked += 1

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sqlite3
+import time
 
 import pytest
 
@@ -28,8 +29,8 @@ KINDS = {
     ),
     "bid": (
         "small + medium bid",
-        {"small": ["Count them.", "A: 7; B: 7", "It is 42"], "medium": ["Use a formula.", "A: 7; B: 7"]},
-        ["bid small", "bid medium", "judge small", "judge medium", "ask small"],
+        {"small": ["Count them.", "A: 7; B: 7"], "medium": ["Use a formula.", "A: 7; B: 7", "It is 42"]},
+        ["bid small", "bid medium", "judge small", "judge medium", "ask medium"],
         "It is 42",
     ),
     "knockout": (
@@ -59,7 +60,7 @@ def arms(profile):
     """Write a profile whose models are called as its arms are."""
 
     def write(**more):
-        return profile(small="small", medium="medium", large="large", **more)
+        return profile(small="small", medium="medium", large="large", **{"caps": "per_day_usd = 20", **more})
 
     return write
 
@@ -124,3 +125,71 @@ def test_a_planner_without_an_answer_is_a_clear_failure(scrimp, arms, server):
     assert (done.code, done.out) == (5, "")
     assert "no answer: large, which led, gave no answer" in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_label_on_a_merged_answer_says_nothing_of_what_its_arm_does_alone(scrimp, arms, server, home):
+    from scrimp.routing.ledger.labels import labels_of_profile
+    from scrimp.routing.ledger.store import open_ledger
+
+    plan, says, *_ = KINDS["merge"]
+    tell(server, says)
+    path = arms()
+    assert scrimp("ask", "-p", path, "--plan", plan, "--check", "number:43", QUESTION).code == 0
+    row = json.loads(scrimp("log", "show", "last", "--json").out)
+    assert [(label["arm"], label["reward"]) for label in row["labels"]] == [("large", 1.0)]
+    server.reset()
+    tell(server, {"small": ["It is 43"]})
+    assert scrimp("ask", "-p", path, "-m", "small", "--check", "number:43", QUESTION).code == 0
+    with open_ledger(home / "scrimp.db") as ledger:
+        assert [label["arm"] for label in labels_of_profile(ledger, "test")] == ["small"]
+
+
+def test_a_plan_is_told_in_plain_words(scrimp, arms, server):
+    told = {
+        "small + medium => large => medium": "ask small and medium, have large, then medium write one answer from that",
+        "large leads small + medium": "large answers, and may first ask small and medium what it likes",
+        "small + medium bid": "ask small and medium for a short plan each, have the best one for its price carried out",
+        "small + medium knockout large": "ask small and medium, have large drop the worst until one is left",
+    }
+    for plan, words in told.items():
+        done = scrimp("ask", "-n", "-x", "-p", arms(), "--plan", plan, QUESTION)
+        assert done.code == 0, done.err
+        assert words in " ".join((done.out + done.err).split())
+    assert server.chats == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "nth", "stands"),
+    [
+        ("merge", 1, "It is 41"),
+        ("merge", 2, "It is 42"),
+        ("refine", 1, "It is 41"),
+        ("refine", 2, "It is 41"),
+        ("lead", 1, None),
+        ("lead", 2, "Forty-two."),
+        ("bid", 1, None),
+        ("bid", 4, None),
+        ("knockout", 1, "It is 41"),
+        ("knockout", 2, "It is 42"),
+    ],
+)
+def test_a_cap_that_is_lowered_in_the_middle_leaves_what_was_got(scrimp, arms, server, home, kind, nth, stands):
+    from scrimp.routing.ledger.caps import set_shared_cap
+    from scrimp.routing.ledger.store import open_ledger
+
+    plan, says, *_ = KINDS[kind]
+    tell(server, says)
+
+    def lower(n):
+        if n == nth:
+            with open_ledger(home / "scrimp.db") as ledger:
+                set_shared_cap(ledger, "shared:day", 1, now=time.time())
+
+    server.on_chat = lower
+    done = scrimp("ask", "-p", arms(), "--plan", plan, QUESTION)
+    assert len(server.chats) == nth
+    assert (done.code, done.out) == ((3, "") if stands is None else (0, f"{stands}\n")), done.err
+    assert ("the plan ended early" in done.err) == (stands is not None)
+    row = json.loads(scrimp("log", "show", "last", "--json").out)
+    assert [step["outcome"] for step in row["steps"]][: nth + 1] == ["answered"] * nth + ["refused"]
+    assert sum(attempt["charged_nano"] for attempt in row["attempts"]) == billed(server)

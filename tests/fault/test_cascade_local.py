@@ -41,3 +41,28 @@ def test_a_cascade_escalates_from_the_local_model(scrimp, profile, server):
     charged = sum(attempt["charged_nano"] for attempt in row["attempts"])
     assert 0 < charged <= 20_000_000
     assert len(server.chats) == 1
+
+
+KINDS = {
+    "here => here": ("ask here", "feedback here"),
+    "here + large => here": ("ask here", "ask large", "merge here"),
+    "large leads here": ("lead large", "work here", "lead large"),
+    "here leads large": ("lead here",),
+    "here + large bid": ("bid here", "bid large", "judge here", "judge large"),
+    "here + large knockout here": ("ask here", "ask large", "drop here"),
+}
+
+
+@pytest.mark.parametrize("plan", KINDS)
+def test_every_kind_runs_with_the_local_model(scrimp, profile, server, plan):
+    server.script(['say@text=<ask_arm="here">43_times_51?</ask>'] if "leads here" in plan else [], model="large")
+    server.script(["say@text=2193"], model="large")
+    path = profile(large="large", caps="per_day_usd = 20", extra=LOCAL)
+    done = scrimp("ask", "--json", "-p", path, "--plan", plan, "What is 43 times 51? Reply with the number alone.")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["answer"].strip()
+    row = json.loads(scrimp("log", "show", "last", "--json").out)
+    steps = [f"{step['kind']} {step['arm']}" for step in row["steps"]]
+    assert tuple(steps[: len(KINDS[plan])]) == KINDS[plan]
+    assert all(step["outcome"] == "answered" for step in row["steps"])
+    assert sum(step["taken"] for step in row["steps"]) == 1

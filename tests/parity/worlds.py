@@ -209,7 +209,12 @@ def at_every(n_calls):
 
 
 def made(name, plan, calls, *replies, **more):
-    return planned(name, plan, *replies, **({"flags": (), "calls": calls, "kills": at_every(calls)} | more))
+    return planned(
+        name,
+        plan,
+        *replies,
+        **({"flags": (), "calls": calls, "caps": "per_day_usd = 20", "kills": at_every(calls)} | more),
+    )
 
 
 def says(*texts):

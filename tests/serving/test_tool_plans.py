@@ -55,3 +55,18 @@ def test_most_votes_for_a_call(asked, server):
     choice, arm, _ = asked("small + small + large vote", small="tools", large="say@text=It_rains")
     assert choice.message.tool_calls
     assert (arm, len(server.chats)) == ("small", 3)
+
+
+@pytest.mark.parametrize(
+    ("plan", "arm"),
+    [
+        ("small + large => large", "large"),
+        ("large leads small", "large"),
+        ("small + large bid", "large"),
+        ("small + large knockout small", "large"),
+    ],
+)
+def test_where_tools_are_offered_one_arm_of_a_plan_answers(asked, server, plan, arm):
+    choice, by, steps = asked(plan, small="say@text=It_rains", large="tools", caps="per_day_usd = 20")
+    assert [call.function.name for call in choice.message.tool_calls] == ["weather"]
+    assert (by, len(server.chats), [step.kind for step in steps]) == (arm, 1, ["ask"])

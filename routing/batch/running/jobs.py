@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from scrimp.routing.asking.asked import Asked
 from scrimp.routing.asking.named_plans import checks_of
 from scrimp.routing.asking.paid_call import Bill
 from scrimp.routing.asking.request import Way
+from scrimp.routing.strategies.bid_memory import recalled, remembering
 
 from .gates import Bucket
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from scrimp.routing.deciding.decide import Wishes
     from scrimp.routing.deciding.policy import Option
     from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prices.price import ArmPrice
+    from scrimp.routing.strategies.brief import Memory
 
     from .gates import ProviderGate
 
@@ -176,12 +179,24 @@ class Job:
     variance: float = 0.0
 
     @classmethod
-    def again(cls, row: Row, taken_up: TakenUp, ask: Ask, way: Way, profile: Profile) -> Job:
+    def again(cls, row: Row, taken_up: TakenUp, ask: Ask, way: Way, profile: Profile, memory: Memory) -> Job:
         """Return the job of a row that a killed process had begun: it goes on as the same request."""
         decision = taken_up.decision
-        checks = checks_of(way, decision, profile)
-        asked = Asked(ask, decision, None, taken_up.plan, checks, records_steps=way.records_steps(decision))
+        checks, steps = checks_of(way, decision, profile), way.records_steps(decision)
+        asked = Asked(ask, decision, None, taken_up.plan, checks, records_steps=steps, memory=memory)
         return cls(row, taken_up.decision, asked, taken_up.bill, taken_up.recorded)
+
+    @property
+    def bids(self) -> bool:
+        """Whether arms bid for it."""
+        return self.asked is not None and any(stage.how == "bid" for stage in self.asked.plan.stages)
+
+    def remembering(self, ledger: Ledger) -> Job:
+        """Return it with what the log knows of bids."""
+        asked = self.the_asked
+        decision = remembering(ledger, asked.decision, asked.plan, asked.context)
+        asked = replace(asked, decision=decision, memory=recalled(ledger, decision))
+        return replace(self, decision=decision, asked=asked)
 
     @property
     def the_asked(self) -> Asked:

@@ -19,6 +19,7 @@ from scrimp.routing.batch.planning.plan import options_of, planned
 from scrimp.routing.deciding.policy import NoDraw
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.hints import no_draw, of_request
+from scrimp.routing.strategies.bid_memory import recalled
 
 from .jobs import Job
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.state.recovery import Recovered, TakenUp
     from scrimp.routing.batch.state.scribe import Span
     from scrimp.routing.prompts.prompt import Prompt
+    from scrimp.routing.strategies.brief import Memory
 
     from .desk import Desk
 
@@ -117,13 +119,17 @@ class Producer:
                     await self._write_unknown(row)
             for row in window:
                 if (again := self._taken_up.pop(row.n, None)) is not None:
-                    ask = self._ask(row, await self.desk.scribe.submit(partial(self._as_before, row, again)))
-                    job = Job.again(row, again, ask, self.desk.settings.way, self.desk.decider.profile)
+                    prompt, memory = await self.desk.scribe.submit(partial(self._as_before, row, again))
+                    ask = self._ask(row, prompt)
+                    job = Job.again(row, again, ask, self.desk.settings.way, self.desk.decider.profile, memory)
                     await self._begin([job], last=last)
             fresh = [row for row in window if row.n not in states]
             if fresh:
                 money = await self.desk.scribe.submit(self._money)
-                await self._begin(await asyncio.to_thread(self._decide, fresh, money), last=last)
+                jobs = await asyncio.to_thread(self._decide, fresh, money)
+                if any(job.bids for job in jobs):
+                    jobs = await self.desk.scribe.submit(partial(self._remembering, jobs))
+                await self._begin(jobs, last=last)
             while self.desk.pending > size and not self.desk.halted:
                 await self.desk.change()
 
@@ -141,16 +147,24 @@ class Producer:
             now=self.desk.clock(),
         )
 
-    def _as_before(self, row: Row, again: TakenUp, _span: Span | None = None) -> Prompt:
-        """Return a row's prompt as a killed process asked it; where its hint is not there any more, it was no draw."""
+    def _remembering(self, jobs: Sequence[Job], _span: Span | None = None) -> list[Job]:
+        """Return jobs with what the log knows of bids, where their plans have some."""
+        return [job.remembering(self.desk.ledger) if job.bids else job for job in jobs]
+
+    def _as_before(self, row: Row, again: TakenUp, _span: Span | None = None) -> tuple[Prompt, Memory]:
+        """Return a row's prompt as a killed process asked it, and what its plan was told of bids.
+
+        Where its hint is not there any more, it was no draw.
+        """
         hinter, ledger = self.desk.chooser.hinter, self.desk.ledger
+        memory = recalled(ledger, again.decision)
         known = None if hinter is None else of_request(ledger, again.decision.id)
         if hinter is None or known is None:
-            return row.prompt
+            return row.prompt, memory
         prompt = hinter.again(row.prompt, known)
         if prompt is None:
             no_draw(ledger, again.decision.id)
-        return prompt or row.prompt
+        return prompt or row.prompt, memory
 
     def _ask(self, row: Row, prompt: Prompt, hint: Drawn | None = None) -> Ask:
         return Ask(
