@@ -12,7 +12,7 @@ from msgspec import structs
 from scrimp.routing.prompts.context import contexts, stack
 from scrimp.routing.prompts.tokens import estimate_tokens
 from scrimp.routing.router.abilities import place_arm
-from scrimp.routing.router.nearness import nearness_shift
+from scrimp.routing.router.nearness import with_text
 
 from .policy import choose
 
@@ -148,12 +148,13 @@ class Decider:
             return self
         return self._with(_near=self.pool.nearest(text, context.embedding))
 
-    def _nearer(self, known: KnownArm) -> tuple[float, str]:
-        """Return by how much an arm's logit moves since it is near to the prompt or far from it, and why in words."""
-        if self._near is None or self.pool is None or not self.pool.has(known.arm):
-            return 0.0, ""
-        near = self._near.get(known.arm.name)
-        return (nearness_shift(0.0), "") if near is None else (nearness_shift(near.score), near.in_words())
+    def _by_text(self) -> dict[str, float]:
+        """Return by what each arm's quality is multiplied for how near the text that it is told is to the prompt."""
+        names = [known.arm.name for known in self._known]
+        if self._near is None or self.pool is None:
+            return dict.fromkeys(names, 1.0)
+        told = [known.arm.name for known in self._known if self.pool.has(known.arm)]
+        return with_text(names, {name: each.score for name, each in self._near.items()}, told)
 
     def arm(self, name: str) -> Arm:
         """Return an arm of the profile or its pool.
@@ -259,27 +260,29 @@ class Decider:
         n_input = estimate_tokens(prompt)
         staying = wishes.staying
         turned: Turned | None = None
-        nearer = [self._nearer(known) for known in self._known]
+        by_text = self._by_text()
         if staying is not None:
+            names = [known.arm.name for known in self._known]
             alone = {
-                known.arm.name: moved(float(quality), by)
-                for known, quality, (by, _) in zip(self._known, predictions.quality[row], nearer, strict=True)
+                name: float(quality) * by_text[name]
+                for name, quality in zip(names, predictions.quality[row], strict=True)
             }
             turned = Turned.by(staying, prompt.text, alone)
         options = []
-        for column, (known, (by, near)) in enumerate(zip(self._known, nearer, strict=True)):
+        for column, known in enumerate(self._known):
+            fits, near = by_text[known.arm.name], (self._near or {}).get(known.arm.name)
             left = left_nano.get(known.arm.name)
             if wishes.max_cost_nano is not None:
                 left = wishes.max_cost_nano if left is None else min(left, wishes.max_cost_nano)
-            shift = by + (0.0 if turned is None else turned.shift(known.arm.name))
+            shift = 0.0 if turned is None else turned.shift(known.arm.name)
             options.append(
                 option_for(
                     known,
                     prompt,
                     n_input=n_input,
-                    quality=moved(float(predictions.quality[row, column]), shift),
-                    quality_low=moved(float(predictions.quality_low[row, column]), shift),
-                    quality_high=moved(float(predictions.quality_high[row, column]), shift),
+                    quality=moved(float(predictions.quality[row, column]) * fits, shift),
+                    quality_low=moved(float(predictions.quality_low[row, column]) * fits, shift),
+                    quality_high=moved(float(predictions.quality_high[row, column]) * fits, shift),
                     basis=predictions.basis[column],
                     rests_on=predictions.rests_on[column],
                     p50=float(predictions.output_tokens_p50[row, column]),
@@ -290,7 +293,7 @@ class Decider:
                     here_only=wishes.on_this_machine,
                     staying=staying,
                     told=told,
-                    near=near,
+                    near="" if near is None else near.in_words(),
                 )
             )
         ood = float(predictions.ood[row])

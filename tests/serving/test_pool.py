@@ -14,6 +14,7 @@ def said(chat):
 
 def test_an_arm_of_the_pool_is_chosen_or_named(serve, server, openai_of, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_LOOK_AFTER_S", 0.0)
+    monkeypatch.setattr(module, "_SELDOM", 0)
     folder = tmp_path / "skills"
     folder.mkdir()
     (folder / "tax.md").write_text("---\nabout: Income tax returns.\n---\nYou know every form of the tax office.")
@@ -44,6 +45,7 @@ def test_a_file_that_changes_under_way_leaves_the_call_as_it_was_decided(
     serve, server, openai_of, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(module, "_LOOK_AFTER_S", 0.0)
+    monkeypatch.setattr(module, "_SELDOM", 0)
     folder = tmp_path / "skills"
     folder.mkdir()
     skill = folder / "tax.md"
