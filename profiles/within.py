@@ -132,6 +132,8 @@ def keep_within(tree: Tree, own: Tree, *, source: Source) -> list[str] | None:
         tree.drop("arms", theirs.arm(name).base)
         if theirs.default_arm == name:
             tree.drop("default_arm")
+    if theirs.pool is not None and any(arm.cap is not None for arm in ours.arms):
+        tree.drop("pool")  # each of its arms has a cap of its own: together they would get round it
     for table, kind in (("caps", Caps), ("policy", Policy), ("log", Log), ("resident", Resident)):
         one, other = getattr(theirs, table), getattr(ours, table)
         _bound((table,), kind.__struct_fields__, one, other, tree, source)

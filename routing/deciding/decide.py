@@ -12,7 +12,7 @@ from msgspec import structs
 from scrimp.routing.prompts.context import contexts, stack
 from scrimp.routing.prompts.tokens import estimate_tokens
 from scrimp.routing.router.abilities import place_arm
-from scrimp.routing.router.nearness import nearness_shift
+from scrimp.routing.router.nearness import with_text
 
 from .abouts import Abouts
 from .policy import MEASURED, choose
@@ -165,21 +165,22 @@ class Decider:
     def _own_near(self, context: Context) -> dict[str, Found]:
         return self._abouts.near(context.embedding) if self._abouts else {}
 
-    def _nearer(self, known: KnownArm, basis: str) -> tuple[float, str]:
-        """Return by how much an arm's logit moves since it is near to the prompt or far from it, and why in words.
+    def _by_text(self, basis: Sequence[str]) -> list[float]:
+        """Return by what each arm's quality is multiplied for how near to the prompt is what it is told, or is for.
 
-        Of the profile's own arms those are moved that share a model with others, until outcomes of their own tell of
-        them (`basis`).
+        Of the profile's own arms those count that share a model with others, until outcomes of their own tell of them
+        (`basis`, one an arm).
         """
+        names = [known.arm.name for known in self._known]
         if self._near is None:
-            return 0.0, ""
-        near = self._near.get(known.arm.name)
-        if self.pool is not None and self.pool.has(known.arm):
-            return (nearness_shift(0.0), "") if near is None else (nearness_shift(near.score), near.in_words())
-        if near is None:
-            return 0.0, ""
-        moves = known.arm.name in self._abouts.tells_apart and basis != MEASURED
-        return nearness_shift(near.score) if moves else 0.0, near.in_words() if near.by else ""
+            return [1.0] * len(names)
+        pool = self.pool
+        told = {known.arm.name for known in self._known if pool is not None and pool.has(known.arm)}
+        own = self._abouts.tells_apart.difference(told)
+        told |= {name for name, rests in zip(names, basis, strict=True) if name in own and rests != MEASURED}
+        factors = with_text(names, {name: each.score for name, each in self._near.items()}, told)
+        moved_too = set() if pool is None else set(names) - own
+        return [factors[name] if name in told | moved_too else 1.0 for name in names]
 
     def arm(self, name: str) -> Arm:
         """Return an arm of the profile or its pool.
@@ -285,27 +286,28 @@ class Decider:
         n_input = estimate_tokens(prompt)
         staying = wishes.staying
         turned: Turned | None = None
-        nearer = [self._nearer(known, basis) for known, basis in zip(self._known, predictions.basis, strict=True)]
+        by_text = self._by_text(predictions.basis)
         if staying is not None:
             alone = {
-                known.arm.name: moved(float(quality), by)
-                for known, quality, (by, _) in zip(self._known, predictions.quality[row], nearer, strict=True)
+                known.arm.name: float(quality) * fits
+                for known, quality, fits in zip(self._known, predictions.quality[row], by_text, strict=True)
             }
             turned = Turned.by(staying, prompt.text, alone)
         options = []
-        for column, (known, (by, near)) in enumerate(zip(self._known, nearer, strict=True)):
+        for column, known in enumerate(self._known):
+            fits, near = by_text[column], (self._near or {}).get(known.arm.name)
             left = left_nano.get(known.arm.name)
             if wishes.max_cost_nano is not None:
                 left = wishes.max_cost_nano if left is None else min(left, wishes.max_cost_nano)
-            shift = by + (0.0 if turned is None else turned.shift(known.arm.name))
+            shift = 0.0 if turned is None else turned.shift(known.arm.name)
             options.append(
                 option_for(
                     known,
                     prompt,
                     n_input=n_input,
-                    quality=moved(float(predictions.quality[row, column]), shift),
-                    quality_low=moved(float(predictions.quality_low[row, column]), shift),
-                    quality_high=moved(float(predictions.quality_high[row, column]), shift),
+                    quality=moved(float(predictions.quality[row, column]) * fits, shift),
+                    quality_low=moved(float(predictions.quality_low[row, column]) * fits, shift),
+                    quality_high=moved(float(predictions.quality_high[row, column]) * fits, shift),
                     basis=predictions.basis[column],
                     rests_on=predictions.rests_on[column],
                     p50=float(predictions.output_tokens_p50[row, column]),
@@ -316,7 +318,7 @@ class Decider:
                     here_only=wishes.on_this_machine,
                     staying=staying,
                     told=told,
-                    near=near,
+                    near="" if near is None or not near.by else near.in_words(),
                 )
             )
         ood = float(predictions.ood[row])

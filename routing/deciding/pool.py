@@ -10,6 +10,7 @@ import json
 import threading
 import time
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -41,7 +42,9 @@ NEAREST: Final = 8
 """Beyond that it sees so many of the pool."""
 
 _LOOK_AFTER_S: Final = 2.0
-"""A process that stays looks at the folder again after so many seconds."""
+"""A process that stays looks at the folder again after so many seconds, or `_SELDOM` times as many as a look takes."""
+
+_SELDOM: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +91,13 @@ class ArmPool:
         self._say = say
         self._lock = threading.Lock()
         self._index: Index | None = None
-        self._looked_at = -_LOOK_AFTER_S
+        self._look_at = 0.0
         self._listed: Mapping[str, Listed] = {}
         self._cards: dict[str, Card] = {}
+        self._names: dict[str, str] = {}
         self._arms: dict[str, tuple[str, Arm]] = {}
         self._told = False
+        self._looked = False
 
     @property
     def cards(self) -> Mapping[str, Card]:
@@ -117,14 +122,12 @@ class ArmPool:
 
     def nearest(self, text: str, embedding: NDArray[np.float32]) -> dict[str, Found]:
         """Return the arms that the policy is to see for a prompt by name, the nearest first; all of a small pool."""
-        cards = self.cards
+        n_cards, names = len(self.cards), self._names
         assert self._index is not None  # noqa: S101 - looked at above
-        n = NEAREST if len(cards) + len(self._profile.arms) > ALL_OF else ALL_OF
-        by_key = {card.key: name for name, card in cards.items()}
-        # Files that are left out are in the index: ask for as many more.
-        spare = len(self._listed) - len(cards)
+        n = NEAREST if n_cards + len(self._profile.arms) > ALL_OF else ALL_OF
+        spare = len(self._listed) - n_cards  # files that are no arm are in the index: as many more are asked for
         found = self._index.nearest(text, embedding, n + min(spare, ALL_OF))
-        return {by_key[each.key]: each for each in found if each.key in by_key and n > 0 and (n := n - 1) >= 0}
+        return dict(islice(((names[each.key], each) for each in found if each.key in names), n))
 
     def arms(self, names: Iterable[str]) -> tuple[Arm, ...]:
         """Return the arms of some names; names of no arm of the pool are passed over."""
@@ -135,8 +138,8 @@ class ArmPool:
     def _look(self) -> None:
         """Bring the index up to date with the folder, if that was not done just now."""
         with self._lock:
-            now = time.monotonic()
-            if now - self._looked_at < _LOOK_AFTER_S:
+            began = time.monotonic()
+            if began < self._look_at:
                 return
             files = _files(self._pool)
             if self._index is None:
@@ -147,9 +150,12 @@ class ArmPool:
             if listed is not self._listed:
                 refused = [each.refused for each in listed.values() if each.refused is not None]
                 self._cards, wrong = _settled([each for each in listed.values() if each.refused is None], self._profile)
+                self._names = {card.key: name for name, card in self._cards.items()}
                 self._listed = listed
                 self._tell([*refused, *wrong, *_not_followed(self.folder, files)])
-            self._looked_at = time.monotonic()
+            now = time.monotonic()
+            self._look_at = now + max(_LOOK_AFTER_S, _SELDOM * (now - began) if self._looked else 0.0)
+            self._looked = True
 
     def _read(self, key: str) -> Document | None:
         return read_skill(self.folder, key)

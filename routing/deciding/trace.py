@@ -14,7 +14,6 @@ from .price_share import price_share
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .decide import Decider
 
 __all__ = ["Decision"]
 
@@ -44,7 +43,8 @@ class Decision:
     turned
         What the conversation that it goes on with brought (`staying.Turned`); None where it began one.
     by
-        What decided: its arms are called as they were then, whatever becomes of their files. None from the log.
+        The `Decider` that decided (its type stands above this module): its arms are called as they were then, whatever
+        becomes of their files. None from the log.
     """
 
     id: str
@@ -63,7 +63,7 @@ class Decision:
     level: float | None = None
     turned: Mapping[str, Any] | None = None
     plans: tuple[Mapping[str, Any], ...] = ()
-    by: Decider | None = field(default=None, repr=False, compare=False)
+    by: Any = field(default=None, repr=False, compare=False)
 
     @property
     def arm(self) -> str | None:

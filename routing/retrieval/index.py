@@ -213,7 +213,9 @@ class Index:
         self, stamps: Mapping[str, str], known: Mapping[str, Listed], read: Callable[[str], Document | None]
     ) -> None:
         """Read some documents, and store those that have changed."""
-        entries, same, gone = [], [], []
+        entries: list[Entry] = []
+        changed: list[Document] = []
+        same, gone = [], []
         for key, stamp in stamps.items():
             try:
                 document = read(key)
@@ -225,7 +227,13 @@ class Index:
             elif key in known and known[key].digest == document.digest and known[key].refused is None:
                 same.append((key, stamp))
             else:
-                entries.append(Entry(document, stamp, self._embedder.embed([document.head, *pieces(document.body)])))
+                changed.append(document)
+        texts = [[document.head, *pieces(document.body)] for document in changed]
+        vectors = self._embedder.embed([text for those in texts for text in those])  # together: on every core
+        at = 0
+        for document, those in zip(changed, texts, strict=True):
+            entries.append(Entry(document, stamps[document.key], vectors[at : at + len(those)]))
+            at += len(those)
         if same:
             self._store.restamp(same)
         if entries or gone:

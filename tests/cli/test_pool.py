@@ -36,6 +36,24 @@ def rows(home, query):
         return conn.execute(query).fetchall()
 
 
+def test_a_skill_is_on_the_wire_and_in_the_bound(scrimp, pool, server, home):
+    path = pool()
+    for arm in ("tax", "small"):
+        server.reset()
+        done = scrimp("ask", "-p", path, "-m", arm, "--json", ASKED)
+        assert done.code == 0, done.err
+        (chat,) = server.chats
+        said = [message["content"] for message in chat.body["messages"] if message["role"] == "system"]
+        assert ([TAX.strip()] if arm == "tax" else []) == said
+        assert chat.body["messages"][-1]["content"] == ASKED
+        assert json.loads(done.out)["arm"] == arm
+    bounds = dict(rows(home, "SELECT arm, input_bound FROM attempts"))
+    assert bounds["tax"] - bounds["small"] >= len(TAX.strip().encode())
+    identities = dict(rows(home, "SELECT arm, instructions FROM attempts"))
+    assert identities["small"] is None
+    assert len(identities["tax"]) == 16
+
+
 def test_the_log_labels_and_redo_know_it(scrimp, pool, server, home):
     path = pool(small="ok", large="ok")
     done = scrimp("ask", "-p", path, "-m", "tax", "--json", ASKED)
@@ -64,8 +82,8 @@ def test_route_says_why(scrimp, pool):
 def test_a_plan_may_name_its_arms(scrimp, pool, server):
     done = scrimp("ask", "-p", pool(), "--plan", "soup ? checks > tax", "--check", "words:1..2", "--json", ASKED)
     assert done.code in (0, 7), done.err
-    assert len(server.chats) == 2
     assert json.loads(done.out)["arm"] == "tax"
+    assert TAX.strip() in json.dumps(server.chats[1].body)
 
 
 def test_an_arms_own_cap_stands_on_each_arm_like_it(scrimp, pool, server):

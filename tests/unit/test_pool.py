@@ -18,7 +18,7 @@ from scrimp.routing.prompts.embedding import Embedder
 from scrimp.routing.prompts.prompt import Prompt
 from scrimp.routing.retrieval.front_matter import BrokenError, split
 from scrimp.routing.retrieval.skills import read_skill
-from scrimp.routing.router.nearness import BOUND, nearness_shift
+from scrimp.routing.router.nearness import WORTH, fitting, with_text
 from scrimp.routing.router.tier_prior import TierPrior
 
 PRICES = Price(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(2))
@@ -167,6 +167,7 @@ def a_profile(folder, like=None, n_own=2):
 @pytest.fixture
 def opened(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_LOOK_AFTER_S", 0.0)
+    monkeypatch.setattr(module, "_SELDOM", 0)
 
     def make(**more):
         profile = a_profile(folder, **more)
@@ -271,14 +272,14 @@ def test_what_is_broken_is_left_out_and_nothing_else(folder, write, opened):
 
 
 def test_the_folder_is_looked_at_again(write, opened):
-    path = write("tax.md", "---\nabout: Income tax.\n---\nOld text.")
+    path = write("tax.md", "---\nabout: Income tax.\n---\nIncome tax, old.")
     decider, _ = opened()
     _, decision = decide(decider, "income tax")
     assert decision.arm == "tax"
-    path.write_text("---\nabout: Income tax.\n---\nNew text, longer.")
+    path.write_text("---\nabout: Income tax.\n---\nIncome tax, new.")
     write("more.md", "Another.")
-    assert decide(decider, "income tax")[0].profile.arm("tax").system == "New text, longer."
-    assert decision.by.profile.arm("tax").system == "Old text."  # what was decided is asked as it was then
+    assert decide(decider, "income tax")[0].profile.arm("tax").system == "Income tax, new."
+    assert decision.by.profile.arm("tax").system == "Income tax, old."  # what was decided is asked as it was then
     assert "more" in decider.pool.cards
     path.unlink()
     assert "tax" not in decider.pool.cards
@@ -301,8 +302,40 @@ def test_a_projects_own_file_may_not_set_a_pool(tmp_path):
         load_profile("local", env={}, cwd=project, paths=paths({"SCRIMP_HOME": str(tmp_path / "home")}))
 
 
-def test_nearness_is_bounded_and_tells_apart():
-    scores = [k / 100 for k in range(101)]
-    shifts = [nearness_shift(score) for score in scores]
-    assert shifts == sorted(set(shifts))
-    assert max(map(abs, shifts)) <= BOUND
+def test_what_a_text_is_worth_is_bounded_and_tells_apart():
+    scores = {f"s{k}": k / 10 for k in range(11)}
+    fits, none = fitting(scores)
+    assert sum(fits.values()) + none == pytest.approx(1.0)
+    assert [*fits.values()] == sorted(set(fits.values()))
+    factors = with_text(["plain", "far", *scores], scores, ["far", *scores])
+    assert all(1.0 - WORTH <= factor <= 1.0 for factor in factors.values())
+    assert factors["far"] == 1.0 - WORTH  # told a text that is not among the nearest
+    # By hand: nothing near leaves the plain arm as it is; a text at 0.35 fits as likely as none.
+    assert with_text(["plain", "tax"], {}, ["tax"]) == {"plain": 1.0, "tax": 1.0 - WORTH}
+    assert with_text(["plain", "tax"], {"tax": 0.35}, ["tax"]) == {"plain": 1 - WORTH / 2, "tax": 1 - WORTH / 2}
+
+
+@pytest.mark.parametrize("text", ["Prove that the square root of two is irrational.", "Who painted the Night Watch?"])
+def test_a_prompt_that_no_text_is_for_goes_to_the_plain_arm(write, opened, text):
+    write("tax.md", "---\nabout: Income tax returns.\n---\nForms, deductions, deadlines of the tax office.")
+    write("soup.md", "---\nabout: Recipes for soup.\n---\nBoil carrots, add salt.")
+    decision = decide(opened()[0], text)[1]
+    assert decision.arm == "plain"
+    assert decision.choice.taken.quality > max(
+        each.option.quality for each in decision.choice.weighed if each.option.near
+    )
+
+
+@pytest.mark.parametrize("capped", [True, False])
+def test_a_pool_that_a_project_chooses_gets_round_no_cap(tmp_path, capped):
+    home, project = tmp_path / "home", tmp_path / "project"
+    (home / "profiles").mkdir(parents=True)
+    project.mkdir()
+    arm = '[[arms]]\nname = "a"\nmodel = "openai/m"\n'
+    cap = "cap = { per_day_usd = 1 }\n" if capped else ""
+    (home / "profiles" / "default.toml").write_text(arm + cap)
+    (home / "profiles" / "skilled.toml").write_text(f'[pool]\nfolder = "skills"\n{arm}')
+    (project / ".scrimp.toml").write_text('profile = "skilled"\n')
+    where = {"env": {}, "cwd": project, "paths": paths({"SCRIMP_HOME": str(home)})}
+    assert (load_profile(None, **where).profile.pool is None) == capped
+    assert load_profile("skilled", **where).profile.pool.folder == str(home / "profiles" / "skills")
