@@ -226,7 +226,7 @@ def test_both_answers_are_paid_under_the_caps(at_terminal, scrimp, profile):
     path = profile(small="ok", large="ok")
     at_terminal("duel", "-p", path, "x", typed="1\n\n")
     spent = json.loads(scrimp("spend", "--json", "--by", "source", "-p", path).out)["rows"]
-    assert [(row["key"], row["n_calls"]) for row in spent] == [("duel", 2)]
+    assert [(row["name"], row["n_calls"]) for row in spent] == [("duel", 2)]
 
 
 @pytest.mark.parametrize("how", ["run", "day", "flag"])

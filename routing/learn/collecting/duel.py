@@ -284,9 +284,12 @@ class Arena:
         duel_id = None
         if answers[0] is not None and answers[1] is not None:
             duel_id = new_id(space.clock())
+            arms = [space.profile.arm(arm) for arm in (drawn.left, drawn.right)]
             add_duel(
                 space.ledger, duel_id=duel_id, at=instant(space.clock()), profile=space.profile.name,
-                requests=(answers[0].id, answers[1].id), arms=(drawn.left, drawn.right), propensity=drawn.propensity,
+                requests=(answers[0].id, answers[1].id), arms=(drawn.left, drawn.right),
+                models=(arms[0].model, arms[1].model),
+                instructions=(instructions_id(arms[0]), instructions_id(arms[1])), propensity=drawn.propensity,
                 chances=drawn.chances, prompt_key=None if self._keep == "money" else slate.question.key,
             )  # fmt: skip
         return Duel(duel_id, slate.question, drawn, answers, errors, tuple(said))
