@@ -12,6 +12,8 @@ import time
 import pytest
 from conftest import CANARY, environment
 
+from scrimp.profiles.errors import LedgerError
+
 SCRIMP = [sys.executable, "-m", "scrimp.cli"]
 
 
@@ -153,6 +155,19 @@ def test_one_answer_missing_is_no_duel(at_terminal, profile, shown, tmp_path):
     code, out, err = at_terminal("duel", "-p", path, "-f", file)
     assert code == 6
     assert "3 duels failed and none succeeded" in err
+
+
+def test_answers_that_cannot_be_put_on_record_are_shown(at_terminal, profile, monkeypatch):
+    def full(*_args, **_kwargs):
+        raise LedgerError("the disk is full")
+
+    monkeypatch.setattr("scrimp.routing.learn.collecting.duel.add_duel", full)
+    path = profile(small="say@text=a_small_answer", large="say@text=a_large_answer")
+    code, out, err = at_terminal("duel", "-p", path, "x")
+    assert code == int(LedgerError("").exit_code)
+    assert "no duel: the disk is full" in err
+    assert "a small answer" in out
+    assert "a large answer" in out
 
 
 def test_without_a_terminal_nothing_is_asked(scrimp, at_terminal, profile, server):

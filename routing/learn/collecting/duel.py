@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError, UsageError
+from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, LedgerError, ScrimpError, UsageError
 from scrimp.routing.asking.awaiting import AwaitingHands, attend_loop, begin_scribe
 from scrimp.routing.asking.plan_rooms import rooms_of
 from scrimp.routing.asking.request import Ask, Way
@@ -93,7 +93,7 @@ class Duel:
     id
         Of the duel, in the log; None where an answer is missing: then there is none.
     answers, errors
-        Of the left and the right: the one or the other of each.
+        Of the left and the right: the one or the other of each; both where an answer could not be put on record.
     said
         What was said while they were asked: it may give an arm away, so it is shown after the verdict.
     verdict
@@ -290,16 +290,24 @@ class Arena:
         answers, errors = self._ask_both(space, runs, slate.context)
         duel_id = None
         if answers[0] is not None and answers[1] is not None:
-            duel_id = new_id(space.clock())
-            left, right = self._contestant(drawn.left), self._contestant(drawn.right)
-            add_duel(
-                space.ledger, duel_id=duel_id, at=instant(space.clock()), profile=space.profile.name,
-                requests=(answers[0].id, answers[1].id), arms=(drawn.left, drawn.right),
-                models=(left.model, right.model),
-                instructions=(left.instructions, right.instructions), propensity=drawn.propensity,
-                chances=drawn.chances, prompt_key=None if self._keep == "money" else slate.question.key,
-            )  # fmt: skip
+            try:
+                duel_id = self._record(drawn, slate.question, (answers[0].id, answers[1].id))
+            except LedgerError as error:  # both are paid for: they are shown
+                errors = (error, None)
         return Duel(duel_id, slate.question, drawn, answers, errors, tuple(said))
+
+    def _record(self, drawn: Drawn, question: Question, requests: tuple[str, str]) -> str:
+        """Put a duel on record that is about to be judged; return its id."""
+        now = self.space.clock()
+        duel_id = new_id(now)
+        left, right = self._contestant(drawn.left), self._contestant(drawn.right)
+        add_duel(
+            self.space.ledger, duel_id=duel_id, at=instant(now), profile=self.space.profile.name, requests=requests,
+            arms=(left.arm, right.arm), models=(left.model, right.model),
+            instructions=(left.instructions, right.instructions), propensity=drawn.propensity, chances=drawn.chances,
+            prompt_key=None if self._keep == "money" else question.key,
+        )  # fmt: skip
+        return duel_id
 
     def _limits(self, drawn: Drawn, slate: Slate) -> tuple[int | None, int | None]:
         """Return what each side may cost, its retries included, so that both together stay below `max_nano`."""
