@@ -36,6 +36,8 @@ def add_duel(
     profile: str,
     requests: tuple[str, str],
     arms: tuple[str, str],
+    models: tuple[str | None, str | None] = (None, None),
+    instructions: tuple[str | None, str | None] = (None, None),
     propensity: float | None,
     chances: Mapping[str, float] | None,
     prompt_key: str | None,
@@ -44,8 +46,8 @@ def add_duel(
 
     Parameters
     ----------
-    requests, arms
-        Of the left and the right.
+    requests, arms, models, instructions
+        Of the left and the right: instructions by their digest, None where there are none.
     propensity
         The chance that these two arms were drawn for these sides; None where they were named.
     chances
@@ -57,6 +59,8 @@ def add_duel(
         "id": duel_id, "at": at, "profile": profile, "left_request": requests[0], "right_request": requests[1],
         "left_arm": arms[0], "right_arm": arms[1], "propensity": propensity,
         "chances": None if chances is None else json.dumps(dict(chances)), "prompt_key": prompt_key,
+        "left_model": models[0], "right_model": models[1], "left_instructions": instructions[0],
+        "right_instructions": instructions[1],
     }  # fmt: skip
     with ledger.transaction():
         ledger.insert("duels", values)
@@ -117,8 +121,6 @@ _OF_SIDE: Final = ", ".join(
     f"ORDER BY t.id DESC LIMIT 1) AS {side}_{name}"
     for side in ("left", "right")
     for what, name in (
-        ("t.requested_model", "model"),
-        ("t.instructions", "instructions"),
         ("t.input_tokens", "input_tokens"),
         ("t.output_tokens", "output_tokens"),
     )
@@ -142,7 +144,8 @@ def duels_of(ledger: Ledger, *, profile: str | None = None, since: str | None = 
     """
     where, parameters = all_of(("d.profile = ?", profile), ("d.at >= ?", since))
     return ledger.rows(
-        "SELECT d.id, d.at, d.profile, d.verdict, d.left_arm, d.right_arm, d.propensity, q.prompt, q.embedding, "  # noqa: S608 - constants
+        "SELECT d.id, d.at, d.profile, d.verdict, d.left_arm, d.right_arm, d.left_model, d.right_model, "  # noqa: S608 - constants
+        "d.left_instructions, d.right_instructions, d.propensity, q.prompt, q.embedding, "
         f"q.embedder_id, {_OF_SIDE}, {_PAID} FROM duels d LEFT JOIN requests q ON q.id = d.left_request "
         f"WHERE d.verdict IS NOT NULL AND {where} ORDER BY d.at, d.id",
         parameters,

@@ -302,7 +302,8 @@ def _m4_instructions_hints_and_duels(conn: sqlite3.Connection) -> None:
         "CREATE TABLE duels (id TEXT PRIMARY KEY, at TEXT NOT NULL, profile TEXT NOT NULL, "
         "left_request TEXT NOT NULL, right_request TEXT NOT NULL, left_arm TEXT NOT NULL, right_arm TEXT NOT NULL, "
         "verdict TEXT, why TEXT, propensity REAL, "  # verdict: left | right | tie | neither; NULL: not told
-        "chances TEXT, prompt_key TEXT)"  # JSON: each arm's chance to be seen; a digest of what was asked
+        "chances TEXT, prompt_key TEXT, "  # JSON: each arm's chance to be seen; a digest of what was asked
+        "left_model TEXT, right_model TEXT, left_instructions TEXT, right_instructions TEXT)"  # what the arms were then
     )
 
 

@@ -12,6 +12,8 @@ import time
 import pytest
 from conftest import CANARY, environment
 
+from scrimp.profiles.errors import LedgerError
+
 SCRIMP = [sys.executable, "-m", "scrimp.cli"]
 
 
@@ -155,6 +157,19 @@ def test_one_answer_missing_is_no_duel(at_terminal, profile, shown, tmp_path):
     assert "3 duels failed and none succeeded" in err
 
 
+def test_answers_that_cannot_be_put_on_record_are_shown(at_terminal, profile, monkeypatch):
+    def full(*_args, **_kwargs):
+        raise LedgerError("the disk is full")
+
+    monkeypatch.setattr("scrimp.routing.learn.collecting.duel.add_duel", full)
+    path = profile(small="say@text=a_small_answer", large="say@text=a_large_answer")
+    code, out, err = at_terminal("duel", "-p", path, "x")
+    assert code == int(LedgerError("").exit_code)
+    assert "no duel: the disk is full" in err
+    assert "a small answer" in out
+    assert "a large answer" in out
+
+
 def test_without_a_terminal_nothing_is_asked(scrimp, at_terminal, profile, server):
     path = profile(small="ok", large="echo")
     for argv in (("duel", "-p", path, "x"), ("duel", "-p", path, "--json", "x")):
@@ -226,7 +241,7 @@ def test_both_answers_are_paid_under_the_caps(at_terminal, scrimp, profile):
     path = profile(small="ok", large="ok")
     at_terminal("duel", "-p", path, "x", typed="1\n\n")
     spent = json.loads(scrimp("spend", "--json", "--by", "source", "-p", path).out)["rows"]
-    assert [(row["key"], row["n_calls"]) for row in spent] == [("duel", 2)]
+    assert [(row["name"], row["n_calls"]) for row in spent] == [("duel", 2)]
 
 
 @pytest.mark.parametrize("how", ["run", "day", "flag"])

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError, UsageError
+from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, LedgerError, ScrimpError, UsageError
 from scrimp.routing.asking.awaiting import AwaitingHands, attend_loop, begin_scribe
 from scrimp.routing.asking.plan_rooms import rooms_of
 from scrimp.routing.asking.request import Ask, Way
@@ -93,7 +93,7 @@ class Duel:
     id
         Of the duel, in the log; None where an answer is missing: then there is none.
     answers, errors
-        Of the left and the right: the one or the other of each.
+        Of the left and the right: the one or the other of each; both where an answer could not be put on record.
     said
         What was said while they were asked: it may give an arm away, so it is shown after the verdict.
     verdict
@@ -189,11 +189,8 @@ class Arena:
         self._learn()
 
     def _learn(self) -> None:
-        """Read again what all duels so far say of the profile's arms."""
-        own = [Contestant(arm.name, arm.model, instructions_id(arm)) for arm in self.space.profile.arms]
-        standing = fit_of(duels_of(self.space.ledger), own)
-        self._fit = standing.fit
-        self._places = {each.arm: standing.places[each] for each in own}
+        """Read again what all duels so far say."""
+        self._rows = duels_of(self.space.ledger)
 
     # -- before ---------------------------------------------------------------------------------------------------
 
@@ -206,25 +203,28 @@ class Arena:
             If fewer than two arms can take the prompt, or no two can be paid.
         """
         (context,) = self.space.decider.contexts([question.prompt.text])
-        decision = self.space.decide(self._ask(question), context)
-        options = {each.option.arm: each.option for each in decision.choice.weighed}
-        able = {name: option for name, option in options.items() if option.infeasible is None}
-        self._check_able(able, options)
+        able = self._able(question, context)
         rooms = self._rooms(question)
         bounds = {name: option.bound_nano or 0 for name, option in able.items()}
         costs = {name: (option.cost_nano or 0) / 1e9 for name, option in able.items()}
 
         def allowed(first: str, second: str) -> bool:
-            both = self.named is None or {first, second} == set(self.named)
-            return both and too_small(rooms, bounds[first] + bounds[second]) is None
+            return too_small(rooms, bounds[first] + bounds[second]) is None
 
-        pairs = weigh(self._fit, self._places, costs, allowed=allowed)
+        own = {name: self._contestant(name) for name in able}  # of a pool only those that are near
+        standing = fit_of(self._rows, own.values())
+        places = {name: standing.places[who] for name, who in own.items()}
+        pairs = weigh(standing.fit, places, costs, allowed=allowed)
         if not pairs:
-            least = sum(sorted(bounds[name] for name in self.named or bounds)[:2])
+            least = sum(sorted(bounds.values())[:2])
             room = too_small(rooms, least)
             assert room is not None  # noqa: S101 - else two arms would be left
             raise BudgetRefusedError(f"no duel is begun: {room.refusal(least, 'two answers').message}")
         return Slate(question, context, tuple(pairs), bounds, self.named)
+
+    def _contestant(self, name: str) -> Contestant:
+        arm = self.space.profile.arm(name)
+        return Contestant(name, arm.model, instructions_id(arm))
 
     def _ask(self, question: Question, wishes: Wishes | None = None) -> Ask:
         wishes = wishes or Wishes(on_this_machine=self.on_this_machine)
@@ -233,12 +233,19 @@ class Arena:
             params=question.params, response_format=question.response_format, output_limit=question.output_limit,
         )  # fmt: skip
 
-    def _check_able(self, able: Mapping[str, Option], options: Mapping[str, Option]) -> None:
-        """Refuse a prompt that fewer than two of the arms can take, or not those named."""
-        wanted = self.named or tuple(options)
-        missing = [options[name] for name in wanted if name not in able]
-        if len(wanted) - len(missing) >= 2:
-            return
+    def _able(self, question: Question, context: Context) -> dict[str, Option]:
+        """Return the arms that may meet: those named, else those that can take the prompt."""
+        if self.named is not None:
+            chosen = {}
+            for name in self.named:
+                wishes = Wishes(arm=name, on_this_machine=self.on_this_machine)
+                chosen[name] = self.space.decide(self._ask(question, wishes), context).choice.option(name)
+            return chosen
+        weighed = self.space.decide(self._ask(question), context).choice.weighed
+        able = {each.option.arm: each.option for each in weighed if each.option.infeasible is None}
+        if len(able) >= 2:
+            return able
+        missing = [each.option for each in weighed if each.option.infeasible is not None]
         why = "; ".join(f"{option.arm}: {option.infeasible}" for option in missing)
         message = f"a duel takes two arms that can take the prompt. {why}"
         raise BudgetRefusedError(message) if all(each.by_cap for each in missing) else ArmUnavailableError(message)
@@ -283,13 +290,24 @@ class Arena:
         answers, errors = self._ask_both(space, runs, slate.context)
         duel_id = None
         if answers[0] is not None and answers[1] is not None:
-            duel_id = new_id(space.clock())
-            add_duel(
-                space.ledger, duel_id=duel_id, at=instant(space.clock()), profile=space.profile.name,
-                requests=(answers[0].id, answers[1].id), arms=(drawn.left, drawn.right), propensity=drawn.propensity,
-                chances=drawn.chances, prompt_key=None if self._keep == "money" else slate.question.key,
-            )  # fmt: skip
+            try:
+                duel_id = self._record(drawn, slate.question, (answers[0].id, answers[1].id))
+            except LedgerError as error:  # both are paid for: they are shown
+                errors = (error, None)
         return Duel(duel_id, slate.question, drawn, answers, errors, tuple(said))
+
+    def _record(self, drawn: Drawn, question: Question, requests: tuple[str, str]) -> str:
+        """Put a duel on record that is about to be judged; return its id."""
+        now = self.space.clock()
+        duel_id = new_id(now)
+        left, right = self._contestant(drawn.left), self._contestant(drawn.right)
+        add_duel(
+            self.space.ledger, duel_id=duel_id, at=instant(now), profile=self.space.profile.name, requests=requests,
+            arms=(left.arm, right.arm), models=(left.model, right.model),
+            instructions=(left.instructions, right.instructions), propensity=drawn.propensity, chances=drawn.chances,
+            prompt_key=None if self._keep == "money" else question.key,
+        )  # fmt: skip
+        return duel_id
 
     def _limits(self, drawn: Drawn, slate: Slate) -> tuple[int | None, int | None]:
         """Return what each side may cost, its retries included, so that both together stay below `max_nano`."""

@@ -128,7 +128,7 @@ class BradleyTerry:
         value = self._log_posterior(at, contrast, counts, mean, precision)
         for _ in range(_MOST_STEPS):
             gradient, hessian = self._derivatives(at, contrast, counts, mean, precision)
-            step = np.linalg.solve(hessian, gradient)
+            step: Floats = np.asarray(np.linalg.solve(hessian, gradient), np.float64)
             size = 1.0
             while (tried := self._log_posterior(at + size * step, contrast, counts, mean, precision)) < value - _SMALL:
                 size /= 2.0

@@ -160,8 +160,7 @@ def duel_report(ledger: Ledger | None, *, profile: str | None = None, since: flo
     m = len(standing.places)
     if len(rows) < ENOUGH_EACH * m:
         notes.append(
-            f"{len(rows)} {'duel' if len(rows) == 1 else 'duels'} among {m} arms are too few for an order: it is a "
-            f"guess below {ENOUGH_EACH * m}"
+            f"too few duels to tell an order: {len(rows)} among {m} arms, and below {ENOUGH_EACH * m} it is a guess"
         )
     if not kinds:
         notes.append(f"no kind of prompt has {ENOUGH_OF_A_KIND} duels yet, from which on it is told by itself")
