@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+
+from scrimp.profiles.errors import UsageError
 
 from .complete import complete_arms, complete_profiles
 
@@ -22,7 +25,9 @@ __all__ = [
     "ProfileOption",
     "RepairOption",
     "SeedOption",
+    "SinceOption",
     "WtpOption",
+    "read_day",
 ]
 
 ProfileOption = Annotated[
@@ -94,3 +99,21 @@ PlanOption = Annotated[
 RepairOption = Annotated[
     bool, typer.Option("--repair", help="Escalate with the failed answer and what is wrong with it.")
 ]
+SinceOption = Annotated[
+    str | None, typer.Option("--since", metavar="DATE", help="Only requests from this day on (YYYY-MM-DD).")
+]
+
+
+def read_day(since: str) -> float:
+    """Return the POSIX time at which a day begins in UTC; of an instant with its zone, that instant.
+
+    Raises
+    ------
+    UsageError
+        If it is neither.
+    """
+    try:
+        day = datetime.fromisoformat(since)
+    except ValueError:
+        raise UsageError(f"--since: expected a date such as 2026-11-01, not {since!r}") from None
+    return (day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp()
