@@ -13,7 +13,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.paths import paths
 
-from . import session
+from . import learn_export, session
 from .options import ArmOption, JsonOption, ProfileOption, SeedOption
 from .parser import new_app
 from .result import Column, Result, Table, emit, say, show_progress
@@ -33,6 +33,7 @@ Examples:
   scrimp learn import "$(llm logs path)"  the log of llm: prompts and tokens
   scrimp learn audit --max-usd 0.50       ask the best arm too, on a sample
   scrimp learn templates --max-usd 0.20   what the best answers of each kind did, as hints to edit (ask --hint)
+  scrimp learn export --tag work > sft.jsonl  the best answers, to train a model on
 """,
     group=True,
 )
@@ -41,7 +42,10 @@ Examples:
 @app.command("import")
 def import_(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="An outcome file (JSON Lines, also .gz), or llm's logs.db.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="An outcome file (JSON Lines, also .gz), what `learn export` wrote, or llm's logs.db."
+        ),
     ],
     profile: ProfileOption = None,
     json: JsonOption = False,
@@ -72,6 +76,9 @@ def import_(
 
 def _progress(done: int, total: int) -> None:
     show_progress(f"{done:,} of {total:,} prompts", ended=done == total)
+
+
+app.command(epilog=learn_export.EPILOG)(learn_export.export)
 
 
 @app.command()

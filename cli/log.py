@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -10,16 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scrimp.profiles.errors import UsageError
-from scrimp.profiles.files import new_file
 from scrimp.profiles.money import NANO, format_usd
 from scrimp.profiles.paths import paths
 
 from . import session
 from .complete import complete_arms
 from .options import JsonOption
+from .outputs import agreed, new_output
 from .parser import Group, new_app
-from .result import Column, Result, Table, confirm, emit, say, write_out
+from .result import Column, Result, Table, emit, say, write_out
 
 if TYPE_CHECKING:
     from .result import Block
@@ -236,13 +234,7 @@ def export(
         for line in lines:
             write_out(line, as_json=True)
         return 0
-    try:
-        file = new_file(output)
-    except FileExistsError:
-        raise UsageError(f"{output} exists", hint="Choose another name, or remove it first.") from None
-    except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}") from None
-    with file:
+    with new_output(output) as file:
         for line in lines:
             file.write(line.encode())
     return 0
@@ -256,7 +248,7 @@ def rm(
     """Forget requests: text, features, trace and labels. What they cost stays counted."""
     from scrimp.routing.batch.forgetting import forget_requests
 
-    forget_requests(session.ledger_to_read(), paths(), which, confirm=partial(_confirm, yes=yes), say=say)
+    forget_requests(session.ledger_to_read(), paths(), which, confirm=partial(agreed, yes=yes), say=say)
     return 0
 
 
@@ -279,16 +271,6 @@ def purge(
     if ledger is None:
         say("the log is empty")
     else:
-        confirm = partial(_confirm, yes=yes)
+        confirm = partial(agreed, yes=yes)
         forget_everything(ledger, paths(), days=days, now=time.time(), confirm=confirm, say=say)
     return 0
-
-
-def _confirm(what: str, yes: bool) -> None:
-    """Ask on a terminal; elsewhere `--yes` is needed."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(f"this would {what}", hint="Add --yes to do it.")
-    if not confirm(f"{what[0].upper()}{what[1:]}?"):
-        raise typer.Abort

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+
+from scrimp.profiles.errors import UsageError
 
 from .complete import complete_arms, complete_profiles
 
@@ -23,8 +26,10 @@ __all__ = [
     "ProfileOption",
     "RepairOption",
     "SeedOption",
+    "SinceOption",
     "UseHintOption",
     "WtpOption",
+    "read_day",
 ]
 
 ProfileOption = Annotated[
@@ -104,3 +109,21 @@ HintOption = Annotated[
 UseHintOption = Annotated[
     str | None, typer.Option("--use-hint", metavar="NAME", help="Put this hint in front, without a coin.")
 ]
+SinceOption = Annotated[
+    str | None, typer.Option("--since", metavar="DATE", help="Only requests from this day on (YYYY-MM-DD).")
+]
+
+
+def read_day(since: str) -> float:
+    """Return the POSIX time at which a day begins in UTC; of an instant with its zone, that instant.
+
+    Raises
+    ------
+    UsageError
+        If it is neither.
+    """
+    try:
+        day = datetime.fromisoformat(since)
+    except ValueError:
+        raise UsageError(f"--since: expected a date such as 2026-11-01, not {since!r}") from None
+    return (day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp()

@@ -17,6 +17,7 @@ from . import session
 from .complete import complete_arms
 from .options import JsonOption, ProfileOption
 from .parser import new_app
+from .probe_table import KINDS_ONLY, Kind, probe_table
 from .result import Column, Note, Result, Table, emit, say, show_progress
 
 if TYPE_CHECKING:
@@ -34,15 +35,24 @@ Examples:
   scrimp probe small --max-usd 0.05
   scrimp probe large -p work --limit 20 --dry-place
   scrimp probe large --from-log --check tests     and prompts of your own that were checked by `tests`
+  scrimp probe --all --max-usd 0.50               every arm, in one table
+  scrimp probe --all --kind format --limit 5      which arms keep to a form
 """
 
 
 @app.command(epilog=EPILOG)
 def probe(
-    arm: Annotated[str, typer.Argument(metavar="ARM", autocompletion=complete_arms)],
+    arm: Annotated[str | None, typer.Argument(metavar="[ARM]", autocompletion=complete_arms)] = None,
+    all_arms: Annotated[
+        bool, typer.Option("--all", help="Every arm of the profile, the same prompts, in one budget, as a table.")
+    ] = False,
     profile: ProfileOption = None,
     max_usd: Annotated[str, typer.Option("--max-usd", metavar="USD", help="The most to spend on it.")] = "0.20",
     limit: Annotated[int | None, typer.Option("--limit", min=0, help="Prompts of the seventy to ask at most.")] = None,
+    kind: Annotated[
+        list[Kind] | None, typer.Option("--kind", help="Only prompts of this kind; repeatable. Leaves the router.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="With --all, ask anew what the log knows.")] = False,
     from_log: Annotated[
         bool, typer.Option("--from-log", help="Also ask prompts of your log whose answers were checked, checked alike.")
     ] = False,
@@ -70,14 +80,27 @@ def probe(
 
     The router then uses what was found in place of what it believed before (`scrimp router rollback` undoes it). Fewer
     than ten scored outcomes are shown and not used.
+
+    With --all every arm is first asked for a sign of life; then all are asked one prompt after another, so that a cap
+    in the middle leaves arms that were asked the same. What the log has of the last thirty days is not asked again: so
+    the same command goes on where it was stopped. Exit 6 where an arm is dead, or something was left out.
     """
     from scrimp.routing.learn.collecting.probe import probe as run
-    from scrimp.routing.learn.collecting.probe import put_in_force
     from scrimp.routing.learn.collecting.probe_log import read_checked
+    from scrimp.routing.learn.collecting.probe_place import put_in_force
     from scrimp.routing.reports.abilities import load_table
     from scrimp.routing.reports.likeness import likeness
     from scrimp.routing.text.in_words import level_in_words
 
+    if all_arms == (arm is not None):
+        raise UsageError("probe what? Name an arm, or give --all", hint="`scrimp models` lists the arms.")
+    if all_arms and (from_log or check):
+        raise UsageError("--from-log is of one arm: it does not go with --all")
+    if fresh and not all_arms:
+        raise UsageError("--fresh goes with --all: one arm is always asked anew")
+    kinds = tuple(dict.fromkeys(each.value for each in kind or ()))
+    if arm is None:
+        return probe_table(profile, max_usd, limit, kinds, fresh=fresh, dry_place=dry_place, as_json=json)
     if check and not from_log:
         raise UsageError("--check chooses among prompts of the log: it goes with --from-log")
     if limit == 0 and not from_log:
@@ -91,10 +114,10 @@ def probe(
             f"the log has no prompt to ask{_counts(log.left_out)}", hint="`scrimp ask --check` makes some."
         )
     asker.look_after()
-    report = run(asker, arm, max_nano=max_nano, limit=limit, log=log, on_item=_progress)
+    report = run(asker, arm, max_nano=max_nano, limit=limit, kinds=kinds, log=log, on_item=_progress)
     session.look_back(asker.ledger, loaded.profile)
     ability = report.ability
-    version = None if dry_place else put_in_force(report, paths().routers, now=time.time())
+    version = None if dry_place or kinds else put_in_force([report], paths().routers, now=time.time())
     rows = [
         (
             "your log" if each.level is None else f"{each.level} {level_in_words(each.level).partition(',')[0]}",
@@ -136,8 +159,8 @@ def probe(
     why = None
     if version is not None:
         messages.append(f"router {version} uses this; `scrimp router rollback` undoes it")
-    elif dry_place:
-        why = "--dry-place"
+    elif dry_place or kinds:
+        why = "--dry-place" if dry_place else KINDS_ONLY
     else:
         why = report.too_little
         again = f"scrimp probe {arm}{'' if profile is None else f' -p {shlex.quote(profile)}'} --limit 20"

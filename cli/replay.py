@@ -6,12 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.paths import paths
 
 from . import session
-from .options import JsonOption, MaxCost, PreferOption, ProfileOption, WtpOption
+from .options import JsonOption, MaxCost, PreferOption, ProfileOption, SinceOption, WtpOption, read_day
 from .parser import new_app
 from .result import Column, Result, Table, emit
 
@@ -35,9 +34,7 @@ def replay(
     wtp: WtpOption = None,
     prefer: PreferOption = None,
     max_cost: MaxCost = None,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="DATE", help="Only requests from this day on (YYYY-MM-DD).")
-    ] = None,
+    since: SinceOption = None,
     logged: Annotated[
         str | None,
         typer.Option("--log", metavar="PROFILE", help="Replay the log of this profile (else that of --profile)."),
@@ -51,24 +48,12 @@ def replay(
 
     loaded = session.load(profile, prefer=prefer)
     cost = session.parse_usd(max_cost, "--max-cost")
-    what = WhatIf(router, wtp, None if cost is None else cost / 1e9, _day(since))
+    what = WhatIf(router, wtp, None if cost is None else cost / 1e9, None if since is None else read_day(since))
     data = run(
         session.ledger_to_read(), logged or loaded.profile.name, session.make_decider(loaded.profile), paths().routers,
         what, n_shown=limit,
     )  # fmt: skip
     return emit(Result(data=data, blocks=_blocks(data)), as_json=json)
-
-
-def _day(since: str | None) -> float | None:
-    from datetime import UTC, datetime
-
-    if since is None:
-        return None
-    try:
-        day = datetime.fromisoformat(since)
-    except ValueError:
-        raise UsageError(f"--since: expected a date such as 2026-11-01, not {since!r}") from None
-    return (day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp()
 
 
 def _usd(usd: float) -> str:

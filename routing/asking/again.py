@@ -38,6 +38,7 @@ __all__ = [
     "rate",
     "read_reward",
     "redo_request",
+    "whole_prompt",
 ]
 
 REDO_REWARD: Final = 0.25
@@ -189,7 +190,7 @@ def redo_request(
     other = arm or next_better(row, profile)
     if other == row["arm"]:
         raise UsageError(f"{other} has answered this already", hint="Name another arm with -m.")
-    prompt, after = _whole(ledger, row)
+    prompt, after = whole_prompt(ledger, row)
     return Ask(
         prompt=prompt,
         wishes=Wishes(arm=other, max_cost_nano=max_cost_nano),
@@ -202,8 +203,14 @@ def redo_request(
     )
 
 
-def _whole(ledger: Ledger | None, row: Mapping[str, Any]) -> tuple[Prompt, After | None]:
-    """Return a logged request's prompt, a program's conversation put together again, and where that was last."""
+def whole_prompt(ledger: Ledger | None, row: Mapping[str, Any]) -> tuple[Prompt, After | None]:
+    """Return a logged request's prompt, a program's conversation put together again, and where that was last.
+
+    Raises
+    ------
+    UsageError
+        If text or files of the conversation were not kept.
+    """
     if ledger is None or not isinstance(json.loads(row["messages"] or "[]"), dict):
         return prompt_of(row), None
     try:

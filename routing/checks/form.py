@@ -147,7 +147,7 @@ class FormCheck(BaseCheck):
         if self.form == "lower":
             return self.passed() if answer == answer.lower() else self.failed("the answer has upper-case letters")
         if self.form == "title":
-            good = re.search(r"<<[^<>\n]+>>", answer) is not None
+            good = re.search(r"<<[ \t]*[^<>\s][^<>\n]*>>", answer) is not None
             return self.passed() if good else self.failed("the answer has no <<title>>")
         return self.failed("the answer has a comma") if "," in answer else self.passed()
 

@@ -244,7 +244,11 @@ def quoted(rng):
 
 def title(rng):
     made = f"<<{_words(rng, 2)}>>\nverses"
-    return "Write a poem with a title wrapped in double angular brackets, i.e. <<title>>.", made, "<title>\nverses"
+    return (
+        "Write a poem with a title wrapped in double angular brackets, i.e. <<title>>.",
+        made,
+        rng.choice(["<title>\nverses", "<< >>\nverses"]),
+    )
 
 
 def two(rng):

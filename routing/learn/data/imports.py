@@ -1,4 +1,4 @@
-"""Outcomes from elsewhere into the log: outcome files, and the logs of simonw/llm."""
+"""Outcomes from elsewhere into the log: outcome files, exported answers, and the logs of simonw/llm."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from scrimp.routing.ledger.requests import by_id
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.prompts.surface import surface_features
 
+from .exported import is_exported, read_exported
 from .llm_log import is_sqlite, read_llm_log
 from .outcomes import read_outcomes
 
@@ -140,6 +141,8 @@ def import_file(
         )
     if is_sqlite(path):
         kind, rows, names = "llm log", *_llm_rows(path, profile)
+    elif is_exported(path):
+        kind, rows, names = "exported answers", *_exported_rows(path, profile)
     else:
         outcomes = read_outcomes([path])
         kind, rows, names = "outcome file", *_outcome_rows(outcomes, profile, path.name)
@@ -205,6 +208,26 @@ def _llm_rows(path: Path, profile: Profile) -> tuple[list[_Row], tuple[str, ...]
         if arm is not None:
             cell = _Cell(arm, None, turn.input_tokens, turn.output_tokens, None)
             rows.append(_Row(f"llm:{turn.id}", turn.prompt, path.name, (cell,), turn.system, turn.answer, arm))
+    return rows, names
+
+
+def _exported_rows(path: Path, profile: Profile) -> tuple[list[_Row], tuple[str, ...]]:
+    """Read what `learn export` wrote: of each prompt its answers together, an arm's second one as a prompt anew."""
+    prompts = read_exported(path)
+    names = tuple(dict.fromkeys(answer.name for prompt in prompts for answer in prompt.answers))
+    matched = match_arms(names, profile)
+    if not matched:
+        raise _none_fits(names, profile)
+    rows = []
+    for prompt in prompts:
+        known = [answer for answer in prompt.answers if answer.name in matched]
+        first: dict[str, _Cell] = {}
+        for answer in known:
+            cell = _Cell(matched[answer.name], answer.reward, None, None, None)
+            if first.setdefault(cell.arm, cell) is not cell:
+                rows.append(_Row(f"{prompt.id}:{answer.id}", prompt.text, path.name, (cell,), prompt.system))
+        if first:
+            rows.append(_Row(prompt.id, prompt.text, path.name, tuple(first.values()), prompt.system))
     return rows, names
 
 

@@ -1,0 +1,52 @@
+"""What commands write that is yours: files that must be new, and the question before something goes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, BinaryIO
+
+import typer
+
+from scrimp.profiles.errors import UsageError
+from scrimp.profiles.files import new_file
+
+from .result import confirm
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["agreed", "new_output"]
+
+
+def new_output(path: Path) -> BinaryIO:
+    """Open a file for writing that is not there yet.
+
+    Raises
+    ------
+    UsageError
+        If it is there, or cannot be written.
+    """
+    try:
+        return new_file(path)
+    except FileExistsError:
+        raise UsageError(f"{path} exists", hint="Choose another name, or remove it first.") from None
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def agreed(what: str, yes: bool, *, hint: str = "Add --yes to do it.") -> None:
+    """Ask on a terminal whether to do something; elsewhere `--yes` is needed.
+
+    Raises
+    ------
+    UsageError
+        If there is no terminal to ask on.
+    Abort
+        If the answer is no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"this would {what}", hint=hint)
+    if not confirm(f"{what[0].upper()}{what[1:]}?"):
+        raise typer.Abort
