@@ -107,7 +107,7 @@ def test_what_is_broken_is_said_and_left_out(scrimp, profile, server, home, hint
     (home / "hints" / "bad.md").write_text("---\nabout: x\n")
     done = scrimp("ask", "--use-hint", "french", "-p", profile(small="ok"), FAR)
     assert done.code == 0
-    assert f"hint left out: {home / 'hints' / 'bad.md'}:1: no line of three dashes ends the front matter" in done.err
+    assert f"hint left out: {home / 'hints' / 'bad.md'}:1: the front matter that begins here has no end" in done.err
 
 
 def test_no_hints_at_all(scrimp, profile, server, home):

@@ -189,6 +189,8 @@ def test_no_answer_can_end_its_own_quotation():
         ("**ABOUT:** sums\n\n**STEPS:**\n- Add.\n- Check.", ("sums", "- Add.\n- Check.")),
         ("Sure!\nAbout: sums\nSteps\n1) Add.", ("sums", "1) Add.")),
         ("1. Add the numbers.\n2. Check.", ("Add the numbers.", "1. Add the numbers.\n2. Check.")),
+        ("<think>1. hm</think>ABOUT: sums\nSTEPS:\n1. Add.", ("sums", "1. Add.")),
+        ("ABOUT: sums\nSTEPS:\n" + "".join(f"{n}. Make a prompt.\n" for n in range(1, 9)), None),
         ("ABOUT: sums", None),
         ("", None),
         ("ABOUT: sums\nSTEPS:\nnone", None),

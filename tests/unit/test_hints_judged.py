@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from simulated_hints import weekly
 
-from scrimp.routing.asking.hinting import FAIR, START, Odds
+from scrimp.routing.asking.hinting import FAIR, START
 from scrimp.routing.learn.judging.hints import (
     LEAST,
     Label,
@@ -15,25 +16,6 @@ from scrimp.routing.learn.judging.hints import (
 )
 from scrimp.routing.ledger.labels import add_label
 from scrimp.routing.ledger.store import new_id, open_ledger
-
-
-def weekly(rng, effects, *, n_weeks, each_week=50, base=0.6, similarity=None):
-    """Weeks of draws by the chances that the last refit found, in a world of known effects; return what refits said."""
-    labels, said, odds = [], [], Odds()
-    names = list(effects)
-    for _ in range(n_weeks):
-        for _ in range(each_week):
-            name = names[rng.integers(len(names))]
-            cosine = START + 0.01 if similarity is None else float(rng.uniform(*similarity))
-            p = odds.of_hint(name, cosine)
-            if p is None:
-                continue
-            hinted = bool(rng.random() < p)
-            effect = effects[name](cosine) if callable(effects[name]) else effects[name]
-            labels.append(Label(name, hinted, p, cosine, float(rng.random() < base + hinted * effect)))
-        said.append(judge_hints(labels, said))
-        odds = Odds.of(said[-1])
-    return said
 
 
 def test_a_hand_worked_difference():

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from scrimp.routing.asking.hint_files import Hint, Shelf
+    from scrimp.routing.asking.request import Answer
     from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.deciding.policy import Option
@@ -324,7 +325,7 @@ def make_templates(
                 break
             continue
         made = replace(made, charged_nano=answer.total_charged_nano)
-        done.kinds.append(_kept(kind, made, answer.text, folder, at=instant(space.clock())))
+        done.kinds.append(_kept(kind, made, answer, folder, at=instant(space.clock())))
         progress(f"kind {nth} of {len(kinds)}: {done.kinds[-1].path or done.kinds[-1].note}")
     return done
 
@@ -376,13 +377,13 @@ def _asked(
     return tried[-1]
 
 
-def _kept(kind: Kind, made: Made, reply: str, folder: Path, *, at: str) -> Made:
+def _kept(kind: Kind, made: Made, answer: Answer, folder: Path, *, at: str) -> Made:
     """Put what an arm wrote into its file, beside one that a person has edited; say what it repeats word for word."""
-    read = read_reply(reply)
+    read = read_reply(answer.text)
     if read is None:
         return replace(made, note="its reply holds no steps: nothing was written")
     about, body = read
-    notes = []
+    notes = ["it was cut at the arm's output limit: look at its end"] if answer.finish_reason == "length" else []
     if kind.near is not None:
         path = folder / f"{kind.near.name}.md"
         if kind.near.edited:
