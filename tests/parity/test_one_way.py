@@ -11,6 +11,7 @@ APART = {
     "probe": "asks a suite of its own, of every arm in turn",
     "audit": "draws the prompts that it asks again",
     "duel": "asks two arms each, and is judged at a terminal",
+    "templates": "asks what the best answers of each kind of prompt have in common",
     "keys test": "asks one word, to see whether a key is taken",
 }
 """Commands that make paid calls and have no prompt of the user's to play a world with."""
