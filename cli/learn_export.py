@@ -67,23 +67,26 @@ def export(
     The prompts of your log leave with it: without --tag or --since it asks first. Keys of your arms never do.
     """
     from scrimp.routing.learn.data.export import Export
-    from scrimp.routing.ledger.exporting import n_to_export
-    from scrimp.routing.ledger.store import instant
 
-    since_at = None if since is None else instant(read_day(since))
     loaded = session.load(profile)
     name = loaded.profile.name
     if session.ledger_to_read() is None:
         say("the log is empty")
         return 0
-    ledger = session.ledger()
-    kept, lost = n_to_export(ledger, profile=name, tag=tag, since=since_at)
+    run = Export(
+        session.ledger(),
+        top=top,
+        by=by.value,
+        preferences=preferences,
+        scrubbing=scrub,
+        profile=name,
+        tag=tag,
+        since=None if since is None else read_day(since),
+    )
+    kept, lost = run.n_there
     if tag is None and since is None and kept:
         what = f"write what was asked and answered in {kept:,} requests of profile {name}"
         agreed(what, yes, hint="Add --yes to do it, or choose some by --tag or --since.")
-    run = Export(
-        ledger, top=top, by=by.value, preferences=preferences, scrubbing=scrub, profile=name, tag=tag, since=since_at
-    )
     with ExitStack() as stack:
         file = None if output is None else stack.enter_context(new_output(output))
         for row in run.rows():

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.keys import known_secrets
 from scrimp.routing.asking.again import whole_prompt
-from scrimp.routing.ledger.exporting import answers_by_prompt, export_salt
+from scrimp.routing.ledger.exporting import answers_by_prompt, export_salt, n_to_export
 from scrimp.routing.ledger.labels import TRUTH
+from scrimp.routing.ledger.store import instant
 from scrimp.routing.text.private import Redactor, in_every_text
 from scrimp.routing.text.sanitize import scrub
 
@@ -71,6 +72,8 @@ class Export:
         Pairs of a better and a worse answer in place of single ones.
     scrubbing
         Put placeholders in place of what is private (`text.private`). Keys of arms go from every export.
+    profile, tag, since
+        Only requests of these; `since` is POSIX time. None: all.
     n_rows, n_prompts
         Written, and prompts that they are of.
     left_out
@@ -86,11 +89,21 @@ class Export:
     scrubbing: bool = False
     profile: str | None = None
     tag: str | None = None
-    since: str | None = None
+    since: float | None = None
     n_rows: int = 0
     n_prompts: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     redacted: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def n_there(self) -> tuple[int, int]:
+        """How many of the requests have their text, and how many have it not any more."""
+        return n_to_export(self.ledger, **self._which)
+
+    @property
+    def _which(self) -> dict[str, Any]:
+        since = None if self.since is None else instant(self.since)
+        return {"profile": self.profile, "tag": self.tag, "since": since}
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield chat rows: `{"messages": [...], "metadata": {...}}`, with `tools` where there were some.
@@ -98,7 +111,7 @@ class Export:
         Of pairs: `{"prompt": [...], "chosen": [...], "rejected": [...], "metadata": {...}}`.
         """
         salt = export_salt(self.ledger)
-        for group in answers_by_prompt(self.ledger, profile=self.profile, tag=self.tag, since=self.since):
+        for group in answers_by_prompt(self.ledger, **self._which):
             found = [answer for row in group for answer in self._answers(row)]
             if not found:
                 self.left_out["no answer to it has been rated"] += 1
