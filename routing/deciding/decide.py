@@ -317,6 +317,7 @@ class Decider:
                     staying=staying,
                     told=told,
                     near=near,
+                    nearness=by,
                 )
             )
         ood = float(predictions.ood[row])
