@@ -19,6 +19,7 @@ from scrimp.routing.calls.tool_calls import as_text, what_is_called
 from scrimp.routing.calls.whole_prompt import window_arguments
 from scrimp.routing.ledger.caps import RefusedError
 from scrimp.routing.prompts.instructions import dressed, instructions_id
+from scrimp.routing.prompts.tokens import bound_tokens
 from scrimp.routing.strategies.protocol import Got, Outcome, Role, Step, Test, Wanted
 from scrimp.routing.strategies.stages import Staged
 
@@ -188,7 +189,7 @@ class _PlanRun:
         """
         option = self.asked.decision.choice.option(wish.arm)
         if wish.prompt is None:
-            return wish, option
+            return wish, self._as_told_now(option)
         decider = self.kit.decider
         context = self.asked.context
         again = decider.decide(
@@ -207,6 +208,20 @@ class _PlanRun:
         if wish.limit is not None and not keeps_its_limit(arm):
             limit = min(limit, wish.limit)
         return wish, replace(again, output_limit=limit, bound_nano=price.bound_nano(again.input_bound, limit))
+
+    def _as_told_now(self, option: Option) -> Option:
+        """Return an arm's option with a bound on what it is told now.
+
+        A request that a killed process had begun was decided then, and the arm's texts may be longer since.
+        """
+        decider = self.kit.decider
+        arm, price = decider.arm(option.arm), decider.price(option.arm)
+        if instructions_id(arm) is None or price is None:
+            return option
+        n = bound_tokens(dressed(self.asked.ask.prompt, arm), arm.model, decider.window(option.arm))
+        if n is None or n <= option.input_bound:
+            return option
+        return replace(option, input_bound=n, bound_nano=price.bound_nano(n, option.output_limit))
 
     def _terms(self, wish: Wanted, option: Option) -> Terms:
         asked, kit = self.asked, self.kit

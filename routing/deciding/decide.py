@@ -319,6 +319,7 @@ class Decider:
                     staying=staying,
                     told=told,
                     near="" if near is None or not near.by else near.in_words(),
+                    nearness=fits,
                 )
             )
         ood = float(predictions.ood[row])

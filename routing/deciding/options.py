@@ -97,6 +97,7 @@ def option_for(
     staying: Staying | None = None,
     told: bool = True,
     near: str = "",
+    nearness: float = 1.0,
 ) -> Option:
     """Work out one arm's option for one prompt: limits, costs, and the first reason against it.
 
@@ -171,6 +172,7 @@ def option_for(
         limit_lowered=lowered,
         cached_tokens=None if cached is None else min(cached, n_input),
         near=near,
+        nearness=nearness,
     )
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.money import NANO
+from scrimp.profiles.schema import base_of
 
 if TYPE_CHECKING:
     import random
@@ -74,6 +75,8 @@ class Option:
     near
         In what an arm is near to the prompt, in words: one of a pool, or the nearest of those that say what they are
         for; "" of any other.
+    nearness
+        By what its quality was multiplied for how near to the prompt is what arms are told, or are for.
     """
 
     arm: str
@@ -96,6 +99,7 @@ class Option:
     rests_on: str = ""
     cached_tokens: int | None = None
     near: str = ""
+    nearness: float = 1.0
 
     @property
     def by_cap(self) -> bool:
@@ -282,8 +286,14 @@ def _rank(options: list[Option], wtp_usd: float, min_quality: float) -> list[Opt
 
 
 def margin(one: Option, other: Option, wtp_usd: float) -> float:
-    """Return by how much utility, in USD, one arm must exceed a cheaper one: 0 where both are measured."""
-    return 0.0 if one.basis == other.basis == MEASURED else NEAR_TIE * wtp_usd
+    """Return by how much utility, in USD, one arm must exceed a cheaper one.
+
+    0 where both are measured, and where one is better since it is near to the prompt by what it is for: then it is the
+    user who said so (of a ladder's rungs he said it alike).
+    """
+    nearer = one if one.nearness > other.nearness else other
+    said = one.nearness != other.nearness and nearer.near != "" and base_of(one.arm) != base_of(other.arm)
+    return 0.0 if said or one.basis == other.basis == MEASURED else NEAR_TIE * wtp_usd
 
 
 def _unpaid(ranked: list[Option], wtp_usd: float) -> Option:

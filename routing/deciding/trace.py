@@ -187,6 +187,7 @@ def _weighed_dict(weighed: Weighed, choice: Choice) -> dict[str, Any]:
         "limit_lowered": option.limit_lowered,
         "why": weighed.why,
         "near": option.near,
+        "nearness": option.nearness,
         "flip_cost_usd": weighed.flip_cost_usd,
         "flip_wtp_usd": weighed.flip_wtp_usd,
     }
@@ -218,6 +219,7 @@ def _weighed_from(each: Mapping[str, Any]) -> Weighed:
             rests_on=each.get("rests_on", ""),
             cached_tokens=each.get("cached_tokens"),
             near=each.get("near", ""),
+            nearness=each.get("nearness", 1.0),
         ),
         utility_usd=each["utility"],
         probability=each["propensity"] or 0.0,

@@ -12,6 +12,9 @@ from scrimp.profiles.keys import key_names
 from scrimp.profiles.schema import REASONING_OUTPUT_LIMIT
 from scrimp.routing.calls.reasoning import no_room, reasoning_room, shortened
 from scrimp.routing.calls.whole_prompt import by_ollama
+from scrimp.routing.prompts.instructions import dressed, instructions_id
+from scrimp.routing.prompts.prompt import Prompt
+from scrimp.routing.prompts.tokens import estimate_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,6 +134,7 @@ def _check_arm(arm: Arm, table: PriceTable, keys: Keys, today: date) -> Iterator
             f"lower it to {info.max_output_tokens}: more than that is reserved for nothing",
         )
     yield from _check_reasoning(arm, table)
+    yield from _check_told(arm, table)
     if by_ollama(arm.model) and "num_ctx" not in arm.params and (arm.context_window or info.max_input_tokens) is None:
         message = "Ollama reads a few thousand tokens of a longer prompt and cuts the rest: its window is not known"
         yield Finding("warning", where, message, "set context_window: it is sent as num_ctx")
@@ -147,6 +151,16 @@ def _check_reasoning(arm: Arm, table: PriceTable) -> Iterator[Finding]:
     elif budget is not None and room is not None:
         message = f"its reasoning is cut from {room.wanted:,} tokens to {budget:,}: max_output_tokens is {limit:,}"
         yield Finding("warning", _where(arm), message, enough)
+
+
+def _check_told(arm: Arm, table: PriceTable) -> Iterator[Finding]:
+    window, limit = arm.context_window or table.model_info(arm).max_input_tokens, table.output_limit(arm)
+    told = estimate_tokens(dressed(Prompt(""), arm))
+    if window is not None and instructions_id(arm) is not None and told + limit > window:
+        message = f"what it is told (about {told:,} tokens) and max_output_tokens ({limit:,}) do not fit its window"
+        yield Finding(
+            "error", _where(arm), f"{message} of {window:,}: it is never sent", "shorten its system or prompt"
+        )
 
 
 def _check_date(arm: Arm, deprecated: str, instead: str, today: date) -> Iterator[Finding]:

@@ -1,5 +1,9 @@
 """What an arm is told: around a prompt, in a chat, in a loop of tools, and in the bound of what is read."""
 
+import contextlib
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,3 +129,55 @@ def test_who_answers_the_request_is_told(role):
     from scrimp.routing.strategies.protocol import Role
 
     assert Role(role).answers == (role in ("ask", "sample", "merge"))
+
+
+def test_a_request_that_goes_on_is_bound_by_what_its_arm_is_told_now():
+    """It was decided by a process that was killed; the text in the profile has grown since."""
+    import random
+    from decimal import Decimal
+
+    from scrimp.profiles.schema import Price, Profile
+    from scrimp.routing.asking.asked import Asked, Kit
+    from scrimp.routing.asking.paid_call import Halted, Reserve
+    from scrimp.routing.asking.plan_run import plan_run
+    from scrimp.routing.asking.request import Ask
+    from scrimp.routing.deciding.decide import Decider, Wishes
+    from scrimp.routing.plans.plan import Plan, Stage
+    from scrimp.routing.prices.table import PriceTable
+    from scrimp.routing.router.tier_prior import TierPrior
+
+    class Embedder:
+        id = "zeros"
+
+        def embed(self, texts):
+            return np.zeros((len(texts), 4), dtype=np.float32)
+
+    def decider(**told):
+        price = Price(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(4))
+        arms = (Arm(name="a", model="openai/x", api_base="http://127.0.0.1:1/v1", price=price, **told),)
+        profile = Profile(name="p", arms=arms, default_arm="a")
+        return Decider(profile, PriceTable(b"{}", "test"), TierPrior(), Embedder())
+
+    ask = Ask(Prompt("hello"), Wishes())
+
+    def decided(by):
+        predictions = by.predict(by.contexts(["hello"]))
+        decision = by.decide(ask.prompt, predictions, ask.wishes, decision_id="d", rng=random.Random(0))
+        return replace(decision, by=None)  # as it comes back from a journal
+
+    def reserved(by, decision):
+        kit = Kit(by, lambda _arm: None, lambda _arm: 1, timer=lambda: 0.0)
+        asked = Asked(ask, decision, None, Plan((Stage(("a",)),)))
+        run = plan_run(asked, kit)
+        reserve = next(command for command in run if isinstance(command, Reserve))
+        with contextlib.suppress(Halted):
+            run.throw(Halted())
+        return reserve
+
+    before, after = decider(system="Be brief."), decider(system="Be brief. " * 500)
+    assert reserved(before, decided(before)).charge.bound_nano == decided(before).choice.taken.bound_nano
+    grown = reserved(after, decided(before))
+    assert grown.charge.bound_nano == decided(after).choice.taken.bound_nano > decided(before).choice.taken.bound_nano
+    assert grown.attempt["input_bound"] == decided(after).choice.taken.input_bound
+    assert grown.attempt["instructions"] == instructions_id(after.profile.arms[0])
+    assert reserved(before, decided(after)).charge.bound_nano == decided(after).choice.taken.bound_nano

@@ -33,7 +33,7 @@ __all__ = ["Families", "families_of", "level_with", "token_shifts"]
 _TOKEN_PRIOR = 10.0  # a token head's shift is drawn to the shipped one as by so many observations
 _TOLD_SD = 0.5
 """How far the level of an arm may lie, on the logit scale, from that of others of its model, and that of a rung from
-where the table of efforts has it (there half of the gap, where that is more): half of what tasks differ by. Chosen."""
+where the table of efforts has it (half of the gap, where that is more): half of what two tasks differ by. Chosen."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
