@@ -2,8 +2,8 @@
 
     python bench/recruiting.py [--data FOLDER] [--fit 2000] [--test 2000] [--seeds 3]
 
-FOLDER holds answers/mmlu_pro.jsonl.gz (docs/results-cascades.md says where it is from). Every model with scores on nine
-rows of ten is an arm. The heads are those that `refit` fits (`learn/fitting/fit.py`), to 2,000 random rows from a router
+FOLDER holds answers/mmlu_pro.jsonl.gz (docs/results-cascades.md says where it is from). Every model with scores on 85
+rows of 100 is an arm; where it has none, its answer is missing, and wrong. The heads are those that `refit` fits (`learn/fitting/fit.py`), to 2,000 random rows from a router
 that knows nothing of these models or prompts; judged are 2,000 other rows. For each prompt the three arms of greatest
 utility are recruited as `@3` recruits them, and their stored answers vote, weighted by what was predicted of that
 prompt (`text.compare.vote`). Beside it stand the best single model, the best three, and the category's best model, all
@@ -58,34 +58,34 @@ def main() -> int:
     every = read_outcomes([file])
     share = (~np.isnan(every.score)).mean(axis=0)
     every = every.only([model for model, there in zip(every.models, share, strict=True) if there >= 0.85])
-    every = every.take(np.flatnonzero(~np.isnan(every.score).any(axis=1)))
     names = list(every.models)
     where = paths()
     embedder = Embedder(cache_dir=where.cache)
     router = load_router(SHIPPED, where.routers, embedder_id=embedder.id)
-    every = every.take(np.random.default_rng(0).permutation(len(every))[: 2 * (given.fit + given.test)])
     print(f"{len(every)} rows, {len(names)} models", file=sys.stderr)
-    vectors = embedder.embed(every.prompts)  # minutes
     for seed in range(given.seeds):
         order = np.random.default_rng(seed).permutation(len(every))
         known, new = order[: given.fit], order[given.fit : given.fit + given.test]
         fitted, test = every.take(known), every.take(new)
+        vectors = [embedder.embed(part.prompts) for part in (fitted, test)]  # minutes
         arms = [ArmInfo(name=name, model=name, output_limit=100_000) for name in names]
-        log = of_scores(names, fitted.score, vectors[known], surface_matrix(fitted.prompts))
+        log = of_scores(names, fitted.score, vectors[0], surface_matrix(fitted.prompts))
         learnt = fit(blank(router), arms, log, version="bench", seed=seed).router
-        quality = learnt.predict(vectors[new], surface_matrix(test.prompts), arms).quality
+        quality = learnt.predict(vectors[1], surface_matrix(test.prompts), arms).quality
         cost = np.nan_to_num(np.nanmean(fitted.cost_usd, axis=0))
-        codes = answer_codes(test, names)
-        mean = fitted.score.mean(axis=0)
+        codes, scores = answer_codes(test, names), np.nan_to_num(test.score)  # what was not answered is not right
+        mean = np.nanmean(fitted.score, axis=0)
         best = int(mean.argmax())
         fit_codes = answer_codes(fitted, names)
         leading = np.argsort(-mean)[:7].tolist()
         trio = max(
             itertools.combinations(leading, 3),
-            key=lambda members: sum(voted(fitted.score[i], fit_codes[i], mean, members) for i in range(len(fitted))),
+            key=lambda members: sum(
+                voted(np.nan_to_num(fitted.score[i]), fit_codes[i], mean, members) for i in range(len(fitted))
+            ),
         )
         by_category = {
-            category: int(fitted.score[[c == category for c in fitted.categories]].mean(axis=0).argmax())
+            category: int(np.nanmean(fitted.score[[c == category for c in fitted.categories]], axis=0).argmax())
             for category in {*fitted.categories}
         }
         found: dict[str, list[float]] = {}
@@ -101,12 +101,13 @@ def main() -> int:
             three = pick("@3")
             for j in three:
                 recruited[names[j]] = recruited.get(names[j], 0) + 1
-            row = test.score[i], codes[i]
+            row = scores[i], codes[i]
             for name, value in {
-                "best single model": test.score[i, best],
+                "best single model": scores[i, best],
                 "best three, fixed": voted(*row, mean, trio),
-                "best model of the category": test.score[i, by_category.get(test.categories[i], best)],
-                "best model by the heads": test.score[i, int(quality[i].argmax())],
+                "best three by majority": voted(*row, np.full(len(names), 0.5), trio),
+                "best model of the category": scores[i, by_category.get(test.categories[i], best)],
+                "best model by the heads": scores[i, int(quality[i].argmax())],
                 "@3 vote": voted(*row, quality[i], three),
                 "@5 vote": voted(*row, quality[i], pick("@5")),
                 "all vote": voted(*row, quality[i], list(range(len(names)))),

@@ -88,7 +88,7 @@ def resolve(name: str, profile: Profile, *, effort: str | None = None, any_model
     if any_model:
         return _routed(profile, "")
     known = model_names(profile)
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, [*known, *profile.plans], n=1)
     meant = f" Did you mean {near[0]}?" if near else ""
     if profile.rungs(name):
         meant = f" {profile.known_arms(name)}"

@@ -183,3 +183,30 @@ def test_plans_lists_what_each_cost_and_brought(scrimp, profile):
     assert "2: 100%" in done.out
     done = scrimp("plans", "carefull", "-p", path)
     assert (done.code, "did you mean 'careful'" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        "@2 => large",
+        "small => small",
+        "large leads small + medium",
+        "@3 bid",
+        "small + medium knockout large",
+        "small*3 ? most > @2 vote",
+        "small ? has:42 > @1 => large",
+    ],
+)
+def test_a_plan_is_begun_with_its_bound_and_with_a_nano_dollar_less_it_is_not(scrimp, profile, server, plan):
+    path = profile(small=GOOD, medium=GOOD, large=GOOD, caps="per_day_usd = 100")
+    argv = ("-p", path, "--plan", plan, "--check", "has:42", "6 x 7?")
+    expected = json.loads(scrimp("route", "--json", *argv).out)["plan"]["expected"]
+    bound = round(expected["bound_usd"] * 1e9)
+    assert 0 < expected["cost_usd"] * 1e9 < bound
+    done = scrimp("ask", "--max-cost", f"{(bound - 1) / 1e9:.9f}", *argv)
+    assert done.code == 3, done.err
+    assert "The plan is not begun" in done.err
+    assert server.chats == []
+    done, answer = ask(scrimp, "--max-cost", f"{bound / 1e9:.9f}", *argv)
+    assert done.code == 0, done.err
+    assert 0 < round(answer["total_charged_usd"] * 1e9) <= bound
