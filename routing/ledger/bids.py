@@ -17,14 +17,16 @@ def bids_of(ledger: Ledger, *, profile: str, last: int) -> list[dict[str, Any]]:
 
     Returns
     -------
-    Each with request_id, seq, arm, verdicts and decision (JSON), whether its text is kept (0 or 1), embedding and
-    embedder_id of the prompt, arms (JSON: whom it was put to), and reward and weight of the newest label
-    on that arm's answer (None where there is none).
+    Each with request_id, seq, arm, verdicts (JSON), whether its text is kept (0 or 1), embedding and embedder_id of the
+    prompt, the arm's predicted quality for it, arms (JSON: whom it was put to), and reward and weight of the newest
+    label on that arm's answer (None where there is none).
     """
     return ledger.rows(
-        "SELECT s.request_id, s.seq, s.arm, s.verdicts, s.answer IS NOT NULL AS kept, q.decision, q.embedding, "
-        "q.embedder_id, (SELECT json_group_array(t.arm) FROM steps t WHERE t.request_id = q.id) AS arms, "
-        "l.reward, l.weight FROM steps s JOIN requests q ON q.id = s.request_id LEFT JOIN labels l ON l.id = "
+        "SELECT s.request_id, s.seq, s.arm, s.verdicts, s.answer IS NOT NULL AS kept, q.embedding, q.embedder_id, "
+        "(SELECT json_extract(e.value, '$.quality') FROM json_each(q.decision, '$.arms') e "
+        "WHERE json_extract(e.value, '$.name') = s.arm) AS quality, "
+        "(SELECT json_group_array(t.arm) FROM steps t WHERE t.request_id = q.id) AS arms, l.reward, l.weight "
+        "FROM steps s JOIN requests q ON q.id = s.request_id LEFT JOIN labels l ON l.id = "
         "(SELECT max(m.id) FROM labels m WHERE m.request_id = s.request_id AND m.arm = s.arm) "
         "WHERE s.kind = 'bid' AND s.verdicts <> '[]' AND q.status = 'ok' AND q.profile = ? ORDER BY s.id DESC LIMIT ?",
         (profile, last),

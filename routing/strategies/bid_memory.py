@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scrimp.routing.plans.plan import Plan
     from scrimp.routing.prompts.context import Context
 
-__all__ = ["PastBid", "recalled", "remembering", "trust_of"]
+__all__ = ["PastBid", "PastBids", "recalled", "remembering", "trust_of"]
 
 _LAST: Final = 600
 """How many bids are looked at."""
@@ -107,24 +107,37 @@ def _consistency(bids: Sequence[PastBid]) -> float:
 
 
 def remembering(ledger: Ledger, decision: Decision, plan: Plan, context: Context | None) -> Decision:
-    """Return a decision with what the log knows of bids; one whose plan has none as it is.
-
-    Of like prompts' bids only those count as an example that were made where every arm of the stage was asked: what
-    stands in them, each has been sent before.
-    """
-    arms = {arm for stage in plan.stages if stage.how == "bid" for arm in stage.arms}
-    if not arms or decision.plan is None:
+    """Return a decision with what the log knows of bids; one whose plan has none as it is."""
+    if not any(stage.how == "bid" for stage in plan.stages):
         return decision
-    rows = bids_of(ledger, profile=decision.profile, last=_LAST)
-    for row in rows:
-        row["verdicts"] = json.loads(row["verdicts"])
-    known: dict[str, Any] = {"trust": round(trust_of(filter(None, map(_past, rows))), 6), WON: [], LOST: []}
-    if context is not None:
-        for row in _nearest(rows, arms, context, decision.embedder_id):
-            how = row["verdicts"][-1]["check"]
-            if how in (WON, LOST) and len(known[how]) < _NEAR:
-                known[how].append([row["request_id"], row["seq"]])
-    return replace(decision, plan={**decision.plan, "bids": known})
+    return PastBids(ledger, decision.profile).added(decision, plan, context)
+
+
+class PastBids:
+    """The latest bids of a profile: read once for as many decisions as are made together."""
+
+    def __init__(self, ledger: Ledger, profile: str) -> None:
+        self.rows = bids_of(ledger, profile=profile, last=_LAST)
+        for row in self.rows:
+            row["verdicts"] = json.loads(row["verdicts"])
+        self.trust = round(trust_of(filter(None, map(_past, self.rows))), 6)
+
+    def added(self, decision: Decision, plan: Plan, context: Context | None) -> Decision:
+        """Return a decision with what the log knows of bids.
+
+        Of like prompts' bids only those count as an example that were made where every arm of the stage was asked: what
+        stands in them, each has been sent before.
+        """
+        if decision.plan is None:
+            return decision
+        arms = {arm for stage in plan.stages if stage.how == "bid" for arm in stage.arms}
+        known: dict[str, Any] = {"trust": self.trust, WON: [], LOST: []}
+        if context is not None:
+            for row in _nearest(self.rows, arms, context, decision.embedder_id):
+                how = row["verdicts"][-1]["check"]
+                if how in (WON, LOST) and len(known[how]) < _NEAR:
+                    known[how].append([row["request_id"], row["seq"]])
+        return replace(decision, plan={**decision.plan, "bids": known})
 
 
 def recalled(ledger: Ledger | None, decision: Decision) -> Memory:
@@ -145,9 +158,8 @@ def _past(row: dict[str, Any]) -> PastBid | None:
     """Return a row of the log as a bid; a label counts only for the one that was carried out."""
     verdicts = row["verdicts"]
     scores = tuple(each["score"] for each in verdicts if each["check"].startswith(JUROR))
-    try:
-        (quality,) = (arm["quality"] for arm in json.loads(row["decision"])["arms"] if arm["name"] == row["arm"])
-    except (ValueError, KeyError, TypeError):
+    quality = row["quality"]
+    if quality is None:
         return None
     if verdicts[-1]["check"] != WON or row["reward"] is None:
         return PastBid(quality, scores)

@@ -17,6 +17,10 @@ def test_a_killed_world_comes_to_the_same(stage, world, way):
         ("ok", "sent:1"),
         ("ok, unlogged", "sent:1"),
         ("escalates", "sent:2"),
+        ("two merged", "sent:3"),
+        ("one led", "sent:2"),
+        ("two bid", "sent:4"),
+        ("the worst is dropped", "sent:3"),
     ],
 )
 def test_what_was_in_flight_is_left_the_same(stage, name, moment):

@@ -255,8 +255,8 @@ def test_only_later_calls_carry_the_failed_answer():
         ("small + medium => large", 10 + 20 + 2_030),
         ("small => large", 10 + 700_001_030 + 2_030),
         ("small => small => large", 10 + 700_001_010 + 2_010 + 700_001_030 + 2_030),
-        ("large leads small + medium", 5 * 4_030 + 4 * 1_020),
-        ("small + medium bid", 2 * 300_002_010 + 2 * 300_002_020 + 2 * 200_002_010 + 2 * 200_002_020 + 1_020),
+        ("large leads small + medium", 5 * 30 + (1 + 2 + 3 + 4 + 4) * 1_000 + 4 * 1_020),
+        ("small + medium bid", 2 * 300_001_010 + 2 * 300_001_020 + 2 * 200_001_010 + 2 * 200_001_020 + 1_020),
         ("small + medium + large knockout judge", 60 + 2 * 60_003_040),
     ],
 )
@@ -266,7 +266,8 @@ def test_the_bound_is_what_the_stages_may_spend(text, most):
 
 def test_a_cap_on_one_arm_counts_every_call_that_may_go_to_it():
     text = "large leads small + medium"
-    whole, planner, worker = 5 * 4_030 + 4 * 1_020, 5 * 4_030, 4 * 1_010
+    planner, worker = 5 * 30 + (1 + 2 + 3 + 4 + 4) * 1_000, 4 * 1_010
+    whole = planner + 4 * 1_020
     assert bound(text, [("small", worker), ("large", planner), (None, whole)]) == whole
     assert bound(text, [("small", worker - 1)]) == (0, worker)
     assert bound(text, [("large", planner), ("medium", 4 * 1_020 - 1)]) == (1, 4 * 1_020)

@@ -12,7 +12,7 @@ from scrimp.routing.asking.asked import Asked
 from scrimp.routing.asking.named_plans import checks_of
 from scrimp.routing.asking.paid_call import Bill
 from scrimp.routing.asking.request import Way
-from scrimp.routing.strategies.bid_memory import recalled, remembering
+from scrimp.routing.strategies.bid_memory import recalled
 
 from .gates import Bucket
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prices.price import ArmPrice
+    from scrimp.routing.strategies.bid_memory import PastBids
     from scrimp.routing.strategies.brief import Memory
 
     from .gates import ProviderGate
@@ -191,10 +192,10 @@ class Job:
         """Whether arms bid for it."""
         return self.asked is not None and any(stage.how == "bid" for stage in self.asked.plan.stages)
 
-    def remembering(self, ledger: Ledger) -> Job:
+    def remembering(self, past: PastBids, ledger: Ledger) -> Job:
         """Return it with what the log knows of bids."""
         asked = self.the_asked
-        decision = remembering(ledger, asked.decision, asked.plan, asked.context)
+        decision = past.added(asked.decision, asked.plan, asked.context)
         asked = replace(asked, decision=decision, memory=recalled(ledger, decision))
         return replace(self, decision=decision, asked=asked)
 

@@ -19,7 +19,7 @@ from scrimp.routing.batch.planning.plan import options_of, planned
 from scrimp.routing.deciding.policy import NoDraw
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.hints import no_draw, of_request
-from scrimp.routing.strategies.bid_memory import recalled
+from scrimp.routing.strategies.bid_memory import PastBids, recalled
 
 from .jobs import Job
 
@@ -149,7 +149,8 @@ class Producer:
 
     def _remembering(self, jobs: Sequence[Job], _span: Span | None = None) -> list[Job]:
         """Return jobs with what the log knows of bids, where their plans have some."""
-        return [job.remembering(self.desk.ledger) if job.bids else job for job in jobs]
+        past = PastBids(self.desk.ledger, self.desk.decider.profile.name)
+        return [job.remembering(past, self.desk.ledger) if job.bids else job for job in jobs]
 
     def _as_before(self, row: Row, again: TakenUp, _span: Span | None = None) -> tuple[Prompt, Memory]:
         """Return a row's prompt as a killed process asked it, and what its plan was told of bids.
