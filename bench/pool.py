@@ -2,6 +2,7 @@
 
     python bench/pool.py intents          # top-1 and top-8 on 66 made-up intents: about, body, both; words, meaning, both
     python bench/pool.py long             # the same where a file's body speaks of five things and its about of one
+    python bench/pool.py choice           # which arm the policy takes for them: the right text's, another's, the plain one
     python bench/pool.py speed [FILES]    # first indexing of 300 files; of 5,000 a later start, and routing warm
 
 The intents (pool_intents.txt) were written for this: like those of CLINC150 (Larson et al., 2019) they are an assistant's,
@@ -170,17 +171,37 @@ def write_files(folder: Path, n: int, rng: random.Random) -> float:
     return statistics.mean(sizes)
 
 
-def route(decider: Decider, text: str) -> None:
+def choice() -> None:
+    """Print which arm is taken for prompts of an intent, and for prompts of none, by what a right answer is worth."""
+    documents, asked = intents()
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        folder = home / "skills"
+        folder.mkdir()
+        for each in documents:
+            (folder / f"{each.key}.md").write_text(f"---\nabout: {each.about}\n---\n{each.body}\n")
+        decider = opened(home, folder, Embedder())
+        print(f"{'worth':<8}{'prompts':<12}{'right text':>12}{'another':>12}{'plain':>12}")
+        for wtp_usd in (0.01, 0.1, 1.0):
+            for what, prompts in (("of an intent", asked), ("of none", [(text, "") for text in STRANGERS])):
+                taken = [(route(decider, text, wtp_usd), key) for text, key in prompts]
+                right = np.mean([arm == key for arm, key in taken])
+                plain = np.mean([arm in ("small", "large") for arm, _ in taken])
+                print(f"${wtp_usd:<7g}{what:<12}{right:>12.3f}{1 - right - plain:>12.3f}{plain:>12.3f}")
+
+
+def route(decider: Decider, text: str, wtp_usd: float | None = None) -> str | None:
     (context,) = decider.contexts([text])
     one = decider.narrowed(text, context)
-    one.decide(Prompt(text), one.predict([context]), Wishes(), decision_id="d", rng=random.Random(1))
+    wishes = Wishes(wtp_usd=wtp_usd, explore=0.0)
+    return one.decide(Prompt(text), one.predict([context]), wishes, decision_id="d", rng=random.Random(1)).arm
 
 
 def opened(home: Path, folder: Path, embedder: Embedder | VectorCache) -> Decider:
     """Open a profile with a pool, and route a prompt."""
     price = Price(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(4))
     arms = tuple(Arm(name=name, model=f"openai/{name}", tier=name, price=price) for name in ("small", "large"))
-    profile = Profile(name="bench", arms=arms, default_arm="large", pool=Pool(folder=str(folder)))
+    profile = Profile(name="bench", arms=arms, default_arm="large", pool=Pool(folder=str(folder), like="small"))
     router = load_router(None, home / "routers", embedder_id=embedder.id)
     pool = ArmPool(profile, home / "cache", embedder, say=lambda _line: None)
     decider = Decider(profile, PriceTable.load(home / "prices.json"), router, embedder, pool=pool)
@@ -234,6 +255,8 @@ def main(what: str = "intents", n: str = "5000") -> None:
         table(*intents())
     elif what == "long":
         long()
+    elif what == "choice":
+        choice()
     else:
         speed(int(n))
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["WORTH", "fitting", "with_text"]
 
 WORTH: Final = 0.1
-"""How much of its quality an arm loses, at most, where it is told another text than what fits, or none: a guess.
+"""The most of its quality that an arm loses where it is told another text than the one that fits, or none: a guess.
 
 Less would hardly count: two points that nobody has measured are not paid for, and a text costs.
 """
