@@ -38,6 +38,9 @@ class Abouts:
             bases.setdefault(arm.model, set()).add(arm.base)
         self.tells_apart = frozenset(arm.name for arm in arms if arm.about is not None and len(bases[arm.model]) > 1)
         """Arms that share a model with another one: it is what they are for that tells them apart."""
+        models = {arm.model for arm in arms if arm.name in self.tells_apart}
+        self.beside = frozenset(arm.name for arm in arms if arm.about is None and arm.model in models)
+        """Those of the same models that say nothing: they are for all else."""
 
     def __bool__(self) -> bool:
         """Whether any arm says what it is for."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
+from scrimp.profiles.schema import base_of
 from scrimp.routing.prompts.context import contexts, stack
 from scrimp.routing.prompts.tokens import estimate_tokens
 from scrimp.routing.router.abilities import place_arm
@@ -169,7 +170,7 @@ class Decider:
         """Return by what each arm's quality is multiplied for how near to the prompt is what it is told, or is for.
 
         Of the profile's own arms those count that share a model with others, until outcomes of their own tell of them
-        (`basis`, one an arm).
+        (`basis`, one an arm). The rungs of a ladder are for one thing, and fit alike.
         """
         names = [known.arm.name for known in self._known]
         if self._near is None:
@@ -177,10 +178,12 @@ class Decider:
         pool = self.pool
         told = {known.arm.name for known in self._known if pool is not None and pool.has(known.arm)}
         own = self._abouts.tells_apart.difference(told)
-        told |= {name for name, rests in zip(names, basis, strict=True) if name in own and rests != MEASURED}
-        factors = with_text(names, {name: each.score for name, each in self._near.items()}, told)
-        moved_too = set() if pool is None else set(names) - own
-        return [factors[name] if name in told | moved_too else 1.0 for name in names]
+        unmeasured = {name for name, rests in zip(names, basis, strict=True) if rests != MEASURED}
+        told |= own & unmeasured
+        scores = {base_of(name): each.score for name, each in self._near.items()}
+        factors = with_text(map(base_of, names), scores, map(base_of, told))
+        moved_too = self._abouts.beside & unmeasured if pool is None else set(names) - own
+        return [factors[base_of(name)] if name in told | moved_too else 1.0 for name in names]
 
     def arm(self, name: str) -> Arm:
         """Return an arm of the profile or its pool.
