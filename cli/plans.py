@@ -33,7 +33,7 @@ Examples:
   scrimp ask --plan careful "..."    follow one
   scrimp route --plan '@3 => large' "..."    what a plan would cost at most, and whom it takes
 
-Plans stand in a profile under [plans], as in: careful = "small ? most > large". docs/plans.md has the language.
+Plans stand in a profile under [plans], as in: careful = "small*3 ? most > large". docs/plans.md has the language.
 """
 
 
@@ -41,7 +41,7 @@ Plans stand in a profile under [plans], as in: careful = "small ? most > large".
 def plans(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="One plan, with its latest runs.", autocompletion=complete_plans),
+        typer.Argument(metavar="NAME", help="One plan, with its latest runs.", autocompletion=complete_plans),
     ] = None,
     profile: ProfileOption = None,
     json: JsonOption = False,

@@ -156,7 +156,7 @@ class PlanChooser:
         gates = self.gates.of(decision, checks)
         chosen = self._weigh((spelled.plan,), (), decision, gates, rooms, asked_for=True)
         if chosen.taken is None:
-            raise self._refused(chosen, rooms, f"the plan {spelled.plan}")
+            raise _refused(chosen, rooms, f"the plan {spelled.plan}")
         return self._take(decision, chosen.taken, chosen, gates, spelled, asked_for=True)
 
     def _best(self, prompt: Prompt, decision: Decision, rooms: Sequence[Room]) -> tuple[Decision, Plan]:
@@ -169,7 +169,9 @@ class PlanChooser:
             names, costs, [gate.name for gate in gates], comparable=able, repair=self.way.repair
         )
         if decision.choice.guard is not None:
-            chosen = self._weigh(self._guarded(plans, decision), (), decision, gates, rooms)
+            chosen = self._weigh(
+                _guarded(plans, decision, self.decider.profile.default_arm), (), decision, gates, rooms
+            )
             found: list[tuple[Chosen, Spelled | None, tuple[Gate, ...]]] = [(chosen, None, gates)]
         else:
             more = [each.plan for each in self._offers(decision)]
@@ -179,7 +181,7 @@ class PlanChooser:
             ]
         chosen, spelled, gates = max(found, key=lambda each: _worth(each[0].taken, decision))
         if chosen.taken is None:
-            raise self._refused(chosen, rooms, "the cheapest plan, {plan},")
+            raise _refused(chosen, rooms, "the cheapest plan, {plan},")
         return self._take(decision, chosen.taken, found[0][0], gates, spelled)
 
     def _against_arm(self, prompt: Prompt, decision: Decision, rooms: Sequence[Room]) -> tuple[Decision, Plan]:
@@ -192,7 +194,7 @@ class PlanChooser:
         greedy = Plan((Stage((decision.choice.greedy or "",)),))
         arm = self._weigh((greedy,), (), decision, (), rooms).one
         found = list(self._named(prompt, decision, rooms))
-        better = [each for each in found if self._beats(each[0].taken, arm, decision)]
+        better = [each for each in found if _beats(each[0].taken, arm, decision)]
         weighed = []
         for each in found:
             for valued in (each[0].taken, *each[0].others[:1]):
@@ -209,16 +211,6 @@ class PlanChooser:
         assert chosen.taken is not None  # noqa: S101 - it beats the arm
         every = replace(chosen, one=arm, n_plans=1 + len(found))
         return self._take(decision, chosen.taken, every, gates, spelled)
-
-    @staticmethod
-    def _beats(plan: Valued | None, arm: Valued | None, decision: Decision) -> bool:
-        """Tell whether a plan is worth more than an arm; what nobody has measured is not paid for, as among arms."""
-        if plan is None or arm is None or _worth(plan, decision) <= _worth(arm, decision):
-            return False
-        if decision.min_quality > 0.0 or plan.cost_nano <= arm.cost_nano:
-            return True
-        bases = {decision.choice.option(name).basis for name in (*plan.plan.arms, *arm.plan.arms)}
-        return bases == {MEASURED} or plan.utility_usd > arm.utility_usd + NEAR_TIE * decision.wtp_usd
 
     # -- plans for one prompt ---------------------------------------------------------------------------------------
 
@@ -260,12 +252,6 @@ class PlanChooser:
                 except (UsageError, BudgetRefusedError):
                     continue  # there are too few arms for it
 
-    def _guarded(self, plans: Sequence[Plan], decision: Decision) -> Sequence[Plan]:
-        """Return the plans for a prompt that the router does not know: those that can end with the default arm."""
-        default = self.decider.profile.default_arm
-        kept = tuple(plan for plan in plans if plan.stages[-1].arms[-1] == default and plan.kind in ("one", "check"))
-        return kept or tuple(plan for plan in plans if plan.single and plan.arms[0] == decision.arm) or plans
-
     # -- worth ------------------------------------------------------------------------------------------------------
 
     def _weigh(
@@ -293,12 +279,6 @@ class PlanChooser:
             more=more,
             asked_for=asked_for,
         )
-
-    @staticmethod
-    def _refused(chosen: Chosen, rooms: Sequence[Room], what: str) -> BudgetRefusedError:
-        assert chosen.short is not None  # noqa: S101 - where there are plans, and none can be paid
-        short = chosen.short
-        return not_begun(_over_calls(rooms)[short.at], short.needed_nano, what.format(plan=short.plan))
 
     def _take(
         self,
@@ -330,6 +310,28 @@ class PlanChooser:
             "asked_for": asked_for,
         }
         return _planned(decision, plan, trace), plan
+
+
+def _beats(plan: Valued | None, arm: Valued | None, decision: Decision) -> bool:
+    """Tell whether a plan is worth more than an arm; what nobody has measured is not paid for, as among arms."""
+    if plan is None or arm is None or _worth(plan, decision) <= _worth(arm, decision):
+        return False
+    if decision.min_quality > 0.0 or plan.cost_nano <= arm.cost_nano:
+        return True
+    bases = {decision.choice.option(name).basis for name in (*plan.plan.arms, *arm.plan.arms)}
+    return bases == {MEASURED} or plan.utility_usd > arm.utility_usd + NEAR_TIE * decision.wtp_usd
+
+
+def _guarded(plans: Sequence[Plan], decision: Decision, default: str) -> Sequence[Plan]:
+    """Return the plans for a prompt that the router does not know: those that can end with the default arm."""
+    kept = tuple(plan for plan in plans if plan.stages[-1].arms[-1] == default and plan.kind in ("one", "check"))
+    return kept or tuple(plan for plan in plans if plan.single and plan.arms[0] == decision.arm) or plans
+
+
+def _refused(chosen: Chosen, rooms: Sequence[Room], what: str) -> BudgetRefusedError:
+    assert chosen.short is not None  # noqa: S101 - where there are plans, and none can be paid
+    short = chosen.short
+    return not_begun(_over_calls(rooms)[short.at], short.needed_nano, what.format(plan=short.plan))
 
 
 def _over_calls(rooms: Sequence[Room]) -> list[Room]:

@@ -29,27 +29,24 @@ The gate of a last stage that is a check is dropped: an answer that ends a plan 
 from __future__ import annotations
 
 import difflib
-import itertools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from scrimp.profiles.schema import did_you_mean
-from scrimp.routing.text.compare import QUORUMS, n_needed
+from scrimp.routing.text.compare import QUORUMS
 
 from .picks import pick_of
 from .plan import ALL, Plan, Stage
 from .pointing import PlanError
+from .whole import MOST_ASKED, Read, check_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .plan import How
 
-__all__ = ["MOST_ASKED", "gates_at", "gates_in", "is_plan", "read_plan"]
-
-MOST_ASKED: Final = 12
-"""How many arms a plan may ask, lead and judge, at most."""
+__all__ = ["gates_at", "gates_in", "is_plan", "read_plan"]
 
 _WORD: Final = re.compile(r"[^\s>?+*=@]+")
 _BLANKS: Final = re.compile(r"\s*")
@@ -107,21 +104,6 @@ class _Token:
     kind: str
     text: str
     at: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A stage, and where in the text it stands."""
-
-    stage: Stage
-    at: int
-    end: int
-    how_at: int
-    """Where it says what becomes of the answers; where it could, if it does not."""
-
-    gate_at: int
-    n: int
-    """How many answers it asks for: a pick counts as what it asks for."""
 
 
 def read_plan(
@@ -222,12 +204,12 @@ class _Reader:
                 after = "`+`, `=>`, vote, best, bid, knockout, `?`, `>`, or the end"
             near = difflib.get_close_matches(token.text, _KINDS, n=1)
             self._unexpected(token, f"{after} (did you mean {near[0]!r}?)" if near else after)
-        self._check(read)
+        check_whole(self.text, read, self._wrong)
         last = read[-1].stage
         stages = [each.stage for each in read[:-1]]
         return Plan((*stages, Stage(last.arms, last.quorum, last.how, last.by)), repair)
 
-    def _stage(self) -> _Read:
+    def _stage(self) -> Read:
         at = self._peek().at
         members, n = self._group()
         how_at = self.pos
@@ -243,7 +225,7 @@ class _Reader:
             self._wrong(at, end - at, f"`{how}` is among several answers, and this is one", "two arms or more")
         if how == "bid" and len(set(members)) < len(members):
             self._wrong(at, end - at, "the same arm bids twice", "each arm once")
-        return _Read(Stage(tuple(members), gate, how, by), at, end, how_at, gate_at, n)
+        return Read(Stage(tuple(members), gate, how, by), at, end, how_at, gate_at, n)
 
     def _group(self) -> tuple[list[str], int]:
         """Read what is asked; return the arms and picks, and how many answers that comes to."""
@@ -364,54 +346,3 @@ class _Reader:
     def _stands(self, gate: str, at: int) -> bool:
         """Tell whether a check's whole name stands at a place: after it comes `>`, or nothing."""
         return self.text.startswith(gate, at) and _GATE_STOPS.match(self.text, at + len(gate)) is not None
-
-    # -- the whole --------------------------------------------------------------------------------------------------
-
-    def _check(self, read: list[_Read]) -> None:
-        """Refuse what the grammar allows and no plan can do."""
-        total = 0
-        for each in read:
-            stage = each.stage
-            total += each.n + len(stage.by)
-            if total > MOST_ASKED:
-                reason = f"more than {MOST_ASKED} arms are asked for one prompt"
-                self._wrong(each.at, each.end - each.at, reason, f"{MOST_ASKED} at most")
-            gate_to = self._end_of_gate(read, each)
-            length = gate_to - each.gate_at
-            if stage.quorum is not None and stage.how != "one":
-                how = "=>" if stage.how == "merge" else "leads" if stage.how == "lead" else stage.how
-                reason = f"`{how}` takes an answer whether or not the others agree"
-                self._wrong(each.gate_at, length, reason, f"no ? {stage.gate} here, or no `{how}`")
-            if stage.quorum is not None and each.n < 2 and each is read[0]:
-                expected = f"two or more answers before ? {stage.gate}, as in a + b"
-                self._wrong(each.gate_at, length, "one answer cannot agree with itself", expected)
-            if each.n > 1 and stage.how == "one" and stage.quorum is None:
-                expected = "vote, best, bid, knockout ARM, => ARM, ? agree, or ? most"
-                reason = f"nothing says what becomes of the {each.n} answers of {self.text[each.at : each.end][:60]}"
-                self._wrong(each.how_at, 1, reason, expected)
-            if stage.gate is None and each is not read[-1]:
-                reason = "a stage without `? CHECK` always stops, so nothing can follow it"
-                self._wrong(each.end, 1, reason, "`?` and what stops it before the next `>`")
-        self._check_quorums(read)
-
-    def _end_of_gate(self, read: list[_Read], each: _Read) -> int:
-        after = next((other.at for other in read if other.at > each.at), None)
-        return len(self.text.rstrip() if after is None else self.text[:after].rstrip().removesuffix(">").rstrip())
-
-    def _check_quorums(self, read: list[_Read]) -> None:
-        """Refuse a single arm that could not bring about agreement: it comes after too many answers that differ."""
-        n_before = 0
-        for before, each in itertools.pairwise(read):
-            n_before += before.n
-            stage = each.stage
-            of_all = before.n in (1, n_before)  # that it did not stop is about all the answers until then
-            if before.stage.quorum is None or stage.quorum is None or each.n > 1 or not of_all:
-                continue
-            if n_needed(before.stage.quorum, n_before) < n_needed(stage.quorum, 1 + n_before):  # with one more
-                self._wrong(
-                    each.at,
-                    self._end_of_gate(read, each) - each.at,
-                    f"`{stage}` can never stop the plan: the {n_before} answers before it differ too much",
-                    "two arms or more here, which are compared among themselves"
-                    + (", or ? most, for which more than half of all suffice" if stage.quorum == "agree" else ""),
-                )

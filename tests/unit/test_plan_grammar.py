@@ -5,10 +5,11 @@ import re
 import pytest
 
 from scrimp.profiles.errors import UsageError
-from scrimp.routing.plans.grammar import MOST_ASKED, gates_in, is_plan, read_plan
+from scrimp.routing.plans.grammar import gates_in, is_plan, read_plan
 from scrimp.routing.plans.picks import Pick, named_arms, pick_of, recruit
 from scrimp.routing.plans.plan import Plan, Stage
 from scrimp.routing.plans.pointing import PlanError
+from scrimp.routing.plans.whole import MOST_ASKED
 
 ARMS = ["small", "medium", "large", "small:low", "small:high", "gpt-5.1_mini", "vote", "leads"]
 CHECKS = ["tests", "has:42", "words:3 or more", "re:^a>b$"]
