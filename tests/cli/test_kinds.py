@@ -193,3 +193,20 @@ def test_a_cap_that_is_lowered_in_the_middle_leaves_what_was_got(scrimp, arms, s
     row = json.loads(scrimp("log", "show", "last", "--json").out)
     assert [step["outcome"] for step in row["steps"]][: nth + 1] == ["answered"] * nth + ["refused"]
     assert sum(attempt["charged_nano"] for attempt in row["attempts"]) == billed(server)
+
+
+def test_a_file_of_all_kinds_comes_to_what_the_server_bills(scrimp, arms, server, home, tmp_path):
+    tell(server, {arm: ["A: 5; B: 5"] for arm in ("small", "medium", "large")})
+    plans = [plan for plan, *_ in KINDS.values()]
+    rows = [{"id": f"r{n}", "prompt": f"{QUESTION} ({n})", "plan": plans[n % len(plans)]} for n in range(15)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = scrimp("batch", path, "-o", tmp_path / "out.jsonl", "-p", arms(caps="per_day_usd = 100"), "-j", "4")
+    assert done.code == 0, done.err
+    out = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert {row["id"]: row["status"] for row in out} == {row["id"]: "ok" for row in rows}
+    with contextlib.closing(sqlite3.connect(home / "scrimp.db")) as db:
+        (charged,) = db.execute("SELECT sum(charged_nano) FROM reservations").fetchone()
+        (n_taken,) = db.execute("SELECT count(*) FROM steps WHERE taken = 1").fetchone()
+        kept = db.execute("SELECT decision FROM requests WHERE decision LIKE '%\"bids\"%'").fetchall()
+    assert (charged, n_taken, len(kept)) == (billed(server), 15, 3)
