@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from scrimp.profiles.errors import LedgerError, UsageError
@@ -189,21 +190,26 @@ class Scrimp:
         min_quality: float | None = None,
         on_this_machine: bool = False,
         needs: str | Iterable[str] = (),
+        plan: str | None = None,
     ) -> Route:
-        """Decide which arm would take a prompt, as `scrimp route`: no network, no key, nothing logged.
+        """Decide which arm or plan would take a prompt, as `scrimp route`: no network, no key, nothing logged.
 
         The parameters are those of `ask`. Where no arm can take the prompt, `Route.arm` is None.
 
         Raises
         ------
         UsageError
-            If the prompt is empty, or there is no such arm.
+            If the prompt is empty, there is no such arm, or the plan is none for this prompt.
+        BudgetRefusedError
+            If the caps leave too little for the plan that was asked for.
         """
         from scrimp.routing.asking.refusal import missed_quality
         from scrimp.routing.asking.route import Guide
+        from scrimp.routing.asking.ways import make_way
         from scrimp.routing.text.clean import clean_text
 
         with self._opened.use() as opened:
+            way = make_way(opened.loaded.profile, schema=None, plan=plan, arm=arm)
             guide = Guide(
                 opened.decider().under(opened.under(prefer, wtp_usd, min_quality)),
                 opened.ledger_to_read(),
@@ -212,6 +218,7 @@ class Scrimp:
                 on_this_machine=on_this_machine,
                 needs=frozenset(several(needs)),
                 rng=opened.rng,
+                way=replace(way, cascade=False, named=()) if way.cascade else way,
             )
             decision = guide.one(clean_text(prompt, what="the prompt"))
         return route_of(decision, missed=missed_quality(decision) is not None)

@@ -98,6 +98,8 @@ class Route:
         The next best arm, and how much of what sets the two apart is price, in [0, 1]; None where there is none.
     router_version
         Which router predicted.
+    plan
+        The plan taken, with its arms for this prompt; None where one arm is asked.
     """
 
     id: str
@@ -113,6 +115,7 @@ class Route:
     against: str | None
     price_share: float | None
     router_version: str
+    plan: str | None
     _source: Decision = field(repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def route_of(decision: Decision, *, missed: bool) -> Route:
         against=None if decision.against is None else decision.against.arm,
         price_share=decision.price_share,
         router_version=decision.router_version,
+        plan=None if decision.plan is None else decision.plan["text"],
         _source=decision,
     )
 

@@ -153,6 +153,8 @@ def test_python_takes_a_plan_by_name(profile, home, server):
     path = profile(small=BAD, large=GOOD, extra=PLANS)
     with library.Scrimp(str(path)) as client:
         answer = client.ask("6 x 7?", plan="careful")
+        assert client.route("6 x 7?", plan="careful").plan == "small ? number:42 > large"
+        assert client.route("6 x 7?", arm="small").plan is None
     assert (answer.arm, answer.text) == ("large", "It is 42")
 
 
