@@ -14,6 +14,8 @@ from . import session
 from .result import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from scrimp.profiles.schema import Profile
     from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.files.source import Source
@@ -143,8 +145,13 @@ def _check_arm(profile: Profile, arm: str | None) -> None:
         )
 
 
-def task_of(flags: BatchFlags, source: Source, found: Scan) -> Task:
+def task_of(flags: BatchFlags, source: Source, found: Scan, *, asked: Iterable[str] = ()) -> Task:
     """Return what is wanted of a file, from the flags and the profile.
+
+    Parameters
+    ----------
+    asked
+        The arms that a run which goes on has asked.
 
     Raises
     ------
@@ -188,7 +195,9 @@ def task_of(flags: BatchFlags, source: Source, found: Scan) -> Task:
         hint=flags.hint,
         use_hint=flags.use_hint,
     )
-    decider = for_rows(session.make_decider(profile), source, found, settings.way, flags.arm, seed=flags.seed or 0)
+    decider = for_rows(
+        session.make_decider(profile), source, found, settings.way, flags.arm, seed=flags.seed or 0, also=asked
+    )
     _check_arm(decider.profile, flags.arm)
     return Task(
         source,

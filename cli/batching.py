@@ -231,7 +231,7 @@ def _resume(
     if source.layout.note and not quiet:
         say(source.layout.note)
     found = scan(source)
-    task = task_of(merged, source, found)
+    task = task_of(merged, source, found, asked=[row["arm"] for row in batches.by_arm(ledger, run.id)])
     if estimate_only:
         start.check_same_input(run, found)
         done = with_result(ledger, run, retry_unknown=retry_unknown, retry_errors=retry_errors, retry_cut=retry_cut)

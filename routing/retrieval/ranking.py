@@ -8,7 +8,7 @@ longer pieces, the first ones of a long body only, and words that count more are
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def ranked(
     ]
 
 
-def _best(values: NDArray[np.float32], n: int) -> list[int]:
+def _best(values: NDArray[np.floating[Any]], n: int) -> list[int]:
     """Return the places of the `n` greatest values."""
     if n >= len(values):
         return list(range(len(values)))

@@ -190,3 +190,34 @@ def test_learning_sees_the_arms_that_were_asked(scrimp, pool):
     replayed = scrimp("replay", "-p", path, "--json")
     assert replayed.code == 0, replayed.err
     assert json.loads(replayed.out)["n"] == 3
+
+
+def test_a_run_goes_on_with_the_arms_that_it_has_asked(scrimp, pool, home, tmp_path):
+    """A killed run's rows keep their arm, though nothing in the pool is near to them any more."""
+    folder, path, rows_ = tmp_path / "skills", pool(small="ok@latency_ms=4000"), tmp_path / "rows.txt"
+    for k in range(60):
+        (folder / f"s{k:02}.md").write_text(f"---\nabout: Subject {k}.\nlike: small\n---\nAbout subject {k}.")
+    rows_.write_text("\n".join(f"Tell me about subject {k}." for k in range(4)) + "\n")
+    out = tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "scrimp.cli", "batch", "-p", str(path), str(rows_), "-o", str(out), "--yes"]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment(home))
+
+    def under_way():
+        if not (home / "scrimp.db").exists():  # to look would make one
+            return set()
+        try:
+            return {arm for (arm,) in rows(home, "SELECT arm FROM reservations WHERE sent AND status = 'reserved'")}
+        except sqlite3.OperationalError:  # no ledger yet
+            return set()
+
+    while len(asked := under_way()) < 4:
+        assert child.poll() is None
+        time.sleep(0.02)
+    child.kill()
+    child.wait()
+    for file in folder.glob("s*.md"):
+        if file.stem in asked:
+            file.write_text("---\nabout: Whales.\nlike: small\n---\nWhales and other beasts of the sea.")
+    done = scrimp("batch", "-p", path, rows_, "-o", out, "--resume", "--retry-unknown", "--yes")
+    assert done.code == 0, done.err
+    assert {json.loads(line)["arm"] for line in out.read_text().splitlines()} == asked

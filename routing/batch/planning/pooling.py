@@ -12,6 +12,8 @@ from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.deciding.pool import ALL_OF
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.files.source import Source
     from scrimp.routing.deciding.decide import Decider
@@ -22,15 +24,24 @@ _LOOKED_AT: Final = 256
 """Rows that are looked at."""
 
 
-def for_rows(decider: Decider, source: Source, found: Scan, way: Way, arm: str | None, *, seed: int) -> Decider:
+def for_rows(
+    decider: Decider, source: Source, found: Scan, way: Way, arm: str | None, *, seed: int, also: Iterable[str] = ()
+) -> Decider:
     """Return what decides the rows of a file: of a pool it sees as many arms as a policy may.
 
     One optimiser shares out a file's budget, so all rows have the same arms to choose among: those that are asked for,
     and those nearest to the rows of a sample, by the sum of their scores.
+
+    Parameters
+    ----------
+    arm
+        The one that was asked for by name; None where none was.
+    also
+        Arms that are to be there whatever is near: of a run that goes on, those it has asked.
     """
     if decider.pool is None:
         return decider
-    named = {*arms_in(way), *(() if arm is None else (arm,))}
+    named = {*arms_in(way), *also, *(() if arm is None else (arm,))}
     if arm is not None:
         return decider.with_arms(named)
     picker = random.Random(seed)  # noqa: S311 - a sample, not a secret
