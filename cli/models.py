@@ -86,7 +86,7 @@ def models(
         skills, n_wrong = pool_rows(loaded.profile)
         folder = loaded.profile.pool.folder
         data["pool"] = {"folder": folder, "n_arms": len(skills), "n_left_out": n_wrong}
-        line = f"pool: {len(skills):,} arms of the files in {folder}"
+        line = f"pool: {len(skills):,} arm{'s' if len(skills) != 1 else ''} of the files in {folder}"
         blocks += (line if pool else f"{line} (--pool lists them)",)
         if pool:
             data["pool"]["arms"] = skills

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -65,7 +66,7 @@ def place_pool(table: Mapping[str, Any], folder: Path) -> None:
     if isinstance(pool, dict) and isinstance(stated, str) and stated:
         with contextlib.suppress(RuntimeError):  # a home folder that nobody knows: it is not found later
             stated = str(Path(stated).expanduser())
-        pool["folder"] = str((folder / stated).absolute())
+        pool["folder"] = os.path.normpath((folder / stated).absolute())
 
 
 def _read(name: str, folder: Path, at: str) -> str:

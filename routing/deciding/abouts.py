@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from scrimp.routing.retrieval.texts import Found
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from scrimp.routing.prompts.context import TextEmbedder
 
 __all__ = ["Abouts"]
+
+_NEAR: Final = 0.15
+"""A cosine up to which a text and a prompt have nothing in common. Chosen."""
 
 
 class Abouts:
@@ -47,11 +50,14 @@ class Abouts:
         return bool(self._texts)
 
     def near(self, embedding: NDArray[np.float32]) -> dict[str, Found]:
-        """Return how near each is to a prompt's `(dim,)` unit vector, the cosine, at least 0; the nearest says so."""
+        """Return how near each is to a prompt's `(dim,)` unit vector, the cosine, at least 0.
+
+        The nearest says so, if it is nearer than what has nothing in common.
+        """
         if self._vectors is None:
             self._vectors = self._embedder.embed(list(self._texts.values()))
         scores = [max(0.0, float(score)) for score in self._vectors @ embedding]
-        best = max(scores)
+        best = max(*scores, _NEAR)
         return {
             name: Found(name, score, ("about",) if score == best else ())
             for name, score in zip(self._texts, scores, strict=True)
