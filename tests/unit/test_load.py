@@ -8,6 +8,7 @@ from typing import get_args
 
 import msgspec
 import pytest
+from homes import cwd, home, load, write  # noqa: F401 - fixtures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,37 +26,6 @@ from scrimp.profiles.load import (
 from scrimp.profiles.paths import paths
 from scrimp.profiles.schema import Arm, ArmCaps, Caps, Check, Embedding, Log, Policy, Profile, Resident
 from scrimp.profiles.within import RULES
-
-
-@pytest.fixture
-def home(tmp_path):
-    return paths({"SCRIMP_HOME": str(tmp_path / "home")})
-
-
-@pytest.fixture
-def cwd(tmp_path):
-    folder = tmp_path / "project"
-    (folder / ".git").mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
-def load(home, cwd):
-    def do(name=None, /, **env):
-        return load_profile(name, env=env, cwd=cwd, paths=home)
-
-    return do
-
-
-@pytest.fixture
-def write(home):
-    def do(name, text):
-        home.profiles.mkdir(parents=True, exist_ok=True)
-        file = home.profiles / f"{name}.toml"
-        file.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return file
-
-    return do
 
 
 @pytest.fixture

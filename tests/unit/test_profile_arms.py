@@ -5,46 +5,15 @@ import tomllib
 from decimal import Decimal
 
 import pytest
+from homes import cwd, home, load, write  # noqa: F401 - fixtures
 
 from scrimp.profiles.errors import ConfigError, UsageError
-from scrimp.profiles.load import init_profile, load_profile, to_toml
-from scrimp.profiles.paths import paths
+from scrimp.profiles.load import init_profile, to_toml
 from scrimp.profiles.schema import MAX_TEXT, ArmCaps
 from scrimp.routing.ledger.caps import Cap
 
 SMALL = '[[arms]]\nname = "small"\nmodel = "openai/gpt-5-mini"\n'
 LADDER = '[[arms]]\nname = "sonnet"\nmodel = "anthropic/claude-sonnet-4-5"\nefforts = ["high", "low", "medium"]\n'
-
-
-@pytest.fixture
-def home(tmp_path):
-    return paths({"SCRIMP_HOME": str(tmp_path / "home")})
-
-
-@pytest.fixture
-def cwd(tmp_path):
-    folder = tmp_path / "project"
-    (folder / ".git").mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
-def load(home, cwd):
-    def do(name=None, /, **env):
-        return load_profile(name, env=env, cwd=cwd, paths=home)
-
-    return do
-
-
-@pytest.fixture
-def write(home):
-    def do(name, text):
-        home.profiles.mkdir(parents=True, exist_ok=True)
-        file = home.profiles / name
-        file.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return file
-
-    return do
 
 
 def refusal(load, name="work"):
