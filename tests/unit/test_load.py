@@ -677,8 +677,8 @@ def test_listing(write, home):
     assert [listed.name for listed in list_profiles(home)] == list(BUILT_IN)
     write("work", ARM)
     write("openai", ARM)
-    write(".hidden", ARM)
-    write("a.toml", ARM)
+    write(".hidden.toml", ARM)
+    write("a.toml.toml", ARM)
     listed = {each.name: each for each in list_profiles(home)}
     assert (listed["work"].origin, listed["work"].shadows) == ("user", False)
     assert (listed["openai"].origin, listed["openai"].shadows) == ("user", True)
