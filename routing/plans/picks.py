@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from scrimp.profiles.schema import base_of
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from .plan import Plan
 
@@ -50,7 +52,8 @@ def recruit(
     """Return a plan with arms in the place of its picks, and whom each pick came to.
 
     A pick takes arms that the plan does not name and that no earlier pick took: of greatest utility first, or the
-    cheapest first (the better of two that cost the same); the order of the mapping settles what is equal. It takes
+    cheapest first (the better of two that cost the same); the order of the mapping settles what is equal. Of a ladder's
+    rungs it takes one, and others only where no other arms are left: a model asked twice is no second opinion. It takes
     fewer than it asks for where fewer are left, and may be left with none: its stage then asks the others.
 
     Parameters
@@ -77,10 +80,21 @@ def recruit(
             if pick is None:
                 arms.append(arm)
                 continue
-            order = by_cost if pick.cheapest else by_utility
-            taken = tuple(each for each in order if each not in gone)[: pick.n]
+            taken = _first(by_cost if pick.cheapest else by_utility, gone, pick.n)
             gone.update(taken)
             arms += taken
             found[arm if arm not in found else f"{arm} of stage {number}"] = taken
         stages.append(replace(stage, arms=tuple(arms)))
     return replace(plan, stages=tuple(stages)), found
+
+
+def _first(order: Sequence[str], gone: Collection[str], n: int) -> tuple[str, ...]:
+    """Return the first n arms that are not gone; those of a ladder of which one is gone or taken come last."""
+    bases = {base_of(arm) for arm in gone}
+    fresh: list[str] = []
+    again: list[str] = []
+    for arm in order:
+        if arm not in gone:
+            (again if base_of(arm) in bases else fresh).append(arm)
+            bases.add(base_of(arm))
+    return tuple([*fresh, *again][:n])

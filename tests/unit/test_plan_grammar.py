@@ -238,6 +238,16 @@ def test_whom_a_pick_comes_to():
     assert list(found) == ["@1", "@1 of stage 2"]
 
 
+def test_of_a_ladder_one_rung_is_recruited_while_there_are_other_models():
+    utility = {"s:low": 3.0, "s:high": 2.5, "a": 2.0, "b": 1.0}
+    cost = {"s:low": 3, "s:high": 9, "a": 1, "b": 2}
+    arms = list(utility)
+    assert str(recruit(read_plan("@3 vote", arms, []), utility, cost)[0]) == "s:low + a + b vote"
+    assert str(recruit(read_plan("@4 vote", arms, []), utility, cost)[0]) == "s:low + a + b + s:high vote"
+    assert str(recruit(read_plan("@2 => s:high", arms, []), utility, cost)[0]) == "a + b => s:high"
+    assert str(recruit(read_plan("a + b ? agree > @1", arms, []), utility, cost)[0]) == "a + b ? agree > s:low"
+
+
 def test_picks():
     assert pick_of("@cheap12") == Pick(12, cheapest=True)
     assert pick_of("large") is None
