@@ -3,11 +3,12 @@
     python bench/recruiting.py [--data FOLDER] [--fit 2000] [--test 2000] [--seeds 3]
 
 FOLDER holds answers/mmlu_pro.jsonl.gz (docs/results-cascades.md says where it is from). Every model with scores on 85
-rows of 100 is an arm; where it has no answer it is not recruited, and what asks it all the same has none of it. The heads are those that `refit` fits (`learn/fitting/fit.py`), to 2,000 random rows from a router
-that knows nothing of these models or prompts; judged are 2,000 other rows. For each prompt the three arms of greatest
-utility are recruited as `@3` recruits them, and their stored answers vote, weighted by what was predicted of that
-prompt (`text.compare.vote`). Beside it stand the best single model, the best three, and the category's best model, all
-chosen on the rows that were fitted on.
+rows of 100 is an arm; where it has no answer it is not recruited, and what asks it all the same has none of it. The
+heads are those that `refit` fits (`learn/fitting/fit.py`), to 2,000 random rows from a router that knows nothing of
+these models or prompts, or (`--by train`) those of `scrimp train` on the same rows; judged are 2,000 others. For each
+prompt the three arms of greatest utility are recruited as `@3` recruits them, and their stored answers vote, weighted
+by what was predicted of that prompt (`text.compare.vote`). Beside it stand the best single model, the best three, and
+the category's best model, all chosen on the rows that were fitted on.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from scrimp.profiles.paths import paths
 from scrimp.routing.learn.data.labelled import of_scores
 from scrimp.routing.learn.data.outcomes import read_outcomes
 from scrimp.routing.learn.fitting.fit import fit
+from scrimp.routing.learn.fitting.train import train
 from scrimp.routing.learn.measuring.evaluate import blank
 from scrimp.routing.learn.measuring.simulated_plans import answer_codes
 from scrimp.routing.plans.picks import recruit
@@ -51,6 +53,7 @@ def main() -> int:
     parser.add_argument("--fit", type=int, default=2_000)
     parser.add_argument("--test", type=int, default=2_000)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--by", choices=("refit", "train"), default="refit", help="Whose heads: what fits them.")
     given = parser.parse_args()
     file = given.data / "answers" / "mmlu_pro.jsonl.gz"
     if not file.exists():
@@ -70,8 +73,11 @@ def main() -> int:
         fitted, test = every.take(known), every.take(new)
         vectors = [embedder.embed(part.prompts) for part in (fitted, test)]  # minutes
         arms = [ArmInfo(name=name, model=name, output_limit=100_000) for name in names]
-        log = of_scores(names, fitted.score, vectors[0], surface_matrix(fitted.prompts))
-        learnt = fit(blank(router), arms, log, version="bench", seed=seed).router
+        if given.by == "train":
+            learnt = train(fitted, embedder.embed, embedder.id, version="bench", seed=seed)
+        else:
+            log = of_scores(names, fitted.score, vectors[0], surface_matrix(fitted.prompts))
+            learnt = fit(blank(router), arms, log, version="bench", seed=seed).router
         quality = learnt.predict(vectors[1], surface_matrix(test.prompts), arms).quality
         cost = np.nan_to_num(np.nanmean(fitted.cost_usd, axis=0))
         codes, scores = answer_codes(test, names), np.nan_to_num(test.score)  # what was not answered is not right
