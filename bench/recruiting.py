@@ -3,11 +3,12 @@
     python bench/recruiting.py [--data FOLDER] [--fit 2000] [--test 2000] [--seeds 3]
 
 FOLDER holds answers/mmlu_pro.jsonl.gz (docs/results-cascades.md says where it is from). Every model with scores on 85
-rows of 100 is an arm; where it has none, its answer is missing, and wrong. The heads are those that `refit` fits (`learn/fitting/fit.py`), to 2,000 random rows from a router
-that knows nothing of these models or prompts; judged are 2,000 other rows. For each prompt the three arms of greatest
-utility are recruited as `@3` recruits them, and their stored answers vote, weighted by what was predicted of that
-prompt (`text.compare.vote`). Beside it stand the best single model, the best three, and the category's best model, all
-chosen on the rows that were fitted on.
+rows of 100 is an arm; where it has no answer it is not recruited, and what asks it all the same has none of it. The
+heads are those that `refit` fits (`learn/fitting/fit.py`), to 2,000 random rows from a router that knows nothing of
+these models or prompts, or (`--by train`) those of `scrimp train` on the same rows; judged are 2,000 others. For each
+prompt the three arms of greatest utility are recruited as `@3` recruits them, and their stored answers vote, weighted
+by what was predicted of that prompt (`text.compare.vote`). Beside it stand the best single model, the best three, and
+the category's best model, all chosen on the rows that were fitted on.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from scrimp.profiles.paths import paths
 from scrimp.routing.learn.data.labelled import of_scores
 from scrimp.routing.learn.data.outcomes import read_outcomes
 from scrimp.routing.learn.fitting.fit import fit
+from scrimp.routing.learn.fitting.train import train
 from scrimp.routing.learn.measuring.evaluate import blank
 from scrimp.routing.learn.measuring.simulated_plans import answer_codes
 from scrimp.routing.plans.picks import recruit
 from scrimp.routing.plans.plan import Plan, Stage
 from scrimp.routing.prompts.embedding import Embedder
 from scrimp.routing.prompts.surface import surface_matrix
+from scrimp.routing.prompts.vector_cache import VectorCache
 from scrimp.routing.router.arms import ArmInfo
 from scrimp.routing.router.in_force import SHIPPED, load_router
 from scrimp.routing.text.compare import vote
@@ -50,6 +53,7 @@ def main() -> int:
     parser.add_argument("--fit", type=int, default=2_000)
     parser.add_argument("--test", type=int, default=2_000)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--by", choices=("refit", "train"), default="refit", help="Whose heads: what fits them.")
     given = parser.parse_args()
     file = given.data / "answers" / "mmlu_pro.jsonl.gz"
     if not file.exists():
@@ -60,7 +64,7 @@ def main() -> int:
     every = every.only([model for model, there in zip(every.models, share, strict=True) if there >= 0.85])
     names = list(every.models)
     where = paths()
-    embedder = Embedder(cache_dir=where.cache)
+    embedder = VectorCache(Embedder(cache_dir=where.cache), where.vectors)
     router = load_router(SHIPPED, where.routers, embedder_id=embedder.id)
     print(f"{len(every)} rows, {len(names)} models", file=sys.stderr)
     for seed in range(given.seeds):
@@ -69,8 +73,11 @@ def main() -> int:
         fitted, test = every.take(known), every.take(new)
         vectors = [embedder.embed(part.prompts) for part in (fitted, test)]  # minutes
         arms = [ArmInfo(name=name, model=name, output_limit=100_000) for name in names]
-        log = of_scores(names, fitted.score, vectors[0], surface_matrix(fitted.prompts))
-        learnt = fit(blank(router), arms, log, version="bench", seed=seed).router
+        if given.by == "train":
+            learnt = train(fitted, embedder.embed, embedder.id, version="bench", seed=seed)
+        else:
+            log = of_scores(names, fitted.score, vectors[0], surface_matrix(fitted.prompts))
+            learnt = fit(blank(router), arms, log, version="bench", seed=seed).router
         quality = learnt.predict(vectors[1], surface_matrix(test.prompts), arms).quality
         cost = np.nan_to_num(np.nanmean(fitted.cost_usd, axis=0))
         codes, scores = answer_codes(test, names), np.nan_to_num(test.score)  # what was not answered is not right
@@ -92,7 +99,8 @@ def main() -> int:
         recruited: dict[str, int] = {}
         nano = {name: round(1e9 * usd) for name, usd in zip(names, cost, strict=True)}
         for i in range(len(test)):
-            worth = {name: WTP_USD * float(quality[i, j]) - float(cost[j]) for j, name in enumerate(names)}
+            able = [j for j in range(len(names)) if codes[i, j] >= 0]  # an arm that cannot take a prompt is no choice
+            worth = {names[j]: WTP_USD * float(quality[i, j]) - float(cost[j]) for j in able}
 
             def pick(text, worth=worth, nano=nano):
                 plan, _ = recruit(Plan((Stage((text,), None, "vote"),)), worth, nano)
@@ -107,7 +115,7 @@ def main() -> int:
                 "best three, fixed": voted(*row, mean, trio),
                 "best three by majority": voted(*row, np.full(len(names), 0.5), trio),
                 "best model of the category": scores[i, by_category.get(test.categories[i], best)],
-                "best model by the heads": scores[i, int(quality[i].argmax())],
+                "best model by the heads": scores[i, names.index(max(worth, key=worth.__getitem__))],
                 "@3 vote": voted(*row, quality[i], three),
                 "@5 vote": voted(*row, quality[i], pick("@5")),
                 "all vote": voted(*row, quality[i], list(range(len(names)))),
