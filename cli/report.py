@@ -57,7 +57,7 @@ def report(
     ledger = session.ledger_to_read()
     found = quality_report(ledger, since=since, profile=profile)
     hints = judged_so_far(ledger, profile)
-    data = found.to_dict() | {"hints": hints}
+    data: dict[str, Any] = {**found.to_dict(), "hints": hints}
     price = found.cost_per_success_nano
     lines = [
         f"answered: {found.n:,}, of known worth: {found.n_known:,}, right: {_share(found.n_right, found.n_known)}"

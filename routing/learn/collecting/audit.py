@@ -191,7 +191,7 @@ def run_audit(
                 break
             rewards = None if heard is None else REWARDS[heard]
             if rewards is not None and best_first:
-                rewards = rewards[::-1]
+                rewards = rewards[1], rewards[0]
         else:
             score = agreement([each.answer, answer.text], embed=asker.decider.embedder.embed)[0][1]
             if score is not None:
