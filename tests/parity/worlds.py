@@ -231,6 +231,7 @@ MADE = (
     made("a merger declines", "small + medium => large", 3, RIGHT, RIGHT, says("I'm sorry; I can't help."), by="medium", kills=("settled:3",)),
     made("a merger is out", "small + medium => large", 3, RIGHT, RIGHT, "400", by="medium", kills=()),
     made("a planner is out", "large leads small", 3, RIGHT, "", (says(LED[0])[0], "400"), by="small", kills=("settled:2",)),
+    made("a plan by its name", "careful", 2, WRONG, RIGHT, extra='[plans]\ncareful = "small ? has:42 > medium"\n', by="medium"),
     made("merged and checked", "small + medium => large ? number:42 > medium", 4, WRONG, (LOST, RIGHT), WRONG, flags=NOT_A_NUMBER, by="medium", kills=("settled:3",)),
 )  # fmt: skip
 
