@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from scrimp.profiles.schema import base_of
+from scrimp.profiles.rungs import base_of
 
 from . import session
 from .complete import complete_arms

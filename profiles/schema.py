@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
+from .rungs import base_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -39,7 +41,6 @@ __all__ = [
     "Profile",
     "Resident",
     "Tier",
-    "base_of",
     "did_you_mean",
 ]
 
@@ -309,17 +310,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def default(self) -> Arm:
         """Return the safe arm: the one taken when the router should not be trusted."""
         return self.arm(self.default_arm)
-
-
-def base_of(arm: str) -> str:
-    """Return the name of the `[[arms]]` that an arm comes of.
-
-    Examples
-    --------
-    >>> base_of("sonnet:low"), base_of("small")
-    ('sonnet', 'small')
-    """
-    return arm.partition(":")[0]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
-from scrimp.profiles.schema import base_of
+from scrimp.profiles.rungs import base_of
 from scrimp.routing.prompts.context import contexts, stack
 from scrimp.routing.prompts.tokens import estimate_tokens
 from scrimp.routing.router.abilities import place_arm
@@ -360,5 +360,5 @@ class Decider:
             pace=pace,
             level=None if isnan(level) else level,
             turned=None if turned is None else turned.to_dict(),
-            by=self,
+            by=None if self.pool is None else self,
         )

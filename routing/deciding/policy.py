@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.money import NANO
-from scrimp.profiles.schema import base_of
+from scrimp.profiles.rungs import base_of
 
 if TYPE_CHECKING:
     import random

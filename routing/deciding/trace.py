@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.money import nano_from_usd, usd_from_nano
@@ -44,7 +44,7 @@ class Decision:
         What the conversation that it goes on with brought (`staying.Turned`); None where it began one.
     by
         The `Decider` that decided (its type stands above this module): its arms are called as they were then, whatever
-        becomes of their files. None from the log.
+        becomes of their files. None where there is no pool, in copies, and from the log.
     """
 
     id: str
@@ -64,6 +64,10 @@ class Decision:
     turned: Mapping[str, Any] | None = None
     plans: tuple[Mapping[str, Any], ...] = ()
     by: Any = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> list[Any]:
+        """Return what a copy is made of: all but what decided it, which holds locks and open files."""
+        return [None if each.name == "by" else getattr(self, each.name) for each in fields(self)]
 
     @property
     def arm(self) -> str | None:

@@ -16,7 +16,7 @@ from scrimp.profiles.errors import (
     UsageError,
 )
 from scrimp.profiles.money import format_usd, nano_from_usd
-from scrimp.profiles.schema import base_of
+from scrimp.profiles.rungs import base_of
 
 from .store import instant
 

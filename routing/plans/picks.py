@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from scrimp.profiles.schema import base_of
+from scrimp.profiles.rungs import base_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scrimp.profiles.money import NANO
-from scrimp.profiles.schema import base_of
+from scrimp.profiles.rungs import base_of
 
 from .difficulty import clipped, over_difficulty
 from .kinds.every import KINDS, UNPROVEN
