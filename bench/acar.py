@@ -1,6 +1,6 @@
 """Measure `? most` against unanimity: three cheap arms, then a strong one, on stored answers.
 
-    python bench/acar.py [--data FOLDER] [--rows N]
+    python bench/acar.py --data FOLDER [--rows N]
 
 FOLDER holds answers/zeroeval.jsonl.gz and answers/mmlu_pro.jsonl.gz (docs/results-cascades.md says where they are
 from). Nothing is modelled: each plan is read as it is spelled and run by the strategy that answers requests
@@ -61,7 +61,7 @@ def run(plan, answers, quality):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("/work/shared/data/outcomes"))
+    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=None, help="Only that many rows of each set.")
     given = parser.parse_args()
     for name, cheap, strong in SETS:

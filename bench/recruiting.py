@@ -1,6 +1,6 @@
 """Measure recruiting: `@3 vote` by scrimp's own heads, on MMLU-Pro's stored answers.
 
-    python bench/recruiting.py [--data FOLDER] [--fit 2000] [--test 2000] [--seeds 3]
+    python bench/recruiting.py --data FOLDER [--fit 2000] [--test 2000] [--seeds 3]
 
 FOLDER holds answers/mmlu_pro.jsonl.gz (docs/results-cascades.md says where it is from). Every model with scores on 85
 rows of 100 is an arm; where it has no answer it is not recruited, and what asks it all the same has none of it. The
@@ -49,7 +49,7 @@ def voted(score, codes, quality, members):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("/work/shared/data/outcomes"))
+    parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--fit", type=int, default=2_000)
     parser.add_argument("--test", type=int, default=2_000)
     parser.add_argument("--seeds", type=int, default=3)
