@@ -48,7 +48,7 @@ def arms_in(way: Way | None) -> set[str]:
     if way is not None:
         for check in way.checks:
             names |= {check.arm} if isinstance(check, JudgeCheck) else set(getattr(check, "arms", ()))
-        names |= set(re.findall(rf"{NAME_PATTERN.pattern}", way.plan or ""))
+        names |= set(NAME_PATTERN.findall(way.plan or ""))
     return names
 
 

@@ -201,12 +201,6 @@ class Workspace:
         """
         return at_once(self._decide(self._decider(ask, context), ask, context, self._sleep))
 
-    async def adecide(self, ask: Ask, context: Context) -> Decision:
-        """As `decide`, without blocking."""
-        import asyncio
-
-        return await self._decide(await self._adecider(ask, context), ask, context, asyncio.sleep)
-
     async def _sleep(self, seconds: float) -> None:
         self.sleep(seconds)
 
