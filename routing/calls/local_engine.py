@@ -280,6 +280,7 @@ class LocalEngine:
         params.fit_params = False
         params.ui = False
         params.cache_ram_mib = 0
+        params.endpoint_metrics = True  # for the question below
         # The engine insists on listening. A socket in a private folder that is deleted at once listens to nobody.
         folder = tempfile.mkdtemp(prefix="scrimp-")
         socket = str(Path(folder) / "s.sock")
@@ -293,6 +294,9 @@ class LocalEngine:
             ) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+        # The engine's queue may not run yet, and then telling it to stop is forgotten: whoever leaves now would wait for
+        # ever. What goes through the queue comes back only once it runs.
+        server.handle_metrics()
         return server
 
 

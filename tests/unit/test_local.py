@@ -251,6 +251,15 @@ def test_leaving_while_loading_is_clean() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@needs_model
+def test_leaving_as_soon_as_it_is_loaded_is_clean() -> None:
+    """The engine's queue may start after its constructor has returned: what stops it before that must not be forgotten."""
+    code = f"from scrimp.routing.calls.local_engine import engine; engine({MODEL!r}).load()"
+    for _ in range(5):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_import_is_light() -> None:
     code = (
         "import sys, scrimp.routing.calls.local_engine as m\n"
