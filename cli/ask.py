@@ -21,6 +21,8 @@ from .options import (
     PlanOption,
     PreferOption,
     ProfileOption,
+    ReadOption,
+    ReadTokens,
     RepairOption,
     SeedOption,
     UseHintOption,
@@ -55,6 +57,8 @@ def ask(
         list[Path] | None,
         typer.Option("-f", "--file", metavar="FILE", help="Text file to append to the prompt. Repeats."),
     ] = None,
+    read: ReadOption = "auto",
+    read_tokens: ReadTokens = 3_200,
     attachment: Annotated[
         list[Path] | None,
         typer.Option("-a", "--attachment", metavar="FILE", help="Image or PDF, for arms that take it. Repeats."),
@@ -150,6 +154,8 @@ def ask(
         confirmed=yes,
         seed=seed,
         quiet=quiet,
+        read=read,
+        read_tokens=read_tokens,
     )
     streamed = not (dry_run or json or no_stream) and sys.stdout.isatty()
     return run_ask(flags, explain=explain, as_json=json, stream=streamed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +60,8 @@ class AskFlags:
     confirmed: bool = False
     seed: int | None = None
     quiet: bool = False
+    read: str = "auto"
+    read_tokens: int = 3_200
 
 
 def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> int:
@@ -89,6 +91,8 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         no_log=flags.no_log,
         tag=flags.tag,
         cap_override_nano=override,
+        reading=flags.read,
+        read_tokens=flags.read_tokens,
     )
     return answer_request(
         loaded,
@@ -138,8 +142,9 @@ def answer_request(
         space = session.workspace(loaded, ledger, seed=seed, calls=not dry_run)
         space.look_after()
         (context,) = space.decider.contexts([request.prompt.text])
-        request = request.with_hint(session.hinter(space, use_hint) if hint else None, context.embedding)
         way = make_way(loaded.profile, schema=request.prompt.schema, arm=request.wishes.arm) if way is None else way
+        request = space.read(request, context, way)
+        request = request.with_hint(session.hinter(space, use_hint) if hint else None, context.embedding)
         decision, plan = space.choose(request, context, way)
     except KeyboardInterrupt as stop:
         stop.add_note("interrupted before anything was sent: nothing is charged")
@@ -270,20 +275,20 @@ def _summary(answer: Answer, checked: Checked) -> str:
 
 def _prompt(flags: AskFlags) -> Prompt:
     """Put the prompt together from arguments, standard input, files and template."""
-    from scrimp.routing.asking.compose import compose, fill, in_one, read_texts
+    from scrimp.routing.asking.compose import Source, compose, fill, in_one, question_of, read_sources
     from scrimp.routing.text.clean import clean_text
 
     words = [word for word in flags.words if word != "-"]
     explicit = len(words) != len(flags.words)
     typed = clean_text(" ".join(words), what="the prompt")
     piped = read_stdin(has_prompt=bool(words) or bool(flags.files), explicit=explicit, quiet=flags.quiet)
-    parts = [typed] if typed else []
-    parts += read_texts(flags.files)
-    if piped:
-        parts.append(piped)
-    text = in_one(parts)
+    sources = [*read_sources(flags.files), *([Source("standard input", piped)] if piped else [])]
+    text, asked_of = question_of(typed, sources)
+    if flags.template is not None:  # it says where what is given stands
+        text, asked_of = in_one([*([typed] if typed else []), *(source.text for source in sources)]), ()
     if flags.template is not None:
         text = fill(flags.template, text, flags.variables, own=paths().config / "templates")
     elif flags.variables:
         raise UsageError("-v gives a variable of a template: name the template with -t")
-    return compose(text, system=flags.system, attachments=flags.attachments, schema=flags.schema, needs=flags.needs)
+    prompt = compose(text, system=flags.system, attachments=flags.attachments, schema=flags.schema, needs=flags.needs)
+    return replace(prompt, sources=asked_of)

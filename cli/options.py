@@ -24,6 +24,8 @@ __all__ = [
     "PlanOption",
     "PreferOption",
     "ProfileOption",
+    "ReadOption",
+    "ReadTokens",
     "RepairOption",
     "SeedOption",
     "SinceOption",
@@ -108,6 +110,18 @@ HintOption = Annotated[
 ]
 UseHintOption = Annotated[
     str | None, typer.Option("--use-hint", metavar="NAME", help="Put this hint in front, without a coin.")
+]
+ReadOption = Annotated[
+    str,
+    typer.Option(
+        "--read",
+        metavar="HOW",
+        help="How much of files and piped text is sent: auto (what is worth most), whole, passages (those that the "
+        "question is about), none.",
+    ),
+]
+ReadTokens = Annotated[
+    int, typer.Option("--read-tokens", metavar="N", min=100, max=1_000_000, help="The most tokens of passages.")
 ]
 SinceOption = Annotated[
     str | None, typer.Option("--since", metavar="DATE", help="Only requests from this day on (YYYY-MM-DD).")

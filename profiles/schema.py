@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
-from .rungs import base_of
+from .rungs import bare_of, base_of, reading_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -284,7 +284,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     pool: Pool | None = None
 
     def arm(self, name: str) -> Arm:
-        """Return the arm called `name`.
+        """Return the arm called `name`; with a reading in its name, that arm under this name.
 
         Raises
         ------
@@ -292,8 +292,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             If no arm has that name.
         """
         for arm in self.arms:
-            if arm.name == name:
-                return arm
+            if arm.name == bare_of(name):
+                return arm if reading_of(name) is None else msgspec.structs.replace(arm, name=name)
         raise KeyError(name)
 
     def rungs(self, name: str) -> tuple[Arm, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -131,6 +131,8 @@ def prepare(
     tag: str | None = None,
     conversation: Answer | str | None = None,
     no_log: bool = False,
+    read: str = "auto",
+    read_tokens: int = 3_200,
     on_text: Callable[[str], object] | None = None,
 ) -> Job:
     """Put a request together; nothing is reserved or sent.
@@ -140,18 +142,20 @@ def prepare(
     ScrimpError
         If something that was given cannot be, or cannot be read.
     """
-    from scrimp.routing.asking.compose import compose, in_one, make_request, read_texts
+    from scrimp.routing.asking.compose import compose, make_request, question_of, read_sources
     from scrimp.routing.asking.ways import make_way
     from scrimp.routing.text.clean import clean_text
 
     typed = clean_text(prompt, what="the prompt")
+    text, sources = question_of(typed, read_sources(map(Path, several(files))))
     asked = compose(
-        in_one([*([typed] if typed else []), *read_texts(map(Path, several(files)))]),
+        text,
         system=system,
         attachments=map(Path, several(attachments)),
         schema=_schema_text(schema),
         needs=several(needs),
     )
+    asked = replace(asked, sources=sources)
     profile = opened.under(prefer, wtp_usd, min_quality)
     said: list[str] = []
 
@@ -171,12 +175,15 @@ def prepare(
         no_log=no_log,
         tag=tag,
         takes_back=False,
+        reading=read,
+        read_tokens=read_tokens,
     )
     way = make_way(
         profile, schema=asked.schema, checks=several(checks), cascade=cascade, plan=plan, repair=repair, arm=arm
     )
     space.look_after()
     (context,) = space.decider.contexts([asked.text])
+    ask = space.read(ask, context, way)
     return Job(space, ask, context, way, said, None if on_text is None else Listener(on_text))
 
 

@@ -11,6 +11,7 @@ from scrimp.profiles.errors import ConfigError, UsageError
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.ledger.requests import conversation, last_conversation
 from scrimp.routing.prompts.prompt import Prompt, fill_template, load_attachment, load_schema
+from scrimp.routing.prompts.sources import Source
 from scrimp.routing.text.clean import MAX_PROMPT_BYTES, clean_text
 
 from .request import Ask
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-__all__ = ["compose", "fill", "in_one", "make_request", "read_schema", "read_texts"]
+__all__ = ["Source", "compose", "fill", "in_one", "make_request", "question_of", "read_schema", "read_sources"]
 
 
 def read_text(path: Path) -> str:
@@ -40,15 +41,22 @@ def read_text(path: Path) -> str:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
 
 
-def read_texts(files: Iterable[Path]) -> Iterator[str]:
-    """Yield the texts of files that go with a prompt.
+def read_sources(files: Iterable[Path]) -> Iterator[Source]:
+    """Yield files that go with a prompt.
 
     Raises
     ------
     UsageError
         If one cannot be read or is not text, or they are too much together.
     """
-    yield from _together(map(read_text, files), len, "the files of the prompt")
+    read = (Source(path.name, read_text(path), str(path.absolute())) for path in files)
+    yield from _together(read, lambda each: len(each.text), "the files of the prompt")
+
+
+def question_of(typed: str, sources: Iterable[Source]) -> tuple[str, tuple[Source, ...]]:
+    """Return what is asked, and the files that it is asked of; where nothing was typed the files are the prompt."""
+    given = tuple(sources)
+    return (typed, given) if typed.strip() else (in_one(source.text for source in given), ())
 
 
 def in_one(parts: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import format_usd
+from scrimp.profiles.rungs import bare_of
 from scrimp.routing.calls.backoff import Backoff
 from scrimp.routing.calls.call import TextDelta, other_model
 from scrimp.routing.calls.faults import CallError
@@ -389,7 +390,7 @@ def _reserve(
         charge = Charge(
             request_id=terms.request_id,
             profile=terms.profile,
-            arm=option.arm,
+            arm=bare_of(option.arm),
             bound_nano=option.bound_nano or 0,
             source=ask.command,
             run_id=ask.run_id or terms.request_id,

@@ -87,6 +87,9 @@ class Ask:
     hint
         What the log keeps of the hint that is, or might have been, in front of the prompt; None where none was looked
         for.
+    reading, read_tokens
+        How much of the prompt's files is to be read: `auto`, or one of `profiles.rungs.READINGS`; and the most tokens
+        of passages.
     """
 
     prompt: Prompt
@@ -105,6 +108,8 @@ class Ask:
     takes_back: bool = True
     after: After | None = None
     hint: Drawn | None = None
+    reading: str = "auto"
+    read_tokens: int = 3_200
 
     def with_hint(self, hinter: Hinter | None, embedding: NDArray[np.float32] | None = None) -> Ask:
         """Return it with the hint that is put in front of its prompt (`Hinter.put`), and what is logged of that."""

@@ -30,11 +30,13 @@ from .paid_call import CAP_POLL_S, LIVE_WAIT_S
 from .plan_choice import PlanChooser, arms_in
 from .plan_rooms import rooms_of
 from .plan_run import plan_run
+from .read import with_readings
 from .refusal import keyless_arms, refusal
 from .request import Way
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from scrimp.profiles.keys import Keys
     from scrimp.profiles.paths import Paths
@@ -84,6 +86,8 @@ class Workspace:
         POSIX time, monotonic seconds (for deadlines), waiting, and randomness.
     reader
         The same ledger once more, to read while a scribe writes; None reads with the one that writes.
+    cache
+        The folder of the cache; None keeps nothing.
     """
 
     decider: Decider
@@ -97,6 +101,7 @@ class Workspace:
     sleep: Callable[[float], None] = time.sleep
     rng: random.Random = field(default_factory=random.Random)
     reader: Ledger | None = None
+    cache: Path | None = None
     _price_ids: dict[str, int] = field(default_factory=dict)
     _ready: set[str] = field(default_factory=set)
 
@@ -131,7 +136,15 @@ class Workspace:
 
             keys.watch(profile.arms)
             warm(arm.model for arm in profile.arms)
-        return cls(decider or make_decider(profile, paths, say=say), ledger, key, say=say, rng=rng, reader=reader)
+        return cls(
+            decider or make_decider(profile, paths, say=say),
+            ledger,
+            key,
+            say=say,
+            rng=rng,
+            reader=reader,
+            cache=paths.cache,
+        )
 
     @property
     def profile(self) -> Profile:
@@ -188,6 +201,19 @@ class Workspace:
             embed=self.decider.embedder.embed,
             **more,
         )
+
+    def read(self, ask: Ask, context: Context, way: Way | None = None) -> Ask:
+        """Return a request with what each reading of its files sends; `context` is its question's."""
+        prompt = with_readings(
+            ask.prompt,
+            context,
+            self.decider.embedder,
+            wanted=ask.reading,
+            budget=ask.read_tokens,
+            named=(ask.wishes.arm or "", *arms_in(way)),
+            cache=self.cache,
+        )
+        return ask if prompt is ask.prompt else replace(ask, prompt=prompt)
 
     # -- deciding ---------------------------------------------------------------------------------------------------
 
@@ -366,6 +392,7 @@ class Workspace:
         """
         if context is None:
             (context,) = self.decider.contexts([ask.prompt.text])
+        ask = self.read(ask, context, way)
         decision, plan = self.choose(ask, context, way or Way())
         return self.run(ask, decision, context, plan, way).answer
 

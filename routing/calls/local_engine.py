@@ -294,8 +294,8 @@ class LocalEngine:
             ) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        # The engine's queue may not run yet, and then telling it to stop is forgotten: whoever leaves now would wait for
-        # ever. What goes through the queue comes back only once it runs.
+        # The engine's queue may not run yet, and then telling it to stop is forgotten: whoever leaves now would wait
+        # for ever. What goes through the queue comes back only once it runs.
         server.handle_metrics()
         return server
 

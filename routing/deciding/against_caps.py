@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.rungs import bare_of
 from scrimp.routing.ledger.caps import applicable_caps, balance, left_nano
 from scrimp.routing.ledger.suspensions import suspensions
 
@@ -47,7 +48,7 @@ def decide(
         If the arm asked for is not in the profile.
     """
     profile = decider.profile
-    if wishes.arm is not None and wishes.arm not in (names := [arm.name for arm in profile.arms]):
+    if wishes.arm is not None and bare_of(wishes.arm) not in (names := [arm.name for arm in profile.arms]):
         from scrimp.profiles.schema import did_you_mean
 
         if decider.pool is not None:

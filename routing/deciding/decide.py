@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
-from scrimp.profiles.rungs import base_of
+from scrimp.profiles.rungs import bare_of, base_of, reading_of, with_reading
 from scrimp.routing.prompts.context import contexts, stack
 from scrimp.routing.prompts.tokens import estimate_tokens
 from scrimp.routing.router.abilities import place_arm
 from scrimp.routing.router.nearness import with_text
+from scrimp.routing.router.readings import as_read
 
 from .abouts import Abouts
 from .policy import MEASURED, choose
@@ -144,7 +145,7 @@ class Decider:
     def with_arms(self, names: Iterable[str]) -> Decider:
         """Return what decides among the profile's own arms and some of the pool, as they are now."""
         there = {known.arm.name for known in self._known}
-        more = [name for name in dict.fromkeys(names) if name not in there]
+        more = [name for name in dict.fromkeys(map(bare_of, names)) if name not in there]
         arms = self.pool.arms(more) if self.pool is not None and more else ()
         if not arms:
             return self
@@ -203,7 +204,7 @@ class Decider:
         KeyError
             If no arm has that name.
         """
-        if any(known.arm.name == name for known in self._known):
+        if any(known.arm.name == bare_of(name) for known in self._known):
             return self.profile
         return structs.replace(self.profile, arms=(*self.profile.arms, self.arm(name)))
 
@@ -221,12 +222,13 @@ class Decider:
         return self._find(arm).window
 
     def _find(self, name: str) -> KnownArm:
-        found = next((known for known in self._known if known.arm.name == name), None)
-        if found is None and self.pool is not None and (arm := self.pool.arm(name)) is not None:
-            return self._know(arm)
+        bare = bare_of(name)
+        found = next((known for known in self._known if known.arm.name == bare), None)
+        if found is None and self.pool is not None and (arm := self.pool.arm(bare)) is not None:
+            found = self._know(arm)
         if found is None:
             raise KeyError(name)
-        return found
+        return found if reading_of(name) is None else _called(found, name)
 
     def info(self, arm: str) -> ArmInfo:
         """Return what the router is told of an arm."""
@@ -296,6 +298,7 @@ class Decider:
                 for known, quality, fits in zip(self._known, predictions.quality[row], by_text, strict=True)
             }
             turned = Turned.by(staying, prompt.text, alone)
+        readings = prompt.readings if told else None
         options = []
         for column, known in enumerate(self._known):
             fits, near = by_text[column], (self._near or {}).get(known.arm.name)
@@ -303,28 +306,36 @@ class Decider:
             if wishes.max_cost_nano is not None:
                 left = wishes.max_cost_nano if left is None else min(left, wishes.max_cost_nano)
             shift = 0.0 if turned is None else turned.shift(known.arm.name)
-            options.append(
-                option_for(
-                    known,
-                    prompt,
-                    n_input=n_input,
-                    quality=moved(float(predictions.quality[row, column]) * fits, shift),
-                    quality_low=moved(float(predictions.quality_low[row, column]) * fits, shift),
-                    quality_high=moved(float(predictions.quality_high[row, column]) * fits, shift),
-                    basis=predictions.basis[column],
-                    rests_on=predictions.rests_on[column],
-                    p50=float(predictions.output_tokens_p50[row, column]),
-                    p90=float(predictions.output_tokens_p90[row, column]),
-                    output_limit=output_limit,
-                    left=left,
-                    blocked=blocked.get(known.arm.name),
-                    here_only=wishes.on_this_machine,
-                    staying=staying,
-                    told=told,
-                    near="" if near is None or not near.by else near.in_words(),
-                    nearness=fits,
+            rights = [
+                moved(float(each[row, column]) * fits, shift)
+                for each in (predictions.quality, predictions.quality_low, predictions.quality_high)
+            ]
+            for reading in (None,) if readings is None else readings.offered:
+                quality, low, high = rights
+                if reading is not None and readings is not None:
+                    quality, low, high = as_read(rights, reading, readings.evidence, known.info)
+                options.append(
+                    option_for(
+                        known if reading is None else _called(known, with_reading(known.arm.name, reading)),
+                        prompt,
+                        n_input=n_input,
+                        quality=quality,
+                        quality_low=low,
+                        quality_high=high,
+                        basis=predictions.basis[column],
+                        rests_on=predictions.rests_on[column],
+                        p50=float(predictions.output_tokens_p50[row, column]),
+                        p90=float(predictions.output_tokens_p90[row, column]),
+                        output_limit=output_limit,
+                        left=left,
+                        blocked=blocked.get(known.arm.name),
+                        here_only=wishes.on_this_machine,
+                        staying=staying,
+                        told=told,
+                        near="" if near is None or not near.by else near.in_words(),
+                        nearness=fits,
+                    )
                 )
-            )
         ood = float(predictions.ood[row])
         level = float(predictions.level[row])
         if turned is not None and not isnan(level):
@@ -362,3 +373,8 @@ class Decider:
             turned=None if turned is None else turned.to_dict(),
             by=None if self.pool is None else self,
         )
+
+
+def _called(known: KnownArm, name: str) -> KnownArm:
+    """Return an arm under a name with a reading in it."""
+    return replace(known, arm=structs.replace(known.arm, name=name))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from scrimp.profiles.money import format_usd
+from scrimp.profiles.rungs import bare_of
 from scrimp.routing.calls.reasoning import no_room, reasoning_room
 from scrimp.routing.calls.whole_prompt import by_ollama
 from scrimp.routing.prompts.instructions import dressed, instructions_id
@@ -109,7 +110,7 @@ def option_for(
         Whether the arm is told its instructions with it.
     """
     arm, price = known.arm, known.price
-    asked = dressed(prompt, arm) if told else prompt
+    asked = dressed(prompt, arm) if told else prompt.as_read(None)
     if asked is not prompt:
         n_input = estimate_tokens(asked)
     limit = known.output_limit if output_limit is None else min(known.output_limit, output_limit)
@@ -140,7 +141,7 @@ def option_for(
     bound_in = bound_in or 0
     cost = p90_cost = bound = cached = None
     if price is not None:
-        cached = None if staying is None else staying.cached(arm.name, price)
+        cached = None if staying is None else staying.cached(bare_of(arm.name), price)
         cost = price.expected_nano(n_input, n_p50, cached)
         p90_cost = price.expected_nano(n_input, n_p90, cached)
         bound = price.bound_nano(bound_in, limit)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.money import NANO
-from scrimp.profiles.rungs import base_of
+from scrimp.profiles.rungs import bare_of, base_of
 
 if TYPE_CHECKING:
     import random
@@ -182,8 +183,14 @@ class Choice:
         return self.option(self.arm or "")
 
     def option(self, arm: str) -> Option:
-        """Return an arm's option."""
-        return next(each.option for each in self.weighed if each.option.arm == arm)
+        """Return an arm's option; of one that was weighed at several readings, that of the reading worth most."""
+        mine = [each for each in self.weighed if each.option.arm == arm]
+        mine = mine or [each for each in self.weighed if bare_of(each.option.arm) == arm]
+        return max(mine, key=_worth).option
+
+
+def _worth(weighed: Weighed) -> tuple[bool, float]:
+    return weighed.option.infeasible is None, -math.inf if weighed.utility_usd is None else weighed.utility_usd
 
 
 def utility(option: Option, wtp_usd: float) -> float | None:
@@ -230,7 +237,7 @@ def choose(
     feasible = [option for option in options if option.infeasible is None and option.cost_nano is not None]
     note: NoDraw | None = None
     if forced is not None:
-        candidates = [option for option in feasible if option.arm == forced]
+        candidates = [option for option in feasible if forced in (option.arm, bare_of(option.arm))]
         note = NoDraw.ASKED_FOR
     else:
         candidates = feasible
@@ -238,8 +245,9 @@ def choose(
         return Choice(None, None, False, None, note, guard, _weigh(options, wtp_usd, {}, None, min_quality))
     ranked = _rank(candidates, wtp_usd, min_quality)
     greedy = ranked[0]
-    fallback = next((option for option in candidates if option.arm == default_arm), None)
-    goes_on = next((option for option in candidates if option.arm == stays), None)
+    # Of an arm that may be asked at several readings, the best of them.
+    fallback = next((option for option in ranked if default_arm in (option.arm, bare_of(option.arm))), None)
+    goes_on = next((option for option in ranked if stays is not None and bare_of(option.arm) == bare_of(stays)), None)
     if forced is None and goes_on is not None:
         greedy, guard = goes_on, None
         note = NoDraw.STAYS

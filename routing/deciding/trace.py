@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.money import nano_from_usd, usd_from_nano
+from scrimp.profiles.rungs import bare_of
 
 from .pace import Pace
 from .policy import Barrier, Choice, NoDraw, Option, Weighed
@@ -78,7 +79,11 @@ class Decision:
         """Return the arms to try when the taken one fails, best first; none when the arm was asked for by name."""
         if self.choice.no_draw is NoDraw.ASKED_FOR:
             return []
-        return self._others()
+        found: dict[str, Option] = {}
+        for option in self._others():  # an arm that failed would fail at another reading
+            if bare_of(option.arm) != bare_of(self.arm or ""):
+                found.setdefault(bare_of(option.arm), option)
+        return [*found.values()]
 
     def _others(self) -> list[Option]:
         """Return the feasible arms that were not taken, by utility, the greatest first."""

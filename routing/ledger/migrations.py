@@ -307,11 +307,30 @@ def _m4_instructions_hints_and_duels(conn: sqlite3.Connection) -> None:
     )
 
 
+def _m5_files_and_conversations(conn: sqlite3.Connection) -> None:
+    """Add the files that went with a prompt, how much of them was read, and what is kept of conversations."""
+    conn.execute("ALTER TABLE requests ADD COLUMN sources TEXT")  # JSON: name, sha256, n_chars and path of each file
+    conn.execute("ALTER TABLE requests ADD COLUMN readings TEXT")  # JSON: what was on offer, offsets of the passages
+    conn.execute("ALTER TABLE requests ADD COLUMN memory TEXT")  # JSON: how much of the conversation was sent
+    # The text of a file, once for all requests that read it.
+    conn.execute(
+        "CREATE TABLE documents (sha256 TEXT PRIMARY KEY, at TEXT NOT NULL, n_chars INTEGER NOT NULL, "
+        "packed BLOB NOT NULL)"  # zlib of UTF-8
+    )
+    conn.execute("CREATE TABLE conversations (id TEXT PRIMARY KEY, name TEXT UNIQUE, at TEXT NOT NULL)")
+    # A conversation until one of its requests (that one included) in few words.
+    conn.execute(
+        "CREATE TABLE summaries (conversation_id TEXT NOT NULL, upto TEXT NOT NULL, at TEXT NOT NULL, "
+        "text TEXT NOT NULL, n_tokens INTEGER NOT NULL, request_id TEXT, PRIMARY KEY (conversation_id, upto))"
+    )
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _m1_ledger,
     _m2_sent_and_resumed,
     _m3_holders_corrections_and_guards,
     _m4_instructions_hints_and_duels,
+    _m5_files_and_conversations,
 )
 """Migration n (from 1) takes a ledger from user_version n - 1 to n. Append; never edit one that was released."""
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from scrimp.profiles.rungs import reading_of
 from scrimp.profiles.schema import INPUT
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def dressed(prompt: Prompt, arm: Arm) -> Prompt:
     """Return a prompt as an arm is asked it: its system text before the prompt's own, its template around the text.
 
     In a chat the template stands around the user's turn that is being answered (`Chat.turn`), so that it does not
-    change while tools are called. What is embedded and scored stays the text as it was asked.
+    change while tools are called. What is embedded and scored stays the text as it was asked. Of files that go with the
+    prompt it gets what the reading in its name sends.
 
     Examples
     --------
@@ -42,6 +44,7 @@ def dressed(prompt: Prompt, arm: Arm) -> Prompt:
     >>> [each["content"] for each in dressed(Prompt("Why?"), arm).messages()]
     ['Be brief.', 'Q: Why? A:']
     """
+    prompt = prompt.as_read(reading_of(arm.name))
     told = instructions_id(arm)
     if told is None:
         return prompt

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.reading import read_bytes
 
+from .sources import read_whole
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from .chat import Chat
+    from .sources import Readings, Source
 
 __all__ = [
     "Attachment",
@@ -85,6 +88,12 @@ class Prompt:
         The whole conversation, where a program holds it: it is sent in place of system, history and attachments.
     hint
         What is sent right before the user's turn, in its message; the text stays what the user wrote.
+    sources
+        Files that go with it, sent before hint and text in the same message.
+    readings
+        How much of the sources may be sent; None where there is nothing to choose: they are sent whole.
+    block
+        What is sent of the sources, once that is settled (`as_read`).
     """
 
     text: str
@@ -96,6 +105,9 @@ class Prompt:
     own_format: Mapping[str, Any] | None = None
     chat: Chat | None = None
     hint: str | None = None
+    sources: tuple[Source, ...] = ()
+    readings: Readings | None = None
+    block: str | None = None
 
     @property
     def forms(self) -> tuple[Mapping[str, Any], ...]:
@@ -130,6 +142,8 @@ class Prompt:
             yield turn.prompt
             if turn.answer is not None:
                 yield turn.answer
+        if before := self._before:
+            yield before
         yield self._turn
 
     def messages(self) -> list[dict[str, Any]]:
@@ -144,11 +158,28 @@ class Prompt:
             messages.append({"role": "user", "content": turn.prompt})
             if turn.answer is not None:
                 messages.append({"role": "assistant", "content": turn.answer})
-        content: Any = self._turn
+        before = self._before
+        content: Any = f"{before}\n\n{self._turn}" if before else self._turn
         if self.attachments:
             content = [{"type": "text", "text": content}, *(each.content_part() for each in self.attachments)]
         messages.append({"role": "user", "content": content})
         return messages
+
+    @property
+    def _before(self) -> str:
+        """What is sent of the sources."""
+        if self.block is not None or not self.sources:
+            return self.block or ""
+        return read_whole(self.sources, self.text).text
+
+    def as_read(self, kind: str | None) -> Prompt:
+        """Return it with its sources as a reading sends them; None, and a reading that it has not: whole."""
+        if not self.sources:
+            return self
+        readings = self.readings
+        read = None if readings is None else readings.reads.get(kind or "whole")
+        block = read_whole(self.sources, self.text).text if read is None else read.text
+        return replace(self, block=block, sources=(), readings=None)
 
     @property
     def _turn(self) -> str:

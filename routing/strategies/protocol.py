@@ -53,10 +53,16 @@ class Role(StrEnum):
     DROP = "drop"
     """Which of several answers is the worst."""
 
+    PIECE = "piece"
+    """An answer from one piece of a text."""
+
+    SUMMARY = "summary"
+    """A conversation in few words."""
+
     @property
     def answers(self) -> bool:
         """Whether it is a question that is answered: the arm's instructions go with it."""
-        return self in (Role.ASK, Role.SAMPLE, Role.MERGE, Role.WORK)
+        return self in (Role.ASK, Role.SAMPLE, Role.MERGE, Role.WORK, Role.PIECE)
 
 
 class Outcome(StrEnum):
