@@ -53,6 +53,8 @@ def _limit(text: str, at: int, most: int) -> int:
     low, size = at + 1, 4 * most
     while True:
         high = min(len(text), at + size)
+        if approx_tokens(text[at:high]) <= most:
+            low = high
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if approx_tokens(text[at:middle]) <= most else (low, middle - 1)
