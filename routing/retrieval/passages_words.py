@@ -142,7 +142,7 @@ def _is_unspaced(character: str) -> bool:
     return re.match(f"[{_UNSPACED}]", character) is not None
 
 
-_EMPTY: Final = frozenset(word for common in COMMON for word in words_of(common))
+_EMPTY: Final = frozenset(word for common in (*COMMON, "many", "much") for word in words_of(common))
 
 
 def asked_words(question: str) -> dict[str, float]:
