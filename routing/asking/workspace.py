@@ -25,6 +25,7 @@ from .drive import at_once, drive
 from .hands import BlockingHands
 from .home import find_key, make_decider
 from .housekeeping import look_after
+from .kept import with_kept
 from .named_plans import checks_of
 from .paid_call import CAP_POLL_S, LIVE_WAIT_S
 from .plan_choice import PlanChooser, arms_in
@@ -213,6 +214,7 @@ class Workspace:
             named=(ask.wishes.arm or "", *arms_in(way)),
             cache=self.cache,
         )
+        prompt = with_kept(prompt, self.decider, self.reader or self.ledger, now=self.clock())
         return ask if prompt is ask.prompt else replace(ask, prompt=prompt)
 
     # -- deciding ---------------------------------------------------------------------------------------------------
