@@ -35,7 +35,7 @@ class RowReader:
     way
         Whose plan names arms, some perhaps with a reading.
     arm
-        The arm that was asked for by name, or None; where it names a reading, only that is offered.
+        The arm that was asked for by name, or None; where it names a reading, that is taken.
     wanted, budget
         As `asking.read.with_readings`.
     cache
@@ -46,10 +46,10 @@ class RowReader:
         self, decider: Decider, way: Way, arm: str | None, *, wanted: str, budget: int, cache: Path | None
     ) -> None:
         self.decider = decider
-        self.named = arms_in(way)
-        own = None if arm is None else reading_of(arm)
-        self.wanted = own or wanted
-        self.is_free = own is None and wanted == "auto"
+        self.named = arms_in(way) | ({arm} if arm is not None else set())
+        self.wanted = wanted
+        self._own = None if arm is None else reading_of(arm)
+        self.is_free = self._own is None and wanted == "auto"
         self.budget = budget
         self.cache = cache
         self._wholes: dict[tuple[str, ...], Read] = {}
@@ -90,5 +90,5 @@ class RowReader:
 
     def columns(self, arms: Iterable[str]) -> tuple[str, ...]:
         """Return the names that a plan for the file chooses among: each arm as it is, and at each reading on offer."""
-        kinds = (None, *readings_offered(self.wanted, self.named))
+        kinds = (None, *(readings_offered(self.wanted, self.named) if self._own is None else (self._own,)))
         return tuple(with_reading(arm, kind) for arm in arms for kind in kinds)
