@@ -240,7 +240,9 @@ MADE = (
 
 # -- about a file: the policy, or -m, or a plan settles how much of it is read
 
-MINUTES = "\n\n".join(f"Item {n}: {SECRET}s were counted in the {n}th hall of the house; nobody objected." for n in range(900))
+MINUTES = "\n\n".join(
+    f"Item {n}: {SECRET}s were counted in the {n}th hall of the house; nobody objected." for n in range(900)
+)
 READ = (
     plain("about a file", RIGHT, RIGHT, file=MINUTES, by="small/passages", kills=ONCE),
     plain("about all of a file", RIGHT, RIGHT, file=MINUTES, flags=("--read", "whole"), by="small/whole", kills=("sent:1", "settled:1")),
