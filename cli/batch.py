@@ -15,6 +15,7 @@ from .batching import run_batch
 from .options import (
     ArmOption,
     CascadeOption,
+    FileOption,
     HintOption,
     JsonOption,
     LocalOnly,
@@ -23,6 +24,7 @@ from .options import (
     PlanOption,
     PreferOption,
     ProfileOption,
+    Reading,
     RepairOption,
     SeedOption,
     UseHintOption,
@@ -88,10 +90,7 @@ def batch(
         str | None,
         typer.Option("--format", metavar="FORMAT", help="jsonl, csv, tsv or lines; else told by name or content."),
     ] = None,
-    file: Annotated[
-        list[str] | None,
-        typer.Option("-f", "--file", metavar="FILE", help="A file that every row is asked about. Repeats."),
-    ] = None,
+    file: FileOption = None,
     file_column: Annotated[
         str | None,
         typer.Option(
@@ -99,8 +98,7 @@ def batch(
         ),
     ] = None,
     read: Annotated[
-        str | None,
-        typer.Option("--read", metavar="HOW", help="How much of files is sent: auto, whole, passages, none (as ask)."),
+        Reading | None, typer.Option("--read", help="How much of files is sent (auto: what is worth most).")
     ] = None,
     read_tokens: Annotated[
         int | None,
@@ -218,9 +216,9 @@ def batch(
         tag=tag,
         no_log=no_log,
         seed=seed,
-        file=tuple(file or ()),
+        file=tuple(map(str, file or ())),
         file_column=file_column,
-        read=read,
+        read=None if read is None else read.value,
         read_tokens=read_tokens,
     )
     return run_batch(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.paths import paths
 from scrimp.profiles.reading import read_text
-from scrimp.profiles.rungs import READINGS, bare_of
+from scrimp.profiles.rungs import bare_of
 
 from . import session
 from .result import say
@@ -89,14 +89,14 @@ def source_of(flags: BatchFlags, path: Path) -> Source:
         If it cannot be read, or the flags do not go together.
     """
     from scrimp.routing.asking.compose import read_schema
+    from scrimp.routing.asking.read import check_reading
     from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.files.table import header
 
     formats = ("jsonl", "csv", "tsv", "lines")
     if flags.format is not None and flags.format not in formats:
         raise UsageError(f"--format {flags.format}: expected one of {', '.join(formats)}")
-    if flags.read not in (None, "auto", *READINGS):
-        raise UsageError(f"--read {flags.read}: expected one of auto, {', '.join(READINGS)}")
+    check_reading(flags.read or "auto")
     if flags.column is not None and flags.template is not None:
         raise UsageError("--column and -t both say where the prompt is: give one of them")
     source = Source.of(
@@ -131,8 +131,10 @@ def shelf_of(flags: BatchFlags, path: Path, began: Mapping[str, str] | None = No
     """
     from scrimp.routing.batch.files.shelf import Shelf
 
+    if "-" in flags.file:
+        raise UsageError("-f -: the file of all rows is read again where a run goes on", hint="Keep it in a file.")
     folder = path.parent if flags.folder is None else Path(flags.folder)
-    return Shelf(folder, map(Path, flags.file), field=flags.file_column or "file", began=began)
+    return Shelf(folder, map(Path, flags.file), field=flags.file_column or "file", began=began, tell=say)
 
 
 def _shown(flags: BatchFlags, path: Path) -> str | None:

@@ -96,7 +96,7 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
     run_id = new_id()
     path = _input(flags, run_id)
     kept = path.parent == paths().batches
-    flags = replace(flags, file=tuple(str(Path(each).expanduser().absolute()) for each in flags.file))
+    flags = replace(flags, file=tuple(each if each == "-" else str(Path(each).absolute()) for each in flags.file))
     if kept:
         flags = replace(flags, folder=str(Path.cwd()))
     if kept and flags.format is None and flags.input != "-":
@@ -220,12 +220,13 @@ def _resume(
             say(f"the run goes on with the input that was kept of it: {flags.input} is not read")
     elif flags.input not in (None, "-", run.input) and Path(flags.input or "").absolute() != Path(run.input):
         raise UsageError(f"the run of {run.output} reads {run.input}, not {flags.input}")
+    folder = paths().batches
+    run = parked.ended(ledger, run, folder, now=time.time())
     if run.status == "finished" and not (retry_unknown or retry_errors or retry_cut):
         counts = batches.counts(ledger, run.id)
         say(f"run {run.id} is finished: {counted(counts)}; its output is {run.output}")
         bad = any(counts.get(state) for state in batches.CAN_BE_RETRIED)
         return int(ExitCode.BATCH_FAILURES if bad else ExitCode.OK)
-    folder = paths().batches
     parked.can_go_on(run, folder)
     merged = flags.over(run.options | {"profile": flags.profile or run.options.get("profile")})
     path = Path(run.input)

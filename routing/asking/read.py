@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from scrimp.profiles.errors import UsageError
 from scrimp.profiles.rungs import READINGS, reading_of
 from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.prompts.sources import Evidence, Read, Readings, block_of, read_none, read_whole
 from scrimp.routing.retrieval.passages import passages
+
+from .plan_choice import arms_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +20,9 @@ if TYPE_CHECKING:
     from scrimp.routing.prompts.context import Context, TextEmbedder
     from scrimp.routing.prompts.prompt import Prompt
 
-__all__ = ["AUTO", "READ_TOKENS", "readings_offered", "with_readings"]
+    from .request import Ask, Way
+
+__all__ = ["AUTO", "READ_TOKENS", "check_reading", "read_for", "readings_offered", "with_readings"]
 
 READ_TOKENS: Final = 3_200
 """Tokens of passages that are sent unless the user says otherwise: eight pieces of 400."""
@@ -36,6 +41,42 @@ def readings_offered(wanted: str, named: Iterable[str] = ()) -> tuple[str, ...]:
     """
     kinds = {*(AUTO if wanted == "auto" else (wanted,)), *map(reading_of, named)}
     return tuple(kind for kind in READINGS if kind in kinds)
+
+
+def check_reading(wanted: str) -> None:
+    """Refuse a reading that there is not.
+
+    Raises
+    ------
+    UsageError
+        If it is neither `auto` nor one of `READINGS`.
+    """
+    if wanted not in (choices := ("auto", *READINGS)):
+        raise UsageError(f"--read: expected one of {', '.join(choices)}, not {wanted!r}")
+
+
+def read_for(ask: Ask, context: Context, embedder: TextEmbedder, *, way: Way | None, cache: Path | None) -> Ask:
+    """Return a request with what each reading of its files sends, before it is decided.
+
+    Parameters
+    ----------
+    context
+        Of its question.
+    way
+        How it is to be answered: the arms that its plan names may name readings.
+    cache
+        The folder of the cache; None keeps nothing.
+    """
+    prompt = with_readings(
+        ask.prompt,
+        context,
+        embedder,
+        wanted=ask.reading,
+        budget=ask.read_tokens,
+        named=(ask.wishes.arm or "", *arms_in(way)),
+        cache=cache,
+    )
+    return ask if prompt is ask.prompt else replace(ask, prompt=prompt)
 
 
 def with_readings(

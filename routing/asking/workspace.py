@@ -31,7 +31,7 @@ from .paid_call import CAP_POLL_S, LIVE_WAIT_S
 from .plan_choice import PlanChooser, arms_in
 from .plan_rooms import rooms_of
 from .plan_run import plan_run
-from .read import with_readings
+from .read import read_for
 from .refusal import keyless_arms, refusal
 from .request import Way
 
@@ -205,16 +205,8 @@ class Workspace:
 
     def read(self, ask: Ask, context: Context, way: Way | None = None) -> Ask:
         """Return a request with what each reading of its files sends; `context` is its question's."""
-        prompt = with_readings(
-            ask.prompt,
-            context,
-            self.decider.embedder,
-            wanted=ask.reading,
-            budget=ask.read_tokens,
-            named=(ask.wishes.arm or "", *arms_in(way)),
-            cache=self.cache,
-        )
-        prompt = with_kept(prompt, self.decider, self.reader or self.ledger, now=self.clock())
+        ask = read_for(ask, context, self.decider.embedder, way=way, cache=self.cache)
+        prompt = with_kept(ask.prompt, self.decider, self.reader or self.ledger, now=self.clock())
         return ask if prompt is ask.prompt else replace(ask, prompt=prompt)
 
     # -- deciding ---------------------------------------------------------------------------------------------------

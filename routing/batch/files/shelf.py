@@ -9,12 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import ScrimpError, UsageError
-from scrimp.routing.asking.compose import read_sources
+from scrimp.routing.asking.files_in import limited, read_sources
 from scrimp.routing.prompts.sources import Kept
-from scrimp.routing.text.clean import MAX_PROMPT_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from scrimp.routing.prompts.sources import Source
@@ -28,7 +27,7 @@ _HELD_CHARS: Final = 32 * 1024 * 1024
 
 
 class Shelf:
-    """Reads the files of rows.
+    """Reads the files of rows, each as `ask -f` reads it: a file, a folder or a pattern.
 
     Of every file a digest is kept, of the latest also their texts. A file that is not any more what it was when its
     digest was taken is not read: its rows say so, since equal questions about other texts are other questions.
@@ -36,13 +35,15 @@ class Shelf:
     Parameters
     ----------
     folder
-        What the paths in rows are relative to.
+        What the names in rows are relative to.
     common
         Files that go with every row, before its own; absolute.
     field
         The column, or key, that names a row's own, for messages.
     began
         What an earlier process of the run remembers (`to_dict`).
+    tell
+        Takes a remark on a file for the user.
     held_chars
         How much text is held.
 
@@ -59,16 +60,18 @@ class Shelf:
         *,
         field: str = "file",
         began: Mapping[str, str] | None = None,
+        tell: Callable[[str], object] = lambda _line: None,
         held_chars: int = _HELD_CHARS,
     ) -> None:
         self.folder = folder
         self.common = tuple(common)
         self.field = field
+        self.tell = tell
         self.n_unread = 0
         self._began = frozenset(began or {})
         self._digests: dict[str, str] = dict(began or {})
         self._sizes: dict[str, int] = {}
-        self._texts: OrderedDict[str, Source] = OrderedDict()
+        self._texts: OrderedDict[str, tuple[Source, ...]] = OrderedDict()
         self._most = held_chars
         self._n_held = 0
         self._shared: Counter[bytes] = Counter()
@@ -81,9 +84,9 @@ class Shelf:
         """Return what a run remembers: the digest of each file, by its path."""
         return dict(self._digests)
 
-    def paths(self, row: Row) -> tuple[Path, ...]:
-        """Return the files of a row, absolute, each once."""
-        return tuple(dict.fromkeys((*self.common, *(self.folder / name for name in row.files))))
+    def names(self, row: Row) -> tuple[str, ...]:
+        """Return the names of a row's files, absolute, each once."""
+        return tuple(dict.fromkeys(map(str, (*self.common, *(self.folder / name for name in row.files)))))
 
     def count(self, row: Row) -> Row:
         """Read a row's files where they have not been read, and count it among those that ask about them.
@@ -107,48 +110,60 @@ class Shelf:
             return row
         n = self._shared[_start(row)]
         kept = Kept(every=(n - 1) / n) if n > 1 else None
-        sources = tuple(self._texts[str(path)] for path in self.paths(row))
-        row = replace(row, prompt=replace(row.prompt, sources=sources, kept=kept))
+        sources = [source for name in self.names(row) for source in self._texts[name]]
         self._forget()
-        return row
+        return replace(row, prompt=replace(row.prompt, sources=self._told_apart(sources), kept=kept))
+
+    def _told_apart(self, sources: list[Source]) -> tuple[Source, ...]:
+        """Return a row's files, those that are called alike by their paths."""
+        called = Counter(source.name for source in sources)
+        return tuple(each if called[each.name] == 1 else replace(each, name=self._path(each)) for each in sources)
+
+    def _path(self, source: Source) -> str:
+        return (source.path or source.name).removeprefix(f"{self.folder}/")
 
     def _with(self, row: Row, *, texts: bool) -> Row:
-        paths = self.paths(row)
-        if not paths:
+        names = self.names(row)
+        if not names:
             return row
         try:
-            for path in paths:
-                if texts or str(path) not in self._sizes:
-                    self._take(path)
-            if sum(self._sizes[str(path)] for path in paths) > MAX_PROMPT_BYTES:
-                raise UsageError(f"its files are over {MAX_PROMPT_BYTES >> 20} MB together: no model reads that much")
+            for name in names:
+                if texts or name not in self._sizes:
+                    self._take(name)
+            list(limited(names, self._sizes.__getitem__, "the files of the row"))
         except ScrimpError as error:
             field = f"{self.field}: " if row.files else ""
             return replace(row, unread=f"{field}{error.message}")
         finally:
             if not texts:
                 self._forget()
-        return replace(row, digests=tuple(self._digests[str(path)] for path in paths))
+        return replace(row, digests=tuple(self._digests[name] for name in names))
 
-    def _take(self, path: Path) -> None:
-        """Have the text of a file held."""
-        name = str(path)
+    def _take(self, name: str) -> None:
+        """Have the texts of a file, a folder or a pattern held."""
         if name in self._texts:
             self._texts.move_to_end(name)
             return
-        (source,) = read_sources([path])
-        if self._digests.setdefault(name, source.sha256) != source.sha256:
+        new = name not in self._sizes
+        sources = read_sources([name], tell=self.tell if new else lambda _line: None)
+        digest = sources[0].sha256 if len(sources) == 1 else _joint(sources)
+        if self._digests.setdefault(name, digest) != digest:
             since = "began" if name in self._began else "was planned"
-            raise UsageError(f"{path} has changed since the run {since}: it is not what other rows were asked about")
-        self._sizes[name] = len(source.text)
-        self._texts[name] = source
-        self._n_held += len(source.text)
+            raise UsageError(f"{name} has changed since the run {since}: it is not what other rows were asked about")
+        self._sizes[name] = sum(len(source.text) for source in sources)
+        self._texts[name] = sources
+        self._n_held += self._sizes[name]
 
     def _forget(self) -> None:
         """Let go of the texts that were not asked for the longest."""
         while self._n_held > self._most and len(self._texts) > 1:
-            _, source = self._texts.popitem(last=False)
-            self._n_held -= len(source.text)
+            name, _ = self._texts.popitem(last=False)
+            self._n_held -= self._sizes[name]
+
+
+def _joint(sources: Iterable[Source]) -> str:
+    """Return one digest for the files of a folder or a pattern."""
+    return hashlib.sha256("\n".join(f"{each.sha256} {each.name}" for each in sources).encode()).hexdigest()
 
 
 def _start(row: Row) -> bytes:
