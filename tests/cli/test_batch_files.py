@@ -168,7 +168,7 @@ def test_an_unknown_reading_is_refused(scrimp, profile, shelf, out, server):
     path = jsonl(shelf / "in.jsonl", [{"prompt": "Who?", "file": "short.txt"}])
     done = scrimp("batch", path, "-o", out, "-p", profile(), "--read", "half")
     assert (done.code, server.chats) == (2, [])
-    assert "--read half" in done.err
+    assert "'half' is not one of" in done.err
 
 
 # -- files that cannot be read
@@ -176,7 +176,8 @@ def test_an_unknown_reading_is_refused(scrimp, profile, shelf, out, server):
 
 def test_rows_fail_whose_files_cannot_be_read(scrimp, profile, shelf, out, server):
     (shelf / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0")
-    names = ["short.txt", "gone.txt", "photo.png", ".", ["short.txt", "gone.txt"]]
+    (shelf / "empty").mkdir()
+    names = ["short.txt", "gone.txt", "photo.png", "empty", ["short.txt", "gone.txt"]]
     path = jsonl(shelf / "in.jsonl", [{"prompt": f"{i}?", "file": name} for i, name in enumerate(names)])
     done = scrimp("batch", path, "-o", out, "-p", profile(small="echo"))
     assert done.code == 6, done.err
