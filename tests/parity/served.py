@@ -35,7 +35,7 @@ FOR_COMMANDS = ("--schema", "--cascade", "--repair", "--no-log")
 
 def can_be_served(world):
     """Tell whether a program can ask for a world: it names a model or a plan, and no checks but those of the plan."""
-    if any(flag in FOR_COMMANDS for flag in world.flags):
+    if world.file is not None or any(flag in FOR_COMMANDS for flag in world.flags):
         return False
     flags = _flags(world)
     return "--check" not in flags or f"? {flags['--check']} >" in flags.get("--plan", "")

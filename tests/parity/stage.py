@@ -107,7 +107,7 @@ def leaks(home):
 
 _REQUESTS = (
     "profile", "system", "prompt", "answer", "attachments", "schema", "messages", "router_version", "embedder_id", "arm",
-    "propensity", "status", "error", "tag",
+    "propensity", "status", "error", "tag", "readings",
 )  # fmt: skip
 _ATTEMPTS = (
     "seq", "kind", "arm", "requested_model", "served_model", "input_bound", "output_limit", "input_tokens",
@@ -163,6 +163,7 @@ def tables(path):
                 "decided": decision["arm"],
                 "drawn_at": decision["propensity"],
                 "plan": None if plan is None else plan["text"],
+                "sources": [{**each, "path": None} for each in json.loads(row["sources"] or "[]")],
             }
             requests.append({name: row[name] for name in _REQUESTS} | more)
         calls = []

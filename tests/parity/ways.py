@@ -35,7 +35,14 @@ _OWN = ("first", "retry", "fallback")
 
 
 def _ask_argv(stage, world, *more):
-    return ("ask", *more, "-p", stage.profile(world), "-s", SYSTEM, *_named(world), *world.flags, PROMPT)
+    about = () if world.file is None else ("-f", _file(stage, world))
+    return ("ask", *more, "-p", stage.profile(world), "-s", SYSTEM, *_named(world), *about, *world.flags, PROMPT)
+
+
+def _file(stage, world):
+    path = stage.folder / "minutes.txt"
+    path.write_text(world.file)
+    return path
 
 
 def _asked(stage, world, done):
@@ -87,6 +94,8 @@ def redo(stage, world):
 
 def _batch_argv(stage, world, *, plan_in_row=False):
     row = {"id": "r0", "prompt": PROMPT}
+    if world.file is not None:
+        row["file"] = _file(stage, world).name
     flags = list(world.flags)
     if plan_in_row:
         at = flags.index("--plan")
@@ -222,7 +231,7 @@ def left_over(outcome, moment):
     for seq, call in enumerate(calls, start=1):
         call["seq"] = seq if call["seq"] is not None else None
     for key, total in kept["balances"].items():
-        if "|a:" not in key or key.endswith(f"|a:{gone[0]['arm'] if gone else ''}"):
+        if "|a:" not in key or key.endswith(f"|a:{gone[0]['reservation_arm'] if gone else ''}"):
             total[1] -= charged
     kept = kept | {
         "calls": calls,
@@ -285,14 +294,14 @@ MOMENTS = sorted({moment for world in WORLDS for moment in world.kills})
 
 def _is_heard(world):
     """Tell whether who hears pieces in Python gets there; by name, `aask` whole has shown enough."""
-    return world.arm is None and _streams(world) and not world.breaks_off
+    return world.arm is None and _streams(world) and not world.breaks_off and world.file is None
 
 
 UNKILLED = (
     ASK,
     Way("ask, streamed", "ask", ask_streamed, _streams),
-    Way("redo", "redo", redo, lambda world: world.arm is not None and not world.flags),
-    Way("aask", "ask", aask()),
+    Way("redo", "redo", redo, lambda world: world.arm is not None and not world.flags and world.file is None),
+    Way("aask", "ask", aask(), lambda world: world.file is None),
     Way("aask, streamed", "ask", aask(streamed=True), _is_heard),
     Way("serve", "serve", serve("openai"), can_be_served),
     Way("serve, streamed", "serve", serve("openai", streamed=True), can_be_streamed),
