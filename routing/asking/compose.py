@@ -183,7 +183,8 @@ def make_request(
     Parameters
     ----------
     follow
-        Go on with the conversation that was last answered, or with the one of this id.
+        Go on with the conversation that was last answered, or with the one of this id: of the files that it was last
+        asked of too, unless others are given, or none is to be read.
     no_log
         Keep neither text nor features, whatever the profile says.
     more
@@ -192,13 +193,17 @@ def make_request(
     Raises
     ------
     UsageError
-        If there is no conversation to go on with.
+        If there is no conversation to go on with, or a file of it is not to be had any more.
     """
+    from .kept_files import of_conversation
+
     conversation_id = None
     if follow:
         found = conversation(ledger, follow) if isinstance(follow, str) else last_conversation(ledger)
         conversation_id, turns, system = found
         prompt = replace(prompt, history=turns, system=prompt.system or system)
+        if not prompt.sources and more.get("reading") != "none":
+            prompt = replace(prompt, sources=of_conversation(ledger, conversation_id))
     wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine)
     keep = "money" if no_log else profile.log.keep
     return Ask(prompt, wishes, conversation_id=conversation_id, keep=keep, **more)

@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.rungs import READINGS, reading_of
-from scrimp.routing.prompts.context import approx_tokens
-from scrimp.routing.prompts.sources import Evidence, Read, Readings, block_of, read_none, read_whole
+from scrimp.routing.prompts.sources import Evidence, Readings, read_none, read_passages, read_whole
 from scrimp.routing.retrieval.passages import passages
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ def with_readings(
 ) -> Prompt:
     """Return a prompt with what each reading of its sources sends; as it is where there is nothing to choose.
 
+    Where the readings of a prompt of the log are on record they stay (`asking.again`).
+
     Parameters
     ----------
     context
@@ -52,16 +53,18 @@ def with_readings(
     sources = prompt.sources
     if not sources:
         return prompt
-    n_whole = sum(source.n_tokens for source in sources)
     by_name = {reading_of(name) for name in named}
-    offered = {*(AUTO if wanted == "auto" else (wanted,)), *(kind for kind in READINGS if kind in by_name)}
+    asked_for = {kind for kind in READINGS if kind in by_name}
+    if prompt.readings is not None:  # on record
+        return replace(prompt, readings=prompt.readings.offering({*prompt.readings.offered, *asked_for}))
+    n_whole = sum(source.n_tokens for source in sources)
+    offered = {*(AUTO if wanted == "auto" else (wanted,)), *asked_for}
     if n_whole <= budget and "none" not in offered:
         return prompt  # the passages would be all of it
     found = passages(sources, prompt.text, context.embedding, embedder, budget=budget, cache=cache)
-    text = block_of(sources, found.spans, prompt.text)
     reads = {
         "whole": read_whole(sources, prompt.text),
-        "passages": Read("passages", text, approx_tokens(text), found.spans),
+        "passages": read_passages(sources, found.spans, prompt.text),
         "none": read_none(),
     }
     evidence = Evidence(n_whole, reads["passages"].n_tokens, found.best, found.flat)
