@@ -159,7 +159,7 @@ def answer_request(
     if explain:
         rests_on = (Note(f"{name} is {why}") for name, why in space.decider.reasons().items())
         about_hint = () if request.hint is None else (Note(hint_line(request.hint.columns())),)
-        about_files = tuple(reading_blocks(request.prompt))
+        about_files = tuple(reading_blocks(request.prompt, decision.arm))
         emit_stderr((*decision_blocks(decision, explain=True), *rests_on, *about_files, *about_hint))
     if dry_run:
         return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)),)), as_json=as_json)

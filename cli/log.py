@@ -182,7 +182,7 @@ def show(
             if text is not None:
                 blocks.append(f"\n{title}:\n{text}")
         if shown.files:
-            blocks += ["", *logged_blocks(shown.files, shown.readings, shown.texts)]
+            blocks += ["", *logged_blocks(shown.files, shown.readings, shown.texts, row["arm"])]
         if row["hint"] is not None:
             blocks.append(f"\n{hint_line(row)}")
         if row["error"]:
@@ -217,7 +217,7 @@ def _passages(shown: Shown, *, as_json: bool) -> int:
     if missing := [each for each in shown.files if each["sha256"] not in shown.texts]:
         say(f"the text of {len(missing)} of {len(shown.files)} files was not kept")
     data = {"schema_version": 1, "id": shown.row["id"], "passages": shown.passages}
-    blocks = tuple(logged_blocks(shown.files, shown.readings, shown.texts, whole=True))
+    blocks = tuple(logged_blocks(shown.files, shown.readings, shown.texts, shown.row["arm"], whole=True))
     return emit(Result(data=data, blocks=blocks), as_json=as_json)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from scrimp.profiles.rungs import reading_of
 from scrimp.routing.asking.was_read import passages_of
 from scrimp.routing.text.in_words import percent
 
@@ -45,17 +46,18 @@ def _together(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{len(names)} files"
 
 
-def reading_blocks(prompt: Prompt) -> Iterator[Block]:
-    """Yield a prompt's files, and the passages of them that may be sent, with their first words."""
+def reading_blocks(prompt: Prompt, taken: str | None) -> Iterator[Block]:
+    """Yield a prompt's files, and the passages of them that may be sent to the arm taken, with their first words."""
     readings = None if prompt.readings is None else prompt.readings.to_dict()
     texts = {each.sha256: each.text for each in prompt.sources}
-    yield from logged_blocks([each.to_dict() for each in prompt.sources], readings, texts)
+    yield from logged_blocks([each.to_dict() for each in prompt.sources], readings, texts, taken)
 
 
 def logged_blocks(
     files: Sequence[Mapping[str, Any]],
     readings: Mapping[str, Any] | None,
     texts: Mapping[str, str],
+    taken: str | None,
     *,
     whole: bool = False,
 ) -> Iterator[Block]:
@@ -65,6 +67,8 @@ def logged_blocks(
     ----------
     texts
         What the files say, by SHA-256, where that is kept.
+    taken
+        The arm taken, at its reading.
     whole
         Show each passage's text, not its first words only.
     """
@@ -74,13 +78,14 @@ def logged_blocks(
     if readings is None:
         return
     evidence = readings["evidence"]
+    kind = "nothing" if taken is None else reading_of(taken) or "whole"
     yield Note(
-        f"readings on offer: {', '.join(readings['offered'])}; passages are {evidence['n_sent']:,} of "
+        f"read: {kind}, of {', '.join(readings['offered'])}; the passages are {evidence['n_sent']:,} of "
         f"{evidence['n_tokens']:,} tokens"
     )
     yield Note(
-        f"the best passage scores {percent(evidence['best'])} of what the question's words could; those that just "
-        f"missed come {percent(evidence['flat'])} as near"
+        f"the best passage scores {percent(evidence['best'])} of what the question's words could, and the best of "
+        f"those left out {percent(evidence['flat'])} of that"
     )
     spans = readings["passages"] or []
     passages = passages_of([file.get("name", "-") for file in files], spans)

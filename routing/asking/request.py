@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import usd_from_nano
-from scrimp.profiles.rungs import reading_of
 from scrimp.routing.calls.call import other_model
 from scrimp.routing.calls.tool_calls import as_text
 from scrimp.routing.checks.agree import AgreeCheck
 from scrimp.routing.checks.base import worst
+from scrimp.routing.deciding.usage_at import usage_at
 from scrimp.routing.prices.price import saved_nano
 from scrimp.routing.strategies.protocol import Role, verdict_dict
 
@@ -387,7 +387,7 @@ def saved_against(
 ) -> tuple[int | None, str | None]:
     """Return what was saved against the arm of highest predicted quality (`saved_nano`), and its name.
 
-    Where it would have read more or less of the prompt's files, its input is longer or shorter by the estimate.
+    Where it would have read more or less of the prompt's files, its input is taken to be so much longer or shorter.
     """
     priced = [weighed.option for weighed in decision.choice.weighed if weighed.option.cost_nano is not None]
     best = max(priced, key=lambda each: (each.quality, each.cost_nano or 0), default=None)
@@ -396,6 +396,4 @@ def saved_against(
     price = decider.price(best.arm)
     if price is None:
         return None, None
-    if reading_of(best.arm) != reading_of(option.arm):
-        usage = replace(usage, input_tokens=max(0, usage.input_tokens + best.input_tokens - option.input_tokens))
-    return saved_nano(price, usage, charged_nano), best.arm
+    return saved_nano(price, usage_at(usage, option, best), charged_nano), best.arm

@@ -211,7 +211,7 @@ class Workspace:
             wanted=ask.reading,
             budget=ask.read_tokens,
             named=(ask.wishes.arm or "", *arms_in(way)),
-            cache=self.cache,
+            cache=self.cache if ask.keep == "all" else None,  # it holds the words of what was read
         )
         return ask if prompt is ask.prompt else replace(ask, prompt=prompt)
 

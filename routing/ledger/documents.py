@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .store import Ledger
 
-__all__ = ["MAX_KEPT", "drop", "hashes_of", "kept", "write_request"]
+__all__ = ["MAX_KEPT", "drop", "hashes_of", "kept", "size", "write_request"]
 
 MAX_KEPT: Final = 8_000_000
 """Characters of a request's files above which their texts are not kept: then the log has their paths and hashes."""
@@ -68,6 +68,12 @@ def hashes_of(conn: sqlite3.Connection, where: str, parameters: Sequence[object]
     """Return the hashes of the files that some requests read, by a condition on `requests`."""
     found = conn.execute(_READ.format(f"{_ALL} AND {where}"), parameters)
     return list(dict.fromkeys(sha256 for (sha256,) in found))
+
+
+def size(ledger: Ledger) -> tuple[int, int]:
+    """Return how many texts are kept, and how many bytes they take."""
+    (row,) = ledger.rows("SELECT count(*) AS n, coalesce(sum(length(packed)), 0) AS bytes FROM documents")
+    return row["n"], row["bytes"]
 
 
 def drop(conn: sqlite3.Connection, hashes: Collection[str] | None = None) -> None:
