@@ -11,6 +11,7 @@ import typer
 from .options import (
     ArmOption,
     CascadeOption,
+    FileOption,
     HintOption,
     JsonOption,
     LocalOnly,
@@ -21,6 +22,7 @@ from .options import (
     PlanOption,
     PreferOption,
     ProfileOption,
+    Reading,
     ReadOption,
     ReadTokens,
     RepairOption,
@@ -38,7 +40,9 @@ EPILOG = """\b
 Examples:
   scrimp ask "What is the capital of France?"
   git diff | scrimp ask "Write a commit message for this"
-  scrimp ask -f notes.txt --prefer best "What is missing here?"
+  cat big.log | scrimp ask "Which service failed first?"
+  scrimp ask -f 10k.txt "Net loss in Q1?"    the passages that matter, where they do
+  scrimp ask -f minutes/ --read whole "What was decided?"
   scrimp ask -c "And in Danish?"             go on with the last conversation
   scrimp ask --schema city.json "Largest city in Kenya" | jq .name
   scrimp ask -n -x "Prove that 2 is prime"   decide and explain; send nothing
@@ -53,11 +57,8 @@ def ask(
         typer.Argument(metavar="PROMPT", help="The prompt. `-` in it: read standard input, whosever it is."),
     ] = None,
     system: Annotated[str | None, typer.Option("-s", "--system", metavar="TEXT", help="System prompt.")] = None,
-    file: Annotated[
-        list[Path] | None,
-        typer.Option("-f", "--file", metavar="FILE", help="Text file to append to the prompt. Repeats."),
-    ] = None,
-    read: ReadOption = "auto",
+    file: FileOption = None,
+    read: ReadOption = Reading.AUTO,
     read_tokens: ReadTokens = 3_200,
     attachment: Annotated[
         list[Path] | None,
@@ -120,14 +121,15 @@ def ask(
 ) -> int:
     """Answer a prompt with the cheapest arm that will do the job.
 
-    The answer goes to stdout, everything else to stderr. Text piped in, or in files (-f), is appended to the prompt.
+    The answer goes to stdout, everything else to stderr. Of files (-f) and of text that is piped in, what the question
+    needs is sent before it (docs/files.md); without a question they are the prompt.
     """
     from .asking import AskFlags, run_ask
 
     flags = AskFlags(
         words=tuple(prompt or ()),
         system=system,
-        files=tuple(file or ()),
+        files=tuple(map(str, file or ())),
         attachments=tuple(attachment or ()),
         arm=arm,
         profile=profile,
@@ -154,7 +156,7 @@ def ask(
         confirmed=yes,
         seed=seed,
         quiet=quiet,
-        read=read,
+        read=read.value,
         read_tokens=read_tokens,
     )
     streamed = not (dry_run or json or no_stream) and sys.stdout.isatty()

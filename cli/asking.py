@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,9 @@ from scrimp.routing.text.in_words import percent
 
 from . import session
 from .explain import decision_blocks, decision_line, hint_line, steps_table
+from .given import gather
 from .readings import read_in_words, reading_blocks
 from .result import Note, Result, as_line, deliver, emit, emit_stderr, say
-from .stdin import read_stdin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ class AskFlags:
 
     words: tuple[str, ...] = ()
     system: str | None = None
-    files: tuple[Path, ...] = ()
+    files: tuple[str, ...] = ()
     attachments: tuple[Path, ...] = ()
     arm: str | None = None
     profile: str | None = None
@@ -284,20 +284,21 @@ def _summary(answer: Answer, checked: Checked) -> str:
 
 def _prompt(flags: AskFlags) -> Prompt:
     """Put the prompt together from arguments, standard input, files and template."""
-    from scrimp.routing.asking.compose import Source, compose, fill, in_one, question_of, read_sources
-    from scrimp.routing.text.clean import clean_text
+    from scrimp.routing.asking.compose import compose, in_template, question_of
 
-    words = [word for word in flags.words if word != "-"]
-    explicit = len(words) != len(flags.words)
-    typed = clean_text(" ".join(words), what="the prompt")
-    piped = read_stdin(has_prompt=bool(words) or bool(flags.files), explicit=explicit, quiet=flags.quiet)
-    sources = [*read_sources(flags.files), *([Source("standard input", piped)] if piped else [])]
-    text, asked_of = question_of(typed, sources)
-    if flags.template is not None:  # it says where what is given stands
-        text, asked_of = in_one([*([typed] if typed else []), *(source.text for source in sources)]), ()
+    typed, given, unasked = gather(flags.words, flags.files, quiet=flags.quiet)
     if flags.template is not None:
-        text = fill(flags.template, text, flags.variables, own=paths().config / "templates")
+        own = paths().config / "templates"
+        text, sources = in_template(flags.template, typed, given, flags.variables, own=own, unasked=unasked)
     elif flags.variables:
         raise UsageError("-v gives a variable of a template: name the template with -t")
-    prompt = compose(text, system=flags.system, attachments=flags.attachments, schema=flags.schema, needs=flags.needs)
-    return replace(prompt, sources=asked_of)
+    else:
+        text, sources = question_of(typed, given)
+    return compose(
+        text,
+        system=flags.system,
+        attachments=flags.attachments,
+        schema=flags.schema,
+        needs=flags.needs,
+        sources=sources,
+    )

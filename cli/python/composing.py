@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -54,6 +54,8 @@ class AskOptions(TypedDict, total=False):
     tag: str | None
     conversation: Answer | str | None
     no_log: bool
+    read: str
+    read_tokens: int
     on_text: Callable[[str], object] | None
 
 
@@ -147,23 +149,22 @@ def prepare(
     from scrimp.routing.asking.ways import make_way
     from scrimp.routing.text.clean import clean_text
 
-    typed = clean_text(prompt, what="the prompt")
-    text, sources = question_of(typed, read_sources(map(Path, several(files))))
-    asked = compose(
-        text,
-        system=system,
-        attachments=map(Path, several(attachments)),
-        schema=_schema_text(schema),
-        needs=several(needs),
-    )
-    asked = replace(asked, sources=sources)
-    profile = opened.under(prefer, wtp_usd, min_quality)
     said: list[str] = []
 
     def say(line: str) -> None:
         said.append(line)
         logger.info(line)
 
+    text, sources = question_of(clean_text(prompt, what="the prompt"), read_sources(several(files), tell=say))
+    asked = compose(
+        text,
+        system=system,
+        attachments=map(Path, several(attachments)),
+        schema=_schema_text(schema),
+        needs=several(needs),
+        sources=sources,
+    )
+    profile = opened.under(prefer, wtp_usd, min_quality)
     space = opened.workspace(profile, say)
     ask = make_request(
         profile,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ScrimpError, UsageError
@@ -12,7 +11,7 @@ from scrimp.routing.ledger.documents import kept
 from scrimp.routing.ledger.requests import last_with_files
 from scrimp.routing.prompts.sources import Readings, Source
 
-from .compose import read_sources
+from .files_in import read_sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +81,7 @@ def _source(request_id: str, file: Mapping[str, Any], text: str | None) -> Sourc
         raise UsageError(f"{request_id} was asked of {name}, whose text was not kept: it was too long for the log")
     why = "it has changed since"
     try:
-        for found in read_sources((Path(path),)):
+        for found in read_sources((path,)):
             if found.sha256 == file["sha256"]:
                 return replace(found, name=name)
     except ScrimpError as error:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from scrimp.profiles.errors import UsageError
 from scrimp.profiles.rungs import READINGS, reading_of
 from scrimp.routing.prompts.sources import Evidence, Readings, read_none, read_passages, read_whole
 from scrimp.routing.retrieval.passages import passages
+
+from .plan_choice import arms_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,13 +19,51 @@ if TYPE_CHECKING:
     from scrimp.routing.prompts.context import Context, TextEmbedder
     from scrimp.routing.prompts.prompt import Prompt
 
-__all__ = ["AUTO", "READ_TOKENS", "with_readings"]
+    from .request import Ask, Way
+
+__all__ = ["AUTO", "READ_TOKENS", "check_reading", "read_for", "with_readings"]
 
 READ_TOKENS: Final = 3_200
 """Tokens of passages that are sent unless the user says otherwise: eight pieces of 400."""
 
 AUTO: Final = ("whole", "passages")
 """What is weighed where the user does not say how much is to be read."""
+
+
+def check_reading(wanted: str) -> None:
+    """Refuse a reading that there is not.
+
+    Raises
+    ------
+    UsageError
+        If it is neither `auto` nor one of `READINGS`.
+    """
+    if wanted not in (choices := ("auto", *READINGS)):
+        raise UsageError(f"--read: expected one of {', '.join(choices)}, not {wanted!r}")
+
+
+def read_for(ask: Ask, context: Context, embedder: TextEmbedder, *, way: Way | None, cache: Path | None) -> Ask:
+    """Return a request with what each reading of its files sends, before it is decided.
+
+    Parameters
+    ----------
+    context
+        Of its question.
+    way
+        How it is to be answered: the arms that its plan names may name readings.
+    cache
+        The folder of the cache; None keeps nothing.
+    """
+    prompt = with_readings(
+        ask.prompt,
+        context,
+        embedder,
+        wanted=ask.reading,
+        budget=ask.read_tokens,
+        named=(ask.wishes.arm or "", *arms_in(way)),
+        cache=cache if ask.keep == "all" else None,  # it holds the words of what was read
+    )
+    return ask if prompt is ask.prompt else replace(ask, prompt=prompt)
 
 
 def with_readings(

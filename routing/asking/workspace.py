@@ -30,7 +30,7 @@ from .paid_call import CAP_POLL_S, LIVE_WAIT_S
 from .plan_choice import PlanChooser, arms_in
 from .plan_rooms import rooms_of
 from .plan_run import plan_run
-from .read import with_readings
+from .read import read_for
 from .refusal import keyless_arms, refusal
 from .request import Way
 
@@ -204,16 +204,7 @@ class Workspace:
 
     def read(self, ask: Ask, context: Context, way: Way | None = None) -> Ask:
         """Return a request with what each reading of its files sends; `context` is its question's."""
-        prompt = with_readings(
-            ask.prompt,
-            context,
-            self.decider.embedder,
-            wanted=ask.reading,
-            budget=ask.read_tokens,
-            named=(ask.wishes.arm or "", *arms_in(way)),
-            cache=self.cache if ask.keep == "all" else None,  # it holds the words of what was read
-        )
-        return ask if prompt is ask.prompt else replace(ask, prompt=prompt)
+        return read_for(ask, context, self.decider.embedder, way=way, cache=self.cache)
 
     # -- deciding ---------------------------------------------------------------------------------------------------
 

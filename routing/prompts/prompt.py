@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ __all__ = [
     "load_attachment",
     "load_schema",
     "prompt_of_chat",
+    "variables_of",
 ]
 
 _MAGIC = (
@@ -260,6 +262,20 @@ def load_schema(raw: str, *, what: str) -> dict[str, Any]:
     return schema
 
 
+_VARIABLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
+
+
+def variables_of(template: str) -> set[str]:
+    """Return the names that a template leaves open.
+
+    Examples
+    --------
+    >>> sorted(variables_of("Translate into {{ language }}: {{input}}"))
+    ['input', 'language']
+    """
+    return set(_VARIABLE.findall(template))
+
+
 def fill_template(template: str, variables: Mapping[str, str], *, what: str) -> str:
     """Replace each `{{name}}` of a template by its variable.
 
@@ -273,9 +289,7 @@ def fill_template(template: str, variables: Mapping[str, str], *, what: str) -> 
     >>> fill_template("Translate into {{language}}: {{input}}", {"language": "Danish", "input": "ox"}, what="t")
     'Translate into Danish: ox'
     """
-    import re
-
-    names = set(re.findall(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}", template))
+    names = variables_of(template)
     missing = sorted(names - set(variables))
     if missing:
         flags = " ".join(f"-v {name}=..." for name in missing)
@@ -293,4 +307,4 @@ def fill_template(template: str, variables: Mapping[str, str], *, what: str) -> 
         raise UsageError(
             f"{what} has no variable {', '.join(unused)}", hint=f"It has: {', '.join(sorted(names)) or 'none'}."
         )
-    return re.sub(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}", lambda match: variables[match.group(1)], template)
+    return _VARIABLE.sub(lambda match: variables[match.group(1)], template)

@@ -180,8 +180,9 @@ def block_of(sources: Sequence[Source], spans: Iterable[Span] | None = None, *be
     Parameters
     ----------
     beside
-        What stands around it: the mark occurs in it neither.
+        What stands around it: the mark occurs in it neither, nor in a file's name.
     """
+    beside = (*beside, *(source.name for source in sources))
     if spans is None:
         return fenced([(f"FILE {_plain(source.name)}", source.text.strip("\n")) for source in sources], *beside)
     parts = []
