@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["files_mark", "logged_blocks", "read_in_words", "reading_blocks"]
 
-_FIRST_WORDS = 60
+_FIRST_WORDS = 44
 
 
 def read_in_words(read: Mapping[str, Any]) -> list[str]:
@@ -78,11 +78,10 @@ def logged_blocks(
     if readings is None:
         return
     evidence = readings["evidence"]
-    kind = "nothing" if taken is None else reading_of(taken) or "whole"
-    yield Note(
-        f"read: {kind}, of {', '.join(readings['offered'])}; the passages are {evidence['n_sent']:,} of "
-        f"{evidence['n_tokens']:,} tokens"
-    )
+    kind = None if taken is None else reading_of(taken) or "whole"
+    size = f"{evidence['n_sent']:,} of {evidence['n_tokens']:,} tokens"
+    read = f"reads passages, {size}" if kind == "passages" else f"reads {kind or 'nothing'}; passages would be {size}"
+    yield Note(f"{read}; on offer: {', '.join(readings['offered'])}")
     yield Note(
         f"the best passage scores {percent(evidence['best'])} of what the question's words could, and the best of "
         f"those left out {percent(evidence['flat'])} of that"

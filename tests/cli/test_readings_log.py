@@ -218,7 +218,8 @@ def test_the_log_marks_files_and_shows_passages(scrimp, asked):
     assert json.loads(scrimp("log", "--json").out)["rows"][0]["files"] == ["10k.txt"]
     shown = scrimp("log", "show").out
     assert "file 10k.txt: " in shown
-    assert "read: passages, of whole, passages; the passages are " in shown
+    assert "reads passages, " in shown
+    assert " tokens; on offer: whole, passages\n" in shown
     assert "passage of\tcharacters\tscore\tbegins\n10k.txt\t" in shown
     assert NEEDLE.strip() not in shown
     texts = scrimp("log", "show", "--passages").out
@@ -251,7 +252,7 @@ def test_an_explanation_shows_each_reading_in_eighty_columns(on_terminal, path, 
     assert max(len(line) for line in lines if "\x1b" not in line) <= 80
     for name in ("small/whole", "small/passages", "large/whole", "large/passages"):
         assert any(name in line and "$" in line for line in lines), err
-    assert any("tokens in" in line for line in lines)
+    assert "tokens in" in lines[0], "beside the cost, for each reading"
     assert any(line.strip().startswith("10k.txt") for line in lines)
 
 
