@@ -303,6 +303,37 @@ def test_an_audit_reads_the_same_files(scrimp, server, path, asked, filing):
     assert told[1]["arm"] in ("large/whole", "large/passages")
 
 
+def test_a_replay_says_that_it_leaves_readings_out(scrimp, path, asked):
+    asked()
+    assert scrimp("ask", "-p", path, "-m", "small", "What is 3 plus 4?").code == 0
+    done = scrimp("replay", "--json", "-p", path)
+    assert done.code == 0, done.err
+    data = json.loads(done.out)
+    assert data["n"] == 1
+    assert any("1 answers from long files are left out" in note for note in data["notes"])
+
+
+def test_an_export_of_answers_has_no_text_of_files(scrimp, path, asked):
+    asked()
+    assert scrimp("rate", "good").code == 0
+    assert scrimp("ask", "-p", path, "-m", "small", QUESTION).code == 0
+    assert scrimp("rate", "good").code == 0
+    done = scrimp("learn", "export", "-p", path, "--yes")
+    assert done.code == 0, done.err
+    (line,) = done.out.splitlines()
+    assert [each["content"] for each in json.loads(line)["messages"]] == [QUESTION, "4711"]
+    assert "asked of files" in done.err
+
+
+def test_a_probe_asks_of_the_files_of_the_log(scrimp, server, path, asked, filing):
+    asked("--check", "has:4711", arm="small/whole")
+    filing.unlink()
+    done = scrimp("probe", "large", "-p", path, "--from-log", "--limit", "0", "--max-usd", "0.5", "--dry-place")
+    assert done.code in (0, 6), done.err + done.out
+    assert len(sent(server)) == 2, done.err + done.out
+    assert NEEDLE.strip() in sent(server)[1][-1]["content"]
+
+
 # ---- forgotten
 
 
