@@ -162,6 +162,12 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
         weight, cached = decision.turned["weight"], decision.turned["n_cached"]
         kept = f"; {decision.turned['arm']} has {cached:,} tokens of it cached" if cached else ""
         yield Note(f"a conversation goes on: this turn counts {weight:.0%}, what went before the rest{kept}")
+    if decision.turned is None:
+        for option in (each.option for each in choice.weighed):
+            if option.cached_tokens:
+                yield Note(
+                    f"{option.arm} is expected to read {option.cached_tokens:,} tokens from its provider's cache"
+                )
     if decision.pace is not None:
         pace = decision.pace
         yield Note(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ProviderError, ScrimpError
 from scrimp.routing.calls.call import Call
 from scrimp.routing.calls.faults import to_scrimp_error
-from scrimp.routing.calls.prompt_cache import priced_marks
+from scrimp.routing.calls.prompt_cache import marked_block, priced_marks
 from scrimp.routing.calls.reasoning import reasoning_room, shortened
 from scrimp.routing.calls.tool_calls import as_text, what_is_called
 from scrimp.routing.calls.whole_prompt import window_arguments
@@ -250,9 +250,12 @@ class _PlanRun:
             kind = "first" if self.bill.n_attempts == 0 else kind
 
         def call(left_s: float) -> Call:
+            messages = priced_marks(prompt.messages(), **marks)
+            if prompt.kept is not None and option.cached_tokens is not None and marks["writes"]:
+                messages = marked_block(arm.model, messages, prompt.block or "")
             return Call(
                 model=arm.model,
-                messages=priced_marks(prompt.messages(), **marks),
+                messages=messages,
                 max_output_tokens=option.output_limit,
                 api_base=arm.api_base,
                 api_key=kit.key(arm),

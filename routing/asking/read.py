@@ -21,13 +21,25 @@ if TYPE_CHECKING:
 
     from .request import Ask, Way
 
-__all__ = ["AUTO", "READ_TOKENS", "check_reading", "read_for", "with_readings"]
+__all__ = ["AUTO", "READ_TOKENS", "check_reading", "read_for", "readings_offered", "with_readings"]
 
 READ_TOKENS: Final = 3_200
 """Tokens of passages that are sent unless the user says otherwise: eight pieces of 400."""
 
 AUTO: Final = ("whole", "passages")
 """What is weighed where the user does not say how much is to be read."""
+
+
+def readings_offered(wanted: str, named: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the readings that arms may be asked at, in the order of `READINGS`; parameters as `with_readings`.
+
+    Examples
+    --------
+    >>> readings_offered("auto"), readings_offered("whole", ["small/none"])
+    (('whole', 'passages'), ('whole', 'none'))
+    """
+    kinds = {*(AUTO if wanted == "auto" else (wanted,)), *map(reading_of, named)}
+    return tuple(kind for kind in READINGS if kind in kinds)
 
 
 def check_reading(wanted: str) -> None:
@@ -94,12 +106,10 @@ def with_readings(
     sources = prompt.sources
     if not sources:
         return prompt
-    by_name = {reading_of(name) for name in named}
-    asked_for = {kind for kind in READINGS if kind in by_name}
-    if prompt.readings is not None:  # on record
-        return replace(prompt, readings=prompt.readings.offering({*prompt.readings.offered, *asked_for}))
+    if (known := prompt.readings) is not None:  # on record
+        return replace(prompt, readings=known.offering((*known.offered, *filter(None, map(reading_of, named)))))
     n_whole = sum(source.n_tokens for source in sources)
-    offered = {*(AUTO if wanted == "auto" else (wanted,)), *asked_for}
+    offered = readings_offered(wanted, named)
     if n_whole <= budget and "none" not in offered:
         return prompt  # the passages would be all of it
     found = passages(sources, prompt.text, context.embedding, embedder, budget=budget, cache=cache)

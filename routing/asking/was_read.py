@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.rungs import reading_of
+from scrimp.profiles.rungs import bare_of, reading_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,8 +57,9 @@ def passages_of(names: list[str], spans: Any) -> list[dict[str, Any]]:
 def whole_cost(prompt: Prompt, arm: str, price: ArmPrice, usage: Usage, window: int | None) -> int | None:
     """Return what the same answer had cost from the same arm, had it read the files whole, in nano-USD.
 
-    What it would have been sent more of is priced as new input, by the estimate of its tokens; the rest is as the
-    provider counted it. None where it read them whole, and where they do not fit the arm's window.
+    What it would have been sent more of is priced by the estimate of its tokens, as new input where prompt caches are
+    not expected to hold it; the rest is as the provider counted it. None where it read them whole, and where they do
+    not fit the arm's window.
     """
     kind = reading_of(arm)
     reads = {} if prompt.readings is None else prompt.readings.reads
@@ -68,4 +69,6 @@ def whole_cost(prompt: Prompt, arm: str, price: ArmPrice, usage: Usage, window: 
     n_input = usage.input_tokens + more
     if more <= 0 or (window is not None and n_input + usage.output_tokens > window):
         return None
-    return price.cost_nano(replace(usage, input_tokens=n_input, cache_write_1h_tokens=None))
+    held = None if prompt.kept is None else prompt.kept.cached(bare_of(arm), price, reads["whole"].n_tokens)
+    cached = usage.cached_tokens if held is None else (usage.cached_tokens or 0) + min(held, more)
+    return price.cost_nano(replace(usage, input_tokens=n_input, cached_tokens=cached, cache_write_1h_tokens=None))

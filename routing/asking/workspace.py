@@ -25,6 +25,7 @@ from .drive import at_once, drive
 from .hands import BlockingHands
 from .home import find_key, make_decider
 from .housekeeping import look_after
+from .kept import with_kept
 from .named_plans import checks_of
 from .paid_call import CAP_POLL_S, LIVE_WAIT_S
 from .plan_choice import PlanChooser, arms_in
@@ -204,7 +205,9 @@ class Workspace:
 
     def read(self, ask: Ask, context: Context, way: Way | None = None) -> Ask:
         """Return a request with what each reading of its files sends; `context` is its question's."""
-        return read_for(ask, context, self.decider.embedder, way=way, cache=self.cache)
+        ask = read_for(ask, context, self.decider.embedder, way=way, cache=self.cache)
+        prompt = with_kept(ask.prompt, self.decider, self.reader or self.ledger, now=self.clock())
+        return ask if prompt is ask.prompt else replace(ask, prompt=prompt)
 
     # -- deciding ---------------------------------------------------------------------------------------------------
 

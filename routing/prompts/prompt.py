@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .chat import Chat
-    from .sources import Readings, Source
+    from .sources import Kept, Readings, Source
 
 __all__ = [
     "Attachment",
@@ -96,6 +96,9 @@ class Prompt:
         How much of the sources may be sent; None where there is nothing to choose: they are sent whole.
     block
         What is sent of the sources, once that is settled (`as_read`).
+    kept
+        What prompt caches are expected to hold of the sources, where they are sent whole; None: nothing, as far as is
+        known.
     """
 
     text: str
@@ -110,6 +113,7 @@ class Prompt:
     sources: tuple[Source, ...] = ()
     readings: Readings | None = None
     block: str | None = None
+    kept: Kept | None = None
 
     @property
     def forms(self) -> tuple[Mapping[str, Any], ...]:
@@ -181,7 +185,8 @@ class Prompt:
         readings = self.readings
         read = None if readings is None else readings.reads.get(kind or "whole")
         block = read_whole(self.sources, self.text).text if read is None else read.text
-        return replace(self, block=block, sources=(), readings=None)
+        kept = self.kept if kind in (None, "whole") else None
+        return replace(self, block=block, sources=(), readings=None, kept=kept)
 
     @property
     def _turn(self) -> str:

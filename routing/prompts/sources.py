@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.rungs import READINGS
 from scrimp.routing.text.fence import fenced
@@ -21,7 +21,24 @@ from .text_size import remembered
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Evidence", "Read", "Readings", "Source", "Span", "block_of", "read_none", "read_passages", "read_whole"]
+    from scrimp.routing.prices.price import ArmPrice
+
+__all__ = [
+    "LEAST_KEPT",
+    "Evidence",
+    "Kept",
+    "Read",
+    "Readings",
+    "Source",
+    "Span",
+    "block_of",
+    "read_none",
+    "read_passages",
+    "read_whole",
+]
+
+LEAST_KEPT: Final = 1_024
+"""Tokens below which no provider's prompt cache keeps a beginning."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +189,34 @@ class Readings:
         """Return it with other kinds on offer, in the order of `READINGS`."""
         wanted = set(kinds)
         return replace(self, offered=tuple(kind for kind in READINGS if kind in wanted and kind in self.reads))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How much of sources that are sent whole is expected to be in prompt caches, since others ask about them too.
+
+    Where a provider wants a mark to keep them, they are marked for the arms that this knows of.
+
+    Attributes
+    ----------
+    by_arm
+        The share of the sources' tokens, in [0, 1], by arm (without a reading): 0 is written now and read by the next.
+    every
+        The share for all other arms; None: nothing is kept there, and nothing is to be.
+    """
+
+    by_arm: Mapping[str, float] = field(default_factory=dict)
+    every: float | None = None
+
+    def cached(self, arm: str, price: ArmPrice, n_tokens: int) -> int | None:
+        """Return how many of the sources' tokens an arm is expected to read at the price of its cache, as `Staying`.
+
+        None where it has no such price, where they are too few to be kept, and where nothing is to be kept.
+        """
+        share = self.by_arm.get(arm, self.every)
+        if share is None or price.cache_read is None or n_tokens < LEAST_KEPT:
+            return None
+        return round(share * n_tokens)
 
 
 def block_of(sources: Sequence[Source], spans: Iterable[Span] | None = None, *beside: str) -> str:
