@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -116,7 +115,7 @@ UseHintOption = Annotated[
     str | None, typer.Option("--use-hint", metavar="NAME", help="Put this hint in front, without a coin.")
 ]
 FileOption = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Option(
         "-f",
         "--file",
