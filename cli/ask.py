@@ -40,7 +40,7 @@ EPILOG = """\b
 Examples:
   scrimp ask "What is the capital of France?"
   git diff | scrimp ask "Write a commit message for this"
-  cat big.log | scrimp ask "Which service failed first?"
+  cat big.log | scrimp ask "Which service failed first?"   docs/files.md
   scrimp ask -f 10k.txt "Net loss in Q1?"    the passages that matter, where they do
   scrimp ask -f minutes/ --read whole "What was decided?"
   scrimp ask -c "And in Danish?"             go on with the last conversation

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
+from scrimp.profiles.rungs import bare_of
 from scrimp.routing.text.in_words import percent
 
 from . import session
 from .explain import decision_blocks, decision_line, hint_line, steps_table
 from .given import gather
+from .readings import read_in_words, reading_blocks
 from .result import Note, Result, as_line, deliver, emit, emit_stderr, say
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class AskFlags:
 def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> int:
     """Ask, and print what came of it."""
     from scrimp.routing.asking.compose import make_request
+    from scrimp.routing.asking.kept_files import reads_again
     from scrimp.routing.asking.ways import make_way
 
     prompt = _prompt(flags)
@@ -94,6 +97,8 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         reading=flags.read,
         read_tokens=flags.read_tokens,
     )
+    if (again := reads_again(prompt, request.prompt)) is not None and not flags.quiet:
+        say(again)
     return answer_request(
         loaded,
         ledger,
@@ -154,7 +159,8 @@ def answer_request(
     if explain:
         rests_on = (Note(f"{name} is {why}") for name, why in space.decider.reasons().items())
         about_hint = () if request.hint is None else (Note(hint_line(request.hint.columns())),)
-        emit_stderr((*decision_blocks(decision, explain=True), *rests_on, *about_hint))
+        about_files = tuple(reading_blocks(request.prompt, decision.arm))
+        emit_stderr((*decision_blocks(decision, explain=True), *rests_on, *about_files, *about_hint))
     if dry_run:
         return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)),)), as_json=as_json)
     otherwise = _kept(request, decision.id)
@@ -255,7 +261,10 @@ def _summary(answer: Answer, checked: Checked) -> str:
     cost = format_usd(answer.cost_nano)
     if answer.cost_nano is None:
         cost = f"unknown (charged {format_usd(answer.charged_nano)})"
-    parts = [answer.arm, cost]
+    parts = [answer.arm if answer.read["reading"] is None else bare_of(answer.arm), *read_in_words(answer.read)]
+    parts.append(cost)
+    if answer.whole_cost_nano is not None and answer.cost_nano is not None:
+        parts[-1] += f" instead of about {format_usd(answer.whole_cost_nano)} whole"
     if answer.total_charged_nano != answer.charged_nano:
         parts.append(
             f"{format_usd(answer.total_charged_nano)} for all {answer.n_attempts} calls"

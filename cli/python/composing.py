@@ -145,6 +145,7 @@ def prepare(
         If something that was given cannot be, or cannot be read.
     """
     from scrimp.routing.asking.compose import compose, make_request, question_of, read_sources
+    from scrimp.routing.asking.kept_files import reads_again
     from scrimp.routing.asking.ways import make_way
     from scrimp.routing.text.clean import clean_text
 
@@ -179,6 +180,8 @@ def prepare(
         reading=read,
         read_tokens=read_tokens,
     )
+    if (again := reads_again(asked, ask.prompt)) is not None:
+        say(again)
     way = make_way(
         profile, schema=asked.schema, checks=several(checks), cascade=cascade, plan=plan, repair=repair, arm=arm
     )

@@ -15,6 +15,7 @@ from scrimp.routing.prompts.sources import Source
 from scrimp.routing.text.clean import clean_text
 
 from .files_in import limited, read_sources
+from .kept_files import of_conversation
 from .read import check_reading
 from .request import Ask
 
@@ -198,7 +199,8 @@ def make_request(
     Parameters
     ----------
     follow
-        Go on with the conversation that was last answered, or with the one of this id.
+        Go on with the conversation that was last answered, or with the one of this id: of the files that it was last
+        asked of too, unless others are given, or none is to be read.
     no_log
         Keep neither text nor features, whatever the profile says.
     more
@@ -207,7 +209,7 @@ def make_request(
     Raises
     ------
     UsageError
-        If there is no conversation to go on with, or no such reading.
+        If there is no conversation to go on with, a file of it is not to be had any more, or there is no such reading.
     """
     check_reading(more.get("reading", "auto"))
     conversation_id = None
@@ -215,6 +217,8 @@ def make_request(
         found = conversation(ledger, follow) if isinstance(follow, str) else last_conversation(ledger)
         conversation_id, turns, system = found
         prompt = replace(prompt, history=turns, system=prompt.system or system)
+        if not prompt.sources and more.get("reading") != "none":
+            prompt = replace(prompt, sources=of_conversation(ledger, conversation_id))
     wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine)
     keep = "money" if no_log else profile.log.keep
     return Ask(prompt, wishes, conversation_id=conversation_id, keep=keep, **more)

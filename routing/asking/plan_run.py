@@ -29,6 +29,7 @@ from .log_rows import request_row
 from .paid_call import Bill, Command, Halted, Paid, Terms, breach_note, paid_call
 from .prompt_tariff import keeps_its_limit
 from .request import Answer, Checked, reply_notes, saved_against
+from .was_read import was_read, whole_cost
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -168,6 +169,7 @@ class _PlanRun:
             self.answers[step.seq] = Answer(
                 **record.answer, text=step.text or "", decision=self.asked.decision,
                 conversation_id=self.asked.ask.conversation_id or self.asked.decision.id,
+                read=was_read(self.asked.ask.prompt, record.answer["arm"]),
             )  # fmt: skip
         refusal = BudgetRefusedError(step.note or "refused") if step.outcome is Outcome.REFUSED else None
         return Got(step.seq, step.arm, step.text, step.finish_reason, step.charged_nano, refusal)
@@ -301,7 +303,10 @@ class _PlanRun:
         if settlement.breach:
             notes.append(breach_note(option.arm, settlement))
         saved, against = saved_against(self.kit.decider, self.asked.decision, option, usage, self.bill.charged_nano)
-        price = self.kit.decider.price(option.arm)
+        price, prompt = self.kit.decider.price(option.arm), self.asked.ask.prompt
+        whole = None
+        if price is not None and usage is not None:
+            whole = whole_cost(prompt, option.arm, price, usage, self.kit.decider.window(option.arm))
         return Answer(
             id=self.asked.decision.id,
             text=reply.text,
@@ -329,6 +334,8 @@ class _PlanRun:
             notes=tuple(notes),
             conversation_id=self.asked.ask.conversation_id or self.asked.decision.id,
             tool_calls=reply.tool_calls,
+            read=was_read(prompt, option.arm),
+            whole_cost_nano=whole,
         )
 
     # -- the end ----------------------------------------------------------------------------------------------------

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.rungs import READINGS, reading_of
-from scrimp.routing.prompts.context import approx_tokens
-from scrimp.routing.prompts.sources import Evidence, Read, Readings, block_of, read_none, read_whole
+from scrimp.routing.prompts.sources import Evidence, Readings, read_none, read_passages, read_whole
 from scrimp.routing.retrieval.passages import passages
 
 from .plan_choice import arms_in
@@ -74,7 +73,7 @@ def read_for(ask: Ask, context: Context, embedder: TextEmbedder, *, way: Way | N
         wanted=ask.reading,
         budget=ask.read_tokens,
         named=(ask.wishes.arm or "", *arms_in(way)),
-        cache=cache,
+        cache=cache if ask.keep == "all" else None,  # it holds the words of what was read
     )
     return ask if prompt is ask.prompt else replace(ask, prompt=prompt)
 
@@ -91,6 +90,8 @@ def with_readings(
 ) -> Prompt:
     """Return a prompt with what each reading of its sources sends; as it is where there is nothing to choose.
 
+    Where the readings of a prompt of the log are on record they stay (`asking.again`).
+
     Parameters
     ----------
     context
@@ -105,15 +106,16 @@ def with_readings(
     sources = prompt.sources
     if not sources:
         return prompt
+    if (known := prompt.readings) is not None:  # on record
+        return replace(prompt, readings=known.offering((*known.offered, *filter(None, map(reading_of, named)))))
     n_whole = sum(source.n_tokens for source in sources)
     offered = readings_offered(wanted, named)
     if n_whole <= budget and "none" not in offered:
         return prompt  # the passages would be all of it
     found = passages(sources, prompt.text, context.embedding, embedder, budget=budget, cache=cache)
-    text = block_of(sources, found.spans, prompt.text)
     reads = {
         "whole": read_whole(sources, prompt.text),
-        "passages": Read("passages", text, approx_tokens(text), found.spans),
+        "passages": read_passages(sources, found.spans, prompt.text),
         "none": read_none(),
     }
     evidence = Evidence(n_whole, reads["passages"].n_tokens, found.best, found.flat)

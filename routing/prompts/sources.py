@@ -33,6 +33,7 @@ __all__ = [
     "Span",
     "block_of",
     "read_none",
+    "read_passages",
     "read_whole",
 ]
 
@@ -70,7 +71,13 @@ class Source:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a request's row keeps of it; its text is kept once for all requests that read it."""
-        return {"name": self.name, "sha256": self.sha256, "n_chars": len(self.text), "path": self.path}
+        return {
+            "name": self.name,
+            "sha256": self.sha256,
+            "n_chars": len(self.text),
+            "n_tokens": self.n_tokens,
+            "path": self.path,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +176,15 @@ class Readings:
             else None,
         }
 
+    @classmethod
+    def read_again(cls, data: Mapping[str, Any], sources: Sequence[Source], question: str) -> Readings:
+        """Return what `to_dict` was made of, from the same sources: each reading sends what it sent, byte for byte."""
+        reads = {"whole": read_whole(sources, question), "none": read_none()}
+        if data["passages"] is not None:
+            spans = tuple(Span(*each) for each in data["passages"])
+            reads["passages"] = read_passages(sources, spans, question)
+        return cls(reads, tuple(data["offered"]), Evidence(**data["evidence"]))
+
     def offering(self, kinds: Iterable[str]) -> Readings:
         """Return it with other kinds on offer, in the order of `READINGS`."""
         wanted = set(kinds)
@@ -226,6 +242,12 @@ def read_whole(sources: Sequence[Source], question: str) -> Read:
     """Return the reading of everything."""
     text = block_of(sources, None, question)
     return Read("whole", text, remembered(text, approx_tokens))
+
+
+def read_passages(sources: Sequence[Source], spans: tuple[Span, ...], question: str) -> Read:
+    """Return the reading of some pieces."""
+    text = block_of(sources, spans, question)
+    return Read("passages", text, approx_tokens(text), spans)
 
 
 def read_none() -> Read:

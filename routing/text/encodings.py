@@ -21,7 +21,7 @@ _CANDIDATES: Final = (
 )  # fmt: skip
 """What is looked for, as Python spells it; a few common ones tell themselves apart better than all there are."""
 
-_SAMPLE: Final = 64 * 1024
+_SAMPLE: Final = 16 * 1024
 """Bytes that are enough to tell."""
 
 _NEAR: Final = 0.03
@@ -104,7 +104,16 @@ def _told(lines: list[bytes], raw: bytes) -> str | None:
     sample = b"\n".join(lines)
     if len(sample) > _SAMPLE:
         sample = sample[:_SAMPLE].rpartition(b"\n")[0] or sample
-    found = list(from_bytes(sample, cp_isolation=list(_CANDIDATES), threshold=_MESS, preemptive_behaviour=False))
+    found = list(  # in one piece: pieces of it begin and end within words, which looks like a mess
+        from_bytes(
+            sample,
+            steps=1,
+            chunk_size=len(sample),
+            cp_isolation=list(_CANDIDATES),
+            threshold=_MESS,
+            preemptive_behaviour=False,
+        )
+    )
     if not found:
         return None
     best = found[0]

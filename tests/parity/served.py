@@ -170,11 +170,12 @@ def aask(*, streamed=False):
         import scrimp
 
         heard = []
+        files = () if world.file is None else [stage.file(world)]
         options = _options(world) | ({"on_text": heard.append} if streamed else {})
 
         async def go():
             async with scrimp.Scrimp(stage.profile(world), home=stage.home) as s:
-                return await s.aask(PROMPT, system=SYSTEM, arm=world.arm, **options)
+                return await s.aask(PROMPT, system=SYSTEM, arm=world.arm, files=files, **options)
 
         try:
             answer = asyncio.run(go())

@@ -42,7 +42,7 @@ class World:
     caps, extra
         Lines of the profile: its [caps], and what follows the arms.
     file
-        The text of a file that is asked about: such worlds are open to `ask` and `batch`.
+        The text of a file that is asked about: such worlds are open to all ways but programs that are served.
     kills
         Moments at which a batch of this world is killed, to be resumed: `warm_worker` and `sent:N` (the Nth call is on
         its way, and billed).

@@ -142,12 +142,15 @@ class _Writer:
                 self._verbatim = not ends
         elif tag in _LINES:
             self._end()
-            if tag == "li" and not ends:
-                self._line.append("- ")
+            if tag == "li":
+                self._line = [] if ends else ["- "]
 
     def _end(self, *, blank: bool = False) -> None:
         """End the line; with an empty one after it."""
         line, self._line = "".join(self._line), []
+        if line.strip() == "-":  # of a list: what is beside it has yet to come
+            self._line = [line]
+            return
         if self._verbatim:
             self._lines.append(line.replace(_CELL, " ").rstrip())
         elif _CELL in line:
@@ -156,7 +159,7 @@ class _Writer:
                 self._lines.append(before)
             if any(cells):
                 self._lines.append(" | ".join(cells))
-        elif (line := " ".join(line.split())) and line != "-":
+        elif line := " ".join(line.split()):
             self._lines.append(line)
         if blank and self._lines and self._lines[-1]:
             self._lines.append("")
