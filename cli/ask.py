@@ -8,13 +8,17 @@ from typing import Annotated
 
 import typer
 
+from scrimp.profiles.errors import UsageError
+
 from .options import (
     ArmOption,
     CascadeOption,
+    CidOption,
     HintOption,
     JsonOption,
     LocalOnly,
     MaxCost,
+    MemoryOption,
     MinQuality,
     Needs,
     Offline,
@@ -40,6 +44,7 @@ Examples:
   git diff | scrimp ask "Write a commit message for this"
   scrimp ask -f notes.txt --prefer best "What is missing here?"
   scrimp ask -c "And in Danish?"             go on with the last conversation
+  scrimp ask --cid move "Which van did we book?"    go on with one by its name, or begin it
   scrimp ask --schema city.json "Largest city in Kenya" | jq .name
   scrimp ask -n -x "Prove that 2 is prime"   decide and explain; send nothing
   scrimp ask --cascade --check 'cmd:python {code.py}' "Print the first 10 primes in Python"
@@ -66,6 +71,8 @@ def ask(
     arm: ArmOption = None,
     profile: ProfileOption = None,
     follow: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the last conversation.")] = False,
+    cid: CidOption = None,
+    memory: MemoryOption = None,
     template: Annotated[
         str | None,
         typer.Option(
@@ -124,6 +131,8 @@ def ask(
     """
     from .asking import AskFlags, run_ask
 
+    if memory is not None and not (cid or follow):
+        raise UsageError("--memory is of a conversation: go on with one by -c or --cid")
     flags = AskFlags(
         words=tuple(prompt or ()),
         system=system,
@@ -131,7 +140,8 @@ def ask(
         attachments=tuple(attachment or ()),
         arm=arm,
         profile=profile,
-        follow=follow,
+        follow=cid or follow,
+        memory=memory or "auto",
         template=template,
         variables=tuple(variable or ()),
         schema=schema,

@@ -17,6 +17,7 @@ from scrimp.routing.ledger.store import instant
 from scrimp.routing.prompts.chat_log import Lost, format_of, rebuilt
 from scrimp.routing.prompts.prompt import Prompt, Turn, prompt_of_chat
 
+from .memory import Recalled
 from .request import Ask
 
 if TYPE_CHECKING:
@@ -200,6 +201,7 @@ def redo_request(
         keep=profile.log.keep,
         response_format=prompt.own_format,
         after=after,
+        recalled=Recalled.of(json.loads(row["memory"])) if row.get("memory") else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,17 +10,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from scrimp.profiles import reading
 from scrimp.profiles.errors import ConfigError, UsageError
 from scrimp.routing.deciding.decide import Wishes
-from scrimp.routing.ledger.requests import conversation, last_conversation
-from scrimp.routing.prompts.prompt import Prompt, fill_template, load_attachment, load_schema
+from scrimp.routing.ledger.conversations import (
+    begin_conversation,
+    check_name,
+    conversation,
+    find_conversation,
+    last_conversation,
+)
+from scrimp.routing.prompts.prompt import Prompt, Turn, fill_template, load_attachment, load_schema
 from scrimp.routing.prompts.sources import Source
 from scrimp.routing.text.clean import MAX_PROMPT_BYTES, clean_text
 
+from .memory import check_tier
 from .request import Ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from scrimp.profiles.schema import Profile
+    from scrimp.routing.ledger.conversations import Conversation
     from scrimp.routing.ledger.store import Ledger
 
 _T = TypeVar("_T")
@@ -176,6 +185,8 @@ def make_request(
     on_this_machine: bool,
     follow: bool | str,
     no_log: bool,
+    memory: str = "auto",
+    begins: bool = True,
     **more: Any,
 ) -> Ask:
     """Return the request of a prompt.
@@ -183,22 +194,39 @@ def make_request(
     Parameters
     ----------
     follow
-        Go on with the conversation that was last answered, or with the one of this id.
+        Go on with the conversation that was last answered (True), or with the one of this name or id, which begins
+        where no conversation has that name yet.
     no_log
         Keep neither text nor features, whatever the profile says.
+    memory
+        How much of the conversation goes along, one of `memory.TIERS`.
+    begins
+        Whether a new conversation's name is written down now.
     more
         Other fields of `Ask`.
 
     Raises
     ------
     UsageError
-        If there is no conversation to go on with.
+        If there is no conversation to go on with, or no such way of memory.
     """
-    conversation_id = None
-    if follow:
-        found = conversation(ledger, follow) if isinstance(follow, str) else last_conversation(ledger)
-        conversation_id, turns, system = found
-        prompt = replace(prompt, history=turns, system=prompt.system or system)
+    check_tier(memory)
+    past = _past(ledger, follow, begins=begins) if follow else None
+    if past is not None:
+        history = tuple(Turn(turn.prompt, turn.answer) for turn in past.turns)
+        prompt = replace(prompt, history=history, system=prompt.system or past.system)
     wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine)
     keep = "money" if no_log else profile.log.keep
-    return Ask(prompt, wishes, conversation_id=conversation_id, keep=keep, **more)
+    which = None if past is None else past.id or None
+    return Ask(prompt, wishes, conversation_id=which, keep=keep, past=past, memory=memory, **more)
+
+
+def _past(ledger: Ledger, follow: bool | str, *, begins: bool) -> Conversation:
+    """Return the conversation that is gone on with; one that only would begin has no id."""
+    if not isinstance(follow, str):
+        return last_conversation(ledger)
+    found = find_conversation(ledger, follow)
+    if found is None:
+        check_name(follow)
+        found = begin_conversation(ledger, follow, now=time.time()) if begins else ""
+    return conversation(ledger, found)

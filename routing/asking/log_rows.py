@@ -51,6 +51,8 @@ def request_row(ask: Ask, decision: Decision, context: Context | None, now: floa
     if prompt.sources:
         row["sources"] = json.dumps([source.to_dict() for source in prompt.sources])
         row["readings"] = None if prompt.readings is None else json.dumps(prompt.readings.to_dict())
+    if ask.recalled is not None:
+        row["memory"] = json.dumps(ask.recalled.to_dict())
     if ask.hint is not None:
         row |= ask.hint.columns()
     if ask.keep == "all" and prompt.chat is not None:

@@ -75,11 +75,17 @@ class Shown:
         """Of a program's conversation: the request that it goes on from (None: it begins here), and what is new."""
         return after_of(self.row), lines(self.row)
 
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What of its conversation went along (`asking.memory.Recalled`); empty where that is not on record."""
+        found: dict[str, Any] = json.loads(self.row["memory"] or "{}")
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
         read = {
             name: None if self.row[name] is None else json.loads(self.row[name])
-            for name in ("decision", "attachments", "schema", "messages")
+            for name in ("decision", "attachments", "schema", "messages", "memory")
         }
         found = {"attempts": self.attempts, "labels": self.labels, "steps": self.steps}
         return {"schema_version": 1, **self.row, **read, **found}

@@ -1,0 +1,82 @@
+"""Which earlier turns of a conversation a question is about: by their words, and by what they mean."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from .texts import terms
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["turn_scores"]
+
+_WORDS: Final = 0.6
+"""The part of the words in a score; the meaning has the rest."""
+
+_BESIDE: Final = 0.25
+"""What a turn gets of the better of its two neighbours: a question and what it was about stand side by side."""
+
+_FEW: Final = 3
+"""A question of fewer words that tell something borrows those of the turn before it ("And how much was it?")."""
+
+
+def turn_scores(
+    turns: Sequence[tuple[str, str]], question: str, embedding: NDArray[np.float32], vectors: Sequence[bytes | None]
+) -> NDArray[np.float64]:
+    """Return how near each turn is to a question, `(n_turns,)`; more is nearer.
+
+    Score = 0.6 BM25 / greatest BM25 + 0.4 cos / greatest cos, and a quarter of the better neighbour's. BM25 (Robertson
+    and Zaragoza 2009, as SQLite's FTS5 has it, of stemmed words) is of all that was said in a turn, the cosine of what
+    was asked in it. A turn without a vector that can be compared is found by its words alone.
+
+    Parameters
+    ----------
+    turns
+        What was asked and answered in each, in order.
+    question, embedding
+        What is asked now, and its embedding: `(dim,)`, unit length.
+    vectors
+        The embedding of what was asked in each turn, little-endian float32 as the log keeps it; None where it is not
+        known, or of another embedder.
+    """
+    if not turns:
+        return np.zeros(0)
+    wanted = terms(question)
+    if len(wanted) < _FEW:
+        wanted = [*wanted, *terms(turns[-1][0])]
+    words, near = _by_words(turns, wanted), np.zeros(len(turns))
+    for at, vector in enumerate(vectors):
+        if vector is not None and len(vector) == 4 * len(embedding):
+            near[at] = max(0.0, float(np.frombuffer(vector, "<f4") @ embedding))
+    found = _WORDS * words / (words.max() or 1.0) + (1.0 - _WORDS) * near / (near.max() or 1.0)
+    beside = np.zeros(len(turns))
+    beside[1:] = found[:-1]
+    beside[:-1] = np.maximum(beside[:-1], found[1:])
+    return np.asarray(found + _BESIDE * beside)
+
+
+def _by_words(turns: Sequence[tuple[str, str]], wanted: Sequence[str]) -> NDArray[np.float64]:
+    """Return the BM25 of each turn; 0 where it has none of the words."""
+    found = np.zeros(len(turns))
+    if not wanted:
+        return found
+    with closing(sqlite3.connect(":memory:")) as conn:
+        conn.execute("CREATE VIRTUAL TABLE words USING fts5(said, tokenize='porter unicode61 remove_diacritics 2')")
+        conn.executemany(
+            "INSERT INTO words (rowid, said) VALUES (?, ?)",
+            (
+                (at, f"{asked}\n{answered}".encode("utf-8", "replace").decode())
+                for at, (asked, answered) in enumerate(turns)
+            ),
+        )
+        query = " OR ".join(f'"{word}"' for word in wanted)
+        for row, score in conn.execute("SELECT rowid, -bm25(words) FROM words WHERE words MATCH ?", (query,)):
+            found[row] = max(0.0, score)
+    return found
