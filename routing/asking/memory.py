@@ -6,16 +6,13 @@ its length, not with the square of it. The bound goes by worth: see `budget_of`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import NANO
-from scrimp.routing.deciding.staying import Staying
 from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.prompts.prompt import Turn
-from scrimp.routing.retrieval.turns import turn_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,12 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from scrimp.routing.deciding.decide import Decider
-    from scrimp.routing.ledger.conversations import Conversation, PastTurn
     from scrimp.routing.prices.price import ArmPrice
-    from scrimp.routing.prompts.context import Context
-
-    from .request import Ask
 
 __all__ = [
     "BUDGETS",
@@ -37,11 +29,12 @@ __all__ = [
     "Recalled",
     "budget_of",
     "check_tier",
+    "chosen",
     "gap",
+    "history_of",
     "last_turns",
     "relevant_turns",
     "size_of",
-    "with_memory",
     "worth_of_all",
 ]
 
@@ -59,9 +52,6 @@ bench/memory.py in a conversation of 23,500 tokens."""
 
 NEED: Final = 0.2
 """The chance that a question is about more than the last turns: assumed, until labels tell."""
-
-_CACHED_S: Final = 300.0
-"""So long providers keep a prompt in their cache, seconds, that keep it unasked."""
 
 _WINDOW_PART: Final = 4
 """History takes no more than this part of an arm's window."""
@@ -201,6 +191,19 @@ def history_of(turns: Sequence[tuple[str, str]], kept: Sequence[int], begins_wit
     return tuple(found)
 
 
+def chosen(
+    tier: str,
+    turns: Sequence[tuple[str, str]],
+    sizes: Sequence[int],
+    budget: int,
+    scores: Callable[[], NDArray[np.float64]],
+) -> list[int]:
+    """Return the places of the turns that a tier sends of a conversation, in order."""
+    if tier == "all" or sum(sizes) <= budget:
+        return list(range(len(turns)))
+    return relevant_turns(sizes, scores().tolist(), budget) if tier == "relevant" else last_turns(sizes, budget)
+
+
 # -- how much -------------------------------------------------------------------------------------------------------
 
 
@@ -245,92 +248,3 @@ def worth_of_all(n_all: int, n_cached: int, budget: int, price: ArmPrice | None)
         return False
     cached = min(n_cached, n_all)
     return (n_all - cached) * price.input + cached * price.cache_read < budget * price.input
-
-
-# -- for a request --------------------------------------------------------------------------------------------------
-
-
-def with_memory(ask: Ask, context: Context, decider: Decider, *, now: float) -> Ask:
-    """Return a request with that of its conversation which goes along, and what is logged of the choice.
-
-    Parameters
-    ----------
-    context
-        Of the question.
-    now
-        POSIX time.
-    """
-    past = ask.past
-    if past is None or not past.turns:
-        return ask
-    turns = [(turn.prompt, turn.answer) for turn in past.turns]
-    sizes = [size_of(*turn) for turn in turns]
-    arm = _likely_arm(ask, past, decider)
-    price, window = (None, None) if arm is None else (decider.price(arm), decider.window(arm))
-    wtp = decider.profile.policy.wtp if ask.wishes.wtp_usd is None else ask.wishes.wtp_usd
-    budget, tier = budget_of(price, wtp, window), ask.memory
-    n_cached = _cached(past, arm, now)
-    if tier == "auto":
-        tier = "all" if worth_of_all(sum(sizes), n_cached, budget, price) else "relevant"
-    kept = chosen(
-        tier,
-        turns,
-        sizes,
-        budget,
-        lambda: turn_scores(turns, ask.prompt.text, context.embedding, _vectors(past.turns, decider.embedder.id)),
-    )
-    note = Recalled(
-        "all" if len(kept) == len(turns) else tier,
-        tuple(past.turns[at].id for at in kept),
-        len(turns),
-        sum(sizes[at] for at in kept),
-        sum(sizes),
-        None if len(kept) == len(turns) else budget,
-        ask.memory,
-    )
-    ask = replace(ask, prompt=replace(ask.prompt, history=history_of(turns, kept)), recalled=note)
-    if len(kept) == len(turns) and n_cached and arm is not None and ask.wishes.arm is None:
-        # What the last arm has in its provider's cache it reads for less: the others are weighed against that.
-        ask = replace(ask, wishes=replace(ask.wishes, staying=Staying(arm, n_cached)))
-    return ask
-
-
-def chosen(
-    tier: str,
-    turns: Sequence[tuple[str, str]],
-    sizes: Sequence[int],
-    budget: int,
-    scores: Callable[[], NDArray[np.float64]],
-) -> list[int]:
-    """Return the places of the turns that a tier sends of a conversation, in order."""
-    if tier == "all" or sum(sizes) <= budget:
-        return list(range(len(turns)))
-    return relevant_turns(sizes, scores().tolist(), budget) if tier == "relevant" else last_turns(sizes, budget)
-
-
-def _vectors(turns: Sequence[PastTurn], embedder_id: str) -> list[bytes | None]:
-    return [turn.embedding if turn.embedder_id == embedder_id else None for turn in turns]
-
-
-def _likely_arm(ask: Ask, past: Conversation, decider: Decider) -> str | None:
-    """Return the arm whose price goes for the next turn: the one asked for, the one that answered last, the default."""
-    for name in (ask.wishes.arm, past.arm, decider.profile.default_arm):
-        if name is not None:
-            try:
-                decider.price(name)
-            except KeyError:
-                continue
-            return name
-    return None
-
-
-def _cached(past: Conversation, arm: str | None, now: float) -> int:
-    """Return how many tokens of a conversation an arm's provider has in its cache.
-
-    Only what was seen counts: that the last call, which sent all turns to the same arm, and not long ago, was read from
-    the cache in part. Then it has the whole of that call.
-    """
-    if arm != past.arm or not past.whole or not past.n_cached or not past.at:
-        return 0
-    age = now - datetime.fromisoformat(past.at).timestamp()
-    return past.n_read if 0.0 <= age <= _CACHED_S else 0

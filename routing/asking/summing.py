@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.deciding.options import runs_here
-from scrimp.routing.ledger.conversations import summary_of
-from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.prompts.prompt import Prompt
 from scrimp.routing.prompts.tokens import text_bound
 
-from .memory import gap, history_of, last_turns, size_of
+from .memory import gap, history_of
 from .prompt_tariff import keeps_its_limit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from scrimp.routing.deciding.decide import Decider
-    from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prompts.context import Context
     from scrimp.routing.prompts.prompt import Turn
 
     from .memory import Recalled
-    from .request import Ask
 
-__all__ = ["SUMMARY_TOKENS", "Summing", "fitted", "with_summary"]
+__all__ = ["AT_ONCE", "MOST_BYTES", "SUMMARY_TOKENS", "Summing", "cheap_arm", "fitted", "recap", "task_of"]
 
 SUMMARY_TOKENS: Final = 500
 """The most output tokens of a summary."""
 
-_MOST_BYTES: Final = 2_400
+MOST_BYTES: Final = 2_400
 """A summary takes no more room than this in a prompt (`text_bound`), so that what is reserved for the answer holds."""
 
-_AT_ONCE: Final = 8_000
+AT_ONCE: Final = 8_000
 """Tokens of turns that one call sums up: a long conversation is taken up in several requests."""
 
 _TURN_CHARS: Final = 16_000
@@ -88,115 +84,46 @@ class Summing:
 
     def history(self, text: str | None) -> tuple[Turn, ...]:
         """Return the turns as they are sent after a summary; None: without one."""
-        return history_of(self.turns, self.kept, "" if text is None else _recap(text, self.n_covered, self.kept[0]))
+        return history_of(self.turns, self.kept, "" if text is None else recap(text, self.n_covered, self.kept[0]))
 
 
 def fitted(text: str) -> str:
     """Return as much of a summary, from its beginning, as there is room for."""
     text = text.strip()
-    while text_bound(text) > _MOST_BYTES:
-        text = text[: max(1, len(text) * _MOST_BYTES // (text_bound(text) + 1))] if len(text) > 1 else ""
+    while text_bound(text) > MOST_BYTES:
+        text = text[: max(1, len(text) * MOST_BYTES // (text_bound(text) + 1))] if len(text) > 1 else ""
     return text
 
 
-def _recap(text: str, n_covered: int, first: int) -> str:
+def recap(text: str, n_covered: int, first: int) -> str:
     """Return a summary as it stands before the first turn that is sent."""
     said = f"[Notes on the first {n_covered} turns of this conversation, which are not sent: {text}]"
     return said if first == n_covered else f"{said}\n\n{gap(first - n_covered)}"
 
 
-def with_summary(
-    ask: Ask, context: Context, decider: Decider, ledger: Ledger, *, blocked: Mapping[str, str] | None = None
-) -> Ask:
-    """Return a request with its older turns in few words, and the call that is to be made first where one is needed.
-
-    What was summed up before is on record, and only the turns since then are new. They go along as they are until they
-    no longer fit the budget; then all but the last half of it is summed up. Where no arm can do that, or nothing is
-    older, the last turns go along alone.
-
-    Parameters
-    ----------
-    context
-        Of the question.
-    blocked
-        Arms that cannot be called now, and why.
-    """
-    past, note = ask.past, ask.recalled
-    if past is None or note is None or note.budget is None:
-        return ask
-    turns = tuple((turn.prompt, turn.answer) for turn in past.turns)
-    ids = [turn.id for turn in past.turns]
-    sizes = [size_of(*turn) for turn in turns]
-    upto, text = summary_of(ledger, past.id) or ("", "")
-    start = ids.index(upto) + 1 if upto in ids else 0
-    if start and approx_tokens(text) + sum(sizes[start:]) <= note.budget:
-        kept = tuple(range(start, len(turns)))
-        return _known(ask, note, turns, kept, text, start, ids)
-    room = max(0, note.budget - SUMMARY_TOKENS) // 2
-    kept = tuple(start + at for at in last_turns(sizes[start:], room))
-    end, n = start, 0
-    while end < kept[0] and (end == start or n + sizes[end] <= _AT_ONCE):
-        n += sizes[end]
-        end += 1
-    if end == start:  # nothing is older than the last turns
-        return _known(ask, note, turns, kept, text, start, ids) if start else ask
-    prompt = Prompt(_task(text, turns[start:end]), _TASK)
-    arm = _cheap(ask, prompt, context, decider, blocked or {})
-    if arm is None:
-        return _known(ask, note, turns, kept, text, start, ids) if start else ask
-    recalled = _noted(note, ids, kept, sizes, _MOST_BYTES // 4, ids[end - 1])
-    summing = Summing(arm[0], prompt, past.id, ids[end - 1], end - start, arm[1], turns, kept, end, recalled)
-    # It is decided, and reserved, with as much in the summary's place as it can ever be.
-    prompt = replace(ask.prompt, history=summing.history("x" * _MOST_BYTES))
-    return replace(ask, prompt=prompt, recalled=recalled, summing=summing)
-
-
-def _known(
-    ask: Ask,
-    note: Recalled,
-    turns: Sequence[tuple[str, str]],
-    kept: tuple[int, ...],
-    text: str,
-    n_covered: int,
-    ids: Sequence[str],
-) -> Ask:
-    """Return a request with the summary that is on record."""
-    history = history_of(turns, kept, _recap(text, n_covered, kept[0]))
-    sizes = [size_of(*turn) for turn in turns]
-    recalled = _noted(note, ids, kept, sizes, approx_tokens(text), ids[n_covered - 1])
-    return replace(ask, prompt=replace(ask.prompt, history=history), recalled=recalled)
-
-
-def _noted(
-    note: Recalled, ids: Sequence[str], kept: Sequence[int], sizes: Sequence[int], n_summary: int, upto: str
-) -> Recalled:
-    n_tokens = sum(sizes[at] for at in kept) + n_summary
-    return replace(note, tier="summary", turns=tuple(ids[at] for at in kept), n_tokens=n_tokens, upto=upto)
-
-
-def _task(known: str, turns: Sequence[tuple[str, str]]) -> str:
-    """Return what is to be summed up, between marks that occur nowhere in it."""
+def task_of(known: str, turns: Sequence[tuple[str, str]]) -> Prompt:
+    """Return what asks for turns to be summed up, beside what is known: between marks that occur in neither."""
     said = "\n\n".join(f"User: {_short(asked)}\nAssistant: {_short(answered)}" for asked, answered in turns)
     mark = "-----"
     while mark in said or mark in known:
         mark += "-"
     before = f"The notes so far:\n{mark}\n{known}\n{mark}\n\nWhat was said since:\n" if known else "What was said:\n"
-    return f"{before}{mark}\n{said}\n{mark}\n\nThe notes, brought up to date:"
+    return Prompt(f"{before}{mark}\n{said}\n{mark}\n\nThe notes, brought up to date:", _TASK)
 
 
 def _short(text: str) -> str:
     return text if len(text) <= _TURN_CHARS else f"{text[: _TURN_CHARS // 2]} [...] {text[-_TURN_CHARS // 2 :]}"
 
 
-def _cheap(
-    ask: Ask, prompt: Prompt, context: Context, decider: Decider, blocked: Mapping[str, str]
+def cheap_arm(
+    prompt: Prompt, wishes: Wishes, context: Context, decider: Decider, blocked: Mapping[str, str]
 ) -> tuple[str, int] | None:
     """Return the arm that sums up, and the most that can cost, nano-USD: the cheapest that is not far below the best.
 
     What was to stay on this machine stays there, and so does a conversation with an arm that runs here.
     """
-    named = ask.wishes.arm
-    here = ask.wishes.on_this_machine or (named is not None and runs_here(decider.arm(named)))
+    named = wishes.arm
+    here = wishes.on_this_machine or (named is not None and runs_here(decider.arm(named)))
     weighed = decider.decide(
         prompt,
         decider.predict([context]),

@@ -26,7 +26,6 @@ from .drive import at_once, drive
 from .hands import BlockingHands
 from .home import find_key, make_decider
 from .housekeeping import look_after
-from .memory import with_memory
 from .named_plans import checks_of
 from .paid_call import CAP_POLL_S, LIVE_WAIT_S
 from .plan_choice import PlanChooser, arms_in
@@ -34,8 +33,8 @@ from .plan_rooms import rooms_of
 from .plan_run import plan_run
 from .read import with_readings
 from .refusal import keyless_arms, refusal
+from .remember import with_memory, with_summary
 from .request import Way
-from .summing import with_summary
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

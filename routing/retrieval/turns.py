@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from .store import word_scores
 from .texts import terms
 
 if TYPE_CHECKING:
@@ -51,7 +50,8 @@ def turn_scores(
     wanted = terms(question)
     if len(wanted) < _FEW:
         wanted = [*wanted, *terms(turns[-1][0])]
-    words, near = _by_words(turns, wanted), np.zeros(len(turns))
+    said = [f"{asked}\n{answered}" for asked, answered in turns]
+    words, near = np.asarray(word_scores(said, wanted)), np.zeros(len(turns))
     for at, vector in enumerate(vectors):
         if vector is not None and len(vector) == 4 * len(embedding):
             near[at] = max(0.0, float(np.frombuffer(vector, "<f4") @ embedding))
@@ -60,23 +60,3 @@ def turn_scores(
     beside[1:] = found[:-1]
     beside[:-1] = np.maximum(beside[:-1], found[1:])
     return np.asarray(found + _BESIDE * beside)
-
-
-def _by_words(turns: Sequence[tuple[str, str]], wanted: Sequence[str]) -> NDArray[np.float64]:
-    """Return the BM25 of each turn; 0 where it has none of the words."""
-    found = np.zeros(len(turns))
-    if not wanted:
-        return found
-    with closing(sqlite3.connect(":memory:")) as conn:
-        conn.execute("CREATE VIRTUAL TABLE words USING fts5(said, tokenize='porter unicode61 remove_diacritics 2')")
-        conn.executemany(
-            "INSERT INTO words (rowid, said) VALUES (?, ?)",
-            (
-                (at, f"{asked}\n{answered}".encode("utf-8", "replace").decode())
-                for at, (asked, answered) in enumerate(turns)
-            ),
-        )
-        query = " OR ".join(f'"{word}"' for word in wanted)
-        for row, score in conn.execute("SELECT rowid, -bm25(words) FROM words WHERE words MATCH ?", (query,)):
-            found[row] = max(0.0, score)
-    return found
