@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
 
-__all__ = ["complete_arms", "complete_conversations", "complete_memory", "complete_plans", "complete_profiles"]
+__all__ = [
+    "complete_arms",
+    "complete_conversations",
+    "complete_cuts",
+    "complete_memory",
+    "complete_plans",
+    "complete_profiles",
+]
 
 
 def complete_profiles(incomplete: str) -> list[str]:
@@ -55,6 +62,11 @@ def complete_conversations(incomplete: str) -> list[str]:
 def complete_memory(incomplete: str) -> list[str]:
     """Offer the ways of memory."""
     return [tier for tier in ("auto", "last", "relevant", "all", "summary") if tier.startswith(incomplete)]
+
+
+def complete_cuts(incomplete: str) -> list[str]:
+    """Offer the ways of memory that an endpoint has."""
+    return [tier for tier in ("auto", "last", "relevant") if tier.startswith(incomplete)]
 
 
 def _profile(name: str | None) -> Profile:

@@ -59,16 +59,17 @@ def with_memory(ask: Ask, context: Context, decider: Decider, *, now: float) -> 
         budget,
         lambda: turn_scores(turns, ask.prompt.text, context.embedding, _vectors(past.turns, decider.embedder.id)),
     )
+    history = history_of(turns, kept)
     note = Recalled(
         "all" if len(kept) == len(turns) else tier,
         tuple(past.turns[at].id for at in kept),
         len(turns),
-        sum(sizes[at] for at in kept),
+        sum(size_of(turn.prompt, turn.answer or "") for turn in history),
         sum(sizes),
         None if len(kept) == len(turns) else budget,
         ask.memory,
     )
-    ask = replace(ask, prompt=replace(ask.prompt, history=history_of(turns, kept)), recalled=note)
+    ask = replace(ask, prompt=replace(ask.prompt, history=history), recalled=note)
     if len(kept) == len(turns) and n_cached and arm is not None and ask.wishes.arm is None:
         # What the last arm has in its provider's cache it reads for less: the others are weighed against that.
         ask = replace(ask, wishes=replace(ask.wishes, staying=Staying(arm, n_cached)))

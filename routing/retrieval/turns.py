@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["turn_scores"]
+__all__ = ["BESIDE", "WORDS", "turn_scores"]
 
-_WORDS: Final = 0.6
-"""The part of the words in a score; the meaning has the rest."""
+WORDS: Final = 0.35
+"""The part of the words in a score; the meaning has the rest. Both figures: `bench/memory.py tune`."""
 
-_BESIDE: Final = 0.25
+BESIDE: Final = 0.1
 """What a turn gets of the better of its two neighbours: a question and what it was about stand side by side."""
 
 _FEW: Final = 3
@@ -31,7 +31,7 @@ def turn_scores(
 ) -> NDArray[np.float64]:
     """Return how near each turn is to a question, `(n_turns,)`; more is nearer.
 
-    Score = 0.6 BM25 / greatest BM25 + 0.4 cos / greatest cos, and a quarter of the better neighbour's. BM25 (Robertson
+    Score = 0.35 BM25 / greatest BM25 + 0.65 cos / greatest cos, and a tenth of the better neighbour's. BM25 (Robertson
     and Zaragoza 2009, as SQLite's FTS5 has it, of stemmed words) is of all that was said in a turn, the cosine of what
     was asked in it. A turn without a vector that can be compared is found by its words alone.
 
@@ -55,8 +55,8 @@ def turn_scores(
     for at, vector in enumerate(vectors):
         if vector is not None and len(vector) == 4 * len(embedding):
             near[at] = max(0.0, float(np.frombuffer(vector, "<f4") @ embedding))
-    found = _WORDS * words / (words.max() or 1.0) + (1.0 - _WORDS) * near / (near.max() or 1.0)
+    found = WORDS * words / (words.max() or 1.0) + (1.0 - WORDS) * near / (near.max() or 1.0)
     beside = np.zeros(len(turns))
     beside[1:] = found[:-1]
     beside[:-1] = np.maximum(beside[:-1], found[1:])
-    return np.asarray(found + _BESIDE * beside)
+    return np.asarray(found + BESIDE * beside)
