@@ -227,7 +227,7 @@ def budget_of(price: ArmPrice | None, wtp_usd: float, window: int | None = None)
     --------
     >>> from decimal import Decimal
     >>> from scrimp.routing.prices.price import ArmPrice
-    >>> cheap, dear = (ArmPrice(Decimal(nano), Decimal(0)) for nano in (150, 15_000))
+    >>> cheap, dear = (ArmPrice(Decimal(nano), Decimal(0)) for nano in (100, 15_000))
     >>> budget_of(cheap, 0.1), budget_of(dear, 0.1), budget_of(dear, 1.0), budget_of(None, 0.1, window=4_096)
     (4000, 1000, 2000, 1024)
     """

@@ -25,6 +25,9 @@ BESIDE: Final = 0.1
 _FEW: Final = 3
 """A question of fewer words that tell something borrows those of the turn before it ("And how much was it?")."""
 
+_BORROWED: Final = 0.25
+"""What borrowed words count against the question's own."""
+
 
 def turn_scores(
     turns: Sequence[tuple[str, str]], question: str, embedding: NDArray[np.float32], vectors: Sequence[bytes | None]
@@ -48,15 +51,20 @@ def turn_scores(
     if not turns:
         return np.zeros(0)
     wanted = terms(question)
-    if len(wanted) < _FEW:
-        wanted = [*wanted, *terms(turns[-1][0])]
     said = [f"{asked}\n{answered}" for asked, answered in turns]
-    words, near = np.asarray(word_scores(said, wanted)), np.zeros(len(turns))
+    words, near = _part(np.asarray(word_scores(said, wanted))), np.zeros(len(turns))
+    if len(wanted) < _FEW:
+        words = words + _BORROWED * _part(np.asarray(word_scores(said, terms(turns[-1][0]))))
     for at, vector in enumerate(vectors):
         if vector is not None and len(vector) == 4 * len(embedding):
             near[at] = max(0.0, float(np.frombuffer(vector, "<f4") @ embedding))
-    found = WORDS * words / (words.max() or 1.0) + (1.0 - WORDS) * near / (near.max() or 1.0)
+    found = WORDS * _part(words) + (1.0 - WORDS) * _part(near)
     beside = np.zeros(len(turns))
     beside[1:] = found[:-1]
     beside[:-1] = np.maximum(beside[:-1], found[1:])
     return np.asarray(found + BESIDE * beside)
+
+
+def _part(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return scores as parts of the greatest."""
+    return scores / (scores.max() or 1.0)
