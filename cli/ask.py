@@ -14,6 +14,7 @@ from .options import (
     ArmOption,
     CascadeOption,
     CidOption,
+    FileOption,
     HintOption,
     JsonOption,
     LocalOnly,
@@ -25,6 +26,7 @@ from .options import (
     PlanOption,
     PreferOption,
     ProfileOption,
+    Reading,
     ReadOption,
     ReadTokens,
     RepairOption,
@@ -42,7 +44,9 @@ EPILOG = """\b
 Examples:
   scrimp ask "What is the capital of France?"
   git diff | scrimp ask "Write a commit message for this"
-  scrimp ask -f notes.txt --prefer best "What is missing here?"
+  cat big.log | scrimp ask "Which service failed first?"   docs/files.md
+  scrimp ask -f 10k.txt "Net loss in Q1?"    the passages that matter, where they do
+  scrimp ask -f minutes/ --read whole "What was decided?"
   scrimp ask -c "And in Danish?"             go on with the last conversation
   scrimp ask --cid move "Which van did we book?"    go on with one by its name, or begin it
   scrimp ask --schema city.json "Largest city in Kenya" | jq .name
@@ -58,11 +62,8 @@ def ask(
         typer.Argument(metavar="PROMPT", help="The prompt. `-` in it: read standard input, whosever it is."),
     ] = None,
     system: Annotated[str | None, typer.Option("-s", "--system", metavar="TEXT", help="System prompt.")] = None,
-    file: Annotated[
-        list[Path] | None,
-        typer.Option("-f", "--file", metavar="FILE", help="Text file to append to the prompt. Repeats."),
-    ] = None,
-    read: ReadOption = "auto",
+    file: FileOption = None,
+    read: ReadOption = Reading.AUTO,
     read_tokens: ReadTokens = 3_200,
     attachment: Annotated[
         list[Path] | None,
@@ -127,7 +128,8 @@ def ask(
 ) -> int:
     """Answer a prompt with the cheapest arm that will do the job.
 
-    The answer goes to stdout, everything else to stderr. Text piped in, or in files (-f), is appended to the prompt.
+    The answer goes to stdout, everything else to stderr. Of files (-f) and of text that is piped in, what the question
+    needs is sent before it (docs/files.md); without a question they are the prompt.
     """
     from .asking import AskFlags, run_ask
 
@@ -136,7 +138,7 @@ def ask(
     flags = AskFlags(
         words=tuple(prompt or ()),
         system=system,
-        files=tuple(file or ()),
+        files=tuple(map(str, file or ())),
         attachments=tuple(attachment or ()),
         arm=arm,
         profile=profile,
@@ -164,7 +166,7 @@ def ask(
         confirmed=yes,
         seed=seed,
         quiet=quiet,
-        read=read,
+        read=read.value,
         read_tokens=read_tokens,
     )
     streamed = not (dry_run or json or no_stream) and sys.stdout.isatty()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import NANO, format_usd
 from scrimp.profiles.paths import paths
 
@@ -18,9 +20,12 @@ from .conversations import conversations, memory_line
 from .options import JsonOption
 from .outputs import agreed, new_output
 from .parser import Group, new_app
+from .readings import files_mark, logged_blocks
 from .result import Column, Result, Table, emit, say, write_out
 
 if TYPE_CHECKING:
+    from scrimp.routing.reports.log import Shown
+
     from .result import Block
 
 __all__ = ["app"]
@@ -74,12 +79,14 @@ def _list(
                 row["arm"] or "-",
                 _usd(row["charged_usd"]) + (" (unverified)" if row["n_open"] else ""),
                 row["status"],
-                _short(row["prompt"], 60),
+                _short(row["prompt"], 60, files_mark(row["sources"])),
             )
             for row in rows
         ],
     )
-    listed = [{key: value for key, value in row.items() if key != "n_open"} for row in rows]
+    listed = [{key: value for key, value in row.items() if key not in ("n_open", "sources")} for row in rows]
+    for each, row in zip(listed, rows, strict=True):
+        each["files"] = [file.get("name") for file in json.loads(row["sources"] or "[]")]
     data = {"schema_version": 1, "rows": listed}
     return emit(Result(data=data, blocks=(table,) if rows else ()), as_json=as_json)
 
@@ -88,10 +95,8 @@ def _usd(usd: float | None) -> str:
     return format_usd(round((usd or 0.0) * NANO))
 
 
-def _short(text: str | None, width: int) -> str:
-    if text is None:
-        return "(not kept)"
-    line = " ".join(text.split())
+def _short(text: str | None, width: int, mark: str = "") -> str:
+    line = mark + ("(not kept)" if text is None else " ".join(text.split()))
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
@@ -166,6 +171,9 @@ def show(
     explain: Annotated[
         bool, typer.Option("-x", "--explain", help="Only the decision, and its neighbours in the log.")
     ] = False,
+    passages: Annotated[
+        bool, typer.Option("--passages", help="The passages of its files that were on offer, with their text.")
+    ] = False,
     json: JsonOption = False,
 ) -> int:
     """Show one request: prompt, answer, every attempt, and the decision as it was made."""
@@ -174,6 +182,8 @@ def show(
     from .explain import decision_blocks, hint_line, neighbour_table, steps_table
 
     shown = show_request(session.ledger_to_read(), which, near=explain)
+    if passages:
+        return _passages(shown, as_json=json)
     row, steps = shown.row, shown.steps
     data = shown.to_dict()
     if explain:
@@ -188,6 +198,8 @@ def show(
                 blocks.append(f"\n{title}:\n{text}")
         if row["memory"] is not None:
             blocks.append(f"\n{memory_line(shown.memory)}")
+        if shown.files:
+            blocks += ["", *logged_blocks(shown.files, shown.readings, shown.texts, row["arm"])]
         if row["hint"] is not None:
             blocks.append(f"\n{hint_line(row)}")
         if row["error"]:
@@ -211,6 +223,19 @@ def show(
     if shown.near:
         blocks += ["", neighbour_table(shown.near)]
     return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
+
+
+def _passages(shown: Shown, *, as_json: bool) -> int:
+    if shown.readings is None:
+        why = (
+            "it was asked of no files" if not shown.files else "its files were read whole: there was nothing to choose"
+        )
+        raise UsageError(f"request {shown.row['id']} has no passages: {why}")
+    if missing := [each for each in shown.files if each["sha256"] not in shown.texts]:
+        say(f"the text of {len(missing)} of {len(shown.files)} files was not kept")
+    data = {"schema_version": 1, "id": shown.row["id"], "passages": shown.passages}
+    blocks = tuple(logged_blocks(shown.files, shown.readings, shown.texts, shown.row["arm"], whole=True))
+    return emit(Result(data=data, blocks=blocks), as_json=as_json)
 
 
 def _attempts(attempts: list[dict[str, Any]]) -> Table:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +16,7 @@ from .complete import complete_arms, complete_conversations, complete_memory, co
 __all__ = [
     "ArmOption",
     "CascadeOption",
+    "FileOption",
     "HintOption",
     "JsonOption",
     "LocalOnly",
@@ -26,6 +29,7 @@ __all__ = [
     "ProfileOption",
     "ReadOption",
     "ReadTokens",
+    "Reading",
     "RepairOption",
     "SeedOption",
     "SinceOption",
@@ -131,13 +135,33 @@ MemoryOption = Annotated[
         autocompletion=complete_memory,
     ),
 ]
+FileOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "-f",
+        "--file",
+        metavar="FILE|FOLDER|PATTERN",
+        help="What is asked of: a file (text, HTML, PDF), a folder, a pattern in quotes ('minutes/**/*.md'), or - for "
+        "standard input. Repeats.",
+    ),
+]
+
+
+class Reading(StrEnum):
+    """How much of files is sent: what is worth most, or one of `profiles.rungs.READINGS`."""
+
+    AUTO = "auto"
+    WHOLE = "whole"
+    PASSAGES = "passages"
+    NONE = "none"
+
+
 ReadOption = Annotated[
-    str,
+    Reading,
     typer.Option(
         "--read",
-        metavar="HOW",
-        help="How much of files and piped text is sent: auto (what is worth most), whole, passages (those that the "
-        "question is about), none.",
+        help="How much of files and piped text is sent: what is worth most, the whole, passages that the question is "
+        "about, or nothing.",
     ),
 ]
 ReadTokens = Annotated[

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ProviderError, ScrimpError
 from scrimp.routing.calls.call import Call
 from scrimp.routing.calls.faults import to_scrimp_error
-from scrimp.routing.calls.prompt_cache import priced_marks
+from scrimp.routing.calls.prompt_cache import marked_block, priced_marks
 from scrimp.routing.calls.reasoning import reasoning_room, shortened
 from scrimp.routing.calls.tool_calls import as_text, what_is_called
 from scrimp.routing.calls.whole_prompt import window_arguments
@@ -32,6 +32,7 @@ from .paid_call import Bill, Command, Halted, Paid, Terms, breach_note, paid_cal
 from .prompt_tariff import keeps_its_limit
 from .request import Answer, Checked, reply_notes, saved_against
 from .summing import SUMMARY_TOKENS, fitted
+from .was_read import was_read, whole_cost
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -203,6 +204,7 @@ class _PlanRun:
             self.answers[step.seq] = Answer(
                 **record.answer, text=step.text or "", decision=self.asked.decision,
                 conversation_id=self.asked.ask.conversation_id or self.asked.decision.id,
+                read=was_read(self.asked.ask.prompt, record.answer["arm"]),
             )  # fmt: skip
         refusal = BudgetRefusedError(step.note or "refused") if step.outcome is Outcome.REFUSED else None
         return Got(step.seq, step.arm, step.text, step.finish_reason, step.charged_nano, refusal)
@@ -284,9 +286,12 @@ class _PlanRun:
             kind = "first" if self.bill.n_attempts == 0 else kind
 
         def call(left_s: float) -> Call:
+            messages = priced_marks(prompt.messages(), **marks)
+            if prompt.kept is not None and option.cached_tokens is not None and marks["writes"]:
+                messages = marked_block(arm.model, messages, prompt.block or "")
             return Call(
                 model=arm.model,
-                messages=priced_marks(prompt.messages(), **marks),
+                messages=messages,
                 max_output_tokens=option.output_limit,
                 api_base=arm.api_base,
                 api_key=kit.key(arm),
@@ -334,7 +339,10 @@ class _PlanRun:
         if settlement.breach:
             notes.append(breach_note(option.arm, settlement))
         saved, against = saved_against(self.kit.decider, self.asked.decision, option, usage, self.bill.charged_nano)
-        price = self.kit.decider.price(option.arm)
+        price, prompt = self.kit.decider.price(option.arm), self.asked.ask.prompt
+        whole = None
+        if price is not None and usage is not None:
+            whole = whole_cost(prompt, option.arm, price, usage, self.kit.decider.window(option.arm))
         return Answer(
             id=self.asked.decision.id,
             text=reply.text,
@@ -362,6 +370,8 @@ class _PlanRun:
             notes=tuple(notes),
             conversation_id=self.asked.ask.conversation_id or self.asked.decision.id,
             tool_calls=reply.tool_calls,
+            read=was_read(prompt, option.arm),
+            whole_cost_nano=whole,
         )
 
     # -- the end ----------------------------------------------------------------------------------------------------

@@ -10,8 +10,11 @@ from scrimp.routing.calls.call import other_model
 from scrimp.routing.calls.tool_calls import as_text
 from scrimp.routing.checks.agree import AgreeCheck
 from scrimp.routing.checks.base import worst
+from scrimp.routing.deciding.usage_at import usage_at
 from scrimp.routing.prices.price import saved_nano
 from scrimp.routing.strategies.protocol import Role, verdict_dict
+
+from .was_read import NOTHING_READ
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -238,6 +241,11 @@ class Answer:
         The conversation that `ask -c` goes on with.
     tool_calls
         What the model asks to be run, in order.
+    read
+        What was sent of the prompt's files, as `was_read.was_read` returns it.
+    whole_cost_nano
+        What this one call would have cost with the files read whole, nano-USD (`was_read.whole_cost`); None where they
+        were, where they do not fit, and where a price or the usage is not known.
     """
 
     id: str
@@ -266,6 +274,8 @@ class Answer:
     notes: tuple[str, ...] = ()
     conversation_id: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
+    read: Mapping[str, Any] = field(default_factory=lambda: NOTHING_READ)
+    whole_cost_nano: int | None = None
 
     @property
     def said(self) -> str:
@@ -273,9 +283,10 @@ class Answer:
         return self.text or as_text(self.tool_calls)
 
     def facts(self) -> dict[str, Any]:
-        """Return what is known of the call itself, as plain data: all but what it says and its decision."""
+        """Return what is known of the call itself, as plain data: all but what it says, its decision and its prompt."""
         names = (each.name for each in fields(self))
-        return {n: getattr(self, n) for n in names if n not in ("text", "decision", "conversation_id", "tool_calls")}
+        apart = ("text", "decision", "conversation_id", "tool_calls", "read")
+        return {n: getattr(self, n) for n in names if n not in apart}
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `ask --json` prints."""
@@ -308,6 +319,8 @@ class Answer:
             "prompt_cut": self.prompt_cut is not None,
             "conversation_id": self.conversation_id,
             "price_source": self.price_source,
+            **self.read,
+            "whole_cost_usd": None if self.whole_cost_nano is None else usd_from_nano(self.whole_cost_nano),
             "notes": list(self.notes),
             "decision": self.decision.to_dict(),
         }
@@ -387,7 +400,10 @@ def reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
 def saved_against(
     decider: Decider, decision: Decision, option: Option, usage: Usage | None, charged_nano: int
 ) -> tuple[int | None, str | None]:
-    """Return what was saved against the arm of highest predicted quality (`saved_nano`), and its name."""
+    """Return what was saved against the arm of highest predicted quality (`saved_nano`), and its name.
+
+    Where it would have read more or less of the prompt's files, its input is taken to be so much longer or shorter.
+    """
     priced = [weighed.option for weighed in decision.choice.weighed if weighed.option.cost_nano is not None]
     best = max(priced, key=lambda each: (each.quality, each.cost_nano or 0), default=None)
     if best is None or best.arm == option.arm or usage is None:
@@ -395,4 +411,4 @@ def saved_against(
     price = decider.price(best.arm)
     if price is None:
         return None, None
-    return saved_nano(price, usage, charged_nano), best.arm
+    return saved_nano(price, usage_at(usage, option, best), charged_nano), best.arm

@@ -26,12 +26,13 @@ from .drive import at_once, drive
 from .hands import BlockingHands
 from .home import find_key, make_decider
 from .housekeeping import look_after
+from .kept import with_kept
 from .named_plans import checks_of
 from .paid_call import CAP_POLL_S, LIVE_WAIT_S
 from .plan_choice import PlanChooser, arms_in
 from .plan_rooms import rooms_of
 from .plan_run import plan_run
-from .read import with_readings
+from .read import read_for
 from .refusal import keyless_arms, refusal
 from .remember import with_memory, with_summary
 from .request import Way
@@ -219,15 +220,8 @@ class Workspace:
             blocked = {name: error.message for name, error in keyless.items()}
             blocked |= suspensions(self.ledger, self.profile.name)
             ask = with_summary(ask, context, self.decider, self.ledger, blocked=blocked)
-        prompt = with_readings(
-            ask.prompt,
-            context,
-            self.decider.embedder,
-            wanted=ask.reading,
-            budget=ask.read_tokens,
-            named=(ask.wishes.arm or "", *arms_in(way)),
-            cache=self.cache,
-        )
+        ask = read_for(ask, context, self.decider.embedder, way=way, cache=self.cache)
+        prompt = with_kept(ask.prompt, self.decider, self.reader or self.ledger, now=self.clock())
         return ask if prompt is ask.prompt else replace(ask, prompt=prompt)
 
     # -- deciding ---------------------------------------------------------------------------------------------------

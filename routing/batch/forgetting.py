@@ -82,7 +82,7 @@ def forget_everything(
     for run_id in gone.given_up:
         say(f"gave up run {run_id}, which was not finished")
     _forget_cached(paths, say, before=before)
-    for path in paths.vectors.glob("*.vectors"):
+    for path in (*paths.vectors.glob("*.vectors"), *paths.cache.glob("passages.*")):
         path.unlink(missing_ok=True)
     say(f"forgot {_many(purge(ledger, before=at), 'request')}")
 

@@ -9,7 +9,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.routing.prompts.chat_log import IN_TOOL_LOOP, after_of
 
 from .attempts import attempts_of
-from .clauses import all_of, marks, named
+from .clauses import all_of, bare, marks, named
 from .labels import labels_of
 from .steps import steps_of
 
@@ -31,6 +31,7 @@ __all__ = [
     "export",
     "features",
     "find",
+    "last_with_files",
     "listing",
 ]
 
@@ -38,7 +39,7 @@ __all__ = [
 _COLUMNS = (
     "id, created_at, command, profile, conversation_id, redo_of, system, prompt, answer, attachments, schema, "
     "messages, memory, embedder_id, router_version, decision, arm, propensity, status, error, tag, "
-    "hint, hinted, hint_propensity, hint_similarity"
+    "hint, hinted, hint_propensity, hint_similarity, sources, readings"
 )
 
 SINGLE = "command IN ('ask', 'batch', 'redo', 'serve') AND coalesce(messages, '') NOT LIKE '{%'"
@@ -100,6 +101,16 @@ def by_id(ledger: Ledger, ids: Collection[str]) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in rows}
 
 
+def last_with_files(ledger: Ledger, conversation_id: str) -> dict[str, Any] | None:
+    """Return a conversation's last answered request that files went with, as id, sources and readings (JSON)."""
+    rows = ledger.rows(
+        "SELECT id, sources, readings FROM requests WHERE conversation_id = ? AND status = 'ok' AND command = 'ask' "
+        "AND sources IS NOT NULL ORDER BY created_at DESC, n DESC LIMIT 1",
+        (conversation_id,),
+    )
+    return rows[0] if rows else None
+
+
 def listing(
     ledger: Ledger,
     *,
@@ -115,7 +126,7 @@ def listing(
     # Each word in quotes: no word of a question is an operator of the full-text search.
     words = None if query is None else " ".join('"' + word.replace('"', '""') + '"' for word in query.split()) or '""'
     where, parameters = all_of(
-        ("q.arm = ?", arm),
+        (f"? IN (q.arm, {bare('q.arm')})", arm),
         ("q.profile = ?", profile),
         ("q.tag = ?", tag),
         ("q.created_at >= ?", since),
@@ -124,6 +135,7 @@ def listing(
     )
     return ledger.rows(
         "SELECT q.id, q.created_at, q.command, q.profile, q.arm, q.status, q.prompt, q.answer, q.error, q.tag, "  # noqa: S608 - constants
+        "q.sources, "
         "(SELECT sum(charged_nano) FROM reservations r WHERE r.request_id = q.id) AS charged_nano, "
         "(SELECT count(*) FROM reservations r WHERE r.request_id = q.id "
         "AND r.status IN ('unverified', 'unknown', 'reserved')) AS n_open "
@@ -141,7 +153,7 @@ def export(ledger: Ledger) -> Iterator[dict[str, Any]]:
             return
         for row in rows:
             last = row.pop("n")
-            for column in ("decision", "attachments", "schema", "messages", "memory"):
+            for column in ("decision", "attachments", "schema", "messages", "memory", "sources", "readings"):
                 row[column] = None if row[column] is None else json.loads(row[column])
             row["attempts"] = attempts_of(ledger, row["id"])
             row["labels"] = labels_of(ledger, row["id"])
@@ -223,6 +235,7 @@ def checked(ledger: Ledger, profile: str, *, last: int) -> list[dict[str, Any]]:
     """Return a profile's latest answers that were checked, newest first, with the label of the last check."""
     return ledger.rows(
         "SELECT q.id, q.arm, q.command, q.prompt, q.system, q.messages, q.schema, q.attachments, q.decision, "  # noqa: S608 - constants
+        "q.sources, q.readings, "
         "l.reward, l.weight FROM requests q JOIN labels l ON l.request_id = q.id AND l.arm = q.arm "
         f"WHERE q.profile = ? AND q.status = 'ok' AND {SINGLE} AND l.source = 'check' "
         "AND l.id = (SELECT max(o.id) FROM labels o WHERE o.request_id = q.id AND o.arm = q.arm "
@@ -248,10 +261,10 @@ def auditable(
 
     Of a program's requests only such as are one prompt: no conversation, and none with tools.
     """
-    where, parameters = all_of(("profile = ?", profile), ("arm != ?", but))
+    where, parameters = all_of(("profile = ?", profile), (f"{bare('arm')} != ?", but))
     return ledger.rows(
-        "SELECT n, id, arm, prompt, system, answer, messages, schema, decision FROM requests q "  # noqa: S608 - marks
-        f"WHERE {where} AND status = 'ok' AND arm IN ({marks(arms)}) "
+        "SELECT n, id, arm, prompt, system, answer, messages, schema, decision, sources, readings FROM requests q "  # noqa: S608 - marks
+        f"WHERE {where} AND status = 'ok' AND {bare('arm')} IN ({marks(arms)}) "
         "AND prompt IS NOT NULL AND answer IS NOT NULL AND attachments IS NULL "
         f"AND {SINGLE} AND command != 'redo' AND NOT EXISTS (SELECT 1 FROM requests a WHERE a.redo_of = q.id "
         "AND a.command = 'audit') ORDER BY n DESC LIMIT ?",

@@ -121,7 +121,7 @@ def test_a_summary_is_bought_once_and_extended_by_what_is_new(scrimp, profile, s
     first = asked.body["messages"][0]["content"]
     assert first.startswith("[Notes on the first 4 turns of this conversation, which are not sent: Leopold gets")
     assert FACTS[4] in first
-    assert answer["total_charged_usd"] == pytest.approx((summary.cost_nano + asked.cost_nano) / 1e9)
+    assert answer["total_charged_usd"] == pytest.approx(10 * (summary.cost_nano + asked.cost_nano) / 1e9)
     assert steps(scrimp) == [("summary", "answered"), ("ask", "answered")]
     assert shown(scrimp)["messages"][0][0] == first
     scrimp("ask", "-p", path, "-c", "--memory", "summary", "Sure?")  # that fits beside the summary: nothing is bought
