@@ -115,7 +115,9 @@ class Scrimp:
         tag
             A word by which log and spending find it.
         conversation
-            Goes on with a conversation: an answer of it, or its id.
+            Goes on with a conversation: an answer of it, its name, or its id. A new name begins one.
+        memory
+            How much of the conversation goes along: `auto`, `last`, `relevant`, `all` or `summary`.
         no_log
             Keep neither text nor features of it, only its money.
         on_text
