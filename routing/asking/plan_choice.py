@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import BudgetRefusedError, UsageError
+from scrimp.profiles.rungs import bare_of
 from scrimp.profiles.schema import NAME_PATTERN
 from scrimp.routing.checks.judge import JudgeCheck
-from scrimp.routing.deciding.policy import MEASURED, NEAR_TIE, NoDraw
-from scrimp.routing.plans.grammar import read_plan
+from scrimp.routing.deciding.policy import MEASURED, NEAR_TIE, NoDraw, utility
+from scrimp.routing.ledger.attempts import latencies
+from scrimp.routing.plans.grammar import names_in, read_plan
 from scrimp.routing.plans.plan import Plan, Stage, plan_table
 from scrimp.routing.plans.power import SPREAD
 from scrimp.routing.plans.record import learned_skills, learned_spread
+from scrimp.routing.plans.silence import SILENCE, reading_on, shown_to_pay
 from scrimp.routing.plans.skills import ENOUGH
 
 from .named_plans import named_plan, with_own
 from .plan_gates import Gates
+from .plan_readings import best_read, settle_readings
 from .plan_rooms import not_begun
 from .plan_spelled import Spelled, check_able, for_prompt
 from .prompt_tariff import PromptTariff, able_options
@@ -48,7 +53,7 @@ def arms_in(way: Way | None) -> set[str]:
     if way is not None:
         for check in way.checks:
             names |= {check.arm} if isinstance(check, JudgeCheck) else set(getattr(check, "arms", ()))
-        names |= set(NAME_PATTERN.findall(way.plan or ""))
+        names |= {*NAME_PATTERN.findall(way.plan or ""), *names_in(way.plan or "")}
     return names
 
 
@@ -86,7 +91,8 @@ class PlanChooser:
     def __init__(self, decider: Decider, way: Way, ledger: Ledger | None) -> None:
         self.decider = decider
         self.way = way
-        self.gates = Gates(decider, ledger if way.several else None)
+        self._ledger = ledger if way.several else None
+        self.gates = Gates(decider, self._ledger)
         for check in way.checks:
             self.gates.check_arms(check)
         if way.plan is not None:  # one that cannot be read is refused before anything is begun
@@ -132,7 +138,7 @@ class PlanChooser:
         if decision.arm is None or decision.choice.no_draw is NoDraw.STAYS:
             return decision, one
         if spelled or way.plan:
-            return self._by_name(spelled, decision, rooms)
+            return self._by_name(ask.prompt, spelled, decision, rooms)
         if ask.prompt.chat is not None and ask.prompt.chat.with_tools:
             return decision, one
         if way.cascade:
@@ -143,7 +149,9 @@ class PlanChooser:
 
     # -- three ways to a plan ---------------------------------------------------------------------------------------
 
-    def _by_name(self, text: str | None, decision: Decision, rooms: Sequence[Room]) -> tuple[Decision, Plan]:
+    def _by_name(
+        self, prompt: Prompt, text: str | None, decision: Decision, rooms: Sequence[Room]
+    ) -> tuple[Decision, Plan]:
         """Follow a plan that was asked for."""
         way, checks = self.way, self.way.checks
         name = way.name if text is None else None
@@ -151,30 +159,53 @@ class PlanChooser:
         if text in self.decider.profile.plans:
             name, own = text, named_plan(self.decider.profile, text)
             text, checks = own.text, with_own(checks, own.checks)
-        spelled = for_prompt(text, name, self._reader(checks), decision, rooms)
-        check_able(spelled.plan, decision, rooms)
-        gates = self.gates.of(decision, checks)
+        spelled, decision = self._spelled(prompt, text, name, checks, decision, rooms)
+        gates = self.gates.of(decision, checks, prompt)
         chosen = self._weigh((spelled.plan,), (), decision, gates, rooms, asked_for=True)
         if chosen.taken is None:
             raise _refused(chosen, rooms, f"the plan {spelled.plan}")
         return self._take(decision, chosen.taken, chosen, gates, spelled, asked_for=True)
 
+    def _spelled(
+        self,
+        prompt: Prompt,
+        text: str,
+        name: str | None,
+        checks: Sequence[Check],
+        decision: Decision,
+        rooms: Sequence[Room],
+    ) -> tuple[Spelled, Decision]:
+        """Return a plan as it is for a prompt, and the decision with an option for all that it names."""
+        spelled = for_prompt(text, name, self._reader(checks), decision, rooms)
+        latency = {} if self._ledger is None else self._latencies
+        settled = settle_readings(spelled.plan, prompt, decision, self.decider, rooms, latency_s=latency)
+        check_able(settled.plan, settled.decision, rooms)
+        return replace(spelled, plan=settled.plan, settled=settled), settled.decision
+
+    @cached_property
+    def _latencies(self) -> dict[str, float]:
+        return {} if self._ledger is None else latencies(self._ledger, self.decider.profile.name)
+
     def _best(self, prompt: Prompt, decision: Decision, rooms: Sequence[Room]) -> tuple[Decision, Plan]:
         """Take the plan of greatest utility of all that are worth weighing, the profile's own among them."""
-        options = able_options(decision)
-        gates = self.gates.of(decision, self.way.checks)
+        options = best_read(able_options(decision), lambda option: utility(option, decision.wtp_usd) or 0.0)
+        gates = self.gates.of(decision, self.way.checks, prompt)
         names, costs = list(options), [option.cost_nano or 0 for option in options.values()]
         able = comparable(prompt)
-        plans: Sequence[Plan] = plan_table(
-            names, costs, [gate.name for gate in gates], comparable=able, repair=self.way.repair
-        )
+        stops = [gate.name for gate in gates if gate.kind not in SILENCE or gate.power.n >= ENOUGH]
+        plans: Sequence[Plan] = plan_table(names, costs, stops, comparable=able, repair=self.way.repair)
         if decision.choice.guard is not None:
             chosen = self._weigh(
                 _guarded(plans, decision, self.decider.profile.default_arm), (), decision, gates, rooms
             )
             found: list[tuple[Chosen, Spelled | None, tuple[Gate, ...]]] = [(chosen, None, gates)]
         else:
-            more = [each.plan for each in self._offers(decision)]
+            more = [each.plan for each in self._offers(prompt, decision)]
+            more += reading_on(
+                {name: option.cost_nano or 0 for name, option in able_options(decision).items()},
+                gates,
+                repair=self.way.repair,
+            )
             found = [
                 (self._weigh(plans, more, decision, gates, rooms), None, gates),
                 *self._named(prompt, decision, rooms),
@@ -182,7 +213,7 @@ class PlanChooser:
         chosen, spelled, gates = max(found, key=lambda each: _worth(each[0].taken, decision))
         if chosen.taken is None:
             raise _refused(chosen, rooms, "the cheapest plan, {plan},")
-        return self._take(decision, chosen.taken, found[0][0], gates, spelled)
+        return self._take(_with(spelled, decision), chosen.taken, found[0][0], gates, spelled)
 
     def _against_arm(self, prompt: Prompt, decision: Decision, rooms: Sequence[Room]) -> tuple[Decision, Plan]:
         """Weigh the profile's plans against the arm that is best by itself.
@@ -210,7 +241,7 @@ class PlanChooser:
         chosen, spelled, gates = max(better, key=lambda each: _worth(each[0].taken, decision))
         assert chosen.taken is not None  # noqa: S101 - it beats the arm
         every = replace(chosen, one=arm, n_plans=1 + len(found))
-        return self._take(decision, chosen.taken, every, gates, spelled)
+        return self._take(_with(spelled, decision), chosen.taken, every, gates, spelled)
 
     # -- plans for one prompt ---------------------------------------------------------------------------------------
 
@@ -227,18 +258,19 @@ class PlanChooser:
             try:
                 for check in own.checks:
                     self.gates.check_arms(check)
-                spelled = for_prompt(own.text, own.name, self._reader(checks), decision, rooms)
-                check_able(spelled.plan, decision, rooms)
-                gates = self.gates.of(decision, checks)
+                spelled, known = self._spelled(prompt, own.text, own.name, checks, decision, rooms)
+                gates = self.gates.of(known, checks, prompt)
             except (UsageError, BudgetRefusedError):
                 continue  # of several ways to answer this one is not open
             if able or not any(stage.quorum or stage.how == "vote" for stage in spelled.plan.stages):
-                yield self._weigh((spelled.plan,), (), decision, gates, rooms), spelled, gates
+                chosen = self._weigh((spelled.plan,), (), known, gates, rooms)
+                yield (chosen if shown_to_pay(spelled.plan, gates) else _held_back(chosen)), spelled, gates
 
-    def _offers(self, decision: Decision) -> Iterator[Spelled]:
+    def _offers(self, prompt: Prompt, decision: Decision) -> Iterator[Spelled]:
         """Return the plans of the kinds that labels speak for: by whom they were shown, with the best of the others."""
         for (role, arm), skill in self._skills.items():
-            if skill.n < ENOUGH or (arm and arm not in able_options(decision)):
+            able = {bare_of(name): name for name in best_read(able_options(decision), lambda _option: 0.0)}
+            if role == "split" or skill.n < ENOUGH or (arm and arm not in able):
                 continue
             texts = {
                 "merge": (f"@2 => {arm}", f"@3 => {arm}", f"{arm} => {arm}"),
@@ -248,7 +280,7 @@ class PlanChooser:
             }[role]
             for text in texts:
                 try:
-                    yield for_prompt(text, None, self._reader(()), decision, ())
+                    yield self._spelled(prompt, text, None, (), decision, ())[0]
                 except (UsageError, BudgetRefusedError):
                     continue  # there are too few arms for it
 
@@ -312,6 +344,21 @@ class PlanChooser:
         return _planned(decision, plan, trace), plan
 
 
+def _with(spelled: Spelled | None, decision: Decision) -> Decision:
+    """Return the decision that knows all arms of a plan as it names them."""
+    if spelled is None or spelled.settled is None:
+        return decision
+    return replace(decision, choice=spelled.settled.decision.choice)
+
+
+def _held_back(chosen: Chosen) -> Chosen:
+    """Return a plan that is shown, and not taken unasked."""
+    if chosen.taken is None:
+        return chosen
+    why = chosen.taken.infeasible or f"not by itself before {ENOUGH} labels of what it stops at"
+    return replace(chosen, taken=None, others=(replace(chosen.taken, infeasible=why), *chosen.others))
+
+
 def _beats(plan: Valued | None, arm: Valued | None, decision: Decision) -> bool:
     """Tell whether a plan is worth more than an arm; what nobody has measured is not paid for, as among arms."""
     if plan is None or arm is None or _worth(plan, decision) <= _worth(arm, decision):
@@ -324,7 +371,9 @@ def _beats(plan: Valued | None, arm: Valued | None, decision: Decision) -> bool:
 
 def _guarded(plans: Sequence[Plan], decision: Decision, default: str) -> Sequence[Plan]:
     """Return the plans for a prompt that the router does not know: those that can end with the default arm."""
-    kept = tuple(plan for plan in plans if plan.stages[-1].arms[-1] == default and plan.kind in ("one", "check"))
+    kept = tuple(
+        plan for plan in plans if bare_of(plan.stages[-1].arms[-1]) == default and plan.kind in ("one", "check")
+    )
     return kept or tuple(plan for plan in plans if plan.single and plan.arms[0] == decision.arm) or plans
 
 

@@ -57,6 +57,8 @@ def with_readings(
     offered = {*(AUTO if wanted == "auto" else (wanted,)), *(kind for kind in READINGS if kind in by_name)}
     if n_whole <= budget and "none" not in offered:
         return prompt  # the passages would be all of it
+    if n_whole <= budget and wanted != "passages":
+        offered -= {"passages"}
     found = passages(sources, prompt.text, context.embedding, embedder, budget=budget, cache=cache)
     text = block_of(sources, found.spans, prompt.text)
     reads = {
