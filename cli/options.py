@@ -117,7 +117,7 @@ ReadOption = Annotated[
         "--read",
         metavar="HOW",
         help="How much of files and piped text is sent: auto (what is worth most), whole, passages (those that the "
-        "question is about), none.",
+        "question is about), split (all, a call a piece), none.",
     ),
 ]
 ReadTokens = Annotated[

@@ -143,9 +143,11 @@ def prepare(
         If something that was given cannot be, or cannot be read.
     """
     from scrimp.routing.asking.compose import compose, make_request, question_of, read_sources
-    from scrimp.routing.asking.ways import make_way
+    from scrimp.routing.asking.ways import make_way, split_plan
     from scrimp.routing.text.clean import clean_text
 
+    if (split := split_plan(read, arm=arm, plan=plan, cascade=cascade)) is not None:
+        read, arm, plan = "auto", None, split
     typed = clean_text(prompt, what="the prompt")
     text, sources = question_of(typed, read_sources(map(Path, several(files))))
     asked = compose(

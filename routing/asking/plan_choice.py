@@ -20,7 +20,7 @@ from scrimp.routing.plans.record import learned_skills, learned_spread
 from scrimp.routing.plans.silence import SILENCE, reading_on, shown_to_pay
 from scrimp.routing.plans.skills import ENOUGH
 
-from .named_plans import named_plan, with_own
+from .named_plans import named_plan, spelled_checks, with_own
 from .plan_gates import Gates
 from .plan_readings import best_read, settle_readings
 from .plan_rooms import not_begun
@@ -159,6 +159,8 @@ class PlanChooser:
         if text in self.decider.profile.plans:
             name, own = text, named_plan(self.decider.profile, text)
             text, checks = own.text, with_own(checks, own.checks)
+        else:
+            checks = with_own(checks, spelled_checks(self.decider.profile, text))
         spelled, decision = self._spelled(prompt, text, name, checks, decision, rooms)
         gates = self.gates.of(decision, checks, prompt)
         chosen = self._weigh((spelled.plan,), (), decision, gates, rooms, asked_for=True)

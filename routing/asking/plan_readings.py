@@ -189,7 +189,7 @@ class _Settling:
         longest = max(spans, key=lambda span: approx_tokens(prompt.sources[span.source].text[span.start : span.end]))
         asked = piece_prompt(prompt, longest, len(spans), len(spans), how_to_answer(prompt.text))
         self._beside(name, asked, quality=cut.right)
-        merger = ()
+        merger: tuple[str, ...] = ()
         if merges:
             reads = stage.by[0] if stage.by and reading_of(stage.by[0]) else with_reading(by, "none")
             merger = (

@@ -14,85 +14,181 @@ from .base import NOTHING, BaseCheck, Given, Verdict
 
 __all__ = ["FoundCheck", "says_nothing"]
 
-_TEXT: Final = (
-    r"(?:(?:text|document|file|passage|excerpt|context|report|filing|article|paper|material|source|section|content|"
-    r"information|data|contract|minutes|transcript|book|story|log|page|statement|piece|snippet|table|record|author)s?)"
+
+def _any(*words: str) -> str:
+    """Return what matches one of some words or phrases, given as texts of words between blanks."""
+    return f"(?:{'|'.join(word for text in words for word in text.split())})"
+
+
+def _joined(*parts: str) -> str:
+    """Return a pattern that is written in several parts."""
+    return "".join(parts)
+
+
+_TEXT: Final = _joined(
+    _any(
+        "text document file passage excerpt context report filing article paper material source section content",
+        "information data contract minutes transcript book story log page statement piece snippet table record author",
+    ),
+    "s?",
 )
 _GIVEN: Final = r"(?:the |this |these |any |your )?(?:(?:provided|given|supplied|above|available|attached|quoted) )*"
-_NOT: Final = r"(?:does not|doesn[\u2019']t|do not|don[\u2019']t|did not|didn[\u2019']t|is not|isn[\u2019']t|are not|aren[\u2019']t|"
-_NOT += r"was not|wasn[\u2019']t|were not|weren[\u2019']t|never|fails? to|cannot be|can[\u2019']t be|could not be|not)"
-_TELLS: Final = (
-    r"(?:mention|specif(?:y|ied|ies)|state|say|provide|contain|include|indicate|discuss|address|disclose|give|give[sn]|list|"
-    r"reveal|describe|tell|answer|explain|offer|supply|report|detail|identif(?:y|ied)|name|note|cover|show|"
-    r"found|find|determined|available|present)(?:s|d|ed|n)?"
+_APOS: Final = "['\u2019]"
+_NOT: Final = _joined(
+    r"(?:(?:does|do|did|is|are|was|were) not",
+    rf"|(?:doesn|don|didn|isn|aren|wasn|weren){_APOS}t",
+    rf"|never|fails? to|cannot be|can{_APOS}t be|could not be|not)",
 )
+_TELLS: Final = _joined(
+    _any(
+        "mention specify specified specifies state say provide contain include indicate discuss address disclose give",
+        "given list reveal describe tell answer explain offer supply report detail identify identified name note cover",
+        "show found find determined available present",
+    ),
+    "(?:s|d|ed|n)?",
+)
+_TOLD: Final = _any("mentioned specified stated disclosed provided indicated given reported")
+_SAID: Final = _joined(
+    _any(
+        "mention specif stat provid disclos discuss address indicat list given found available present reveal report",
+        "describ detail identif named contain includ",
+    ),
+    r"\w*",
+)
+_WHAT: Final = _joined(
+    r"(?:information|mention|data|details?|references?|answers?|evidence|indications?|figures?|statements?",
+    r"|records? of|about|on|that (?:says|answers))",
+)
+_LEARN: Final = _any("find determine answer locate tell identify provide infer say conclude")
 
 _ENGLISH: Final = (
     rf"\b{_GIVEN}{_TEXT}\b[^.!?\n]{{0,60}}?\b{_NOT}\b(?: \w+ly)? (?:\w+ ){{0,2}}?{_TELLS}\b",
-    rf"\b{_NOT} (?:\w+ly )?(?:been )?(?:mention|specif|stat|provid|disclos|discuss|address|indicat|list|given|found|available|"
-    rf"present|reveal|report|describ|detail|identif|named|contain|includ)\w*\b[^.!?\n]{{0,40}}?\b(?:in|by|within|from) "
-    rf"{_GIVEN}{_TEXT}\b",
-    r"^[^,.;!?\n]{0,80}\b(?:is|are|was|were|has|have|had) not (?:\w+ly )?(?:been )?(?:mentioned|specified|stated|disclosed|provided|"
-    r"indicated|given|reported)\W*$|^\W*not (?:\w+ly )?(?:mentioned|specified|stated|disclosed|provided|indicated|given|available|"
-    r"found|reported|known|listed|applicable)\b",
-    rf"\b(?:there (?:is|are|was|were)|{_GIVEN}{_TEXT} (?:has|have|had|provides?|contains?|gives?|offers?|includes?)|"
-    rf"i (?:see|find|found|have)) (?:no|not any|insufficient|not enough|nothing)(?: \w+){{0,2}}? (?:information|mention|data|"
-    rf"details?|references?|answers?|evidence|indications?|figures?|statements?|records? of|about|on|that (?:says|answers))\b",
-    rf"^\W*(?:no|insufficient|not enough) (?:\w+ ){{0,3}}(?:information|mention|data|details?|answer|evidence|reference)s?\b",
-    rf"\b(?:can(?:not|[\u2019']t| not)|could(?: not|n[\u2019']t)|am unable to|unable to|not able to|impossible to|not possible "
-    rf"to) (?:\w+ )?(?:find|determine|answer|locate|tell|identify|provide|infer|say|conclude|be (?:determined|found|answered|"
-    rf"inferred))\b",
+    rf"\b{_NOT} (?:\w+ly )?(?:been )?{_SAID}\b[^.!?\n]{{0,40}}?\b(?:in|by|within|from) {_GIVEN}{_TEXT}\b",
+    rf"^[^,.;!?\n]{{0,80}}\b(?:is|are|was|were|has|have|had) not (?:\w+ly )?(?:been )?{_TOLD}\W*$",
+    rf"^\W*not (?:\w+ly )?(?:{_TOLD}|available|found|known|listed|applicable)\b",
+    _joined(
+        rf"\b(?:there (?:is|are|was|were)|{_GIVEN}{_TEXT} (?:ha[sd]|have|provides?|contains?|gives?|offers?|includes?)",
+        rf"|i (?:see|find|found|have)) (?:no|not any|insufficient|not enough|nothing)(?: \w+){{0,2}}? {_WHAT}\b",
+    ),
+    r"^\W*(?:no|insufficient|not enough) (?:\w+ ){0,3}(?:information|mention|data|detail|answer|evidence)s?\b",
+    _joined(
+        rf"\b(?:can(?:not|{_APOS}t| not)|could(?: not|n{_APOS}t)|unable to|not able to|(?:im|not )possible to) ",
+        rf"(?:\w+ )?(?:{_LEARN}|be (?:determined|found|answered|inferred))\b",
+    ),
     rf"\b{_TEXT} (?:is|are|remains?) silent\b|\bmakes? no (?:mention|reference)\b|\bnothing (?:in|is said|about)\b",
-    r"\b(?:is|are|was|were|remains?) (?:unknown|unspecified|undisclosed|unstated|unclear from|missing from|absent from)\b",
-    r"^\W*(?:i )?(?:do not|don[\u2019']t) know\b|^\W*(?:unknown|unanswerable|not applicable|n/?a|none|null|nil|nothing|"
-    r"unspecified|undisclosed|no answer|not given|\?+|-+)\W*$",
+    r"\b(?:is|are|was|were|remains?) (?:unknown|unspecified|undisclosed|unstated|(?:unclear|missing|absent) from)\b",
+    _joined(
+        rf"^\W*(?:i )?(?:do not|don{_APOS}t) know\b",
+        r"|^\W*(?:unknown|unanswerable|not applicable|n/?a|none|null|nil|nothing|unspecified|undisclosed)\W*$",
+        r"|^\W*(?:no answer|\?+|-+)\W*$",
+    ),
 )
-_OTHERS: Final = (
-    # German
-    r"\b(?:text|dokument|bericht|abschnitt|passagen?|datei|auszug|unterlagen?|angaben|quelle)\b[^.!?\n]{0,60}\b(?:nicht|kein\w*)\b"
-    r"[^.!?\n]{0,60}\b(?:erw\u00e4hnt|genannt|angegeben|enthalten|enth\u00e4lt|hervor|beschrieben|beantwortet|informationen|angaben|"
-    r"hinweise?|erw\u00e4hnung|sagt|nennt|steht)\b",
-    r"\b(?:wird|werden|ist|sind|wurde) (?:\w+ ){0,6}?nicht (?:erw\u00e4hnt|genannt|angegeben|enthalten|spezifiziert|bekannt)\b",
-    r"\b(?:keine|enth\u00e4lt keine) (?:angaben?|informationen?|hinweise?|erw\u00e4hnung)\b|^\W*(?:unbekannt|keine antwort|"
-    r"nicht (?:angegeben|bekannt|genannt))\W*$|\b(?:nennt|erw\u00e4hnt|enth\u00e4lt|sagt) (?:[^.!?\n]{0,40} )?(?:nicht|nichts|keine?n?)\b",
-    # French
-    r"\bne (?:mentionne|pr\u00e9cise|contient|indique|donne|fournit|dit|r\u00e9pond|comporte|figure|traite)\w*\b[^.!?\n]{0,20}\b(?:pas|aucun\w*|rien)\b",
-    r"\bn[\u2019'](?:est|a|ont|y a|indique|en|appara\u00eet)\w*\b[^.!?\n]{0,40}\b(?:pas|aucun\w*)\b[^.!?\n]{0,40}"
-    r"\b(?:mentionn|pr\u00e9cis|indiqu|fourni|sp\u00e9cifi|information|mention|donn\u00e9e)\w*",
-    r"^\W*(?:aucune (?:information|mention|donn\u00e9e|r\u00e9ponse)|non (?:pr\u00e9cis\u00e9|mentionn\u00e9|indiqu\u00e9)e?|inconnue?)\b",
-    # Spanish and Portuguese
-    r"\bn(?:o|\u00e3o) (?:se )?(?:menciona|especifica|indica|proporciona|contiene|dice|ofrece|detalla|informa|fornece|cont\u00e9m|cita|"
-    r"diz|apresenta|responde|incluye|inclui|aparece|consta)\w*\b",
-    r"\bn(?:o|\u00e3o) (?:est\u00e1|es|\u00e9|foi|fue|hay|h\u00e1|existe)\w*\b[^.!?\n]{0,30}\b(?:mencionad|especificad|indicad|informa[c\u00e7]|"
-    r"disponib|dispon\u00edve|menci[o\u00f3]n|men\u00e7|datos|dados|fornecid|proporcionad)\w*",
-    r"^\W*(?:sin informaci\u00f3n|no especificado|no mencionado|desconocido|sem informa\u00e7\u00e3o|n\u00e3o (?:especificado|informado|"
-    r"mencionado)|desconhecido)\b",
-    # Italian
-    r"\bnon (?:viene |vengono |\u00e8 |sono |si )?(?:menzion|specific|indic|fornisc|fornit|contien|contenut|riport|dice|precis|cita|"
-    r"rispond|present)\w*|\bnon (?:ci sono|c[\u2019']\u00e8|esist\w+|vi sono) (?:alcun\w* )?(?:informazion|menzion|dat|rifer)\w*"
-    r"|^\W*(?:nessuna (?:informazione|menzione)|non specificato|sconosciuto)\b",
-    # Dutch
-    r"\b(?:wordt|worden|is|zijn|staat|werd) (?:\w+ ){0,6}?niet (?:\w+ )?(?:vermeld|genoemd|gespecificeerd|aangegeven|bekend|in)\b"
-    r"|\b(?:tekst|document|passages?|verslag|bestand|rapport)\b[^.!?\n]{0,40}\b(?:vermeldt|noemt|bevat|zegt|geeft)\b[^.!?\n]{0,40}"
-    r"\b(?:niet|geen|niets)\b|\bgeen (?:informatie|vermelding|gegevens|antwoord)\b|^\W*(?:onbekend|niet vermeld)\W*$",
-    # Chinese and Japanese
-    r"(?:\u6ca1\u6709|\u672a|\u5e76\u672a|\u6c92\u6709|\u65e0\u6cd5|\u4e0d)(?:\u660e\u786e|\u5177\u4f53|\u5728\u6587\u4e2d)?(?:\u63d0\u5230|\u63d0\u53ca|\u8bf4\u660e|\u8aaa\u660e|\u63d0\u4f9b|\u6307\u51fa|\u63d0\u4f9b|\u7ed9\u51fa|"
-    r"\u786e\u5b9a|\u56de\u7b54|\u5305\u542b|\u627e\u5230|\u8bb0\u8f7d|\u62ab\u9732|\u76f8\u5173)",
-    r"(?:\u8a18\u8f09|\u8a00\u53ca|\u60c5\u5831|\u8a18\u8ff0|\u8aac\u660e|\u660e\u8a18|\u7b54\u3048)(?:\u306f|\u304c|\u3082)?(?:[^\u3002\n]{0,12})?(?:\u3042\u308a\u307e\u305b\u3093|\u3042\u308b\u307e\u305b\u3093|\u306a\u3044|\u306a\u304b\u3063\u305f|\u3055\u308c\u3066\u3044"
-    r"\u307e\u305b\u3093|\u3055\u308c\u3066\u3044\u306a\u3044|\u898b\u3064\u304b\u308a\u307e\u305b\u3093)|^\W*(?:\u4e0d\u660e|\u4e0d\u8be6|\u672a\u77e5|\u65e0|\u4e0d\u77e5\u9053|\u308f\u304b\u308a\u307e\u305b\u3093)\W*$",
+_GERMAN: Final = (
+    _joined(
+        r"\b(?:text|dokument|bericht|abschnitt|passagen?|datei|auszug|unterlagen?|angaben|quelle)\b[^.!?\n]{0,60}",
+        r"\b(?:nicht|kein\w*)\b[^.!?\n]{0,60}\b(?:erwähnt|genannt|angegeben|enthalten|enthält|hervor|beschrieben",
+        r"|beantwortet|informationen|angaben|hinweise?|erwähnung|sagt|nennt|steht)\b",
+    ),
+    _joined(
+        r"\b(?:wird|werden|ist|sind|wurde) (?:\w+ ){0,6}?nicht ",
+        r"(?:erwähnt|genannt|angegeben|enthalten|spezifiziert|bekannt)\b",
+    ),
+    r"\b(?:keine|enthält keine) (?:angaben?|informationen?|hinweise?|erwähnung)\b",
+    r"^\W*(?:unbekannt|keine antwort|nicht (?:angegeben|bekannt|genannt))\W*$",
+    r"\b(?:text|dokument|bericht|er|es) (?:nennt|erwähnt|enthält|sagt) (?:[^.!?\n]{0,40} )?(?:nicht|nichts|keine?n?)\b",
 )
-_SILENT: Final = re.compile("|".join(f"(?:{pattern})" for pattern in (*_ENGLISH, *_OTHERS)), re.IGNORECASE)
+_FRENCH: Final = (
+    _joined(
+        r"\bne (?:mentionne|précise|contient|indique|donne|fournit|dit|répond|comporte|figure|traite)\w*\b",
+        r"[^.!?\n]{0,20}\b(?:pas|aucun\w*|rien)\b",
+    ),
+    _joined(
+        rf"\bn{_APOS}(?:est|a|ont|y a|indique|en|apparaît)\w*\b[^.!?\n]{{0,40}}\b(?:pas|aucun\w*)\b[^.!?\n]{{0,40}}",
+        r"\b(?:mentionn|précis|indiqu|fourni|spécifi|information|mention|donnée)\w*",
+    ),
+    _joined(
+        r"^\W*(?:aucune (?:information|mention|donnée|réponse)|non (?:précisé|mentionné|indiqué)e?)\b",
+        r"|^\W*inconnue?\W*$",
+    ),
+)
+_IBERIAN: Final = (
+    _joined(
+        r"\b(?:texto|documento|informe|relatório|pasajes?|trechos?|archivo|contexto)\b[^.!?\n]{0,40}\bn(?:o|ão) ",
+        r"(?:se )?(?:menciona|especifica|indica|proporciona|contiene|dice|ofrece|detalla|informa|fornece|contém|cita",
+        r"|diz|apresenta|responde|incluye|inclui)\w*\b",
+    ),
+    _joined(
+        r"\bn(?:o|ão) se (?:menciona|especifica|indica|informa|detalla|proporciona|dice|encuentra|encontra)\w*\b",
+        r"|\bn(?:o|ão) (?:aparece|consta|figura) en? ",
+    ),
+    _joined(
+        r"\bn(?:o|ão) (?:está|es|é|foi|fue|hay|há|existe)\w*\b[^.!?\n]{0,30}\b(?:mencionad|especificad|indicad",
+        r"|informa[cç]|dispon[ií]|menci[oó]n|menç|datos|dados|fornecid|proporcionad)\w*",
+    ),
+    _joined(
+        r"^\W*(?:sin información|no especificad[oa]|no mencionad[oa]|sem informação",
+        r"|não (?:especificad|informad|mencionad)[oa])\b|^\W*(?:desconocid|desconhecid)[oa]\W*$",
+    ),
+)
+_ITALIAN: Final = (
+    _joined(
+        r"\bnon (?:viene |vengono |è |sono |si )?(?:menzion|specific|indic|fornisc|fornit|contien|contenut|riport",
+        r"|precis|rispond)\w*",
+    ),
+    rf"\bnon (?:ci sono|c{_APOS}è|esist\w+|vi sono) (?:alcun\w* )?(?:informazion|menzion|dat|rifer)\w*",
+    r"^\W*(?:nessuna (?:informazione|menzione)|non specificato)\b|^\W*sconosciuto\W*$",
+)
+_DUTCH: Final = (
+    _joined(
+        r"\b(?:wordt|worden|is|zijn|staat|werd) (?:\w+ ){0,6}?niet (?:\w+ )?",
+        r"(?:vermeld|genoemd|gespecificeerd|aangegeven|bekend)\b",
+    ),
+    _joined(
+        r"\b(?:tekst|document|passages?|verslag|bestand|rapport)\b[^.!?\n]{0,40}\b(?:vermeldt|noemt|bevat|zegt|geeft)\b",
+        r"[^.!?\n]{0,40}\b(?:niet|geen|niets)\b|\bgeen (?:informatie|vermelding|gegevens|antwoord)\b",
+    ),
+    r"^\W*(?:onbekend|niet vermeld)\W*$",
+)
+_CHINESE: Final = (
+    _joined(
+        r"(?:没有|未|并未|沒有|无法|無法)(?:明确|具体|在文中|直接)?",
+        r"(?:提到|提及|说明|說明|提供|指出|给出|确定|回答|包含|找到|记载|披露|相关信息|涉及)",
+    ),
+    r"^\W*(?:不明|不详|未知|无|不知道)\W*$",
+)
+_JAPANESE: Final = (
+    _joined(
+        r"(?:記載|言及|情報|記述|説明|明記|答え)(?:は|が|も)?[^。\n]{0,12}?",
+        r"(?:ありません|あるません|ない|なかった|されていません|見つかりません)",
+    ),
+    r"^\W*わかりません\W*$",
+)
+_SILENT: Final = re.compile(
+    "|".join(
+        f"(?:{pattern})"
+        for pattern in (
+            *_ENGLISH, *_GERMAN, *_FRENCH, *_IBERIAN, *_ITALIAN, *_DUTCH, *_CHINESE, *_JAPANESE,
+        )
+    ),
+    re.IGNORECASE,
+)  # fmt: skip
 
-_SENTENCE: Final = re.compile(r"(?<=[.!?:;])\s+|(?<=[\u3002\uff01\uff1f])|\n+")
+_SENTENCE: Final = re.compile(r"(?<=[.!?:;])\s+|(?<=[。\uff01\uff1f])|\n+")
 _BUT: Final = re.compile(
-    r"[,;:]?\s+\b(?:but|however|though|although|yet|instead|while|rather|only that|aber|jedoch|sondern|mais|cependant|pero|sino|"
-    r"sin embargo|mas|por\u00e9m|ma|per\u00f2|tuttavia|maar|echter)\b|[\uff0c,](?:\u4f46|\u4e0d\u8fc7|\u7136\u800c)|(?:\u304c|\u3051\u3069)\u3001",
+    _joined(
+        r"[,;:]?\s+\b(?:but|however|though|although|yet|instead|while|rather|only that|aber|jedoch|sondern|mais",
+        r"|cependant|pero|sino|sin embargo|mas|porém|ma|però|tuttavia|maar|echter)\b",
+        r"|[\uff0c,](?:但|不过|然而)|(?:が|けど)、",
+    ),
     re.IGNORECASE,
 )
 _ASIDE: Final = re.compile(
-    r"\b(?:refer to|consult|check|contact|look (?:at|in)|more information|additional|further|let me know|please|would need|"
-    r"it (?:does )?(?:discuss|mention|describe|focus)(?:es|s)?|(?:primarily|mainly|only) (?:discuss|focus|cover|describe|about)\w*|"
-    r"based on|according to|if you|therefore|thus|so i|sorry|apologi[sz]e|as (?:a|such)|would be|may be|might be|recommend)\b",
+    _joined(
+        r"\b(?:refer to|consult|check|contact|look (?:at|in)|more information|additional|further|let me know|please",
+        r"|would need|it (?:does )?(?:discuss|mention|describe|focus)(?:es|s)?",
+        r"|(?:primarily|mainly|only) (?:discuss|focus|cover|describe|about)\w*|based on|according to|if you|therefore",
+        r"|thus|so i|sorry|apologi[sz]e|as (?:a|such)|would be|may be|might be|recommend)\b",
+    ),
     re.IGNORECASE,
 )
 """What is said beside a statement that nothing was found, and tells nothing."""

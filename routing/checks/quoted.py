@@ -26,8 +26,9 @@ _SCALES: Final = {
     "thousand": 1e3, "k": 1e3, "tsd": 1e3, "mille": 1e3, "mil": 1e3,
     "million": 1e6, "millions": 1e6, "mn": 1e6, "mm": 1e6, "m": 1e6, "mio": 1e6, "millionen": 1e6, "millones": 1e6,
     "milioni": 1e6, "milh\u00f5es": 1e6, "miljoen": 1e6,
-    "billion": 1e9, "billions": 1e9, "bn": 1e9, "b": 1e9, "mrd": 1e9, "milliarden": 1e9, "milliards": 1e9, "miljard": 1e9,
-    "miliardi": 1e9, "trillion": 1e12, "tn": 1e12, "\u4e07": 1e4, "\u842c": 1e4, "\u4ebf": 1e8, "\u5104": 1e8,
+    "billion": 1e9, "billions": 1e9, "bn": 1e9, "b": 1e9, "mrd": 1e9, "milliarden": 1e9, "milliards": 1e9,
+    "miljard": 1e9, "miliardi": 1e9, "trillion": 1e12, "tn": 1e12, "\u4e07": 1e4, "\u842c": 1e4, "\u4ebf": 1e8,
+    "\u5104": 1e8,
 }  # fmt: skip
 _WORDS: Final = "|".join(sorted(map(re.escape, _SCALES), key=len, reverse=True))
 _NUMBER: Final = re.compile(
@@ -51,11 +52,10 @@ _QUOTED: Final = re.compile(
     '|\u300c([^\u300c\u300d\n]{5,600})\u300d|(?<![\\w"])"([^"\n]{8,600})"(?![\\w"])'
 )
 _COMPUTES: Final = re.compile(
-    r"\b(?:calculat|comput|how much (?:more|less|higher|lower|did)|how many (?:more|fewer)|difference|in total|total of|sum of|"
-    r"combined|altogether|averag|mean|median|ratio|percentage (?:change|increase|decrease|of)|per cent change|growth|"
-    r"grew|growing|increase|decrease|declin|chang|margin|multipl|divid|convert|estimat|add(?: up)?|subtract|net of|"
-    r"times (?:as|more|larger)|what share|proportion|how (?:old|long)|berechn|differenz|summe|anteil|diff\u00e9rence|somme|"
-    r"calcul|diferencia|suma|promedio|differenza|media)\w*",
+    r"\b(?:calculat|comput|berechn|calcul|averag|subtract|multipl|divid|convert|percentage (?:change|increase|decrease)"
+    r"|growth|grew|increas|decreas|declin|ratio|proportion|differen|diff\u00e9ren|combined|altogether|promedio)\w*"
+    r"|\b(?:how much (?:more|less|higher|lower|did)|how many (?:more|fewer)|in total|total of|sum of|per ?cent change"
+    r"|net of|times (?:as|more|larger)|what share|add up|summe|anteil|somme|suma)\b",
     re.IGNORECASE,
 )
 _IN_UNITS: Final = (

@@ -99,7 +99,7 @@ def spends_of(stage: Stage, *, repairs: bool = False) -> tuple[Spend, ...]:
             merges.append(Spend((arm,), quotes=max(2, n_before)))
         return (*asks, *merges)
     if stage.how == "split":
-        # What is said around a piece is part of the prompt that its arm is weighed by; a title stands above each answer.
+        # What is said around a piece is part of what its arm is weighed by; a title stands above each answer.
         merges = [Spend((arm,), quotes=1 + -(-stage.pieces * (PIECE_BYTES + 400) // QUOTED_BYTES)) for arm in stage.by]
         return (*(Spend((arm,), stage.pieces) for arm in stage.arms), *merges)
     if stage.how == "lead":

@@ -55,11 +55,9 @@ def _end(text: str, start: int, most: int) -> int:
     """Return where a piece that begins at `start` ends, `most` at the latest."""
     half = start + (most - start) // 2
     for pattern in _ENDS:
-        last = None
-        for last in pattern.finditer(text, half, most):
-            pass
-        if last is not None:
-            return last.end()
+        ends = [found.end() for found in pattern.finditer(text, half, most)]
+        if ends:
+            return ends[-1]
     return most
 
 
