@@ -29,6 +29,7 @@ _TEXT: Final = _joined(
     _any(
         "text document file passage excerpt context report filing article paper material source section content",
         "information data contract minutes transcript book story log page statement piece snippet table record author",
+        "manual speech notes guide letter paragraph chapter email memo release brochure question diary interview",
     ),
     "s?",
 )
@@ -43,7 +44,7 @@ _TELLS: Final = _joined(
     _any(
         "mention specify specified specifies state say provide contain include indicate discuss address disclose give",
         "given list reveal describe tell answer explain offer supply report detail identify identified name note cover",
-        "show found find determined available present",
+        "show found find determined available present record",
     ),
     "(?:s|d|ed|n)?",
 )
@@ -62,21 +63,39 @@ _WHAT: Final = _joined(
 _LEARN: Final = _any("find determine answer locate tell identify provide infer say conclude")
 
 _ENGLISH: Final = (
-    rf"\b{_GIVEN}{_TEXT}\b[^.!?\n]{{0,60}}?\b{_NOT}\b(?: \w+ly)? (?:\w+ ){{0,2}}?{_TELLS}\b",
-    rf"\b{_NOT} (?:\w+ly )?(?:been )?{_SAID}\b[^.!?\n]{{0,40}}?\b(?:in|by|within|from) {_GIVEN}{_TEXT}\b",
+    _joined(
+        rf"\b{_GIVEN}{_TEXT}\b(?:(?!\b(?:says?|states?|notes?|shows?|that|which)\b)[^.!?\n]){{0,60}}?",
+        rf"\b{_NOT}\b(?: \w+ly)? (?:\w+ ){{0,2}}?{_TELLS}\b",
+    ),
+    rf"(?:^\W*|\b(?:it|they) ){_NOT} (?:\w+ly )?(?:provide|mention|specify|state|say|give|indicate|disclose|name)s?\b",
+    _joined(
+        rf"\b{_NOT} (?:\w+ly )?(?:been )?{_SAID}\b",
+        rf"(?:[^.!?\n]{{0,40}}?\b(?:in|by|within|from) {_GIVEN}{_TEXT}\b|\W*\banywhere\b)",
+    ),
+    rf"\b{_TEXT} (?:(?:gives?|provides?|offers?|says?|tells?|makes?) (?:no|nothing|us nothing)|lacks? any)\b",
+    rf"\bnot (?:something|what) {_GIVEN}{_TEXT}\b|\b{_NOT} allow (?:me|us|one) to {_LEARN}\b",
+    rf"\bno (?:\w+ ){{1,3}}(?:is|are|was|were) {_TOLD}\b|\b(?:we|i) (?:are|am) not told\b",
     rf"^[^,.;!?\n]{{0,80}}\b(?:is|are|was|were|has|have|had) not (?:\w+ly )?(?:been )?{_TOLD}\W*$",
     rf"^\W*not (?:\w+ly )?(?:{_TOLD}|available|found|known|listed|applicable)\b",
     _joined(
-        rf"\b(?:there (?:is|are|was|were)|{_GIVEN}{_TEXT} (?:ha[sd]|have|provides?|contains?|gives?|offers?|includes?)",
+        rf"\b(?:there(?: is| are| was| were|{_APOS}s)",
+        rf"|{_GIVEN}{_TEXT} (?:ha[sd]|have|provides?|contains?|gives?|offers?|includes?)",
         rf"|i (?:see|find|found|have)) (?:no|not any|insufficient|not enough|nothing)(?: \w+){{0,2}}? {_WHAT}\b",
     ),
-    r"^\W*(?:no|insufficient|not enough) (?:\w+ ){0,3}(?:information|mention|data|detail|answer|evidence)s?\b",
     _joined(
-        rf"\b(?:can(?:not|{_APOS}t| not)|could(?: not|n{_APOS}t)|unable to|not able to|(?:im|not )possible to) ",
+        r"^\W*(?:no|insufficient|not enough) (?:\w+ ){0,3}(?:information|mention|data|details?|answer|evidence)",
+        r"(?: (?:is|was|are|can|could|about|on|in|for|of|to|that|found|given|available|regarding)\b|\W*$)",
+    ),
+    _joined(
+        r"(?:^\W*|\b(?:i|we|sorry|but|it|answer|amount|date|name|this|that) (?:was |am |were |is |are )?)",
+        rf"(?:can(?:not|{_APOS}t| not)|could(?: not|n{_APOS}t)|unable to|not able to|(?:im|not )possible to) ",
         rf"(?:\w+ )?(?:{_LEARN}|be (?:determined|found|answered|inferred))\b",
     ),
     rf"\b{_TEXT} (?:is|are|remains?) silent\b|\bmakes? no (?:mention|reference)\b|\bnothing (?:in|is said|about)\b",
-    r"\b(?:is|are|was|were|remains?) (?:unknown|unspecified|undisclosed|unstated|(?:unclear|missing|absent) from)\b",
+    _joined(
+        rf"(?:\b(?:is|are|was|were|remains?)|{_APOS}s) ",
+        r"(?:unknown(?! to)|unspecified|undisclosed|(?:unclear|missing|absent) from)\b",
+    ),
     _joined(
         rf"^\W*(?:i )?(?:do not|don{_APOS}t) know\b",
         r"|^\W*(?:unknown|unanswerable|not applicable|n/?a|none|null|nil|nothing|unspecified|undisclosed)\W*$",
@@ -95,10 +114,12 @@ _GERMAN: Final = (
     ),
     r"\b(?:keine|enthält keine) (?:angaben?|informationen?|hinweise?|erwähnung)\b",
     r"^\W*(?:unbekannt|keine antwort|nicht (?:angegeben|bekannt|genannt))\W*$",
+    r"\b(?:enthält|sagt|steht)\b[^.!?\n]{0,60}\bnichts\b[^.!?\n]{0,40}$",
     r"\b(?:text|dokument|bericht|er|es) (?:nennt|erwähnt|enthält|sagt) (?:[^.!?\n]{0,40} )?(?:nicht|nichts|keine?n?)\b",
 )
 _FRENCH: Final = (
     _joined(
+        r"\b(?:texte|document|passages?|rapport|extrait|article|contexte|contrat|livre|il|elle|cela)\b[^.!?\n]{0,30}",
         r"\bne (?:mentionne|précise|contient|indique|donne|fournit|dit|répond|comporte|figure|traite)\w*\b",
         r"[^.!?\n]{0,20}\b(?:pas|aucun\w*|rien)\b",
     ),
@@ -113,7 +134,8 @@ _FRENCH: Final = (
 )
 _IBERIAN: Final = (
     _joined(
-        r"\b(?:texto|documento|informe|relatório|pasajes?|trechos?|archivo|contexto)\b[^.!?\n]{0,40}\bn(?:o|ão) ",
+        r"\b(?:texto|documento|informe|relatório|pasajes?|trechos?|archivo|contexto|contrato",
+        r"|libro|livro|artículo|artigo)\b[^.!?\n]{0,40}\bn(?:o|ão) ",
         r"(?:se )?(?:menciona|especifica|indica|proporciona|contiene|dice|ofrece|detalla|informa|fornece|contém|cita",
         r"|diz|apresenta|responde|incluye|inclui)\w*\b",
     ),
@@ -152,9 +174,9 @@ _DUTCH: Final = (
 _CHINESE: Final = (
     _joined(
         r"(?:没有|未|并未|沒有|无法|無法)(?:明确|具体|在文中|直接)?",
-        r"(?:提到|提及|说明|說明|提供|指出|给出|确定|回答|包含|找到|记载|披露|相关信息|涉及)",
+        r"(?:提到|提及|说明|說明|提供|指出|给出|确定|包含|找到|记载|披露|相关信息|涉及)",
     ),
-    r"^\W*(?:不明|不详|未知|无|不知道)\W*$",
+    r"(?:无法|無法)(?:直接)?回答|^\W*(?:不明|不详|未知|无|不知道)\W*$",
 )
 _JAPANESE: Final = (
     _joined(
@@ -185,6 +207,7 @@ _BUT: Final = re.compile(
 _ASIDE: Final = re.compile(
     _joined(
         r"\b(?:refer to|consult|check|contact|look (?:at|in)|more information|additional|further|let me know|please",
+        rf"|{_TEXT} (?:does )?(?:discuss|mention|cover|describe|focus|talk)\w*",
         r"|would need|it (?:does )?(?:discuss|mention|describe|focus)(?:es|s)?",
         r"|(?:primarily|mainly|only) (?:discuss|focus|cover|describe|about)\w*|based on|according to|if you|therefore",
         r"|thus|so i|sorry|apologi[sz]e|as (?:a|such)|would be|may be|might be|recommend)\b",
@@ -206,10 +229,9 @@ def says_nothing(answer: str) -> bool:
     [True, True, False]
     """
     text = answer.strip().strip("*_`\"' ")[:_MOST]
-    if not text:
+    if not re.search(r"\w", text):
         return True
-    silent = told = 0
-    first: bool | None = None
+    silent = False
     for sentence in _SENTENCE.split(text):
         parts = _BUT.split(sentence)
         for part in parts:
@@ -217,21 +239,10 @@ def says_nothing(answer: str) -> bool:
             if len(said) < 2 and len(parts) > 1:
                 continue
             if _SILENT.search(said) is not None:
-                silent += 1
-                first = True if first is None else first
-            elif said and not said.endswith((":", "?")):
-                tells = _FIGURE.search(said) is not None or _ASIDE.search(said) is None
-                told += tells
-                first = False if first is None and tells else first
-    if not silent:
-        return False
-    return told == 0 or (first is True and told <= silent and not _FIGURE.search(_after(text)))
-
-
-def _after(text: str) -> str:
-    """Return what an answer says beside the sentences of silence."""
-    parts = (part for sentence in _SENTENCE.split(text) for part in _BUT.split(sentence))
-    return " ".join(part for part in parts if _SILENT.search(part) is None)
+                silent = True
+            elif said and not said.endswith((":", "?")) and (_FIGURE.search(said) or not _ASIDE.search(said)):
+                return False
+    return silent
 
 
 @dataclass(frozen=True, slots=True)

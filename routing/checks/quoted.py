@@ -38,7 +38,7 @@ _NUMBER: Final = re.compile(
     r"(?P<tail>st|nd|rd|th)?(?![\w]|[.,]\d)",
     re.IGNORECASE,
 )
-_LISTED: Final = re.compile(r"^[ \t>*-]*(?:\(?\d{1,3}[.):]|\[\d{1,3}\])[ \t]*", re.MULTILINE)
+_LISTED: Final = re.compile(r"^[ \t>*-]*(?:\(?\d{1,3}[.):]|\[\d{1,3}\])[ \t]+", re.MULTILINE)
 _DATES: Final = re.compile(
     r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.? \d{1,2}(?:st|nd|rd|th)?\b|"
     r"\b\d{1,2}(?:st|nd|rd|th|\.)? (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\b|\[\d{1,3}\]",
@@ -53,7 +53,7 @@ _QUOTED: Final = re.compile(
 )
 _COMPUTES: Final = re.compile(
     r"\b(?:calculat|comput|berechn|calcul|averag|subtract|multipl|divid|convert|percentage (?:change|increase|decrease)"
-    r"|growth|grew|increas|decreas|declin|ratio|proportion|differen|diff\u00e9ren|combined|altogether|promedio)\w*"
+    r"|grow|grew|increas|decreas|declin|ratio|proportion|differen|diff\u00e9ren|combined|altogether|promedio)\w*"
     r"|\b(?:how much (?:more|less|higher|lower|did)|how many (?:more|fewer)|in total|total of|sum of|per ?cent change"
     r"|net of|times (?:as|more|larger)|what share|add up|summe|anteil|somme|suma)\b",
     re.IGNORECASE,

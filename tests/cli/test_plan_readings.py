@@ -88,7 +88,7 @@ def test_who_merges_reads_the_files_and_what_judges_does_not(scrimp, profile, se
 
 
 def test_a_worker_reads_what_it_is_named_with_or_nothing(scrimp, profile, server, minutes):
-    lead = "say@text=<ask_arm='small'>Which_bridge?</ask>"
+    lead = "say@text=<ask_arm='small'>Which_bridge?"
     path = profile(caps="per_day_usd = 100", small="say@text=Oslo", large=lead)
     for plan, reads in (("large/passages leads small", False), ("large/passages leads small/passages", True)):
         server.reset()
