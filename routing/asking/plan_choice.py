@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import BudgetRefusedError, UsageError
 from scrimp.profiles.rungs import bare_of
 from scrimp.profiles.schema import NAME_PATTERN
 from scrimp.routing.checks.judge import JudgeCheck
-from scrimp.routing.deciding.policy import MEASURED, NEAR_TIE, NoDraw, utility
+from scrimp.routing.deciding.policy import NoDraw, utility
 from scrimp.routing.ledger.attempts import latencies
 from scrimp.routing.plans.grammar import names_in, read_plan
 from scrimp.routing.plans.plan import Plan, Stage, plan_table
@@ -23,8 +23,8 @@ from scrimp.routing.plans.skills import ENOUGH
 from .named_plans import named_plan, spelled_checks, with_own
 from .plan_gates import Gates
 from .plan_readings import best_read, settle_readings
-from .plan_rooms import not_begun
 from .plan_spelled import Spelled, check_able, for_prompt
+from .plan_worth import beats, held_back, knowing, over_calls, refused, those_guarded, with_plan, worth_of
 from .prompt_tariff import PromptTariff, able_options
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from scrimp.routing.checks.base import Check
     from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.deciding.policy import Option
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.ledger.caps import Room
     from scrimp.routing.ledger.store import Ledger
@@ -165,7 +166,7 @@ class PlanChooser:
         gates = self.gates.of(decision, checks, prompt)
         chosen = self._weigh((spelled.plan,), (), decision, gates, rooms, asked_for=True)
         if chosen.taken is None:
-            raise _refused(chosen, rooms, f"the plan {spelled.plan}")
+            raise refused(chosen, rooms, f"the plan {spelled.plan}")
         return self._take(decision, chosen.taken, chosen, gates, spelled, asked_for=True)
 
     def _spelled(
@@ -192,13 +193,22 @@ class PlanChooser:
         """Take the plan of greatest utility of all that are worth weighing, the profile's own among them."""
         options = best_read(able_options(decision), lambda option: utility(option, decision.wtp_usd) or 0.0)
         gates = self.gates.of(decision, self.way.checks, prompt)
-        names, costs = list(options), [option.cost_nano or 0 for option in options.values()]
+        names = [bare_of(name) for name in options]
+        costs = [
+            min(each.cost_nano or 0 for each in able_options(decision).values() if bare_of(each.arm) == name)
+            for name in names
+        ]
         able = comparable(prompt)
         stops = [gate.name for gate in gates if gate.kind not in SILENCE or gate.power.n >= ENOUGH]
         plans: Sequence[Plan] = plan_table(names, costs, stops, comparable=able, repair=self.way.repair)
         if decision.choice.guard is not None:
             chosen = self._weigh(
-                _guarded(plans, decision, self.decider.profile.default_arm), (), decision, gates, rooms
+                those_guarded(plans, decision, self.decider.profile.default_arm),
+                (),
+                decision,
+                gates,
+                rooms,
+                read=options,
             )
             found: list[tuple[Chosen, Spelled | None, tuple[Gate, ...]]] = [(chosen, None, gates)]
         else:
@@ -209,13 +219,13 @@ class PlanChooser:
                 repair=self.way.repair,
             )
             found = [
-                (self._weigh(plans, more, decision, gates, rooms), None, gates),
+                (self._weigh(plans, more, decision, gates, rooms, read=options), None, gates),
                 *self._named(prompt, decision, rooms),
             ]
-        chosen, spelled, gates = max(found, key=lambda each: _worth(each[0].taken, decision))
+        chosen, spelled, gates = max(found, key=lambda each: worth_of(each[0].taken, decision))
         if chosen.taken is None:
-            raise _refused(chosen, rooms, "the cheapest plan, {plan},")
-        return self._take(_with(spelled, decision), chosen.taken, found[0][0], gates, spelled)
+            raise refused(chosen, rooms, "the cheapest plan, {plan},")
+        return self._take(knowing(spelled, decision), chosen.taken, found[0][0], gates, spelled)
 
     def _against_arm(self, prompt: Prompt, decision: Decision, rooms: Sequence[Room]) -> tuple[Decision, Plan]:
         """Weigh the profile's plans against the arm that is best by itself.
@@ -227,12 +237,12 @@ class PlanChooser:
         greedy = Plan((Stage((decision.choice.greedy or "",)),))
         arm = self._weigh((greedy,), (), decision, (), rooms).one
         found = list(self._named(prompt, decision, rooms))
-        better = [each for each in found if _beats(each[0].taken, arm, decision)]
+        better = [each for each in found if beats(each[0].taken, arm, decision)]
         weighed = []
         for each in found:
             for valued in (each[0].taken, *each[0].others[:1]):
                 if valued is not None and each[1] is not None:
-                    unpaid = each not in better and _worth(valued, decision) > _worth(arm, decision)
+                    unpaid = each not in better and worth_of(valued, decision) > worth_of(arm, decision)
                     why = valued.infeasible or (
                         "better, which nobody has measured, is not paid for" if unpaid else None
                     )
@@ -240,10 +250,10 @@ class PlanChooser:
         decision = replace(decision, plans=tuple(weighed))
         if not better:
             return decision, one
-        chosen, spelled, gates = max(better, key=lambda each: _worth(each[0].taken, decision))
+        chosen, spelled, gates = max(better, key=lambda each: worth_of(each[0].taken, decision))
         assert chosen.taken is not None  # noqa: S101 - it beats the arm
         every = replace(chosen, one=arm, n_plans=1 + len(found))
-        return self._take(_with(spelled, decision), chosen.taken, every, gates, spelled)
+        return self._take(knowing(spelled, decision), chosen.taken, every, gates, spelled)
 
     # -- plans for one prompt ---------------------------------------------------------------------------------------
 
@@ -266,7 +276,7 @@ class PlanChooser:
                 continue  # of several ways to answer this one is not open
             if able or not any(stage.quorum or stage.how == "vote" for stage in spelled.plan.stages):
                 chosen = self._weigh((spelled.plan,), (), known, gates, rooms)
-                yield (chosen if shown_to_pay(spelled.plan, gates) else _held_back(chosen)), spelled, gates
+                yield (chosen if shown_to_pay(spelled.plan, gates) else held_back(chosen)), spelled, gates
 
     def _offers(self, prompt: Prompt, decision: Decision) -> Iterator[Spelled]:
         """Return the plans of the kinds that labels speak for: by whom they were shown, with the best of the others."""
@@ -297,22 +307,37 @@ class PlanChooser:
         rooms: Sequence[Room],
         *,
         asked_for: bool = False,
+        read: Mapping[str, Option] | None = None,
     ) -> Chosen:
+        """Choose among plans.
+
+        Parameters
+        ----------
+        plans
+            Kept as a table from prompt to prompt: with `read` they name arms without readings, which change.
+        more
+            Plans for this prompt.
+        read
+            The option by which each arm of such a plan is weighed, under its name with the reading.
+        """
         from scrimp.routing.plans.value import Planner
 
         options = able_options(decision)
+        names = {bare_of(name): name for name in read or ()}
+        options |= {bare: options[name] for bare, name in names.items()}
         planner = Planner(tuple(gates), spread=self._spread, skills=self._skills)
-        return planner.choose(
+        chosen = planner.choose(
             plans,
             list(options),
             [option.quality for option in options.values()],
             PromptTariff(self.decider, options),
             wtp_usd=decision.wtp_usd,
             min_quality=decision.min_quality,
-            left=[(room.cap.arm, room.left_nano) for room in _over_calls(rooms)],
+            left=[(room.cap.arm, room.left_nano) for room in over_calls(rooms)],
             more=more,
             asked_for=asked_for,
         )
+        return chosen if all(bare == name for bare, name in names.items()) else chosen.named(names)
 
     def _take(
         self,
@@ -343,81 +368,4 @@ class PlanChooser:
             "spread": self._spread,
             "asked_for": asked_for,
         }
-        return _planned(decision, plan, trace), plan
-
-
-def _with(spelled: Spelled | None, decision: Decision) -> Decision:
-    """Return the decision that knows all arms of a plan as it names them."""
-    if spelled is None or spelled.settled is None:
-        return decision
-    return replace(decision, choice=spelled.settled.decision.choice)
-
-
-def _held_back(chosen: Chosen) -> Chosen:
-    """Return a plan that is shown, and not taken unasked."""
-    if chosen.taken is None:
-        return chosen
-    why = chosen.taken.infeasible or f"not by itself before {ENOUGH} labels of what it stops at"
-    return replace(chosen, taken=None, others=(replace(chosen.taken, infeasible=why), *chosen.others))
-
-
-def _beats(plan: Valued | None, arm: Valued | None, decision: Decision) -> bool:
-    """Tell whether a plan is worth more than an arm; what nobody has measured is not paid for, as among arms."""
-    if plan is None or arm is None or _worth(plan, decision) <= _worth(arm, decision):
-        return False
-    if decision.min_quality > 0.0 or plan.cost_nano <= arm.cost_nano:
-        return True
-    bases = {decision.choice.option(name).basis for name in (*plan.plan.arms, *arm.plan.arms)}
-    return bases == {MEASURED} or plan.utility_usd > arm.utility_usd + NEAR_TIE * decision.wtp_usd
-
-
-def _guarded(plans: Sequence[Plan], decision: Decision, default: str) -> Sequence[Plan]:
-    """Return the plans for a prompt that the router does not know: those that can end with the default arm."""
-    kept = tuple(
-        plan for plan in plans if bare_of(plan.stages[-1].arms[-1]) == default and plan.kind in ("one", "check")
-    )
-    return kept or tuple(plan for plan in plans if plan.single and plan.arms[0] == decision.arm) or plans
-
-
-def _refused(chosen: Chosen, rooms: Sequence[Room], what: str) -> BudgetRefusedError:
-    assert chosen.short is not None  # noqa: S101 - where there are plans, and none can be paid
-    short = chosen.short
-    return not_begun(_over_calls(rooms)[short.at], short.needed_nano, what.format(plan=short.plan))
-
-
-def _over_calls(rooms: Sequence[Room]) -> list[Room]:
-    """Return the rooms of caps over several calls: those on one call the options have met."""
-    return [room for room in rooms if room.cap.key is not None]
-
-
-def _worth(valued: Valued | None, decision: Decision) -> tuple[float, ...]:
-    """Return by what plans of several tables are compared: as `Planner.choose` does within one."""
-    if valued is None:
-        return ()
-    if decision.min_quality <= 0.0:
-        return (valued.utility_usd,)
-    reaches = valued.quality >= decision.min_quality
-    return (1.0, -float(valued.cost_nano)) if reaches else (0.0, valued.quality)
-
-
-def _planned(decision: Decision, plan: Plan, trace: dict[str, Any]) -> Decision:
-    """Return the decision with a plan in place of a draw."""
-    choice = decision.choice
-    calls = plan.arms
-    weighed = tuple(
-        each
-        if each.option.infeasible is not None
-        else replace(
-            each,
-            probability=0.0,
-            flip_cost_usd=None,
-            flip_wtp_usd=None,
-            why=f"call {calls.index(each.option.arm) + 1} of the plan"
-            if each.option.arm in calls
-            else "not in the plan",
-        )
-        for each in choice.weighed
-    )
-    why = NoDraw.PLAN_ASKED_FOR if trace["asked_for"] else NoDraw.PLAN_CHOSEN
-    planned = replace(choice, arm=calls[0], explored=False, propensity=None, no_draw=why, weighed=weighed)
-    return replace(decision, choice=planned, plan=trace)
+        return with_plan(decision, plan, trace), plan

@@ -232,9 +232,17 @@ class _Settling:
             return float(pieces + merging.expected_nano(beside_it + said, choice.option(by).output_tokens_p50))
 
         more = {} if self.slope is None else {"slope": self.slope}
+        room = None if by is None else self.decider.window(by)
+
+        def merges(n: int) -> bool:
+            if room is None or by is None:
+                return True
+            return beside_it + n * PIECE_ANSWER + choice.option(by).output_tokens_p90 <= room
+
+        n_pieces = {size: len(pieces_of(prompt.sources, size)) for size in SIZES if fits(size)}
         return best_cut(
-            [size for size in SIZES if fits(size)],
-            lambda size: len(pieces_of(prompt.sources, size)),
+            [size for size, n in n_pieces.items() if merges(n)],
+            n_pieces.__getitem__,
             cost,
             quality=max(weighed.option.quality for weighed in choice.weighed if bare_of(weighed.option.arm) == arm),
             wtp_usd=self.decision.wtp_usd,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -116,6 +116,18 @@ class Plan:
         last = self.stages[-1]
         kind = last.how if last.how != "one" else "check"
         return next((stage.quorum for stage in self.stages if stage.quorum is not None), kind)
+
+    def named(self, names: Mapping[str, str]) -> Plan:
+        """Return it with other names of its arms; those that are not among them stay."""
+        stages = (
+            replace(
+                stage,
+                arms=tuple(names.get(arm, arm) for arm in stage.arms),
+                by=tuple(names.get(arm, arm) for arm in stage.by),
+            )
+            for stage in self.stages
+        )
+        return replace(self, stages=tuple(stages))
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""

@@ -19,6 +19,7 @@ __all__ = [
     "QUOTE_BYTES",
     "SCORES_LIMIT",
     "Spend",
+    "piece_bytes",
     "spends_of",
 ]
 
@@ -48,7 +49,21 @@ DROP_LIMIT: Final = 60
 
 
 PIECE_BYTES: Final = 3_000
-"""How many bytes of what came of a piece are handed on."""
+"""How many bytes of what came of a piece are handed on, at most."""
+
+_ALL_PIECES_BYTES: Final = 60_000
+"""How many bytes of what came of all pieces are handed on together."""
+
+
+def piece_bytes(n: int) -> int:
+    """Return how many bytes of what came of each of n pieces are handed on.
+
+    Examples
+    --------
+    >>> piece_bytes(10), piece_bytes(200)
+    (3000, 300)
+    """
+    return min(PIECE_BYTES, _ALL_PIECES_BYTES // max(1, n))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +115,10 @@ def spends_of(stage: Stage, *, repairs: bool = False) -> tuple[Spend, ...]:
         return (*asks, *merges)
     if stage.how == "split":
         # What is said around a piece is part of what its arm is weighed by; a title stands above each answer.
-        merges = [Spend((arm,), quotes=1 + -(-stage.pieces * (PIECE_BYTES + 400) // QUOTED_BYTES)) for arm in stage.by]
+        merges = [
+            Spend((arm,), quotes=1 + -(-stage.pieces * (piece_bytes(stage.pieces) + 400) // QUOTED_BYTES))
+            for arm in stage.by
+        ]
         return (*(Spend((arm,), stage.pieces) for arm in stage.arms), *merges)
     if stage.how == "lead":
         # Each round knows one reply more; the menu has room where another would have, and the last has none.

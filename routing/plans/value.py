@@ -18,7 +18,7 @@ the nodes d_k,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,6 +140,15 @@ class Chosen:
     n_plans: int
     n_unpayable: int
     short: Short | None = None
+
+    def named(self, names: Mapping[str, str]) -> Chosen:
+        """Return it with other names of arms in its plans."""
+
+        def under(valued: Valued | None) -> Valued | None:
+            return None if valued is None else replace(valued, plan=valued.plan.named(names))
+
+        others = tuple(replace(each, plan=each.plan.named(names)) for each in self.others)
+        return replace(self, taken=under(self.taken), one=under(self.one), others=others)
 
 
 @dataclass(frozen=True, slots=True)

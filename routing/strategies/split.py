@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from scrimp.profiles.rungs import bare_of
 from scrimp.routing.checks.found import says_nothing
-from scrimp.routing.plans.spends import PIECE_BYTES
+from scrimp.routing.plans.spends import piece_bytes
 from scrimp.routing.prompts.pieces import NOTHING_HERE, piece_prompt, pieces_of
 from scrimp.routing.text.fence import fenced
 
@@ -184,7 +184,7 @@ def _one_answer(
         return _made(desk, turn, last, made)
     (arm,) = turn.stage.by
     titles = [f"PIECE {number}, {_where(prompt, span)}" for number, (span, _) in enumerate(said, start=1)]
-    parts = [(title, quoted(text, PIECE_BYTES)) for title, text in zip(titles, texts, strict=True)]
+    parts = [(title, quoted(text, piece_bytes(n))) for title, text in zip(titles, texts, strict=True)]
     left_out = "" if len(said) == n else f"In the other {n - len(said)} nothing was found. "
     bare = replace(prompt, sources=(), readings=None)
     asked = bare.saying(

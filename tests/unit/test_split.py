@@ -78,7 +78,7 @@ def test_other_questions_are_merged_by_a_call_of_its_own_that_reads_no_text():
     assert "by the river" not in merge.messages()[-1]["content"]
 
 
-@pytest.mark.parametrize("size", [150, 500, 1_500])
+@pytest.mark.parametrize("size", [20, 150, 500, 1_500])
 def test_calls_stay_within_what_was_reckoned_with(size):
     long = "- " + "an item of some length\n- " * 900
     plan, found = played("What is said of roads?", lambda wish, n: long, "large/none", size=size)
