@@ -112,6 +112,8 @@ def with_readings(
     offered = readings_offered(wanted, named)
     if n_whole <= budget and "none" not in offered:
         return prompt  # the passages would be all of it
+    if n_whole <= budget and wanted != "passages":
+        offered -= {"passages"}
     found = passages(sources, prompt.text, context.embedding, embedder, budget=budget, cache=cache)
     reads = {
         "whole": read_whole(sources, prompt.text),

@@ -313,6 +313,8 @@ class Workspace:
         run_id = ask.run_id or decision.id
         rooms = rooms_of(ledger, decider.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
         decision, plan = chooser.choose(ask, decision, rooms)
+        for remark in (decision.plan or {}).get("remarks", ()):
+            self.say(remark)
         return remembering(ledger, decision, plan, context), plan
 
     # -- asking -----------------------------------------------------------------------------------------------------
