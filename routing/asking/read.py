@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.rungs import READINGS, reading_of
 from scrimp.routing.prompts.context import approx_tokens
+from scrimp.routing.prompts.embedding import BUILTIN_ID
 from scrimp.routing.prompts.sources import Evidence, Read, Readings, block_of, read_none, read_whole
 from scrimp.routing.retrieval.passages import passages
+from scrimp.routing.router.text_questions import asks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,13 +19,17 @@ if TYPE_CHECKING:
     from scrimp.routing.prompts.context import Context, TextEmbedder
     from scrimp.routing.prompts.prompt import Prompt
 
-__all__ = ["AUTO", "READ_TOKENS", "with_readings"]
+__all__ = ["AUTO", "READ_TOKENS", "WHOLE_FROM", "with_readings"]
 
 READ_TOKENS: Final = 3_200
 """Tokens of passages that are sent unless the user says otherwise: eight pieces of 400."""
 
 AUTO: Final = ("whole", "passages")
 """What is weighed where the user does not say how much is to be read."""
+
+WHOLE_FROM: Final = 0.3
+"""P(the question asks of the text as a whole) from which passages are not weighed: below a half, since a summary of
+passages passes for one of the text, and the whole only costs more."""
 
 
 def with_readings(
@@ -64,5 +70,10 @@ def with_readings(
         "passages": Read("passages", text, approx_tokens(text), found.spans),
         "none": read_none(),
     }
-    evidence = Evidence(n_whole, reads["passages"].n_tokens, found.best, found.flat)
+    asks = asks_of(prompt.text, context.embedding if embedder.id == BUILTIN_ID else None)
+    evidence = Evidence(
+        n_whole, reads["passages"].n_tokens, found.best, found.flat, asks.whole, {"comparison": asks.comparison}
+    )
+    if wanted == "auto" and asks.whole >= WHOLE_FROM and "passages" not in by_name:
+        offered.discard("passages")
     return replace(prompt, readings=Readings(reads, (), evidence).offering(offered))

@@ -31,6 +31,7 @@ from .plan_choice import PlanChooser, arms_in
 from .plan_rooms import rooms_of
 from .plan_run import plan_run
 from .read import with_readings
+from .read_labels import informed
 from .refusal import keyless_arms, refusal
 from .request import Way
 
@@ -213,7 +214,10 @@ class Workspace:
             named=(ask.wishes.arm or "", *arms_in(way)),
             cache=self.cache,
         )
-        return ask if prompt is ask.prompt else replace(ask, prompt=prompt)
+        if prompt is ask.prompt:
+            return ask
+        self.decider = informed(self.decider, self.reader or self.ledger)
+        return replace(ask, prompt=prompt)
 
     # -- deciding ---------------------------------------------------------------------------------------------------
 
