@@ -1,44 +1,81 @@
-"""Fit what tells questions of a whole text from questions of a place in it: python bench/train_asks.py [-o FILE].
+"""Fit what tells questions of a whole text from questions of a place in it: python bench/train_asks.py OUTCOMES [-o FILE].
 
-The sentences are our own (`readings/asks.txt`; the blanks in them are filled from `readings/slots.txt`). Every fifth
-sentence with all its fillings is held out, the penalty is chosen on those that are left, and what ships is fitted on
-all of them. Printed: the area under the curve of the held-out ones and which are taken wrongly.
+The sentences are our own (`readings/asks.txt`; the blanks in them are filled from `readings/slots.txt`), in six
+languages. OUTCOMES is LaRA's (`shared/data/lara/outcomes.jsonl.gz`): its questions all ask of a place, some compare two;
+only coefficients are kept of them. Every fifth sentence with all its fillings, and the questions of every fifth file,
+are held out; what ships is fitted on all. Printed: the area under the curve of those held out, and which are taken
+wrongly.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
+import json
 import random
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from scrimp.routing.asking.read import WHOLE_FROM
 from scrimp.routing.prompts.embedding import Embedder
 from scrimp.routing.router.text_questions import BUCKETS, DIM, HEADS, WEIGHTS, pieces_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
 HERE = Path(__file__).parent / "readings"
 FILLINGS = 4
-PENALTIES = (1.0, 3.0, 10.0, 30.0)
+PENALTY = {"whole": 30.0, "comparison": 10.0}
 EMBEDDING = 1.5
-"""How much longer the embedding is than the words' part, which is of unit length too: chosen on held-out sentences."""
+"""How much longer the embedding is than the words' part, which is of unit length too."""
+
+LARA_WEIGHT = 0.5
+"""How much a question of LaRA counts beside a sentence of ours. All three were chosen on held-out sentences."""
 
 
-def sentences(seed: int = 0) -> tuple[list[str], list[str], NDArray[np.intp]]:
-    """Return texts, their kinds (w, f or c), and by which line of the file each was made."""
+@dataclass(frozen=True, slots=True)
+class Sentences:
+    """What the heads are fitted on.
+
+    Attributes
+    ----------
+    kinds
+        w (of the whole), f (of a place) or c (compares places), one a text.
+    groups
+        What is held out together: lines of the file of sentences, files of LaRA.
+    weight
+        `(n,)`.
+    """
+
+    texts: list[str]
+    kinds: list[str]
+    groups: NDArray[np.str_]
+    weight: Floats
+
+    def features(self) -> Floats:
+        """Return `(n, DIM + BUCKETS)`: embeddings, made longer, and pieces of words."""
+        words = np.zeros((len(self.texts), BUCKETS))
+        for row, text in zip(words, self.texts, strict=True):
+            for bucket, value in pieces_of(text).items():
+                row[bucket] = value
+        return np.hstack([EMBEDDING * Embedder().embed(self.texts), words])
+
+
+def sentences(outcomes: Path, seed: int = 0) -> Sentences:
+    """Return our own sentences and LaRA's questions."""
     slots = dict(line.split("\t") for line in (HERE / "slots.txt").read_text("utf-8").splitlines())
     rng = random.Random(seed)
-    texts, kinds, lines = [], [], []
+    texts, kinds, groups, weight = [], [], [], []
     for number, line in enumerate((HERE / "asks.txt").read_text("utf-8").splitlines()):
         if line.startswith("#"):
             continue
@@ -49,58 +86,66 @@ def sentences(seed: int = 0) -> tuple[list[str], list[str], NDArray[np.intp]]:
         for text in sorted(made):
             texts.append(text)
             kinds.append(kind)
-            lines.append(number)
-    return texts, kinds, np.array(lines)
+            groups.append(f"line {number}")
+            weight.append(1.0 / len(made))  # a line counts once, however many fillings it has
+    with gzip.open(outcomes, "rt", encoding="utf-8") as file:
+        for row in map(json.loads, file):
+            texts.append(row["question"])
+            kinds.append("c" if row["task"] == "comp" else "f")
+            groups.append(row["file"])
+            weight.append(LARA_WEIGHT)
+    return Sentences(texts, kinds, np.array(groups), np.array(weight))
 
 
-def features(texts: list[str]) -> Floats:
-    """Return `(n, DIM + BUCKETS)`: embeddings, made longer, and pieces of words."""
-    words = np.zeros((len(texts), BUCKETS))
-    for row, text in zip(words, texts, strict=True):
-        for bucket, value in pieces_of(text).items():
-            row[bucket] = value
-    return np.hstack([EMBEDDING * Embedder().embed(texts), words])
-
-
-def main() -> None:
-    """Fit, print what the held-out sentences say, and write the weights."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("-o", "--output", type=Path, default=WEIGHTS)
-    texts, kinds, lines = sentences()
-    x = features(texts)
-    held = lines % 5 == 0
-    each = 1.0 / np.bincount(lines)[lines]  # a line counts once, however many fillings it has
+def fit_heads(x: Floats, kinds: Sequence[str], weight: Floats, heads: Sequence[str] = HEADS) -> Floats:
+    """Return `(n_heads, DIM + BUCKETS + 1)` weights."""
     rows = []
-    for name in HEADS:  # each fitted by itself
-        y = np.array([kind == name[0] for kind in kinds])
+    for name in heads:
         used = x.copy()
         if name.endswith("words"):
             used[:, :DIM] = 0.0
-        best = max(PENALTIES, key=lambda c: -_loss(used[~held], y[~held], lines[~held], each[~held], c))
-        model = _head(best).fit(used[~held], y[~held], sample_weight=each[~held])
-        p = model.predict_proba(used[held])[:, 1]
-        limit = WHOLE_FROM if name.startswith("whole") else 0.5
-        wrong = [(texts[i], round(float(q), 2)) for i, q in zip(np.flatnonzero(held), p, strict=True)]
-        wrong = [(text, q) for (text, q), true in zip(wrong, y[held], strict=True) if (q >= limit) != true]
-        found = roc_auc_score(y[held], p)
-        print(f"{name}: C {best:g}, held out {held.sum()}: AUC {found:.3f}, wrong {len(wrong)} at {limit:g}")
-        for text, q in wrong:
-            print(f"    {q:.2f}  {text}")
-        model = _head(best).fit(used, y, sample_weight=each)
+        y = np.array([kind == name[0] for kind in kinds])
+        model = LogisticRegression(C=PENALTY[name.split()[0]], max_iter=2000).fit(used, y, sample_weight=weight)
         coefficients = model.coef_[0].copy()
         coefficients[:DIM] *= EMBEDDING
         rows.append([*coefficients, *model.intercept_])
-    np.save(parser.parse_args().output, np.array(rows, np.float16))
+    return np.array(rows)
 
 
-def _head(c: float) -> LogisticRegression:
-    return LogisticRegression(C=c, max_iter=3000)
+def taken(x: Floats, head: Floats) -> Floats:
+    """Return `(n,)` P by one head."""
+    scaled = head[:-1].copy()
+    scaled[:DIM] /= EMBEDDING
+    found: Floats = 1.0 / (1.0 + np.exp(-(x @ scaled + head[-1])))
+    return found
 
 
-def _loss(x: Floats, y: NDArray[np.bool_], lines: NDArray[np.intp], each: Floats, c: float) -> float:
-    p = cross_val_predict(_head(c), x, y, groups=lines, cv=GroupKFold(5), method="predict_proba")[:, 1]
-    p = np.clip(np.where(y, p, 1.0 - p), 1e-6, 1.0)
-    return float(-(each * np.log(p)).sum())
+def main() -> None:
+    """Fit, print what the held-out ones say, and write the weights."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("outcomes", type=Path)
+    parser.add_argument("-o", "--output", type=Path, default=WEIGHTS)
+    args = parser.parse_args()
+    all_of = sentences(args.outcomes)
+    x = all_of.features()
+    order = {group: k for k, group in enumerate(dict.fromkeys(all_of.groups.tolist()))}
+    held = np.array([order[group] % 5 == 0 for group in all_of.groups.tolist()])
+    ours = np.array([group.startswith("line ") for group in all_of.groups.tolist()])
+    kept = np.flatnonzero(~held)
+    heads = fit_heads(x[kept], [all_of.kinds[i] for i in kept], all_of.weight[kept])
+    for name, head in zip(HEADS, heads, strict=True):
+        y = np.array([kind == name[0] for kind in all_of.kinds])
+        p = taken(x, head)
+        limit = WHOLE_FROM if name.startswith("whole") else 0.5
+        wrong = held & ((p >= limit) != y)
+        print(
+            f"{name}: held out {(held & ours).sum()} of ours, AUC {roc_auc_score(y[held & ours], p[held & ours]):.3f}, "
+            f"{(wrong & ours & y).sum()} missed and {(wrong & ours & ~y).sum()} too many at {limit:g}; "
+            f"of LaRA's {(held & ~ours).sum()}: {(wrong & ~ours & y).sum()} missed and {(wrong & ~ours & ~y).sum()} too many"
+        )
+        for i in np.flatnonzero(wrong & ours):
+            print(f"    {p[i]:.2f}  {all_of.texts[i]}")
+    np.save(args.output, fit_heads(x, all_of.kinds, all_of.weight).astype(np.float16))
 
 
 if __name__ == "__main__":
