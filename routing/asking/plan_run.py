@@ -233,7 +233,8 @@ class _PlanRun:
         assert wish.prompt is not None  # noqa: S101 - a summary is asked for by a prompt of its own
         decider = self.kit.decider
         context = self.asked.context
-        wish = replace(wish, prompt=wish.prompt.as_read(reading_of(option.arm)))
+        name = wish.arm if option is None else option.arm
+        wish = replace(wish, prompt=wish.prompt.as_read(reading_of(name)))
         assert wish.prompt is not None  # noqa: S101 - it was not
         again = decider.decide(
             wish.prompt,
@@ -251,7 +252,7 @@ class _PlanRun:
         if wish.limit is not None and not keeps_its_limit(arm):
             limit = min(limit, wish.limit)
         bound = price.bound_nano(again.input_bound, limit)
-        return wish, replace(again, arm=option.arm, output_limit=limit, bound_nano=bound)
+        return wish, replace(again, arm=name, output_limit=limit, bound_nano=bound)
 
     def _as_told_now(self, option: Option) -> Option:
         """Return an arm's option with a bound on what it is told now.
