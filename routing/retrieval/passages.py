@@ -20,7 +20,7 @@ from scrimp.routing.prompts.sources import Span, block_of
 
 from .passages_cut import cut
 from .passages_kept import Kept
-from .passages_words import asked_words, densest, scored, words_of
+from .passages_words import NAMED, asked_words, densest, scored, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -37,15 +37,18 @@ __all__ = ["Passages", "Search", "passages"]
 CANDIDATES: Final = 40
 """Pieces that are looked at closely, and embedded."""
 
+_CLOSE: Final = 1.5
+"""What words that stand close together count once more."""
+
 _MEANING: Final = 0.5
 """What cos(question, piece) counts, beside words' 1 at the most."""
 
-_FLAT: Final = 0.8
+_FLAT: Final = 0.9
 """From here on nothing stands out, and the words of the first pieces are looked for as well."""
 
 _FIRST: Final = 3
 _MORE: Final = 8
-_MORE_WEIGHT: Final = 0.15
+_MORE_WEIGHT: Final = 0.1
 """So many words of so many first pieces are, and each counts so much."""
 
 _END_TOKENS: Final = 3
@@ -143,8 +146,10 @@ class Search:
     def _closely(self, scores: Mapping[int, float], weights: Mapping[str, float]) -> dict[int, float]:
         self._near = {}
         for number in heapq.nlargest(CANDIDATES, scores, key=lambda number: (scores[number], -number)):
-            much, self._passages[number] = densest(self.text(number), weights)
-            self._near[number] = scores[number] + much
+            name = self._names[self._places[number][0]]
+            told = {word: weight * (NAMED if word in name else 1.0) for word, weight in weights.items()}
+            much, self._passages[number] = densest(self.text(number), told)
+            self._near[number] = scores[number] + _CLOSE * much
         return _ordered(self._near)
 
     def flat(self, ranking: Mapping[int, float], taken: Collection[int] | None = None) -> float:
