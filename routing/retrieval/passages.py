@@ -211,12 +211,17 @@ class Search:
             elif not ranking:
                 break
         spans = self._joined(taken)
-        if not taken and order:
-            spans = self._part(order[0], left)
-        while spans and approx_tokens(block_of(self.sources, spans, self._question)) > budget:  # its mark was longer
+        while taken and self._size(spans) > budget:  # the texts hold the mark: it is a longer one
             taken.popitem()
-            spans = self._joined(taken) if taken else ()
+            spans = self._joined(taken)
+        if order and not taken:
+            spans = self._part(order[0], left)
+            spans = spans if self._size(spans) <= budget else ()
         return Passages(spans, max((span.score for span in spans), default=0.0), self.flat(ranking, taken))
+
+    def _size(self, spans: Sequence[Span]) -> int:
+        """Return the tokens that passages take as they are sent."""
+        return approx_tokens(block_of(self.sources, spans, self._question))
 
     def _beginnings(self) -> Iterator[int]:
         """Give the pieces of all sources: the first of each, the second of each."""

@@ -202,6 +202,15 @@ def test_a_text_that_shares_no_word_with_the_question_gives_its_beginning(embedd
     assert embedder.texts == []
 
 
+def test_between_pieces_of_the_same_words_what_they_mean_decides():
+    about = ("The storm tore sails and ropes", "The cook boiled beans and rice", "The sailors got their wages in coins")
+    said = [f"The letter of the captain says: {what}. " + f"{what} on each day. " * 40 for what in about]
+    sources = [Source("letters.txt", "\n\n".join(said * 3))]
+    for number, question in enumerate(("bad weather at sea", "food and hunger", "money paid to the crew")):
+        found = look(sources, f"Which letter of the captain is of {question}?", 480)
+        assert all(about[number] in text for text in read(sources, found)), question
+
+
 def test_nothing_gives_nothing():
     assert look([], "what?").spans == ()
     assert look([Source("empty.txt", "")], "what?").spans == ()
