@@ -2,7 +2,7 @@
 
 How it is done: texts are cut into pieces (`passages_cut`), whose words and vectors are kept by the texts' hashes
 (`passages_kept`). BM25 over all pieces of all files finds the best 40 (`passages_words`); of these counts too how close
-together the words stand, and what that part of the piece means. Where nothing stands out, words of the first pieces are
+together the words stand, and what that part of the piece means. Where nothing stands out, words of the first three are
 looked for as well, once. Pieces are taken in that order until the budget is spent, and sent in the order of the text.
 What each step is worth: bench/retrieval.py.
 """
@@ -99,10 +99,10 @@ def passages(
     """
     kept = Kept(cache)
     search = Search(sources, question, kept)
-    ranking = search.by_words()
+    ranking = search.by_meaning(search.by_words(), embedding, embedder)
     if search.flat(ranking) >= _FLAT:
-        ranking = search.second_hop(ranking)
-    return search.picked(search.by_meaning(ranking, embedding, embedder), budget)
+        ranking = search.by_meaning(search.second_hop(ranking), embedding, embedder)
+    return search.picked(ranking, budget)
 
 
 class Search:
@@ -133,6 +133,7 @@ class Search:
         self._found = scored(self._pieces, self._names, self._words)
         self._passages: dict[int, str] = {}
         self._near: dict[int, float] = {}
+        self._cosines: dict[int, float] = {}
 
     def text(self, number: int) -> str:
         """Return the text of a piece."""
@@ -148,7 +149,8 @@ class Search:
         for number in heapq.nlargest(CANDIDATES, scores, key=lambda number: (scores[number], -number)):
             name = self._names[self._places[number][0]]
             told = {word: weight * (NAMED if word in name else 1.0) for word, weight in weights.items()}
-            much, self._passages[number] = densest(self.text(number), told)
+            much, passage = densest(self.text(number), told)
+            self._passages.setdefault(number, passage)
             self._near[number] = scores[number] + _CLOSE * much
         return _ordered(self._near)
 
@@ -184,15 +186,12 @@ class Search:
         """Rank the pieces of a ranking by what they mean too: score / best score + 0.5 cos(question, piece)."""
         if not ranking:
             return {}
-        vectors = self._kept.vectors([self._passages[number] for number in ranking], embedder)
+        new = [number for number in ranking if number not in self._cosines]
+        if new:
+            vectors = self._kept.vectors([self._passages[number] for number in new], embedder)
+            self._cosines.update(zip(new, (vectors @ embedding).tolist(), strict=True))
         most = max(ranking.values()) or 1.0
-        near = (vectors @ embedding).tolist()
-        return _ordered(
-            {
-                number: score / most + _MEANING * cosine
-                for (number, score), cosine in zip(ranking.items(), near, strict=True)
-            }
-        )
+        return _ordered({number: score / most + _MEANING * self._cosines[number] for number, score in ranking.items()})
 
     def picked(self, ranking: Mapping[int, float], budget: int) -> Passages:
         """Take pieces in the order of a ranking until the budget is spent, and then what lies beside them.
