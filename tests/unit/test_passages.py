@@ -386,5 +386,5 @@ def test_processes_that_start_together_share_one_cache(tmp_path):
 
 
 def test_importing_it_loads_no_numpy():
-    code = "import sys, scrimp.routing.asking.read; print('numpy' in sys.modules)"
+    code = "import sys, scrimp.routing.retrieval.passages; print('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
