@@ -166,7 +166,7 @@ def prepare(
             wishes.arm,
             wanted=settings.reading,
             budget=settings.read_tokens,
-            cache=task.paths.cache,
+            cache=task.paths.cache if settings.keep == "all" else None,  # it holds words of what is read
         )
     chooser = Chooser(task.decider, wishes, keyless=keyless, hinter=hinter, run_id=run_id, shelf=shelf, reader=reader)
     money = start.money_for(ledger, task.profile, task.goals, run_id=run_id, now=now)
