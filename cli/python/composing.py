@@ -53,6 +53,7 @@ class AskOptions(TypedDict, total=False):
     repair: bool
     tag: str | None
     conversation: Answer | str | None
+    memory: str
     no_log: bool
     read: str
     read_tokens: int
@@ -132,6 +133,7 @@ def prepare(
     repair: bool = False,
     tag: str | None = None,
     conversation: Answer | str | None = None,
+    memory: str = "auto",
     no_log: bool = False,
     read: str = "auto",
     read_tokens: int = 3_200,
@@ -146,9 +148,11 @@ def prepare(
     """
     from scrimp.routing.asking.compose import compose, make_request, question_of, read_sources
     from scrimp.routing.asking.kept_files import reads_again
-    from scrimp.routing.asking.ways import make_way
+    from scrimp.routing.asking.ways import make_way, split_plan
     from scrimp.routing.text.clean import clean_text
 
+    if (split := split_plan(read, arm=arm, plan=plan, cascade=cascade)) is not None:
+        read, arm, plan = "auto", None, split
     said: list[str] = []
 
     def say(line: str) -> None:
@@ -174,6 +178,7 @@ def prepare(
         max_cost_nano=nano(max_cost_usd),
         on_this_machine=on_this_machine,
         follow=_conversation_id(conversation),
+        memory=memory,
         no_log=no_log,
         tag=tag,
         takes_back=False,
