@@ -404,3 +404,10 @@ def test_rows_that_share_a_file_are_forecast_with_its_cache(scrimp, claude, shel
     one, many = likely(1), likely(20)
     assert many["claude/whole"] < 0.35 * 20 * one["claude/whole"]  # a tenth for what is read again
     assert many["claude/passages"] == pytest.approx(20 * one["claude/passages"], rel=0.05)  # other passages each time
+
+
+def test_a_budget_below_every_bound_buys_nothing(scrimp, profile, shelf, server):
+    path = jsonl(shelf / "in.jsonl", [{"prompt": "What was the deficit?", "file": "minutes.txt"}])
+    done = scrimp("batch", path, "-n", "--json", "-p", profile(small="ok", large="ok"), "--max-cost", "0.0001")
+    data = json.loads(done.out)
+    assert (data["arms"], data["n_skipped"], data["cost_usd"]["likely"]) == ([], 1, 0.0)
