@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.files.shelf import Shelf
     from scrimp.routing.batch.files.source import Source
+    from scrimp.routing.batch.planning.estimate import Estimate
     from scrimp.routing.batch.planning.money import Money
-    from scrimp.routing.batch.planning.plan import Estimate, Planner
+    from scrimp.routing.batch.planning.plan import Planner
     from scrimp.routing.batch.state.recovery import Recovered
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.store import Ledger
