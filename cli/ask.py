@@ -8,14 +8,18 @@ from typing import Annotated
 
 import typer
 
+from scrimp.profiles.errors import UsageError
+
 from .options import (
     ArmOption,
     CascadeOption,
+    CidOption,
     FileOption,
     HintOption,
     JsonOption,
     LocalOnly,
     MaxCost,
+    MemoryOption,
     MinQuality,
     Needs,
     Offline,
@@ -44,6 +48,7 @@ Examples:
   scrimp ask -f 10k.txt "Net loss in Q1?"    the passages that matter, where they do
   scrimp ask -f minutes/ --read whole "What was decided?"
   scrimp ask -c "And in Danish?"             go on with the last conversation
+  scrimp ask --cid move "Which van did we book?"    go on with one by its name, or begin it
   scrimp ask --schema city.json "Largest city in Kenya" | jq .name
   scrimp ask -n -x "Prove that 2 is prime"   decide and explain; send nothing
   scrimp ask --cascade --check 'cmd:python {code.py}' "Print the first 10 primes in Python"
@@ -67,6 +72,8 @@ def ask(
     arm: ArmOption = None,
     profile: ProfileOption = None,
     follow: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the last conversation.")] = False,
+    cid: CidOption = None,
+    memory: MemoryOption = None,
     template: Annotated[
         str | None,
         typer.Option(
@@ -126,14 +133,17 @@ def ask(
     """
     from .asking import AskFlags, run_ask
 
+    if memory is not None and not (cid or follow):
+        raise UsageError("--memory is of a conversation: go on with one by -c or --cid")
     flags = AskFlags(
         words=tuple(prompt or ()),
         system=system,
-        files=tuple(map(str, file or ())),
+        files=tuple(file or ()),
         attachments=tuple(attachment or ()),
         arm=arm,
         profile=profile,
-        follow=follow,
+        follow=cid or follow,
+        memory=memory or "auto",
         template=template,
         variables=tuple(variable or ()),
         schema=schema,

@@ -13,6 +13,7 @@ from scrimp.profiles.rungs import bare_of
 from scrimp.routing.text.in_words import percent
 
 from . import session
+from .conversations import memory_line, memory_words
 from .explain import decision_blocks, decision_line, hint_line, steps_table
 from .given import gather
 from .readings import read_in_words, reading_blocks
@@ -39,7 +40,8 @@ class AskFlags:
     attachments: tuple[Path, ...] = ()
     arm: str | None = None
     profile: str | None = None
-    follow: bool = False
+    follow: bool | str = False
+    memory: str = "auto"
     template: str | None = None
     variables: tuple[str, ...] = ()
     schema: str | None = None
@@ -91,6 +93,8 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         max_cost_nano=session.parse_usd(flags.max_cost, "--max-cost"),
         on_this_machine=flags.on_this_machine,
         follow=flags.follow,
+        memory=flags.memory,
+        begins=not flags.dry_run,
         no_log=flags.no_log,
         tag=flags.tag,
         cap_override_nano=override,
@@ -157,10 +161,11 @@ def answer_request(
     if (missed := missed_quality(decision)) is not None:
         say(missed)
     if explain:
+        remembered = () if request.recalled is None else (Note(memory_line(request.recalled.to_dict())),)
         rests_on = (Note(f"{name} is {why}") for name, why in space.decider.reasons().items())
         about_hint = () if request.hint is None else (Note(hint_line(request.hint.columns())),)
         about_files = tuple(reading_blocks(request.prompt, decision.arm))
-        emit_stderr((*decision_blocks(decision, explain=True), *rests_on, *about_files, *about_hint))
+        emit_stderr((*decision_blocks(decision, explain=True), *rests_on, *about_files, *remembered, *about_hint))
     if dry_run:
         return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)),)), as_json=as_json)
     otherwise = _kept(request, decision.id)
@@ -176,7 +181,8 @@ def answer_request(
     finally:
         if printer:
             printer.end()
-    answer, told = checked.answer, way.records_steps(decision)
+    answer = checked.answer
+    told = way.records_steps(decision) or request.summing is not None
     if as_json:
         code = deliver(as_line((checked if told else answer).to_dict()), otherwise=otherwise, as_json=True)
     elif printer is None:
@@ -191,7 +197,7 @@ def answer_request(
     if explain and told:
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
-        emit_stderr((Note(_summary(answer, checked)),))
+        emit_stderr((Note(_summary(answer, checked, request)),))
     session.look_back(space.ledger, space.profile)
     if (bad := failure(checked)) is not None:
         raise bad
@@ -255,7 +261,7 @@ def _printable(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-def _summary(answer: Answer, checked: Checked) -> str:
+def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
     """Return the line of cost and choice that follows each answer."""
     taken = answer.decision.choice.option(answer.arm)
     cost = format_usd(answer.cost_nano)
@@ -271,6 +277,8 @@ def _summary(answer: Answer, checked: Checked) -> str:
             if checked.several
             else f"{format_usd(answer.total_charged_nano)} with failed attempts"
         )
+    if request.recalled is not None:
+        parts.append(memory_words(request.recalled.to_dict()))
     if checked.verdicts:
         n_passed = sum(verdict.outcome == "pass" for verdict in checked.verdicts)
         parts.append(f"{n_passed} of {len(checked.verdicts)} checks passed")

@@ -15,7 +15,8 @@ from scrimp.profiles.money import NANO, format_usd
 from scrimp.profiles.paths import paths
 
 from . import session
-from .complete import complete_arms
+from .complete import complete_arms, complete_conversations
+from .conversations import conversations, memory_line
 from .options import JsonOption
 from .outputs import agreed, new_output
 from .parser import Group, new_app
@@ -36,6 +37,8 @@ Examples:
   scrimp log -n 5 --days 1
   scrimp log search "unit tests"    full text of prompts and answers
   scrimp log show last              one request with its whole decision
+  scrimp log conversations          what `ask --cid` can go on with
+  scrimp log --cid move             the requests of one
   scrimp log export > log.jsonl
   scrimp log rm 01k9x               forget one; its money stays counted
 """,
@@ -49,11 +52,14 @@ def _list(
     profile: str | None,
     tag: str | None,
     days: float | None,
+    cid: str | None,
     as_json: bool,
 ) -> int:
+    from scrimp.routing.reports.conversations import id_of
     from scrimp.routing.reports.log import list_requests
 
-    filters = {"query": query, "limit": limit, "arm": arm, "profile": profile, "tag": tag}
+    of = None if cid is None else id_of(session.ledger_to_read(), cid)
+    filters = {"query": query, "limit": limit, "arm": arm, "profile": profile, "tag": tag, "conversation": of}
     rows = list_requests(session.ledger_to_read(), now=time.time(), days=days, **filters)
     if not rows and not as_json:
         say("nothing found" if query else "the log is empty")
@@ -100,6 +106,10 @@ ArmFilter = Annotated[
 ]
 ProfileFilter = Annotated[str | None, typer.Option("-p", "--profile", metavar="NAME", help="Only this profile.")]
 TagFilter = Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="Only this tag.")]
+CidFilter = Annotated[
+    str | None,
+    typer.Option("--cid", metavar="NAME|ID", help="Only this conversation.", autocompletion=complete_conversations),
+]
 Days = Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last N days.")]
 
 
@@ -125,10 +135,14 @@ def list_(
     profile: ProfileFilter = None,
     tag: TagFilter = None,
     days: Days = None,
+    cid: CidFilter = None,
     json: JsonOption = False,
 ) -> int:
     """List requests, newest first."""
-    return _list(None, limit, arm, profile, tag, days, json)
+    return _list(None, limit, arm, profile, tag, days, cid, json)
+
+
+app.command("conversations")(conversations)
 
 
 @app.command()
@@ -139,10 +153,11 @@ def search(
     profile: ProfileFilter = None,
     tag: TagFilter = None,
     days: Days = None,
+    cid: CidFilter = None,
     json: JsonOption = False,
 ) -> int:
     """Search prompts and answers in full text."""
-    return _list(query, limit, arm, profile, tag, days, json)
+    return _list(query, limit, arm, profile, tag, days, cid, json)
 
 
 Which = Annotated[
@@ -181,6 +196,8 @@ def show(
         for title, text in (("system", row["system"]), told[::-1], ("answer", row["answer"])):
             if text is not None:
                 blocks.append(f"\n{title}:\n{text}")
+        if row["memory"] is not None:
+            blocks.append(f"\n{memory_line(shown.memory)}")
         if shown.files:
             blocks += ["", *logged_blocks(shown.files, shown.readings, shown.texts, row["arm"])]
         if row["hint"] is not None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from scrimp.profiles.errors import UsageError
 
-from .complete import complete_arms, complete_profiles
+from .complete import complete_arms, complete_conversations, complete_memory, complete_profiles
 
 __all__ = [
     "ArmOption",
@@ -115,8 +114,28 @@ HintOption = Annotated[
 UseHintOption = Annotated[
     str | None, typer.Option("--use-hint", metavar="NAME", help="Put this hint in front, without a coin.")
 ]
+CidOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cid",
+        metavar="NAME|ID",
+        help="Go on with this conversation; a new name begins one.",
+        autocompletion=complete_conversations,
+    ),
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="HOW",
+        show_default=False,
+        help="How much of the conversation goes along: auto (what is worth its price), last (the last turns), relevant "
+        "(those that the question is about, too), all, summary (of what is older, by a cheap arm).",
+        autocompletion=complete_memory,
+    ),
+]
 FileOption = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Option(
         "-f",
         "--file",

@@ -115,7 +115,9 @@ class Scrimp:
         tag
             A word by which log and spending find it.
         conversation
-            Goes on with a conversation: an answer of it, or its id.
+            Goes on with a conversation: an answer of it, its name, or its id. A new name begins one.
+        memory
+            How much of the conversation goes along: `auto`, `last`, `relevant`, `all` or `summary`.
         no_log
             Keep neither text nor features of it, only its money.
         on_text
@@ -232,7 +234,7 @@ class Scrimp:
             typed = clean_text(prompt, what="the prompt")
             text, sources = question_of(typed, read_sources(several(files), tell=logger.info))
             asked = compose(text, system=None, attachments=(), schema=None, needs=(), sources=sources)
-            decision = guide.one(asked, reading=read, read_tokens=read_tokens)
+            _, decision = guide.one(asked, reading=read, read_tokens=read_tokens)
         return route_of(decision, missed=missed_quality(decision) is not None)
 
     def rate(self, answer: Answer | str, rating: str | float, *, note: str | None = None) -> Rating:

@@ -53,6 +53,7 @@ class AskOptions(TypedDict, total=False):
     repair: bool
     tag: str | None
     conversation: Answer | str | None
+    memory: str
     no_log: bool
     read: str
     read_tokens: int
@@ -132,6 +133,7 @@ def prepare(
     repair: bool = False,
     tag: str | None = None,
     conversation: Answer | str | None = None,
+    memory: str = "auto",
     no_log: bool = False,
     read: str = "auto",
     read_tokens: int = 3_200,
@@ -174,6 +176,7 @@ def prepare(
         max_cost_nano=nano(max_cost_usd),
         on_this_machine=on_this_machine,
         follow=_conversation_id(conversation),
+        memory=memory,
         no_log=no_log,
         tag=tag,
         takes_back=False,

@@ -19,6 +19,7 @@ from scrimp.routing.prompts.chat_log import Lost, format_of, rebuilt
 from scrimp.routing.prompts.prompt import Prompt, Turn, prompt_of_chat
 
 from .kept_files import with_files
+from .memory import Recalled
 from .request import Ask
 
 if TYPE_CHECKING:
@@ -211,6 +212,7 @@ def redo_request(
         keep=profile.log.keep,
         response_format=prompt.own_format,
         after=after,
+        recalled=Recalled.of(json.loads(row["memory"])) if row.get("memory") else None,
         # Where no readings are on record there was nothing to choose, and there is nothing now.
         read_tokens=sum(each.n_tokens for each in prompt.sources),
     )

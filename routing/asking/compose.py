@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,13 +10,20 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles import reading
 from scrimp.profiles.errors import ConfigError, UsageError
 from scrimp.routing.deciding.decide import Wishes
-from scrimp.routing.ledger.requests import conversation, last_conversation
-from scrimp.routing.prompts.prompt import Prompt, fill_template, load_attachment, load_schema, variables_of
+from scrimp.routing.ledger.conversations import (
+    begin_conversation,
+    check_name,
+    conversation,
+    find_conversation,
+    last_conversation,
+)
+from scrimp.routing.prompts.prompt import Prompt, Turn, fill_template, load_attachment, load_schema, variables_of
 from scrimp.routing.prompts.sources import Source
 from scrimp.routing.text.clean import clean_text
 
 from .files_in import limited, read_sources
 from .kept_files import of_conversation
+from .memory import check_tier
 from .read import check_reading
 from .request import Ask
 
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from scrimp.profiles.schema import Profile
+    from scrimp.routing.ledger.conversations import Conversation
     from scrimp.routing.ledger.store import Ledger
 
 __all__ = [
@@ -192,6 +201,8 @@ def make_request(
     on_this_machine: bool,
     follow: bool | str,
     no_log: bool,
+    memory: str = "auto",
+    begins: bool = True,
     **more: Any,
 ) -> Ask:
     """Return the request of a prompt.
@@ -199,26 +210,44 @@ def make_request(
     Parameters
     ----------
     follow
-        Go on with the conversation that was last answered, or with the one of this id: of the files that it was last
-        asked of too, unless others are given, or none is to be read.
+        Go on with the conversation that was last answered (True), or with the one of this name or id, which begins
+        where no conversation has that name yet: of the files that it was last asked of too, unless others are given, or
+        none is to be read.
     no_log
         Keep neither text nor features, whatever the profile says.
+    memory
+        How much of the conversation goes along, one of `memory.TIERS`.
+    begins
+        Whether a new conversation's name is written down now.
     more
         Other fields of `Ask`.
 
     Raises
     ------
     UsageError
-        If there is no conversation to go on with, a file of it is not to be had any more, or there is no such reading.
+        If there is no conversation to go on with, a file of it is not to be had any more, or there is no such reading
+        or way of memory.
     """
     check_reading(more.get("reading", "auto"))
-    conversation_id = None
-    if follow:
-        found = conversation(ledger, follow) if isinstance(follow, str) else last_conversation(ledger)
-        conversation_id, turns, system = found
-        prompt = replace(prompt, history=turns, system=prompt.system or system)
+    check_tier(memory)
+    past = _past(ledger, follow, begins=begins) if follow else None
+    if past is not None:
+        history = tuple(Turn(turn.prompt, turn.answer) for turn in past.turns)
+        prompt = replace(prompt, history=history, system=prompt.system or past.system)
         if not prompt.sources and more.get("reading") != "none":
-            prompt = replace(prompt, sources=of_conversation(ledger, conversation_id))
+            prompt = replace(prompt, sources=of_conversation(ledger, past.id))
     wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine)
     keep = "money" if no_log else profile.log.keep
-    return Ask(prompt, wishes, conversation_id=conversation_id, keep=keep, **more)
+    which = None if past is None else past.id or None
+    return Ask(prompt, wishes, conversation_id=which, keep=keep, past=past, memory=memory, **more)
+
+
+def _past(ledger: Ledger, follow: bool | str, *, begins: bool) -> Conversation:
+    """Return the conversation that is gone on with; one that only would begin has no id."""
+    if not isinstance(follow, str):
+        return last_conversation(ledger)
+    found = find_conversation(ledger, follow)
+    if found is None:
+        check_name(follow)
+        found = begin_conversation(ledger, follow, now=time.time()) if begins else ""
+    return conversation(ledger, found)

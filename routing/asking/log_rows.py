@@ -52,6 +52,8 @@ def request_row(ask: Ask, decision: Decision, context: Context | None, now: floa
     }
     if prompt.sources:
         row |= _files(prompt, keep=ask.keep)
+    if ask.recalled is not None:
+        row["memory"] = json.dumps(ask.recalled.to_dict())
     if ask.hint is not None:
         row |= ask.hint.columns()
     if ask.keep == "all" and prompt.chat is not None:

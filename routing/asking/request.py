@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from scrimp.routing.deciding.decide import Decider, Wishes
     from scrimp.routing.deciding.policy import Option
     from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.ledger.conversations import Conversation
     from scrimp.routing.plans.plan import Plan
     from scrimp.routing.prices.usage import Usage
     from scrimp.routing.prompts.chat_log import After
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from scrimp.routing.strategies.protocol import Step
 
     from .hinting import Drawn, Hinter
+    from .memory import Recalled
+    from .summing import Summing
 
 __all__ = [
     "TOTAL_DEADLINE_S",
@@ -93,6 +96,14 @@ class Ask:
     reading, read_tokens
         How much of the prompt's files is to be read: `auto`, or one of `profiles.rungs.READINGS`; and the most tokens
         of passages.
+    past
+        The conversation that it goes on with, as the log has it; None where it begins one.
+    memory
+        How much of that goes along, one of `memory.TIERS`.
+    recalled
+        What of it goes along; None until that is chosen (`Workspace.read`).
+    summing
+        The summary of what is older that is bought first; None where none is needed.
     """
 
     prompt: Prompt
@@ -113,6 +124,10 @@ class Ask:
     hint: Drawn | None = None
     reading: str = "auto"
     read_tokens: int = 3_200
+    past: Conversation | None = None
+    memory: str = "auto"
+    recalled: Recalled | None = None
+    summing: Summing | None = None
 
     def with_hint(self, hinter: Hinter | None, embedding: NDArray[np.float32] | None = None) -> Ask:
         """Return it with the hint that is put in front of its prompt (`Hinter.put`), and what is logged of that."""

@@ -18,6 +18,7 @@ from scrimp.routing.deciding import against_caps
 from scrimp.routing.ledger.caps import RefusedError, check_zone
 from scrimp.routing.ledger.reservations import price_id, reap
 from scrimp.routing.ledger.store import new_id
+from scrimp.routing.ledger.suspensions import suspensions
 from scrimp.routing.strategies.bid_memory import recalled, remembering
 
 from .asked import Asked, Kit
@@ -33,6 +34,7 @@ from .plan_rooms import rooms_of
 from .plan_run import plan_run
 from .read import read_for
 from .refusal import keyless_arms, refusal
+from .remember import with_memory, with_summary
 from .request import Way
 
 if TYPE_CHECKING:
@@ -204,7 +206,20 @@ class Workspace:
         )
 
     def read(self, ask: Ask, context: Context, way: Way | None = None) -> Ask:
-        """Return a request with what each reading of its files sends; `context` is its question's."""
+        """Return a request with what is sent of its conversation, and what each reading of its files sends.
+
+        Parameters
+        ----------
+        context
+            Of its question.
+        """
+        ask = with_memory(ask, context, self.decider, now=self.clock())
+        if ask.memory == "summary":
+            here = ask.wishes.on_this_machine
+            keyless = keyless_arms(self.profile, self.key, None, on_this_machine=here)
+            blocked = {name: error.message for name, error in keyless.items()}
+            blocked |= suspensions(self.ledger, self.profile.name)
+            ask = with_summary(ask, context, self.decider, self.ledger, blocked=blocked)
         ask = read_for(ask, context, self.decider.embedder, way=way, cache=self.cache)
         prompt = with_kept(ask.prompt, self.decider, self.reader or self.ledger, now=self.clock())
         return ask if prompt is ask.prompt else replace(ask, prompt=prompt)
@@ -253,6 +268,7 @@ class Workspace:
                 ledger,
                 ask.prompt,
                 ask.wishes,
+                held_nano=0 if ask.summing is None else ask.summing.bound_nano,
                 now=self.clock(),
                 rng=self.rng,
                 decision_id=new_id(self.clock()),
@@ -373,7 +389,7 @@ class Workspace:
     def _asked(self, ask: Ask, decision: Decision, context: Context, plan: Plan, way: Way | None) -> Asked:
         way = way or Way()
         checks, memory = checks_of(way, decision, self.profile), recalled(self.reader or self.ledger, decision)
-        steps = way.records_steps(decision)
+        steps = way.records_steps(decision) or ask.summing is not None
         return Asked(ask, decision, context, plan, checks, records_steps=steps, memory=memory)
 
     def answer(self, ask: Ask, context: Context | None = None, way: Way | None = None) -> Answer:

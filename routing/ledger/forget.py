@@ -24,6 +24,7 @@ HOLDS: Final[Mapping[str, tuple[str, ...] | None]] = {
     "attempts": ("error", "usage"),
     "batch_rows": ("same",),
     "duels": None,
+    "summaries": None,
 }
 """Where text or features of a request are kept beside its row in `requests`: whole rows (None), or some columns."""
 
@@ -99,6 +100,14 @@ def _forget(ledger: Ledger, where: str, parameters: Sequence[object]) -> int:
     with ledger.transaction() as conn:
         read = hashes_of(conn, where, parameters)
         _empty(conn, f"IN (SELECT id FROM requests WHERE {where})", parameters)  # noqa: S608 - constants
+        of = f"IN (SELECT conversation_id FROM requests WHERE {where})"  # noqa: S608 - constants
+        # A summary may tell of any turn before its last; a name whose conversation is gone is nobody's.
+        conn.execute(f"DELETE FROM summaries WHERE conversation_id {of}", parameters)  # noqa: S608 - constants
+        conn.execute(
+            f"DELETE FROM conversations WHERE id {of} "  # noqa: S608 - constants
+            f"AND id NOT IN (SELECT conversation_id FROM requests WHERE NOT ({where}))",
+            (*parameters, *parameters),
+        )
         n_removed = conn.execute(f"DELETE FROM requests WHERE {where}", parameters).rowcount  # noqa: S608 - constants
         drop(conn, read)
         return n_removed

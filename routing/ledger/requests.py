@@ -1,4 +1,4 @@
-"""The log read back: requests by id, search, conversations, export; and what reports and learning read of requests."""
+"""The log read back: requests by id, search, export; and what reports and learning read of requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import UsageError
 from scrimp.routing.prompts.chat_log import IN_TOOL_LOOP, after_of
-from scrimp.routing.prompts.prompt import Turn
 
 from .attempts import attempts_of
 from .clauses import all_of, bare, marks, named
@@ -26,14 +25,12 @@ __all__ = [
     "batch_options",
     "by_id",
     "checked",
-    "conversation",
     "conversation_to",
     "decisions",
     "embedded",
     "export",
     "features",
     "find",
-    "last_conversation",
     "last_with_files",
     "listing",
 ]
@@ -41,7 +38,7 @@ __all__ = [
 
 _COLUMNS = (
     "id, created_at, command, profile, conversation_id, redo_of, system, prompt, answer, attachments, schema, "
-    "messages, embedder_id, router_version, decision, arm, propensity, status, error, tag, "
+    "messages, memory, embedder_id, router_version, decision, arm, propensity, status, error, tag, "
     "hint, hinted, hint_propensity, hint_similarity, sources, readings"
 )
 
@@ -104,46 +101,6 @@ def by_id(ledger: Ledger, ids: Collection[str]) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in rows}
 
 
-def last_conversation(ledger: Ledger) -> tuple[str, tuple[Turn, ...], str | None]:
-    """Return the id, the turns and the system prompt of the conversation that was last answered.
-
-    Raises
-    ------
-    UsageError
-        If there is none, or its text was not kept.
-    """
-    rows = ledger.rows(
-        "SELECT conversation_id FROM requests WHERE status = 'ok' AND command = 'ask' "
-        "ORDER BY created_at DESC, n DESC LIMIT 1"
-    )
-    if not rows:
-        raise UsageError("there is no conversation to go on with", hint="Ask without -c first.")
-    return conversation(ledger, rows[0]["conversation_id"])
-
-
-def conversation(ledger: Ledger, which: str) -> tuple[str, tuple[Turn, ...], str | None]:
-    """Return the id, the turns and the system prompt of a conversation.
-
-    Raises
-    ------
-    UsageError
-        If there is none of that id, or its text was not kept.
-    """
-    turns = ledger.rows(
-        "SELECT system, prompt, answer FROM requests WHERE conversation_id = ? AND status = 'ok' AND command = 'ask' "
-        "ORDER BY created_at, n",
-        (which,),
-    )
-    if not turns:
-        raise UsageError(f"there is no conversation {which!r} to go on with")
-    if any(turn["prompt"] is None or turn["answer"] is None for turn in turns):
-        raise UsageError(
-            "the conversation's text was not kept, so it cannot go on",
-            hint='Keep text with log.keep = "all" in the profile.',
-        )
-    return which, tuple(Turn(turn["prompt"], turn["answer"]) for turn in turns), turns[0]["system"]
-
-
 def last_with_files(ledger: Ledger, conversation_id: str) -> dict[str, Any] | None:
     """Return a conversation's last answered request that files went with, as id, sources and readings (JSON)."""
     rows = ledger.rows(
@@ -163,6 +120,7 @@ def listing(
     profile: str | None = None,
     tag: str | None = None,
     since: str | None = None,
+    conversation: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return requests, newest first, with what each was charged; `query` searches prompts and answers."""
     # Each word in quotes: no word of a question is an operator of the full-text search.
@@ -172,6 +130,7 @@ def listing(
         ("q.profile = ?", profile),
         ("q.tag = ?", tag),
         ("q.created_at >= ?", since),
+        ("q.conversation_id = ?", conversation),
         ("q.n IN (SELECT rowid FROM requests_fts WHERE requests_fts MATCH ?)", words),
     )
     return ledger.rows(
@@ -194,7 +153,7 @@ def export(ledger: Ledger) -> Iterator[dict[str, Any]]:
             return
         for row in rows:
             last = row.pop("n")
-            for column in ("decision", "attachments", "schema", "messages", "sources", "readings"):
+            for column in ("decision", "attachments", "schema", "messages", "memory", "sources", "readings"):
                 row[column] = None if row[column] is None else json.loads(row[column])
             row["attempts"] = attempts_of(ledger, row["id"])
             row["labels"] = labels_of(ledger, row["id"])

@@ -81,6 +81,12 @@ class Shown:
         return after_of(self.row), lines(self.row)
 
     @property
+    def memory(self) -> dict[str, Any]:
+        """What of its conversation went along (`asking.memory.Recalled`); empty where that is not on record."""
+        found: dict[str, Any] = json.loads(self.row["memory"] or "{}")
+        return found
+
+    @property
     def files(self) -> list[dict[str, Any]]:
         """The files that went with it, as `prompts.sources.Source.to_dict`; without names where no text is kept."""
         return json.loads(self.row["sources"] or "[]")  # type: ignore[no-any-return]
@@ -108,7 +114,7 @@ class Shown:
         """Return plain data."""
         read = {
             name: None if self.row[name] is None else json.loads(self.row[name])
-            for name in ("decision", "attachments", "schema", "messages", "sources", "readings")
+            for name in ("decision", "attachments", "schema", "messages", "memory", "sources", "readings")
         }
         read["reading"] = reading_of(self.row["arm"] or "") or ("whole" if self.files else None)
         found = {"attempts": self.attempts, "labels": self.labels, "steps": self.steps}
