@@ -89,6 +89,18 @@ def test_asking_again_sends_the_same(scrimp, profile, server):
     assert shown(scrimp)["memory"] == note
 
 
+@pytest.mark.parametrize(("behaviour", "n_sent"), [("cached", 5), ("ok@tokens=5", 3)])
+def test_all_goes_on_where_a_cache_was_seen_to_hold_it(scrimp, profile, server, behaviour, n_sent):
+    path = profile(large=behaviour)
+    path.write_text(path.read_text().replace("_mtok = 40 }", "_mtok = 40, cache_read_usd_per_mtok = 0.1 }"))
+    for fact in FACTS[:5]:
+        assert scrimp("ask", "-q", "-p", path, "--cid", "long", f"{fact} {WORDS}").code == 0
+    done = scrimp("ask", "-p", path, "-c", "-x", "Who gets the harmonium?")
+    assert len(sent(server)[::2]) == n_sent + 1
+    assert ("tokens of it cached" in done.err) == (n_sent == 5)
+    assert shown(scrimp)["memory"]["tier"] == ("all" if n_sent == 5 else "relevant")
+
+
 def test_fifty_turns_cost_in_line_with_their_number(scrimp, profile, server):
     path = profile(large="ok@tokens=60", caps="per_day_usd = 20.0")
     for n in range(50):
