@@ -138,7 +138,7 @@ def ask(
     flags = AskFlags(
         words=tuple(prompt or ()),
         system=system,
-        files=tuple(map(str, file or ())),
+        files=tuple(file or ()),
         attachments=tuple(attachment or ()),
         arm=arm,
         profile=profile,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from scrimp.routing.text.in_words import percent
 
 from . import session
 from .conversations import memory_line, memory_words
-from .explain import decision_blocks, decision_line, hint_line, steps_table
+from .explain import decision_blocks, decision_line, hint_line, split_line, steps_table
 from .given import gather
 from .readings import read_in_words, reading_blocks
 from .result import Note, Result, as_line, deliver, emit, emit_stderr, say
@@ -72,8 +72,10 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
     """Ask, and print what came of it."""
     from scrimp.routing.asking.compose import make_request
     from scrimp.routing.asking.kept_files import reads_again
-    from scrimp.routing.asking.ways import make_way
+    from scrimp.routing.asking.ways import make_way, split_plan
 
+    if (plan := split_plan(flags.read, arm=flags.arm, plan=flags.plan, cascade=flags.cascade)) is not None:
+        flags = replace(flags, read="auto", arm=None, plan=plan)
     prompt = _prompt(flags)
     loaded = session.load(
         flags.profile, prefer=flags.prefer, wtp=flags.wtp, min_quality=flags.min_quality, quiet=flags.quiet
@@ -167,7 +169,8 @@ def answer_request(
         about_files = tuple(reading_blocks(request.prompt, decision.arm))
         emit_stderr((*decision_blocks(decision, explain=True), *rests_on, *about_files, *remembered, *about_hint))
     if dry_run:
-        return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)),)), as_json=as_json)
+        split = () if (line := split_line(decision)) is None else (Note(line),)
+        return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)), *split)), as_json=as_json)
     otherwise = _kept(request, decision.id)
     printer = _Printer(otherwise) if stream and plan.single and not way.may_take_another else None
     if printer is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .result import Block
 
-__all__ = ["decision_blocks", "decision_line", "hint_line", "neighbour_table", "steps_table"]
+__all__ = ["decision_blocks", "decision_line", "hint_line", "neighbour_table", "split_line", "steps_table"]
 
 
 def _usd(usd: float | None) -> str:
@@ -42,6 +42,19 @@ def decision_line(decision: Decision) -> str:
         f"{taken.arm} ({taken.model}): predicted quality {percent(taken.quality)} ({100 * taken.quality_low:.0f} to "
         f"{taken.quality_high:.0%}, {taken.rests_on or taken.basis}), about {format_usd(taken.cost_nano)}, at most "
         f"{format_usd(taken.bound_nano)}"
+    )
+
+
+def split_line(decision: Decision) -> str | None:
+    """Return in words what is forecast of a text that is read piece by piece; None where none is."""
+    split = None if decision.plan is None else decision.plan.get("split")
+    if split is None:
+        return None
+    merged = "by code" if split["merge"] == "code" else f"by {split['merge']}"
+    return (
+        f"{split['pieces']} pieces of at most about {split['piece_tokens']:,} tokens, merged {merged}; "
+        f"{percent(split['wrong'])} of them likely answered wrongly; about {split['seconds']:.0f} s"
+        + ("" if split["known_latency"] else " (no calls of this arm on record yet)")
     )
 
 
@@ -267,6 +280,8 @@ def _stage_in_words(stage: Mapping[str, Any]) -> str:
         "best": ", take the best by the checks",
         "merge": ", have " + ", then ".join(by) + " write one answer from that",
         "bid": " for a short plan each, have the best one for its price carried out",
+        "split": f", piece by piece ({stage.get('pieces', 0)} pieces)"
+        + (f", have {''.join(by)} write one answer from that" if by else ", put together by code"),
         "knockout": ", have " + "".join(by) + " drop the worst until one is left",
     }
     return f"ask {arms}{then.get(stage['how'], '')}"

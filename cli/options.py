@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -136,7 +135,7 @@ MemoryOption = Annotated[
     ),
 ]
 FileOption = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Option(
         "-f",
         "--file",
@@ -148,11 +147,12 @@ FileOption = Annotated[
 
 
 class Reading(StrEnum):
-    """How much of files is sent: what is worth most, or one of `profiles.rungs.READINGS`."""
+    """How much of files is sent: what is worth most, one of `profiles.rungs.READINGS`, or a call a piece."""
 
     AUTO = "auto"
     WHOLE = "whole"
     PASSAGES = "passages"
+    SPLIT = "split"
     NONE = "none"
 
 
@@ -161,7 +161,7 @@ ReadOption = Annotated[
     typer.Option(
         "--read",
         help="How much of files and piped text is sent: what is worth most, the whole, passages that the question is "
-        "about, or nothing.",
+        "about, all of it in a call a piece, or nothing.",
     ),
 ]
 ReadTokens = Annotated[

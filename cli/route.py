@@ -138,8 +138,7 @@ def route(
         if n_missed:
             say(f"min_quality is out of reach of {n_missed:,} of {n:,} prompts: the best arm there is is taken")
         return 0
-    asked = _prompt(prompt or [], [str(each) for each in file or ()])
-    decision = guide.one(asked, reading=read.value, read_tokens=read_tokens)
+    asked, decision = guide.one(_prompt(prompt or [], file or []), reading=read.value, read_tokens=read_tokens)
     data = decision.to_dict() | {"min_quality_missed": missed_quality(decision) is not None}
     blocks = decision_blocks(decision, explain=explain)
     if explain:
@@ -147,7 +146,7 @@ def route(
         data["quality_rests_on"] = reasons
         blocks = (*blocks, *(Note(f"{name} is {why}") for name, why in reasons.items()))
     if exact:
-        counts = guide.exact_tokens(asked.text, decision)
+        counts = guide.exact_tokens(asked, decision)
         data["exact_input_tokens"] = counts
         blocks = (
             *blocks,

@@ -234,7 +234,7 @@ class Scrimp:
             typed = clean_text(prompt, what="the prompt")
             text, sources = question_of(typed, read_sources(several(files), tell=logger.info))
             asked = compose(text, system=None, attachments=(), schema=None, needs=(), sources=sources)
-            decision = guide.one(asked, reading=read, read_tokens=read_tokens)
+            _, decision = guide.one(asked, reading=read, read_tokens=read_tokens)
         return route_of(decision, missed=missed_quality(decision) is not None)
 
     def rate(self, answer: Answer | str, rating: str | float, *, note: str | None = None) -> Rating:

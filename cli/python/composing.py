@@ -148,9 +148,11 @@ def prepare(
     """
     from scrimp.routing.asking.compose import compose, make_request, question_of, read_sources
     from scrimp.routing.asking.kept_files import reads_again
-    from scrimp.routing.asking.ways import make_way
+    from scrimp.routing.asking.ways import make_way, split_plan
     from scrimp.routing.text.clean import clean_text
 
+    if (split := split_plan(read, arm=arm, plan=plan, cascade=cascade)) is not None:
+        read, arm, plan = "auto", None, split
     said: list[str] = []
 
     def say(line: str) -> None:

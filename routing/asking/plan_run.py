@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ProviderError, ScrimpError
+from scrimp.profiles.rungs import bare_of, reading_of
 from scrimp.routing.calls.call import Call
 from scrimp.routing.calls.faults import to_scrimp_error
 from scrimp.routing.calls.prompt_cache import marked_block, priced_marks
@@ -108,6 +109,8 @@ class _PlanRun:
         if wish.why is not None:
             self.kit.say(wish.why)
         before = self.bill.charged_nano
+        if wish.role is Role.PIECE:
+            self.started = self.kit.timer()  # each piece has the time of a request, and so has the merge after them
         wish, option = self._fitted(wish)
         result: Paid | None = None
         refusal: ScrimpError | None = None
@@ -199,14 +202,17 @@ class _PlanRun:
         assert wish.prompt is not None  # noqa: S101 - a summary is asked for by a prompt of its own
         decider = self.kit.decider
         context = self.asked.context
+        name = wish.arm if option is None else option.arm
+        wish = replace(wish, prompt=wish.prompt.as_read(reading_of(name)))
+        assert wish.prompt is not None  # noqa: S101 - it was not
         again = decider.decide(
             wish.prompt,
             decider.predict([context or decider.contexts([wish.prompt.text])[0]]),
-            replace(self.asked.ask.wishes, arm=wish.arm, max_cost_nano=None),
+            replace(self.asked.ask.wishes, arm=bare_of(wish.arm), max_cost_nano=None),
             decision_id=self.asked.decision.id,
             rng=self.kit.rng,
             told=wish.role.answers,
-        ).choice.option(wish.arm)
+        ).choice.option(bare_of(wish.arm))
         price = decider.price(wish.arm)
         if again.infeasible is not None or price is None:
             return (replace(wish, prompt=None), option) if wish.role is Role.ASK else (wish, None)
@@ -214,7 +220,8 @@ class _PlanRun:
         limit = again.output_limit if option is None else min(again.output_limit, option.output_limit)
         if wish.limit is not None and not keeps_its_limit(arm):
             limit = min(limit, wish.limit)
-        return wish, replace(again, output_limit=limit, bound_nano=price.bound_nano(again.input_bound, limit))
+        bound = price.bound_nano(again.input_bound, limit)
+        return wish, replace(again, arm=name, output_limit=limit, bound_nano=bound)
 
     def _as_told_now(self, option: Option) -> Option:
         """Return an arm's option with a bound on what it is told now.

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.rungs import READINGS, reading_of
+from scrimp.routing.prompts.embedding import BUILTIN_ID
 from scrimp.routing.prompts.sources import Evidence, Readings, read_none, read_passages, read_whole
 from scrimp.routing.retrieval.passages import passages
+from scrimp.routing.router.text_questions import asks_of
 
 from .plan_choice import arms_in
 
@@ -21,13 +23,17 @@ if TYPE_CHECKING:
 
     from .request import Ask, Way
 
-__all__ = ["AUTO", "READ_TOKENS", "check_reading", "read_for", "readings_offered", "with_readings"]
+__all__ = ["AUTO", "READ_TOKENS", "WHOLE_FROM", "check_reading", "read_for", "readings_offered", "with_readings"]
 
 READ_TOKENS: Final = 3_200
 """Tokens of passages that are sent unless the user says otherwise: eight pieces of 400."""
 
 AUTO: Final = ("whole", "passages")
 """What is weighed where the user does not say how much is to be read."""
+
+WHOLE_FROM: Final = 0.3
+"""P(the question asks of the text as a whole) from which passages are not weighed: below a half, since a summary of
+passages passes for one of the text, and the whole only costs more."""
 
 
 def readings_offered(wanted: str, named: Iterable[str] = ()) -> tuple[str, ...]:
@@ -109,14 +115,19 @@ def with_readings(
     if (known := prompt.readings) is not None:  # on record
         return replace(prompt, readings=known.offering((*known.offered, *filter(None, map(reading_of, named)))))
     n_whole = sum(source.n_tokens for source in sources)
-    offered = readings_offered(wanted, named)
+    offered = set(readings_offered(wanted, named))
+    by_name = {*map(reading_of, named)}
     if n_whole <= budget and "none" not in offered:
         return prompt  # the passages would be all of it
+    asks = asks_of(prompt.text, context.embedding if embedder.id == BUILTIN_ID else None)
+    if wanted == "auto" and (asks.whole >= WHOLE_FROM or n_whole <= budget) and "passages" not in by_name:
+        offered.discard("passages")
     found = passages(sources, prompt.text, context.embedding, embedder, budget=budget, cache=cache)
     reads = {
         "whole": read_whole(sources, prompt.text),
         "passages": read_passages(sources, found.spans, prompt.text),
         "none": read_none(),
     }
-    evidence = Evidence(n_whole, reads["passages"].n_tokens, found.best, found.flat)
+    sent = reads["passages"].n_tokens
+    evidence = Evidence(n_whole, sent, found.best, found.flat, asks.whole, {"comparison": asks.comparison})
     return replace(prompt, readings=Readings(reads, (), evidence).offering(offered))

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.rungs import reading_of
 from scrimp.routing.deciding import against_caps
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.ledger.store import new_id
@@ -17,6 +18,7 @@ from scrimp.routing.prompts.tokens import exact_tokens
 from .plan_choice import PlanChooser, arms_in
 from .plan_rooms import rooms_of
 from .read import READ_TOKENS, check_reading, read_for
+from .read_labels import informed
 from .request import Ask, Way
 
 if TYPE_CHECKING:
@@ -79,8 +81,8 @@ class Guide:
         self.cache = cache
         self._plans = PlanChooser(decider.with_arms(arms_in(self.way)), self.way, ledger)
 
-    def one(self, prompt: Prompt, *, reading: str = "auto", read_tokens: int = READ_TOKENS) -> Decision:
-        """Decide one prompt.
+    def one(self, prompt: Prompt, *, reading: str = "auto", read_tokens: int = READ_TOKENS) -> tuple[Prompt, Decision]:
+        """Decide one prompt; return it with what each reading of its files sends, and the decision.
 
         Parameters
         ----------
@@ -102,6 +104,8 @@ class Guide:
         prompt = replace(prompt, needs=prompt.needs | self.needs)
         ask = Ask(prompt, self.wishes, reading=reading, read_tokens=read_tokens)
         ask = read_for(ask, context, self.decider.embedder, way=self.way, cache=self.cache)
+        if ask.prompt.readings is not None:
+            self.decider = informed(self.decider, self.ledger)
         now = time.time()
         decision = against_caps.decide(
             self._for(prompt.text, context),
@@ -113,7 +117,7 @@ class Guide:
             decision_id=new_id(),
             context=context,
         )
-        return self._with_plan(ask, decision, self._rooms(now))
+        return ask.prompt, self._with_plan(ask, decision, self._rooms(now))
 
     def _rooms(self, now: float) -> list[Room]:
         if not self.way.several:
@@ -165,7 +169,10 @@ class Guide:
         """Return what each arm's predicted quality rests on, in words."""
         return (decision.by or self.decider).reasons()
 
-    def exact_tokens(self, text: str, decision: Decision) -> dict[str, int | None]:
-        """Count a prompt with each arm's own tokeniser; None where that is not public."""
-        options = (weighed.option for weighed in decision.choice.weighed)
-        return {option.arm: exact_tokens(text, option.model) for option in options}
+    def exact_tokens(self, prompt: Prompt, decision: Decision) -> dict[str, int | None]:
+        """Count a prompt as each arm is sent it with its own tokeniser; None where that is not public."""
+        options = [weighed.option for weighed in decision.choice.weighed]
+        sent = {
+            kind: "\n\n".join(prompt.as_read(kind).parts()) for kind in {reading_of(option.arm) for option in options}
+        }
+        return {option.arm: exact_tokens(sent[reading_of(option.arm)], option.model) for option in options}

@@ -33,6 +33,7 @@ from .plan_choice import PlanChooser, arms_in
 from .plan_rooms import rooms_of
 from .plan_run import plan_run
 from .read import read_for
+from .read_labels import informed
 from .refusal import keyless_arms, refusal
 from .remember import with_memory, with_summary
 from .request import Way
@@ -222,6 +223,8 @@ class Workspace:
             ask = with_summary(ask, context, self.decider, self.ledger, blocked=blocked)
         ask = read_for(ask, context, self.decider.embedder, way=way, cache=self.cache)
         prompt = with_kept(ask.prompt, self.decider, self.reader or self.ledger, now=self.clock())
+        if prompt.readings is not None:
+            self.decider = informed(self.decider, self.reader or self.ledger)
         return ask if prompt is ask.prompt else replace(ask, prompt=prompt)
 
     # -- deciding ---------------------------------------------------------------------------------------------------
@@ -313,6 +316,8 @@ class Workspace:
         run_id = ask.run_id or decision.id
         rooms = rooms_of(ledger, decider.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
         decision, plan = chooser.choose(ask, decision, rooms)
+        for remark in (decision.plan or {}).get("remarks", ()):
+            self.say(remark)
         return remembering(ledger, decision, plan, context), plan
 
     # -- asking -----------------------------------------------------------------------------------------------------

@@ -101,6 +101,7 @@ def option_for(
     told: bool = True,
     near: str = "",
     nearness: float = 1.0,
+    learned: float = 0.0,
 ) -> Option:
     """Work out one arm's option for one prompt: limits, costs, and the first reason against it.
 
@@ -176,6 +177,7 @@ def option_for(
         cached_tokens=None if cached is None else min(cached, n_input),
         near=near,
         nearness=nearness,
+        learned=learned,
     )
 
 

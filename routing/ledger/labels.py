@@ -22,6 +22,7 @@ __all__ = [
     "newest",
     "truths_of_checked",
     "truths_of_made",
+    "truths_of_readings",
     "truths_of_several",
 ]
 
@@ -153,9 +154,14 @@ def truths_of_made(ledger: Ledger, *, last: int) -> list[dict[str, Any]]:
         ledger,
         ", s.stage, s.kind",
         "JOIN steps s ON s.request_id = l.request_id AND s.arm = l.arm AND s.taken = 1",
-        "l.request_id IN (SELECT request_id FROM steps WHERE kind IN ('merge', 'lead', 'bid', 'drop'))",
+        "l.request_id IN (SELECT request_id FROM steps WHERE kind IN ('merge', 'lead', 'bid', 'drop', 'piece'))",
         last,
     )
+
+
+def truths_of_readings(ledger: Ledger, *, last: int) -> list[dict[str, Any]]:
+    """Return the latest labels of `TRUTH` on answers from files of which an arm read so much, newest first."""
+    return _truths(ledger, "", "", "l.arm LIKE '%/%'", last)
 
 
 def truths_of_several(ledger: Ledger, *, last: int) -> list[dict[str, Any]]:

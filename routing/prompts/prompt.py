@@ -182,6 +182,8 @@ class Prompt:
         """Return it with its sources as a reading sends them; None, and a reading that it has not: whole."""
         if not self.sources:
             return self
+        if kind == "none":
+            return replace(self, block="", sources=(), readings=None)
         readings = self.readings
         read = None if readings is None else readings.reads.get(kind or "whole")
         block = read_whole(self.sources, self.text).text if read is None else read.text
@@ -191,6 +193,15 @@ class Prompt:
     @property
     def _turn(self) -> str:
         return self.text if self.hint is None else f"{self.hint}\n\n{self.text}"
+
+    @property
+    def around(self) -> tuple[str, ...]:
+        """What stands around texts that are quoted in its turn: their mark occurs in none of it."""
+        return self.text, *(source.text for source in self.sources), self.block or ""
+
+    def sent_to(self, kind: str | None) -> str:
+        """Return all that is sent with it at a reading, in one text: what an answer may go by."""
+        return "\n\n".join(self.as_read(kind).parts())
 
     def saying(self, text: str) -> Prompt:
         """Return it with another text in the place of what the user says in it."""

@@ -340,5 +340,5 @@ class Service:
         """See to what earlier processes left, and say which caps are filling up."""
         space = self.space
         housekeeping.look_after(space.ledger, space.profile, now=space.clock())
-        for line in housekeeping.look_back(space.ledger, space.profile, now=space.clock()):
+        for line in housekeeping.look_back(space.ledger, space.profile, now=space.clock(), cache=space.cache):
             self.say(line)

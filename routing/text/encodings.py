@@ -33,7 +33,8 @@ _MESS: Final = 0.15
 _MIXED: Final = 0.2
 """The share of the bytes beyond ASCII in lines of proper UTF-8 from which on a file is of several encodings."""
 
-_BEYOND: Final = re.compile(rb"[^\n]*[\x80-\xff][^\n]*")
+_BOUNDARY: Final = re.compile(rb"[\x09-\x2f](?=[^\x09-\x2f]*\Z)")
+"""The last byte that is no part of a longer character in any of them."""
 
 
 def decoded(raw: bytes, *, what: str, declared: str | None = None) -> tuple[str, str | None]:
@@ -56,7 +57,7 @@ def decoded(raw: bytes, *, what: str, declared: str | None = None) -> tuple[str,
         return clean_text(_decode(raw, wide, what), what=what), None
     if utf_8_from(raw) is None or encoding_of(raw[:LOOKED_AT]) is not None:
         return clean_text(raw, what=what), None
-    lines = _BEYOND.findall(raw)
+    lines = [line for line in raw.split(b"\n") if not line.isascii()]
     n_beyond = sum(map(_n_beyond, lines))
     proper = sum(_n_beyond(line) for line in lines if utf_8_from(line) is None)
     told = _named(declared, raw) or (_told(lines, raw) if n_beyond >= ENOUGH else None)
@@ -103,7 +104,9 @@ def _told(lines: list[bytes], raw: bytes) -> str | None:
 
     sample = b"\n".join(lines)
     if len(sample) > _SAMPLE:
-        sample = sample[:_SAMPLE].rpartition(b"\n")[0] or sample
+        sample = sample[:_SAMPLE]
+        last = _BOUNDARY.search(sample)
+        sample = sample if last is None else sample[: last.start()]
     found = list(  # in one piece: pieces of it begin and end within words, which looks like a mess
         from_bytes(
             sample,

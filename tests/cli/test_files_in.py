@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 from papers import pdf
@@ -169,6 +171,14 @@ def test_route_shows_both_readings_with_tokens_and_cost(scrimp, profile, server,
     assert not server.chats
 
 
+def test_exact_tokens_are_those_of_what_each_reading_sends(scrimp, profile, notes):
+    (notes / "big.log").write_text(PLANTED)
+    path = profile(small="gpt-4o-mini", large="ok")
+    exact = routed(scrimp, path, "-f", "big.log", "--exact-tokens", "Which failed?")["exact_input_tokens"]
+    assert exact["small/whole"] > 5 * exact["small/passages"] > 1_000
+    assert exact["large/whole"] is None
+
+
 def test_route_decides_as_ask_does(scrimp, profile, server, notes):
     (notes / "big.log").write_text(PLANTED)
     path = profile(small="ok", large="ok")
@@ -193,6 +203,18 @@ def test_a_whole_that_fits_no_window_is_no_error_while_passages_do(scrimp, profi
 
 def test_a_short_file_leaves_nothing_to_choose(scrimp, profile, notes):
     assert [each["name"] for each in routed(scrimp, profile(), "-f", "notes", "Which?")["arms"]] == ["small"]
+
+
+def test_a_short_file_costs_no_heavy_import(profile, notes):
+    script = (
+        "import sys; from scrimp.cli.app import run; run(sys.argv[1:])\n"
+        "sys.exit(repr([name for name in ('pydantic', 'charset_normalizer', 'pypdfium2') if name in sys.modules]))"
+    )
+    argv = ("ask", "-n", "-p", str(profile()), "-f", "notes", "--read", "auto", "Which?")
+    done = subprocess.run(
+        [sys.executable, "-c", script, *argv], capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
+    assert done.stderr.splitlines()[-1] == "[]"
 
 
 def test_readings_that_there_are_not(scrimp, profile, server, notes):
@@ -304,3 +326,16 @@ def test_files_alone_without_a_word_in_them_are_an_empty_prompt(scrimp, profile,
         assert (done.code, server.chats) == (2, [])
         assert "empty.md is empty: left out" in done.err
         assert "the prompt is empty" in done.err
+
+
+def test_an_empty_name_is_not_the_folder_that_one_is_in(scrimp, profile, server, notes):
+    for command in ("ask", "route"):
+        done = scrimp(command, "-p", profile(), "-f", "", "Which?")
+        assert (done.code, server.chats) == (2, [])
+        assert "-f names no file: it is empty" in done.err
+
+
+def test_a_file_that_is_called_as_standard_input_is(scrimp, profile, server, notes):
+    (notes / "-").write_text("a file")
+    ask(scrimp, profile(small="ok"), "-f", "./-", "Which?")
+    assert sent(server) == "===== FILE -\na file\n===== END\n\nWhich?"

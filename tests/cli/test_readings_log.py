@@ -7,6 +7,7 @@ import pytest
 import scrimp as face
 from scrimp.profiles.paths import paths
 from scrimp.routing.ledger.store import open_ledger
+from scrimp.routing.retrieval.passages_kept import KEPT_FILE
 
 FILLER = "Nothing of note happened in this part of the year, and the board met as it always does on such a day. "
 NEEDLE = "The net loss of Quagga Mining in the first quarter was 4,711 dollars after impairment of the okapi herd. "
@@ -350,6 +351,24 @@ def test_a_log_without_text_has_no_files(scrimp, profile, asked, filing, home, k
     if keep == "features":
         assert "[a file] (not kept)" in scrimp("log").out
         assert "(name not kept)" in scrimp("log", "show").out
+
+
+def test_words_of_files_in_the_cache_go_too(scrimp, path, asked, home):
+    kept = home / "cache" / KEPT_FILE
+    asked("--no-log")
+    assert not kept.exists()
+    first = asked()["id"]
+    assert kept.exists()
+    assert scrimp("log", "rm", "-y", first).code == 0
+    assert not kept.exists()
+    asked()
+    with open_ledger(paths().ledger) as ledger, ledger.transaction() as conn:
+        conn.execute("UPDATE requests SET created_at = '2020-01-01T00:00:00.000000Z'")
+    assert scrimp("ask", "-p", path, "-m", "small", "What is 3 plus 4?").code == 0
+    assert not kept.exists(), "it was older than the profile keeps anything"
+    asked()
+    assert scrimp("log", "purge", "-y").code == 0
+    assert not kept.exists()
 
 
 def test_texts_go_with_the_log(scrimp, asked):

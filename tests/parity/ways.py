@@ -84,10 +84,9 @@ def redo(stage, world):
     outcome = _asked(stage, world, stage.scrimp("redo", "--json", "-p", stage.profile(world), *_named(world)))
     with contextlib.closing(sqlite3.connect(stage.home / "scrimp.db")) as db:
         label = "SELECT arm, source FROM labels WHERE request_id IN (SELECT id FROM requests WHERE profile = 'before')"
-        told = ["before"] if outcome.ends == "ok" else []
-        assert [
-            arm.partition("/")[0] for arm, source in db.execute(label) if source == "redo"
-        ] == told  # the one mark that a redo adds is the first answer's
+        told = [("before", "redo")] if outcome.ends == "ok" else []
+        marks = [(arm.partition("/")[0], source) for arm, source in db.execute(label)]
+        assert marks == told  # the one mark that a redo adds is the first answer's
     return outcome
 
 

@@ -71,6 +71,11 @@ def test_what_cannot_be_told_is_refused_with_its_place(raw, says):
         decoded(raw, what="x")
 
 
+def test_one_endless_line_of_another_encoding_is_told_from_its_beginning():
+    text = f"{'word ' * 1_000_000}\n{TEXTS['de'] * 10_000}"
+    assert decoded(text.encode("latin-1"), what="x") == (text, "x is not UTF-8: read as cp1252")
+
+
 # -- kinds -------------------------------------------------------------------------------------------------------------
 
 PAGE = """<!DOCTYPE html><html><head><title>Q1 &mdash; report</title><style>p { color: red }</style>

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, LedgerError, ScrimpError
 from scrimp.routing.asking.books import Called, Closing, Settlement, write
+from scrimp.routing.asking.hands import given_of
 from scrimp.routing.asking.paid_call import Halted
 from scrimp.routing.asking.request import why_cut
 from scrimp.routing.batch.files.output import Result
 from scrimp.routing.batch.planning.money import caps_of
 from scrimp.routing.batch.state.recovery import entry
 from scrimp.routing.calls.faults import CallError
-from scrimp.routing.checks.base import Given, problem_of, run_checks
+from scrimp.routing.checks.base import problem_of, run_checks
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.reservations import mark_sent, reserve
 from scrimp.routing.ledger.store import instant
@@ -198,7 +199,7 @@ class RowHands:
 
     async def test(self, wanted: Test) -> tuple[Verdict, ...]:
         """Run checks; those that take time in a thread, a few at once."""
-        given = Given(self.job.row.prompt.text, wanted.finish_reason)
+        given = given_of(self.job.row.prompt, wanted)
         if not any(check.slow for check in wanted.checks):
             return run_checks(wanted.checks, wanted.text, given)
         async with self.desk.slow_checks:
