@@ -10,6 +10,8 @@ import sys
 import pytest
 from conftest import environment
 
+from scrimp.cli.complete import complete_conversations
+
 SCRIMP = [sys.executable, "-m", "scrimp.cli"]
 FACTS = (
     "The harmonium of my grandmother goes to uncle Leopold in Villach",
@@ -236,6 +238,7 @@ def test_conversations_have_names(scrimp, profile, server):
     assert rows[0]["tokens"] == spent[0] + spent[2]
     assert rows[0]["charged_usd"] == pytest.approx((server.chats[0].cost_nano + server.chats[2].cost_nano) / 1e9)
     assert "We leave in May" in scrimp("log", "conversations").out
+    assert (complete_conversations("tr"), complete_conversations("x")) == (["trip"], [])
     listed = json.loads(scrimp("log", "--cid", "trip", "--json").out)["rows"]
     assert [row["prompt"] for row in listed] == ["With two children", "We leave in May"]
     assert scrimp("log", "conversations", "--name", rows[1]["id"][-6:], "other").code == 0
@@ -249,7 +252,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_begun(scrimp, profile, server)
         (("--cid", "a b"), "a name"),
         (("--cid", "01kzzz"), "no conversation '01kzzz'"),
         (("-c",), "no conversation to go on with"),
-        (("--cid", "x", "--memory", "some"), "expected one of auto, last"),
+        (("--cid", "x", "--memory", "some"), "some"),
         (("--memory", "last"), "go on with one by -c or --cid"),
     ):
         done = scrimp("ask", "-p", path, *argv, "hello")

@@ -6,16 +6,18 @@ import random
 
 import pytest
 
-from scrimp.profiles.errors import UsageError
+from scrimp.cli.options import Memory
+from scrimp.cli.serve import Cut
 from scrimp.profiles.keys import Keys
 from scrimp.profiles.load import load_profile
 from scrimp.profiles.paths import paths
 from scrimp.routing.asking.again import redo_request
+from scrimp.routing.asking.memory import TIERS
 from scrimp.routing.asking.workspace import Workspace
 from scrimp.routing.ledger.requests import find
 from scrimp.routing.ledger.store import open_ledger
 from scrimp.routing.prompts.chat import Chat
-from scrimp.routing.serving.cutting import check_cut
+from scrimp.routing.serving.cutting import CUTS
 from scrimp.routing.serving.service import Asking, Service, message_of
 from scrimp.routing.serving.shapes.shape import Wanted
 
@@ -106,7 +108,6 @@ def test_nothing_is_cut_unless_asked_for_nor_where_tools_are(service, server):
 
 
 def test_an_endpoint_sums_up_nothing():
-    assert [check_cut(each) for each in (None, "auto", "last", "relevant")] == [None, "auto", "last", "relevant"]
-    for tier in ("summary", "all", "some"):
-        with pytest.raises(UsageError, match="expected one of auto, last, relevant"):
-            check_cut(tier)
+    assert [each.value for each in Cut] == list(CUTS)
+    assert set(CUTS) < set(TIERS)
+    assert [each.value for each in Memory] == list(TIERS)
