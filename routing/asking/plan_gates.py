@@ -100,7 +100,8 @@ class Gates:
                 cost = price.expected_nano(asked, 60)
                 bound = PromptTariff(self.decider, options | {check.arm: judge}).most_nano(check.arm, 1, JUDGE_LIMIT)
             elif isinstance(check, AgreeCheck) and options:
-                asked_of = [options[name] for name in check.arms if name in options] or [
+                names = [decision.choice.option(name).arm for name in check.arms]
+                asked_of = [options[name] for name in names if name in options] or [
                     max(options.values(), key=lambda each: each.bound_nano or 0)
                 ] * (check.n - 1)
                 cost = sum(each.cost_nano or 0 for each in asked_of)

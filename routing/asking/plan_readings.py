@@ -94,7 +94,8 @@ def settle_readings(
     UsageError
         If the prompt's files are not read in the way that an arm is named with, or fall into too many pieces.
     """
-    if not prompt.sources and not any(reading_of(arm) for arm in plan.arms):
+    there = {weighed.option.arm for weighed in decision.choice.weighed}
+    if not prompt.sources and not any(reading_of(arm) for arm in plan.arms) and there.issuperset(plan.arms):
         return Settled(plan, decision)
     settling = _Settling(plan, prompt, decision, decider, rooms, latency_s or {}, slope)
     stages = tuple(settling.stage(stage) for stage in plan.stages)
@@ -136,7 +137,7 @@ class _Settling:
             if reading is not None:
                 why = "small enough to be sent whole" if self.prompt.sources else "none"
                 self.remarks.append(f"{name} is {bare} here: the files of this prompt are {why}")
-            return bare
+            return bare if bare in self._weighed else self.decision.choice.option(bare).arm
         if reading is None and not none:
             return self.decision.choice.option(bare).arm
         if reading in (None, "none"):

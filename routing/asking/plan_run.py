@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ProviderError, ScrimpError
-from scrimp.profiles.rungs import bare_of, reading_of
+from scrimp.profiles.rungs import bare_of, reading_of, with_reading
 from scrimp.routing.calls.call import Call
 from scrimp.routing.calls.faults import to_scrimp_error
 from scrimp.routing.calls.prompt_cache import priced_marks
@@ -192,10 +192,13 @@ class _PlanRun:
         """
         option = self.asked.decision.choice.option(wish.arm)
         if wish.prompt is None:
-            return wish, self._as_told_now(option)
+            return replace(wish, arm=option.arm), self._as_told_now(option)
         decider = self.kit.decider
         context = self.asked.context
-        wish = replace(wish, prompt=wish.prompt.as_read(reading_of(option.arm)))
+        name = option.arm
+        if wish.arm != name and not wish.prompt.sources and wish.prompt.block is None:
+            name = with_reading(wish.arm, "none")  # a judge: it reads none of the request's files
+        wish = replace(wish, arm=name, prompt=wish.prompt.as_read(reading_of(name)))
         assert wish.prompt is not None  # noqa: S101 - it was not
         again = decider.decide(
             wish.prompt,
@@ -213,7 +216,7 @@ class _PlanRun:
         if wish.limit is not None and not keeps_its_limit(arm):
             limit = min(limit, wish.limit)
         bound = price.bound_nano(again.input_bound, limit)
-        return wish, replace(again, arm=option.arm, output_limit=limit, bound_nano=bound)
+        return wish, replace(again, arm=name, output_limit=limit, bound_nano=bound)
 
     def _as_told_now(self, option: Option) -> Option:
         """Return an arm's option with a bound on what it is told now.

@@ -87,6 +87,27 @@ def test_who_merges_reads_the_files_and_what_judges_does_not(scrimp, profile, se
     assert "===== ANSWER 1" in sent(server)[-1]
 
 
+def test_a_judge_reads_no_file_and_samples_read_what_their_arm_does(scrimp, profile, server, minutes):
+    path = profile(caps="per_day_usd = 100", small="say@text=Oslo", medium="say@text=Oslo", large="say@text=SCORE:_9")
+    argv = ("-f", minutes, "--check", "judge:large", "--check", "agree:medium", "-m", "small/passages", "Which bridge?")
+    _, answer = ask(scrimp, "-p", path, *argv)
+    steps = {step["kind"]: step["arm"] for step in answer["steps"]}
+    assert (steps["ask"], steps["judge"]) == ("small/passages", "large/none")
+    assert steps["sample"] in ("medium/passages", "medium/whole")
+    by_model = {chat.model.partition("@")[0]: len(chat.body["messages"][-1]["content"]) for chat in server.chats[1:2]}
+    assert max(by_model.values()) < 5_000
+    assert {each["check"]: each["outcome"] for each in answer["verdicts"]} == {
+        "judge:large": "pass", "agree:medium": "pass"
+    }  # fmt: skip
+
+
+def test_plans_of_prompts_with_files_have_an_outlook(scrimp, profile, server, minutes):
+    path = profile(small="say@text=Oslo", large="say@text=Oslo", extra='[plans]\non = "small ? json > large"\n')
+    assert scrimp("ask", "-p", path, "-f", minutes, "Which bridge is mended first?").code == 0
+    (plan,) = json.loads(scrimp("plans", "-p", path, "--json").out)["plans"]
+    assert (plan["outlook"]["n"], plan["outlook"]["why"]) == (1, None)
+
+
 def test_a_worker_reads_what_it_is_named_with_or_nothing(scrimp, profile, server, minutes):
     lead = "say@text=<ask_arm='small'>Which_bridge?"
     path = profile(caps="per_day_usd = 100", small="say@text=Oslo", large=lead)
