@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from scrimp.profiles.money import format_usd, nano_from_usd
+from scrimp.profiles.rungs import reading_of
 from scrimp.routing.text.compare import QUORUMS
 from scrimp.routing.text.in_words import distance_in_words, level_in_words, percent
 
@@ -130,23 +131,25 @@ def _arm_table(decision: Decision, *, explain: bool) -> Table:
             )
         )
     more: Literal["apart", "leave out"] = "apart" if explain else "leave out"
-    return Table(
-        columns=(
-            Column("  arm"),
-            Column("quality", narrow="whole"),
-            Column("rests on"),
-            Column("cost", "right"),
-            Column("at most", "right"),
-            Column("why", narrow="below"),
-            Column("tokens in", "right", narrow=more),
-            Column("out p50 / p90", "right", narrow=more),
-            Column("utility", "right", narrow=more),
-            Column("chance", "right", narrow=more),
-            Column("flips at", narrow=more),
-            Column("basis", narrow="leave out"),  # what it rests on says as much, but to a pipe
-        ),
-        rows=rows,
-    )
+    read = any(reading_of(weighed.option.arm) for weighed in choice.weighed)
+    columns = [
+        Column("  arm"),
+        Column("quality", narrow="whole"),
+        Column("rests on", narrow=more if read else "wrap"),
+        Column("cost", "right"),
+        Column("at most", "right"),
+        Column("why", narrow="below"),
+        Column("tokens in", "right", narrow="wrap" if read else more),
+        Column("out p50 / p90", "right", narrow=more),
+        Column("utility", "right", narrow=more),
+        Column("chance", "right", narrow=more),
+        Column("flips at", narrow=more),
+        Column("basis", narrow="leave out"),  # what it rests on says as much, but to a pipe
+    ]
+    order = list(range(len(columns)))
+    if read:  # how much each reading sends stands beside what it costs
+        order.insert(1, order.pop([column.title for column in columns].index("tokens in")))
+    return Table(tuple(columns[at] for at in order), [tuple(row[at] for at in order) for row in rows])
 
 
 def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
@@ -172,6 +175,12 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
         weight, cached = decision.turned["weight"], decision.turned["n_cached"]
         kept = f"; {decision.turned['arm']} has {cached:,} tokens of it cached" if cached else ""
         yield Note(f"a conversation goes on: this turn counts {weight:.0%}, what went before the rest{kept}")
+    if decision.turned is None:
+        for option in (each.option for each in choice.weighed):
+            if option.cached_tokens:
+                yield Note(
+                    f"{option.arm} is expected to read {option.cached_tokens:,} tokens from its provider's cache"
+                )
     if decision.pace is not None:
         pace = decision.pace
         yield Note(

@@ -11,6 +11,7 @@ import typer
 from scrimp.profiles.errors import UsageError
 
 from . import session
+from .complete import complete_cuts
 from .options import ProfileOption
 from .parser import new_app
 from .result import say, write_err
@@ -79,6 +80,15 @@ def serve(
         str | None, typer.Option("--max-cost", metavar="USD", help="Spend no more than this until it ends.")
     ] = None,
     tag: Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="A label for `scrimp spend`.")] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            "--memory",
+            metavar="HOW",
+            help="Cut long chats of text to auto, last or relevant turns (docs/memory.md). Else all is sent.",
+            autocompletion=complete_cuts,
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing about requests that go well.")] = False,
 ) -> int:
     """Answer programs that speak OpenAI's or Anthropic's interface, each request routed and under every cap.
@@ -88,6 +98,9 @@ def serve(
     from .serving import capped, listening, make_endpoint, on_signals, summary
 
     listen = listening()
+    from scrimp.routing.serving.cutting import check_cut
+
+    cut = check_cut(memory)
     if no_token and (token or token_file):
         raise UsageError("--no-token and a token do not go together")
     if no_token and not listen.is_loopback(host):
@@ -105,6 +118,7 @@ def serve(
         hosts=(host,),
         one_run=max_cost is not None,
         tag=tag,
+        memory=cut,
         quiet=quiet,
     )
 

@@ -11,7 +11,7 @@ from scrimp.routing.checks.judge import JUDGE_LIMIT, JudgeCheck
 from scrimp.routing.deciding.beside import beside
 from scrimp.routing.plans.power import learn_power
 from scrimp.routing.plans.record import observations
-from scrimp.routing.plans.silence import UNANSWERABLE, told_of_silence
+from scrimp.routing.plans.silence import told_of_silence
 from scrimp.routing.plans.value import Gate
 
 from .prompt_tariff import PromptTariff, able_options
@@ -108,7 +108,6 @@ class Gates:
                 bound = sum(each.bound_nano or 0 for each in asked_of)
             power = self._power(check)
             if check.kind == "found" and prompt is not None and prompt.readings is not None:
-                silent = prompt.readings.evidence.kind.get("unanswerable", UNANSWERABLE)
-                power = told_of_silence(power, silent)
+                power = told_of_silence(power, self.decider.readings.silent(prompt.readings.evidence))
             gates.append(Gate(check.name, power, cost, bound, check.kind))
         return tuple(gates)

@@ -14,30 +14,38 @@ from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, Prov
 from scrimp.profiles.rungs import bare_of, reading_of, with_reading
 from scrimp.routing.calls.call import Call
 from scrimp.routing.calls.faults import to_scrimp_error
-from scrimp.routing.calls.prompt_cache import priced_marks
+from scrimp.routing.calls.prompt_cache import marked_block, priced_marks
 from scrimp.routing.calls.reasoning import reasoning_room, shortened
 from scrimp.routing.calls.tool_calls import as_text, what_is_called
 from scrimp.routing.calls.whole_prompt import window_arguments
 from scrimp.routing.ledger.caps import RefusedError
+from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.prompts.instructions import dressed, instructions_id
 from scrimp.routing.prompts.tokens import bound_tokens
 from scrimp.routing.strategies.protocol import Got, Outcome, Role, Step, Test, Wanted
 from scrimp.routing.strategies.stages import Staged
 
-from .books import Called, Closing, digest_of, kinds_of
+from .books import Called, Closing, Summed, digest_of, kinds_of
 from .briefing import brief_of
 from .log_rows import request_row
+from .memory import size_of
 from .paid_call import Bill, Command, Halted, Paid, Terms, breach_note, paid_call
 from .prompt_tariff import keeps_its_limit
 from .request import Answer, Checked, reply_notes, saved_against
+from .summing import SUMMARY_TOKENS, fitted
+from .was_read import was_read, whole_cost
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from scrimp.routing.deciding.policy import Option
+    from scrimp.routing.prompts.prompt import Turn
     from scrimp.routing.strategies.protocol import Answered
 
     from .asked import Asked, Kit
+    from .memory import Recalled
+    from .request import Ask
+    from .summing import Summing
 
 
 __all__ = ["plan_run"]
@@ -45,7 +53,7 @@ __all__ = ["plan_run"]
 
 def plan_run(
     asked: Asked, kit: Kit, *, recorded: Sequence[Called] = (), bill: Bill | None = None
-) -> Generator[Command | Test | Called | Closing, Any, Checked]:
+) -> Generator[Command | Test | Called | Closing | Summed, Any, Checked]:
     """Run a request's plan to its answer.
 
     Parameters
@@ -74,10 +82,11 @@ class _PlanRun:
         self.closed = False
         self.started = kit.timer()
 
-    def run(self) -> Generator[Command | Test | Called | Closing, Any, Checked]:
-        asked = self.asked
-        strategy = Staged(asked.plan, brief_of(asked, self.kit)).run()
+    def run(self) -> Generator[Command | Test | Called | Closing | Summed, Any, Checked]:
         try:
+            if self.asked.ask.summing is not None:
+                yield from self._sum_up(self.asked.ask.summing)
+            strategy = Staged(self.asked.plan, brief_of(self.asked, self.kit)).run()
             back: Any = None
             while True:
                 try:
@@ -94,6 +103,33 @@ class _PlanRun:
         except BaseException:
             yield self._closing("interrupted", error="interrupted", text=self.bill.partial)
             raise
+
+    def _sum_up(self, summing: Summing) -> Generator[Command | Called | Summed, Any, None]:
+        """Have the conversation's older turns summed up; where that cannot be had, only the last turns are sent."""
+        ask = self.asked.ask
+        n_tokens = sum(size_of(*summing.turns[at]) for at in summing.kept)
+        alone = replace(summing.recalled, tier="last", upto=None, n_tokens=n_tokens)
+        self._sends(ask, summing.history(None), alone)
+        why = f"{summing.arm} sums up {summing.n_new} earlier turns"
+        got = yield from self._call(
+            Wanted(summing.arm, Role.SUMMARY, prompt=summing.prompt, limit=SUMMARY_TOKENS, why=why)
+        )
+        text = fitted(got.text or "")
+        self.refusal = None
+        if not text:
+            self.kit.say("there is no summary: the last turns are sent without one")
+            return
+        recalled = replace(summing.recalled, n_tokens=n_tokens + approx_tokens(text))
+        self._sends(ask, summing.history(text), recalled)
+        row = request_row(self.asked.ask, self.asked.decision, self.asked.context, self.kit.clock())
+        sent: dict[str, Any] = {}
+        if ask.keep != "money":
+            sent = {name: row[name] for name in ("messages", "memory") if name in row}
+        yield Summed(self.asked.decision.id, summing.conversation_id, summing.upto, text, approx_tokens(text), sent)
+
+    def _sends(self, ask: Ask, history: tuple[Turn, ...], recalled: Recalled) -> None:
+        ask = replace(ask, prompt=replace(ask.prompt, history=history), recalled=recalled, summing=None)
+        self.asked = replace(self.asked, ask=ask)
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
@@ -171,6 +207,7 @@ class _PlanRun:
             self.answers[step.seq] = Answer(
                 **record.answer, text=step.text or "", decision=self.asked.decision,
                 conversation_id=self.asked.ask.conversation_id or self.asked.decision.id,
+                read=was_read(self.asked.ask.prompt, record.answer["arm"]),
             )  # fmt: skip
         refusal = BudgetRefusedError(step.note or "refused") if step.outcome is Outcome.REFUSED else None
         return Got(step.seq, step.arm, step.text, step.finish_reason, step.charged_nano, refusal)
@@ -190,12 +227,13 @@ class _PlanRun:
 
         An arm that cannot take a prompt with a failed answer in it is asked the request's own.
         """
-        option = self.asked.decision.choice.option(wish.arm)
-        if wish.prompt is None:
+        option = None if wish.role is Role.SUMMARY else self.asked.decision.choice.option(wish.arm)
+        if wish.prompt is None and option is not None:
             return replace(wish, arm=option.arm), self._as_told_now(option)
+        assert wish.prompt is not None  # noqa: S101 - a summary is asked for by a prompt of its own
         decider = self.kit.decider
         context = self.asked.context
-        name = option.arm
+        name = wish.arm if option is None else option.arm
         if wish.arm != name and not wish.prompt.sources and wish.prompt.block is None:
             name = with_reading(wish.arm, "none")  # a judge: it reads none of the request's files
         wish = replace(wish, arm=name, prompt=wish.prompt.as_read(reading_of(name)))
@@ -212,7 +250,7 @@ class _PlanRun:
         if again.infeasible is not None or price is None:
             return (replace(wish, prompt=None), option) if wish.role is Role.ASK else (wish, None)
         arm = decider.profile.arm(wish.arm)
-        limit = min(again.output_limit, option.output_limit)
+        limit = again.output_limit if option is None else min(again.output_limit, option.output_limit)
         if wish.limit is not None and not keeps_its_limit(arm):
             limit = min(limit, wish.limit)
         bound = price.bound_nano(again.input_bound, limit)
@@ -257,9 +295,12 @@ class _PlanRun:
             kind = "first" if self.bill.n_attempts == 0 else kind
 
         def call(left_s: float) -> Call:
+            messages = priced_marks(prompt.messages(), **marks)
+            if prompt.kept is not None and option.cached_tokens is not None and marks["writes"]:
+                messages = marked_block(arm.model, messages, prompt.block or "")
             return Call(
                 model=arm.model,
-                messages=priced_marks(prompt.messages(), **marks),
+                messages=messages,
                 max_output_tokens=option.output_limit,
                 api_base=arm.api_base,
                 api_key=kit.key(arm),
@@ -307,7 +348,10 @@ class _PlanRun:
         if settlement.breach:
             notes.append(breach_note(option.arm, settlement))
         saved, against = saved_against(self.kit.decider, self.asked.decision, option, usage, self.bill.charged_nano)
-        price = self.kit.decider.price(option.arm)
+        price, prompt = self.kit.decider.price(option.arm), self.asked.ask.prompt
+        whole = None
+        if price is not None and usage is not None:
+            whole = whole_cost(prompt, option.arm, price, usage, self.kit.decider.window(option.arm))
         return Answer(
             id=self.asked.decision.id,
             text=reply.text,
@@ -335,6 +379,8 @@ class _PlanRun:
             notes=tuple(notes),
             conversation_id=self.asked.ask.conversation_id or self.asked.decision.id,
             tool_calls=reply.tool_calls,
+            read=was_read(prompt, option.arm),
+            whole_cost_nano=whole,
         )
 
     # -- the end ----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from scrimp.routing.prompts.context import contexts, stack
 from scrimp.routing.prompts.tokens import estimate_tokens
 from scrimp.routing.router.abilities import place_arm
 from scrimp.routing.router.nearness import with_text
-from scrimp.routing.router.readings import as_read
+from scrimp.routing.router.readings import shipped_readings
 
 from .abouts import Abouts
 from .policy import MEASURED, choose
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from scrimp.routing.retrieval.texts import Found
     from scrimp.routing.router.abilities import AbilityTable
     from scrimp.routing.router.arms import ArmInfo, Predictions, Router
+    from scrimp.routing.router.readings import ReadingModel
 
     from .pace import Pace
     from .pool import ArmPool
@@ -107,6 +108,7 @@ class Decider:
         self._abilities = abilities
         self._abouts = Abouts(profile.arms, remembering or embedder)
         self._near: Mapping[str, Found] | None = None
+        self._reading_model: ReadingModel | None = None
         self._models = {arm.name: arm.model for arm in profile.arms}
         self._known = tuple(map(self._know, profile.arms))
 
@@ -120,6 +122,15 @@ class Decider:
     def under(self, profile: Profile) -> Decider:
         """Return what decides under another policy for the same arms; nothing is loaded anew."""
         return self._with(profile=profile)
+
+    def reading_by(self, model: ReadingModel) -> Decider:
+        """Return what decides by another judgement of readings: what labels added to the shipped one."""
+        return self._with(_reading_model=model)
+
+    @property
+    def readings(self) -> ReadingModel:
+        """By what P(right) of each reading is judged."""
+        return self._reading_model or shipped_readings()
 
     def _with(self, **changed: object) -> Decider:
         other = copy(self)
@@ -322,8 +333,10 @@ class Decider:
             ]
             for reading in (None,) if readings is None else readings.offered:
                 quality, low, high = rights
+                learned = 0.0
                 if reading is not None and readings is not None:
-                    quality, low, high = as_read(rights, reading, readings.evidence, known.info)
+                    quality, low, high = self.readings.rights(rights, reading, readings.evidence, known.info)
+                    learned = self.readings.offset(known.info.model, reading).mean
                 options.append(
                     option_for(
                         known if reading is None else _called(known, with_reading(known.arm.name, reading)),
@@ -344,6 +357,7 @@ class Decider:
                         told=told,
                         near="" if near is None or not near.by else near.in_words(),
                         nearness=fits,
+                        learned=learned,
                     )
                 )
         ood = float(predictions.ood[row])

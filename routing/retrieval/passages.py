@@ -1,16 +1,29 @@
-"""The passages of files that a question is about: by its words over everything, by what they mean over the best."""
+"""The passages of files that a question is about: by its words over everything, by what they mean over the best.
+
+How it is done: texts are cut into pieces (`passages_cut`), whose words and vectors are kept by the texts' hashes
+(`passages_kept`). BM25 over all pieces of all files finds the best 40 (`passages_words`); of these counts too how close
+together the words stand, and what that part of the piece means. Where nothing stands out, words of the first pieces are
+looked for as well, once. Pieces are taken in that order until the budget is spent, and sent in the order of the text.
+What each step is worth: bench/retrieval.py.
+"""
 
 from __future__ import annotations
 
-import re
+import heapq
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
 
 from scrimp.routing.prompts.context import approx_tokens
-from scrimp.routing.prompts.sources import Span
+from scrimp.routing.prompts.sources import Span, block_of
+
+from .passages_cut import cut
+from .passages_kept import Kept
+from .passages_words import asked_words, densest, scored, words_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -19,7 +32,27 @@ if TYPE_CHECKING:
     from scrimp.routing.prompts.context import TextEmbedder
     from scrimp.routing.prompts.sources import Source
 
-__all__ = ["Passages", "passages"]
+__all__ = ["Passages", "Search", "passages"]
+
+CANDIDATES: Final = 40
+"""Pieces that are looked at closely, and embedded."""
+
+_MEANING: Final = 0.5
+"""What cos(question, piece) counts, beside words' 1 at the most."""
+
+_FLAT: Final = 0.8
+"""From here on nothing stands out, and the words of the first pieces are looked for as well."""
+
+_FIRST: Final = 3
+_MORE: Final = 8
+_MORE_WEIGHT: Final = 0.15
+"""So many words of so many first pieces are, and each counts so much."""
+
+_END_TOKENS: Final = 3
+"""Of the mark that ends them."""
+
+_LEAST_TOKENS: Final = 16
+"""A shorter passage says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +81,9 @@ def passages(
     budget: int,
     cache: Path | None = None,
 ) -> Passages:
-    """Return the passages of sources that a question is about, of at most `budget` tokens together.
+    """Return the passages of sources that a question is about, of at most `budget` tokens as they are sent.
+
+    Where no word of the question stands in any source, they are the sources' beginning.
 
     Parameters
     ----------
@@ -59,22 +94,174 @@ def passages(
     cache
         The folder of the cache: what was worked out of a text is kept there by its hash. None keeps nothing.
     """
-    del embedding, embedder, cache
-    words = set(re.findall(r"\w+", question.lower()))
-    pieces = []
-    for number, source in enumerate(sources):
-        for start in range(0, len(source.text), 1600):
-            text = source.text[start : start + 1600]
-            score = len(words & set(re.findall(r"\w+", text.lower()))) / max(1, len(words))
-            pieces.append(Span(number, start, start + len(text), score))
-    kept: list[Span] = []
-    n = 0
-    for span in sorted(pieces, key=lambda each: -each.score):
-        size = approx_tokens(sources[span.source].text[span.start : span.end])
-        if n + size > budget:
-            break
-        kept.append(span)
-        n += size
-    return Passages(
-        tuple(sorted(kept, key=lambda s: (s.source, s.start))), max((s.score for s in kept), default=0.0), 0.0
-    )
+    kept = Kept(cache)
+    search = Search(sources, question, kept)
+    ranking = search.by_words()
+    if search.flat(ranking) >= _FLAT:
+        ranking = search.second_hop(ranking)
+    return search.picked(search.by_meaning(ranking, embedding, embedder), budget)
+
+
+class Search:
+    """A question, looked for in the pieces of some sources; a ranking is scores by pieces' numbers, best first.
+
+    Parameters
+    ----------
+    sources
+        Their pieces are counted through.
+    question
+        What is looked for.
+    kept
+        Where pieces and vectors are kept.
+    """
+
+    def __init__(self, sources: Sequence[Source], question: str, kept: Kept) -> None:
+        self.sources = sources
+        self._question = question
+        self._kept = kept
+        self._pieces = kept.pieces(sources)
+        self._names = [frozenset(words_of(source.name)) for source in sources]
+        self._places = [
+            (number, start, end)
+            for number, pieces in enumerate(self._pieces)
+            for start, end in pairwise([0, *pieces.ends])
+        ]
+        self._words = asked_words(question)
+        self._found = scored(self._pieces, self._names, self._words)
+        self._passages: dict[int, str] = {}
+        self._near: dict[int, float] = {}
+
+    def text(self, number: int) -> str:
+        """Return the text of a piece."""
+        source, start, end = self._places[number]
+        return self.sources[source].text[start:end]
+
+    def by_words(self) -> dict[int, float]:
+        """Rank pieces by the question's words: BM25, and for the best what of them stands close together."""
+        return self._closely(self._found.scores, self._found.weights)
+
+    def _closely(self, scores: Mapping[int, float], weights: Mapping[str, float]) -> dict[int, float]:
+        self._near = {}
+        for number in heapq.nlargest(CANDIDATES, scores, key=lambda number: (scores[number], -number)):
+            much, self._passages[number] = densest(self.text(number), weights)
+            self._near[number] = scores[number] + much
+        return _ordered(self._near)
+
+    def flat(self, ranking: Mapping[int, float], taken: Collection[int] | None = None) -> float:
+        """Return how near the next three pieces come to the best: 1 where nothing stands out.
+
+        Parameters
+        ----------
+        taken
+            Those that they come after; the first three where none are said.
+        """
+        scores = {number: self._near[number] for number in ranking}
+        best = max(scores.values(), default=0.0)
+        if best <= 0.0:
+            return 1.0
+        before = [*ranking][:_FIRST] if taken is None else taken
+        behind = [score for number, score in scores.items() if number not in before][:_FIRST]
+        return min(1.0, sum(behind) / (_FIRST * best))
+
+    def second_hop(self, ranking: Mapping[int, float]) -> dict[int, float]:
+        """Rank pieces by the question's words and a few that tell the first pieces of a ranking from the others."""
+        said = Counter(word for number in [*ranking][:_FIRST] for word in dict.fromkeys(words_of(self.text(number))))
+        new = {word: 1.0 for word in said if word not in self._words and word.isalpha() and len(word) > 2}
+        rare = scored(self._pieces, self._names, new).weights
+        more = sorted(new, key=lambda word: (-said[word] * rare[word], word))[:_MORE]
+        words = {**self._words, **dict.fromkeys(more, _MORE_WEIGHT)}
+        wider = scored(self._pieces, self._names, words)
+        return self._closely(wider.scores, wider.weights)
+
+    def by_meaning(
+        self, ranking: Mapping[int, float], embedding: NDArray[np.float32], embedder: TextEmbedder
+    ) -> dict[int, float]:
+        """Rank the pieces of a ranking by what they mean too: score / best score + 0.5 cos(question, piece)."""
+        if not ranking:
+            return {}
+        vectors = self._kept.vectors([self._passages[number] for number in ranking], embedder)
+        most = max(ranking.values()) or 1.0
+        near = (vectors @ embedding).tolist()
+        return _ordered(
+            {
+                number: score / most + _MEANING * cosine
+                for (number, score), cosine in zip(ranking.items(), near, strict=True)
+            }
+        )
+
+    def picked(self, ranking: Mapping[int, float], budget: int) -> Passages:
+        """Take pieces in the order of a ranking until the budget is spent, and then what lies beside them.
+
+        Where the ranking is empty, the beginning of each source is taken.
+        """
+        order = [*ranking] or [*self._beginnings()]
+        taken: dict[int, int] = {}
+        left = budget - _END_TOKENS
+        for number in (*order, *self._beside(order)):
+            if number in taken:
+                continue
+            if (cost := self._cost(number, taken)) <= left:
+                taken[number] = cost
+                left -= cost
+            elif not ranking:
+                break
+        spans = self._joined(taken)
+        if not taken and order:
+            spans = self._part(order[0], left)
+        while spans and approx_tokens(block_of(self.sources, spans, self._question)) > budget:  # its mark was longer
+            taken.popitem()
+            spans = self._joined(taken) if taken else ()
+        return Passages(spans, max((span.score for span in spans), default=0.0), self.flat(ranking, taken))
+
+    def _beginnings(self) -> Iterator[int]:
+        """Give the pieces of all sources: the first of each, the second of each."""
+        firsts = {number: at for at, (number, start, _) in enumerate(self._places) if start == 0}
+        for depth in range(max((len(pieces.ends) for pieces in self._pieces), default=0)):
+            for number, first in firsts.items():
+                if depth < len(self._pieces[number].ends):
+                    yield first + depth
+
+    def _beside(self, order: Iterable[int]) -> list[int]:
+        """Return the pieces that come next to others in their sources."""
+        near = [(number, at) for number in order for at in (number + 1, number - 1) if 0 <= at < len(self._places)]
+        return [at for number, at in near if self._places[at][0] == self._places[number][0]]
+
+    def _cost(self, number: int, taken: Mapping[int, int]) -> int:
+        """Return the tokens that a piece adds to what is taken: its own, and its title's where it begins a passage."""
+        source = self._places[number][0]
+        n = approx_tokens(self.text(number))
+        joins = any(at in taken and self._places[at][0] == source for at in (number - 1, number + 1))
+        return n if joins else n + _title_tokens(self.sources[source])
+
+    def _joined(self, numbers: Iterable[int]) -> tuple[Span, ...]:
+        """Return pieces as spans in the order of the sources, those that touch as one."""
+        spans: list[Span] = []
+        for number in sorted(numbers):
+            source, start, end = self._places[number]
+            score = self._found.covered.get(number, 0.0)
+            if spans and (spans[-1].source, spans[-1].end) == (source, start):
+                start, score = spans[-1].start, max(spans.pop().score, score)
+            spans.append(Span(source, start, end, score))
+        return tuple(spans)
+
+    def _part(self, number: int, left: int) -> tuple[Span, ...]:
+        """Return the part of a piece that is nearest to the question, of a piece that is too large as a whole."""
+        source, start, _ = self._places[number]
+        room = left - _title_tokens(self.sources[source])
+        if room < _LEAST_TOKENS:
+            return ()
+        text = self.text(number)
+        parts = [*pairwise([0, *cut(text, room)])]
+        begin, finish = max(parts, key=lambda part: densest(text[slice(*part)], self._found.weights)[0])
+        return (Span(source, start + begin, start + finish, self._found.covered.get(number, 0.0)),)
+
+
+def _ordered(scores: Mapping[int, float]) -> dict[int, float]:
+    """Return scores best first, of equal ones the earlier piece first."""
+    return dict(sorted(scores.items(), key=lambda each: (-each[1], each[0])))
+
+
+def _title_tokens(source: Source) -> int:
+    """Return the most tokens that the title of a passage takes."""
+    last = len(source.text)
+    return approx_tokens(block_of([source], [Span(0, last, last)])) - _END_TOKENS + 2

@@ -9,7 +9,7 @@ from typing import Final
 
 from scrimp.routing.prompts.asked import SEGMENT
 
-__all__ = ["MAX_PIECES", "Document", "Found", "pieces", "terms"]
+__all__ = ["COMMON", "MAX_PIECES", "MAX_TERMS", "Document", "Found", "pieces", "terms"]
 
 MAX_PIECES: Final = 16
 """Pieces of a body that are embedded, spread over all of it; of the rest only the words are known."""
@@ -18,11 +18,11 @@ _PIECE_CHARS: Final = 240
 _SCANNED: Final = 64_000
 """Characters of a body that pieces are taken from."""
 
-_MAX_TERMS: Final = 48
+MAX_TERMS: Final = 48
 """Words of a prompt that are looked for: of a longer one those at its beginning and at its end."""
 
 _WORD: Final = re.compile(r"\w+")
-_COMMON: Final = frozenset(
+COMMON: Final = frozenset(
     {
         "a", "about", "an", "and", "any", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do",
         "does", "for", "from", "get", "give", "had", "has", "have", "how", "i", "if", "in", "into", "is", "it", "its",
@@ -125,5 +125,5 @@ def terms(text: str) -> list[str]:
     >>> terms("What is the VAT on books, and on e-books?")
     ['vat', 'books', 'e']
     """
-    words = [word for word in dict.fromkeys(_WORD.findall(text[:16_000].lower())) if word not in _COMMON]
-    return words if len(words) <= _MAX_TERMS else words[: _MAX_TERMS // 2] + words[-_MAX_TERMS // 2 :]
+    words = [word for word in dict.fromkeys(_WORD.findall(text[:16_000].lower())) if word not in COMMON]
+    return words if len(words) <= MAX_TERMS else words[: MAX_TERMS // 2] + words[-MAX_TERMS // 2 :]

@@ -94,18 +94,16 @@ def test_a_judge_reads_no_file_and_samples_read_what_their_arm_does(scrimp, prof
     steps = {step["kind"]: step["arm"] for step in answer["steps"]}
     assert (steps["ask"], steps["judge"]) == ("small/passages", "large/none")
     assert steps["sample"] in ("medium/passages", "medium/whole")
-    by_model = {chat.model.partition("@")[0]: len(chat.body["messages"][-1]["content"]) for chat in server.chats[1:2]}
-    assert max(by_model.values()) < 5_000
-    assert {each["check"]: each["outcome"] for each in answer["verdicts"]} == {
-        "judge:large": "pass", "agree:medium": "pass"
-    }  # fmt: skip
+    judged = next(chat for chat in server.chats if "SCORE" in chat.model)
+    assert len(judged.body["messages"][-1]["content"]) < 5_000
+    assert answer["passed"]
 
 
 def test_plans_of_prompts_with_files_have_an_outlook(scrimp, profile, server, minutes):
     path = profile(small="say@text=Oslo", large="say@text=Oslo", extra='[plans]\non = "small ? json > large"\n')
     assert scrimp("ask", "-p", path, "-f", minutes, "Which bridge is mended first?").code == 0
     (plan,) = json.loads(scrimp("plans", "-p", path, "--json").out)["plans"]
-    assert (plan["outlook"]["n"], plan["outlook"]["why"]) == (1, None)
+    assert (plan["expected"]["n"], plan["expected"]["why"]) == (1, None)
 
 
 def test_a_worker_reads_what_it_is_named_with_or_nothing(scrimp, profile, server, minutes):

@@ -77,7 +77,10 @@ def test_what_goes_with_a_prompt_is_sent_as_the_command_sends_it(opened, server,
     (tmp_path / "dot.png").write_bytes(b"\x89PNG\r\n\x1a\nrest")
     s = opened(small="ok")
     s.ask("read these", system="Be brief.", files=[tmp_path / "a.txt", str(tmp_path / "b.txt")])
-    assert [each["content"] for each in server.chats[0].body["messages"]] == ["Be brief.", "read these\n\none\n\ntwo"]
+    assert [each["content"] for each in server.chats[0].body["messages"]] == [
+        "Be brief.",
+        "===== FILE a.txt\none\n===== FILE b.txt\ntwo\n===== END\n\nread these",
+    ]
     s.ask("what is this?", attachments=tmp_path / "dot.png", tag="pictures", arm="small")
     assert server.chats[1].body["messages"][0]["content"][1]["type"] == "image_url"
     s.ask("", files=tmp_path / "a.txt")

@@ -20,6 +20,7 @@ from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.batch.files.table import header
 from scrimp.routing.batch.planning import start
 from scrimp.routing.batch.planning.choosing import Chooser
+from scrimp.routing.batch.planning.row_files import RowReader
 from scrimp.routing.batch.state import parked
 from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
 from scrimp.routing.ledger import batches
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from scrimp.profiles.paths import Paths
     from scrimp.profiles.schema import Arm, Profile
     from scrimp.routing.batch.files.scan import Scan
+    from scrimp.routing.batch.files.shelf import Shelf
     from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.planning.money import Money
     from scrimp.routing.batch.planning.plan import Estimate, Planner
@@ -63,6 +65,8 @@ class Task:
         Whether answers are written as they come, not by the rows' order.
     seed
         Of the sample that is planned on, and of what is explored.
+    shelf
+        Reads the files that rows are asked about, and was there when they were counted; None: they have none.
     """
 
     source: Source
@@ -76,6 +80,7 @@ class Task:
     cache_age_s: float | None = None
     unordered: bool = False
     seed: int | None = None
+    shelf: Shelf | None = None
 
     @property
     def profile(self) -> Profile:
@@ -106,7 +111,7 @@ class Prepared:
         """Return what the run (or the rest of it) would cost and achieve, and how long it would take."""
         profile = self.task.profile
         return self.planner.estimate(
-            n_rows=self.task.found.n_good - len(self.done),
+            n_rows=max(0, self.task.found.n_good - self.task.found.n_unread - len(self.done)),
             budget_usd=self.money.budget_usd,
             seconds=start.latencies(self.ledger, profile, self.planner),
             parallel={arm.name: start.in_flight(arm, self.task.settings.concurrency) for arm in profile.arms},
@@ -152,7 +157,18 @@ def prepare(
             name=task.settings.use_hint,
             say=task.say,
         )
-    chooser = Chooser(task.decider, wishes, keyless=keyless, hinter=hinter, run_id=run_id)
+    settings, shelf = task.settings, task.shelf or None
+    reader = None
+    if shelf is not None:
+        reader = RowReader(
+            task.decider,
+            settings.way,
+            wishes.arm,
+            wanted=settings.reading,
+            budget=settings.read_tokens,
+            cache=task.paths.cache,
+        )
+    chooser = Chooser(task.decider, wishes, keyless=keyless, hinter=hinter, run_id=run_id, shelf=shelf, reader=reader)
     money = start.money_for(ledger, task.profile, task.goals, run_id=run_id, now=now)
     planner = start.plan(
         task.source,
@@ -202,7 +218,7 @@ def begin(prepared: Prepared, ledger: Ledger, output: Path, *, overwrite: bool, 
         task.found.sha256,
         str(output),
         task.found.n_good,
-        dict(options),
+        {**options, **({} if task.shelf is None else {"digests": task.shelf.to_dict()})},
     )
     return Work(prepared, ledger, run, start.open_new(ledger, run))
 
