@@ -15,7 +15,7 @@ from scrimp.profiles.paths import paths
 from scrimp.profiles.reading import lines_of
 
 from . import session
-from .explain import decision_blocks, decision_line
+from .explain import decision_blocks, decision_line, split_line
 from .given import gather
 from .options import (
     ArmOption,
@@ -103,8 +103,11 @@ def route(
     """
     from scrimp.routing.asking.refusal import missed_quality
     from scrimp.routing.asking.route import Guide
-    from scrimp.routing.asking.ways import make_way
+    from scrimp.routing.asking.ways import make_way, split_plan
 
+    reading = read.value
+    if (split := split_plan(reading, arm=arm, plan=plan)) is not None:
+        reading, arm, plan = Reading.AUTO.value, None, split
     loaded = session.load(profile, prefer=prefer, wtp=wtp, min_quality=min_quality)
     way = make_way(loaded.profile, schema=None, checks=check or (), plan=plan, arm=arm)
     if way.cascade:  # its plan hangs on the checks that are named where it is asked: `ask -n -x` shows it
@@ -138,9 +141,11 @@ def route(
         if n_missed:
             say(f"min_quality is out of reach of {n_missed:,} of {n:,} prompts: the best arm there is is taken")
         return 0
-    asked, decision = guide.one(_prompt(prompt or [], file or []), reading=read.value, read_tokens=read_tokens)
+    asked, decision = guide.one(_prompt(prompt or [], file or []), reading=reading, read_tokens=read_tokens)
     data = decision.to_dict() | {"min_quality_missed": missed_quality(decision) is not None}
     blocks = decision_blocks(decision, explain=explain)
+    if (forecast := split_line(decision)) is not None:
+        blocks = (*blocks, Note(forecast))
     if explain:
         reasons = guide.reasons(decision)
         data["quality_rests_on"] = reasons

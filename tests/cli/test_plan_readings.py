@@ -165,6 +165,11 @@ def test_read_split_is_a_plan_and_its_forecast_sends_nothing(scrimp, profile, se
     done = scrimp("ask", "-p", path, "-f", minutes, "--read", "split", "--plan", "small", "List every decision")
     assert done.code == 2
     assert "--read split is a plan of its own" in done.err
+    done = scrimp("route", "-p", path, "-f", minutes, "--read", "split", "-m", "large", "List every decision")
+    assert done.code == 0
+    assert "pieces of at most about" in done.out
+    assert "ask large/split, piece by piece" in done.out
+    assert server.chats == []
 
 
 def test_a_split_that_a_cap_cannot_pay_to_its_end_is_not_begun(scrimp, profile, server, minutes):
