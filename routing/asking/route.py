@@ -18,6 +18,7 @@ from scrimp.routing.prompts.tokens import exact_tokens
 from .plan_choice import PlanChooser, arms_in
 from .plan_rooms import rooms_of
 from .read import READ_TOKENS, check_reading, read_for
+from .read_labels import informed
 from .request import Ask, Way
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ class Guide:
         prompt = replace(prompt, needs=prompt.needs | self.needs)
         ask = Ask(prompt, self.wishes, reading=reading, read_tokens=read_tokens)
         ask = read_for(ask, context, self.decider.embedder, way=self.way, cache=self.cache)
+        if ask.prompt.readings is not None:
+            self.decider = informed(self.decider, self.ledger)
         now = time.time()
         decision = against_caps.decide(
             self._for(prompt.text, context),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from scrimp.profiles.errors import ScrimpError, UsageError
 from scrimp.profiles.money import nano_from_usd
 from scrimp.routing.asking.hinting import open_hinter
 from scrimp.routing.asking.plan_choice import PlanChooser
+from scrimp.routing.asking.read_labels import informed
 from scrimp.routing.asking.refusal import keyless_arms
 from scrimp.routing.batch.files.cache import Cache
 from scrimp.routing.batch.files.output import Journal, Shape, table_columns, write_output
@@ -160,6 +161,7 @@ def prepare(
     settings, shelf = task.settings, task.shelf or None
     reader = None
     if shelf is not None:
+        task = replace(task, decider=informed(task.decider, ledger))
         reader = RowReader(
             task.decider,
             settings.way,
