@@ -83,7 +83,10 @@ def choices(lara: Lara, prices: dict[str, tuple[float, float]]) -> dict[str, NDA
             arm = Arm(name="one", model=name, price=price, context_window=1_000_000, max_output_tokens=1024)
             profile = Profile(name="lara", arms=(arm,), default_arm="one", policy=Policy(wtp_usd=WTP_USD, explore=0.0))
             decider = Decider(profile, PriceTable.load(), router, Embedder()).reading_by(model)
-            for i in np.flatnonzero(lara.fold == k):
+            rows = np.flatnonzero(lara.fold == k)
+            contexts = [Context(lara.embeddings[i], surface_features(lara.rows[i]["question"])) for i in rows]
+            predictions = decider.predict(contexts)
+            for row, i in enumerate(rows):
                 text, n = lara.rows[i]["question"], int(lara.n_tokens[i])
                 wants = float(lara.wants_whole[i])
                 evidence = Evidence(
@@ -97,10 +100,7 @@ def choices(lara: Lara, prices: dict[str, tuple[float, float]]) -> dict[str, NDA
                 reads = {"whole": Read("whole", filler[n], n), "passages": Read("passages", filler[N_SENT], N_SENT)}
                 readings = Readings(reads, AUTO if wants < WHOLE_FROM else ("whole",), evidence)
                 prompt = Prompt(text, sources=(Source("text", filler[n]),), readings=readings)
-                context = Context(lara.embeddings[i], surface_features(text))
-                decision = decider.decide(
-                    prompt, decider.predict([context]), Wishes(), decision_id="d", rng=random.Random(0)
-                )
+                decision = decider.decide(prompt, predictions, Wishes(), decision_id="d", rng=random.Random(0), row=row)
                 read_whole[name][i] = decision.arm == "one/whole"
     return read_whole
 
