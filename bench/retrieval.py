@@ -71,6 +71,8 @@ def read(data: Path) -> tuple[dict[tuple[str, str], Source], list[Question]]:
 def share(found: Iterable[bool]) -> str:
     """Return a share with its 95% interval (Wilson)."""
     values = [*found]
+    if not values:
+        return "none"
     low, high = binomtest(sum(values), len(values)).proportion_ci(method="wilson")
     return f"{sum(values) / len(values):.3f} [{low:.3f}, {high:.3f}] n={len(values)}"
 
