@@ -103,8 +103,10 @@ def route(
     """
     from scrimp.routing.asking.refusal import missed_quality
     from scrimp.routing.asking.route import Guide
-    from scrimp.routing.asking.ways import make_way
+    from scrimp.routing.asking.ways import make_way, split_plan
 
+    if (split := split_plan(read.value, arm=arm, plan=plan)) is not None:
+        read, arm, plan = Reading.AUTO, None, split
     loaded = session.load(profile, prefer=prefer, wtp=wtp, min_quality=min_quality)
     way = make_way(loaded.profile, schema=None, checks=check or (), plan=plan, arm=arm)
     if way.cascade:  # its plan hangs on the checks that are named where it is asked: `ask -n -x` shows it

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import UsageError
-from scrimp.profiles.rungs import READINGS, reading_of
+from scrimp.profiles.rungs import READINGS, SPLIT, reading_of
 from scrimp.routing.prompts.embedding import BUILTIN_ID
 from scrimp.routing.prompts.sources import Evidence, Readings, read_none, read_passages, read_whole
 from scrimp.routing.retrieval.passages import passages
@@ -54,10 +54,10 @@ def check_reading(wanted: str) -> None:
     Raises
     ------
     UsageError
-        If it is neither `auto` nor one of `READINGS`.
+        If it is neither `auto` nor one of `READINGS`; `split` is a plan, and has become one before (`split_plan`).
     """
-    if wanted not in (choices := ("auto", *READINGS)):
-        raise UsageError(f"--read: expected one of {', '.join(choices)}, not {wanted!r}")
+    if wanted not in ("auto", *READINGS):
+        raise UsageError(f"--read: expected one of {', '.join(('auto', *READINGS, SPLIT))}, not {wanted!r}")
 
 
 def read_for(ask: Ask, context: Context, embedder: TextEmbedder, *, way: Way | None, cache: Path | None) -> Ask:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.rungs import bare_of, reading_of
+from scrimp.routing.deciding.staying import files_cached
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,6 +70,6 @@ def whole_cost(prompt: Prompt, arm: str, price: ArmPrice, usage: Usage, window: 
     n_input = usage.input_tokens + more
     if more <= 0 or (window is not None and n_input + usage.output_tokens > window):
         return None
-    held = None if prompt.kept is None else prompt.kept.cached(bare_of(arm), price, reads["whole"].n_tokens)
+    held = None if prompt.kept is None else files_cached(prompt.kept, bare_of(arm), price, reads["whole"].n_tokens)
     cached = usage.cached_tokens if held is None else (usage.cached_tokens or 0) + min(held, more)
     return price.cost_nano(replace(usage, input_tokens=n_input, cached_tokens=cached, cache_write_1h_tokens=None))

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from scrimp.routing.ledger.store import Ledger
 
     from .choosing import Chooser
-    from .plan import Estimate
+    from .estimate import Estimate
 
 __all__ = [
     "Goals",
