@@ -15,7 +15,7 @@ from scrimp.profiles.paths import paths
 from scrimp.profiles.reading import lines_of
 
 from . import session
-from .explain import decision_blocks, decision_line
+from .explain import decision_blocks, decision_line, split_line
 from .given import gather
 from .options import (
     ArmOption,
@@ -143,6 +143,8 @@ def route(
     asked, decision = guide.one(_prompt(prompt or [], file or []), reading=read.value, read_tokens=read_tokens)
     data = decision.to_dict() | {"min_quality_missed": missed_quality(decision) is not None}
     blocks = decision_blocks(decision, explain=explain)
+    if (forecast := split_line(decision)) is not None:
+        blocks = (*blocks, Note(forecast))
     if explain:
         reasons = guide.reasons(decision)
         data["quality_rests_on"] = reasons

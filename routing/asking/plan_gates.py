@@ -11,7 +11,7 @@ from scrimp.routing.checks.judge import JUDGE_LIMIT, JudgeCheck
 from scrimp.routing.deciding.beside import beside
 from scrimp.routing.plans.power import learn_power
 from scrimp.routing.plans.record import observations
-from scrimp.routing.plans.silence import UNANSWERABLE, told_of_silence
+from scrimp.routing.plans.silence import told_of_silence
 from scrimp.routing.plans.value import Gate
 
 from .prompt_tariff import PromptTariff, able_options
@@ -100,14 +100,14 @@ class Gates:
                 cost = price.expected_nano(asked, 60)
                 bound = PromptTariff(self.decider, options | {check.arm: judge}).most_nano(check.arm, 1, JUDGE_LIMIT)
             elif isinstance(check, AgreeCheck) and options:
-                asked_of = [options[name] for name in check.arms if name in options] or [
+                names = [decision.choice.option(name).arm for name in check.arms]
+                asked_of = [options[name] for name in names if name in options] or [
                     max(options.values(), key=lambda each: each.bound_nano or 0)
                 ] * (check.n - 1)
                 cost = sum(each.cost_nano or 0 for each in asked_of)
                 bound = sum(each.bound_nano or 0 for each in asked_of)
             power = self._power(check)
             if check.kind == "found" and prompt is not None and prompt.readings is not None:
-                silent = prompt.readings.evidence.kind.get("unanswerable", UNANSWERABLE)
-                power = told_of_silence(power, silent)
+                power = told_of_silence(power, self.decider.readings.silent(prompt.readings.evidence))
             gates.append(Gate(check.name, power, cost, bound, check.kind))
         return tuple(gates)

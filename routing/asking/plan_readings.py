@@ -11,6 +11,7 @@ from scrimp.routing.deciding.beside import beside, with_options
 from scrimp.routing.plans.pieces import NOTHING_SHARE, PIECE_ANSWER, SIZES, best_cut
 from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.prompts.pieces import piece_prompt, pieces_of
+from scrimp.routing.prompts.sources import Evidence
 from scrimp.routing.strategies.split import asks_for, how_to_answer
 
 if TYPE_CHECKING:
@@ -71,7 +72,6 @@ def settle_readings(
     rooms: Sequence[Room] = (),
     *,
     latency_s: Mapping[str, float] | None = None,
-    slope: float | None = None,
 ) -> Settled:
     """Return a plan with the reading of every arm in its name.
 
@@ -86,17 +86,16 @@ def settle_readings(
         What each cap leaves.
     latency_s
         How long calls of each arm took lately, seconds.
-    slope
-        Of `plans.pieces`, as labels have it; None takes what is supposed.
 
     Raises
     ------
     UsageError
         If the prompt's files are not read in the way that an arm is named with, or fall into too many pieces.
     """
-    if not prompt.sources and not any(reading_of(arm) for arm in plan.arms):
+    there = {weighed.option.arm for weighed in decision.choice.weighed}
+    if not prompt.sources and not any(reading_of(arm) for arm in plan.arms) and there.issuperset(plan.arms):
         return Settled(plan, decision)
-    settling = _Settling(plan, prompt, decision, decider, rooms, latency_s or {}, slope)
+    settling = _Settling(plan, prompt, decision, decider, rooms, latency_s or {})
     stages = tuple(settling.stage(stage) for stage in plan.stages)
     decision = with_options(decision, settling.options.values())
     return Settled(replace(plan, stages=stages), decision, tuple(dict.fromkeys(settling.remarks)), settling.split)
@@ -110,7 +109,6 @@ class _Settling:
     decider: Decider
     rooms: Sequence[Room]
     latency_s: Mapping[str, float]
-    slope: float | None
     options: dict[str, Option] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     split: dict[str, Any] | None = None
@@ -136,7 +134,7 @@ class _Settling:
             if reading is not None:
                 why = "small enough to be sent whole" if self.prompt.sources else "none"
                 self.remarks.append(f"{name} is {bare} here: the files of this prompt are {why}")
-            return bare
+            return bare if bare in self._weighed else self.decision.choice.option(bare).arm
         if reading is None and not none:
             return self.decision.choice.option(bare).arm
         if reading in (None, "none"):
@@ -231,7 +229,6 @@ class _Settling:
             said = round(n * (1.0 - NOTHING_SHARE) * PIECE_ANSWER)
             return float(pieces + merging.expected_nano(beside_it + said, choice.option(by).output_tokens_p50))
 
-        more = {} if self.slope is None else {"slope": self.slope}
         room = None if by is None else self.decider.window(by)
 
         def merges(n: int) -> bool:
@@ -240,14 +237,32 @@ class _Settling:
             return beside_it + n * PIECE_ANSWER + choice.option(by).output_tokens_p90 <= room
 
         n_pieces = {size: len(pieces_of(prompt.sources, size)) for size in SIZES if fits(size)}
+        sizes = [size for size, n in n_pieces.items() if merges(n)]
         return best_cut(
-            [size for size, n in n_pieces.items() if merges(n)],
+            [size for size in sizes if n_pieces[size] > 1] or sizes,  # who asks for pieces gets some
             n_pieces.__getitem__,
             cost,
-            quality=max(weighed.option.quality for weighed in choice.weighed if bare_of(weighed.option.arm) == arm),
+            self._piece_right(arm),
             wtp_usd=self.decision.wtp_usd,
-            **more,
         )
+
+    def _piece_right(self, arm: str) -> Callable[[int], float]:
+        """Return P(an arm answers a piece rightly), by its tokens: what is predicted of a text so long, read whole."""
+        model, info, option = self.decider.readings, self.decider.info(arm), self.decision.choice.option(arm)
+        readings, reading = self.prompt.readings, reading_of(option.arm)
+        quality = option.quality
+        if readings is not None and reading is not None:
+            low, high = 0.0, 1.0  # the quality for the question by itself, of which this one was made
+            for _ in range(30):
+                quality = (low + high) / 2.0
+                below = model.rights((quality,) * 3, reading, readings.evidence, info)[0] < option.quality
+                low, high = (quality, high) if below else (low, quality)
+
+        def right(n_tokens: int) -> float:
+            answers, silent = model.parts(quality, "whole", Evidence(n_tokens, n_tokens), info)
+            return (1.0 - NOTHING_SHARE) * answers + NOTHING_SHARE * silent
+
+        return right
 
     def _seconds(self, arm: str, n: int) -> float:
         first, rate = _PRIOR_S

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ProviderError, ScrimpError
-from scrimp.profiles.rungs import bare_of, reading_of
+from scrimp.profiles.rungs import bare_of, reading_of, with_reading
 from scrimp.routing.calls.call import Call
 from scrimp.routing.calls.faults import to_scrimp_error
 from scrimp.routing.calls.prompt_cache import marked_block, priced_marks
@@ -198,12 +198,14 @@ class _PlanRun:
         """
         option = None if wish.role is Role.SUMMARY else self.asked.decision.choice.option(wish.arm)
         if wish.prompt is None and option is not None:
-            return wish, self._as_told_now(option)
+            return replace(wish, arm=option.arm), self._as_told_now(option)
         assert wish.prompt is not None  # noqa: S101 - a summary is asked for by a prompt of its own
         decider = self.kit.decider
         context = self.asked.context
         name = wish.arm if option is None else option.arm
-        wish = replace(wish, prompt=wish.prompt.as_read(reading_of(name)))
+        if wish.arm != name and not wish.prompt.sources and wish.prompt.block is None:
+            name = with_reading(wish.arm, "none")  # a judge: it reads none of the request's files
+        wish = replace(wish, arm=name, prompt=wish.prompt.as_read(reading_of(name)))
         assert wish.prompt is not None  # noqa: S101 - it was not
         again = decider.decide(
             wish.prompt,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.rungs import bare_of, reading_of
+from scrimp.profiles.rungs import READINGS, bare_of, reading_of
 from scrimp.routing.deciding.staying import files_cached
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ def was_read(prompt: Prompt, arm: str) -> dict[str, Any]:
 
     Returns
     -------
-    reading (one of `profiles.rungs.READINGS`), read_tokens and whole_tokens (about), passages (file, start, end and
-    score of each; None where no passages were sent), and files (as `Source.to_dict`). Without files all are None.
+    reading (one of `profiles.rungs.READINGS`, or what a plan makes of the files), read_tokens and whole_tokens (about),
+    passages (file, start, end and score of each; None where no passages were sent), and files (as `Source.to_dict`).
+    Without files all are None.
     """
     if not prompt.sources:
         return dict(NOTHING_READ)
@@ -39,7 +40,7 @@ def was_read(prompt: Prompt, arm: str) -> dict[str, Any]:
     names = [each.name for each in prompt.sources]
     spans = None if read is None or kind != "passages" else [(s.source, s.start, s.end, s.score) for s in read.spans]
     return {
-        "reading": kind if read is not None else "whole",
+        "reading": kind if read is not None or kind not in READINGS else "whole",
         "read_tokens": n_whole if read is None else read.n_tokens,
         "whole_tokens": n_whole,
         "passages": None if spans is None else passages_of(names, spans),

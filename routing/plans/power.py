@@ -70,8 +70,8 @@ _PRIORS: Final[dict[str, tuple[float, float, float, float]]] = {
     "form": (9.5, 0.5, 7, 3),
     "language": (9.8, 0.2, 9, 1),
     "refusal": (9.9, 0.1, 9.3, 0.7),
-    # Of texts of which 15% are silent about what is asked (plans/silence): moved for a prompt that is known better.
-    "found": (8.37, 1.63, 8.27, 1.73),
+    # Of texts of which 20% are silent about what is asked (plans/silence): moved for a prompt that is known better.
+    "found": (7.9, 2.1, 8.36, 1.64),
     "quoted": (9, 1, 7, 3),
     "complete": (9.9, 0.1, 9, 1),
     "judge": (8, 2, 4, 6),

@@ -31,8 +31,8 @@ __all__ = ["SILENCE", "UNANSWERABLE", "fires", "reading_on", "shown_to_pay", "to
 SILENCE: Final = frozenset({"found", "quoted"})
 """Kinds of checks of what an answer goes by: nothing is chosen unasked for them before labels stand behind them."""
 
-UNANSWERABLE: Final = 0.15
-"""P(a text does not answer the question), where nothing tells: people mostly ask what a text says. Chosen."""
+UNANSWERABLE: Final = 0.2
+"""P(a text does not answer the question), where nothing tells: as `router.readings` supposes it."""
 
 _RIGHT_SILENT: Final = 0.97
 _RIGHT_FALSE: Final = 0.02
@@ -47,8 +47,8 @@ def fires(unanswerable: float) -> tuple[float, float]:
 
     Examples
     --------
-    >>> [tuple(round(p, 3) for p in fires(u)) for u in (0.0, 0.15, 0.39)]
-    [(0.02, 0.2), (0.163, 0.173), (0.391, 0.13)]
+    >>> [tuple(round(p, 3) for p in fires(u)) for u in (0.0, 0.2, 0.39)]
+    [(0.02, 0.2), (0.21, 0.164), (0.391, 0.13)]
     """
     u = min(1.0, max(0.0, unanswerable))
     return u * _RIGHT_SILENT + (1.0 - u) * _RIGHT_FALSE, (1.0 - u) * _WRONG_SILENT + u * _WRONG_FALSE

@@ -87,6 +87,25 @@ def test_who_merges_reads_the_files_and_what_judges_does_not(scrimp, profile, se
     assert "===== ANSWER 1" in sent(server)[-1]
 
 
+def test_a_judge_reads_no_file_and_samples_read_what_their_arm_does(scrimp, profile, server, minutes):
+    path = profile(caps="per_day_usd = 100", small="say@text=Oslo", medium="say@text=Oslo", large="say@text=SCORE:_9")
+    argv = ("-f", minutes, "--check", "judge:large", "--check", "agree:medium", "-m", "small/passages", "Which bridge?")
+    _, answer = ask(scrimp, "-p", path, *argv)
+    steps = {step["kind"]: step["arm"] for step in answer["steps"]}
+    assert (steps["ask"], steps["judge"]) == ("small/passages", "large/none")
+    assert steps["sample"] in ("medium/passages", "medium/whole")
+    judged = next(chat for chat in server.chats if "SCORE" in chat.model)
+    assert len(judged.body["messages"][-1]["content"]) < 5_000
+    assert answer["passed"]
+
+
+def test_plans_of_prompts_with_files_have_an_outlook(scrimp, profile, server, minutes):
+    path = profile(small="say@text=Oslo", large="say@text=Oslo", extra='[plans]\non = "small ? json > large"\n')
+    assert scrimp("ask", "-p", path, "-f", minutes, "Which bridge is mended first?").code == 0
+    (plan,) = json.loads(scrimp("plans", "-p", path, "--json").out)["plans"]
+    assert (plan["expected"]["n"], plan["expected"]["why"]) == (1, None)
+
+
 def test_a_worker_reads_what_it_is_named_with_or_nothing(scrimp, profile, server, minutes):
     lead = "say@text=<ask_arm='small'>Which_bridge?"
     path = profile(caps="per_day_usd = 100", small="say@text=Oslo", large=lead)
@@ -146,6 +165,11 @@ def test_read_split_is_a_plan_and_its_forecast_sends_nothing(scrimp, profile, se
     done = scrimp("ask", "-p", path, "-f", minutes, "--read", "split", "--plan", "small", "List every decision")
     assert done.code == 2
     assert "--read split is a plan of its own" in done.err
+    done = scrimp("route", "-p", path, "-f", minutes, "--read", "split", "-m", "large", "List every decision")
+    assert done.code == 0
+    assert "pieces of at most about" in done.out
+    assert "ask large/split, piece by piece" in done.out
+    assert server.chats == []
 
 
 def test_a_split_that_a_cap_cannot_pay_to_its_end_is_not_begun(scrimp, profile, server, minutes):

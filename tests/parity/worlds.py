@@ -252,6 +252,14 @@ READ = (
     plain("passages again after a 500", ("500", RIGHT), RIGHT, file=MINUTES, flags=("--read", "passages"), by="small/passages", calls=2),
     plain("a file that is checked", WRONG, RIGHT, file=MINUTES, flags=(*NOT_A_NUMBER, "--read", "passages"), by="small/passages", ends="unfit", says="It is 41"),
 )  # fmt: skip
+READ_IN_PLANS = (
+    made("passages, then the whole", "small/passages ? found > large/whole", 2, says("The text does not mention it."), "", RIGHT, file=MINUTES, by="large/whole"),
+    made("passages suffice", "small/passages ? found > large/whole", 1, RIGHT, "", LOST, file=MINUTES, by="small/passages"),
+    made("readings without a file", "small/passages ? found > large/whole", 2, says("Not given."), "", RIGHT),
+    made("read in pieces", "small/split => large", 3, says("41 in this piece", "NOTHING"), "", RIGHT, file=MINUTES, by="large/none"),
+    made("a piece is out", "small/split => large", 3, ("400", WRONG), "", RIGHT, file=MINUTES, by="large/none", kills=("settled:1",)),
+    made("knocked out about a file", "small/passages + medium/whole knockout large", 3, RIGHT, WRONG, says("A"), file=MINUTES, by="small/passages"),
+)  # fmt: skip
 READ_BY_NAME = (
     replace(READ[0], name="about a file, by name", arm="small", kills=()),
     replace(READ[0], name="about a file, by name and reading", arm="small/whole", by="small/whole", kills=("sent:1",)),
@@ -269,7 +277,7 @@ UNLOGGED = (
 )
 
 WORLDS: tuple[World, ...] = (
-    *ONE_CALL, *FALLBACKS, *CAPPED, *CHECKED, *PLANNED, *MADE, *READ, *READ_BY_NAME, *UNLOGGED,
+    *ONE_CALL, *FALLBACKS, *CAPPED, *CHECKED, *PLANNED, *MADE, *READ, *READ_IN_PLANS, *READ_BY_NAME, *UNLOGGED,
     unlogged(READ[0], kills=("sent:1",)),
     *(by_name(world) for world in ONE_CALL if world is not BEST),
     *map(by_name, (CAPPED[1], CAPPED[2])),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from plays import FAILS, REFUSED, play, within
 
-from scrimp.routing.plans.pieces import MOST_PIECES, PIECE_ANSWER, SIZES, SLOPE, best_cut, piece_right
+from scrimp.routing.plans.pieces import MOST_PIECES, PIECE_ANSWER, SIZES, best_cut
 from scrimp.routing.plans.plan import Plan, Stage
 from scrimp.routing.prompts.pieces import piece_prompt, pieces_of
 from scrimp.routing.prompts.prompt import Prompt
@@ -175,23 +175,20 @@ def test_the_size_of_pieces_is_weighed_by_cost_and_error():
     def cost(size, n):
         return n * (overhead + n_text / n + 4 * PIECE_ANSWER) * 1_000
 
-    cuts = {
-        wtp: best_cut(SIZES, lambda size: -(-n_text // size), cost, quality=0.9, wtp_usd=wtp)
-        for wtp in (0.0001, 0.1, 10.0)
-    }
+    def right(size):
+        return 0.9 - 0.02 * np.log2(size / 1_000)
+
+    def n_pieces(size):
+        return -(-n_text // size)
+
+    cuts = {wtp: best_cut(SIZES, n_pieces, cost, right, wtp_usd=wtp) for wtp in (0.0001, 0.2, 10.0)}
     sizes = [cut.n_tokens for cut in cuts.values()]
     assert sizes == sorted(sizes, reverse=True)
     assert (sizes[0], sizes[-1]) == (SIZES[-1], SIZES[0])
-    worth = [0.1 * piece_right(0.9, size) - cost(size, -(-n_text // size)) / 1e9 for size in SIZES]
-    assert cuts[0.1].n_tokens == SIZES[int(np.argmax(worth))]
-    assert best_cut(SIZES, lambda size: MOST_PIECES + 1, cost, quality=0.9, wtp_usd=1.0) is None
-
-
-def test_a_piece_is_answered_wrongly_more_often_the_larger_it_is():
-    rights = [piece_right(0.8, size) for size in SIZES]
-    assert rights == sorted(rights, reverse=True)
-    logits = np.log(np.array(rights) / (1 - np.array(rights)))
-    assert np.diff(logits) == pytest.approx(-SLOPE)
+    assert SIZES[0] < sizes[1] < SIZES[-1]
+    worth = [0.2 * right(size) - cost(size, n_pieces(size)) / 1e9 for size in SIZES]
+    assert cuts[0.2].n_tokens == SIZES[int(np.argmax(worth))]
+    assert best_cut(SIZES, lambda size: MOST_PIECES + 1, cost, right, wtp_usd=1.0) is None
 
 
 def test_a_plan_with_pieces_is_read_back_as_it_was():
