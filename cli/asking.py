@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
-from scrimp.profiles.rungs import bare_of
+from scrimp.profiles.rungs import bare_of, with_reading
 from scrimp.routing.text.in_words import percent
 
 from . import session
@@ -285,9 +285,11 @@ def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
     if checked.verdicts:
         n_passed = sum(verdict.outcome == "pass" for verdict in checked.verdicts)
         parts.append(f"{n_passed} of {len(checked.verdicts)} checks passed")
-    if answer.saved_nano is not None and answer.saved_against is not None:
+    against = answer.saved_against
+    said = answer.whole_cost_nano is not None and against == with_reading(answer.arm, "whole")  # just before
+    if answer.saved_nano is not None and against is not None and not said:
         word = "saved" if answer.saved_nano >= 0 else "spent more:"
-        parts.append(f"{word} {format_usd(abs(answer.saved_nano))} against {answer.saved_against}")
+        parts.append(f"{word} {format_usd(abs(answer.saved_nano))} against {against}")
     parts.append(f"predicted quality {percent(taken.quality)} ({taken.rests_on or taken.basis})")
     parts.append(f"{answer.latency_s:.1f} s")
     return "[" + " · ".join(parts) + "]"

@@ -171,6 +171,8 @@ def test_the_line_after_an_answer_says_what_was_read_and_what_it_saved(scrimp, p
     assert "instead of" not in done.err
     done = scrimp("ask", "-p", path, "-f", filing, "-m", "small/none", QUESTION)
     assert "[small · nothing of 10k.txt · " in done.err
+    done = scrimp("ask", "-p", path, "-f", filing, "-m", "large/passages", QUESTION)
+    assert " whole · predicted" in done.err, "what it saved against the whole is said once"
 
 
 def test_json_tells_what_was_read(asked, filing):
