@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import UsageError
-from scrimp.profiles.rungs import READINGS, reading_of
+from scrimp.profiles.rungs import READINGS, SPLIT, reading_of
 from scrimp.routing.prompts.embedding import BUILTIN_ID
 from scrimp.routing.prompts.sources import Evidence, Readings, read_none, read_passages, read_whole
 from scrimp.routing.retrieval.passages import passages
@@ -39,12 +39,16 @@ passages passes for one of the text, and the whole only costs more."""
 def readings_offered(wanted: str, named: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the readings that arms may be asked at, in the order of `READINGS`; parameters as `with_readings`.
 
+    Where a text is split nothing of it need fit anywhere: what is made of the pieces is made of no text.
+
     Examples
     --------
     >>> readings_offered("auto"), readings_offered("whole", ["small/none"])
     (('whole', 'passages'), ('whole', 'none'))
     """
     kinds = {*(AUTO if wanted == "auto" else (wanted,)), *map(reading_of, named)}
+    if SPLIT in kinds:
+        kinds.add("none")
     return tuple(kind for kind in READINGS if kind in kinds)
 
 
