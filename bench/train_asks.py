@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -105,7 +106,8 @@ def fit_heads(x: Floats, kinds: Sequence[str], weight: Floats, heads: Sequence[s
         if name.endswith("words"):
             used[:, :DIM] = 0.0
         y = np.array([kind == name[0] for kind in kinds])
-        model = LogisticRegression(C=PENALTY[name.split()[0]], max_iter=2000).fit(used, y, sample_weight=weight)
+        model = LogisticRegression(C=PENALTY[name.split()[0]], max_iter=2000)
+        model.fit(csr_matrix(used), y, sample_weight=weight)
         coefficients = model.coef_[0].copy()
         coefficients[:DIM] *= EMBEDDING
         rows.append([*coefficients, *model.intercept_])

@@ -4,32 +4,28 @@ OUTCOMES is LaRA's (`shared/data/lara/outcomes.jsonl.gz`): stored answers of 13 
 whole and in passages. Only coefficients are written. What stands beside them in the fit, and is not kept: each model's
 level, the kinds of texts and of questions, and the length's own effect (its questions are others).
 
-The score of the best passage is of our own retrieval, for the texts that lie in --docs; of the others it is missing. It
-is found once and kept beside the output of --best, since it takes minutes.
+The score of the best passage is of our own retrieval, for the texts that lie in --docs; of the others it is missing.
+What a question asks is taken as heads take it that saw none of its file.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from lara import N_SENT, Lara, read_lara
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from scrimp.routing.prompts.embedding import Embedder
-from scrimp.routing.prompts.sources import Source
-from scrimp.routing.retrieval.passages import passages
 from scrimp.routing.router.abilities import place_arm, shipped_table
 from scrimp.routing.router.arms import ArmInfo
 from scrimp.routing.router.readings import COEFFICIENTS, Coefficients
-from scrimp.routing.router.text_questions import asks_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,85 +34,13 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-LENGTHS = {"32k": 32_000, "128k": 128_000}
-N_SENT = 3_300
-"""Tokens of the passages that LaRA's models were sent."""
-
 BASE = 0.2
 """How many questions of a text it does not answer: supposed. In LaRA it is 39%, by design."""
 
 BY_ITSELF = 0.3
-SILENT_TOKENS = 40
-"""On a question that the text answers, a wrong answer of at most so many tokens is taken to say that it is silent."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lara:
-    """LaRA's questions and outcomes.
-
-    Attributes
-    ----------
-    whole, passages, out_whole, out_passages
-        `(n, m)` scores and output tokens; NaN where there is none.
-    comparison, best
-        `(n,)`; best is 0 where it is missing.
-    """
-
-    rows: list[dict[str, Any]]
-    models: tuple[str, ...]
-    whole: Floats
-    passages: Floats
-    out_whole: Floats
-    out_passages: Floats
-    embeddings: NDArray[np.float32]
-    comparison: Floats
-    wants_whole: Floats
-    best: Floats
-    flat: Floats
-
-    @property
-    def files(self) -> NDArray[np.str_]:
-        """The file that each question is about."""
-        return np.array([row["file"] for row in self.rows])
-
-    @property
-    def silent(self) -> NDArray[np.bool_]:
-        """Which questions the text does not answer."""
-        return np.array([row["task"] == "hallu" for row in self.rows])
-
-    @property
-    def n_tokens(self) -> NDArray[np.intp]:
-        """Tokens of each text."""
-        return np.array([LENGTHS[row["length"]] for row in self.rows])
-
-
-def read(path: Path, docs: Path | None) -> Lara:
-    """Read the outcomes, and find for each question what our own code sees of it."""
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    models = tuple(sorted({name for row in rows for name in row["models"]}))
-
-    def cells(reading: str, key: str) -> Floats:
-        return np.array([[row["models"].get(m, {}).get(reading, {}).get(key, np.nan) for m in models] for row in rows])
-
-    embedder = Embedder()
-    vectors = embedder.embed([row["question"] for row in rows])
-    asked = [asks_of(row["question"], vector) for row, vector in zip(rows, vectors, strict=True)]
-    best = np.zeros((len(rows), 2))
-    sources: dict[Path, Source] = {}
-    for at, row in enumerate(rows):
-        text = None if docs is None else docs / row["length"] / f"{row['file']}.gz"
-        if text is None or not text.exists():
-            continue
-        if text not in sources:
-            sources = {text: Source(row["file"], gzip.decompress(text.read_bytes()).decode("utf-8", "replace"))}
-        found = passages([sources[text]], row["question"], vectors[at], embedder, budget=N_SENT)
-        best[at] = found.best, found.flat
-    return Lara(
-        rows, models, cells("whole", "score"), cells("passages", "score"), cells("whole", "output_tokens"),
-        cells("passages", "output_tokens"), vectors, np.array([each.comparison for each in asked]),
-        np.array([each.whole for each in asked]), best[:, 0], best[:, 1],
-    )  # fmt: skip
+SHORT = 0.1
+"""A wrong answer to a question that the text answers is taken to say that it is silent where it is no longer than this
+quantile of the same model's right answers to questions that it does not answer."""
 
 
 def abilities(models: Sequence[str]) -> Floats:
@@ -152,16 +76,26 @@ def _level(lara: Lara, index: NDArray[np.intp]) -> float:
     return math.log(p / (1.0 - p))
 
 
-def found_shares(lara: Lara, index: NDArray[np.intp], n: int = SILENT_TOKENS) -> dict[str, float]:
-    """Return how often `found` passes an answer from passages: of those that are right, wrong, and wrong of a silent text.
+def fires(lara: Lara, quantile: float = SHORT) -> NDArray[np.bool_]:
+    """Return `(n, m)` where the check `found` is taken to fail an answer from passages.
 
-    The texts of answers are not stored. On a question that the text answers, one is taken to say that the text is silent
-    where its score is 0 and it is short (`n` tokens); a right one never is. Of a silent text a right one says so, always.
+    The texts of answers are not stored. Where the text does not answer, a right answer says so, and a wrong one does
+    not. Where it does, an answer is taken to say that the text is silent if its score is 0 and it is short (`SHORT`).
     """
+    right, silent = lara.passages == 1.0, lara.silent[:, None]
+    short = np.zeros(right.shape, bool)
+    for k in range(len(lara.models)):
+        n = lara.out_passages[:, k]
+        short[:, k] = n <= np.nanquantile(n[lara.silent & right[:, k]], quantile)
+    return np.where(silent, right, (lara.passages == 0.0) & short)
+
+
+def found_shares(lara: Lara, index: NDArray[np.intp]) -> dict[str, float]:
+    """Return how often `found` passes an answer: of the right and the wrong ones, and the wrong ones of silent texts."""
     rest = index[~lara.silent[index]]
     wrong = lara.passages[rest] == 0.0
-    short = wrong & (lara.out_passages[rest] <= n)
-    return {"found_right": 0.99, "found_wrong": float(1.0 - short.sum() / max(1, wrong.sum())), "found_silent": 1.0}
+    share = float((fires(lara)[rest] & wrong).sum() / max(1, wrong.sum()))
+    return {"found_right": 0.99, "found_wrong": 1.0 - share, "found_silent": 1.0}
 
 
 def _terms(params: Floats, lara: Lara, index: NDArray[np.intp], best: Floats, *, miss: bool) -> tuple[Floats, Floats]:
@@ -232,7 +166,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, help="filings for our own retrieval: FOLDER/LENGTH/FILE.gz")
     parser.add_argument("-o", "--output", type=Path, default=COEFFICIENTS)
     args = parser.parse_args()
-    lara = read(args.outcomes, args.docs)
+    lara = read_lara(args.outcomes, args.docs)
     at = fit(lara)
     known = lara.best > 0.0
     print(f"{len(lara.rows):,} questions, {len(lara.models)} models; the best passage is known of {known.sum():,}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,14 +89,12 @@ def source_of(flags: BatchFlags, path: Path) -> Source:
         If it cannot be read, or the flags do not go together.
     """
     from scrimp.routing.asking.compose import read_schema
-    from scrimp.routing.asking.read import check_reading
     from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.files.table import header
 
     formats = ("jsonl", "csv", "tsv", "lines")
     if flags.format is not None and flags.format not in formats:
         raise UsageError(f"--format {flags.format}: expected one of {', '.join(formats)}")
-    check_reading(flags.read or "auto")
     if flags.column is not None and flags.template is not None:
         raise UsageError("--column and -t both say where the prompt is: give one of them")
     source = Source.of(
@@ -195,7 +193,7 @@ def task_of(
     """
     from scrimp.profiles.schema import PRESETS_USD
     from scrimp.routing.asking.read import READ_TOKENS
-    from scrimp.routing.asking.ways import make_way
+    from scrimp.routing.asking.ways import make_way, split_plan
     from scrimp.routing.batch.files.cache import parse_age
     from scrimp.routing.batch.planning.pooling import for_rows
     from scrimp.routing.batch.planning.start import Goals
@@ -203,6 +201,9 @@ def task_of(
     from scrimp.routing.batch.running.work import Task
     from scrimp.routing.deciding.decide import Wishes
 
+    plan = split_plan(flags.read or "auto", arm=flags.arm, plan=flags.plan, cascade=flags.cascade)
+    if plan is not None:
+        flags = replace(flags, read=None, arm=None, plan=plan)
     profile = _profile(flags)
     keep = "money" if flags.no_log else profile.log.keep
     age_s = None if flags.cache is None else parse_age(flags.cache)

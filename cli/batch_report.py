@@ -12,7 +12,7 @@ from .result import Column, Result, Table, emit, say
 
 if TYPE_CHECKING:
     from scrimp.routing.batch.files.scan import Scan
-    from scrimp.routing.batch.planning.plan import Estimate
+    from scrimp.routing.batch.planning.estimate import Estimate
     from scrimp.routing.batch.running.work import Work
 
     from .batch_flags import BatchFlags

@@ -28,7 +28,7 @@ from .result import Result, confirm, emit, say
 
 if TYPE_CHECKING:
     from scrimp.routing.batch.files.scan import Scan
-    from scrimp.routing.batch.planning.plan import Estimate
+    from scrimp.routing.batch.planning.estimate import Estimate
     from scrimp.routing.batch.running.work import Work
     from scrimp.routing.batch.state.recovery import Recovered
     from scrimp.routing.ledger.batches import Run

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 __all__ = [
     "complete_arms",
     "complete_conversations",
-    "complete_cuts",
-    "complete_memory",
     "complete_plans",
     "complete_profiles",
 ]
@@ -57,16 +55,6 @@ def complete_conversations(incomplete: str) -> list[str]:
         return [name for name in names(session.ledger_to_read()) if name.startswith(incomplete)]
     except Exception:  # noqa: BLE001 - a broken ledger must not break the shell
         return []
-
-
-def complete_memory(incomplete: str) -> list[str]:
-    """Offer the ways of memory."""
-    return [tier for tier in ("auto", "last", "relevant", "all", "summary") if tier.startswith(incomplete)]
-
-
-def complete_cuts(incomplete: str) -> list[str]:
-    """Offer the ways of memory that an endpoint has."""
-    return [tier for tier in ("auto", "last", "relevant") if tier.startswith(incomplete)]
 
 
 def _profile(name: str | None) -> Profile:

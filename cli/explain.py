@@ -174,7 +174,8 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
     if decision.turned is not None and not decision.turned["in_tool_loop"]:
         weight, cached = decision.turned["weight"], decision.turned["n_cached"]
         kept = f"; {decision.turned['arm']} has {cached:,} tokens of it cached" if cached else ""
-        yield Note(f"a conversation goes on: this turn counts {weight:.0%}, what went before the rest{kept}")
+        counts = "" if weight == 1.0 else f": this turn counts {weight:.0%}, what went before the rest"
+        yield Note(f"a conversation goes on{counts}{kept}")
     if decision.turned is None:
         for option in (each.option for each in choice.weighed):
             if option.cached_tokens:

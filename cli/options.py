@@ -10,7 +10,7 @@ import typer
 
 from scrimp.profiles.errors import UsageError
 
-from .complete import complete_arms, complete_conversations, complete_memory, complete_profiles
+from .complete import complete_arms, complete_conversations, complete_profiles
 
 __all__ = [
     "ArmOption",
@@ -123,15 +123,25 @@ CidOption = Annotated[
         autocompletion=complete_conversations,
     ),
 ]
+
+
+class Memory(StrEnum):
+    """How much of a conversation goes along: `routing.asking.memory.TIERS`."""
+
+    AUTO = "auto"
+    LAST = "last"
+    RELEVANT = "relevant"
+    ALL = "all"
+    SUMMARY = "summary"
+
+
 MemoryOption = Annotated[
-    str | None,
+    Memory | None,
     typer.Option(
         "--memory",
-        metavar="HOW",
         show_default=False,
-        help="How much of the conversation goes along: auto (what is worth its price), last (the last turns), relevant "
-        "(those that the question is about, too), all, summary (of what is older, by a cheap arm).",
-        autocompletion=complete_memory,
+        help="How much of the conversation goes along: what is worth its price, the last turns, those that the "
+        "question is about too, all, or a summary of what is older by a cheap arm.",
     ),
 ]
 FileOption = Annotated[

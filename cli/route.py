@@ -105,9 +105,8 @@ def route(
     from scrimp.routing.asking.route import Guide
     from scrimp.routing.asking.ways import make_way, split_plan
 
-    reading = read.value
-    if (split := split_plan(reading, arm=arm, plan=plan)) is not None:
-        reading, arm, plan = Reading.AUTO.value, None, split
+    if (split := split_plan(read.value, arm=arm, plan=plan)) is not None:
+        read, arm, plan = Reading.AUTO, None, split
     loaded = session.load(profile, prefer=prefer, wtp=wtp, min_quality=min_quality)
     way = make_way(loaded.profile, schema=None, checks=check or (), plan=plan, arm=arm)
     if way.cascade:  # its plan hangs on the checks that are named where it is asked: `ask -n -x` shows it
@@ -141,7 +140,7 @@ def route(
         if n_missed:
             say(f"min_quality is out of reach of {n_missed:,} of {n:,} prompts: the best arm there is is taken")
         return 0
-    asked, decision = guide.one(_prompt(prompt or [], file or []), reading=reading, read_tokens=read_tokens)
+    asked, decision = guide.one(_prompt(prompt or [], file or []), reading=read.value, read_tokens=read_tokens)
     data = decision.to_dict() | {"min_quality_missed": missed_quality(decision) is not None}
     blocks = decision_blocks(decision, explain=explain)
     if (forecast := split_line(decision)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,6 @@ import typer
 from scrimp.profiles.errors import UsageError
 
 from . import session
-from .complete import complete_cuts
 from .options import ProfileOption
 from .parser import new_app
 from .result import say, write_err
@@ -25,6 +25,7 @@ Examples:
   scrimp serve                                     OpenAI and Anthropic, on a free port of this machine
   scrimp serve --port 4321 --token-file ~/.scrimp-token
   scrimp serve -p work --max-cost 5                no more than $5 until it ends
+  scrimp serve --memory relevant                   long chats cut to what they are about (docs/memory.md)
 \b
 Then, elsewhere:
   export OPENAI_BASE_URL=http://127.0.0.1:4321/v1 OPENAI_API_KEY=$(cat ~/.scrimp-token)
@@ -35,6 +36,14 @@ Models: scrimp (routed), scrimp/cheap, scrimp/balanced, scrimp/best, an arm's na
 with a check of the profile).
 `scrimp run` does all of this for one command. docs/serve.md has recipes.
 """
+
+
+class Cut(StrEnum):
+    """How long chats are cut: `routing.serving.cutting.CUTS`."""
+
+    AUTO = "auto"
+    LAST = "last"
+    RELEVANT = "relevant"
 
 
 @app.command(epilog=EPILOG)
@@ -81,12 +90,10 @@ def serve(
     ] = None,
     tag: Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="A label for `scrimp spend`.")] = None,
     memory: Annotated[
-        str | None,
+        Cut | None,
         typer.Option(
             "--memory",
-            metavar="HOW",
-            help="Cut long chats of text to auto, last or relevant turns (docs/memory.md). Else all is sent.",
-            autocompletion=complete_cuts,
+            help="Cut long chats of text to these turns (docs/memory.md). Else all is sent.",
         ),
     ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing about requests that go well.")] = False,
@@ -98,9 +105,6 @@ def serve(
     from .serving import capped, listening, make_endpoint, on_signals, summary
 
     listen = listening()
-    from scrimp.routing.serving.cutting import check_cut
-
-    cut = check_cut(memory)
     if no_token and (token or token_file):
         raise UsageError("--no-token and a token do not go together")
     if no_token and not listen.is_loopback(host):
@@ -118,7 +122,7 @@ def serve(
         hosts=(host,),
         one_run=max_cost is not None,
         tag=tag,
-        memory=cut,
+        memory=memory,
         quiet=quiet,
     )
 

@@ -90,8 +90,8 @@ class Scrimp:
             What is asked of: paths of files (text, HTML, PDF) and folders, and patterns such as `minutes/**/*.md`.
             Without a prompt they are the prompt.
         read, read_tokens
-            How much of the files is sent: `auto` (what is worth most), `whole`, `passages` or `none`; and the most
-            tokens of passages.
+            How much of the files is sent: `auto` (what is worth most), `whole`, `passages`, `split` (a call a piece) or
+            `none`; and the most tokens of passages.
         attachments
             Paths of images and PDFs, for arms that take them.
         schema
@@ -215,9 +215,11 @@ class Scrimp:
         from scrimp.routing.asking.compose import compose, question_of, read_sources
         from scrimp.routing.asking.refusal import missed_quality
         from scrimp.routing.asking.route import Guide
-        from scrimp.routing.asking.ways import make_way
+        from scrimp.routing.asking.ways import make_way, split_plan
         from scrimp.routing.text.clean import clean_text
 
+        if (split := split_plan(read, arm=arm, plan=plan)) is not None:
+            read, arm, plan = "auto", None, split
         with self._opened.use() as opened:
             way = make_way(opened.loaded.profile, schema=None, plan=plan, arm=arm)
             guide = Guide(

@@ -134,7 +134,8 @@ def kept_here(row: Mapping[str, Any]) -> str | None:
 def next_better(row: Mapping[str, Any], profile: Profile) -> str:
     """Return the arm of the next higher predicted quality than the one that answered; here, if the prompt was to stay.
 
-    Of a prompt with files that is an arm at a reading: the same arm may read more.
+    Of a prompt with files that is an arm at a reading: the same arm may read more. What did not fit an arm's window
+    does not fit it now.
 
     Raises
     ------
@@ -154,6 +155,7 @@ def next_better(row: Mapping[str, Any], profile: Profile) -> str:
     if row["decision"] is not None:
         weighed = Decision.from_dict(json.loads(row["decision"])).choice.weighed
         options = [each.option for each in weighed if bare_of(each.option.arm) in names or of_pool(each.option)]
+        options = [each for each in options if each.barrier is not Barrier.WINDOW or each.arm == row["arm"]]
     first = next((option for option in options if option.arm == row["arm"]), None)
     better = [option for option in options if first is not None and option.quality > first.quality]
     if not better:

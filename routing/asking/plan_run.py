@@ -19,7 +19,6 @@ from scrimp.routing.calls.reasoning import reasoning_room, shortened
 from scrimp.routing.calls.tool_calls import as_text, what_is_called
 from scrimp.routing.calls.whole_prompt import window_arguments
 from scrimp.routing.ledger.caps import RefusedError
-from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.prompts.instructions import dressed, instructions_id
 from scrimp.routing.prompts.tokens import bound_tokens
 from scrimp.routing.strategies.protocol import Got, Outcome, Role, Step, Test, Wanted
@@ -28,24 +27,19 @@ from scrimp.routing.strategies.stages import Staged
 from .books import Called, Closing, Summed, digest_of, kinds_of
 from .briefing import brief_of
 from .log_rows import request_row
-from .memory import size_of
 from .paid_call import Bill, Command, Halted, Paid, Terms, breach_note, paid_call
 from .prompt_tariff import keeps_its_limit
 from .request import Answer, Checked, reply_notes, saved_against
-from .summing import SUMMARY_TOKENS, fitted
+from .sum_up import not_summed, sum_up
 from .was_read import was_read, whole_cost
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from scrimp.routing.deciding.policy import Option
-    from scrimp.routing.prompts.prompt import Turn
     from scrimp.routing.strategies.protocol import Answered
 
     from .asked import Asked, Kit
-    from .memory import Recalled
-    from .request import Ask
-    from .summing import Summing
 
 
 __all__ = ["plan_run"]
@@ -84,8 +78,10 @@ class _PlanRun:
 
     def run(self) -> Generator[Command | Test | Called | Closing | Summed, Any, Checked]:
         try:
-            if self.asked.ask.summing is not None:
-                yield from self._sum_up(self.asked.ask.summing)
+            if (summing := self.asked.ask.summing) is not None:
+                self.asked = not_summed(self.asked, summing)
+                self.asked = yield from sum_up(self.asked, summing, self.kit, self._call)
+                self.refusal = None  # what stood in its way need not stand in the answer's
             strategy = Staged(self.asked.plan, brief_of(self.asked, self.kit)).run()
             back: Any = None
             while True:
@@ -103,33 +99,6 @@ class _PlanRun:
         except BaseException:
             yield self._closing("interrupted", error="interrupted", text=self.bill.partial)
             raise
-
-    def _sum_up(self, summing: Summing) -> Generator[Command | Called | Summed, Any, None]:
-        """Have the conversation's older turns summed up; where that cannot be had, only the last turns are sent."""
-        ask = self.asked.ask
-        n_tokens = sum(size_of(*summing.turns[at]) for at in summing.kept)
-        alone = replace(summing.recalled, tier="last", upto=None, n_tokens=n_tokens)
-        self._sends(ask, summing.history(None), alone)
-        why = f"{summing.arm} sums up {summing.n_new} earlier turns"
-        got = yield from self._call(
-            Wanted(summing.arm, Role.SUMMARY, prompt=summing.prompt, limit=SUMMARY_TOKENS, why=why)
-        )
-        text = fitted(got.text or "")
-        self.refusal = None
-        if not text:
-            self.kit.say("there is no summary: the last turns are sent without one")
-            return
-        recalled = replace(summing.recalled, n_tokens=n_tokens + approx_tokens(text))
-        self._sends(ask, summing.history(text), recalled)
-        row = request_row(self.asked.ask, self.asked.decision, self.asked.context, self.kit.clock())
-        sent: dict[str, Any] = {}
-        if ask.keep != "money":
-            sent = {name: row[name] for name in ("messages", "memory") if name in row}
-        yield Summed(self.asked.decision.id, summing.conversation_id, summing.upto, text, approx_tokens(text), sent)
-
-    def _sends(self, ask: Ask, history: tuple[Turn, ...], recalled: Recalled) -> None:
-        ask = replace(ask, prompt=replace(ask.prompt, history=history), recalled=recalled, summing=None)
-        self.asked = replace(self.asked, ask=ask)
 
     # -- calls ------------------------------------------------------------------------------------------------------
 

@@ -58,10 +58,10 @@ def check_reading(wanted: str) -> None:
     Raises
     ------
     UsageError
-        If it is neither `auto` nor one of `READINGS`.
+        If it is neither `auto` nor one of `READINGS`; `split` is a plan, and has become one before (`split_plan`).
     """
-    if wanted not in (choices := ("auto", *READINGS)):
-        raise UsageError(f"--read: expected one of {', '.join(choices)}, not {wanted!r}")
+    if wanted not in ("auto", *READINGS):
+        raise UsageError(f"--read: expected one of {', '.join(('auto', *READINGS, SPLIT))}, not {wanted!r}")
 
 
 def read_for(ask: Ask, context: Context, embedder: TextEmbedder, *, way: Way | None, cache: Path | None) -> Ask:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.rungs import bare_of, reading_of
+from scrimp.profiles.rungs import READINGS, bare_of, reading_of
+from scrimp.routing.deciding.staying import files_cached
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +28,9 @@ def was_read(prompt: Prompt, arm: str) -> dict[str, Any]:
 
     Returns
     -------
-    reading (one of `profiles.rungs.READINGS`), read_tokens and whole_tokens (about), passages (file, start, end and
-    score of each; None where no passages were sent), and files (as `Source.to_dict`). Without files all are None.
+    reading (one of `profiles.rungs.READINGS`, or what a plan makes of the files), read_tokens and whole_tokens (about),
+    passages (file, start, end and score of each; None where no passages were sent), and files (as `Source.to_dict`).
+    Without files all are None.
     """
     if not prompt.sources:
         return dict(NOTHING_READ)
@@ -38,7 +40,7 @@ def was_read(prompt: Prompt, arm: str) -> dict[str, Any]:
     names = [each.name for each in prompt.sources]
     spans = None if read is None or kind != "passages" else [(s.source, s.start, s.end, s.score) for s in read.spans]
     return {
-        "reading": kind if read is not None else "whole",
+        "reading": kind if read is not None or kind not in READINGS else "whole",
         "read_tokens": n_whole if read is None else read.n_tokens,
         "whole_tokens": n_whole,
         "passages": None if spans is None else passages_of(names, spans),
@@ -69,6 +71,6 @@ def whole_cost(prompt: Prompt, arm: str, price: ArmPrice, usage: Usage, window: 
     n_input = usage.input_tokens + more
     if more <= 0 or (window is not None and n_input + usage.output_tokens > window):
         return None
-    held = None if prompt.kept is None else prompt.kept.cached(bare_of(arm), price, reads["whole"].n_tokens)
+    held = None if prompt.kept is None else files_cached(prompt.kept, bare_of(arm), price, reads["whole"].n_tokens)
     cached = usage.cached_tokens if held is None else (usage.cached_tokens or 0) + min(held, more)
     return price.cost_nano(replace(usage, input_tokens=n_input, cached_tokens=cached, cache_write_1h_tokens=None))

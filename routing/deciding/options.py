@@ -18,6 +18,7 @@ from scrimp.routing.prompts.tokens import bound_tokens, estimate_tokens
 from scrimp.routing.router.arms import ArmInfo
 
 from .policy import Barrier, Option
+from .staying import files_cached
 
 if TYPE_CHECKING:
     from scrimp.profiles.schema import Arm
@@ -187,7 +188,7 @@ def _in_cache(arm: str, price: ArmPrice, asked: Prompt, staying: Staying | None)
         return staying.cached(arm, price)
     if asked.kept is None or not asked.block:
         return None
-    return asked.kept.cached(arm, price, remembered(asked.block, approx_tokens))
+    return files_cached(asked.kept, arm, price, remembered(asked.block, approx_tokens))
 
 
 def _lacking(missing: list[str]) -> str:

@@ -225,19 +225,19 @@ def list_conversations(ledger: Ledger | None, *, limit: int = 20, since: str | N
     """
     if ledger is None:
         return []
-    where, parameters = all_of(("q.created_at >= ?", since))
     return ledger.rows(
-        "SELECT q.conversation_id AS id, c.name, count(*) AS turns, "  # noqa: S608 - constants
-        "(SELECT f.prompt FROM requests f WHERE f.conversation_id = q.conversation_id AND f.command = 'ask' "
-        "AND f.status = 'ok' ORDER BY f.created_at, f.n LIMIT 1) AS first, "
+        "WITH last AS (SELECT conversation_id AS id, count(*) AS turns, max(created_at) AS last_at, max(n) AS n "  # noqa: S608 - constants
+        f"FROM requests WHERE {_TURN} GROUP BY conversation_id HAVING max(created_at) >= ? "
+        "ORDER BY last_at DESC, n DESC LIMIT ?) "
+        "SELECT l.id, c.name, l.turns, "
+        f"(SELECT prompt FROM requests WHERE conversation_id = l.id AND {_TURN} "
+        "ORDER BY created_at, n LIMIT 1) AS first, "
         "(SELECT sum(coalesce(a.input_tokens, 0) + coalesce(a.output_tokens, 0)) FROM attempts a "
-        "JOIN requests t ON t.id = a.request_id WHERE t.conversation_id = q.conversation_id) AS tokens, "
+        "JOIN requests t ON t.id = a.request_id WHERE t.conversation_id = l.id) AS tokens, "
         "(SELECT sum(r.charged_nano) FROM reservations r JOIN requests t ON t.id = r.request_id "
-        "WHERE t.conversation_id = q.conversation_id) AS charged_nano, max(q.created_at) AS last_at "
-        "FROM requests q LEFT JOIN conversations c ON c.id = q.conversation_id "
-        f"WHERE q.status = 'ok' AND q.command = 'ask' AND {where} "
-        "GROUP BY q.conversation_id ORDER BY last_at DESC, max(q.n) DESC LIMIT ?",
-        (*parameters, limit),
+        "WHERE t.conversation_id = l.id) AS charged_nano, l.last_at "
+        "FROM last l LEFT JOIN conversations c ON c.id = l.id ORDER BY l.last_at DESC, l.n DESC",
+        (since or "", limit),
     )
 
 

@@ -21,7 +21,7 @@ MAX_KEPT: Final = 8_000_000
 """Characters of a request's files above which their texts are not kept: then the log has their paths and hashes."""
 
 _LEVEL: Final = 1
-"""Of zlib: a text is packed inside a transaction that others wait for, 8 MB in some 0.1 s."""
+"""Of zlib: a text is packed inside a transaction that others wait for, 8 million characters in some 0.2 s."""
 
 _READ: Final = "SELECT json_extract(s.value, '$.sha256') FROM ({}) q, json_each(q.sources) s"
 """The hashes of the files that requests read."""

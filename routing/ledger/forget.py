@@ -60,6 +60,10 @@ def purge(ledger: Ledger, *, before: str | None = None) -> int:
     n_removed = _forget(ledger, where, parameters)
     with ledger.transaction() as conn:
         _empty(conn, "NOT IN (SELECT id FROM requests)", ())
+        if before is None:  # also names that nothing was ever answered under
+            conn.execute(
+                "DELETE FROM conversations WHERE id NOT IN (SELECT coalesce(conversation_id, '') FROM requests)"
+            )
         drop(conn)
     db = sqlite_utils.Database(ledger.conn, execute_plugins=False)
     db.table("requests").rebuild_fts()
@@ -105,7 +109,7 @@ def _forget(ledger: Ledger, where: str, parameters: Sequence[object]) -> int:
         conn.execute(f"DELETE FROM summaries WHERE conversation_id {of}", parameters)  # noqa: S608 - constants
         conn.execute(
             f"DELETE FROM conversations WHERE id {of} "  # noqa: S608 - constants
-            f"AND id NOT IN (SELECT conversation_id FROM requests WHERE NOT ({where}))",
+            f"AND NOT EXISTS (SELECT 1 FROM requests WHERE conversation_id = conversations.id AND NOT ({where}))",
             (*parameters, *parameters),
         )
         n_removed = conn.execute(f"DELETE FROM requests WHERE {where}", parameters).rowcount  # noqa: S608 - constants

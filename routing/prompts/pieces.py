@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from scrimp.routing.text.ends import best_end
 
 from .sources import Span, block_of
 
@@ -18,8 +19,6 @@ __all__ = ["NOTHING_HERE", "piece_prompt", "pieces_of"]
 
 NOTHING_HERE: Final = "NOTHING"
 """What is said of a piece in which there is nothing of what was asked for."""
-
-_ENDS: Final = (re.compile(r"\n[ \t]*\n"), re.compile(r"\n"), re.compile(r"[.!?\u3002\uff01\uff1f](?=\s|$)|\s"))
 
 _PIECE: Final = """\
 {block}
@@ -45,20 +44,10 @@ def _cut(number: int, source: Source, n_tokens: int) -> Iterator[Span]:
     size = min(most, even + even // 8)
     start = 0
     while start < len(text):
-        end = len(text) if len(text) - start <= size else _end(text, start, start + size)
+        end = len(text) if len(text) - start <= size else best_end(text, start + size // 2, start + size)
         if text[start:end].strip():
             yield Span(number, start, end)
         start = end
-
-
-def _end(text: str, start: int, most: int) -> int:
-    """Return where a piece that begins at `start` ends, `most` at the latest."""
-    half = start + (most - start) // 2
-    for pattern in _ENDS:
-        ends = [found.end() for found in pattern.finditer(text, half, most)]
-        if ends:
-            return ends[-1]
-    return most
 
 
 def piece_prompt(prompt: Prompt, span: Span, number: int, n: int, how: str = "") -> Prompt:

@@ -183,7 +183,7 @@ class Prompt:
         if not self.sources:
             return self
         if kind == "none":
-            return replace(self, block="", sources=(), readings=None)
+            return replace(self, block="", sources=(), readings=None, kept=None)
         readings = self.readings
         read = None if readings is None else readings.reads.get(kind or "whole")
         block = read_whole(self.sources, self.text).text if read is None else read.text

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.rungs import READINGS
 from scrimp.routing.text.fence import fenced
@@ -21,10 +21,7 @@ from .text_size import remembered
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from scrimp.routing.prices.price import ArmPrice
-
 __all__ = [
-    "LEAST_KEPT",
     "Evidence",
     "Kept",
     "Read",
@@ -36,9 +33,6 @@ __all__ = [
     "read_passages",
     "read_whole",
 ]
-
-LEAST_KEPT: Final = 1_024
-"""Tokens below which no provider's prompt cache keeps a beginning."""
 
 
 @dataclass(frozen=True)
@@ -208,15 +202,9 @@ class Kept:
     by_arm: Mapping[str, float] = field(default_factory=dict)
     every: float | None = None
 
-    def cached(self, arm: str, price: ArmPrice, n_tokens: int) -> int | None:
-        """Return how many of the sources' tokens an arm is expected to read at the price of its cache, as `Staying`.
-
-        None where it has no such price, where they are too few to be kept, and where nothing is to be kept.
-        """
-        share = self.by_arm.get(arm, self.every)
-        if share is None or price.cache_read is None or n_tokens < LEAST_KEPT:
-            return None
-        return round(share * n_tokens)
+    def share(self, arm: str) -> float | None:
+        """Return the share for an arm; None where nothing is kept there, and nothing is to be."""
+        return self.by_arm.get(arm, self.every)
 
 
 def block_of(sources: Sequence[Source], spans: Iterable[Span] | None = None, *beside: str) -> str:

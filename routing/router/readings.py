@@ -188,10 +188,9 @@ class ReadingModel:
         """Return how far models stand from the lines, in logits: nothing where all is read, little of what is short."""
         if reading == "none":
             return 1.0  # nobody measured it
-        beyond = max(0.0, math.log2(max(1, evidence.n_tokens) / _LONGEST_SEEN))
-        long = math.log2(1.0 + evidence.n_tokens / _UNIT) / math.log2(1.0 + _LONGEST_SEEN / _UNIT)
-        own = long if reading == "whole" else min(1.0, long) * (1.0 - _share(evidence))
-        return self.at.spread * own * (1.0 + beyond)
+        n_read = evidence.n_tokens if reading == "whole" else min(evidence.n_sent, evidence.n_tokens)
+        left_out = 0.0 if reading == "whole" else 1.0 - _share(evidence)
+        return self.at.spread * math.hypot(_far(n_read), left_out * _far(evidence.n_tokens))
 
     def _known_best(self, evidence: Evidence) -> float:
         return evidence.best - self.at.best_mean if evidence.best > 0.0 else 0.0
@@ -203,6 +202,12 @@ class ReadingModel:
 
 def _share(evidence: Evidence) -> float:
     return min(1.0, evidence.n_sent / max(1, evidence.n_tokens))
+
+
+def _far(n_tokens: int) -> float:
+    """Return how far a length is from none, 1 at the longest that was seen, and the more so beyond it."""
+    beyond = max(0.0, math.log2(max(1, n_tokens) / _LONGEST_SEEN))
+    return math.log2(1.0 + n_tokens / _UNIT) / math.log2(1.0 + _LONGEST_SEEN / _UNIT) * (1.0 + beyond)
 
 
 def _sigmoid(x: float) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.profiles.errors import UsageError
 from scrimp.routing.asking.memory import Recalled, chosen, gap, size_of, worth_of_all
 from scrimp.routing.prompts.chat import text_of
 
@@ -18,23 +17,10 @@ if TYPE_CHECKING:
     from scrimp.routing.prices.price import ArmPrice
     from scrimp.routing.prompts.chat import Chat
 
-__all__ = ["CUTS", "Rounds", "check_cut", "rounds_of"]
+__all__ = ["CUTS", "Rounds", "rounds_of"]
 
 CUTS: Final = ("auto", "last", "relevant")
 """The ways of memory that an endpoint has: to send all is to have none, and a summary is for `ask`."""
-
-
-def check_cut(tier: str | None) -> str | None:
-    """Return the way of memory of an endpoint.
-
-    Raises
-    ------
-    UsageError
-        If it has no such way.
-    """
-    if tier is not None and tier not in CUTS:
-        raise UsageError(f"--memory: expected one of {', '.join(CUTS)}, not {tier!r}")
-    return tier
 
 
 @dataclass(frozen=True, slots=True)

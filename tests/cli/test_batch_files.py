@@ -171,6 +171,41 @@ def test_an_unknown_reading_is_refused(scrimp, profile, shelf, out, server):
     assert "'half' is not one of" in done.err
 
 
+def test_a_plan_reads_more_where_little_does_not_do(scrimp, profile, shelf, out, server):
+    rows = [
+        {"id": i, "prompt": f"What was the deficit of {i}?", "file": "minutes.txt"}
+        | ({"plan": "small/passages ? found > large/whole"} if i else {})
+        for i in (0, 1)
+    ]
+    where = profile(small="say@text=The_text_does_not_say.", large="say@text=Forty_two.")
+    done = scrimp("batch", jsonl(shelf / "in.jsonl", rows), "-o", out, "-p", where, "-m", "small/whole")
+    assert done.code == 0, done.err
+    assert [row["arm"] for row in rows_of(out)] == ["small/whole", "large/whole"]
+    assert [row["answer"] for row in rows_of(out)] == ["The text does not say.", "Forty two."]
+    assert ["PASSAGE of" in each for each in asked(server)].count(True) == 1
+    again = scrimp(
+        "batch",
+        shelf / "in.jsonl",
+        "-o",
+        out,
+        "-p",
+        where,
+        "--plan",
+        "small/passages ? found > large/whole",
+        "--overwrite",
+    )
+    assert again.code == 0, again.err
+    assert {row["arm"] for row in rows_of(out)} == {"large/whole"}
+
+
+def test_a_file_is_split_for_each_row(scrimp, profile, shelf, out, server):
+    path = jsonl(shelf / "in.jsonl", [{"prompt": "List every decision.", "file": "minutes.txt"}])
+    done = scrimp("batch", path, "-o", out, "-p", profile(small="say@text=None."), "--read", "split")
+    assert done.code == 0, done.err
+    read = [each.count("committee") for each in asked(server)]
+    assert max(read) < 240 <= sum(read)  # every piece is read by some call, and all of it by none
+
+
 # -- files that cannot be read
 
 
@@ -369,3 +404,10 @@ def test_rows_that_share_a_file_are_forecast_with_its_cache(scrimp, claude, shel
     one, many = likely(1), likely(20)
     assert many["claude/whole"] < 0.35 * 20 * one["claude/whole"]  # a tenth for what is read again
     assert many["claude/passages"] == pytest.approx(20 * one["claude/passages"], rel=0.05)  # other passages each time
+
+
+def test_a_budget_below_every_bound_buys_nothing(scrimp, profile, shelf, server):
+    path = jsonl(shelf / "in.jsonl", [{"prompt": "What was the deficit?", "file": "minutes.txt"}])
+    done = scrimp("batch", path, "-n", "--json", "-p", profile(small="ok", large="ok"), "--max-cost", "0.0001")
+    data = json.loads(done.out)
+    assert (data["arms"], data["n_skipped"], data["cost_usd"]["likely"]) == ([], 1, 0.0)

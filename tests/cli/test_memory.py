@@ -10,6 +10,8 @@ import sys
 import pytest
 from conftest import environment
 
+from scrimp.cli.complete import complete_conversations
+
 SCRIMP = [sys.executable, "-m", "scrimp.cli"]
 FACTS = (
     "The harmonium of my grandmother goes to uncle Leopold in Villach",
@@ -87,6 +89,18 @@ def test_asking_again_sends_the_same(scrimp, profile, server):
     assert scrimp("redo", "-p", path, "-m", "medium").code == 0
     assert sent(server) == before
     assert shown(scrimp)["memory"] == note
+
+
+@pytest.mark.parametrize(("behaviour", "n_sent"), [("cached", 5), ("ok@tokens=5", 3)])
+def test_all_goes_on_where_a_cache_was_seen_to_hold_it(scrimp, profile, server, behaviour, n_sent):
+    path = profile(large=behaviour)
+    path.write_text(path.read_text().replace("_mtok = 40 }", "_mtok = 40, cache_read_usd_per_mtok = 0.1 }"))
+    for fact in FACTS[:5]:
+        assert scrimp("ask", "-q", "-p", path, "--cid", "long", f"{fact} {WORDS}").code == 0
+    done = scrimp("ask", "-p", path, "-c", "-x", "Who gets the harmonium?")
+    assert len(sent(server)[::2]) == n_sent + 1
+    assert ("tokens of it cached" in done.err) == (n_sent == 5)
+    assert shown(scrimp)["memory"]["tier"] == ("all" if n_sent == 5 else "relevant")
 
 
 def test_fifty_turns_cost_in_line_with_their_number(scrimp, profile, server):
@@ -224,6 +238,7 @@ def test_conversations_have_names(scrimp, profile, server):
     assert rows[0]["tokens"] == spent[0] + spent[2]
     assert rows[0]["charged_usd"] == pytest.approx((server.chats[0].cost_nano + server.chats[2].cost_nano) / 1e9)
     assert "We leave in May" in scrimp("log", "conversations").out
+    assert (complete_conversations("tr"), complete_conversations("x")) == (["trip"], [])
     listed = json.loads(scrimp("log", "--cid", "trip", "--json").out)["rows"]
     assert [row["prompt"] for row in listed] == ["With two children", "We leave in May"]
     assert scrimp("log", "conversations", "--name", rows[1]["id"][-6:], "other").code == 0
@@ -237,7 +252,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_begun(scrimp, profile, server)
         (("--cid", "a b"), "a name"),
         (("--cid", "01kzzz"), "no conversation '01kzzz'"),
         (("-c",), "no conversation to go on with"),
-        (("--cid", "x", "--memory", "some"), "expected one of auto, last"),
+        (("--cid", "x", "--memory", "some"), "some"),
         (("--memory", "last"), "go on with one by -c or --cid"),
     ):
         done = scrimp("ask", "-p", path, *argv, "hello")

@@ -127,8 +127,8 @@ def test_a_conversation_goes_on_from_the_answer_it_is_told(opened, server):
     assert second.conversation_id == first.conversation_id
     s.ask("And again?", conversation=first.conversation_id)
     assert len(server.chats[3].body["messages"]) == 6
-    with pytest.raises(package.UsageError, match="no conversation 'nowhere'"):
-        s.ask("And?", conversation="nowhere")
+    with pytest.raises(package.UsageError, match="no conversation '01nwhere'"):
+        s.ask("And?", conversation="01nwhere")
 
 
 def test_text_is_heard_as_it_comes_and_once_where_another_answer_may_replace_it(opened):

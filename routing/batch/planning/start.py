@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.files import kind_of_file
 from scrimp.profiles.money import NANO, format_usd, nano_from_usd
+from scrimp.profiles.rungs import bare_of
 from scrimp.routing.asking.refusal import why_none
 from scrimp.routing.batch.files.output import Journal
 from scrimp.routing.batch.files.scan import good_rows
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from scrimp.routing.ledger.store import Ledger
 
     from .choosing import Chooser
-    from .plan import Estimate
+    from .estimate import Estimate
 
 __all__ = [
     "Goals",
@@ -253,7 +254,9 @@ def latencies(ledger: Ledger | None, profile: Profile, planner: Planner) -> dict
     """Return how long an answer of each arm takes, in seconds: from the log, else guessed from its length."""
     known = {} if ledger is None else attempts.latencies(ledger, profile.name)
     for j, arm in enumerate(planner.arms):
-        if arm not in known and arm != PLANS and len(planner.sample):
+        if bare_of(arm) in known:
+            known[arm] = known[bare_of(arm)]
+        elif arm not in known and arm != PLANS and len(planner.sample):
             rate = 20.0 if profile.arm(arm).model.startswith("local/") else 60.0
             known[arm] = 0.5 + float(planner.sample.tokens[:, j].mean()) / rate
     return known

@@ -328,7 +328,9 @@ class Engine:
         found = self.cache.get(self._cache_key(job, arm), now=self.desk.clock())
         if found is None:
             return False
-        if problem_of(run_checks(checks, found.answer or "", Given(job.row.prompt.text))) is not None:
+        prompt = job.the_asked.ask.prompt
+        given = Given(prompt.text, found.finish_reason, lambda: prompt.sent_to(reading_of(arm)))
+        if problem_of(run_checks(checks, found.answer or "", given)) is not None:
             return False
         result = await self._take_over(job, replace(found, arm=arm, source="cache"))
         await self._serve(job, result)
@@ -346,6 +348,6 @@ class Engine:
         limit, hint = job.decision.choice.option(arm).output_limit, job.the_asked.ask.prompt.hint
         prompt, kind = job.the_asked.ask.prompt, reading_of(arm)
         read: list[Any] | None = None
-        if kind is not None and prompt.readings is not None:
-            read = [kind, *([each.source, each.start, each.end] for each in prompt.readings.reads[kind].spans)]
+        if kind is not None and prompt.readings is not None and (sent := prompt.readings.reads.get(kind)) is not None:
+            read = [kind, *([each.source, each.start, each.end] for each in sent.spans)]
         return cache_key(job.row, self.desk.lane(arm).arm, limit, hint=hint, read=read)

@@ -199,7 +199,7 @@ class RowHands:
 
     async def test(self, wanted: Test) -> tuple[Verdict, ...]:
         """Run checks; those that take time in a thread, a few at once."""
-        given = given_of(self.job.row.prompt, wanted)
+        given = given_of(self.job.the_asked.ask.prompt, wanted)
         if not any(check.slow for check in wanted.checks):
             return run_checks(wanted.checks, wanted.text, given)
         async with self.desk.slow_checks:

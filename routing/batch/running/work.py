@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.files.shelf import Shelf
     from scrimp.routing.batch.files.source import Source
+    from scrimp.routing.batch.planning.estimate import Estimate
     from scrimp.routing.batch.planning.money import Money
-    from scrimp.routing.batch.planning.plan import Estimate, Planner
+    from scrimp.routing.batch.planning.plan import Planner
     from scrimp.routing.batch.state.recovery import Recovered
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.store import Ledger
@@ -168,7 +169,7 @@ def prepare(
             wishes.arm,
             wanted=settings.reading,
             budget=settings.read_tokens,
-            cache=task.paths.cache,
+            cache=task.paths.cache if settings.keep == "all" else None,  # it holds words of what is read
         )
     chooser = Chooser(task.decider, wishes, keyless=keyless, hinter=hinter, run_id=run_id, shelf=shelf, reader=reader)
     money = start.money_for(ledger, task.profile, task.goals, run_id=run_id, now=now)
