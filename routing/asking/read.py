@@ -39,12 +39,16 @@ passages passes for one of the text, and the whole only costs more."""
 def readings_offered(wanted: str, named: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the readings that arms may be asked at, in the order of `READINGS`; parameters as `with_readings`.
 
+    Where a text is split nothing of it need fit anywhere: what is made of the pieces is made of no text.
+
     Examples
     --------
     >>> readings_offered("auto"), readings_offered("whole", ["small/none"])
     (('whole', 'passages'), ('whole', 'none'))
     """
     kinds = {*(AUTO if wanted == "auto" else (wanted,)), *map(reading_of, named)}
+    if SPLIT in kinds:
+        kinds.add("none")
     return tuple(kind for kind in READINGS if kind in kinds)
 
 

@@ -306,8 +306,9 @@ class _Reader:
             expected = "an arm: a plan is made of arms, and never of itself or another plan"
             self._wrong(token.at, len(token.text), f"{token.text} is a plan", expected)
         arms = f"The arms are: {', '.join(self.arms)}."
-        near = did_you_mean(token.text, self.arms)
-        self._wrong(token.at, len(token.text), f"no arm {token.text[:80]!r} here{near}", _A_MEMBER, arms)
+        named = bare if reading in _READ else token.text
+        near = did_you_mean(named, self.arms)
+        self._wrong(token.at, len(named), f"no arm {named[:80]!r} here{near}", _A_MEMBER, arms)
 
     def _arm(self, what: str) -> str:
         """Read the name of one arm, which does what is said."""

@@ -191,7 +191,7 @@ def test_a_text_of_one_piece_is_not_split(scrimp, profile, server, tmp_path):
     note.write_text("Mend the bridge.")
     path = profile(small="ok", large="ok")
     done, answer = ask(scrimp, "-p", path, "-f", note, "--plan", "small/split", "List every decision")
-    assert (done.code, answer["arm"], len(server.chats)) == (0, "small", 1)
+    assert (done.code, answer["arm"], len(server.chats)) == (0, "small/whole", 1)
     assert "small/split is small here: the text is one piece" in done.err
 
 
@@ -206,6 +206,14 @@ def test_an_arm_whose_window_no_file_fits_still_splits(scrimp, profile, server, 
     assert "small/whole: about" in done.err
 
 
+def test_a_text_that_fits_no_arm_at_all_is_split(scrimp, profile, server, minutes):
+    path = profile(small="say@text=-_a_bridge", large="ok")
+    path.write_text(path.read_text().replace("context_window = 100000", "context_window = 3000"))
+    done, answer = ask(scrimp, "-p", path, "-f", minutes, "--read", "split", "-m", "small", "List every decision")
+    assert (done.code, answer["answer"]) == (0, "- a bridge")
+    assert {step["arm"] for step in answer["steps"]} == {"small/split"}
+
+
 @pytest.mark.parametrize(
     ("plan", "said"),
     [
@@ -214,6 +222,8 @@ def test_an_arm_whose_window_no_file_fits_still_splits(scrimp, profile, server, 
         ("small => large/split", "column 10: a text is split by who answers"),
         ("@2/split => large", "column 1: one arm reads all pieces"),
         ("small/ ? found > large", "column 7: no reading ''"),
+        ("smal/passages ? found > large", "column 1: no arm 'smal' here (did you mean 'small'?)"),
+        ("vendor/model ? found > large", "column 1: no arm 'vendor/model' here"),
     ],
 )
 def test_a_reading_that_is_none_is_pointed_at(scrimp, profile, plan, said):
