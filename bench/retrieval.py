@@ -25,12 +25,12 @@ from scipy.stats import binomtest
 
 from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.prompts.embedding import Embedder
-from scrimp.routing.prompts.sources import Source, block_of
+from scrimp.routing.prompts.sources import Source, Span, block_of
 from scrimp.routing.retrieval.passages import Search, passages
 from scrimp.routing.retrieval.passages_kept import Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 FIGURE = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 YEAR = re.compile(r"(?:19|20)\d\d")
@@ -83,7 +83,6 @@ def recalls(sources: dict[tuple[str, str], Source], questions: list[Question], b
     tried = {*sorted(sources)[::2]}
     found: dict[str, dict[tuple[str, str], list[bool]]] = {}
     n_sent: dict[str, list[int]] = defaultdict(list)
-    hops = []
     ways: dict[str, Callable[[Search, Question], dict[int, float]]] = {
         "words": lambda search, _: search.by_words(),
         "+ meaning": lambda search, question: search.by_meaning(
@@ -105,7 +104,6 @@ def recalls(sources: dict[tuple[str, str], Source], questions: list[Question], b
         embedding = kept.vectors([question.text], embedder)[0]
         got = passages([sources[key]], question.text, embedding, embedder, budget=budget, cache=cache)
         note(rows, n_sent[name], question, sources[key], got.spans, whole[key], key in tried)
-        hops.append(got.flat)
     for length in ("32k", "128k"):
         print(f"{length}, {budget:,} tokens")
         for name, rows in found.items():
@@ -115,7 +113,15 @@ def recalls(sources: dict[tuple[str, str], Source], questions: list[Question], b
         print(f"{name}: {sum(sent) / len(sent):,.0f} tokens on average, {max(sent):,} at most")
 
 
-def note(rows, sent, question, source, spans, whole, tried) -> None:  # type: ignore[no-untyped-def]
+def note(
+    rows: dict[tuple[str, str], list[bool]],
+    sent: list[int],
+    question: Question,
+    source: Source,
+    spans: Sequence[Span],
+    whole: frozenset[str],
+    tried: bool,
+) -> None:
     """Write down whether a question's figures are among what is sent."""
     text = block_of([source], spans, question.text)
     sent.append(approx_tokens(text))

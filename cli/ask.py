@@ -8,19 +8,26 @@ from typing import Annotated
 
 import typer
 
+from scrimp.profiles.errors import UsageError
+
 from .options import (
     ArmOption,
     CascadeOption,
+    CidOption,
+    FileOption,
     HintOption,
     JsonOption,
     LocalOnly,
     MaxCost,
+    Memory,
+    MemoryOption,
     MinQuality,
     Needs,
     Offline,
     PlanOption,
     PreferOption,
     ProfileOption,
+    Reading,
     ReadOption,
     ReadTokens,
     RepairOption,
@@ -38,8 +45,11 @@ EPILOG = """\b
 Examples:
   scrimp ask "What is the capital of France?"
   git diff | scrimp ask "Write a commit message for this"
-  scrimp ask -f notes.txt --prefer best "What is missing here?"
+  cat big.log | scrimp ask "Which service failed first?"   docs/files.md
+  scrimp ask -f 10k.txt "Net loss in Q1?"    the passages that matter, where they do
+  scrimp ask -f minutes/ --read whole "What was decided?"
   scrimp ask -c "And in Danish?"             go on with the last conversation
+  scrimp ask --cid move "Which van did we book?"    go on with one by its name, or begin it
   scrimp ask --schema city.json "Largest city in Kenya" | jq .name
   scrimp ask -n -x "Prove that 2 is prime"   decide and explain; send nothing
   scrimp ask --cascade --check 'cmd:python {code.py}' "Print the first 10 primes in Python"
@@ -53,11 +63,8 @@ def ask(
         typer.Argument(metavar="PROMPT", help="The prompt. `-` in it: read standard input, whosever it is."),
     ] = None,
     system: Annotated[str | None, typer.Option("-s", "--system", metavar="TEXT", help="System prompt.")] = None,
-    file: Annotated[
-        list[Path] | None,
-        typer.Option("-f", "--file", metavar="FILE", help="Text file to append to the prompt. Repeats."),
-    ] = None,
-    read: ReadOption = "auto",
+    file: FileOption = None,
+    read: ReadOption = Reading.AUTO,
     read_tokens: ReadTokens = 3_200,
     attachment: Annotated[
         list[Path] | None,
@@ -66,6 +73,8 @@ def ask(
     arm: ArmOption = None,
     profile: ProfileOption = None,
     follow: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the last conversation.")] = False,
+    cid: CidOption = None,
+    memory: MemoryOption = None,
     template: Annotated[
         str | None,
         typer.Option(
@@ -120,10 +129,13 @@ def ask(
 ) -> int:
     """Answer a prompt with the cheapest arm that will do the job.
 
-    The answer goes to stdout, everything else to stderr. Text piped in, or in files (-f), is appended to the prompt.
+    The answer goes to stdout, everything else to stderr. Of files (-f) and of text that is piped in, what the question
+    needs is sent before it (docs/files.md); without a question they are the prompt.
     """
     from .asking import AskFlags, run_ask
 
+    if memory is not None and not (cid or follow):
+        raise UsageError("--memory is of a conversation: go on with one by -c or --cid")
     flags = AskFlags(
         words=tuple(prompt or ()),
         system=system,
@@ -131,7 +143,8 @@ def ask(
         attachments=tuple(attachment or ()),
         arm=arm,
         profile=profile,
-        follow=follow,
+        follow=cid or follow,
+        memory=memory or Memory.AUTO,
         template=template,
         variables=tuple(variable or ()),
         schema=schema,
@@ -154,7 +167,7 @@ def ask(
         confirmed=yes,
         seed=seed,
         quiet=quiet,
-        read=read,
+        read=read.value,
         read_tokens=read_tokens,
     )
     streamed = not (dry_run or json or no_stream) and sys.stdout.isatty()

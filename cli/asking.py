@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
+from scrimp.profiles.rungs import bare_of
 from scrimp.routing.text.in_words import percent
 
 from . import session
-from .explain import decision_blocks, decision_line, hint_line, steps_table
+from .conversations import memory_line, memory_words
+from .explain import decision_blocks, decision_line, hint_line, split_line, steps_table
+from .given import gather
+from .readings import read_in_words, reading_blocks
 from .result import Note, Result, as_line, deliver, emit, emit_stderr, say
-from .stdin import read_stdin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,11 +36,12 @@ class AskFlags:
 
     words: tuple[str, ...] = ()
     system: str | None = None
-    files: tuple[Path, ...] = ()
+    files: tuple[str, ...] = ()
     attachments: tuple[Path, ...] = ()
     arm: str | None = None
     profile: str | None = None
-    follow: bool = False
+    follow: bool | str = False
+    memory: str = "auto"
     template: str | None = None
     variables: tuple[str, ...] = ()
     schema: str | None = None
@@ -67,8 +71,11 @@ class AskFlags:
 def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> int:
     """Ask, and print what came of it."""
     from scrimp.routing.asking.compose import make_request
-    from scrimp.routing.asking.ways import make_way
+    from scrimp.routing.asking.kept_files import reads_again
+    from scrimp.routing.asking.ways import make_way, split_plan
 
+    if (plan := split_plan(flags.read, arm=flags.arm, plan=flags.plan, cascade=flags.cascade)) is not None:
+        flags = replace(flags, read="auto", arm=None, plan=plan)
     prompt = _prompt(flags)
     loaded = session.load(
         flags.profile, prefer=flags.prefer, wtp=flags.wtp, min_quality=flags.min_quality, quiet=flags.quiet
@@ -88,12 +95,16 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         max_cost_nano=session.parse_usd(flags.max_cost, "--max-cost"),
         on_this_machine=flags.on_this_machine,
         follow=flags.follow,
+        memory=flags.memory,
+        begins=not flags.dry_run,
         no_log=flags.no_log,
         tag=flags.tag,
         cap_override_nano=override,
         reading=flags.read,
         read_tokens=flags.read_tokens,
     )
+    if (again := reads_again(prompt, request.prompt)) is not None and not flags.quiet:
+        say(again)
     return answer_request(
         loaded,
         ledger,
@@ -152,11 +163,14 @@ def answer_request(
     if (missed := missed_quality(decision)) is not None:
         say(missed)
     if explain:
+        remembered = () if request.recalled is None else (Note(memory_line(request.recalled.to_dict())),)
         rests_on = (Note(f"{name} is {why}") for name, why in space.decider.reasons().items())
         about_hint = () if request.hint is None else (Note(hint_line(request.hint.columns())),)
-        emit_stderr((*decision_blocks(decision, explain=True), *rests_on, *about_hint))
+        about_files = tuple(reading_blocks(request.prompt, decision.arm))
+        emit_stderr((*decision_blocks(decision, explain=True), *rests_on, *about_files, *remembered, *about_hint))
     if dry_run:
-        return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)),)), as_json=as_json)
+        split = () if (line := split_line(decision)) is None else (Note(line),)
+        return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)), *split)), as_json=as_json)
     otherwise = _kept(request, decision.id)
     printer = _Printer(otherwise) if stream and plan.single and not way.may_take_another else None
     if printer is not None:
@@ -170,7 +184,8 @@ def answer_request(
     finally:
         if printer:
             printer.end()
-    answer, told = checked.answer, way.records_steps(decision)
+    answer = checked.answer
+    told = way.records_steps(decision) or request.summing is not None
     if as_json:
         code = deliver(as_line((checked if told else answer).to_dict()), otherwise=otherwise, as_json=True)
     elif printer is None:
@@ -185,7 +200,7 @@ def answer_request(
     if explain and told:
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
-        emit_stderr((Note(_summary(answer, checked)),))
+        emit_stderr((Note(_summary(answer, checked, request)),))
     session.look_back(space.ledger, space.profile)
     if (bad := failure(checked)) is not None:
         raise bad
@@ -249,19 +264,24 @@ def _printable(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-def _summary(answer: Answer, checked: Checked) -> str:
+def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
     """Return the line of cost and choice that follows each answer."""
     taken = answer.decision.choice.option(answer.arm)
     cost = format_usd(answer.cost_nano)
     if answer.cost_nano is None:
         cost = f"unknown (charged {format_usd(answer.charged_nano)})"
-    parts = [answer.arm, cost]
+    parts = [answer.arm if answer.read["reading"] is None else bare_of(answer.arm), *read_in_words(answer.read)]
+    parts.append(cost)
+    if answer.whole_cost_nano is not None and answer.cost_nano is not None:
+        parts[-1] += f" instead of about {format_usd(answer.whole_cost_nano)} whole"
     if answer.total_charged_nano != answer.charged_nano:
         parts.append(
             f"{format_usd(answer.total_charged_nano)} for all {answer.n_attempts} calls"
             if checked.several
             else f"{format_usd(answer.total_charged_nano)} with failed attempts"
         )
+    if request.recalled is not None:
+        parts.append(memory_words(request.recalled.to_dict()))
     if checked.verdicts:
         n_passed = sum(verdict.outcome == "pass" for verdict in checked.verdicts)
         parts.append(f"{n_passed} of {len(checked.verdicts)} checks passed")
@@ -275,20 +295,21 @@ def _summary(answer: Answer, checked: Checked) -> str:
 
 def _prompt(flags: AskFlags) -> Prompt:
     """Put the prompt together from arguments, standard input, files and template."""
-    from scrimp.routing.asking.compose import Source, compose, fill, in_one, question_of, read_sources
-    from scrimp.routing.text.clean import clean_text
+    from scrimp.routing.asking.compose import compose, in_template, question_of
 
-    words = [word for word in flags.words if word != "-"]
-    explicit = len(words) != len(flags.words)
-    typed = clean_text(" ".join(words), what="the prompt")
-    piped = read_stdin(has_prompt=bool(words) or bool(flags.files), explicit=explicit, quiet=flags.quiet)
-    sources = [*read_sources(flags.files), *([Source("standard input", piped)] if piped else [])]
-    text, asked_of = question_of(typed, sources)
-    if flags.template is not None:  # it says where what is given stands
-        text, asked_of = in_one([*([typed] if typed else []), *(source.text for source in sources)]), ()
+    typed, given, unasked = gather(flags.words, flags.files, quiet=flags.quiet)
     if flags.template is not None:
-        text = fill(flags.template, text, flags.variables, own=paths().config / "templates")
+        own = paths().config / "templates"
+        text, sources = in_template(flags.template, typed, given, flags.variables, own=own, unasked=unasked)
     elif flags.variables:
         raise UsageError("-v gives a variable of a template: name the template with -t")
-    prompt = compose(text, system=flags.system, attachments=flags.attachments, schema=flags.schema, needs=flags.needs)
-    return replace(prompt, sources=asked_of)
+    else:
+        text, sources = question_of(typed, given)
+    return compose(
+        text,
+        system=flags.system,
+        attachments=flags.attachments,
+        schema=flags.schema,
+        needs=flags.needs,
+        sources=sources,
+    )

@@ -15,6 +15,7 @@ from .batching import run_batch
 from .options import (
     ArmOption,
     CascadeOption,
+    FileOption,
     HintOption,
     JsonOption,
     LocalOnly,
@@ -23,6 +24,7 @@ from .options import (
     PlanOption,
     PreferOption,
     ProfileOption,
+    Reading,
     RepairOption,
     SeedOption,
     UseHintOption,
@@ -39,6 +41,7 @@ Examples:
   scrimp batch prompts.jsonl -o answers.jsonl -n               what it would cost; sends nothing
   scrimp batch prompts.jsonl -o answers.jsonl --max-cost 2     the most quality that $2 buys
   scrimp batch mails.csv -o out.csv -t "Sort this mail: {{body}}" --check re:^(work|home)$
+  scrimp batch questions.txt -f 10k.txt -o out.jsonl           every line is a question about one file
   scrimp batch --resume                                        go on after a crash or Ctrl-C
   scrimp batch --resume --retry-unknown --retry-errors
   scrimp batch list; scrimp batch show ID; scrimp batch cancel ID
@@ -86,6 +89,20 @@ def batch(
     format: Annotated[  # noqa: A002 - the flag's own word
         str | None,
         typer.Option("--format", metavar="FORMAT", help="jsonl, csv, tsv or lines; else told by name or content."),
+    ] = None,
+    file: FileOption = None,
+    file_column: Annotated[
+        str | None,
+        typer.Option(
+            "--file-column", metavar="NAME", help="The column, or key, that names the files of a row (else `file`)."
+        ),
+    ] = None,
+    read: Annotated[
+        Reading | None, typer.Option("--read", help="How much of files is sent (auto: what is worth most).")
+    ] = None,
+    read_tokens: Annotated[
+        int | None,
+        typer.Option("--read-tokens", metavar="N", min=100, max=1_000_000, help="The most tokens of passages."),
     ] = None,
     column: Annotated[
         str | None, typer.Option("--column", metavar="NAME", help="The column, or key, that holds the prompt.")
@@ -199,6 +216,10 @@ def batch(
         tag=tag,
         no_log=no_log,
         seed=seed,
+        file=tuple(map(str, file or ())),
+        file_column=file_column,
+        read=None if read is None else read.value,
+        read_tokens=read_tokens,
     )
     return run_batch(
         flags,

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.paths import paths
 from scrimp.profiles.reading import read_text
+from scrimp.profiles.rungs import bare_of
 
 from . import session
 from .result import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from scrimp.profiles.schema import Profile
     from scrimp.routing.batch.files.scan import Scan
+    from scrimp.routing.batch.files.shelf import Shelf
     from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.running.work import Task
 
-__all__ = ["BatchFlags", "source_of", "task_of"]
+__all__ = ["BatchFlags", "shelf_of", "source_of", "task_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,11 @@ class BatchFlags:
     tag: str | None = None
     no_log: bool = False
     seed: int | None = None
+    file: tuple[str, ...] = ()
+    file_column: str | None = None
+    read: str | None = None
+    read_tokens: int | None = None
+    folder: str | None = None
 
     def to_saved(self) -> dict[str, Any]:
         """Return what the run remembers of them."""
@@ -68,7 +75,8 @@ class BatchFlags:
         names = {each.name for each in fields(self)}
         merged = {key: value for key, value in saved.items() if key in names}
         merged |= {key: value for key, value in given.items() if value not in (None, False, ())}
-        merged["check"], merged["need"] = tuple(merged.get("check", ())), tuple(merged.get("need", ()))
+        for name in ("check", "need", "file"):
+            merged[name] = tuple(merged.get(name, ()))
         return BatchFlags(**merged)
 
 
@@ -98,12 +106,33 @@ def source_of(flags: BatchFlags, path: Path) -> Source:
         system=flags.system,
         schema=None if flags.schema is None else read_schema(flags.schema),
         needs=frozenset(flags.need),
+        files=flags.file_column,
     )
     if source.format in ("csv", "tsv"):
         header(source)
     elif source.format == "lines" and flags.column is not None:
         raise UsageError("plain lines have no columns: --column goes with CSV, TSV and JSON Lines")
+    elif source.format == "lines" and flags.file_column is not None:
+        raise UsageError("plain lines have no columns", hint="One file for all of them goes with -f.")
     return source
+
+
+def shelf_of(flags: BatchFlags, path: Path, began: Mapping[str, str] | None = None) -> Shelf:
+    """Return what reads the files that the rows of an input are asked about.
+
+    Parameters
+    ----------
+    path
+        The input: what its rows name stands beside it; beside where the run was begun, if it was read only once.
+    began
+        The digests of the files as the run began; None for one that begins.
+    """
+    from scrimp.routing.batch.files.shelf import Shelf
+
+    if "-" in flags.file:
+        raise UsageError("-f -: the file of all rows is read again where a run goes on", hint="Keep it in a file.")
+    folder = path.parent if flags.folder is None else Path(flags.folder)
+    return Shelf(folder, map(Path, flags.file), field=flags.file_column or "file", began=began, tell=say)
 
 
 def _shown(flags: BatchFlags, path: Path) -> str | None:
@@ -136,7 +165,7 @@ def _profile(flags: BatchFlags) -> Profile:
 
 def _check_arm(profile: Profile, arm: str | None) -> None:
     """Refuse an arm that neither the profile nor its pool has."""
-    if arm is not None and arm not in (names := [each.name for each in profile.arms]):
+    if arm is not None and bare_of(arm) not in (names := [each.name for each in profile.arms]):
         from scrimp.profiles.schema import did_you_mean
 
         raise UsageError(
@@ -145,11 +174,15 @@ def _check_arm(profile: Profile, arm: str | None) -> None:
         )
 
 
-def task_of(flags: BatchFlags, source: Source, found: Scan, *, asked: Iterable[str] = ()) -> Task:
+def task_of(
+    flags: BatchFlags, source: Source, found: Scan, shelf: Shelf | None = None, *, asked: Iterable[str] = ()
+) -> Task:
     """Return what is wanted of a file, from the flags and the profile.
 
     Parameters
     ----------
+    shelf
+        Reads the files of its rows; None: they have none.
     asked
         The arms that a run which goes on has asked.
 
@@ -159,7 +192,8 @@ def task_of(flags: BatchFlags, source: Source, found: Scan, *, asked: Iterable[s
         If the profile cannot be loaded, or the flags do not go with it.
     """
     from scrimp.profiles.schema import PRESETS_USD
-    from scrimp.routing.asking.ways import make_way
+    from scrimp.routing.asking.read import READ_TOKENS
+    from scrimp.routing.asking.ways import make_way, split_plan
     from scrimp.routing.batch.files.cache import parse_age
     from scrimp.routing.batch.planning.pooling import for_rows
     from scrimp.routing.batch.planning.start import Goals
@@ -167,6 +201,9 @@ def task_of(flags: BatchFlags, source: Source, found: Scan, *, asked: Iterable[s
     from scrimp.routing.batch.running.work import Task
     from scrimp.routing.deciding.decide import Wishes
 
+    plan = split_plan(flags.read or "auto", arm=flags.arm, plan=flags.plan, cascade=flags.cascade)
+    if plan is not None:
+        flags = replace(flags, read=None, arm=None, plan=plan)
     profile = _profile(flags)
     keep = "money" if flags.no_log else profile.log.keep
     age_s = None if flags.cache is None else parse_age(flags.cache)
@@ -194,6 +231,8 @@ def task_of(flags: BatchFlags, source: Source, found: Scan, *, asked: Iterable[s
         ),
         hint=flags.hint,
         use_hint=flags.use_hint,
+        reading=flags.read or "auto",
+        read_tokens=flags.read_tokens or READ_TOKENS,
     )
     decider = for_rows(
         session.make_decider(profile), source, found, settings.way, flags.arm, seed=flags.seed or 0, also=asked
@@ -211,4 +250,5 @@ def task_of(flags: BatchFlags, source: Source, found: Scan, *, asked: Iterable[s
         cache_age_s=age_s,
         unordered=flags.unordered,
         seed=flags.seed,
+        shelf=shelf,
     )

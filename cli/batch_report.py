@@ -12,7 +12,7 @@ from .result import Column, Result, Table, emit, say
 
 if TYPE_CHECKING:
     from scrimp.routing.batch.files.scan import Scan
-    from scrimp.routing.batch.planning.plan import Estimate
+    from scrimp.routing.batch.planning.estimate import Estimate
     from scrimp.routing.batch.running.work import Work
 
     from .batch_flags import BatchFlags
@@ -177,14 +177,24 @@ def estimate_blocks(guess: Estimate, found: Scan) -> tuple[str | Table, ...]:
     ]
     if guess.n_skipped:
         lines.append(f"the budget does not reach for {_rows(guess.n_skipped)}")
+    if found.n_unread:
+        lines.append(f"left out, since their files cannot be read: {_rows(found.n_unread)}")
     if found.n_bad:
         lines.append(f"left out, since they cannot be read: {_rows(found.n_bad)}")
     arms = Table(
         (Column("arm"), Column("rows", "right"), Column("likely cost", "right")),
         tuple((name, f"{rows:,}", _usd(usd)) for name, rows, usd in guess.arms),
     )
+    names = ("what is read", "rows", "tokens in", "likely cost", "quality")
+    readings = Table(
+        tuple(Column(name, "right" if at else "left") for at, name in enumerate(names)),
+        tuple(
+            (arm, f"{n:,}", f"{read:,}", _usd(usd), f"{quality:.1%}") for arm, n, read, usd, quality in guess.readings
+        ),
+    )
     curve = "what money buys: " + ", ".join(f"{_usd(usd)}: {quality:.1%}" for usd, quality in guess.frontier)
-    return ("\n".join(lines), arms, *((curve,) if len(guess.frontier) > 1 else ()))
+    more = (readings,) if guess.readings else ()
+    return ("\n".join(lines), arms, *more, *((curve,) if len(guess.frontier) > 1 else ()))
 
 
 def _duration(seconds: float) -> str:

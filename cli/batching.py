@@ -20,7 +20,7 @@ from scrimp.profiles.files import new_file
 from scrimp.profiles.paths import make_private_dir, paths
 
 from . import session
-from .batch_flags import BatchFlags, source_of, task_of
+from .batch_flags import BatchFlags, shelf_of, source_of, task_of
 from .batch_progress import watch
 from .batch_report import counted, estimate_blocks, forecast, how_to_go_on, missed_target, sum_up
 from .interrupts import SIGNALS, exit_code
@@ -28,7 +28,7 @@ from .result import Result, confirm, emit, say
 
 if TYPE_CHECKING:
     from scrimp.routing.batch.files.scan import Scan
-    from scrimp.routing.batch.planning.plan import Estimate
+    from scrimp.routing.batch.planning.estimate import Estimate
     from scrimp.routing.batch.running.work import Work
     from scrimp.routing.batch.state.recovery import Recovered
     from scrimp.routing.ledger.batches import Run
@@ -96,6 +96,9 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
     run_id = new_id()
     path = _input(flags, run_id)
     kept = path.parent == paths().batches
+    flags = replace(flags, file=tuple(each if each == "-" else str(Path(each).absolute()) for each in flags.file))
+    if kept:
+        flags = replace(flags, folder=str(Path.cwd()))
     if kept and flags.format is None and flags.input != "-":
         flags = replace(flags, format=format_named(Path(flags.input or "")))
     try:
@@ -104,10 +107,11 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
             say(source.layout.note)
         if not estimate_only:
             start.check_output(flags.output, path, overwrite=overwrite)
-        found = scan(source)
+        shelf = shelf_of(flags, path)
+        found = scan(source, shelf)
         for line in start.check_rows(source, found, skip_bad=flags.skip_bad):
             say(line)
-        task = task_of(flags, source, found)
+        task = task_of(flags, source, found, shelf or None)
         if estimate_only:
             guess = prepare(task, session.ledger_to_read(), run_id, calls=False).estimate()
             if kept:
@@ -216,12 +220,13 @@ def _resume(
             say(f"the run goes on with the input that was kept of it: {flags.input} is not read")
     elif flags.input not in (None, "-", run.input) and Path(flags.input or "").absolute() != Path(run.input):
         raise UsageError(f"the run of {run.output} reads {run.input}, not {flags.input}")
+    folder = paths().batches
+    run = parked.ended(ledger, run, folder, now=time.time())
     if run.status == "finished" and not (retry_unknown or retry_errors or retry_cut):
         counts = batches.counts(ledger, run.id)
         say(f"run {run.id} is finished: {counted(counts)}; its output is {run.output}")
         bad = any(counts.get(state) for state in batches.CAN_BE_RETRIED)
         return int(ExitCode.BATCH_FAILURES if bad else ExitCode.OK)
-    folder = paths().batches
     parked.can_go_on(run, folder)
     merged = flags.over(run.options | {"profile": flags.profile or run.options.get("profile")})
     path = Path(run.input)
@@ -230,8 +235,9 @@ def _resume(
     source = source_of(merged, path)
     if source.layout.note and not quiet:
         say(source.layout.note)
-    found = scan(source)
-    task = task_of(merged, source, found, asked=[row["arm"] for row in batches.by_arm(ledger, run.id)])
+    shelf = shelf_of(merged, path, run.options.get("digests"))
+    found = scan(source, shelf)
+    task = task_of(merged, source, found, shelf or None, asked=[row["arm"] for row in batches.by_arm(ledger, run.id)])
     if estimate_only:
         start.check_same_input(run, found)
         done = with_result(ledger, run, retry_unknown=retry_unknown, retry_errors=retry_errors, retry_cut=retry_cut)

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
 
-__all__ = ["complete_arms", "complete_plans", "complete_profiles"]
+__all__ = [
+    "complete_arms",
+    "complete_conversations",
+    "complete_plans",
+    "complete_profiles",
+]
 
 
 def complete_profiles(incomplete: str) -> list[str]:
@@ -37,6 +42,18 @@ def complete_plans(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
         plans = _profile(ctx.params.get("profile")).plans
         return [(name, text) for name, text in plans.items() if name.startswith(incomplete)]
     except Exception:  # noqa: BLE001 - a broken profile must not break the shell
+        return []
+
+
+def complete_conversations(incomplete: str) -> list[str]:
+    """Offer the names of conversations."""
+    try:
+        from scrimp.routing.reports.conversations import names
+
+        from . import session
+
+        return [name for name in names(session.ledger_to_read()) if name.startswith(incomplete)]
+    except Exception:  # noqa: BLE001 - a broken ledger must not break the shell
         return []
 
 

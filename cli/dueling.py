@@ -97,6 +97,7 @@ def _questions(flags: DuelFlags, profile: Profile, named: tuple[str, str] | None
     from scrimp.routing.asking.compose import compose
     from scrimp.routing.batch.files.rows import Row, content_key
     from scrimp.routing.batch.files.scan import good_rows, scan
+    from scrimp.routing.batch.files.shelf import Shelf
     from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.planning.start import check_rows
     from scrimp.routing.learn.collecting.duel import Question, judged_before
@@ -106,12 +107,16 @@ def _questions(flags: DuelFlags, profile: Profile, named: tuple[str, str] | None
         text = clean_text(" ".join(flags.words), what="the prompt")
         prompt = compose(text, system=None, attachments=(), schema=None, needs=())
         return [Question(content_key(Row(0, 1, "1", prompt)).hex(), prompt)], 0
-    source = Source.of(flags.file.expanduser())
-    found = scan(source)
+    path = flags.file.expanduser().absolute()
+    source = Source.of(path, name=str(flags.file.expanduser()))
+    shelf = Shelf(path.parent, tell=say)
+    found = scan(source, shelf)
     for line in check_rows(source, found, skip_bad=flags.skip_bad):
         say(line)
     questions: dict[str, Question] = {}
-    for row in good_rows(source, found):
+    for row in map(shelf.fill, good_rows(source, found)):
+        if row.unread is not None:
+            continue
         key = content_key(row).hex()
         questions[key] = Question(key, row.prompt, row.params, row.response_format, row.max_output_tokens)
     known = judged_before(session.ledger_to_read(), profile.name, named)

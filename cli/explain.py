@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from scrimp.profiles.money import format_usd, nano_from_usd
+from scrimp.profiles.rungs import reading_of
 from scrimp.routing.text.compare import QUORUMS
 from scrimp.routing.text.in_words import distance_in_words, level_in_words, percent
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from .result import Block
 
-__all__ = ["decision_blocks", "decision_line", "hint_line", "neighbour_table", "steps_table"]
+__all__ = ["decision_blocks", "decision_line", "hint_line", "neighbour_table", "split_line", "steps_table"]
 
 
 def _usd(usd: float | None) -> str:
@@ -41,6 +42,19 @@ def decision_line(decision: Decision) -> str:
         f"{taken.arm} ({taken.model}): predicted quality {percent(taken.quality)} ({100 * taken.quality_low:.0f} to "
         f"{taken.quality_high:.0%}, {taken.rests_on or taken.basis}), about {format_usd(taken.cost_nano)}, at most "
         f"{format_usd(taken.bound_nano)}"
+    )
+
+
+def split_line(decision: Decision) -> str | None:
+    """Return in words what is forecast of a text that is read piece by piece; None where none is."""
+    split = None if decision.plan is None else decision.plan.get("split")
+    if split is None:
+        return None
+    merged = "by code" if split["merge"] == "code" else f"by {split['merge']}"
+    return (
+        f"{split['pieces']} pieces of at most about {split['piece_tokens']:,} tokens, merged {merged}; "
+        f"{percent(split['wrong'])} of them likely answered wrongly; about {split['seconds']:.0f} s"
+        + ("" if split["known_latency"] else " (no calls of this arm on record yet)")
     )
 
 
@@ -117,23 +131,25 @@ def _arm_table(decision: Decision, *, explain: bool) -> Table:
             )
         )
     more: Literal["apart", "leave out"] = "apart" if explain else "leave out"
-    return Table(
-        columns=(
-            Column("  arm"),
-            Column("quality", narrow="whole"),
-            Column("rests on"),
-            Column("cost", "right"),
-            Column("at most", "right"),
-            Column("why", narrow="below"),
-            Column("tokens in", "right", narrow=more),
-            Column("out p50 / p90", "right", narrow=more),
-            Column("utility", "right", narrow=more),
-            Column("chance", "right", narrow=more),
-            Column("flips at", narrow=more),
-            Column("basis", narrow="leave out"),  # what it rests on says as much, but to a pipe
-        ),
-        rows=rows,
-    )
+    read = any(reading_of(weighed.option.arm) for weighed in choice.weighed)
+    columns = [
+        Column("  arm"),
+        Column("quality", narrow="whole"),
+        Column("rests on", narrow=more if read else "wrap"),
+        Column("cost", "right"),
+        Column("at most", "right"),
+        Column("why", narrow="below"),
+        Column("tokens in", "right", narrow="wrap" if read else more),
+        Column("out p50 / p90", "right", narrow=more),
+        Column("utility", "right", narrow=more),
+        Column("chance", "right", narrow=more),
+        Column("flips at", narrow=more),
+        Column("basis", narrow="leave out"),  # what it rests on says as much, but to a pipe
+    ]
+    order = list(range(len(columns)))
+    if read:  # how much each reading sends stands beside what it costs
+        order.insert(1, order.pop([column.title for column in columns].index("tokens in")))
+    return Table(tuple(columns[at] for at in order), [tuple(row[at] for at in order) for row in rows])
 
 
 def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
@@ -158,7 +174,14 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
     if decision.turned is not None and not decision.turned["in_tool_loop"]:
         weight, cached = decision.turned["weight"], decision.turned["n_cached"]
         kept = f"; {decision.turned['arm']} has {cached:,} tokens of it cached" if cached else ""
-        yield Note(f"a conversation goes on: this turn counts {weight:.0%}, what went before the rest{kept}")
+        counts = "" if weight == 1.0 else f": this turn counts {weight:.0%}, what went before the rest"
+        yield Note(f"a conversation goes on{counts}{kept}")
+    if decision.turned is None:
+        for option in (each.option for each in choice.weighed):
+            if option.cached_tokens:
+                yield Note(
+                    f"{option.arm} is expected to read {option.cached_tokens:,} tokens from its provider's cache"
+                )
     if decision.pace is not None:
         pace = decision.pace
         yield Note(
@@ -258,6 +281,8 @@ def _stage_in_words(stage: Mapping[str, Any]) -> str:
         "best": ", take the best by the checks",
         "merge": ", have " + ", then ".join(by) + " write one answer from that",
         "bid": " for a short plan each, have the best one for its price carried out",
+        "split": f", piece by piece ({stage.get('pieces', 0)} pieces)"
+        + (f", have {''.join(by)} write one answer from that" if by else ", put together by code"),
         "knockout": ", have " + "".join(by) + " drop the worst until one is left",
     }
     return f"ask {arms}{then.get(stage['how'], '')}"

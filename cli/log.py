@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from functools import partial
 from pathlib import Path
@@ -9,17 +10,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import NANO, format_usd
 from scrimp.profiles.paths import paths
 
 from . import session
-from .complete import complete_arms
+from .complete import complete_arms, complete_conversations
+from .conversations import conversations, memory_line
 from .options import JsonOption
 from .outputs import agreed, new_output
 from .parser import Group, new_app
+from .readings import files_mark, logged_blocks
 from .result import Column, Result, Table, emit, say, write_out
 
 if TYPE_CHECKING:
+    from scrimp.routing.reports.log import Shown
+
     from .result import Block
 
 __all__ = ["app"]
@@ -31,6 +37,8 @@ Examples:
   scrimp log -n 5 --days 1
   scrimp log search "unit tests"    full text of prompts and answers
   scrimp log show last              one request with its whole decision
+  scrimp log conversations          what `ask --cid` can go on with
+  scrimp log --cid move             the requests of one
   scrimp log export > log.jsonl
   scrimp log rm 01k9x               forget one; its money stays counted
 """,
@@ -44,11 +52,14 @@ def _list(
     profile: str | None,
     tag: str | None,
     days: float | None,
+    cid: str | None,
     as_json: bool,
 ) -> int:
+    from scrimp.routing.reports.conversations import id_of
     from scrimp.routing.reports.log import list_requests
 
-    filters = {"query": query, "limit": limit, "arm": arm, "profile": profile, "tag": tag}
+    of = None if cid is None else id_of(session.ledger_to_read(), cid)
+    filters = {"query": query, "limit": limit, "arm": arm, "profile": profile, "tag": tag, "conversation": of}
     rows = list_requests(session.ledger_to_read(), now=time.time(), days=days, **filters)
     if not rows and not as_json:
         say("nothing found" if query else "the log is empty")
@@ -68,12 +79,14 @@ def _list(
                 row["arm"] or "-",
                 _usd(row["charged_usd"]) + (" (unverified)" if row["n_open"] else ""),
                 row["status"],
-                _short(row["prompt"], 60),
+                _short(row["prompt"], 60, files_mark(row["sources"])),
             )
             for row in rows
         ],
     )
-    listed = [{key: value for key, value in row.items() if key != "n_open"} for row in rows]
+    listed = [{key: value for key, value in row.items() if key not in ("n_open", "sources")} for row in rows]
+    for each, row in zip(listed, rows, strict=True):
+        each["files"] = [file.get("name") for file in json.loads(row["sources"] or "[]")]
     data = {"schema_version": 1, "rows": listed}
     return emit(Result(data=data, blocks=(table,) if rows else ()), as_json=as_json)
 
@@ -82,10 +95,8 @@ def _usd(usd: float | None) -> str:
     return format_usd(round((usd or 0.0) * NANO))
 
 
-def _short(text: str | None, width: int) -> str:
-    if text is None:
-        return "(not kept)"
-    line = " ".join(text.split())
+def _short(text: str | None, width: int, mark: str = "") -> str:
+    line = mark + ("(not kept)" if text is None else " ".join(text.split()))
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
@@ -95,6 +106,10 @@ ArmFilter = Annotated[
 ]
 ProfileFilter = Annotated[str | None, typer.Option("-p", "--profile", metavar="NAME", help="Only this profile.")]
 TagFilter = Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="Only this tag.")]
+CidFilter = Annotated[
+    str | None,
+    typer.Option("--cid", metavar="NAME|ID", help="Only this conversation.", autocompletion=complete_conversations),
+]
 Days = Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last N days.")]
 
 
@@ -120,10 +135,14 @@ def list_(
     profile: ProfileFilter = None,
     tag: TagFilter = None,
     days: Days = None,
+    cid: CidFilter = None,
     json: JsonOption = False,
 ) -> int:
     """List requests, newest first."""
-    return _list(None, limit, arm, profile, tag, days, json)
+    return _list(None, limit, arm, profile, tag, days, cid, json)
+
+
+app.command("conversations")(conversations)
 
 
 @app.command()
@@ -134,10 +153,11 @@ def search(
     profile: ProfileFilter = None,
     tag: TagFilter = None,
     days: Days = None,
+    cid: CidFilter = None,
     json: JsonOption = False,
 ) -> int:
     """Search prompts and answers in full text."""
-    return _list(query, limit, arm, profile, tag, days, json)
+    return _list(query, limit, arm, profile, tag, days, cid, json)
 
 
 Which = Annotated[
@@ -151,6 +171,9 @@ def show(
     explain: Annotated[
         bool, typer.Option("-x", "--explain", help="Only the decision, and its neighbours in the log.")
     ] = False,
+    passages: Annotated[
+        bool, typer.Option("--passages", help="The passages of its files that were on offer, with their text.")
+    ] = False,
     json: JsonOption = False,
 ) -> int:
     """Show one request: prompt, answer, every attempt, and the decision as it was made."""
@@ -159,6 +182,8 @@ def show(
     from .explain import decision_blocks, hint_line, neighbour_table, steps_table
 
     shown = show_request(session.ledger_to_read(), which, near=explain)
+    if passages:
+        return _passages(shown, as_json=json)
     row, steps = shown.row, shown.steps
     data = shown.to_dict()
     if explain:
@@ -171,6 +196,10 @@ def show(
         for title, text in (("system", row["system"]), told[::-1], ("answer", row["answer"])):
             if text is not None:
                 blocks.append(f"\n{title}:\n{text}")
+        if row["memory"] is not None:
+            blocks.append(f"\n{memory_line(shown.memory)}")
+        if shown.files:
+            blocks += ["", *logged_blocks(shown.files, shown.readings, shown.texts, row["arm"])]
         if row["hint"] is not None:
             blocks.append(f"\n{hint_line(row)}")
         if row["error"]:
@@ -194,6 +223,19 @@ def show(
     if shown.near:
         blocks += ["", neighbour_table(shown.near)]
     return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
+
+
+def _passages(shown: Shown, *, as_json: bool) -> int:
+    if shown.readings is None:
+        why = (
+            "it was asked of no files" if not shown.files else "its files were read whole: there was nothing to choose"
+        )
+        raise UsageError(f"request {shown.row['id']} has no passages: {why}")
+    if missing := [each for each in shown.files if each["sha256"] not in shown.texts]:
+        say(f"the text of {len(missing)} of {len(shown.files)} files was not kept")
+    data = {"schema_version": 1, "id": shown.row["id"], "passages": shown.passages}
+    blocks = tuple(logged_blocks(shown.files, shown.readings, shown.texts, shown.row["arm"], whole=True))
+    return emit(Result(data=data, blocks=blocks), as_json=as_json)
 
 
 def _attempts(attempts: list[dict[str, Any]]) -> Table:

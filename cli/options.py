@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from scrimp.profiles.errors import UsageError
 
-from .complete import complete_arms, complete_profiles
+from .complete import complete_arms, complete_conversations, complete_profiles
 
 __all__ = [
     "ArmOption",
     "CascadeOption",
+    "FileOption",
     "HintOption",
     "JsonOption",
     "LocalOnly",
@@ -26,6 +28,7 @@ __all__ = [
     "ProfileOption",
     "ReadOption",
     "ReadTokens",
+    "Reading",
     "RepairOption",
     "SeedOption",
     "SinceOption",
@@ -111,13 +114,64 @@ HintOption = Annotated[
 UseHintOption = Annotated[
     str | None, typer.Option("--use-hint", metavar="NAME", help="Put this hint in front, without a coin.")
 ]
+CidOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cid",
+        metavar="NAME|ID",
+        help="Go on with this conversation; a new name begins one.",
+        autocompletion=complete_conversations,
+    ),
+]
+
+
+class Memory(StrEnum):
+    """How much of a conversation goes along: `routing.asking.memory.TIERS`."""
+
+    AUTO = "auto"
+    LAST = "last"
+    RELEVANT = "relevant"
+    ALL = "all"
+    SUMMARY = "summary"
+
+
+MemoryOption = Annotated[
+    Memory | None,
+    typer.Option(
+        "--memory",
+        show_default=False,
+        help="How much of the conversation goes along: what is worth its price, the last turns, those that the "
+        "question is about too, all, or a summary of what is older by a cheap arm.",
+    ),
+]
+FileOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-f",
+        "--file",
+        metavar="FILE|FOLDER|PATTERN",
+        help="What is asked of: a file (text, HTML, PDF), a folder, a pattern in quotes ('minutes/**/*.md'), or - for "
+        "standard input. Repeats.",
+    ),
+]
+
+
+class Reading(StrEnum):
+    """How much of files is sent: what is worth most, one of `profiles.rungs.READINGS`, or a call a piece."""
+
+    AUTO = "auto"
+    WHOLE = "whole"
+    PASSAGES = "passages"
+    SPLIT = "split"
+    NONE = "none"
+
+
 ReadOption = Annotated[
-    str,
+    Reading,
     typer.Option(
         "--read",
-        metavar="HOW",
-        help="How much of files and piped text is sent: auto (what is worth most), whole, passages (those that the "
-        "question is about), none.",
+        help="How much of files and piped text is sent: what is worth most, the whole, passages that the question is "
+        "about, all of it in a call a piece, or nothing.",
     ),
 ]
 ReadTokens = Annotated[

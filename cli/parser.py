@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -123,6 +124,8 @@ class _Reader:
                 return list(value)
             if kind is str and type(value) is str:
                 return value
+            if isinstance(kind, type) and issubclass(kind, StrEnum) and value in [each.value for each in kind]:
+                return kind(value)
             if kind in (int, float) and (number := _plain_number(kind, value)) is not None and not info.clamp:
                 low, high = info.min, info.max
                 if (low is None or number >= low) and (high is None or number <= high):

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, UsageError
+from scrimp.profiles.paths import paths
 from scrimp.profiles.reading import lines_of
 
 from . import session
-from .explain import decision_blocks, decision_line
+from .explain import decision_blocks, decision_line, split_line
+from .given import gather
 from .options import (
     ArmOption,
+    FileOption,
     JsonOption,
     LocalOnly,
     MaxCost,
@@ -26,6 +29,9 @@ from .options import (
     PlanOption,
     PreferOption,
     ProfileOption,
+    Reading,
+    ReadOption,
+    ReadTokens,
     SeedOption,
     WtpOption,
 )
@@ -35,6 +41,8 @@ from .result import Note, Result, emit, say, write_out
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from scrimp.routing.prompts.prompt import Prompt
+
 __all__ = ["app", "route"]
 
 app = new_app()
@@ -43,6 +51,7 @@ EPILOG = """\b
 Examples:
   scrimp route "Prove that there are infinitely many primes"
   scrimp route --wtp 0.5 --json "Translate: good morning" | jq .arm
+  scrimp route -f 10k.txt "Net loss in Q1?"   whole and passages of the file, with tokens and cost
   scrimp route --plan "@3 vote" "Is 91 prime?"     who is recruited, what it costs at most
   scrimp route --lines prompts.txt            one decision a line, at embedding speed
   scrimp route --jsonl - < rows.jsonl         rows with a "prompt" and perhaps an "id"
@@ -55,6 +64,9 @@ def route(
         list[str] | None, typer.Argument(metavar="PROMPT", help="The prompt; else standard input.")
     ] = None,
     arm: ArmOption = None,
+    file: FileOption = None,
+    read: ReadOption = Reading.AUTO,
+    read_tokens: ReadTokens = 3_200,
     plan: PlanOption = None,
     check: Annotated[
         list[str] | None,
@@ -91,8 +103,10 @@ def route(
     """
     from scrimp.routing.asking.refusal import missed_quality
     from scrimp.routing.asking.route import Guide
-    from scrimp.routing.asking.ways import make_way
+    from scrimp.routing.asking.ways import make_way, split_plan
 
+    if (split := split_plan(read.value, arm=arm, plan=plan)) is not None:
+        read, arm, plan = Reading.AUTO, None, split
     loaded = session.load(profile, prefer=prefer, wtp=wtp, min_quality=min_quality)
     way = make_way(loaded.profile, schema=None, checks=check or (), plan=plan, arm=arm)
     if way.cascade:  # its plan hangs on the checks that are named where it is asked: `ask -n -x` shows it
@@ -106,11 +120,12 @@ def route(
         needs=frozenset(need or ()),
         rng=session.make_rng(seed),
         way=way,
+        cache=paths().cache,
     )
     if lines is not None or jsonl is not None:
         if lines is not None and jsonl is not None:
             raise UsageError("--lines and --jsonl are two forms of input: give one of them")
-        if prompt:
+        if prompt or file:
             raise UsageError("give prompts in a file or as an argument, not both")
         rows = _lines(lines) if lines is not None else _jsonl(jsonl or "-")
         n = n_missed = 0
@@ -125,16 +140,17 @@ def route(
         if n_missed:
             say(f"min_quality is out of reach of {n_missed:,} of {n:,} prompts: the best arm there is is taken")
         return 0
-    text = _text(prompt or [])
-    decision = guide.one(text)
+    asked, decision = guide.one(_prompt(prompt or [], file or []), reading=read.value, read_tokens=read_tokens)
     data = decision.to_dict() | {"min_quality_missed": missed_quality(decision) is not None}
     blocks = decision_blocks(decision, explain=explain)
+    if (forecast := split_line(decision)) is not None:
+        blocks = (*blocks, Note(forecast))
     if explain:
         reasons = guide.reasons(decision)
         data["quality_rests_on"] = reasons
         blocks = (*blocks, *(Note(f"{name} is {why}") for name, why in reasons.items()))
     if exact:
-        counts = guide.exact_tokens(text, decision)
+        counts = guide.exact_tokens(asked, decision)
         data["exact_input_tokens"] = counts
         blocks = (
             *blocks,
@@ -157,19 +173,16 @@ def route(
     return 0
 
 
-def _text(words: list[str]) -> str:
-    from scrimp.routing.text.clean import clean_text
+def _prompt(words: list[str], files: list[str]) -> Prompt:
+    from scrimp.routing.asking.compose import compose, question_of
 
-    from .stdin import read_stdin
-
-    if words and words != ["-"]:
-        return clean_text(" ".join(words), what="the prompt")
-    text = read_stdin(has_prompt=False, explicit=words == ["-"]) or ""
+    given = gather(words, files)
+    text, sources = question_of(given.typed, given.sources)
     if not text.strip():
         raise UsageError(
             "the prompt is empty", hint='Give it as an argument (scrimp route "...") or on standard input.'
         )
-    return text
+    return compose(text, system=None, attachments=(), schema=None, needs=(), sources=sources)
 
 
 def _open(name: str) -> Iterator[tuple[int, bytes]]:

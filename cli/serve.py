@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ Examples:
   scrimp serve                                     OpenAI and Anthropic, on a free port of this machine
   scrimp serve --port 4321 --token-file ~/.scrimp-token
   scrimp serve -p work --max-cost 5                no more than $5 until it ends
+  scrimp serve --memory relevant                   long chats cut to what they are about (docs/memory.md)
 \b
 Then, elsewhere:
   export OPENAI_BASE_URL=http://127.0.0.1:4321/v1 OPENAI_API_KEY=$(cat ~/.scrimp-token)
@@ -34,6 +36,14 @@ Models: scrimp (routed), scrimp/cheap, scrimp/balanced, scrimp/best, an arm's na
 with a check of the profile).
 `scrimp run` does all of this for one command. docs/serve.md has recipes.
 """
+
+
+class Cut(StrEnum):
+    """How long chats are cut: `routing.serving.cutting.CUTS`."""
+
+    AUTO = "auto"
+    LAST = "last"
+    RELEVANT = "relevant"
 
 
 @app.command(epilog=EPILOG)
@@ -79,6 +89,13 @@ def serve(
         str | None, typer.Option("--max-cost", metavar="USD", help="Spend no more than this until it ends.")
     ] = None,
     tag: Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="A label for `scrimp spend`.")] = None,
+    memory: Annotated[
+        Cut | None,
+        typer.Option(
+            "--memory",
+            help="Cut long chats of text to these turns (docs/memory.md). Else all is sent.",
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing about requests that go well.")] = False,
 ) -> int:
     """Answer programs that speak OpenAI's or Anthropic's interface, each request routed and under every cap.
@@ -105,6 +122,7 @@ def serve(
         hosts=(host,),
         one_run=max_cost is not None,
         tag=tag,
+        memory=memory,
         quiet=quiet,
     )
 

@@ -69,6 +69,7 @@ def make_endpoint(
     one_run: bool = False,
     any_model: bool = False,
     tag: str | None = None,
+    memory: str | None = None,
     quiet: bool = False,
     told: Callable[[str], None] = say,
 ) -> Endpoint:
@@ -76,7 +77,7 @@ def make_endpoint(
 
     Parameters
     ----------
-    one_run, any_model
+    one_run, any_model, memory
         As in `serving.service.Service`.
     told
         Takes a line about each request, unless it is `quiet` about those that went well.
@@ -100,7 +101,9 @@ def make_endpoint(
 
     with contextlib.ExitStack() as undone:
         undone.callback(sock.close)
-        service = Service(open_space, lambda: stamp(where), one_run=one_run, any_model=any_model, tag=tag, say=told)
+        service = Service(
+            open_space, lambda: stamp(where), one_run=one_run, any_model=any_model, tag=tag, memory=memory, say=told
+        )
         service.upkeep()
         for arm in _callable_arms(service.space):
             service.space.make_ready(arm)  # what takes seconds is done before the first request

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from scrimp.profiles.errors import UsageError
-from scrimp.routing.text.clean import MAX_PROMPT_BYTES, clean_text
+from scrimp.routing.text.clean import MAX_PROMPT_BYTES
 
 from .result import say
 
@@ -56,7 +56,7 @@ def read_stdin(*, has_prompt: bool, explicit: bool, quiet: bool = False) -> str 
             raise UsageError("standard input is closed: - has nothing to read")
         return None
     if explicit or not (has_prompt or os.isatty(fd)):
-        return clean_text(_read_all(fd), what="standard input")
+        return _text(_read_all(fd), quiet=quiet)
     if os.isatty(fd) or _null(fd):
         return None
     left = _why_left(fd)
@@ -68,10 +68,20 @@ def read_stdin(*, has_prompt: bool, explicit: bool, quiet: bool = False) -> str 
         if not quiet:
             say("waiting for standard input")
         _ready(fd, None)
-    text = clean_text(_read_all(fd, idle_s=IDLE_S), what="standard input")
+    text = _text(_read_all(fd, idle_s=IDLE_S), quiet=quiet)
     if not text and not quiet:
         say("standard input is empty: the prompt goes alone")
     return text or None
+
+
+def _text(raw: bytes, *, quiet: bool) -> str:
+    """Return the text of what was read, as of a file; UTF-8 without more ado."""
+    from scrimp.routing.text.kinds.pick import text_of
+
+    text, notes = text_of(raw, what="standard input")
+    for note in () if quiet else notes:
+        say(note)
+    return text
 
 
 class _Left(NamedTuple):

@@ -18,7 +18,7 @@ def look_back(ledger: Ledger, profile: Profile, paths: Paths) -> list[str]:
     from scrimp.routing.asking import housekeeping
 
     now = time.time()
-    lines = housekeeping.look_back(ledger, profile, now=now)
+    lines = housekeeping.look_back(ledger, profile, now=now, cache=paths.cache)
     before = housekeeping.forget_before(profile, now=now)
     if before is not None and next(paths.batches.glob("*.journal"), None) is not None:
         from scrimp.routing.batch.state import parked

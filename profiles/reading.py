@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+import stat
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["MAX_FILE_BYTES", "lines_of", "read_bytes", "read_text"]
+__all__ = ["MAX_FILE_BYTES", "ChangedError", "lines_of", "read_bytes", "read_text"]
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 """The most that is read of one file or one line: more text than any model's window holds."""
+
+
+class ChangedError(OSError):
+    """A file was written to whenever it was read."""
 
 
 class Lines(Protocol):
@@ -31,13 +37,20 @@ def read_bytes(path: Path, *, limit: int = MAX_FILE_BYTES) -> bytes:
     ------
     OSError
         If it cannot be read, or holds more than `limit`: then `strerror` says so.
+    ChangedError
+        If it was written to while it was read, twice.
     """
-    with path.open("rb", buffering=0) as file:
-        size = path.stat().st_size if path.is_file() else 0
-        data = b"" if size > limit else _up_to(file, limit + 1)
-    if max(size, len(data)) > limit:
-        raise OSError(errno.EFBIG, f"it is over {_mb(limit)}, the most that is read of it", str(path))
-    return data
+    for _ in range(2):
+        with path.open("rb", buffering=0) as file:
+            before = os.fstat(file.fileno())
+            size = before.st_size if stat.S_ISREG(before.st_mode) else 0
+            data = b"" if size > limit else _up_to(file, limit + 1)
+            after = os.fstat(file.fileno())
+        if max(size, len(data)) > limit:
+            raise OSError(errno.EFBIG, f"it is over {_mb(limit)}, the most that is read of it", str(path))
+        if not stat.S_ISREG(before.st_mode) or _stamp(before) == _stamp(after):
+            return data
+    raise ChangedError(errno.EAGAIN, "changed while it was read", str(path))
 
 
 def read_text(path: Path, *, limit: int = MAX_FILE_BYTES) -> str:
@@ -75,6 +88,10 @@ def _up_to(file: io.FileIO, n: int) -> bytes:
     while data.tell() < n and (piece := file.read(min(1 << 20, n - data.tell()))):
         data.write(piece)
     return data.getvalue()
+
+
+def _stamp(of: os.stat_result) -> tuple[int, int]:
+    return of.st_size, of.st_mtime_ns
 
 
 def _mb(n: int) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["READINGS", "bare_of", "base_of", "reading_of", "with_reading"]
+__all__ = ["READINGS", "SPLIT", "bare_of", "base_of", "reading_of", "with_reading"]
 
 READINGS: Final = ("whole", "passages", "none")
 """How much of the files that go with a prompt one call reads, most first."""
+
+SPLIT: Final = "split"
+"""The reading of everything, piece by piece: as many calls as there are pieces, in plans alone."""
 
 
 def base_of(arm: str) -> str:

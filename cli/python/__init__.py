@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .accounts import Cap, Rating, Spending, SpendingRow
     from .client import Scrimp
-    from .results import Answer, CheckResult, Route, RoutedArm
+    from .results import Answer, CheckResult, Passage, ReadFile, Route, RoutedArm
 
     __version__: str
 
@@ -39,8 +39,10 @@ __all__ = [
     "DataError",
     "ExitCode",
     "LedgerError",
+    "Passage",
     "ProviderError",
     "Rating",
+    "ReadFile",
     "Route",
     "RoutedArm",
     "Scrimp",
@@ -54,7 +56,7 @@ __all__ = [
 
 _WHERE = {
     "Scrimp": "client",
-    **dict.fromkeys(("Answer", "CheckResult", "Route", "RoutedArm"), "results"),
+    **dict.fromkeys(("Answer", "CheckResult", "Passage", "ReadFile", "Route", "RoutedArm"), "results"),
     **dict.fromkeys(("Cap", "Rating", "Spending", "SpendingRow"), "accounts"),
 }
 """Where what is no error is defined."""

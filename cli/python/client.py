@@ -87,7 +87,11 @@ class Scrimp:
         system
             A system prompt.
         files
-            Paths of text files that are appended to the prompt.
+            What is asked of: paths of files (text, HTML, PDF) and folders, and patterns such as `minutes/**/*.md`.
+            Without a prompt they are the prompt.
+        read, read_tokens
+            How much of the files is sent: `auto` (what is worth most), `whole`, `passages`, `split` (a call a piece) or
+            `none`; and the most tokens of passages.
         attachments
             Paths of images and PDFs, for arms that take them.
         schema
@@ -111,7 +115,9 @@ class Scrimp:
         tag
             A word by which log and spending find it.
         conversation
-            Goes on with a conversation: an answer of it, or its id.
+            Goes on with a conversation: an answer of it, its name, or its id. A new name begins one.
+        memory
+            How much of the conversation goes along: `auto`, `last`, `relevant`, `all` or `summary`.
         no_log
             Keep neither text nor features of it, only its money.
         on_text
@@ -191,6 +197,9 @@ class Scrimp:
         on_this_machine: bool = False,
         needs: str | Iterable[str] = (),
         plan: str | None = None,
+        files: Name | Iterable[Name] = (),
+        read: str = "auto",
+        read_tokens: int = 3_200,
     ) -> Route:
         """Decide which arm or plan would take a prompt, as `scrimp route`: no network, no key, nothing logged.
 
@@ -203,11 +212,14 @@ class Scrimp:
         BudgetRefusedError
             If the caps leave too little for the plan that was asked for.
         """
+        from scrimp.routing.asking.compose import compose, question_of, read_sources
         from scrimp.routing.asking.refusal import missed_quality
         from scrimp.routing.asking.route import Guide
-        from scrimp.routing.asking.ways import make_way
+        from scrimp.routing.asking.ways import make_way, split_plan
         from scrimp.routing.text.clean import clean_text
 
+        if (split := split_plan(read, arm=arm, plan=plan)) is not None:
+            read, arm, plan = "auto", None, split
         with self._opened.use() as opened:
             way = make_way(opened.loaded.profile, schema=None, plan=plan, arm=arm)
             guide = Guide(
@@ -219,8 +231,12 @@ class Scrimp:
                 needs=frozenset(several(needs)),
                 rng=opened.rng,
                 way=replace(way, cascade=False, named=()) if way.cascade else way,
+                cache=opened.paths.cache,
             )
-            decision = guide.one(clean_text(prompt, what="the prompt"))
+            typed = clean_text(prompt, what="the prompt")
+            text, sources = question_of(typed, read_sources(several(files), tell=logger.info))
+            asked = compose(text, system=None, attachments=(), schema=None, needs=(), sources=sources)
+            _, decision = guide.one(asked, reading=read, read_tokens=read_tokens)
         return route_of(decision, missed=missed_quality(decision) is not None)
 
     def rate(self, answer: Answer | str, rating: str | float, *, note: str | None = None) -> Rating:

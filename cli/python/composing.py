@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -53,7 +53,10 @@ class AskOptions(TypedDict, total=False):
     repair: bool
     tag: str | None
     conversation: Answer | str | None
+    memory: str
     no_log: bool
+    read: str
+    read_tokens: int
     on_text: Callable[[str], object] | None
 
 
@@ -130,6 +133,7 @@ def prepare(
     repair: bool = False,
     tag: str | None = None,
     conversation: Answer | str | None = None,
+    memory: str = "auto",
     no_log: bool = False,
     read: str = "auto",
     read_tokens: int = 3_200,
@@ -143,26 +147,28 @@ def prepare(
         If something that was given cannot be, or cannot be read.
     """
     from scrimp.routing.asking.compose import compose, make_request, question_of, read_sources
-    from scrimp.routing.asking.ways import make_way
+    from scrimp.routing.asking.kept_files import reads_again
+    from scrimp.routing.asking.ways import make_way, split_plan
     from scrimp.routing.text.clean import clean_text
 
-    typed = clean_text(prompt, what="the prompt")
-    text, sources = question_of(typed, read_sources(map(Path, several(files))))
-    asked = compose(
-        text,
-        system=system,
-        attachments=map(Path, several(attachments)),
-        schema=_schema_text(schema),
-        needs=several(needs),
-    )
-    asked = replace(asked, sources=sources)
-    profile = opened.under(prefer, wtp_usd, min_quality)
+    if (split := split_plan(read, arm=arm, plan=plan, cascade=cascade)) is not None:
+        read, arm, plan = "auto", None, split
     said: list[str] = []
 
     def say(line: str) -> None:
         said.append(line)
         logger.info(line)
 
+    text, sources = question_of(clean_text(prompt, what="the prompt"), read_sources(several(files), tell=say))
+    asked = compose(
+        text,
+        system=system,
+        attachments=map(Path, several(attachments)),
+        schema=_schema_text(schema),
+        needs=several(needs),
+        sources=sources,
+    )
+    profile = opened.under(prefer, wtp_usd, min_quality)
     space = opened.workspace(profile, say)
     ask = make_request(
         profile,
@@ -172,12 +178,15 @@ def prepare(
         max_cost_nano=nano(max_cost_usd),
         on_this_machine=on_this_machine,
         follow=_conversation_id(conversation),
+        memory=memory,
         no_log=no_log,
         tag=tag,
         takes_back=False,
         reading=read,
         read_tokens=read_tokens,
     )
+    if (again := reads_again(asked, ask.prompt)) is not None:
+        say(again)
     way = make_way(
         profile, schema=asked.schema, checks=several(checks), cascade=cascade, plan=plan, repair=repair, arm=arm
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from scrimp.routing.asking.request import Checked
     from scrimp.routing.deciding.trace import Decision
 
-__all__ = ["Answer", "CheckResult", "Route", "RoutedArm"]
+__all__ = ["Answer", "CheckResult", "Passage", "ReadFile", "Route", "RoutedArm"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,47 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a file that was sent.
+
+    Attributes
+    ----------
+    file
+        The file's name.
+    start, end
+        Its characters in the file.
+    score
+        How near it is to the question, by its words; higher is nearer.
+    """
+
+    file: str
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """A file that went with a prompt.
+
+    Attributes
+    ----------
+    name, path
+        What it is called to the model, and where it was read; None where it was on no disk.
+    sha256
+        Of its text, in hexadecimal digits.
+    n_chars, n_tokens
+        Its length: characters, and tokens, about.
+    """
+
+    name: str
+    path: str | None
+    sha256: str
+    n_chars: int
+    n_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An answer, with all that is known of it. As text (`str`, `print`, an f-string) it is `text`.
 
@@ -178,6 +219,15 @@ class Answer:
     saved_usd, saved_against
         What the same tokens would have cost on the arm of highest predicted quality, less all that was charged, and
         that arm; None where that arm answered, and where a price or the usage is not known.
+    reading, read_tokens, whole_tokens
+        How much of the files was sent (`whole`, `passages` or `none`), and the tokens of that and of all, about; None
+        where no files went with the prompt.
+    passages
+        What was sent of them, where that was passages.
+    files
+        The files, as they were read.
+    whole_cost_usd
+        What this one call would have cost with the files read whole, about; None where they were, or do not fit.
     n_attempts
         How many calls were made in all.
     breach
@@ -218,6 +268,12 @@ class Answer:
     predicted_cost_usd: Decimal | None
     saved_usd: Decimal | None
     saved_against: str | None
+    reading: str | None
+    read_tokens: int | None
+    whole_tokens: int | None
+    passages: tuple[Passage, ...] | None
+    files: tuple[ReadFile, ...]
+    whole_cost_usd: Decimal | None
     n_attempts: int
     breach: bool
     prompt_cut: bool

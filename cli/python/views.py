@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from scrimp.profiles.money import NANO
 
 from .accounts import Cap, Spending, SpendingRow
-from .results import Answer, CheckResult, Route, RoutedArm
+from .results import Answer, CheckResult, Passage, ReadFile, Route, RoutedArm
 
 if TYPE_CHECKING:
     from scrimp.routing.asking.request import Checked
@@ -86,7 +86,7 @@ def answer_of(checked: Checked, *, was_checked: bool, missed: bool, said: tuple[
     said
         What was said meanwhile.
     """
-    answer = checked.answer
+    answer, read = checked.answer, checked.answer.read
     taken = answer.decision.choice.option(answer.arm)
     return Answer(
         id=answer.id,
@@ -109,6 +109,12 @@ def answer_of(checked: Checked, *, was_checked: bool, missed: bool, said: tuple[
         predicted_cost_usd=_usd_or_none(taken.cost_nano),
         saved_usd=_usd_or_none(answer.saved_nano),
         saved_against=answer.saved_against,
+        reading=read["reading"],
+        read_tokens=read["read_tokens"],
+        whole_tokens=read["whole_tokens"],
+        passages=None if read["passages"] is None else tuple(Passage(**each) for each in read["passages"]),
+        files=tuple(ReadFile(**each) for each in read["files"]),
+        whole_cost_usd=_usd_or_none(answer.whole_cost_nano),
         n_attempts=answer.n_attempts,
         breach=answer.breach,
         prompt_cut=answer.prompt_cut is not None,

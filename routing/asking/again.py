@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import read_number
+from scrimp.profiles.rungs import bare_of, reading_of
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.deciding.policy import Barrier
@@ -17,6 +18,8 @@ from scrimp.routing.ledger.store import instant
 from scrimp.routing.prompts.chat_log import Lost, format_of, rebuilt
 from scrimp.routing.prompts.prompt import Prompt, Turn, prompt_of_chat
 
+from .kept_files import with_files
+from .memory import Recalled
 from .request import Ask
 
 if TYPE_CHECKING:
@@ -99,6 +102,8 @@ def rate(ledger: Ledger | None, which: str, reward: float, *, note: str | None, 
 def prompt_of(row: Mapping[str, Any], *, needs: Collection[str] = ()) -> Prompt:
     """Return a logged request's prompt, which is no program's conversation; its text was kept, without attachments.
 
+    Its files are put back by `kept_files.with_files`.
+
     Parameters
     ----------
     row
@@ -129,13 +134,17 @@ def kept_here(row: Mapping[str, Any]) -> str | None:
 def next_better(row: Mapping[str, Any], profile: Profile) -> str:
     """Return the arm of the next higher predicted quality than the one that answered; here, if the prompt was to stay.
 
+    Of a prompt with files that is an arm at a reading: the same arm may read more. What did not fit an arm's window
+    does not fit it now.
+
     Raises
     ------
     UsageError
         If the profile has none, by the decision made then.
     """
     here_only = kept_here(row) is not None
-    names = {arm.name for arm in profile.arms if not here_only or arm.name == row["arm"] or runs_here(arm)}
+    own = bare_of(row["arm"] or "")
+    names = {arm.name for arm in profile.arms if not here_only or arm.name == own or runs_here(arm)}
 
     def of_pool(option: Option) -> bool:
         """Tell whether an arm was of the pool, and like one that may be asked."""
@@ -145,7 +154,8 @@ def next_better(row: Mapping[str, Any], profile: Profile) -> str:
     options = []
     if row["decision"] is not None:
         weighed = Decision.from_dict(json.loads(row["decision"])).choice.weighed
-        options = [each.option for each in weighed if each.option.arm in names or of_pool(each.option)]
+        options = [each.option for each in weighed if bare_of(each.option.arm) in names or of_pool(each.option)]
+        options = [each for each in options if each.barrier is not Barrier.WINDOW or each.arm == row["arm"]]
     first = next((option for option in options if option.arm == row["arm"]), None)
     better = [option for option in options if first is not None and option.quality > first.quality]
     if not better:
@@ -188,8 +198,10 @@ def redo_request(
             f"{row['id']} had attachments, which the log does not keep", hint="Ask it again with `scrimp ask -a`."
         )
     other = arm or next_better(row, profile)
-    if other == row["arm"]:
-        raise UsageError(f"{other} has answered this already", hint="Name another arm with -m.")
+    by = row["arm"] or ""
+    if bare_of(other) == bare_of(by) and reading_of(other) in (None, reading_of(by)):
+        more = f", or another reading of the files (-m {bare_of(by)}/whole)" if reading_of(by) == "passages" else ""
+        raise UsageError(f"{by} has answered this already", hint=f"Name another arm with -m{more}.")
     prompt, after = whole_prompt(ledger, row)
     return Ask(
         prompt=prompt,
@@ -200,19 +212,22 @@ def redo_request(
         keep=profile.log.keep,
         response_format=prompt.own_format,
         after=after,
+        recalled=Recalled.of(json.loads(row["memory"])) if row.get("memory") else None,
+        # Where no readings are on record there was nothing to choose, and there is nothing now.
+        read_tokens=sum(each.n_tokens for each in prompt.sources),
     )
 
 
 def whole_prompt(ledger: Ledger | None, row: Mapping[str, Any]) -> tuple[Prompt, After | None]:
-    """Return a logged request's prompt, a program's conversation put together again, and where that was last.
+    """Return a logged request's prompt with its files, a program's conversation put together again, and where that was.
 
     Raises
     ------
     UsageError
-        If text or files of the conversation were not kept.
+        If text or files of the conversation were not kept, or a file that went with it is not to be had any more.
     """
     if ledger is None or not isinstance(json.loads(row["messages"] or "[]"), dict):
-        return prompt_of(row), None
+        return with_files(ledger, row, prompt_of(row)), None
     try:
         chat, after = rebuilt(conversation_to(ledger, row))
     except Lost as why:

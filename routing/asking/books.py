@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from scrimp.routing.ledger.conversations import keep_summary
 from scrimp.routing.ledger.labels import add_label
 from scrimp.routing.ledger.reservations import Reservation, believed_nano, settle
 from scrimp.routing.ledger.steps import write_step
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from scrimp.routing.checks.base import Check
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["Called", "Closing", "Record", "Settlement", "digest_of", "kinds_of", "read_record", "write"]
+__all__ = ["Called", "Closing", "Record", "Settlement", "Summed", "digest_of", "kinds_of", "read_record", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,48 @@ class Closing:
             ledger.update("requests", ("id", self.request_id), dict(self.request))
 
 
-Record = Settlement | Called | Closing
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """A conversation's older turns were summed up: written with the settlement of the call, so that it is paid once.
+
+    Attributes
+    ----------
+    request_id, conversation_id, upto
+        The request that it was made for, the conversation, and the last of its turns that it covers.
+    text, n_tokens
+        The summary.
+    request
+        Columns of `requests` to set: what is sent of the conversation.
+    """
+
+    request_id: str
+    conversation_id: str
+    upto: str
+    text: str
+    n_tokens: int
+    request: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as a journal keeps it."""
+        return {"summed": _shallow(self)}
+
+    def write(self, ledger: Ledger, *, now: float, at: str) -> None:
+        """Keep it, in the caller's transaction."""
+        del now
+        keep_summary(
+            ledger,
+            conversation_id=self.conversation_id,
+            upto=self.upto,
+            text=self.text,
+            n_tokens=self.n_tokens,
+            request_id=self.request_id,
+            at=at,
+        )
+        if self.request:
+            ledger.update("requests", ("id", self.request_id), dict(self.request))
+
+
+Record = Settlement | Called | Closing | Summed
 
 
 def _shallow(value: Any) -> dict[str, Any]:
@@ -187,6 +229,8 @@ def read_record(data: Mapping[str, Any]) -> Record:
         return Settlement(**{**values, "reservation": Reservation(**values["reservation"])})
     if kind == "called":
         return Called(**{**values, "step": _step(values["step"])})
+    if kind == "summed":
+        return Summed(**values)
     return Closing(**{**values, "steps": tuple(_step(step) for step in values["steps"])})
 
 

@@ -2,55 +2,47 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles import reading
 from scrimp.profiles.errors import ConfigError, UsageError
 from scrimp.routing.deciding.decide import Wishes
-from scrimp.routing.ledger.requests import conversation, last_conversation
-from scrimp.routing.prompts.prompt import Prompt, fill_template, load_attachment, load_schema
+from scrimp.routing.ledger.conversations import (
+    begin_conversation,
+    check_name,
+    conversation,
+    find_conversation,
+    last_conversation,
+)
+from scrimp.routing.prompts.prompt import Prompt, Turn, fill_template, load_attachment, load_schema, variables_of
 from scrimp.routing.prompts.sources import Source
-from scrimp.routing.text.clean import MAX_PROMPT_BYTES, clean_text
+from scrimp.routing.text.clean import clean_text
 
+from .files_in import limited, read_sources
+from .kept_files import of_conversation
+from .memory import check_tier
+from .read import check_reading
 from .request import Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from scrimp.profiles.schema import Profile
+    from scrimp.routing.ledger.conversations import Conversation
     from scrimp.routing.ledger.store import Ledger
 
-_T = TypeVar("_T")
-
-__all__ = ["Source", "compose", "fill", "in_one", "make_request", "question_of", "read_schema", "read_sources"]
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a file that goes with a prompt.
-
-    Raises
-    ------
-    UsageError
-        If it cannot be read, or is not text.
-    """
-    try:
-        return clean_text(reading.read_bytes(path), what=str(path))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from None
-
-
-def read_sources(files: Iterable[Path]) -> Iterator[Source]:
-    """Yield files that go with a prompt.
-
-    Raises
-    ------
-    UsageError
-        If one cannot be read or is not text, or they are too much together.
-    """
-    read = (Source(path.name, read_text(path), str(path.absolute())) for path in files)
-    yield from _together(read, lambda each: len(each.text), "the files of the prompt")
+__all__ = [
+    "Source",
+    "compose",
+    "in_template",
+    "make_request",
+    "question_of",
+    "read_schema",
+    "read_sources",
+]
 
 
 def question_of(typed: str, sources: Iterable[Source]) -> tuple[str, tuple[Source, ...]]:
@@ -59,18 +51,34 @@ def question_of(typed: str, sources: Iterable[Source]) -> tuple[str, tuple[Sourc
     return (typed, given) if typed.strip() else (in_one(source.text for source in given), ())
 
 
+def in_template(
+    name: str, typed: str, sources: Iterable[Source], pairs: Sequence[str], *, own: Path, unasked: bool = False
+) -> tuple[str, tuple[Source, ...]]:
+    """Return what is asked by a template, and the files that it is asked of.
+
+    What was typed stands for `{{input}}`; where nothing was typed, the text of the files does. A template that has no
+    `{{input}}` asks by itself, of the files that were named.
+
+    Parameters
+    ----------
+    unasked
+        Standard input is among the sources without having been named: then it is an error if it has no place.
+
+    Raises
+    ------
+    UsageError, ConfigError
+        As `fill`.
+    """
+    given = tuple(sources)
+    template = read_template(name, own)
+    if not typed.strip() and (unasked or "input" in variables_of(template)):
+        typed, given = in_one(source.text for source in given), ()
+    return fill(name, template, typed, pairs), given
+
+
 def in_one(parts: Iterable[str]) -> str:
     """Return the text of a prompt from its parts (typed, of files, piped), an empty line between them."""
     return "\n\n".join(part.strip("\n") for part in parts)
-
-
-def _together(pieces: Iterable[_T], size: Callable[[_T], int], what: str) -> Iterator[_T]:
-    total = 0
-    for piece in pieces:
-        total += size(piece)
-        if total > MAX_PROMPT_BYTES:
-            raise UsageError(f"{what} are over {MAX_PROMPT_BYTES >> 20} MB together: no model reads that much")
-        yield piece
 
 
 def read_schema(given: str) -> dict[str, Any]:
@@ -93,7 +101,13 @@ def read_schema(given: str) -> dict[str, Any]:
 
 
 def compose(
-    text: str, *, system: str | None, attachments: Iterable[Path], schema: str | None, needs: Iterable[str]
+    text: str,
+    *,
+    system: str | None,
+    attachments: Iterable[Path],
+    schema: str | None,
+    needs: Iterable[str],
+    sources: tuple[Source, ...] = (),
 ) -> Prompt:
     """Return a prompt with what goes with it.
 
@@ -103,6 +117,8 @@ def compose(
         A JSON Schema, or the name of a file that holds one.
     needs
         Tags that an arm must have.
+    sources
+        Files that the text asks of.
 
     Raises
     ------
@@ -116,27 +132,19 @@ def compose(
         text=text,
         system=None if system is None else clean_text(system, what="the system prompt"),
         schema=None if schema is None else read_schema(schema),
-        attachments=tuple(_together(map(load_attachment, attachments), lambda each: len(each.data), "the attachments")),
+        attachments=tuple(limited(map(load_attachment, attachments), lambda each: len(each.data), "the attachments")),
         needs=frozenset(needs),
+        sources=sources,
     )
 
 
-def fill(name: str, text: str, pairs: Sequence[str], *, own: Path) -> str:
-    """Fill a template: a file, or one of that name in the user's own folder.
-
-    Parameters
-    ----------
-    text
-        The variable `input`, unless it is empty.
-    pairs
-        Other variables, as NAME=VALUE.
-    own
-        The user's own folder of templates.
+def read_template(name: str, own: Path) -> str:
+    """Return a template: a file, or one of that name in the user's own folder.
 
     Raises
     ------
     UsageError
-        If there is no such template, or a variable is missing or misspelt.
+        If there is no such template.
     ConfigError
         If it cannot be read.
     """
@@ -151,18 +159,35 @@ def fill(name: str, text: str, pairs: Sequence[str], *, own: Path) -> str:
             if known
             else f"Put one in {own}/{name}.txt, with variables as {{{{name}}}}.",
         )
+    try:
+        return reading.read_text(path)
+    except OSError as error:
+        raise ConfigError(f"cannot read template {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"cannot read template {path}: it is not UTF-8") from None
+
+
+def fill(name: str, template: str, text: str, pairs: Sequence[str]) -> str:
+    """Fill a template.
+
+    Parameters
+    ----------
+    text
+        The variable `input`, unless it is empty.
+    pairs
+        Other variables, as NAME=VALUE.
+
+    Raises
+    ------
+    UsageError
+        If a variable is missing or misspelt.
+    """
     variables = {"input": text} if text else {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UsageError(f"-v {pair}: expected NAME=VALUE")
         variables[key] = value
-    try:
-        template = reading.read_text(path)
-    except OSError as error:
-        raise ConfigError(f"cannot read template {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"cannot read template {path}: it is not UTF-8") from None
     return fill_template(template, variables, what=f"template {name}")
 
 
@@ -176,6 +201,8 @@ def make_request(
     on_this_machine: bool,
     follow: bool | str,
     no_log: bool,
+    memory: str = "auto",
+    begins: bool = True,
     **more: Any,
 ) -> Ask:
     """Return the request of a prompt.
@@ -183,22 +210,44 @@ def make_request(
     Parameters
     ----------
     follow
-        Go on with the conversation that was last answered, or with the one of this id.
+        Go on with the conversation that was last answered (True), or with the one of this name or id, which begins
+        where no conversation has that name yet: of the files that it was last asked of too, unless others are given, or
+        none is to be read.
     no_log
         Keep neither text nor features, whatever the profile says.
+    memory
+        How much of the conversation goes along, one of `memory.TIERS`.
+    begins
+        Whether a new conversation's name is written down now.
     more
         Other fields of `Ask`.
 
     Raises
     ------
     UsageError
-        If there is no conversation to go on with.
+        If there is no conversation to go on with, a file of it is not to be had any more, or there is no such reading
+        or way of memory.
     """
-    conversation_id = None
-    if follow:
-        found = conversation(ledger, follow) if isinstance(follow, str) else last_conversation(ledger)
-        conversation_id, turns, system = found
-        prompt = replace(prompt, history=turns, system=prompt.system or system)
+    check_reading(more.get("reading", "auto"))
+    check_tier(memory)
+    past = _past(ledger, follow, begins=begins) if follow else None
+    if past is not None:
+        history = tuple(Turn(turn.prompt, turn.answer) for turn in past.turns)
+        prompt = replace(prompt, history=history, system=prompt.system or past.system)
+        if not prompt.sources and more.get("reading") != "none":
+            prompt = replace(prompt, sources=of_conversation(ledger, past.id))
     wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine)
     keep = "money" if no_log else profile.log.keep
-    return Ask(prompt, wishes, conversation_id=conversation_id, keep=keep, **more)
+    which = None if past is None else past.id or None
+    return Ask(prompt, wishes, conversation_id=which, keep=keep, past=past, memory=memory, **more)
+
+
+def _past(ledger: Ledger, follow: bool | str, *, begins: bool) -> Conversation:
+    """Return the conversation that is gone on with; one that only would begin has no id."""
+    if not isinstance(follow, str):
+        return last_conversation(ledger)
+    found = find_conversation(ledger, follow)
+    if found is None:
+        check_name(follow)
+        found = begin_conversation(ledger, follow, now=time.time()) if begins else ""
+    return conversation(ledger, found)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from scrimp.routing.strategies.protocol import Test
 
-from .books import Called, Closing, Settlement
+from .books import Called, Closing, Settlement, Summed
 from .paid_call import Pause, Reserve, Send
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ async def drive(run: Generator[Any, Any, Checked], hands: Hands) -> Checked:
     waiting: list[Record] = []
 
     async def do(wanted: Any) -> Any:
-        if isinstance(wanted, (Settlement, Called, Closing)):
+        if isinstance(wanted, (Settlement, Called, Closing, Summed)):
             waiting.append(wanted)
             return None
         safe = isinstance(wanted, Test) and not any(check.slow for check in wanted.checks)

@@ -25,13 +25,19 @@ if TYPE_CHECKING:
     from scrimp.routing.checks.base import Verdict
     from scrimp.routing.ledger.reservations import Reservation
     from scrimp.routing.ledger.store import Ledger
+    from scrimp.routing.prompts.prompt import Prompt
     from scrimp.routing.strategies.protocol import Test
 
     from .books import Record
     from .paid_call import Pause, Reserve, Send
     from .request import Ask, Checked
 
-__all__ = ["BlockingHands", "Means", "RequestHands"]
+__all__ = ["BlockingHands", "Means", "RequestHands", "given_of"]
+
+
+def given_of(prompt: Prompt, wanted: Test) -> Given:
+    """Return what checks may know of an answer to a prompt."""
+    return Given(prompt.text, wanted.finish_reason, lambda: prompt.sent_to(wanted.reading))
 
 
 class Means(Protocol):
@@ -127,7 +133,7 @@ class RequestHands:
 
     def tested(self, wanted: Test) -> tuple[Verdict, ...]:
         """Run checks."""
-        return run_checks(wanted.checks, wanted.text, Given(self.ask.prompt.text, wanted.finish_reason))
+        return run_checks(wanted.checks, wanted.text, given_of(self.ask.prompt, wanted))
 
     def count(self, records: list[Record]) -> None:
         """Count what calls have cost."""

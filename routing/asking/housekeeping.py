@@ -9,8 +9,11 @@ from scrimp.routing.ledger.forget import retire
 from scrimp.routing.ledger.reservations import reap
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.ledger.upkeep import make_sure
+from scrimp.routing.retrieval import passages_kept
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scrimp.profiles.schema import Profile
     from scrimp.routing.ledger.store import Ledger
 
@@ -32,11 +35,17 @@ def look_after(ledger: Ledger, profile: Profile, *, now: float) -> None:
     reap(ledger, now=now)
 
 
-def look_back(ledger: Ledger, profile: Profile, *, now: float) -> list[str]:
-    """After something was paid: forget what is older than the profile keeps; return which caps are filling up."""
+def look_back(ledger: Ledger, profile: Profile, *, now: float, cache: Path | None) -> list[str]:
+    """After something was paid: forget what is older than the profile keeps; return which caps are filling up.
+
+    Parameters
+    ----------
+    cache
+        The folder of the cache: the words of files in it go along.
+    """
     before = forget_before(profile, now=now)
-    if before is not None:
-        retire(ledger, profile=profile.name, before=before)
+    if before is not None and retire(ledger, profile=profile.name, before=before) and cache is not None:
+        passages_kept.forget(cache)
     return new_alerts(ledger, applicable_caps(ledger, profile, None, now=now), now=now)
 
 

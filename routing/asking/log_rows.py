@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from scrimp.routing.ledger.documents import MAX_KEPT
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.prompts.chat_log import columns
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.prices.usage import Usage
     from scrimp.routing.prompts.context import Context
+    from scrimp.routing.prompts.prompt import Prompt
 
     from .request import Ask
 
@@ -21,7 +23,7 @@ __all__ = ["attempt_row", "request_row"]
 
 
 def request_row(ask: Ask, decision: Decision, context: Context | None, now: float) -> dict[str, object]:
-    """Return the log's row for a request, with as much of it as the profile keeps.
+    """Return the log's row for a request, with as much of it as the profile keeps (`documents.write_request`).
 
     Parameters
     ----------
@@ -49,8 +51,9 @@ def request_row(ask: Ask, decision: Decision, context: Context | None, now: floa
         "tag": ask.tag,
     }
     if prompt.sources:
-        row["sources"] = json.dumps([source.to_dict() for source in prompt.sources])
-        row["readings"] = None if prompt.readings is None else json.dumps(prompt.readings.to_dict())
+        row |= _files(prompt, keep=ask.keep)
+    if ask.recalled is not None:
+        row["memory"] = json.dumps(ask.recalled.to_dict())
     if ask.hint is not None:
         row |= ask.hint.columns()
     if ask.keep == "all" and prompt.chat is not None:
@@ -64,6 +67,24 @@ def request_row(ask: Ask, decision: Decision, context: Context | None, now: floa
             "messages": json.dumps([[turn.prompt, turn.answer] for turn in prompt.history]) if prompt.history else None,
         }
     return row
+
+
+def _files(prompt: Prompt, *, keep: str) -> dict[str, object]:
+    """Return what the log keeps of a prompt's files: names, paths and texts only where it keeps text at all.
+
+    Texts (`documents`) of more than `MAX_KEPT` characters together are not kept: they are read again where they are.
+    """
+    everything = keep == "all"
+    own = ("name", "sha256", "n_chars", "n_tokens", "path") if everything else ("sha256", "n_chars", "n_tokens")
+    files = [{name: value for name, value in each.to_dict().items() if name in own} for each in prompt.sources]
+    texts = {}
+    if everything and sum(len(each.text) for each in prompt.sources) <= MAX_KEPT:
+        texts = {each.sha256: each.text for each in prompt.sources}
+    return {
+        "sources": json.dumps(files),
+        "readings": None if prompt.readings is None else json.dumps(prompt.readings.to_dict()),
+        "documents": texts,
+    }
 
 
 def attempt_row(reply: Reply, usage: Usage | None, usage_status: str, cost: int | None) -> dict[str, object]:

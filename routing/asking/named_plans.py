@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .request import Way
 
-__all__ = ["check_plans", "checks_of", "named_plan", "offered_plans", "with_own"]
+__all__ = ["check_plans", "checks_of", "named_plan", "offered_plans", "spelled_checks", "with_own"]
 
 
 def named_plan(profile: Profile, name: str) -> NamedPlan:
@@ -45,10 +45,24 @@ def checks_of(way: Way, decision: Decision, profile: Profile) -> tuple[Check, ..
     UsageError
         If a check of its plan cannot be run here.
     """
-    name = None if decision.plan is None else decision.plan.get("name")
-    if name is None or name not in profile.plans:
-        return way.checks
-    return with_own(way.checks, named_plan(profile, name).checks)
+    plan = decision.plan or {}
+    if (name := plan.get("name")) is not None and name in profile.plans:
+        return with_own(way.checks, named_plan(profile, name).checks)
+    return with_own(way.checks, spelled_checks(profile, plan.get("spelled", "")))
+
+
+def spelled_checks(profile: Profile, text: str) -> tuple[Check, ...]:
+    """Return the checks that a plan brings which somebody spelled: those of its gates that run nothing.
+
+    One that runs a command or code, or reads a file, has to be given beside it (`--check`).
+
+    Raises
+    ------
+    UsageError
+        If the argument of one is wrong.
+    """
+    gates = (gate for gate in gates_in(text) if runs_nothing(gate, profile.checks) and is_check(gate, profile.checks))
+    return tuple(make_check(gate, profile.checks, calls=True) for gate in gates)
 
 
 def with_own(checks: tuple[Check, ...], own: tuple[Check, ...]) -> tuple[Check, ...]:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import BudgetRefusedError, UsageError
+from scrimp.profiles.rungs import bare_of
 from scrimp.profiles.schema import NAME_PATTERN
 from scrimp.routing.checks.judge import JudgeCheck
-from scrimp.routing.deciding.policy import MEASURED, NEAR_TIE, NoDraw
-from scrimp.routing.plans.grammar import read_plan
+from scrimp.routing.deciding.policy import NoDraw, utility
+from scrimp.routing.ledger.attempts import latencies
+from scrimp.routing.plans.grammar import names_in, read_plan
 from scrimp.routing.plans.plan import Plan, Stage, plan_table
 from scrimp.routing.plans.power import SPREAD
 from scrimp.routing.plans.record import learned_skills, learned_spread
+from scrimp.routing.plans.silence import SILENCE, reading_on, shown_to_pay
 from scrimp.routing.plans.skills import ENOUGH
 
-from .named_plans import named_plan, with_own
+from .named_plans import named_plan, spelled_checks, with_own
 from .plan_gates import Gates
-from .plan_rooms import not_begun
+from .plan_readings import best_read, settle_readings
 from .plan_spelled import Spelled, check_able, for_prompt
+from .plan_worth import beats, held_back, knowing, over_calls, refused, those_guarded, with_plan, worth_of
 from .prompt_tariff import PromptTariff, able_options
 
 if TYPE_CHECKING:
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 
     from scrimp.routing.checks.base import Check
     from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.deciding.policy import Option
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.ledger.caps import Room
     from scrimp.routing.ledger.store import Ledger
@@ -48,7 +54,7 @@ def arms_in(way: Way | None) -> set[str]:
     if way is not None:
         for check in way.checks:
             names |= {check.arm} if isinstance(check, JudgeCheck) else set(getattr(check, "arms", ()))
-        names |= set(NAME_PATTERN.findall(way.plan or ""))
+        names |= {*NAME_PATTERN.findall(way.plan or ""), *names_in(way.plan or "")}
     return names
 
 
@@ -86,7 +92,8 @@ class PlanChooser:
     def __init__(self, decider: Decider, way: Way, ledger: Ledger | None) -> None:
         self.decider = decider
         self.way = way
-        self.gates = Gates(decider, ledger if way.several else None)
+        self._ledger = ledger if way.several else None
+        self.gates = Gates(decider, self._ledger)
         for check in way.checks:
             self.gates.check_arms(check)
         if way.plan is not None:  # one that cannot be read is refused before anything is begun
@@ -132,7 +139,7 @@ class PlanChooser:
         if decision.arm is None or decision.choice.no_draw is NoDraw.STAYS:
             return decision, one
         if spelled or way.plan:
-            return self._by_name(spelled, decision, rooms)
+            return self._by_name(ask.prompt, spelled, decision, rooms)
         if ask.prompt.chat is not None and ask.prompt.chat.with_tools:
             return decision, one
         if way.cascade:
@@ -143,7 +150,9 @@ class PlanChooser:
 
     # -- three ways to a plan ---------------------------------------------------------------------------------------
 
-    def _by_name(self, text: str | None, decision: Decision, rooms: Sequence[Room]) -> tuple[Decision, Plan]:
+    def _by_name(
+        self, prompt: Prompt, text: str | None, decision: Decision, rooms: Sequence[Room]
+    ) -> tuple[Decision, Plan]:
         """Follow a plan that was asked for."""
         way, checks = self.way, self.way.checks
         name = way.name if text is None else None
@@ -151,38 +160,72 @@ class PlanChooser:
         if text in self.decider.profile.plans:
             name, own = text, named_plan(self.decider.profile, text)
             text, checks = own.text, with_own(checks, own.checks)
-        spelled = for_prompt(text, name, self._reader(checks), decision, rooms)
-        check_able(spelled.plan, decision, rooms)
-        gates = self.gates.of(decision, checks)
+        else:
+            checks = with_own(checks, spelled_checks(self.decider.profile, text))
+        spelled, decision = self._spelled(prompt, text, name, checks, decision, rooms)
+        gates = self.gates.of(decision, checks, prompt)
         chosen = self._weigh((spelled.plan,), (), decision, gates, rooms, asked_for=True)
         if chosen.taken is None:
-            raise _refused(chosen, rooms, f"the plan {spelled.plan}")
+            raise refused(chosen, rooms, f"the plan {spelled.plan}")
         return self._take(decision, chosen.taken, chosen, gates, spelled, asked_for=True)
+
+    def _spelled(
+        self,
+        prompt: Prompt,
+        text: str,
+        name: str | None,
+        checks: Sequence[Check],
+        decision: Decision,
+        rooms: Sequence[Room],
+    ) -> tuple[Spelled, Decision]:
+        """Return a plan as it is for a prompt, and the decision with an option for all that it names."""
+        spelled = for_prompt(text, name, self._reader(checks), decision, rooms)
+        latency = {} if self._ledger is None else self._latencies
+        settled = settle_readings(spelled.plan, prompt, decision, self.decider, rooms, latency_s=latency)
+        check_able(settled.plan, settled.decision, rooms)
+        return replace(spelled, plan=settled.plan, settled=settled), settled.decision
+
+    @cached_property
+    def _latencies(self) -> dict[str, float]:
+        return {} if self._ledger is None else latencies(self._ledger, self.decider.profile.name)
 
     def _best(self, prompt: Prompt, decision: Decision, rooms: Sequence[Room]) -> tuple[Decision, Plan]:
         """Take the plan of greatest utility of all that are worth weighing, the profile's own among them."""
-        options = able_options(decision)
-        gates = self.gates.of(decision, self.way.checks)
-        names, costs = list(options), [option.cost_nano or 0 for option in options.values()]
+        options = best_read(able_options(decision), lambda option: utility(option, decision.wtp_usd) or 0.0)
+        gates = self.gates.of(decision, self.way.checks, prompt)
+        names = [bare_of(name) for name in options]
+        costs = [
+            min(each.cost_nano or 0 for each in able_options(decision).values() if bare_of(each.arm) == name)
+            for name in names
+        ]
         able = comparable(prompt)
-        plans: Sequence[Plan] = plan_table(
-            names, costs, [gate.name for gate in gates], comparable=able, repair=self.way.repair
-        )
+        stops = [gate.name for gate in gates if gate.kind not in SILENCE or gate.power.n >= ENOUGH]
+        plans: Sequence[Plan] = plan_table(names, costs, stops, comparable=able, repair=self.way.repair)
         if decision.choice.guard is not None:
             chosen = self._weigh(
-                _guarded(plans, decision, self.decider.profile.default_arm), (), decision, gates, rooms
+                those_guarded(plans, decision, self.decider.profile.default_arm),
+                (),
+                decision,
+                gates,
+                rooms,
+                read=options,
             )
             found: list[tuple[Chosen, Spelled | None, tuple[Gate, ...]]] = [(chosen, None, gates)]
         else:
-            more = [each.plan for each in self._offers(decision)]
+            more = [each.plan for each in self._offers(prompt, decision)]
+            more += reading_on(
+                {name: option.cost_nano or 0 for name, option in able_options(decision).items()},
+                gates,
+                repair=self.way.repair,
+            )
             found = [
-                (self._weigh(plans, more, decision, gates, rooms), None, gates),
+                (self._weigh(plans, more, decision, gates, rooms, read=options), None, gates),
                 *self._named(prompt, decision, rooms),
             ]
-        chosen, spelled, gates = max(found, key=lambda each: _worth(each[0].taken, decision))
+        chosen, spelled, gates = max(found, key=lambda each: worth_of(each[0].taken, decision))
         if chosen.taken is None:
-            raise _refused(chosen, rooms, "the cheapest plan, {plan},")
-        return self._take(decision, chosen.taken, found[0][0], gates, spelled)
+            raise refused(chosen, rooms, "the cheapest plan, {plan},")
+        return self._take(knowing(spelled, decision), chosen.taken, found[0][0], gates, spelled)
 
     def _against_arm(self, prompt: Prompt, decision: Decision, rooms: Sequence[Room]) -> tuple[Decision, Plan]:
         """Weigh the profile's plans against the arm that is best by itself.
@@ -194,12 +237,12 @@ class PlanChooser:
         greedy = Plan((Stage((decision.choice.greedy or "",)),))
         arm = self._weigh((greedy,), (), decision, (), rooms).one
         found = list(self._named(prompt, decision, rooms))
-        better = [each for each in found if _beats(each[0].taken, arm, decision)]
+        better = [each for each in found if beats(each[0].taken, arm, decision)]
         weighed = []
         for each in found:
             for valued in (each[0].taken, *each[0].others[:1]):
                 if valued is not None and each[1] is not None:
-                    unpaid = each not in better and _worth(valued, decision) > _worth(arm, decision)
+                    unpaid = each not in better and worth_of(valued, decision) > worth_of(arm, decision)
                     why = valued.infeasible or (
                         "better, which nobody has measured, is not paid for" if unpaid else None
                     )
@@ -207,10 +250,10 @@ class PlanChooser:
         decision = replace(decision, plans=tuple(weighed))
         if not better:
             return decision, one
-        chosen, spelled, gates = max(better, key=lambda each: _worth(each[0].taken, decision))
+        chosen, spelled, gates = max(better, key=lambda each: worth_of(each[0].taken, decision))
         assert chosen.taken is not None  # noqa: S101 - it beats the arm
         every = replace(chosen, one=arm, n_plans=1 + len(found))
-        return self._take(decision, chosen.taken, every, gates, spelled)
+        return self._take(knowing(spelled, decision), chosen.taken, every, gates, spelled)
 
     # -- plans for one prompt ---------------------------------------------------------------------------------------
 
@@ -227,18 +270,19 @@ class PlanChooser:
             try:
                 for check in own.checks:
                     self.gates.check_arms(check)
-                spelled = for_prompt(own.text, own.name, self._reader(checks), decision, rooms)
-                check_able(spelled.plan, decision, rooms)
-                gates = self.gates.of(decision, checks)
+                spelled, known = self._spelled(prompt, own.text, own.name, checks, decision, rooms)
+                gates = self.gates.of(known, checks, prompt)
             except (UsageError, BudgetRefusedError):
                 continue  # of several ways to answer this one is not open
             if able or not any(stage.quorum or stage.how == "vote" for stage in spelled.plan.stages):
-                yield self._weigh((spelled.plan,), (), decision, gates, rooms), spelled, gates
+                chosen = self._weigh((spelled.plan,), (), known, gates, rooms)
+                yield (chosen if shown_to_pay(spelled.plan, gates) else held_back(chosen)), spelled, gates
 
-    def _offers(self, decision: Decision) -> Iterator[Spelled]:
+    def _offers(self, prompt: Prompt, decision: Decision) -> Iterator[Spelled]:
         """Return the plans of the kinds that labels speak for: by whom they were shown, with the best of the others."""
         for (role, arm), skill in self._skills.items():
-            if skill.n < ENOUGH or (arm and arm not in able_options(decision)):
+            able = {bare_of(name): name for name in best_read(able_options(decision), lambda _option: 0.0)}
+            if role == "split" or skill.n < ENOUGH or (arm and arm not in able):
                 continue
             texts = {
                 "merge": (f"@2 => {arm}", f"@3 => {arm}", f"{arm} => {arm}"),
@@ -248,7 +292,7 @@ class PlanChooser:
             }[role]
             for text in texts:
                 try:
-                    yield for_prompt(text, None, self._reader(()), decision, ())
+                    yield self._spelled(prompt, text, None, (), decision, ())[0]
                 except (UsageError, BudgetRefusedError):
                     continue  # there are too few arms for it
 
@@ -263,22 +307,37 @@ class PlanChooser:
         rooms: Sequence[Room],
         *,
         asked_for: bool = False,
+        read: Mapping[str, Option] | None = None,
     ) -> Chosen:
+        """Choose among plans.
+
+        Parameters
+        ----------
+        plans
+            Kept as a table from prompt to prompt: with `read` they name arms without readings, which change.
+        more
+            Plans for this prompt.
+        read
+            The option by which each arm of such a plan is weighed, under its name with the reading.
+        """
         from scrimp.routing.plans.value import Planner
 
         options = able_options(decision)
+        names = {bare_of(name): name for name in read or ()}
+        options |= {bare: options[name] for bare, name in names.items()}
         planner = Planner(tuple(gates), spread=self._spread, skills=self._skills)
-        return planner.choose(
+        chosen = planner.choose(
             plans,
             list(options),
             [option.quality for option in options.values()],
             PromptTariff(self.decider, options),
             wtp_usd=decision.wtp_usd,
             min_quality=decision.min_quality,
-            left=[(room.cap.arm, room.left_nano) for room in _over_calls(rooms)],
+            left=[(room.cap.arm, room.left_nano) for room in over_calls(rooms)],
             more=more,
             asked_for=asked_for,
         )
+        return chosen if all(bare == name for bare, name in names.items()) else chosen.named(names)
 
     def _take(
         self,
@@ -309,64 +368,4 @@ class PlanChooser:
             "spread": self._spread,
             "asked_for": asked_for,
         }
-        return _planned(decision, plan, trace), plan
-
-
-def _beats(plan: Valued | None, arm: Valued | None, decision: Decision) -> bool:
-    """Tell whether a plan is worth more than an arm; what nobody has measured is not paid for, as among arms."""
-    if plan is None or arm is None or _worth(plan, decision) <= _worth(arm, decision):
-        return False
-    if decision.min_quality > 0.0 or plan.cost_nano <= arm.cost_nano:
-        return True
-    bases = {decision.choice.option(name).basis for name in (*plan.plan.arms, *arm.plan.arms)}
-    return bases == {MEASURED} or plan.utility_usd > arm.utility_usd + NEAR_TIE * decision.wtp_usd
-
-
-def _guarded(plans: Sequence[Plan], decision: Decision, default: str) -> Sequence[Plan]:
-    """Return the plans for a prompt that the router does not know: those that can end with the default arm."""
-    kept = tuple(plan for plan in plans if plan.stages[-1].arms[-1] == default and plan.kind in ("one", "check"))
-    return kept or tuple(plan for plan in plans if plan.single and plan.arms[0] == decision.arm) or plans
-
-
-def _refused(chosen: Chosen, rooms: Sequence[Room], what: str) -> BudgetRefusedError:
-    assert chosen.short is not None  # noqa: S101 - where there are plans, and none can be paid
-    short = chosen.short
-    return not_begun(_over_calls(rooms)[short.at], short.needed_nano, what.format(plan=short.plan))
-
-
-def _over_calls(rooms: Sequence[Room]) -> list[Room]:
-    """Return the rooms of caps over several calls: those on one call the options have met."""
-    return [room for room in rooms if room.cap.key is not None]
-
-
-def _worth(valued: Valued | None, decision: Decision) -> tuple[float, ...]:
-    """Return by what plans of several tables are compared: as `Planner.choose` does within one."""
-    if valued is None:
-        return ()
-    if decision.min_quality <= 0.0:
-        return (valued.utility_usd,)
-    reaches = valued.quality >= decision.min_quality
-    return (1.0, -float(valued.cost_nano)) if reaches else (0.0, valued.quality)
-
-
-def _planned(decision: Decision, plan: Plan, trace: dict[str, Any]) -> Decision:
-    """Return the decision with a plan in place of a draw."""
-    choice = decision.choice
-    calls = plan.arms
-    weighed = tuple(
-        each
-        if each.option.infeasible is not None
-        else replace(
-            each,
-            probability=0.0,
-            flip_cost_usd=None,
-            flip_wtp_usd=None,
-            why=f"call {calls.index(each.option.arm) + 1} of the plan"
-            if each.option.arm in calls
-            else "not in the plan",
-        )
-        for each in choice.weighed
-    )
-    why = NoDraw.PLAN_ASKED_FOR if trace["asked_for"] else NoDraw.PLAN_CHOSEN
-    planned = replace(choice, arm=calls[0], explored=False, propensity=None, no_draw=why, weighed=weighed)
-    return replace(decision, choice=planned, plan=trace)
+        return with_plan(decision, plan, trace), plan

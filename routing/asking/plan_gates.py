@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import UsageError
 from scrimp.routing.checks.agree import AgreeCheck
 from scrimp.routing.checks.judge import JUDGE_LIMIT, JudgeCheck
+from scrimp.routing.deciding.beside import beside
 from scrimp.routing.plans.power import learn_power
 from scrimp.routing.plans.record import observations
+from scrimp.routing.plans.silence import told_of_silence
 from scrimp.routing.plans.value import Gate
 
 from .prompt_tariff import PromptTariff, able_options
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.plans.power import Observation, Power
+    from scrimp.routing.prompts.prompt import Prompt
 
 __all__ = ["Gates"]
 
@@ -65,8 +69,13 @@ class Gates:
             known = self._powers[check.name] = learn_power(check.kind, self._seen.get(check.name, ()))
         return known
 
-    def of(self, decision: Decision, checks: Sequence[Check]) -> tuple[Gate, ...]:
+    def of(self, decision: Decision, checks: Sequence[Check], prompt: Prompt | None = None) -> tuple[Gate, ...]:
         """Return checks as a planner sees them, with what using each once costs for a decided prompt.
+
+        Parameters
+        ----------
+        prompt
+            The prompt, whose files may be more or less likely to hold what is asked for.
 
         Raises
         ------
@@ -79,6 +88,9 @@ class Gates:
             cost = bound = 0
             if isinstance(check, JudgeCheck):
                 judge = decision.choice.option(check.arm)
+                if prompt is not None and prompt.readings is not None:  # it reads question and answer, and no file
+                    asked_of_it = replace(prompt, sources=(), readings=None)
+                    judge = beside(self.decider, check.arm, asked_of_it, judge, told=False)
                 price = self.decider.price(check.arm)
                 if judge.infeasible is not None or price is None:
                     raise UsageError(
@@ -88,10 +100,14 @@ class Gates:
                 cost = price.expected_nano(asked, 60)
                 bound = PromptTariff(self.decider, options | {check.arm: judge}).most_nano(check.arm, 1, JUDGE_LIMIT)
             elif isinstance(check, AgreeCheck) and options:
-                asked_of = [options[name] for name in check.arms if name in options] or [
+                names = [decision.choice.option(name).arm for name in check.arms]
+                asked_of = [options[name] for name in names if name in options] or [
                     max(options.values(), key=lambda each: each.bound_nano or 0)
                 ] * (check.n - 1)
                 cost = sum(each.cost_nano or 0 for each in asked_of)
                 bound = sum(each.bound_nano or 0 for each in asked_of)
-            gates.append(Gate(check.name, self._power(check), cost, bound))
+            power = self._power(check)
+            if check.kind == "found" and prompt is not None and prompt.readings is not None:
+                power = told_of_silence(power, self.decider.readings.silent(prompt.readings.evidence))
+            gates.append(Gate(check.name, power, cost, bound, check.kind))
         return tuple(gates)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import ScrimpError
+from scrimp.profiles.rungs import bare_of
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.deciding.trace import Decision
 from scrimp.routing.ledger.plans import recent_decisions
@@ -72,7 +73,7 @@ def outlook_of(decider: Decider, ledger: Ledger | None, name: str) -> Outlook:
             decision = Decision.from_dict(json.loads(trace))
         except (ValueError, KeyError, TypeError):
             continue  # of a version that wrote it otherwise
-        if {weighed.option.arm for weighed in decision.choice.weighed} != names:
+        if {bare_of(weighed.option.arm) for weighed in decision.choice.weighed} != names:
             continue  # the profile had other arms then
         try:
             planned, _ = chooser.choose(Ask(Prompt(" "), Wishes()), decision, [])

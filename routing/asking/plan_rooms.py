@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.money import nano_from_usd
@@ -19,6 +20,12 @@ __all__ = ["not_begun", "rooms_of"]
 
 def rooms_of(ledger: Ledger | None, profile: Profile, ask: Ask, *, run_id: str, now: float) -> list[Room]:
     """Return what each cap on a request leaves; where there is no ledger yet, nothing was spent of the profile's."""
+    held = 0 if ask.summing is None else ask.summing.bound_nano
+    rooms = _rooms(ledger, profile, ask, run_id=run_id, now=now)
+    return [replace(room, left_nano=room.left_nano - held) for room in rooms] if held else rooms
+
+
+def _rooms(ledger: Ledger | None, profile: Profile, ask: Ask, *, run_id: str, now: float) -> list[Room]:
     rooms: list[Room] = []
     if (most := ask.wishes.max_cost_nano) is not None:
         rooms.append(Room(Cap("--max-cost:run", most, f"run:{run_id}"), most))

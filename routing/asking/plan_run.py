@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ProviderError, ScrimpError
+from scrimp.profiles.rungs import bare_of, reading_of, with_reading
 from scrimp.routing.calls.call import Call
 from scrimp.routing.calls.faults import to_scrimp_error
-from scrimp.routing.calls.prompt_cache import priced_marks
+from scrimp.routing.calls.prompt_cache import marked_block, priced_marks
 from scrimp.routing.calls.reasoning import reasoning_room, shortened
 from scrimp.routing.calls.tool_calls import as_text, what_is_called
 from scrimp.routing.calls.whole_prompt import window_arguments
@@ -23,12 +24,14 @@ from scrimp.routing.prompts.tokens import bound_tokens
 from scrimp.routing.strategies.protocol import Got, Outcome, Role, Step, Test, Wanted
 from scrimp.routing.strategies.stages import Staged
 
-from .books import Called, Closing, digest_of, kinds_of
+from .books import Called, Closing, Summed, digest_of, kinds_of
 from .briefing import brief_of
 from .log_rows import request_row
 from .paid_call import Bill, Command, Halted, Paid, Terms, breach_note, paid_call
 from .prompt_tariff import keeps_its_limit
 from .request import Answer, Checked, reply_notes, saved_against
+from .sum_up import not_summed, sum_up
+from .was_read import was_read, whole_cost
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -44,7 +47,7 @@ __all__ = ["plan_run"]
 
 def plan_run(
     asked: Asked, kit: Kit, *, recorded: Sequence[Called] = (), bill: Bill | None = None
-) -> Generator[Command | Test | Called | Closing, Any, Checked]:
+) -> Generator[Command | Test | Called | Closing | Summed, Any, Checked]:
     """Run a request's plan to its answer.
 
     Parameters
@@ -73,10 +76,13 @@ class _PlanRun:
         self.closed = False
         self.started = kit.timer()
 
-    def run(self) -> Generator[Command | Test | Called | Closing, Any, Checked]:
-        asked = self.asked
-        strategy = Staged(asked.plan, brief_of(asked, self.kit)).run()
+    def run(self) -> Generator[Command | Test | Called | Closing | Summed, Any, Checked]:
         try:
+            if (summing := self.asked.ask.summing) is not None:
+                self.asked = not_summed(self.asked, summing)
+                self.asked = yield from sum_up(self.asked, summing, self.kit, self._call)
+                self.refusal = None  # what stood in its way need not stand in the answer's
+            strategy = Staged(self.asked.plan, brief_of(self.asked, self.kit)).run()
             back: Any = None
             while True:
                 try:
@@ -103,6 +109,8 @@ class _PlanRun:
         if wish.why is not None:
             self.kit.say(wish.why)
         before = self.bill.charged_nano
+        if wish.role is Role.PIECE:
+            self.started = self.kit.timer()  # each piece has the time of a request, and so has the merge after them
         wish, option = self._fitted(wish)
         result: Paid | None = None
         refusal: ScrimpError | None = None
@@ -168,6 +176,7 @@ class _PlanRun:
             self.answers[step.seq] = Answer(
                 **record.answer, text=step.text or "", decision=self.asked.decision,
                 conversation_id=self.asked.ask.conversation_id or self.asked.decision.id,
+                read=was_read(self.asked.ask.prompt, record.answer["arm"]),
             )  # fmt: skip
         refusal = BudgetRefusedError(step.note or "refused") if step.outcome is Outcome.REFUSED else None
         return Got(step.seq, step.arm, step.text, step.finish_reason, step.charged_nano, refusal)
@@ -187,27 +196,34 @@ class _PlanRun:
 
         An arm that cannot take a prompt with a failed answer in it is asked the request's own.
         """
-        option = self.asked.decision.choice.option(wish.arm)
-        if wish.prompt is None:
-            return wish, self._as_told_now(option)
+        option = None if wish.role is Role.SUMMARY else self.asked.decision.choice.option(wish.arm)
+        if wish.prompt is None and option is not None:
+            return replace(wish, arm=option.arm), self._as_told_now(option)
+        assert wish.prompt is not None  # noqa: S101 - a summary is asked for by a prompt of its own
         decider = self.kit.decider
         context = self.asked.context
+        name = wish.arm if option is None else option.arm
+        if wish.arm != name and not wish.prompt.sources and wish.prompt.block is None:
+            name = with_reading(wish.arm, "none")  # a judge: it reads none of the request's files
+        wish = replace(wish, arm=name, prompt=wish.prompt.as_read(reading_of(name)))
+        assert wish.prompt is not None  # noqa: S101 - it was not
         again = decider.decide(
             wish.prompt,
             decider.predict([context or decider.contexts([wish.prompt.text])[0]]),
-            replace(self.asked.ask.wishes, arm=wish.arm, max_cost_nano=None),
+            replace(self.asked.ask.wishes, arm=bare_of(wish.arm), max_cost_nano=None),
             decision_id=self.asked.decision.id,
             rng=self.kit.rng,
             told=wish.role.answers,
-        ).choice.option(wish.arm)
+        ).choice.option(bare_of(wish.arm))
         price = decider.price(wish.arm)
         if again.infeasible is not None or price is None:
             return (replace(wish, prompt=None), option) if wish.role is Role.ASK else (wish, None)
         arm = decider.profile.arm(wish.arm)
-        limit = min(again.output_limit, option.output_limit)
+        limit = again.output_limit if option is None else min(again.output_limit, option.output_limit)
         if wish.limit is not None and not keeps_its_limit(arm):
             limit = min(limit, wish.limit)
-        return wish, replace(again, output_limit=limit, bound_nano=price.bound_nano(again.input_bound, limit))
+        bound = price.bound_nano(again.input_bound, limit)
+        return wish, replace(again, arm=name, output_limit=limit, bound_nano=bound)
 
     def _as_told_now(self, option: Option) -> Option:
         """Return an arm's option with a bound on what it is told now.
@@ -248,9 +264,12 @@ class _PlanRun:
             kind = "first" if self.bill.n_attempts == 0 else kind
 
         def call(left_s: float) -> Call:
+            messages = priced_marks(prompt.messages(), **marks)
+            if prompt.kept is not None and option.cached_tokens is not None and marks["writes"]:
+                messages = marked_block(arm.model, messages, prompt.block or "")
             return Call(
                 model=arm.model,
-                messages=priced_marks(prompt.messages(), **marks),
+                messages=messages,
                 max_output_tokens=option.output_limit,
                 api_base=arm.api_base,
                 api_key=kit.key(arm),
@@ -298,7 +317,10 @@ class _PlanRun:
         if settlement.breach:
             notes.append(breach_note(option.arm, settlement))
         saved, against = saved_against(self.kit.decider, self.asked.decision, option, usage, self.bill.charged_nano)
-        price = self.kit.decider.price(option.arm)
+        price, prompt = self.kit.decider.price(option.arm), self.asked.ask.prompt
+        whole = None
+        if price is not None and usage is not None:
+            whole = whole_cost(prompt, option.arm, price, usage, self.kit.decider.window(option.arm))
         return Answer(
             id=self.asked.decision.id,
             text=reply.text,
@@ -326,6 +348,8 @@ class _PlanRun:
             notes=tuple(notes),
             conversation_id=self.asked.ask.conversation_id or self.asked.decision.id,
             tool_calls=reply.tool_calls,
+            read=was_read(prompt, option.arm),
+            whole_cost_nano=whole,
         )
 
     # -- the end ----------------------------------------------------------------------------------------------------

@@ -6,19 +6,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import BudgetRefusedError, UsageError
+from scrimp.profiles.rungs import bare_of
 from scrimp.routing.deciding.policy import utility
 from scrimp.routing.ledger.caps import too_small
 from scrimp.routing.plans.picks import pick_of, recruit
 
+from .plan_readings import best_read
 from .plan_rooms import not_begun
 from .prompt_tariff import able_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from scrimp.routing.deciding.policy import Option
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.ledger.caps import Room
     from scrimp.routing.plans.plan import Plan
+
+    from .plan_readings import Settled
 
 __all__ = ["Spelled", "check_able", "for_prompt"]
 
@@ -31,12 +36,15 @@ class Spelled:
     ----------
     recruited
         Whom each of its picks came to.
+    settled
+        How much each of its arms reads, with the decision that knows them all; None before that is settled.
     """
 
     text: str
     name: str | None
     plan: Plan
     recruited: Mapping[str, tuple[str, ...]]
+    settled: Settled | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a trace holds of it beside the plan."""
@@ -44,6 +52,8 @@ class Spelled:
             "name": self.name,
             "spelled": self.text,
             "recruited": {pick: list(arms) for pick, arms in self.recruited.items()},
+            **({} if self.settled is None or not self.settled.remarks else {"remarks": list(self.settled.remarks)}),
+            **({} if self.settled is None or self.settled.split is None else {"split": dict(self.settled.split)}),
         }
 
 
@@ -69,8 +79,12 @@ def for_prompt(
     plan = read(text, "--plan")
     if not any(pick_of(arm) for arm in plan.arms):
         return Spelled(text, name, plan, {})
-    options = able_options(decision)
-    worth = {arm: utility(option, decision.wtp_usd) or 0.0 for arm, option in options.items()}
+
+    def valued(option: Option) -> float:
+        return utility(option, decision.wtp_usd) or 0.0
+
+    options = best_read(able_options(decision), valued)
+    worth = {arm: valued(option) for arm, option in options.items()}
     full, found = recruit(plan, worth, {arm: option.cost_nano or 0 for arm, option in options.items()})
     for pick, arms in found.items():
         if not arms:
@@ -80,7 +94,8 @@ def for_prompt(
 
 def _none_left(pick: str, plan: Plan, decision: Decision, rooms: Sequence[Room]) -> Exception:
     """Return the error of a pick that finds no arm."""
-    free = [each.option for each in decision.choice.weighed if each.option.arm not in plan.arms]
+    named = {bare_of(arm) for arm in plan.arms}
+    free = [each.option for each in decision.choice.weighed if bare_of(each.option.arm) not in named]
     capped = [option for option in free if option.by_cap]
     why = f"the plan {plan} is not begun: {pick} finds no arm"
     if capped:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError, TooLongError
+from scrimp.profiles.rungs import bare_of
 from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.deciding.policy import Barrier, NoDraw
 from scrimp.routing.ledger.caps import Cap, RefusedError, Room, applicable_caps, check_caps, too_small
@@ -64,7 +65,8 @@ def missed_quality(decision: Decision) -> str | None:
 
 def _options_asked_for(decision: Decision, arm: str | None) -> list[Option]:
     """Return the options of the arms that were asked for: the one by name, else all."""
-    return [weighed.option for weighed in decision.choice.weighed if arm in (None, weighed.option.arm)]
+    options = [weighed.option for weighed in decision.choice.weighed]
+    return options if arm is None else [each for each in options if arm in (each.arm, bare_of(each.arm))]
 
 
 def _cheapest_too_dear(decision: Decision, arm: str | None) -> Option | None:
@@ -85,7 +87,7 @@ def keyless_arms(
     """
     missing: dict[str, ScrimpError] = {}
     for each in profile.arms:
-        if arm in (None, each.name) and not (on_this_machine and not runs_here(each)):
+        if (arm is None or bare_of(arm) == each.name) and not (on_this_machine and not runs_here(each)):
             try:
                 key(each)
             except ScrimpError as error:

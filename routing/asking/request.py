@@ -10,8 +10,11 @@ from scrimp.routing.calls.call import other_model
 from scrimp.routing.calls.tool_calls import as_text
 from scrimp.routing.checks.agree import AgreeCheck
 from scrimp.routing.checks.base import worst
+from scrimp.routing.deciding.usage_at import usage_at
 from scrimp.routing.prices.price import saved_nano
 from scrimp.routing.strategies.protocol import Role, verdict_dict
+
+from .was_read import NOTHING_READ
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from scrimp.routing.deciding.decide import Decider, Wishes
     from scrimp.routing.deciding.policy import Option
     from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.ledger.conversations import Conversation
     from scrimp.routing.plans.plan import Plan
     from scrimp.routing.prices.usage import Usage
     from scrimp.routing.prompts.chat_log import After
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from scrimp.routing.strategies.protocol import Step
 
     from .hinting import Drawn, Hinter
+    from .memory import Recalled
+    from .summing import Summing
 
 __all__ = [
     "TOTAL_DEADLINE_S",
@@ -90,6 +96,14 @@ class Ask:
     reading, read_tokens
         How much of the prompt's files is to be read: `auto`, or one of `profiles.rungs.READINGS`; and the most tokens
         of passages.
+    past
+        The conversation that it goes on with, as the log has it; None where it begins one.
+    memory
+        How much of that goes along, one of `memory.TIERS`.
+    recalled
+        What of it goes along; None until that is chosen (`Workspace.read`).
+    summing
+        The summary of what is older that is bought first; None where none is needed.
     """
 
     prompt: Prompt
@@ -110,6 +124,10 @@ class Ask:
     hint: Drawn | None = None
     reading: str = "auto"
     read_tokens: int = 3_200
+    past: Conversation | None = None
+    memory: str = "auto"
+    recalled: Recalled | None = None
+    summing: Summing | None = None
 
     def with_hint(self, hinter: Hinter | None, embedding: NDArray[np.float32] | None = None) -> Ask:
         """Return it with the hint that is put in front of its prompt (`Hinter.put`), and what is logged of that."""
@@ -223,6 +241,11 @@ class Answer:
         The conversation that `ask -c` goes on with.
     tool_calls
         What the model asks to be run, in order.
+    read
+        What was sent of the prompt's files, as `was_read.was_read` returns it.
+    whole_cost_nano
+        What this one call would have cost with the files read whole, nano-USD (`was_read.whole_cost`); None where they
+        were, where they do not fit, and where a price or the usage is not known.
     """
 
     id: str
@@ -251,6 +274,8 @@ class Answer:
     notes: tuple[str, ...] = ()
     conversation_id: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
+    read: Mapping[str, Any] = field(default_factory=lambda: NOTHING_READ)
+    whole_cost_nano: int | None = None
 
     @property
     def said(self) -> str:
@@ -258,9 +283,10 @@ class Answer:
         return self.text or as_text(self.tool_calls)
 
     def facts(self) -> dict[str, Any]:
-        """Return what is known of the call itself, as plain data: all but what it says and its decision."""
+        """Return what is known of the call itself, as plain data: all but what it says, its decision and its prompt."""
         names = (each.name for each in fields(self))
-        return {n: getattr(self, n) for n in names if n not in ("text", "decision", "conversation_id", "tool_calls")}
+        apart = ("text", "decision", "conversation_id", "tool_calls", "read")
+        return {n: getattr(self, n) for n in names if n not in apart}
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `ask --json` prints."""
@@ -293,6 +319,8 @@ class Answer:
             "prompt_cut": self.prompt_cut is not None,
             "conversation_id": self.conversation_id,
             "price_source": self.price_source,
+            **self.read,
+            "whole_cost_usd": None if self.whole_cost_nano is None else usd_from_nano(self.whole_cost_nano),
             "notes": list(self.notes),
             "decision": self.decision.to_dict(),
         }
@@ -372,7 +400,10 @@ def reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
 def saved_against(
     decider: Decider, decision: Decision, option: Option, usage: Usage | None, charged_nano: int
 ) -> tuple[int | None, str | None]:
-    """Return what was saved against the arm of highest predicted quality (`saved_nano`), and its name."""
+    """Return what was saved against the arm of highest predicted quality (`saved_nano`), and its name.
+
+    Where it would have read more or less of the prompt's files, its input is taken to be so much longer or shorter.
+    """
     priced = [weighed.option for weighed in decision.choice.weighed if weighed.option.cost_nano is not None]
     best = max(priced, key=lambda each: (each.quality, each.cost_nano or 0), default=None)
     if best is None or best.arm == option.arm or usage is None:
@@ -380,4 +411,4 @@ def saved_against(
     price = decider.price(best.arm)
     if price is None:
         return None, None
-    return saved_nano(price, usage, charged_nano), best.arm
+    return saved_nano(price, usage_at(usage, option, best), charged_nano), best.arm

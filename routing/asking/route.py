@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.rungs import reading_of
 from scrimp.routing.deciding import against_caps
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.ledger.store import new_id
@@ -15,11 +17,14 @@ from scrimp.routing.prompts.tokens import exact_tokens
 
 from .plan_choice import PlanChooser, arms_in
 from .plan_rooms import rooms_of
+from .read import READ_TOKENS, check_reading, read_for
+from .read_labels import informed
 from .request import Ask, Way
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.deciding.trace import Decision
@@ -50,6 +55,8 @@ class Guide:
         Draws what is explored.
     way
         The plan that was asked for, or the profile's own that are weighed against the arm; None: neither.
+    cache
+        The folder of the cache, for what is known of files; None keeps nothing.
     """
 
     def __init__(
@@ -63,6 +70,7 @@ class Guide:
         needs: frozenset[str],
         rng: random.Random,
         way: Way | None = None,
+        cache: Path | None = None,
     ) -> None:
         self.decider = decider
         self.ledger = ledger
@@ -70,33 +78,46 @@ class Guide:
         self.needs = needs
         self.rng = rng
         self.way = way or Way()
+        self.cache = cache
         self._plans = PlanChooser(decider.with_arms(arms_in(self.way)), self.way, ledger)
 
-    def one(self, text: str) -> Decision:
-        """Decide one prompt.
+    def one(self, prompt: Prompt, *, reading: str = "auto", read_tokens: int = READ_TOKENS) -> tuple[Prompt, Decision]:
+        """Decide one prompt; return it with what each reading of its files sends, and the decision.
+
+        Parameters
+        ----------
+        reading, read_tokens
+            As in `Ask`.
 
         Raises
         ------
         UsageError
-            If it is empty, the arm asked for is not in the profile, or the plan asked for is not for this prompt.
+            If it is empty, the arm asked for is not in the profile, there is no such reading, or the plan asked for is
+            not for this prompt.
         BudgetRefusedError
             If the caps leave too little for the plan that was asked for.
         """
-        if not text.strip():
+        if not prompt.text.strip():
             raise UsageError("the prompt is empty")
-        (context,) = self.decider.contexts([text])
+        check_reading(reading)
+        (context,) = self.decider.contexts([prompt.text])
+        prompt = replace(prompt, needs=prompt.needs | self.needs)
+        ask = Ask(prompt, self.wishes, reading=reading, read_tokens=read_tokens)
+        ask = read_for(ask, context, self.decider.embedder, way=self.way, cache=self.cache)
+        if ask.prompt.readings is not None:
+            self.decider = informed(self.decider, self.ledger)
         now = time.time()
         decision = against_caps.decide(
-            self._for(text, context),
+            self._for(prompt.text, context),
             self.ledger,
-            Prompt(text, needs=self.needs),
+            ask.prompt,
             self.wishes,
             now=now,
             rng=self.rng,
             decision_id=new_id(),
             context=context,
         )
-        return self._with_plan(text, decision, self._rooms(now))
+        return ask.prompt, self._with_plan(ask, decision, self._rooms(now))
 
     def _rooms(self, now: float) -> list[Room]:
         if not self.way.several:
@@ -104,8 +125,7 @@ class Guide:
         ask = Ask(Prompt(" "), self.wishes)
         return rooms_of(self.ledger, self.decider.profile, ask, run_id=new_id(), now=now)
 
-    def _with_plan(self, text: str, decision: Decision, rooms: Sequence[Room]) -> Decision:
-        ask = Ask(Prompt(text, needs=self.needs), self.wishes)
+    def _with_plan(self, ask: Ask, decision: Decision, rooms: Sequence[Room]) -> Decision:
         # Of a pool each prompt has arms of its own.
         plans = self._plans if decision.by is None else PlanChooser(decision.by, self.way, self.ledger)
         return plans.choose(ask, decision, rooms)[0]
@@ -136,7 +156,7 @@ class Guide:
                 )
                 decisions.append(decision)
             yield [
-                (name, self._with_plan(text, decision, rooms))
+                (name, self._with_plan(Ask(Prompt(text, needs=self.needs), self.wishes), decision, rooms))
                 for (name, text), decision in zip(chunk, decisions, strict=True)
             ]
 
@@ -149,7 +169,10 @@ class Guide:
         """Return what each arm's predicted quality rests on, in words."""
         return (decision.by or self.decider).reasons()
 
-    def exact_tokens(self, text: str, decision: Decision) -> dict[str, int | None]:
-        """Count a prompt with each arm's own tokeniser; None where that is not public."""
-        options = (weighed.option for weighed in decision.choice.weighed)
-        return {option.arm: exact_tokens(text, option.model) for option in options}
+    def exact_tokens(self, prompt: Prompt, decision: Decision) -> dict[str, int | None]:
+        """Count a prompt as each arm is sent it with its own tokeniser; None where that is not public."""
+        options = [weighed.option for weighed in decision.choice.weighed]
+        sent = {
+            kind: "\n\n".join(prompt.as_read(kind).parts()) for kind in {reading_of(option.arm) for option in options}
+        }
+        return {option.arm: exact_tokens(sent[reading_of(option.arm)], option.model) for option in options}

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.rungs import SPLIT, bare_of
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.checks.text import SchemaCheck
 
-from .named_plans import named_plan, offered_plans, with_own
+from .named_plans import named_plan, offered_plans, spelled_checks, with_own
 from .request import Way
 
 if TYPE_CHECKING:
@@ -19,7 +20,37 @@ if TYPE_CHECKING:
 
     from .request import NamedPlan
 
-__all__ = ["make_way"]
+__all__ = ["make_way", "split_plan"]
+
+
+def split_plan(reading: str, *, arm: str | None, plan: str | None, cascade: bool = False) -> str | None:
+    """Return the plan that reads all of a prompt's files piece by piece, where that is asked for as a reading.
+
+    Parameters
+    ----------
+    arm
+        Who is to read; None: the arm of greatest utility for the prompt.
+
+    Returns
+    -------
+    str or None
+        None for another reading.
+
+    Raises
+    ------
+    UsageError
+        If a plan is asked for beside it.
+
+    Examples
+    --------
+    >>> split_plan("split", arm="small", plan=None), split_plan("split", arm=None, plan=None)
+    ('small/split', '@1/split')
+    """
+    if reading != SPLIT:
+        return None
+    if plan is not None or cascade:
+        raise UsageError("--read split is a plan of its own", hint="In a plan say which arm splits, as in small/split.")
+    return f"{'@1' if arm is None else bare_of(arm)}/{SPLIT}"
 
 
 def make_way(
@@ -56,6 +87,8 @@ def make_way(
     if name is not None:
         own = named_plan(profile, name)
         plan, made = own.text, [*with_own(tuple(made), own.checks)]
+    elif plan is not None:
+        made = [*with_own(tuple(made), spelled_checks(profile, plan))]
     cascade = cascade or (profile.policy.mode == "cascade" and arm is None)
     if repair and not (cascade or plan or rows_have_plans):
         raise UsageError("--repair is about escalation", hint="Add --cascade, or a --plan.")

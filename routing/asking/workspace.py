@@ -18,6 +18,7 @@ from scrimp.routing.deciding import against_caps
 from scrimp.routing.ledger.caps import RefusedError, check_zone
 from scrimp.routing.ledger.reservations import price_id, reap
 from scrimp.routing.ledger.store import new_id
+from scrimp.routing.ledger.suspensions import suspensions
 from scrimp.routing.strategies.bid_memory import recalled, remembering
 
 from .asked import Asked, Kit
@@ -25,14 +26,16 @@ from .drive import at_once, drive
 from .hands import BlockingHands
 from .home import find_key, make_decider
 from .housekeeping import look_after
+from .kept import with_kept
 from .named_plans import checks_of
 from .paid_call import CAP_POLL_S, LIVE_WAIT_S
 from .plan_choice import PlanChooser, arms_in
 from .plan_rooms import rooms_of
 from .plan_run import plan_run
-from .read import with_readings
+from .read import read_for
 from .read_labels import informed
 from .refusal import keyless_arms, refusal
+from .remember import with_memory, with_summary
 from .request import Way
 
 if TYPE_CHECKING:
@@ -204,20 +207,25 @@ class Workspace:
         )
 
     def read(self, ask: Ask, context: Context, way: Way | None = None) -> Ask:
-        """Return a request with what each reading of its files sends; `context` is its question's."""
-        prompt = with_readings(
-            ask.prompt,
-            context,
-            self.decider.embedder,
-            wanted=ask.reading,
-            budget=ask.read_tokens,
-            named=(ask.wishes.arm or "", *arms_in(way)),
-            cache=self.cache,
-        )
-        if prompt is ask.prompt:
-            return ask
-        self.decider = informed(self.decider, self.reader or self.ledger)
-        return replace(ask, prompt=prompt)
+        """Return a request with what is sent of its conversation, and what each reading of its files sends.
+
+        Parameters
+        ----------
+        context
+            Of its question.
+        """
+        ask = with_memory(ask, context, self.decider, now=self.clock())
+        if ask.memory == "summary":
+            here = ask.wishes.on_this_machine
+            keyless = keyless_arms(self.profile, self.key, None, on_this_machine=here)
+            blocked = {name: error.message for name, error in keyless.items()}
+            blocked |= suspensions(self.ledger, self.profile.name)
+            ask = with_summary(ask, context, self.decider, self.ledger, blocked=blocked)
+        ask = read_for(ask, context, self.decider.embedder, way=way, cache=self.cache)
+        prompt = with_kept(ask.prompt, self.decider, self.reader or self.ledger, now=self.clock())
+        if prompt.readings is not None:
+            self.decider = informed(self.decider, self.reader or self.ledger)
+        return ask if prompt is ask.prompt else replace(ask, prompt=prompt)
 
     # -- deciding ---------------------------------------------------------------------------------------------------
 
@@ -263,6 +271,7 @@ class Workspace:
                 ledger,
                 ask.prompt,
                 ask.wishes,
+                held_nano=0 if ask.summing is None else ask.summing.bound_nano,
                 now=self.clock(),
                 rng=self.rng,
                 decision_id=new_id(self.clock()),
@@ -307,6 +316,8 @@ class Workspace:
         run_id = ask.run_id or decision.id
         rooms = rooms_of(ledger, decider.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
         decision, plan = chooser.choose(ask, decision, rooms)
+        for remark in (decision.plan or {}).get("remarks", ()):
+            self.say(remark)
         return remembering(ledger, decision, plan, context), plan
 
     # -- asking -----------------------------------------------------------------------------------------------------
@@ -383,7 +394,7 @@ class Workspace:
     def _asked(self, ask: Ask, decision: Decision, context: Context, plan: Plan, way: Way | None) -> Asked:
         way = way or Way()
         checks, memory = checks_of(way, decision, self.profile), recalled(self.reader or self.ledger, decision)
-        steps = way.records_steps(decision)
+        steps = way.records_steps(decision) or ask.summing is not None
         return Asked(ask, decision, context, plan, checks, records_steps=steps, memory=memory)
 
     def answer(self, ask: Ask, context: Context | None = None, way: Way | None = None) -> Answer:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from scrimp.routing.ledger.forget import purge, remove
 from scrimp.routing.ledger.requests import find
 from scrimp.routing.ledger.store import instant
+from scrimp.routing.retrieval import passages_kept
 
 from .files.cache import Cache
 from .state import parked
@@ -42,7 +43,8 @@ def forget_requests(
     UsageError
         If one is not in the log: then none is forgotten.
     """
-    ids = [find(ledger, each)["id"] for each in which]
+    rows = [find(ledger, each) for each in which]
+    ids = [row["id"] for row in rows]
     assert ledger is not None  # noqa: S101 - find has raised
     confirm(f"forget {_many(len(ids), 'request')}")
     remove(ledger, ids)
@@ -50,6 +52,8 @@ def forget_requests(
         say(f"forgot {each}")
     parked.forget_runs_of(ledger, paths.batches, ids, say=say)
     _forget_cached(paths, say, requests=ids)
+    if any(row["sources"] is not None for row in rows):
+        passages_kept.forget(paths.cache)
 
 
 def forget_everything(
@@ -84,6 +88,7 @@ def forget_everything(
     _forget_cached(paths, say, before=before)
     for path in paths.vectors.glob("*.vectors"):
         path.unlink(missing_ok=True)
+    passages_kept.forget(paths.cache)
     say(f"forgot {_many(purge(ledger, before=at), 'request')}")
 
 

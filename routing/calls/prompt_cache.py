@@ -1,7 +1,8 @@
 """Prompt caches that have to be asked for: Claude's keep what is marked, up to the mark, and nothing else.
 
 A chat comes back turn after turn with the same beginning. What was kept of it costs a tenth of the price of input, and
-keeping it a quarter on top (an hour: as much again): the marks pay from the second turn on.
+keeping it a quarter on top (an hour: as much again): the marks pay from the second turn on. So it is with files that
+several questions are asked about.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["cached_prompt", "priced_marks"]
+__all__ = ["cached_prompt", "marked_block", "priced_marks"]
 
 _MARK: Final = "cache_control"
 _CLAUDE_SELLERS: Final = frozenset({"anthropic", "bedrock", "vertex_ai", "azure_ai", "databricks", "openrouter"})
@@ -45,6 +46,23 @@ def cached_prompt(
         if offered:
             offered[-1][_MARK] = {"type": "ephemeral"}
     return sent, offered
+
+
+def marked_block(model: str, messages: Sequence[Mapping[str, Any]], block: str) -> tuple[Mapping[str, Any], ...]:
+    """Return messages with what the last of them begins with as a part of its own, marked to be kept.
+
+    They stay as they are for a model that takes no marks, and where the last does not begin with `block`.
+    """
+    if not block or not messages or not _takes_marks(model):
+        return tuple(messages)
+    *before, last = messages
+    content = last.get("content")
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else list(content or ())
+    text = parts[0].get("text") if parts else None
+    if not isinstance(text, str) or not text.startswith(block) or not text[len(block) :].strip():
+        return tuple(messages)
+    first = {"type": "text", "text": block, _MARK: {"type": "ephemeral"}}
+    return (*before, {**last, "content": [first, {**parts[0], "text": text[len(block) :]}, *parts[1:]]})
 
 
 def priced_marks(values: Sequence[Mapping[str, Any]], *, writes: bool, hours: bool) -> tuple[Mapping[str, Any], ...]:

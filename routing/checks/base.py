@@ -17,7 +17,7 @@ from scrimp.profiles.keys import known_secrets
 from scrimp.routing.text.sanitize import scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 __all__ = [
@@ -51,7 +51,7 @@ MAX_LINES: Final = 5
 
 FORM_ONLY: Final = frozenset({
     "schema", "json", "pattern", "python", "instructions", "wording", "count", "form", "language", "refusal",
-    "complete",
+    "complete", "found", "quoted",
 })  # fmt: skip
 """Kinds of checks that look at an answer's form: many a wrong answer passes, so that a pass says that the answer can be
 used, not that it is right. Every other kind can tell right from wrong, some better than others (plans/power)."""
@@ -67,10 +67,18 @@ class Given:
         The text of the prompt; empty where it is not known.
     finish_reason
         Why the model stopped, as the provider says; None where it does not.
+    sent
+        Returns all that was sent to whoever answered, the prompt among it; None where no more than that is known.
     """
 
     prompt: str = ""
     finish_reason: str | None = None
+    sent: Callable[[], str] | None = None
+
+    @property
+    def material(self) -> str:
+        """What the answer may go by."""
+        return self.prompt if self.sent is None else self.sent()
 
 
 NOTHING: Final = Given()

@@ -21,6 +21,7 @@ __all__ = ["HARMLESS", "is_check", "make_check", "runs_nothing"]
 HARMLESS: Final = frozenset({
     "json", "refusal", "complete", "instructions", "upper", "lower", "title", "no-commas", "is", "number", "words",
     "chars", "lines", "sentences", "paragraphs", "bullets", "language", "has", "lacks", "starts", "ends", "judge",
+    "found", "quoted",
 })  # fmt: skip
 """Kinds of checks that run no command or code, read no file, and cannot take for ever: the others are used only where
 the user, or the profile's owner for programs, says so."""
@@ -101,7 +102,9 @@ def _plain() -> dict[str, Callable[[str], Check]]:
     """Return the maker of each kind of check that takes no argument; it is given the check's name."""
     from .code import PythonCheck
     from .form import CompleteCheck, FormCheck, RefusalCheck
+    from .found import FoundCheck
     from .instructions import InstructionsCheck
+    from .quoted import QuotedCheck
     from .text import JsonCheck
 
     return {
@@ -114,6 +117,8 @@ def _plain() -> dict[str, Callable[[str], Check]]:
         "title": partial(FormCheck, "title"),
         "no-commas": partial(FormCheck, "no-commas"),
         "instructions": InstructionsCheck,
+        "found": FoundCheck,
+        "quoted": QuotedCheck,
     }
 
 

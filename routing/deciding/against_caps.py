@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import UsageError
@@ -39,8 +40,14 @@ def decide(
     cap_override_nano: int | None = None,
     run_id: str | None = None,
     output_limit: int | None = None,
+    held_nano: int = 0,
 ) -> Decision:
     """Decide one prompt against what the caps leave now.
+
+    Parameters
+    ----------
+    held_nano
+        What of it another call for the same request may cost that is made before, nano-USD.
 
     Raises
     ------
@@ -59,6 +66,10 @@ def decide(
     if cap_override_nano is not None:
         left = {arm.name: cap_override_nano for arm in profile.arms}
     blocked = {**(blocked or {}), **suspended}
+    if held_nano:
+        left = {name: None if nano is None else nano - held_nano for name, nano in left.items()}
+        if wishes.max_cost_nano is not None:
+            wishes = replace(wishes, max_cost_nano=wishes.max_cost_nano - held_nano)
     return decider.decide(
         prompt,
         decider.predict([context]),

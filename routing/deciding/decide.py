@@ -241,6 +241,16 @@ class Decider:
             raise KeyError(name)
         return found if reading_of(name) is None else _called(found, name)
 
+    def known(self, arm: str) -> KnownArm:
+        """Return all that is known of an arm whatever the prompt; with a reading in its name, under that name.
+
+        Raises
+        ------
+        KeyError
+            If no arm has that name.
+        """
+        return self._find(arm)
+
     def info(self, arm: str) -> ArmInfo:
         """Return what the router is told of an arm."""
         return self._find(arm).info

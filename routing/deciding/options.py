@@ -10,12 +10,15 @@ from scrimp.profiles.money import format_usd
 from scrimp.profiles.rungs import bare_of
 from scrimp.routing.calls.reasoning import no_room, reasoning_room
 from scrimp.routing.calls.whole_prompt import by_ollama
+from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.prompts.instructions import dressed, instructions_id
 from scrimp.routing.prompts.prompt import Prompt
+from scrimp.routing.prompts.text_size import remembered
 from scrimp.routing.prompts.tokens import bound_tokens, estimate_tokens
 from scrimp.routing.router.arms import ArmInfo
 
 from .policy import Barrier, Option
+from .staying import files_cached
 
 if TYPE_CHECKING:
     from scrimp.profiles.schema import Arm
@@ -142,7 +145,7 @@ def option_for(
     bound_in = bound_in or 0
     cost = p90_cost = bound = cached = None
     if price is not None:
-        cached = None if staying is None else staying.cached(bare_of(arm.name), price)
+        cached = _in_cache(bare_of(arm.name), price, asked, staying)
         cost = price.expected_nano(n_input, n_p50, cached)
         p90_cost = price.expected_nano(n_input, n_p90, cached)
         bound = price.bound_nano(bound_in, limit)
@@ -177,6 +180,15 @@ def option_for(
         nearness=nearness,
         learned=learned,
     )
+
+
+def _in_cache(arm: str, price: ArmPrice, asked: Prompt, staying: Staying | None) -> int | None:
+    """Return how many tokens are expected to be read at the price of a cache: of a conversation, or of files."""
+    if staying is not None:
+        return staying.cached(arm, price)
+    if asked.kept is None or not asked.block:
+        return None
+    return files_cached(asked.kept, arm, price, remembered(asked.block, approx_tokens))
 
 
 def _lacking(missing: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a conversation brings to the decision on its next turn: the arm that read it, and how hard it has been."""
+"""What a conversation brings to the decision on its next turn, the arm that read it above all; and what files do."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scrimp.routing.prices.price import ArmPrice
+    from scrimp.routing.prompts.sources import Kept
 
-__all__ = ["WORDS", "Staying", "Turned", "moved", "said_by"]
+__all__ = ["LEAST_KEPT", "WORDS", "Staying", "Turned", "files_cached", "moved", "said_by"]
+
+LEAST_KEPT: Final = 1_024
+"""Tokens below which no provider's prompt cache keeps a beginning."""
 
 WORDS: Final = 20
 """A turn of so many words says as much of how hard a conversation is as all that went before."""
@@ -54,8 +58,18 @@ class Staying:
         """
         if price.cache_read is None:
             return None
-        explicit = price.cache_write is not None and price.cache_write > price.input
-        return self.n_cached if arm == self.arm and (self.marked or not explicit) else 0
+        return self.n_cached if arm == self.arm and (self.marked or not price.keeps_what_is_marked) else 0
+
+
+def files_cached(kept: Kept, arm: str, price: ArmPrice, n_tokens: int) -> int | None:
+    """Return how many of so many tokens of files an arm is expected to read at the price of its cache.
+
+    As `Staying.cached`; None also where they are too few to be kept, and where nothing is to be.
+    """
+    share = kept.share(arm)
+    if share is None or price.cache_read is None or n_tokens < LEAST_KEPT:
+        return None
+    return round(share * n_tokens)
 
 
 def said_by(text: str) -> float:

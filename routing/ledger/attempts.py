@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .clauses import all_of
+from .clauses import all_of, bare
 
 if TYPE_CHECKING:
     from .store import Ledger
@@ -40,7 +40,7 @@ def final_attempts(ledger: Ledger, *, since_day: str | None = None, profile: str
         "a.reasoning_tokens, (SELECT sum(charged_nano) FROM reservations WHERE request_id = q.id) AS charged_nano "
         "FROM requests q JOIN attempts a ON a.request_id = q.id AND a.arm = q.arm "
         "JOIN reservations r ON r.id = a.id WHERE q.status = 'ok' AND q.decision IS NOT NULL AND a.error_kind IS NULL "
-        "AND a.kind NOT IN ('sample', 'judge', 'feedback', 'bid', 'drop') "
+        "AND a.kind NOT IN ('sample', 'judge', 'feedback', 'bid', 'drop', 'summary') "
         f"AND {where} GROUP BY q.id HAVING a.id = max(a.id)",
         parameters,
     )
@@ -49,19 +49,19 @@ def final_attempts(ledger: Ledger, *, since_day: str | None = None, profile: str
 def most_asked(ledger: Ledger, profile: str, n: int) -> list[str]:
     """Return the names of up to `n` arms that answered for a profile, those that answered most first."""
     rows = ledger.rows(
-        "SELECT arm FROM requests WHERE profile = ? AND arm IS NOT NULL "
-        "GROUP BY arm ORDER BY count(*) DESC, arm LIMIT ?",
+        f"SELECT {bare('arm')} AS name FROM requests WHERE profile = ? AND arm IS NOT NULL "  # noqa: S608 - constants
+        "GROUP BY name ORDER BY count(*) DESC, name LIMIT ?",
         (profile, n),
     )
-    return [row["arm"] for row in rows]
+    return [row["name"] for row in rows]
 
 
 def latencies(ledger: Ledger, profile: str) -> dict[str, float]:
-    """Return how long an answer of each arm took lately, on average, in seconds."""
+    """Return how long an answer of each arm took lately, whatever it read, on average, in seconds."""
     rows = ledger.rows(
-        "SELECT a.arm, avg(a.latency_s) AS s FROM attempts a JOIN reservations r ON r.id = a.id "
+        "SELECT r.arm, avg(a.latency_s) AS s FROM attempts a JOIN reservations r ON r.id = a.id "
         "WHERE r.profile = ? AND a.latency_s IS NOT NULL AND a.error_kind IS NULL "
-        "AND a.id > (SELECT coalesce(max(id), 0) - ? FROM attempts) GROUP BY a.arm",
+        "AND a.id > (SELECT coalesce(max(id), 0) - ? FROM attempts) GROUP BY r.arm",
         (profile, _LATEST),
     )
     return {row["arm"]: row["s"] for row in rows}

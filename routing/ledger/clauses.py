@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["all_of", "marks", "named"]
+__all__ = ["all_of", "bare", "marks", "named"]
 
 
 def all_of(*conditions: tuple[str, object | None]) -> tuple[str, list[object]]:
@@ -20,6 +20,11 @@ def all_of(*conditions: tuple[str, object | None]) -> tuple[str, list[object]]:
     """
     given = [(text, value) for text, value in conditions if value is not None]
     return " AND ".join(text for text, _ in given) or "1", [value for _, value in given]
+
+
+def bare(column: str) -> str:
+    """Return the SQL of an arm's name without its reading, of a column of such names (`profiles.rungs.bare_of`)."""
+    return f"CASE WHEN instr({column}, '/') THEN substr({column}, 1, instr({column}, '/') - 1) ELSE {column} END"
 
 
 def marks(values: Collection[object]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from scrimp.profiles.rungs import bare_of
+
 from .clauses import all_of
 from .labels import add_label
 
@@ -67,7 +69,7 @@ def add_duel(
 
 
 def give_verdict(ledger: Ledger, duel_id: str, verdict: Verdict, *, why: str | None, at: str) -> None:
-    """Write down which answer was preferred, and label both (source `audit`).
+    """Write down which answer was preferred, and label both (source `audit`), by their arms with what each read.
 
     Parameters
     ----------
@@ -78,10 +80,11 @@ def give_verdict(ledger: Ledger, duel_id: str, verdict: Verdict, *, why: str | N
         ledger.update("duels", ("id", duel_id), {"verdict": verdict, "why": why})
         (row,) = ledger.rows("SELECT * FROM duels WHERE id = ?", (duel_id,))
         for side, reward in zip(("left", "right"), REWARDS[verdict], strict=True):
-            add_label(
-                ledger, request_id=row[f"{side}_request"], arm=row[f"{side}_arm"], reward=reward, source="audit",
-                at=at, note=_note(duel_id),
-            )  # fmt: skip
+            request_id, arm = row[f"{side}_request"], row[f"{side}_arm"]
+            asked = ledger.rows("SELECT arm FROM requests WHERE id = ?", (request_id,))
+            if asked and bare_of(asked[0]["arm"] or "") == arm:
+                arm = asked[0]["arm"]
+            add_label(ledger, request_id=request_id, arm=arm, reward=reward, source="audit", at=at, note=_note(duel_id))
 
 
 def take_back(ledger: Ledger, duel_id: str) -> None:

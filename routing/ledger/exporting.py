@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["answers_by_prompt", "export_salt", "n_to_export"]
 
 _SALT: Final = "export_salt"
-_COLUMNS: Final = "n, id, redo_of, system, prompt, answer, attachments, schema, messages, arm"
+_COLUMNS: Final = "n, id, redo_of, system, prompt, answer, attachments, schema, messages, sources, arm"
 _AT_ONCE: Final = 500
 
 
@@ -62,7 +62,7 @@ def answers_by_prompt(
     where, parameters = _where(profile, tag, since)
     order = ledger.conn.execute(
         "SELECT n, min(n) OVER (PARTITION BY prompt, coalesce(system, ''), coalesce(messages, ''), "  # noqa: S608 - constants
-        f"coalesce(attachments, '')) AS first FROM requests WHERE {where} "
+        f"coalesce(attachments, ''), coalesce(sources, '')) AS first FROM requests WHERE {where} "
         "AND prompt IS NOT NULL AND answer IS NOT NULL ORDER BY first, n",
         parameters,
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import TryAgainError
 
+from .documents import drop, hashes_of
 from .store import BUSY_TIMEOUT_S
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ HOLDS: Final[Mapping[str, tuple[str, ...] | None]] = {
     "attempts": ("error", "usage"),
     "batch_rows": ("same",),
     "duels": None,
+    "summaries": None,
 }
 """Where text or features of a request are kept beside its row in `requests`: whole rows (None), or some columns."""
 
@@ -58,6 +60,11 @@ def purge(ledger: Ledger, *, before: str | None = None) -> int:
     n_removed = _forget(ledger, where, parameters)
     with ledger.transaction() as conn:
         _empty(conn, "NOT IN (SELECT id FROM requests)", ())
+        if before is None:  # also names that nothing was ever answered under
+            conn.execute(
+                "DELETE FROM conversations WHERE id NOT IN (SELECT coalesce(conversation_id, '') FROM requests)"
+            )
+        drop(conn)
     db = sqlite_utils.Database(ledger.conn, execute_plugins=False)
     db.table("requests").rebuild_fts()
     db.vacuum()
@@ -90,10 +97,24 @@ def retire(ledger: Ledger, *, profile: str, before: str) -> int:
 
 
 def _forget(ledger: Ledger, where: str, parameters: Sequence[object]) -> int:
-    """Forget the requests of a condition on `requests`: all that holds something of them, then they themselves."""
+    """Forget the requests of a condition on `requests`: all that holds something of them, then they themselves.
+
+    The texts of their files go with the last request that read them.
+    """
     with ledger.transaction() as conn:
+        read = hashes_of(conn, where, parameters)
         _empty(conn, f"IN (SELECT id FROM requests WHERE {where})", parameters)  # noqa: S608 - constants
-        return conn.execute(f"DELETE FROM requests WHERE {where}", parameters).rowcount  # noqa: S608 - constants
+        of = f"IN (SELECT conversation_id FROM requests WHERE {where})"  # noqa: S608 - constants
+        # A summary may tell of any turn before its last; a name whose conversation is gone is nobody's.
+        conn.execute(f"DELETE FROM summaries WHERE conversation_id {of}", parameters)  # noqa: S608 - constants
+        conn.execute(
+            f"DELETE FROM conversations WHERE id {of} "  # noqa: S608 - constants
+            f"AND NOT EXISTS (SELECT 1 FROM requests WHERE conversation_id = conversations.id AND NOT ({where}))",
+            (*parameters, *parameters),
+        )
+        n_removed = conn.execute(f"DELETE FROM requests WHERE {where}", parameters).rowcount  # noqa: S608 - constants
+        drop(conn, read)
+        return n_removed
 
 
 def _empty(conn: sqlite3.Connection, which: str, parameters: Sequence[object]) -> None:

@@ -154,7 +154,7 @@ def truths_of_made(ledger: Ledger, *, last: int) -> list[dict[str, Any]]:
         ledger,
         ", s.stage, s.kind",
         "JOIN steps s ON s.request_id = l.request_id AND s.arm = l.arm AND s.taken = 1",
-        "l.request_id IN (SELECT request_id FROM steps WHERE kind IN ('merge', 'lead', 'bid', 'drop'))",
+        "l.request_id IN (SELECT request_id FROM steps WHERE kind IN ('merge', 'lead', 'bid', 'drop', 'piece'))",
         last,
     )
 

@@ -312,6 +312,7 @@ def _m5_files_and_conversations(conn: sqlite3.Connection) -> None:
     conn.execute("ALTER TABLE requests ADD COLUMN sources TEXT")  # JSON: name, sha256, n_chars and path of each file
     conn.execute("ALTER TABLE requests ADD COLUMN readings TEXT")  # JSON: what was on offer, offsets of the passages
     conn.execute("ALTER TABLE requests ADD COLUMN memory TEXT")  # JSON: how much of the conversation was sent
+    conn.execute("CREATE INDEX idx_requests_sources ON requests(id) WHERE sources IS NOT NULL")  # who reads a document
     # The text of a file, once for all requests that read it.
     conn.execute(
         "CREATE TABLE documents (sha256 TEXT PRIMARY KEY, at TEXT NOT NULL, n_chars INTEGER NOT NULL, "

@@ -1,4 +1,4 @@
-"""The log read back: requests by id, search, conversations, export; and what reports and learning read of requests."""
+"""The log read back: requests by id, search, export; and what reports and learning read of requests."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import UsageError
 from scrimp.routing.prompts.chat_log import IN_TOOL_LOOP, after_of
-from scrimp.routing.prompts.prompt import Turn
 
 from .attempts import attempts_of
-from .clauses import all_of, marks, named
+from .clauses import all_of, bare, marks, named
 from .labels import labels_of
 from .steps import steps_of
 
@@ -26,22 +25,21 @@ __all__ = [
     "batch_options",
     "by_id",
     "checked",
-    "conversation",
     "conversation_to",
     "decisions",
     "embedded",
     "export",
     "features",
     "find",
-    "last_conversation",
+    "last_with_files",
     "listing",
 ]
 
 
 _COLUMNS = (
     "id, created_at, command, profile, conversation_id, redo_of, system, prompt, answer, attachments, schema, "
-    "messages, embedder_id, router_version, decision, arm, propensity, status, error, tag, "
-    "hint, hinted, hint_propensity, hint_similarity"
+    "messages, memory, embedder_id, router_version, decision, arm, propensity, status, error, tag, "
+    "hint, hinted, hint_propensity, hint_similarity, sources, readings"
 )
 
 SINGLE = "command IN ('ask', 'batch', 'redo', 'serve') AND coalesce(messages, '') NOT LIKE '{%'"
@@ -103,44 +101,14 @@ def by_id(ledger: Ledger, ids: Collection[str]) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in rows}
 
 
-def last_conversation(ledger: Ledger) -> tuple[str, tuple[Turn, ...], str | None]:
-    """Return the id, the turns and the system prompt of the conversation that was last answered.
-
-    Raises
-    ------
-    UsageError
-        If there is none, or its text was not kept.
-    """
+def last_with_files(ledger: Ledger, conversation_id: str) -> dict[str, Any] | None:
+    """Return a conversation's last answered request that files went with, as id, sources and readings (JSON)."""
     rows = ledger.rows(
-        "SELECT conversation_id FROM requests WHERE status = 'ok' AND command = 'ask' "
-        "ORDER BY created_at DESC, n DESC LIMIT 1"
+        "SELECT id, sources, readings FROM requests WHERE conversation_id = ? AND status = 'ok' AND command = 'ask' "
+        "AND sources IS NOT NULL ORDER BY created_at DESC, n DESC LIMIT 1",
+        (conversation_id,),
     )
-    if not rows:
-        raise UsageError("there is no conversation to go on with", hint="Ask without -c first.")
-    return conversation(ledger, rows[0]["conversation_id"])
-
-
-def conversation(ledger: Ledger, which: str) -> tuple[str, tuple[Turn, ...], str | None]:
-    """Return the id, the turns and the system prompt of a conversation.
-
-    Raises
-    ------
-    UsageError
-        If there is none of that id, or its text was not kept.
-    """
-    turns = ledger.rows(
-        "SELECT system, prompt, answer FROM requests WHERE conversation_id = ? AND status = 'ok' AND command = 'ask' "
-        "ORDER BY created_at, n",
-        (which,),
-    )
-    if not turns:
-        raise UsageError(f"there is no conversation {which!r} to go on with")
-    if any(turn["prompt"] is None or turn["answer"] is None for turn in turns):
-        raise UsageError(
-            "the conversation's text was not kept, so it cannot go on",
-            hint='Keep text with log.keep = "all" in the profile.',
-        )
-    return which, tuple(Turn(turn["prompt"], turn["answer"]) for turn in turns), turns[0]["system"]
+    return rows[0] if rows else None
 
 
 def listing(
@@ -152,19 +120,22 @@ def listing(
     profile: str | None = None,
     tag: str | None = None,
     since: str | None = None,
+    conversation: str | None = None,
 ) -> list[dict[str, Any]]:
     """Return requests, newest first, with what each was charged; `query` searches prompts and answers."""
     # Each word in quotes: no word of a question is an operator of the full-text search.
     words = None if query is None else " ".join('"' + word.replace('"', '""') + '"' for word in query.split()) or '""'
     where, parameters = all_of(
-        ("q.arm = ?", arm),
+        (f"? IN (q.arm, {bare('q.arm')})", arm),
         ("q.profile = ?", profile),
         ("q.tag = ?", tag),
         ("q.created_at >= ?", since),
+        ("q.conversation_id = ?", conversation),
         ("q.n IN (SELECT rowid FROM requests_fts WHERE requests_fts MATCH ?)", words),
     )
     return ledger.rows(
         "SELECT q.id, q.created_at, q.command, q.profile, q.arm, q.status, q.prompt, q.answer, q.error, q.tag, "  # noqa: S608 - constants
+        "q.sources, "
         "(SELECT sum(charged_nano) FROM reservations r WHERE r.request_id = q.id) AS charged_nano, "
         "(SELECT count(*) FROM reservations r WHERE r.request_id = q.id "
         "AND r.status IN ('unverified', 'unknown', 'reserved')) AS n_open "
@@ -182,7 +153,7 @@ def export(ledger: Ledger) -> Iterator[dict[str, Any]]:
             return
         for row in rows:
             last = row.pop("n")
-            for column in ("decision", "attachments", "schema", "messages"):
+            for column in ("decision", "attachments", "schema", "messages", "memory", "sources", "readings"):
                 row[column] = None if row[column] is None else json.loads(row[column])
             row["attempts"] = attempts_of(ledger, row["id"])
             row["labels"] = labels_of(ledger, row["id"])
@@ -264,6 +235,7 @@ def checked(ledger: Ledger, profile: str, *, last: int) -> list[dict[str, Any]]:
     """Return a profile's latest answers that were checked, newest first, with the label of the last check."""
     return ledger.rows(
         "SELECT q.id, q.arm, q.command, q.prompt, q.system, q.messages, q.schema, q.attachments, q.decision, "  # noqa: S608 - constants
+        "q.sources, q.readings, "
         "l.reward, l.weight FROM requests q JOIN labels l ON l.request_id = q.id AND l.arm = q.arm "
         f"WHERE q.profile = ? AND q.status = 'ok' AND {SINGLE} AND l.source = 'check' "
         "AND l.id = (SELECT max(o.id) FROM labels o WHERE o.request_id = q.id AND o.arm = q.arm "
@@ -289,10 +261,10 @@ def auditable(
 
     Of a program's requests only such as are one prompt: no conversation, and none with tools.
     """
-    where, parameters = all_of(("profile = ?", profile), ("arm != ?", but))
+    where, parameters = all_of(("profile = ?", profile), (f"{bare('arm')} != ?", but))
     return ledger.rows(
-        "SELECT n, id, arm, prompt, system, answer, messages, schema, decision FROM requests q "  # noqa: S608 - marks
-        f"WHERE {where} AND status = 'ok' AND arm IN ({marks(arms)}) "
+        "SELECT n, id, arm, prompt, system, answer, messages, schema, decision, sources, readings FROM requests q "  # noqa: S608 - marks
+        f"WHERE {where} AND status = 'ok' AND {bare('arm')} IN ({marks(arms)}) "
         "AND prompt IS NOT NULL AND answer IS NOT NULL AND attachments IS NULL "
         f"AND {SINGLE} AND command != 'redo' AND NOT EXISTS (SELECT 1 FROM requests a WHERE a.redo_of = q.id "
         "AND a.command = 'audit') ORDER BY n DESC LIMIT ?",

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from scrimp.profiles.errors import LedgerError
 from scrimp.profiles.money import format_usd
 
+from .documents import write_request
 from .process import Holder, Process, look, this_process
 from .store import instant
 from .suspensions import SuspendedError, suspend
@@ -154,7 +155,8 @@ def reserve(
     now
         POSIX time; it says which day and month are charged.
     attempt, request
-        Rows of the log to write in the same transaction, so that intent is on disk before a call leaves.
+        Rows of the log to write in the same transaction, so that intent is on disk before a call leaves; a request's
+        may bring the texts of its files (`documents.write_request`).
 
     Raises
     ------
@@ -213,7 +215,7 @@ def reserve(
         )
         _move(conn, window_keys(charge.profile, charge.arm, charge.run_id, day, month), live=charge.bound_nano)
         if request is not None:
-            ledger.insert("requests", dict(request))
+            write_request(ledger, request)
         if attempt is not None:
             ledger.insert("attempts", {"id": reservation_id, **attempt})
     return Reservation(reservation_id, charge.bound_nano, charge.profile, charge.arm)

@@ -7,10 +7,11 @@
              | arm "leads" group ;
     group    = member { "+" member } ;
     member   = arm [ "*" count ] | pick ;
-    pick     = "@" [ "cheap" ] count ;
+    pick     = "@" [ "cheap" ] count [ "/" reading ] ;
     gate     = "checks" | "agree" | "most" | check ;
     count    = a whole number from 1 to 12 ;
-    arm      = the name of an arm: anything but blanks and > ? + * = @ ;
+    arm      = the name of an arm: anything but blanks and > ? + * = @ ; with a reading behind it, ARM "/" reading ;
+    reading  = "whole" | "passages" | "none" | "split" ;
     check    = the name of a check: all that stands before the next ">", or a check's whole name where that has one ;
 
 Blanks may stand between any two of these. A word is read by where it stands: an arm may be called `vote`.
@@ -21,7 +22,8 @@ What the grammar leaves open, and is refused all the same:
 - several answers of which nothing says what becomes of them; one answer that is to agree with itself;
 - `agree` or `most` after what takes an answer in any case;
 - more than twelve arms asked, counting a pick as what it asks for;
-- a planner among its own workers; bids of the same arm twice; a bid or a knockout of one answer.
+- a planner among its own workers; bids of the same arm twice; a bid or a knockout of one answer;
+- `split` beside other answers, or where an arm merges, leads or judges; more than one arm that merges its pieces.
 
 The gate of a last stage that is a check is dropped: an answer that ends a plan is put to every check anyway.
 """
@@ -33,6 +35,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from scrimp.profiles.rungs import READINGS, SPLIT, bare_of, reading_of
 from scrimp.profiles.schema import did_you_mean
 from scrimp.routing.text.compare import QUORUMS
 
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
 
     from .plan import How
 
-__all__ = ["gates_at", "gates_in", "is_plan", "read_plan"]
+__all__ = ["gates_at", "gates_in", "is_plan", "names_in", "read_plan"]
 
 _WORD: Final = re.compile(r"[^\s>?+*=@]+")
 _BLANKS: Final = re.compile(r"\s*")
@@ -57,6 +60,8 @@ _KINDS: Final = ("vote", "best", "bid", "knockout", "leads")
 _GATE_STOPS: Final = re.compile(r"\s*(?:>|$)")
 _CHECKS: Final = "checks"
 _A_MEMBER: Final = "an arm, or a pick such as @3"
+_READ: Final = (*READINGS, SPLIT)
+_GATES: Final = re.compile(r"\?[^>]*")
 _SPELLED: Final = re.compile(rf">|\s[+?*]\s|\*[0-9]|(?:^|\s)@|\s(?:{'|'.join(_KINDS)})(?:\s|$)")
 """What no name of a model has in it, and every plan of several calls."""
 
@@ -95,6 +100,17 @@ def gates_at(text: str) -> list[tuple[str, int]]:
             found.append((gate, text.index(gate, at + 1)))
         at = text.find("?", end)
     return found
+
+
+def names_in(text: str) -> set[str]:
+    """Return the words of a plan, as it is spelled, that may be names of arms, with their readings.
+
+    Examples
+    --------
+    >>> sorted(names_in("small/passages ? has:a/none > @2/whole => large"))
+    ['2/whole', 'large', 'small/passages']
+    """
+    return {*_WORD.findall(_GATES.sub(" ", text))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +237,20 @@ class _Reader:
         if self._peek().kind == "?":
             self._take()
             gate = self._gate()
+        if any(reading_of(member) == SPLIT for member in members):
+            how = self._split(members, how, by, at, end)
         if how in ("bid", "knockout") and n < 2:
             self._wrong(at, end - at, f"`{how}` is among several answers, and this is one", "two arms or more")
         if how == "bid" and len(set(members)) < len(members):
             self._wrong(at, end - at, "the same arm bids twice", "each arm once")
         return Read(Stage(tuple(members), gate, how, by), at, end, how_at, gate_at, n)
+
+    def _split(self, members: list[str], how: How, by: tuple[str, ...], at: int, end: int) -> How:
+        """Refuse what cannot be done with answers of pieces."""
+        if len(members) > 1 or how not in ("one", "merge") or len(by) > 1:
+            expected = "one arm, and perhaps `=>` and one that merges what it says of the pieces"
+            self._wrong(at, end - at, "a text that is split is read by one arm", expected)
+        return "split"
 
     def _group(self) -> tuple[list[str], int]:
         """Read what is asked; return the arms and picks, and how many answers that comes to."""
@@ -241,11 +266,15 @@ class _Reader:
         if token.kind == "pick":
             pick = pick_of(token.text)
             if pick is None or not 1 <= pick.n <= MOST_ASKED:
-                expected = f"`@` and a number from 1 to {MOST_ASKED}, as in @3 or @cheap3"
+                expected = (
+                    f"`@` and a number from 1 to {MOST_ASKED}, as in @3 or @cheap3; a reading after it, as in @3/whole"
+                )
                 self._wrong(token.at, len(token.text), f"{token.text[:40]!r} picks no arms", expected)
             if self._peek().kind == "*":
                 star = self._peek()
                 self._wrong(star.at, 1, "a pick is not asked again and again", "`+`, or more arms, as in @4")
+            if pick.reading == SPLIT and pick.n > 1:
+                self._wrong(token.at, len(token.text), "one arm reads all pieces", f"@{'cheap' * pick.cheapest}1/split")
             return [str(pick)], pick.n
         if token.kind != "word":
             self._unexpected(token, _A_MEMBER)
@@ -266,6 +295,13 @@ class _Reader:
     def _known(self, token: _Token) -> None:
         if token.text in self.arms:
             return
+        reading, bare = reading_of(token.text), bare_of(token.text)
+        if bare in self.arms and "/" in token.text:
+            if reading in _READ:
+                return
+            at, length = token.at + len(bare) + 1, max(1, len(reading or ""))
+            reason = f"no reading {(reading or '')[:80]!r}{did_you_mean(reading or '', _READ)}"
+            self._wrong(at, length, reason, f"one of {', '.join(_READ)}")
         if token.text in self.plans:
             expected = "an arm: a plan is made of arms, and never of itself or another plan"
             self._wrong(token.at, len(token.text), f"{token.text} is a plan", expected)
@@ -281,6 +317,8 @@ class _Reader:
         if token.kind != "word":
             self._unexpected(token, f"the arm {what}")
         self._known(token)
+        if reading_of(token.text) == SPLIT:
+            self._wrong(token.at, len(token.text), "a text is split by who answers", f"the arm {what}, without /split")
         return token.text
 
     def _how(self, members: list[str]) -> tuple[How, tuple[str, ...]]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from scrimp.profiles.rungs import base_of
+from scrimp.profiles.rungs import READINGS, SPLIT, bare_of, base_of, with_reading
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Pick", "named_arms", "pick_of", "recruit"]
 
-_PICK: Final = re.compile(r"@(cheap)?([0-9]{1,3})")
+_PICK: Final = re.compile(rf"@(cheap)?([0-9]{{1,3}})(?:/({'|'.join((*READINGS, SPLIT))}))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """So many arms of a prompt's own: those of greatest utility, or the cheapest."""
+    """So many arms of a prompt's own: those of greatest utility, or the cheapest; perhaps all at one reading."""
 
     n: int
     cheapest: bool = False
+    reading: str | None = None
 
     def __str__(self) -> str:
-        return f"@{'cheap' if self.cheapest else ''}{self.n}"
+        return f"@{'cheap' if self.cheapest else ''}{self.n}" + ("" if self.reading is None else f"/{self.reading}")
 
 
 def pick_of(text: str) -> Pick | None:
@@ -35,10 +36,10 @@ def pick_of(text: str) -> Pick | None:
     Examples
     --------
     >>> pick_of("@3"), pick_of("@cheap2"), pick_of("small")
-    (Pick(n=3, cheapest=False), Pick(n=2, cheapest=True), None)
+    (Pick(n=3, cheapest=False, reading=None), Pick(n=2, cheapest=True, reading=None), None)
     """
     found = _PICK.fullmatch(text)
-    return None if found is None else Pick(int(found[2]), found[1] is not None)
+    return None if found is None else Pick(int(found[2]), found[1] is not None, found[3])
 
 
 def named_arms(plan: Plan) -> tuple[str, ...]:
@@ -68,7 +69,7 @@ def recruit(
     >>> str(recruit(plan, {"a": 3.0, "b": 1.0, "c": 2.0, "d": 0.0, "e": 0.5}, dict.fromkeys("abcde", 1))[0])
     'a ? most > c + b ? most > d'
     """
-    gone = set(named_arms(plan))
+    gone = {bare_of(arm) for arm in named_arms(plan)}
     by_utility: Sequence[str] = sorted(utility_usd, key=lambda arm: -utility_usd[arm])
     by_cost: Sequence[str] = sorted(by_utility, key=lambda arm: cost_nano[arm])
     found: dict[str, tuple[str, ...]] = {}
@@ -81,7 +82,9 @@ def recruit(
                 arms.append(arm)
                 continue
             taken = _first(by_cost if pick.cheapest else by_utility, gone, pick.n)
-            gone.update(taken)
+            gone.update(map(bare_of, taken))
+            if pick.reading is not None:
+                taken = tuple(with_reading(arm, pick.reading) for arm in taken)
             arms += taken
             found[arm if arm not in found else f"{arm} of stage {number}"] = taken
         stages.append(replace(stage, arms=tuple(arms)))
@@ -94,7 +97,7 @@ def _first(order: Sequence[str], gone: Collection[str], n: int) -> tuple[str, ..
     fresh: list[str] = []
     again: list[str] = []
     for arm in order:
-        if arm not in gone:
+        if bare_of(arm) not in gone:
             (again if base_of(arm) in bases else fresh).append(arm)
             bases.add(base_of(arm))
     return tuple([*fresh, *again][:n])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -20,11 +20,11 @@ __all__ = ["ALL", "How", "Plan", "Stage", "plan_table"]
 ALL: Final = "*"
 """The gate that is all checks together."""
 
-How = Literal["one", "vote", "best", "merge", "lead", "bid", "knockout"]
+How = Literal["one", "vote", "best", "merge", "lead", "bid", "knockout", "split"]
 """What becomes of a stage's answers. The first three take one of those that were given; `merge` has each arm of `by`
 write one anew from those before it; `lead` has the arm of `by` ask the others what it likes and answer itself; `bid`
 has the arm answer whose plan is worth most for its cost; `knockout` has the arm of `by` drop the worst answer until one
-is left."""
+is left; `split` has one arm answer for each piece of a text, and the arm of `by`, or code, make one answer of those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,18 @@ class Stage:
         Which answer is the stage's: of several that of those that say the same, a vote's, the best by a check or judge,
         or what else `How` says.
     by
-        The arms that merge one after the other, or the one that leads or judges; empty for the other kinds.
+        The arms that merge one after the other, or the one that leads or judges; empty for the other kinds, and where
+        code merges what came of pieces.
+    pieces, piece_tokens
+        Of a text that is split, for the prompt at hand: into how many pieces, of how many tokens at most; 0 elsewhere.
     """
 
     arms: tuple[str, ...]
     gate: str | None = None
     how: How = "one"
     by: tuple[str, ...] = ()
+    pieces: int = 0
+    piece_tokens: int = 0
 
     @property
     def quorum(self) -> Quorum | None:
@@ -58,15 +63,15 @@ class Stage:
 
     @property
     def made(self) -> bool:
-        """Whether the stage's answer is made of others, or chosen by another arm: `=>`, leads, bid, knockout."""
-        return self.how in ("merge", "lead", "bid", "knockout")
+        """Whether the stage's answer is made of others, or chosen by another arm: `=>`, leads, bid, knockout, split."""
+        return self.how in ("merge", "lead", "bid", "knockout", "split")
 
     def __str__(self) -> str:
         runs = [(arm, len(list(same))) for arm, same in itertools.groupby(self.arms)]
         text = " + ".join(f"{arm}*{n}" if n > 2 else " + ".join([arm] * n) for arm, n in runs)
         if self.how == "lead":
             text = f"{self.by[0]} leads {text}"
-        elif self.how == "merge":
+        elif self.how in ("merge", "split"):
             text = " => ".join((text, *self.by))
         elif self.how != "one":
             text = " ".join((text, self.how, *self.by))
@@ -101,7 +106,7 @@ class Plan:
     @property
     def single(self) -> bool:
         """Whether it is one call."""
-        return len(self.arms) == 1
+        return len(self.arms) == 1 and self.stages[0].how != "split"
 
     @property
     def kind(self) -> str:
@@ -112,24 +117,46 @@ class Plan:
         kind = last.how if last.how != "one" else "check"
         return next((stage.quorum for stage in self.stages if stage.quorum is not None), kind)
 
+    def named(self, names: Mapping[str, str]) -> Plan:
+        """Return it with other names of its arms; those that are not among them stay."""
+        stages = (
+            replace(
+                stage,
+                arms=tuple(names.get(arm, arm) for arm in stage.arms),
+                by=tuple(names.get(arm, arm) for arm in stage.by),
+            )
+            for stage in self.stages
+        )
+        return replace(self, stages=tuple(stages))
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
         return {
             "text": str(self),
             "repair": self.repair,
-            "stages": [
-                {"arms": list(each.arms), "gate": each.gate, "how": each.how, "by": list(each.by)}
-                for each in self.stages
-            ],
+            "stages": [_stage_dict(stage) for stage in self.stages],
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Plan:
         """Read it back."""
         stages = tuple(
-            Stage(tuple(each["arms"]), each["gate"], each["how"], tuple(each.get("by", ()))) for each in data["stages"]
+            Stage(
+                tuple(each["arms"]),
+                each["gate"],
+                each["how"],
+                tuple(each.get("by", ())),
+                each.get("pieces", 0),
+                each.get("piece_tokens", 0),
+            )
+            for each in data["stages"]
         )
         return cls(stages, data.get("repair", False))
+
+
+def _stage_dict(stage: Stage) -> dict[str, Any]:
+    data = {"arms": list(stage.arms), "gate": stage.gate, "how": stage.how, "by": list(stage.by)}
+    return {**data, "pieces": stage.pieces, "piece_tokens": stage.piece_tokens} if stage.how == "split" else data
 
 
 def plan_table(

@@ -70,6 +70,9 @@ _PRIORS: Final[dict[str, tuple[float, float, float, float]]] = {
     "form": (9.5, 0.5, 7, 3),
     "language": (9.8, 0.2, 9, 1),
     "refusal": (9.9, 0.1, 9.3, 0.7),
+    # Of texts of which 20% are silent about what is asked (plans/silence): moved for a prompt that is known better.
+    "found": (7.9, 2.1, 8.36, 1.64),
+    "quoted": (9, 1, 7, 3),
     "complete": (9.9, 0.1, 9, 1),
     "judge": (8, 2, 4, 6),
     "agree": (7, 3, 2, 8),
@@ -115,9 +118,14 @@ class Power:
         return _sigmoid(self.wrong[0])
 
     @property
+    def n(self) -> int:
+        """Labelled verdicts behind it."""
+        return self.n_right + self.n_wrong
+
+    @property
     def basis(self) -> str:
         """`learned` where labels stand behind it, else `prior`."""
-        return "learned" if self.n_right + self.n_wrong >= 20 else "prior"
+        return "learned" if self.n >= 20 else "prior"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""

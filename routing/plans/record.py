@@ -6,6 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from scrimp.profiles.rungs import bare_of
 from scrimp.routing.ledger.labels import truths_of_checked, truths_of_made, truths_of_several
 
 from .difficulty import clipped, over_difficulty
@@ -122,7 +123,8 @@ def learned_skills(ledger: Ledger, *, spread: float = SPREAD) -> dict[tuple[str,
         # Where a merge or a planner gave no answer, one of the others stands, which says nothing of it.
         if stage.how not in ROLES or (stage.how in ("merge", "lead") and row["kind"] != stage.how):
             continue
-        arm = "" if stage.how == "bid" else row["arm"] if stage.how == "merge" else stage.by[0]
+        shown = {"bid": "", "merge": row["arm"], "split": stage.arms[0]}
+        arm = bare_of(shown[stage.how] if stage.how in shown else stage.by[0])
         at_nodes = over_difficulty(clipped(known), spread)
         some = float(some_right(at_nodes[None], tuple(asked.index(each) for each in asked))[0] @ WEIGHTS)
         tried.setdefault((stage.how, arm), []).append(Tried(some, float(row["reward"]), float(row["weight"] or 1.0)))

@@ -29,6 +29,8 @@ PRIORS: Final[dict[str, tuple[float, float, float, float]]] = {
     # Whoever wins answers, and of what a judge leaves nothing is written anew: what no arm knows stays wrong.
     "bid": (7.5, 2.5, 0.0, 10.0),
     "knockout": (8.0, 2.0, 0.0, 10.0),
+    # One piece that is answered wrongly spoils a count, and a list hardly.
+    "split": (8.0, 2.0, 0.0, 10.0),
 }
 """What is supposed of each role before anything was labelled. bid: a jury somewhat better than chance among three."""
 

@@ -13,11 +13,13 @@ __all__ = [
     "BID_LIMIT",
     "DROP_LIMIT",
     "FEEDBACK_LIMIT",
+    "PIECE_BYTES",
     "QUESTIONS",
     "QUOTED_BYTES",
     "QUOTE_BYTES",
     "SCORES_LIMIT",
     "Spend",
+    "piece_bytes",
     "spends_of",
 ]
 
@@ -44,6 +46,24 @@ FEEDBACK_LIMIT: Final = 700
 
 DROP_LIMIT: Final = 60
 """Output tokens of the choice of the worst answer."""
+
+
+PIECE_BYTES: Final = 3_000
+"""How many bytes of what came of a piece are handed on, at most."""
+
+_ALL_PIECES_BYTES: Final = 60_000
+"""How many bytes of what came of all pieces are handed on together."""
+
+
+def piece_bytes(n: int) -> int:
+    """Return how many bytes of what came of each of n pieces are handed on.
+
+    Examples
+    --------
+    >>> piece_bytes(10), piece_bytes(200)
+    (3000, 300)
+    """
+    return min(PIECE_BYTES, _ALL_PIECES_BYTES // max(1, n))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +113,13 @@ def spends_of(stage: Stage, *, repairs: bool = False) -> tuple[Spend, ...]:
                 merges.append(Spend((arm,), quotes=1, limit=FEEDBACK_LIMIT))
             merges.append(Spend((arm,), quotes=max(2, n_before)))
         return (*asks, *merges)
+    if stage.how == "split":
+        # What is said around a piece is part of what its arm is weighed by; a title stands above each answer.
+        merges = [
+            Spend((arm,), quotes=1 + -(-stage.pieces * (piece_bytes(stage.pieces) + 400) // QUOTED_BYTES))
+            for arm in stage.by
+        ]
+        return (*(Spend((arm,), stage.pieces) for arm in stage.arms), *merges)
     if stage.how == "lead":
         # Each round knows one reply more; the menu has room where another would have, and the last has none.
         rounds = (Spend(stage.by, 1, min(n_asked + 1, QUESTIONS) + carried) for n_asked in range(QUESTIONS + 1))

@@ -18,13 +18,13 @@ the nodes d_k,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scrimp.profiles.money import NANO
-from scrimp.profiles.rungs import base_of
+from scrimp.profiles.rungs import bare_of, base_of
 
 from .difficulty import clipped, over_difficulty
 from .kinds.every import KINDS, UNPROVEN
@@ -57,12 +57,15 @@ class Gate:
     ----------
     cost_nano, bound_nano
         What using it once is expected to cost, and costs at most, nano-USD (a judge's call).
+    kind
+        What sort of check it is.
     """
 
     name: str
     power: Power
     cost_nano: int = 0
     bound_nano: int = 0
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,15 @@ class Chosen:
     n_plans: int
     n_unpayable: int
     short: Short | None = None
+
+    def named(self, names: Mapping[str, str]) -> Chosen:
+        """Return it with other names of arms in its plans."""
+
+        def under(valued: Valued | None) -> Valued | None:
+            return None if valued is None else replace(valued, plan=valued.plan.named(names))
+
+        others = tuple(replace(each, plan=each.plan.named(names)) for each in self.others)
+        return replace(self, taken=under(self.taken), one=under(self.one), others=others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +234,8 @@ class Planner:
         return World(at_nodes, given_right, given_wrong, self.same_wrong, pick, repair)
 
     def skill(self, role: str, arm: str) -> Skill:
-        """Return what an arm makes of answers in a role."""
-        return self.skills.get((role, arm)) or prior_skill(role)
+        """Return what an arm makes of answers in a role, however much it reads."""
+        return self.skills.get((role, bare_of(arm))) or prior_skill(role)
 
     def proven(self, plan: Plan) -> bool:
         """Tell whether enough labels stand behind a plan's merges, leads, bids and knockouts to offer it unasked."""

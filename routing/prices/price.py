@@ -85,6 +85,11 @@ class ArmPrice:
         return self.bound_nano(10**9, 10**9) == 0
 
     @property
+    def keeps_what_is_marked(self) -> bool:
+        """Return whether its provider keeps only what it is asked to, and takes more for that than for input."""
+        return self.cache_write is not None and self.cache_write > self.input
+
+    @property
     def input_usd_per_mtok(self) -> float:
         """Return the price of input in USD per million tokens."""
         return float(self.input / 1000)

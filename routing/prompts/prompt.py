@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .chat import Chat
-    from .sources import Readings, Source
+    from .sources import Kept, Readings, Source
 
 __all__ = [
     "Attachment",
@@ -28,6 +29,7 @@ __all__ = [
     "load_attachment",
     "load_schema",
     "prompt_of_chat",
+    "variables_of",
 ]
 
 _MAGIC = (
@@ -94,6 +96,9 @@ class Prompt:
         How much of the sources may be sent; None where there is nothing to choose: they are sent whole.
     block
         What is sent of the sources, once that is settled (`as_read`).
+    kept
+        What prompt caches are expected to hold of the sources, where they are sent whole; None: nothing, as far as is
+        known.
     """
 
     text: str
@@ -108,6 +113,7 @@ class Prompt:
     sources: tuple[Source, ...] = ()
     readings: Readings | None = None
     block: str | None = None
+    kept: Kept | None = None
 
     @property
     def forms(self) -> tuple[Mapping[str, Any], ...]:
@@ -176,14 +182,26 @@ class Prompt:
         """Return it with its sources as a reading sends them; None, and a reading that it has not: whole."""
         if not self.sources:
             return self
+        if kind == "none":
+            return replace(self, block="", sources=(), readings=None, kept=None)
         readings = self.readings
         read = None if readings is None else readings.reads.get(kind or "whole")
         block = read_whole(self.sources, self.text).text if read is None else read.text
-        return replace(self, block=block, sources=(), readings=None)
+        kept = self.kept if kind in (None, "whole") else None
+        return replace(self, block=block, sources=(), readings=None, kept=kept)
 
     @property
     def _turn(self) -> str:
         return self.text if self.hint is None else f"{self.hint}\n\n{self.text}"
+
+    @property
+    def around(self) -> tuple[str, ...]:
+        """What stands around texts that are quoted in its turn: their mark occurs in none of it."""
+        return self.text, *(source.text for source in self.sources), self.block or ""
+
+    def sent_to(self, kind: str | None) -> str:
+        """Return all that is sent with it at a reading, in one text: what an answer may go by."""
+        return "\n\n".join(self.as_read(kind).parts())
 
     def saying(self, text: str) -> Prompt:
         """Return it with another text in the place of what the user says in it."""
@@ -260,6 +278,20 @@ def load_schema(raw: str, *, what: str) -> dict[str, Any]:
     return schema
 
 
+_VARIABLE = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
+
+
+def variables_of(template: str) -> set[str]:
+    """Return the names that a template leaves open.
+
+    Examples
+    --------
+    >>> sorted(variables_of("Translate into {{ language }}: {{input}}"))
+    ['input', 'language']
+    """
+    return set(_VARIABLE.findall(template))
+
+
 def fill_template(template: str, variables: Mapping[str, str], *, what: str) -> str:
     """Replace each `{{name}}` of a template by its variable.
 
@@ -273,9 +305,7 @@ def fill_template(template: str, variables: Mapping[str, str], *, what: str) -> 
     >>> fill_template("Translate into {{language}}: {{input}}", {"language": "Danish", "input": "ox"}, what="t")
     'Translate into Danish: ox'
     """
-    import re
-
-    names = set(re.findall(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}", template))
+    names = variables_of(template)
     missing = sorted(names - set(variables))
     if missing:
         flags = " ".join(f"-v {name}=..." for name in missing)
@@ -293,4 +323,4 @@ def fill_template(template: str, variables: Mapping[str, str], *, what: str) -> 
         raise UsageError(
             f"{what} has no variable {', '.join(unused)}", hint=f"It has: {', '.join(sorted(names)) or 'none'}."
         )
-    return re.sub(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}", lambda match: variables[match.group(1)], template)
+    return _VARIABLE.sub(lambda match: variables[match.group(1)], template)

@@ -21,7 +21,18 @@ from .text_size import remembered
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Evidence", "Read", "Readings", "Source", "Span", "block_of", "read_none", "read_whole"]
+__all__ = [
+    "Evidence",
+    "Kept",
+    "Read",
+    "Readings",
+    "Source",
+    "Span",
+    "block_of",
+    "read_none",
+    "read_passages",
+    "read_whole",
+]
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,13 @@ class Source:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a request's row keeps of it; its text is kept once for all requests that read it."""
-        return {"name": self.name, "sha256": self.sha256, "n_chars": len(self.text), "path": self.path}
+        return {
+            "name": self.name,
+            "sha256": self.sha256,
+            "n_chars": len(self.text),
+            "n_tokens": self.n_tokens,
+            "path": self.path,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +170,41 @@ class Readings:
             else None,
         }
 
+    @classmethod
+    def read_again(cls, data: Mapping[str, Any], sources: Sequence[Source], question: str) -> Readings:
+        """Return what `to_dict` was made of, from the same sources: each reading sends what it sent, byte for byte."""
+        reads = {"whole": read_whole(sources, question), "none": read_none()}
+        if data["passages"] is not None:
+            spans = tuple(Span(*each) for each in data["passages"])
+            reads["passages"] = read_passages(sources, spans, question)
+        return cls(reads, tuple(data["offered"]), Evidence(**data["evidence"]))
+
     def offering(self, kinds: Iterable[str]) -> Readings:
         """Return it with other kinds on offer, in the order of `READINGS`."""
         wanted = set(kinds)
         return replace(self, offered=tuple(kind for kind in READINGS if kind in wanted and kind in self.reads))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How much of sources that are sent whole is expected to be in prompt caches, since others ask about them too.
+
+    Where a provider wants a mark to keep them, they are marked for the arms that this knows of.
+
+    Attributes
+    ----------
+    by_arm
+        The share of the sources' tokens, in [0, 1], by arm (without a reading): 0 is written now and read by the next.
+    every
+        The share for all other arms; None: nothing is kept there, and nothing is to be.
+    """
+
+    by_arm: Mapping[str, float] = field(default_factory=dict)
+    every: float | None = None
+
+    def share(self, arm: str) -> float | None:
+        """Return the share for an arm; None where nothing is kept there, and nothing is to be."""
+        return self.by_arm.get(arm, self.every)
 
 
 def block_of(sources: Sequence[Source], spans: Iterable[Span] | None = None, *beside: str) -> str:
@@ -165,8 +213,9 @@ def block_of(sources: Sequence[Source], spans: Iterable[Span] | None = None, *be
     Parameters
     ----------
     beside
-        What stands around it: the mark occurs in it neither.
+        What stands around it: the mark occurs in it neither, nor in a file's name.
     """
+    beside = (*beside, *(source.name for source in sources))
     if spans is None:
         return fenced([(f"FILE {_plain(source.name)}", source.text.strip("\n")) for source in sources], *beside)
     parts = []
@@ -181,6 +230,12 @@ def read_whole(sources: Sequence[Source], question: str) -> Read:
     """Return the reading of everything."""
     text = block_of(sources, None, question)
     return Read("whole", text, remembered(text, approx_tokens))
+
+
+def read_passages(sources: Sequence[Source], spans: tuple[Span, ...], question: str) -> Read:
+    """Return the reading of some pieces."""
+    text = block_of(sources, spans, question)
+    return Read("passages", text, approx_tokens(text), spans)
 
 
 def read_none() -> Read:

@@ -134,6 +134,7 @@ class Examination:
         yield Finding("router", "note" if router.note else "ok", router.note or router.version)
 
     def _ledger(self) -> Iterator[Finding]:
+        from scrimp.routing.ledger.documents import size
         from scrimp.routing.ledger.place import damaged, network_file_system
         from scrimp.routing.ledger.reservations import audit_balances, reap
         from scrimp.routing.ledger.spending import open_calls
@@ -167,7 +168,9 @@ class Examination:
                 f"{len(wrong)} running sums disagree with the calls",
                 "Please report this; the sums were left as they are.",
             )
-        yield Finding("ledger", "ok", f"{path}, zone {ledger.zone_name}")
+        n_files, n_bytes = size(ledger)
+        files = f", with the texts of {n_files:,} files ({n_bytes / 1e6:,.1f} MB)" if n_files else ""
+        yield Finding("ledger", "ok", f"{path}, zone {ledger.zone_name}{files}")
         calls = open_calls(ledger)
         unknown = [row for row in calls if row["status"] == "unknown"]
         if unknown:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.money import usd_from_nano
+from scrimp.profiles.rungs import reading_of
 from scrimp.routing.ledger import requests
 from scrimp.routing.ledger.attempts import attempts_of
+from scrimp.routing.ledger.documents import kept
 from scrimp.routing.ledger.labels import labels_of
 from scrimp.routing.ledger.steps import steps_of
 from scrimp.routing.ledger.store import instant
@@ -57,6 +59,8 @@ class Shown:
         Of the request, as the ledger holds it: decision, attachments, schema and messages are JSON.
     attempts, labels, steps
         Its calls, what was said of its answers, and what happened at each step of its plan.
+    texts
+        Of the files that went with it, by SHA-256, where they are kept.
     decision
         As it was made; None where its trace was not kept.
     near
@@ -67,6 +71,7 @@ class Shown:
     attempts: list[dict[str, Any]]
     labels: list[dict[str, Any]]
     steps: list[dict[str, Any]]
+    texts: dict[str, str]
     decision: Decision | None
     near: list[dict[str, Any]]
 
@@ -75,12 +80,43 @@ class Shown:
         """Of a program's conversation: the request that it goes on from (None: it begins here), and what is new."""
         return after_of(self.row), lines(self.row)
 
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What of its conversation went along (`asking.memory.Recalled`); empty where that is not on record."""
+        found: dict[str, Any] = json.loads(self.row["memory"] or "{}")
+        return found
+
+    @property
+    def files(self) -> list[dict[str, Any]]:
+        """The files that went with it, as `prompts.sources.Source.to_dict`; without names where no text is kept."""
+        return json.loads(self.row["sources"] or "[]")  # type: ignore[no-any-return]
+
+    @property
+    def readings(self) -> dict[str, Any] | None:
+        """How much of them was on offer, as `prompts.sources.Readings.to_dict`; None where there was no choice."""
+        return None if self.row["readings"] is None else json.loads(self.row["readings"])
+
+    @property
+    def passages(self) -> list[dict[str, Any]]:
+        """The passages of its files: file, start, end, score, and text where that is kept."""
+        return [
+            {
+                "file": self.files[number].get("name"),
+                "start": start,
+                "end": end,
+                "score": score,
+                "text": None if (text := self.texts.get(self.files[number]["sha256"])) is None else text[start:end],
+            }
+            for number, start, end, score in (self.readings or {}).get("passages") or ()
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
         read = {
             name: None if self.row[name] is None else json.loads(self.row[name])
-            for name in ("decision", "attachments", "schema", "messages")
+            for name in ("decision", "attachments", "schema", "messages", "memory", "sources", "readings")
         }
+        read["reading"] = reading_of(self.row["arm"] or "") or ("whole" if self.files else None)
         found = {"attempts": self.attempts, "labels": self.labels, "steps": self.steps}
         return {"schema_version": 1, **self.row, **read, **found}
 
@@ -105,6 +141,7 @@ def show_request(ledger: Ledger | None, which: str, *, near: bool = False) -> Sh
         attempts_of(ledger, of),
         labels_of(ledger, of),
         steps_of(ledger, of),
+        kept(ledger, {each["sha256"] for each in json.loads(row["sources"] or "[]")}),
         None if row["decision"] is None else Decision.from_dict(json.loads(row["decision"])),
         neighbours(ledger, of) if near else [],
     )

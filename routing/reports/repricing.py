@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.files import store_own
 from scrimp.profiles.reading import read_bytes
+from scrimp.profiles.rungs import bare_of
 from scrimp.routing.deciding.policy import NoDraw, choose
 from scrimp.routing.deciding.trace import Decision
 from scrimp.routing.ledger.requests import decisions
@@ -126,7 +127,7 @@ def flips(ledger: Ledger, profile: Profile, table: PriceTable, *, since: float) 
         options = []
         for weighed in choice.weighed:
             option = weighed.option
-            arm = arms.get(option.arm)
+            arm = arms.get(bare_of(option.arm))
             if arm is not None and arm.model == option.model:
                 price = table.price(arm)
                 cost = (

@@ -9,14 +9,18 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.money import NANO
+from scrimp.profiles.rungs import bare_of
+from scrimp.routing.deciding.policy import Barrier
 from scrimp.routing.deciding.trace import Decision
+from scrimp.routing.deciding.usage_at import usage_at
 from scrimp.routing.ledger.attempts import final_attempts
 from scrimp.routing.prices.price import saved_nano
 from scrimp.routing.prices.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from scrimp.routing.deciding.policy import Option
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prices.price import ArmPrice
 
@@ -96,13 +100,21 @@ def estimate(values: Sequence[float], *, total: bool = False) -> Estimate:
     return Estimate(mean * times, (mean - half) * times, (mean + half) * times)
 
 
+def _alone(options: Mapping[str, Option], arm: str) -> Option | None:
+    """Return how an arm alone would have been asked: of a prompt with files whole, where they fit."""
+    mine = [option for option in options.values() if arm in (option.arm, bare_of(option.arm))]
+    can = [option for option in mine if option.barrier not in (Barrier.WINDOW, Barrier.UNBOUNDED)]
+    return max(can or mine, key=lambda option: option.input_tokens, default=None)
+
+
 def versus(
     ledger: Ledger, arm: str, price: ArmPrice, *, since_day: str | None = None, profile: str | None = None
 ) -> Versus:
     """Compare what was routed with sending every prompt to `arm`.
 
     What an answer would have cost there is `saved_nano`'s: the same tokens at the arm's price, without any retry, as in
-    the line under an answer. Qualities are those predicted when the choice was made.
+    the line under an answer; files of a prompt are taken to be read whole where they fit. Qualities are those predicted
+    when the choice was made.
 
     Parameters
     ----------
@@ -118,7 +130,7 @@ def versus(
     for row in final_attempts(ledger, since_day=since_day, profile=profile):
         choice = Decision.from_dict(json.loads(row["decision"])).choice
         options = {weighed.option.arm: weighed.option for weighed in choice.weighed}
-        taken, other = options.get(row["arm"]), options.get(arm)
+        taken, other = options.get(row["arm"]), _alone(options, arm)
         if taken is None or other is None or row["input_tokens"] is None or row["output_tokens"] is None:
             left_out += 1
             continue
@@ -129,6 +141,7 @@ def versus(
             row["cache_write_tokens"],
             row["reasoning_tokens"],
         )
+        usage = usage_at(usage, taken, other)
         costs.append(row["charged_nano"] / NANO)
         saved.append(saved_nano(price, usage, row["charged_nano"]) / NANO)
         qualities.append(taken.quality)

@@ -2,7 +2,7 @@
 
 How it is done: texts are cut into pieces (`passages_cut`), whose words and vectors are kept by the texts' hashes
 (`passages_kept`). BM25 over all pieces of all files finds the best 40 (`passages_words`); of these counts too how close
-together the words stand, and what that part of the piece means. Where nothing stands out, words of the first pieces are
+together the words stand, and what that part of the piece means. Where nothing stands out, words of the first three are
 looked for as well, once. Pieces are taken in that order until the budget is spent, and sent in the order of the text.
 What each step is worth: bench/retrieval.py.
 """
@@ -20,7 +20,7 @@ from scrimp.routing.prompts.sources import Span, block_of
 
 from .passages_cut import cut
 from .passages_kept import Kept
-from .passages_words import asked_words, densest, scored, words_of
+from .passages_words import NAMED, asked_words, densest, scored, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -37,15 +37,18 @@ __all__ = ["Passages", "Search", "passages"]
 CANDIDATES: Final = 40
 """Pieces that are looked at closely, and embedded."""
 
+_CLOSE: Final = 1.5
+"""What words that stand close together count once more."""
+
 _MEANING: Final = 0.5
 """What cos(question, piece) counts, beside words' 1 at the most."""
 
-_FLAT: Final = 0.8
+_FLAT: Final = 0.9
 """From here on nothing stands out, and the words of the first pieces are looked for as well."""
 
 _FIRST: Final = 3
 _MORE: Final = 8
-_MORE_WEIGHT: Final = 0.15
+_MORE_WEIGHT: Final = 0.1
 """So many words of so many first pieces are, and each counts so much."""
 
 _END_TOKENS: Final = 3
@@ -96,10 +99,10 @@ def passages(
     """
     kept = Kept(cache)
     search = Search(sources, question, kept)
-    ranking = search.by_words()
+    ranking = search.by_meaning(search.by_words(), embedding, embedder)
     if search.flat(ranking) >= _FLAT:
-        ranking = search.second_hop(ranking)
-    return search.picked(search.by_meaning(ranking, embedding, embedder), budget)
+        ranking = search.by_meaning(search.second_hop(ranking), embedding, embedder)
+    return search.picked(ranking, budget)
 
 
 class Search:
@@ -130,6 +133,7 @@ class Search:
         self._found = scored(self._pieces, self._names, self._words)
         self._passages: dict[int, str] = {}
         self._near: dict[int, float] = {}
+        self._cosines: dict[int, float] = {}
 
     def text(self, number: int) -> str:
         """Return the text of a piece."""
@@ -143,8 +147,11 @@ class Search:
     def _closely(self, scores: Mapping[int, float], weights: Mapping[str, float]) -> dict[int, float]:
         self._near = {}
         for number in heapq.nlargest(CANDIDATES, scores, key=lambda number: (scores[number], -number)):
-            much, self._passages[number] = densest(self.text(number), weights)
-            self._near[number] = scores[number] + much
+            name = self._names[self._places[number][0]]
+            told = {word: weight * (NAMED if word in name else 1.0) for word, weight in weights.items()}
+            much, passage = densest(self.text(number), told)
+            self._passages.setdefault(number, passage)
+            self._near[number] = scores[number] + _CLOSE * much
         return _ordered(self._near)
 
     def flat(self, ranking: Mapping[int, float], taken: Collection[int] | None = None) -> float:
@@ -179,15 +186,12 @@ class Search:
         """Rank the pieces of a ranking by what they mean too: score / best score + 0.5 cos(question, piece)."""
         if not ranking:
             return {}
-        vectors = self._kept.vectors([self._passages[number] for number in ranking], embedder)
+        new = [number for number in ranking if number not in self._cosines]
+        if new:
+            vectors = self._kept.vectors([self._passages[number] for number in new], embedder)
+            self._cosines.update(zip(new, (vectors @ embedding).tolist(), strict=True))
         most = max(ranking.values()) or 1.0
-        near = (vectors @ embedding).tolist()
-        return _ordered(
-            {
-                number: score / most + _MEANING * cosine
-                for (number, score), cosine in zip(ranking.items(), near, strict=True)
-            }
-        )
+        return _ordered({number: score / most + _MEANING * self._cosines[number] for number, score in ranking.items()})
 
     def picked(self, ranking: Mapping[int, float], budget: int) -> Passages:
         """Take pieces in the order of a ranking until the budget is spent, and then what lies beside them.
@@ -206,12 +210,17 @@ class Search:
             elif not ranking:
                 break
         spans = self._joined(taken)
-        if not taken and order:
-            spans = self._part(order[0], left)
-        while spans and approx_tokens(block_of(self.sources, spans, self._question)) > budget:  # its mark was longer
+        while taken and self._size(spans) > budget:  # the texts hold the mark: it is a longer one
             taken.popitem()
-            spans = self._joined(taken) if taken else ()
+            spans = self._joined(taken)
+        if order and not taken:
+            spans = self._part(order[0], left)
+            spans = spans if self._size(spans) <= budget else ()
         return Passages(spans, max((span.score for span in spans), default=0.0), self.flat(ranking, taken))
+
+    def _size(self, spans: Sequence[Span]) -> int:
+        """Return the tokens that passages take as they are sent."""
+        return approx_tokens(block_of(self.sources, spans, self._question))
 
     def _beginnings(self) -> Iterator[int]:
         """Give the pieces of all sources: the first of each, the second of each."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from scrimp.routing.prompts.context import approx_tokens
+from scrimp.routing.text.ends import best_end
 
 __all__ = ["PIECE_TOKENS", "cut"]
 
@@ -14,14 +14,6 @@ PIECE_TOKENS: Final = 400
 
 _LEAST: Final = 0.4
 """A piece is at least so much of that, where its text goes on: sooner than cut shorter it ends at a lesser end."""
-
-_ENDS: Final = (
-    re.compile(r"\n[^\S\n]*(?:\n\s*|(?=\Z))"),  # of a paragraph: an empty line or more
-    re.compile(r"\n|\r|\u2028|\u2029|\f"),
-    re.compile(r"[.!?]+[\"')\]]*\s+|[。！？．；।]+[」』”’）]*"),
-    re.compile(r"\s+"),
-)
-"""What ends a piece, the best first; the text goes on behind the match."""
 
 
 def cut(text: str, most: int = PIECE_TOKENS) -> list[int]:
@@ -43,7 +35,7 @@ def cut(text: str, most: int = PIECE_TOKENS) -> list[int]:
         if limit >= len(text):
             ends.append(len(text))
             break
-        at = _end(text, at, limit)
+        at = best_end(text, at + max(1, int((limit - at) * _LEAST)), limit)
         ends.append(at)
     return ends
 
@@ -61,15 +53,3 @@ def _limit(text: str, at: int, most: int) -> int:
         if low < at + size or low == len(text):
             return low
         size *= 2  # all of it was within: it holds long runs of blanks
-
-
-def _end(text: str, at: int, limit: int) -> int:
-    """Return where a piece ends that begins at `at` and must end by `limit`, which is within the text."""
-    least = at + max(1, int((limit - at) * _LEAST))
-    for end in _ENDS:
-        found = 0
-        for match in end.finditer(text, least - 1, limit):
-            found = match.end()
-        if found >= least:
-            return found
-    return limit

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from scrimp.routing.prompts.context import TextEmbedder
     from scrimp.routing.prompts.sources import Source
 
-__all__ = ["KEPT_FILE", "MAX_BYTES", "Kept"]
+__all__ = ["KEPT_FILE", "MAX_BYTES", "Kept", "forget"]
 
 T = TypeVar("T")
 
@@ -52,6 +52,13 @@ _USED_EVERY_S: Final = 3_600
 _TABLE: Final = (
     "CREATE TABLE kept (key TEXT PRIMARY KEY, used INTEGER NOT NULL, size INTEGER NOT NULL, packed BLOB NOT NULL)"
 )
+
+
+def forget(folder: Path) -> None:
+    """Drop all that is kept in a cache folder: it is worked out again where it is wanted."""
+    for name in (KEPT_FILE, f"{KEPT_FILE}-journal"):
+        with contextlib.suppress(OSError):
+            (folder / name).unlink()
 
 
 class Kept:
@@ -155,9 +162,7 @@ class Kept:
             except sqlite3.Error as error:
                 if attempt == 2 or not is_damage(error):
                     return None
-                for name in (KEPT_FILE, f"{KEPT_FILE}-journal"):
-                    with contextlib.suppress(OSError):
-                        self.path.with_name(name).unlink()
+                forget(self.path.parent)
             except OSError:
                 return None
         return None

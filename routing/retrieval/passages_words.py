@@ -19,7 +19,7 @@ from .texts import COMMON, MAX_TERMS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Pieces", "Scored", "asked_words", "densest", "pieces_of", "scored", "words_of"]
+__all__ = ["NAMED", "Pieces", "Scored", "asked_words", "densest", "pieces_of", "scored", "words_of"]
 
 _FIGURE: Final = r"\d+(?:[.,]\d+)+(?![^\W_])"
 _WORD: Final = re.compile(f"{_FIGURE}|[^\\W_]+")
@@ -43,8 +43,11 @@ _SCANNED: Final = 16_000
 _DATED: Final = re.compile(
     r"\d\d?|(?:19|20)\d\d|january|february|march|april|may|june|july|august|september|october|november|december"
 )
-_DATE: Final = 0.4
+_DATE: Final = 0.3
 """How much a word of a date counts."""
+
+NAMED: Final = 0.25
+"""How much a word of a text's name counts where the text itself says it: it tells which text, not where in it."""
 
 _CLOSE: Final = 16
 """Words that stand within so many words stand close together."""
@@ -154,7 +157,7 @@ def asked_words(question: str) -> dict[str, float]:
     Examples
     --------
     >>> asked_words("What is the VAT on books in May 2024?"), asked_words("What is it?")
-    ({'vat': 1.0, 'book': 1.0, 'may': 0.4, '2024': 0.4}, {'what': 1.0, 'is': 1.0, 'it': 1.0})
+    ({'vat': 1.0, 'book': 1.0, 'may': 0.3, '2024': 0.3}, {'what': 1.0, 'is': 1.0, 'it': 1.0})
     """
     words = list(dict.fromkeys(words_of(question[:_SCANNED])))
     words = [word for word in words if word not in _EMPTY] or words
@@ -203,23 +206,22 @@ def scored(texts: Sequence[Pieces], names: Sequence[frozenset[str]], words: Mapp
     covered: dict[int, float] = {}
     weights = {}
     for word, weight in words.items():
-        found = {
-            first + number: n
-            for first, text in zip(firsts, texts, strict=False)
-            if word in text.postings
-            for number, n in text.holding(word)
-        }
-        rare = weights[word] = weight * _idf(len(lengths), len(found))
-        for number, n in found.items():
-            much = n * (_K1 + 1) / (n + _K1 * (1 - _B + _B * lengths[number] / mean))
-            scores[number] = scores.get(number, 0.0) + rare * much
-            covered[number] = covered.get(number, 0.0) + rare
-        named = [at for at, name in enumerate(names) if word in name]
-        for at in named:
-            for number in range(firsts[at], firsts[at + 1]):
-                scores[number] = scores.get(number, 0.0) + _idf(len(names), len(named))
-                if number not in found:
-                    covered[number] = covered.get(number, 0.0) + rare
+        holding = [[*text.holding(word)] if word in text.postings else [] for text in texts]
+        rare = weights[word] = weight * _idf(len(lengths), sum(map(len, holding)))
+        named = [word in name for name in names]
+        by_name = _idf(len(names), sum(named))
+        for first, text, held, is_named in zip(firsts, texts, holding, named, strict=False):
+            for number, n in held:
+                at = first + number
+                much = n * (_K1 + 1) / (n + _K1 * (1 - _B + _B * lengths[at] / mean))
+                scores[at] = scores.get(at, 0.0) + rare * much * (NAMED if is_named else 1.0)
+                covered[at] = covered.get(at, 0.0) + rare
+            if is_named:
+                without = {*range(len(text.ends))} - {number for number, _ in held}
+                for number in range(len(text.ends)):
+                    scores[first + number] = scores.get(first + number, 0.0) + by_name
+                for number in without:
+                    covered[first + number] = covered.get(first + number, 0.0) + rare
     most = sum(weights.values()) or 1.0
     return Scored(scores, {number: min(1.0, share / most) for number, share in covered.items()}, weights)
 

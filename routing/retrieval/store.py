@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Entry", "Store", "is_damage"]
+__all__ = ["Entry", "Store", "is_damage", "word_scores"]
 
 _VERSION: Final = 1
 """Of the tables, and of how texts are cut into pieces: a file of another is begun anew."""
@@ -262,6 +262,22 @@ class Store:
             (query, n),
         ).fetchall()
         return [(int(row), float(score)) for row, score in rows]
+
+
+def word_scores(texts: Sequence[str], words: Sequence[str]) -> list[float]:
+    """Return the BM25 of each of some texts that are at hand, by their stemmed words; 0 where it has none of them."""
+    found = [0.0] * len(texts)
+    if not words:
+        return found
+    with contextlib.closing(sqlite3.connect(":memory:")) as conn:
+        conn.execute("CREATE VIRTUAL TABLE words USING fts5(said, tokenize='porter unicode61 remove_diacritics 2')")
+        conn.executemany(
+            "INSERT INTO words (rowid, said) VALUES (?, ?)", ((at, _storable(text)) for at, text in enumerate(texts))
+        )
+        query = " OR ".join(f'"{word}"' for word in words)
+        for row, score in conn.execute("SELECT rowid, -bm25(words) FROM words WHERE words MATCH ?", (query,)):
+            found[row] = max(0.0, score)
+    return found
 
 
 def _packed(vectors: NDArray[np.float32]) -> tuple[bytes, bytes, bytes]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scrimp.profiles.errors import BudgetRefusedError
 from scrimp.routing.asking import housekeeping
 from scrimp.routing.asking.awaiting import AwaitingHands
+from scrimp.routing.asking.memory import budget_of
 from scrimp.routing.asking.plan_choice import arms_in
 from scrimp.routing.asking.request import Ask, Way
 from scrimp.routing.ledger.scribe import Scribe, Work
@@ -21,20 +22,29 @@ from scrimp.routing.ledger.store import new_id
 from scrimp.routing.prompts.embedding import Embedder
 from scrimp.routing.prompts.prompt import prompt_of_chat
 from scrimp.routing.prompts.tokens import estimate_tokens
+from scrimp.routing.retrieval.turns import turn_scores
 
+from .cutting import rounds_of
 from .names import resolve
 from .threads import Threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from scrimp.routing.asking.memory import Recalled
     from scrimp.routing.asking.request import Answer, Checked
     from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.calls.call import Delta
+    from scrimp.routing.deciding.decide import Wishes
     from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.prompts.chat import Chat
     from scrimp.routing.prompts.context import Context
 
     from .shapes.shape import Wanted
+    from .threads import Thread
 
 __all__ = ["Asking", "Service", "Totals"]
 
@@ -113,6 +123,8 @@ class Service:
         Whether a request for a model that is not known is routed, and not refused.
     tag
         A word by which the log and spending find them.
+    memory
+        How long chats are cut, one of `cutting.CUTS`; None sends all that a program sends.
     say
         Takes a line for whoever runs the server.
     """
@@ -125,6 +137,7 @@ class Service:
         one_run: bool = False,
         any_model: bool = False,
         tag: str | None = None,
+        memory: str | None = None,
         say: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self._open_space = open_space
@@ -132,6 +145,7 @@ class Service:
         self.run_id = new_id() if one_run else None
         self.any_model = any_model
         self.tag = tag
+        self.memory = memory
         self.say = say
         self.totals = Totals()
         self.threads = Threads()
@@ -193,16 +207,22 @@ class Service:
             names = (wanted.model, *arms_in(Way(plan=wanted.model)))
             profile = (await asyncio.to_thread(space.decider.with_arms, names)).profile
         wishes, way = resolve(wanted.model, profile, effort=wanted.effort, any_model=self.any_model)
-        prompt = prompt_of_chat(wanted.chat, needs=wanted.needs, own_format=wanted.response_format)
         thread = self.threads.find(wanted.chat, wanted.session)
+        chat, recalled = await self._cut(wanted.chat, wishes, thread)
+        cut = chat is not wanted.chat
+        prompt = prompt_of_chat(chat, needs=wanted.needs, own_format=wanted.response_format)
         if thread is not None and wishes.arm is None:
-            wishes = replace(wishes, staying=thread.staying(wanted.chat))
+            staying = thread.staying(wanted.chat)
+            if staying is not None and cut:  # what is sent is no longer what the provider has read
+                staying = replace(staying, n_cached=0)
+            wishes = replace(wishes, staying=staying)
         ask = Ask(
             prompt,
             wishes,
             command="serve",
             conversation_id=None if thread is None else thread.conversation_id,
-            after=None if thread is None else thread.after(wanted.chat),
+            after=None if thread is None or cut else thread.after(wanted.chat),
+            recalled=recalled,
             keep=space.profile.log.keep,
             run_id=self.run_id,
             tag=self.tag,
@@ -241,9 +261,36 @@ class Service:
             message_of(answer),
             answer.input_tokens,
             decision,
-            kept=ask.keep == "all",
+            kept=ask.keep == "all" and not cut,
         )
         return checked
+
+    async def _cut(self, chat: Chat, wishes: Wishes, thread: Thread | None) -> tuple[Chat, Recalled | None]:
+        """Return a chat as it is sent, and what is logged of that; as it is where this endpoint cuts none."""
+        rounds = None if self.memory is None else rounds_of(chat)
+        if self.memory is None or rounds is None:
+            return chat, None
+        decider = self.space.decider
+        arm = wishes.arm or (decider.profile.default_arm if thread is None else thread.arm)
+        try:
+            price, window = decider.price(arm), decider.window(arm)
+        except KeyError:
+            price = window = None
+        wtp = decider.profile.policy.wtp if wishes.wtp_usd is None else wishes.wtp_usd
+        embedded = [await self._context(text) for text in (*(asked for asked, _ in rounds.turns), chat.asked)]
+        vectors = [context.embedding.astype("<f4").tobytes() for context in embedded[:-1]]
+
+        def scores() -> NDArray[np.float64]:
+            return turn_scores(rounds.turns, chat.asked, embedded[-1].embedding, vectors)
+
+        return await asyncio.to_thread(
+            rounds.cut,
+            self.memory,
+            budget_of(price, wtp, window),
+            scores,
+            n_cached=0 if thread is None else thread.n_cached,
+            price=price,
+        )
 
     def count_tokens(self, wanted: Wanted) -> int:
         """Return about how many input tokens a request is."""
@@ -293,5 +340,5 @@ class Service:
         """See to what earlier processes left, and say which caps are filling up."""
         space = self.space
         housekeeping.look_after(space.ledger, space.profile, now=space.clock())
-        for line in housekeeping.look_back(space.ledger, space.profile, now=space.clock()):
+        for line in housekeeping.look_back(space.ledger, space.profile, now=space.clock(), cache=space.cache):
             self.say(line)

@@ -123,7 +123,7 @@ def bidding(desk: Desk, turn: Turn) -> Generator[Wanted | Test, Any, Came]:
     wanted = Wanted(winner.arm, Role.ASK, turn.number, turn.prompt, why=why)
     if winner.text:
         text = asking.prompt.text
-        plan = fenced([("PLAN", quoted(winner.text, BID_BYTES))], text)
+        plan = fenced([("PLAN", quoted(winner.text, BID_BYTES))], *asking.prompt.around)
         asked = asking.prompt.saying(_DO.format(prompt=text, parts=plan))
         wanted = Wanted(winner.arm, Role.ASK, turn.number, asked, why=why)
     best = yield from desk.ask(wanted)
@@ -163,7 +163,7 @@ class _Bidding:
             if self.desk.out_of_money or self._cost(bid.arm) >= self._cost(best.arm):
                 continue
             parts = [(title, quoted(text, BID_BYTES)) for title, text in [("YOUR PLAN", bid.text), *like]]
-            more = _AGAIN.format(data=DATA, parts=fenced(parts, self.desk.brief.prompt.text))
+            more = _AGAIN.format(data=DATA, parts=fenced(parts, *self.desk.brief.prompt.around))
             new = yield from self._bid(bid.arm, more)
             if new is not None:
                 self.desk.judged_step(bid.seq, Verdict(LOST, "abstain", "it was bid anew"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import BudgetRefusedError
+from scrimp.profiles.rungs import reading_of
 from scrimp.routing.checks.agree import AgreeCheck
 from scrimp.routing.checks.base import EMPTY, Verdict
 from scrimp.routing.checks.judge import JUDGE_LIMIT, JudgeCheck, judge_prompt
@@ -55,7 +56,10 @@ class Held:
     calls: str = ""
     verdicts: list[Verdict] = field(default_factory=list)
     part: bool = False
-    """Whether the text is only what a planner's reply has between its marks."""
+    """Whether the text is only what a planner's reply has between its marks, or was put together of several replies."""
+
+    reads: str | None = None
+    """How much of the request's files it goes by, where that is not what its arm's name says."""
 
     @property
     def compared(self) -> str:
@@ -229,7 +233,9 @@ class Desk:
         if held.calls:
             self.judged(held, *(Verdict(check.name, "abstain", _CALLS) for check in free))
         elif free:
-            verdicts: tuple[Verdict, ...] = yield Test(free, held.text, held.finish_reason)
+            verdicts: tuple[Verdict, ...] = yield Test(
+                free, held.text, held.finish_reason, held.reads or reading_of(held.arm)
+            )
             self.judged(held, *verdicts)
 
     def _judge(self, check: JudgeCheck, held: Held) -> Generator[Wanted, Any, None]:

@@ -13,6 +13,7 @@ from .knockout import knocking_out
 from .lead import leading
 from .merge import merging
 from .protocol import Test, Wanted
+from .split import splitting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,7 @@ KINDS: Final[Mapping[How, Kind]] = {
     "lead": leading,
     "bid": bidding,
     "knockout": knocking_out,
+    "split": splitting,
 }
 
 

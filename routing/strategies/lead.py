@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import format_usd
+from scrimp.profiles.rungs import bare_of, reading_of
 from scrimp.routing.plans.spends import QUESTIONS
 from scrimp.routing.prompts.prompt import Prompt
 from scrimp.routing.text.fence import fenced
@@ -15,7 +17,7 @@ from .protocol import Role, Wanted
 from .quoting import DATA, formless, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping
 
     from .desk import Desk, Held, Turn
     from .protocol import Got, Test
@@ -72,7 +74,9 @@ class _Led:
         self.turn = turn
         self.prompt = turn.prompt or desk.brief.prompt
         (self.planner,) = turn.stage.by
-        self.workers = tuple(dict.fromkeys(arm for arm in turn.stage.arms if arm != self.planner))
+        # A planner knows them by their arms' names: how much of the request's files each reads is not its choice.
+        self.names = {bare_of(arm): arm for arm in turn.stage.arms if bare_of(arm) != bare_of(self.planner)}
+        self.workers = tuple(self.names)
         self.found: list[tuple[str, str]] = []
         self.replies: list[Got] = []
         self.n_asked = 0
@@ -109,8 +113,12 @@ class _Led:
 
     def _work(self, arm: str, question: str) -> Generator[Wanted, Any, None]:
         self.n_asked += 1
-        # The question alone goes to it: neither history nor attachments, whose part in it the planner has read.
-        wanted = Wanted(arm, Role.WORK, self.turn.number, Prompt(quoted(question)), why=f"{self.planner} asks {arm}")
+        # The question goes to it, and neither history nor attachments, whose part in it the planner has read; of files
+        # what the reading sends that it is named with in the plan, as found for the request's question.
+        name, asked = self.names[arm], Prompt(quoted(question))
+        if reading_of(name) not in (None, "none"):
+            asked = replace(asked, sources=self.prompt.sources, readings=self.prompt.readings)
+        wanted = Wanted(name, Role.WORK, self.turn.number, asked, why=f"{self.planner} asks {arm}")
         got = yield from self.desk.call(wanted)
         text = "(no answer came)" if got.text is None else quoted(got.text)
         self.found.append((f"QUESTION {self.n_asked} TO {arm}", quoted(question, _QUESTION_BYTES)))
@@ -135,13 +143,13 @@ class _Led:
         desk, prompt = self.desk, self.prompt.text
         found = ""
         if self.found:
-            found = _FOUND.format(data=DATA, parts=fenced(self.found, prompt))
+            found = _FOUND.format(data=DATA, parts=fenced(self.found, *self.prompt.around))
         if last:
             return _END.format(prompt=prompt, found=found)
         limit = desk.brief.left_nano
         return _LEAD.format(
             prompt=prompt,
-            menu=_menu(desk, self.workers),
+            menu=_menu(desk, self.names),
             left="no limit is set" if limit is None else format_usd(max(0, limit - desk.charged_nano)),
             questions=QUESTIONS - self.n_asked,
             n=QUESTIONS,
@@ -151,11 +159,11 @@ class _Led:
         )
 
 
-def _menu(desk: Desk, workers: Sequence[str]) -> str:
+def _menu(desk: Desk, workers: Mapping[str, str]) -> str:
     """Return a line an arm: its name, what it is for, what a call is expected to cost, and its predicted quality."""
     lines = []
-    for arm in workers:
-        card = desk.brief.arms[arm]
+    for arm, name in workers.items():
+        card = desk.brief.arms[name]
         cost = "cost not known" if card.cost_nano is None else f"about {format_usd(card.cost_nano)} a question"
         about = "" if card.about is None else f": {quoted(' '.join(card.about.split()), _ABOUT_BYTES)}"
         lines.append(f"- {arm}{about} ({cost}; predicted quality {card.quality:.0%})")

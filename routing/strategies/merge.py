@@ -84,14 +84,14 @@ def _merged(desk: Desk, turn: Turn, arm: str, before: Sequence[Held]) -> Generat
     order = desk.shuffled(f"merge {turn.number}", len(before))
     parts = [(f"ANSWER {nth}", quoted(before[i].text)) for nth, i in enumerate(order, start=1)]
     text = desk.brief.prompt.text
-    asked = _MERGE.format(prompt=text, data=DATA, parts=fenced(parts, text))
+    asked = _MERGE.format(prompt=text, data=DATA, parts=fenced(parts, *desk.brief.prompt.around))
     return (yield from _written(desk, turn, arm, desk.brief.prompt.saying(asked), before))
 
 
 def _refined(desk: Desk, turn: Turn, arm: str, before: Held) -> Generator[Wanted, Any, Held | None]:
     """Have an answer written anew, once it is known what is wrong with it; None where nothing is."""
     prompt, answer = desk.brief.prompt, quoted(before.text)
-    parts = fenced([("ANSWER", answer)], prompt.text)
+    parts = fenced([("ANSWER", answer)], *prompt.around)
     asked = formless(prompt.saying(_FEEDBACK.format(prompt=prompt.text, data=DATA, parts=parts)))
     got = yield from desk.call(Wanted(arm, Role.FEEDBACK, turn.number, asked, FEEDBACK_LIMIT))
     wrong = without_thoughts(got.text or "")
@@ -101,7 +101,7 @@ def _refined(desk: Desk, turn: Turn, arm: str, before: Held) -> Generator[Wanted
         return None
     if _NOTHING.fullmatch(wrong):
         return None
-    asked = prompt.saying(anew(prompt.text, answer, [wrong], n_bytes=QUOTE_BYTES))
+    asked = prompt.saying(anew(prompt, answer, [wrong], n_bytes=QUOTE_BYTES))
     return (yield from _written(desk, turn, arm, asked, [before]))
 
 

@@ -157,11 +157,14 @@ class Test:
         The checks to run.
     text, finish_reason
         The answer, and why the model stopped.
+    reading
+        How much of the request's files it goes by; None where there was nothing to choose.
     """
 
     checks: tuple[Check, ...]
     text: str
     finish_reason: str | None
+    reading: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def quoted(text: str, n_bytes: int = QUOTE_BYTES) -> str:
     return text.encode("utf-8", "replace")[:n_bytes].decode("utf-8", "ignore")
 
 
-def anew(prompt: str, answer: str, wrong: Sequence[str], *, n_bytes: int = _WRONG_BYTES) -> str:
+def anew(prompt: Prompt, answer: str, wrong: Sequence[str], *, n_bytes: int = _WRONG_BYTES) -> str:
     """Return what an arm is asked that is to write a wanting answer anew.
 
     Parameters
@@ -58,7 +58,7 @@ def anew(prompt: str, answer: str, wrong: Sequence[str], *, n_bytes: int = _WRON
     """
     found = quoted("\n".join(f"- {each}" for each in wrong), n_bytes)
     parts = [("EARLIER ANSWER", quoted(answer)), ("WHAT IS WRONG WITH IT", found)]
-    return _ANEW.format(prompt=prompt, data=DATA, parts=fenced(parts, prompt))
+    return _ANEW.format(prompt=prompt.text, data=DATA, parts=fenced(parts, *prompt.around))
 
 
 def without_thoughts(text: str) -> str:

@@ -104,4 +104,4 @@ class Staged:
             return None
         last = self.desk.held[-1]
         wrong = [verdict.evidence for verdict in last.failed] or ["others disagree"]
-        return self.brief.prompt.saying(anew(self.brief.prompt.text, last.text, wrong))
+        return self.brief.prompt.saying(anew(self.brief.prompt, last.text, wrong))

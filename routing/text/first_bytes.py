@@ -5,13 +5,15 @@ from __future__ import annotations
 import codecs
 from typing import Final
 
-__all__ = ["LOOKED_AT", "encoding_of", "guess", "kind_of"]
+__all__ = ["LOOKED_AT", "encoding_of", "guess", "kind_of", "marked", "utf_8_from"]
 
 LOOKED_AT: Final = 4096
 """Bytes that are enough to tell."""
 
+_ZIP: Final = "a zip archive, as .xlsx, .ods and .docx are"
+
 _KINDS: Final = (
-    (b"PK\x03\x04", "a zip archive, as .xlsx, .ods and .docx are", "save it as text (from a spreadsheet: CSV UTF-8)"),
+    (b"PK\x03\x04", _ZIP, "save it as text (from a spreadsheet: CSV UTF-8), or unpack it: unzip FILE"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel or Word file", "save it as text (from Excel: CSV UTF-8)"),
     (b"PAR1", "a Parquet file", "export it as JSON Lines: duckdb -c \"COPY 'FILE' TO 'NEW.jsonl'\""),
     (b"ARROW1", "an Arrow file", "export it as JSON Lines"),
@@ -26,6 +28,23 @@ _KINDS: Final = (
     (b"\x1f\x8b", "packed with gzip", "unpack it: gzip -dc FILE > NEW"),
 )
 
+_TO_TEXT: Final = "save it as text or PDF, or: pandoc FILE -t plain -o NEW.txt"
+
+_IN_ZIPS: Final = (
+    (b"word/", "a Word document (.docx)", _TO_TEXT),
+    (b"xl/", "an Excel workbook (.xlsx)", "save its sheet as CSV UTF-8"),
+    (b"ppt/", "a PowerPoint file (.pptx)", "save it as PDF"),
+    (
+        b"opendocument.text",
+        "an OpenDocument text (.odt)",
+        _TO_TEXT,
+    ),
+    (b"opendocument.spreadsheet", "an OpenDocument spreadsheet (.ods)", "save its sheet as CSV UTF-8"),
+    (b"opendocument", "an OpenDocument file", "save it as PDF"),
+    (b"epub+zip", "an EPUB book", "turn it into text: pandoc FILE -t plain -o NEW.txt"),
+)
+"""What the names at the beginning of a zip archive say of it."""
+
 _MARKS: Final = (  # the longer ones first: UTF-32's begins as UTF-16's does
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -38,9 +57,12 @@ def kind_of(start: bytes) -> tuple[str, str] | None:
     """Return what kind of file begins like this, and what to do with it; None where it may be text."""
     if start[257:262] == b"ustar":
         return "a tar archive", "unpack it: tar -xf FILE"
-    if start.isascii() and b"\0" not in start:
+    if start.isascii() and b"\0" not in start and not start.startswith(b"%PDF-"):
         return None
-    return next(((kind, fix) for magic, kind, fix in _KINDS if start.startswith(magic)), None)
+    found = next(((kind, fix) for magic, kind, fix in _KINDS if start.startswith(magic)), None)
+    if found is not None and found[0] == _ZIP:
+        return next(((kind, fix) for name, kind, fix in _IN_ZIPS if name in start), found)
+    return found
 
 
 def encoding_of(start: bytes) -> str | None:
@@ -53,9 +75,8 @@ def encoding_of(start: bytes) -> str | None:
     >>> encoding_of("id".encode("utf-16")), encoding_of("id".encode("utf-16-be")), encoding_of(b"id")
     ('utf-16', 'utf-16be', None)
     """
-    for mark, name in _MARKS:
-        if start.startswith(mark):
-            return name
+    if (name := marked(start)) is not None:
+        return name
     start = start[: len(start) // 4 * 4] or start[: len(start) // 2 * 2]
     zeros = [start[at::4].count(0) for at in range(4)]
     if len(start) >= 8 and min(zeros[:3]) == len(start) // 4 and zeros[3] == 0:
@@ -68,6 +89,20 @@ def encoding_of(start: bytes) -> str | None:
         return "utf-16le"
     if high == 0 and low > half:
         return "utf-16be"
+    return None
+
+
+def marked(start: bytes) -> str | None:
+    """Return the wide encoding that a byte order mark tells; None where there is none, and for UTF-8's own."""
+    return next((name for mark, name in _MARKS if start.startswith(mark)), None)
+
+
+def utf_8_from(raw: bytes) -> int | None:
+    """Return where text stops being UTF-8; None where it does not."""
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start
     return None
 
 

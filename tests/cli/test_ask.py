@@ -54,9 +54,9 @@ def test_the_output_limit_is_always_sent(scrimp, profile, server):
     assert server.chats[0].output_limit == 200
 
 
-def test_piped_text_is_appended_to_the_prompt(scrimp, profile, server):
+def test_piped_text_is_a_file_before_the_question(scrimp, profile, server):
     ask_json(scrimp, "-p", profile(small="ok"), "summarise:", stdin="some\ntext\n")
-    assert server.chats[0].prompt == "summarise:\n\nsome\ntext"
+    assert server.chats[0].prompt == "===== FILE standard input\nsome\ntext\n===== END\n\nsummarise:"
 
 
 def test_standard_input_alone_is_the_prompt(scrimp, profile, server):
@@ -70,7 +70,7 @@ def test_files_system_and_template(scrimp, profile, server, tmp_path):
     ask_json(scrimp, "-p", profile(small="ok"), "-f", tmp_path / "notes.txt", "-s", "Be brief.", "read this")
     messages = server.chats[0].body["messages"]
     assert [message["role"] for message in messages] == ["system", "user"]
-    assert messages[1]["content"] == "read this\n\nnotes"
+    assert messages[1]["content"] == "===== FILE notes.txt\nnotes\n===== END\n\nread this"
     ask_json(scrimp, "-p", profile(small="ok"), "-t", tmp_path / "t.txt", "-v", "language=Danish", "good morning")
     assert server.chats[1].prompt == "Translate into Danish: good morning"
     done = scrimp("ask", "-p", profile(small="ok"), "-t", tmp_path / "t.txt", "good morning")
@@ -342,9 +342,8 @@ def test_the_home_folder_is_found_wherever_a_file_is_named(scrimp, profile, serv
 @pytest.mark.parametrize(
     ("data", "fix"),
     [
-        ("hé".encode("utf-16"), "iconv -f utf-16 "),
         ("hello".encode("utf-16-le"), "iconv -f utf-16le "),
-        ("hello".encode("utf-32"), "iconv -f utf-32 "),
+        ("hello".encode("utf-32-le"), "iconv -f utf-32le "),
         (b"it\x92s", "iconv -f cp1252 "),
         (b"caf\xe9", "iconv -f latin1 "),
         (b"PK\x03\x04\0\0", "Save it as text"),

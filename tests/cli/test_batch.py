@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import socket
+import sqlite3
 import threading
 from collections import Counter
 from pathlib import Path
@@ -497,6 +498,28 @@ def test_an_unfinished_run_is_in_the_way_until_it_is_resumed_or_dropped(scrimp, 
     assert "--resume" in done.err
     assert scrimp("batch", prompts, "-o", out, "-p", path, "--overwrite").code == 0
     assert [row["status"] for row in rows_of(out)] == ["ok"] * 12
+
+
+def test_killed_before_its_last_word_a_run_is_finished_by_resuming(scrimp, profile, prompts, out, server, home):
+    """Its journal goes once the output stands, and only then is it called finished: a kill may come between."""
+    at = profile()
+    assert scrimp("batch", prompts, "-o", out, "-p", at).code == 0
+    n = len(server.requests)
+
+    def forget_its_end():
+        with contextlib.closing(sqlite3.connect(home / "scrimp.db")) as ledger, ledger:
+            ledger.execute("UPDATE batch_runs SET status = 'running', finished_at = NULL")
+
+    forget_its_end()
+    done = scrimp("batch", "--resume", "-o", out)
+    assert done.code == 0, done.err
+    assert "is finished: 12 ok" in done.err
+    assert len(server.requests) == n
+    out.unlink()
+    forget_its_end()
+    done = scrimp("batch", "--resume", "-o", out)
+    assert done.code == 2
+    assert "journal" in done.err
 
 
 def test_list_show_and_cancel(scrimp, profile, prompts, out, server):

@@ -68,6 +68,26 @@ def test_a_duel_from_prompt_to_labels(at_terminal, profile, shown, server):
     assert first < out.index(f"a {duel['right_arm']} answer"), "answer 1 is the left's"
 
 
+def test_a_duel_about_a_file(at_terminal, profile, shown, server, home):
+    """Each arm reads of it what is worth most; the duel is of the arms, its labels say what they read."""
+    folder = home.parent / "work" / "data"
+    folder.mkdir()
+    text = "The committee met again and spoke at length.\n\n" * 600
+    (folder / "minutes.txt").write_text(f"{text}The deficit was forty two.\n\n{text}")
+    rows = [{"prompt": "What was the deficit?", "file": name} for name in ("minutes.txt", "gone.txt")]
+    (folder / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = profile(small="say@text=a_small_answer", large="say@text=a_large_answer")
+    code, out, err = at_terminal("duel", "-p", path, "-f", folder / "in.jsonl", typed="1\n\n")
+    assert code == 0, err
+    assert "line 2: file: cannot read" in out + err
+    assert [request.prompt.startswith("===== ") for request in server.chats] == [True, True]
+    (duel,) = shown()
+    assert {duel["left_arm"], duel["right_arm"]} == {"small", "large"}
+    labelled = {each["arm"].partition("/")[0]: each["arm"].partition("/")[2] for each in duel["labels"]}
+    assert set(labelled) == {"small", "large"}
+    assert set(labelled.values()) <= {"whole", "passages"}
+
+
 @pytest.mark.parametrize(
     ("typed", "verdict", "rewards"),
     [

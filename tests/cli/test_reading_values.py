@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from enum import StrEnum
 from typing import Annotated, Any
 
 import pytest
@@ -12,8 +13,13 @@ from scrimp.cli.parser import read_at_once
 
 VALUES = [
     None, (), [], "", "x", " x ", "5", "-5", "05", "+5", "5.0", " 5", "5_0", "٥", "1e3", "nan", "inf", "5.25", "-0.5",
-    ".5", "5.", "999", "9" * 30, 5, 5.0, True, False, "yes", "no", "maybe", ("a", "b"), ["5", "6"], ["a", 1], b"x",
+    "red", "Red", "RED", "green", ".5", "5.", "999", "9" * 30, 5, 5.0, True, False, "yes", "no", "maybe", ("a", "b"), ["5", "6"], ["a", 1], b"x",
 ]  # fmt: skip
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
 
 
 def _length(word: object) -> int:
@@ -34,6 +40,7 @@ def command():
         number: Annotated[float, typer.Option()] = 1.0,
         yes: Annotated[bool, typer.Option()] = False,
         parsed: Annotated[int, typer.Option(parser=_length)] = 1,
+        colour: Annotated[Colour, typer.Option()] = Colour.BLUE,
     ) -> None:
         pass
 
@@ -48,7 +55,7 @@ def outcome(parameter: Any, ctx: Any, value: Any) -> Any:
     return type(read), repr(read)
 
 
-@pytest.mark.parametrize("n", range(9))
+@pytest.mark.parametrize("n", range(10))
 def test_values_mean_what_typer_says(n):
     typers, ours = command(), command()
     read_at_once(ours)

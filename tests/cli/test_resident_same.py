@@ -126,7 +126,11 @@ def test_whose_standard_input_it_is(house, server):
         env=house.env, cwd=house.work, capture_output=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert [request.prompt for request in server.chats] == ["one", "two", "say\n\ntext"]
+    assert [request.prompt for request in server.chats] == [
+        "one",
+        "two",
+        "===== FILE standard input\ntext\n===== END\n\nsay",
+    ]
     assert house.served() == before + 3
 
 

@@ -139,7 +139,12 @@ def test_only_the_room_of_calls_imports_litellm():
 
 SQL = re.compile(r"^\s*(SELECT|INSERT|UPDATE|DELETE|WITH|PRAGMA)\s|\bSELECT\b.+\bFROM\b", re.DOTALL)
 
-OTHER_DATABASES = {"routing/batch/files/cache.py", "routing/learn/data/llm_log.py", "routing/retrieval/store.py"}
+OTHER_DATABASES = {
+    "routing/batch/files/cache.py",
+    "routing/learn/data/llm_log.py",
+    "routing/retrieval/passages_kept.py",
+    "routing/retrieval/store.py",
+}
 """SQL of files that are not the ledger: caches of replies and of texts, and the log of another program (llm)."""
 
 

@@ -35,7 +35,7 @@ FOR_COMMANDS = ("--schema", "--cascade", "--repair", "--no-log")
 
 def can_be_served(world):
     """Tell whether a program can ask for a world: it names a model or a plan, and no checks but those of the plan."""
-    if any(flag in FOR_COMMANDS for flag in world.flags):
+    if world.file is not None or any(flag in FOR_COMMANDS for flag in world.flags):
         return False
     flags = _flags(world)
     return "--check" not in flags or f"? {flags['--check']} >" in flags.get("--plan", "")
@@ -170,11 +170,12 @@ def aask(*, streamed=False):
         import scrimp
 
         heard = []
+        files = () if world.file is None else [stage.file(world)]
         options = _options(world) | ({"on_text": heard.append} if streamed else {})
 
         async def go():
             async with scrimp.Scrimp(stage.profile(world), home=stage.home) as s:
-                return await s.aask(PROMPT, system=SYSTEM, arm=world.arm, **options)
+                return await s.aask(PROMPT, system=SYSTEM, arm=world.arm, files=files, **options)
 
         try:
             answer = asyncio.run(go())

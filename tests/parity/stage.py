@@ -89,6 +89,14 @@ price = {{ input_usd_per_mtok = {price_in}, output_usd_per_mtok = {price_out} }}
         path.write_text(text + world.extra)
         return path
 
+    def file(self, world):
+        """Write the file that a world is about; return its path, or None where it is about none."""
+        if world.file is None:
+            return None
+        path = self.folder / "minutes.txt"
+        path.write_text(world.file)
+        return path
+
     def outcome(self, world, ends, says, by, said=""):
         """Return what came of the world, with what the ledger and the server hold."""
         chats = [chat for chat in self.server.chats if chat.model != "before"]
@@ -107,7 +115,7 @@ def leaks(home):
 
 _REQUESTS = (
     "profile", "system", "prompt", "answer", "attachments", "schema", "messages", "router_version", "embedder_id", "arm",
-    "propensity", "status", "error", "tag",
+    "propensity", "status", "error", "tag", "readings",
 )  # fmt: skip
 _ATTEMPTS = (
     "seq", "kind", "arm", "requested_model", "served_model", "input_bound", "output_limit", "input_tokens",
@@ -145,7 +153,15 @@ _LABELS = ("arm", "reward", "source", "weight", "note")
 def tables(path):
     """Return the rows of the profile `test` that must be equal in all ways: no ids, no times, no names of commands."""
     if not path.exists():
-        return {"requests": [], "calls": [], "steps": [], "labels": [], "suspended": [], "balances": {}}
+        return {
+            "requests": [],
+            "calls": [],
+            "steps": [],
+            "labels": [],
+            "suspended": [],
+            "documents": [],
+            "balances": {},
+        }
     db = sqlite3.connect(path)
     db.row_factory = sqlite3.Row
     with contextlib.closing(db):
@@ -163,6 +179,7 @@ def tables(path):
                 "decided": decision["arm"],
                 "drawn_at": decision["propensity"],
                 "plan": None if plan is None else plan["text"],
+                "sources": [{**each, "path": None} for each in json.loads(row["sources"] or "[]")],
             }
             requests.append({name: row[name] for name in _REQUESTS} | more)
         calls = []
@@ -177,6 +194,7 @@ def tables(path):
             step["verdicts"] = json.loads(step["verdicts"] or "[]")
         labels = rows(f"SELECT {', '.join(_LABELS)} FROM labels WHERE {ours} ORDER BY id")
         suspended = rows("SELECT profile, arm FROM suspensions ORDER BY 1, 2")
+        documents = rows("SELECT sha256, n_chars FROM documents ORDER BY sha256")
         run = "SELECT DISTINCT 'run:' || run_id FROM reservations WHERE profile = 'test'"
         balances: dict[str, list[int]] = {}
         for row in rows(f"SELECT * FROM balances WHERE key LIKE '%|p:test%' OR key IN ({run})"):
@@ -190,6 +208,7 @@ def tables(path):
             "steps": steps,
             "labels": labels,
             "suspended": suspended,
+            "documents": documents,
             "balances": balances,
         }
 

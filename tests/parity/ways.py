@@ -35,7 +35,12 @@ _OWN = ("first", "retry", "fallback")
 
 
 def _ask_argv(stage, world, *more):
-    return ("ask", *more, "-p", stage.profile(world), "-s", SYSTEM, *_named(world), *world.flags, PROMPT)
+    about = _about(stage, world)
+    return ("ask", *more, "-p", stage.profile(world), "-s", SYSTEM, *_named(world), *about, *world.flags, PROMPT)
+
+
+def _about(stage, world):
+    return () if world.file is None else ("-f", stage.file(world))
 
 
 def _asked(stage, world, done):
@@ -72,13 +77,16 @@ def ask_streamed(stage, world):
 def redo(stage, world):
     """Ask it of an arm that is not of the profile, then again of the world's."""
     before = stage.profile(World("before", {}), name="before", arms=("before",))
-    first = stage.scrimp("ask", "-p", before, "-s", SYSTEM, PROMPT)
+    first = stage.scrimp("ask", "-p", before, "-s", SYSTEM, *_about(stage, world), PROMPT)
     assert first.code == 0, first.err
+    if world.file is not None:
+        stage.file(world).unlink()  # its text is in the log
     outcome = _asked(stage, world, stage.scrimp("redo", "--json", "-p", stage.profile(world), *_named(world)))
     with contextlib.closing(sqlite3.connect(stage.home / "scrimp.db")) as db:
         label = "SELECT arm, source FROM labels WHERE request_id IN (SELECT id FROM requests WHERE profile = 'before')"
         told = [("before", "redo")] if outcome.ends == "ok" else []
-        assert db.execute(label).fetchall() == told  # the one mark that a redo adds is the first answer's
+        marks = [(arm.partition("/")[0], source) for arm, source in db.execute(label)]
+        assert marks == told  # the one mark that a redo adds is the first answer's
     return outcome
 
 
@@ -87,6 +95,8 @@ def redo(stage, world):
 
 def _batch_argv(stage, world, *, plan_in_row=False):
     row = {"id": "r0", "prompt": PROMPT}
+    if world.file is not None:
+        row["file"] = stage.file(world).name
     flags = list(world.flags)
     if plan_in_row:
         at = flags.index("--plan")
@@ -222,7 +232,7 @@ def left_over(outcome, moment):
     for seq, call in enumerate(calls, start=1):
         call["seq"] = seq if call["seq"] is not None else None
     for key, total in kept["balances"].items():
-        if "|a:" not in key or key.endswith(f"|a:{gone[0]['arm'] if gone else ''}"):
+        if "|a:" not in key or key.endswith(f"|a:{gone[0]['reservation_arm'] if gone else ''}"):
             total[1] -= charged
     kept = kept | {
         "calls": calls,

@@ -41,6 +41,8 @@ class World:
         How many calls reach the server.
     caps, extra
         Lines of the profile: its [caps], and what follows the arms.
+    file
+        The text of a file that is asked about: such worlds are open to all ways but programs that are served.
     kills
         Moments at which a batch of this world is killed, to be resumed: `warm_worker` and `sent:N` (the Nth call is on
         its way, and billed).
@@ -57,6 +59,7 @@ class World:
     caps: str = "per_day_usd = 1.0"
     extra: str = ""
     timeout_s: float = 5.0
+    file: str | None = None
     kills: tuple[str, ...] = ()
 
     @property
@@ -235,6 +238,33 @@ MADE = (
     made("merged and checked", "small + medium => large ? number:42 > medium", 4, WRONG, (LOST, RIGHT), WRONG, flags=NOT_A_NUMBER, by="medium", kills=("settled:3",)),
 )  # fmt: skip
 
+# -- about a file: the policy, or -m, or a plan settles how much of it is read
+
+MINUTES = "\n\n".join(
+    f"Item {n}: {SECRET}s were counted in the {n}th hall of the house; nobody objected." for n in range(900)
+)
+READ = (
+    plain("about a file", RIGHT, RIGHT, file=MINUTES, by="small/passages", kills=ONCE),
+    plain("about all of a file", RIGHT, RIGHT, file=MINUTES, flags=("--read", "whole"), by="small/whole", kills=("sent:1", "settled:1")),
+    plain("about nothing of a file", RIGHT, RIGHT, file=MINUTES, flags=("--read", "none"), by="small/none"),
+    plain("about a small file", RIGHT, RIGHT, file="Says the clerk: 42.", kills=("settling:1",)),
+    plain("passages, then another arm", "400", RIGHT, file=MINUTES, flags=("--read", "passages"), by="medium/passages", calls=2),
+    plain("passages again after a 500", ("500", RIGHT), RIGHT, file=MINUTES, flags=("--read", "passages"), by="small/passages", calls=2),
+    plain("a file that is checked", WRONG, RIGHT, file=MINUTES, flags=(*NOT_A_NUMBER, "--read", "passages"), by="small/passages", ends="unfit", says="It is 41"),
+)  # fmt: skip
+READ_IN_PLANS = (
+    made("passages, then the whole", "small/passages ? found > large/whole", 2, says("The text does not mention it."), "", RIGHT, file=MINUTES, by="large/whole"),
+    made("passages suffice", "small/passages ? found > large/whole", 1, RIGHT, "", LOST, file=MINUTES, by="small/passages"),
+    made("readings without a file", "small/passages ? found > large/whole", 2, says("Not given."), "", RIGHT),
+    made("read in pieces", "small/split => large", 3, says("41 in this piece", "NOTHING"), "", RIGHT, file=MINUTES, by="large/none"),
+    made("a piece is out", "small/split => large", 3, ("400", WRONG), "", RIGHT, file=MINUTES, by="large/none", kills=("settled:1",)),
+    made("knocked out about a file", "small/passages + medium/whole knockout large", 3, RIGHT, WRONG, says("A"), file=MINUTES, by="small/passages"),
+)  # fmt: skip
+READ_BY_NAME = (
+    replace(READ[0], name="about a file, by name", arm="small", kills=()),
+    replace(READ[0], name="about a file, by name and reading", arm="small/whole", by="small/whole", kills=("sent:1",)),
+)
+
 UNLOGGED = (
     unlogged(OK, kills=("sent:1", "settling:1", "settled:1")),
     *map(unlogged, (AGAIN, EMPTY, NO_USAGE, BREACH, QUOTE, FALLBACKS[0], FALLBACKS[6], CHECKED[0], CHECKED[1])),
@@ -247,7 +277,8 @@ UNLOGGED = (
 )
 
 WORLDS: tuple[World, ...] = (
-    *ONE_CALL, *FALLBACKS, *CAPPED, *CHECKED, *PLANNED, *MADE, *UNLOGGED,
+    *ONE_CALL, *FALLBACKS, *CAPPED, *CHECKED, *PLANNED, *MADE, *READ, *READ_IN_PLANS, *READ_BY_NAME, *UNLOGGED,
+    unlogged(READ[0], kills=("sent:1",)),
     *(by_name(world) for world in ONE_CALL if world is not BEST),
     *map(by_name, (CAPPED[1], CAPPED[2])),
     by_name(FALLBACKS[0], ends="failed", says=None, by=None, calls=1),

@@ -63,6 +63,22 @@ def test_the_next_better_arm_answers_again(decision):
     assert redo_request(row(decision), PROFILE, arm="large").wishes.arm == "large"
 
 
+def test_the_next_better_may_be_a_reading_that_fits(decision):
+    arms = json.loads(decision)["arms"]
+    both = []
+    for arm in arms:  # the whole is the better, and the dearer
+        whole = {**arm, "name": f"{arm['name']}/whole"}
+        both += [whole, {**arm, "name": f"{arm['name']}/passages", "quality": arm["quality"] - 0.001}]
+    read = {**json.loads(decision), "arms": both}
+
+    def after(arm):
+        return next_better(row(json.dumps(read), arm=arm), PROFILE)
+
+    assert [after(f"small/{kind}") for kind in ("passages", "whole")] == ["small/whole", "medium/passages"]
+    both[0].update(feasible=False, barrier="window")
+    assert after("small/passages") == "medium/passages"
+
+
 def test_a_prompt_that_was_to_stay_here_is_not_asked_elsewhere_unless_told(decision):
     kept = json.loads(decision)
     kept["arms"][2].update(feasible=False, barrier="not_here")

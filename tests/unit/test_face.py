@@ -77,7 +77,10 @@ def test_what_goes_with_a_prompt_is_sent_as_the_command_sends_it(opened, server,
     (tmp_path / "dot.png").write_bytes(b"\x89PNG\r\n\x1a\nrest")
     s = opened(small="ok")
     s.ask("read these", system="Be brief.", files=[tmp_path / "a.txt", str(tmp_path / "b.txt")])
-    assert [each["content"] for each in server.chats[0].body["messages"]] == ["Be brief.", "read these\n\none\n\ntwo"]
+    assert [each["content"] for each in server.chats[0].body["messages"]] == [
+        "Be brief.",
+        "===== FILE a.txt\none\n===== FILE b.txt\ntwo\n===== END\n\nread these",
+    ]
     s.ask("what is this?", attachments=tmp_path / "dot.png", tag="pictures", arm="small")
     assert server.chats[1].body["messages"][0]["content"][1]["type"] == "image_url"
     s.ask("", files=tmp_path / "a.txt")
@@ -124,8 +127,8 @@ def test_a_conversation_goes_on_from_the_answer_it_is_told(opened, server):
     assert second.conversation_id == first.conversation_id
     s.ask("And again?", conversation=first.conversation_id)
     assert len(server.chats[3].body["messages"]) == 6
-    with pytest.raises(package.UsageError, match="no conversation 'nowhere'"):
-        s.ask("And?", conversation="nowhere")
+    with pytest.raises(package.UsageError, match="no conversation '01nwhere'"):
+        s.ask("And?", conversation="01nwhere")
 
 
 def test_text_is_heard_as_it_comes_and_once_where_another_answer_may_replace_it(opened):

@@ -52,6 +52,21 @@ MEANT = [
     ("vote ? tests > vote", [Stage(("vote",), "tests"), Stage(("vote",))]),
     ("small ? tests", [Stage(("small",))]),
     ("small + medium ? agree", [Stage(("small", "medium"), "agree")]),
+    ("small/passages ? tests > large/whole", [Stage(("small/passages",), "tests"), Stage(("large/whole",))]),
+    ("small/passages*3 ? most > large", [Stage(("small/passages",) * 3, "most"), Stage(("large",))]),
+    ("small:low/none + medium/whole vote", [Stage(("small:low/none", "medium/whole"), None, "vote")]),
+    (
+        "small/whole + small/passages => large/whole",
+        [Stage(("small/whole", "small/passages"), None, "merge", ("large/whole",))],
+    ),
+    ("large/whole leads small/passages", [Stage(("small/passages",), None, "lead", ("large/whole",))]),
+    ("@3/passages vote", [Stage(("@3/passages",), None, "vote")]),
+    ("small/split", [Stage(("small/split",), None, "split")]),
+    ("@cheap1/split => large", [Stage(("@cheap1/split",), None, "split", ("large",))]),
+    (
+        "small/passages ? tests > small/split => large",
+        [Stage(("small/passages",), "tests"), Stage(("small/split",), None, "split", ("large",))],
+    ),
 ]
 
 

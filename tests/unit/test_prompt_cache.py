@@ -8,7 +8,7 @@ import pytest
 from scrimp.routing.calls import dispatch
 from scrimp.routing.calls.call import Call
 from scrimp.routing.calls.faults import CallError
-from scrimp.routing.calls.prompt_cache import cached_prompt, priced_marks
+from scrimp.routing.calls.prompt_cache import cached_prompt, marked_block, priced_marks
 
 # As `prepare` does for a process; pytest makes its own filters for each test.
 pytestmark = [
@@ -118,3 +118,38 @@ def test_what_is_sent_says_so(server, monkeypatch, model, n):
     body = json.dumps(request.body)
     assert body.count("cache_control") + body.count("cachePoint") == n
     assert "rain" in body
+
+
+BLOCK = "===== FILE a.txt\nlong\n===== END"
+
+
+@pytest.mark.parametrize("model", CLAUDES)
+def test_a_block_of_files_is_a_part_of_its_own(model):
+    messages = [FIRST[0], {"role": "user", "content": f"{BLOCK}\n\nWhy?"}]
+    sent = marked_block(model, messages, BLOCK)
+    assert sent[0] == FIRST[0]
+    assert sent[1]["content"] == [
+        {"type": "text", "text": BLOCK, "cache_control": MARK},
+        {"type": "text", "text": "\n\nWhy?"},
+    ]
+    assert cached_prompt(model, sent, (), marks=False)[0] == list(sent)
+    image = {"type": "image_url", "image_url": {"url": "data:,"}}
+    parts = [{"type": "text", "text": f"{BLOCK}\n\nWhy?"}, image]
+    assert marked_block(model, [{"role": "user", "content": parts}], BLOCK)[0]["content"] == [
+        *sent[1]["content"],
+        image,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "block"),
+    [
+        *((model, f"{BLOCK}\n\nWhy?", BLOCK) for model in OTHERS),
+        (CLAUDES[0], "Why?", BLOCK),
+        (CLAUDES[0], f"{BLOCK}\n\nWhy?", ""),
+        (CLAUDES[0], BLOCK, BLOCK),  # an empty part is refused
+    ],
+)
+def test_other_messages_stay_as_they_are(model, text, block):
+    messages = [{"role": "user", "content": text}]
+    assert marked_block(model, messages, block) == tuple(messages)

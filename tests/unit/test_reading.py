@@ -190,8 +190,9 @@ def test_files_have_a_limit_together(scrimp, profile, server, tmp_path):
     with image.open("wb") as out:
         out.write(b"\x89PNG\r\n\x1a\n")
         out.truncate(33 << 20)
-    for flag, file in (("-f", text), ("-a", image)):
-        done = scrimp("ask", "-p", profile(), flag, file, flag, file, "hi")
+    shutil.copy(text, tmp_path / "more")  # the same file twice is read once
+    for flag, file, other in (("-f", text, tmp_path / "more"), ("-a", image, image)):
+        done = scrimp("ask", "-p", profile(), flag, file, flag, other, "hi")
         assert (done.code, server.chats) == (2, [])
         assert "over 64 MB together" in done.err
 

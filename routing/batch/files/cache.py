@@ -8,7 +8,7 @@ import json
 import re
 import sqlite3
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.files import new_file
@@ -51,8 +51,16 @@ def parse_age(text: str) -> float:
     return float(int(found[1]) * _UNITS[found[2]])
 
 
-def cache_key(row: Row, arm: Arm, output_limit: int, *, hint: str | None = None) -> bytes:
-    """Return the key of an answer: what is asked, and of which model, where, with which settings, limit and hint."""
+def cache_key(
+    row: Row, arm: Arm, output_limit: int, *, hint: str | None = None, read: Sequence[Any] | None = None
+) -> bytes:
+    """Return the key of an answer: what is asked, and of which model, where, with which settings, limit and hint.
+
+    Parameters
+    ----------
+    read
+        What is read of the row's files, where that is not simply all.
+    """
     what = [
         _VERSION,
         content_key(row).hex(),
@@ -62,6 +70,7 @@ def cache_key(row: Row, arm: Arm, output_limit: int, *, hint: str | None = None)
         arm.params,
         output_limit,
         *([] if hint is None else [{"hint": hint}]),
+        *([] if read is None else [{"read": read}]),
         *([told] if (told := instructions_id(arm)) is not None else []),
     ]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).digest()

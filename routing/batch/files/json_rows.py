@@ -10,7 +10,7 @@ from scrimp.profiles.errors import DataError
 from scrimp.routing.prompts.call_fields import kind_of
 
 from .chats import CALL_FIELDS, chat, wanted_of
-from .rows import Row, fill, id_of, prompt_of
+from .rows import Row, files_of, fill, id_of, prompt_of, variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,24 +81,36 @@ def row_of(source: Source, n: int, line: int, value: Any, *, own: int) -> Row:
     plan = value.get("plan")
     if plan is not None and not isinstance(plan, str):
         raise DataError(f"plan: expected text such as 'small ? checks > large', got {kind_of(plan)}")
+    files = _files(source, value)
     if source.template is not None:
-        return Row(n, line, name, prompt_of(source, fill(source.template, value), system=system), plan=plan)
+        prompt = prompt_of(source, fill(source.template, value), system=system)
+        return Row(n, line, name, prompt, plan=plan, files=files)
     key = source.column or "prompt"
     if key in value:
         if not isinstance(value[key], str):
             hint = "A conversation stands under messages." if isinstance(value[key], list) else None
             raise DataError(f"{key}: expected text, got {kind_of(value[key])}", hint=hint)
-        return Row(n, line, name, prompt_of(source, value[key], system=system), plan=plan)
+        return Row(n, line, name, prompt_of(source, value[key], system=system), plan=plan, files=files)
     if plain and "messages" in value:
         body = {each: item for each, item in value.items() if each in CALL_FIELDS}
         wanted = wanted_of(body, "")
         prompt = chat(source, value["messages"], system=system, needs=wanted.needs)
-        return Row(n, line, name, prompt, wanted.limit, wanted.params, wanted.response_format, plan=plan)
+        return Row(n, line, name, prompt, wanted.limit, wanted.params, wanted.response_format, plan=plan, files=files)
     for shape, inside, fix in _OTHER_SHAPES if plain else ():
         if isinstance(value.get(inside), (dict, list)):
             raise DataError(f"{inside}: the rows have {shape}, which is not read", hint=f"Convert them: {fix}")
     wanted_key = repr(key) if source.column else '"prompt" or "messages"'
     raise DataError(f"no {wanted_key} in it (it has: {', '.join(map(repr, list(value)[:8])) or 'nothing'})")
+
+
+def _files(source: Source, value: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of a row's files; a key that is a part of the prompt names none unless it is asked to."""
+    key = source.files or "file"
+    if source.files is None and (key == source.column or key in variables(source.template or "")):
+        return ()
+    if source.files is not None and key not in value:
+        raise DataError(f"no {key!r} in it, which is to name its file (null, where it has none)")
+    return files_of(value.get(key), key)
 
 
 def _first(value: Mapping[str, Any], *keys: str) -> Any:

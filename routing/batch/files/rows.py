@@ -26,6 +26,7 @@ __all__ = [
     "Row",
     "content_key",
     "decode",
+    "files_of",
     "fill",
     "id_of",
     "lines_in",
@@ -60,6 +61,12 @@ class Row:
         It has the OpenAI Batch shape, and its answer gets that shape.
     cells
         A CSV row as it was, to be kept in the output.
+    files
+        Names of the files that it is asked about, as it spells them.
+    digests
+        SHA-256 of the texts of all files that go with it, in order, once they were read (`Shelf`).
+    unread
+        Why they cannot be read; None where they can.
     """
 
     n: int
@@ -72,6 +79,9 @@ class Row:
     openai: bool = False
     cells: tuple[str, ...] | None = None
     plan: str | None = None
+    files: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+    unread: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ class BadRow:
 
 
 def content_key(row: Row) -> bytes:
-    """Return 16 bytes that are equal for rows that ask the same in the same way (ids aside)."""
+    """Return 16 bytes that are equal for rows that ask the same, of the same files, in the same way (ids aside)."""
     prompt = row.prompt
     what = [
         prompt.system,
@@ -97,6 +107,7 @@ def content_key(row: Row) -> bytes:
         dict(row.params),
         row.response_format,
         row.plan,
+        *([row.digests] if row.digests else []),
     ]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).digest()[:16]
 
@@ -180,6 +191,23 @@ def prompt_of(
         schema=source.schema,
         needs=needs | source.needs,
     )
+
+
+def files_of(value: Any, key: str) -> tuple[str, ...]:
+    """Return the names of a row's files.
+
+    Raises
+    ------
+    DataError
+        If they are neither text nor a list of texts.
+    """
+    names = [] if value is None else value if isinstance(value, list) else [value]
+    odd = next((each for each in names if not isinstance(each, str)), None)
+    if odd is not None:
+        raise DataError(f"{key}: expected the name of a file, or a list of names, got {kind_of(odd)}")
+    if any("\0" in each for each in names):
+        raise DataError(f"{key}: a file's name has no zero bytes in it")
+    return tuple(each for each in names if each.strip())
 
 
 def id_of(value: Any, line: int) -> str | int:

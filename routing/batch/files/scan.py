@@ -18,6 +18,7 @@ from .table import table_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .shelf import Shelf
     from .source import Lines, Source
 
 __all__ = ["Scan", "good_rows", "read_rows", "scan"]
@@ -45,6 +46,8 @@ class Scan:
         The rows have the OpenAI Batch shape.
     sha256
         Of the file's bytes.
+    unread
+        Rows whose files cannot be read (the first thousand); `n_unread` counts all. They are good, and will fail.
     """
 
     n_rows: int
@@ -54,6 +57,8 @@ class Scan:
     repeated: frozenset[int]
     openai: bool
     sha256: str
+    unread: tuple[BadRow, ...] = ()
+    n_unread: int = 0
 
     @property
     def n_good(self) -> int:
@@ -61,8 +66,13 @@ class Scan:
         return self.n_rows - self.n_bad
 
 
-def scan(source: Source) -> Scan:
+def scan(source: Source, shelf: Shelf | None = None) -> Scan:
     """Read a file once: count its rows, find the bad ones, equal ids and equal prompts. Memory: 16 bytes a row.
+
+    Parameters
+    ----------
+    shelf
+        Reads the files that rows are asked about, each once; None: they have none.
 
     Raises
     ------
@@ -75,6 +85,7 @@ def scan(source: Source) -> Scan:
 
     ids, contents = array("Q"), array("Q")
     bad: list[BadRow] = []
+    unread: list[BadRow] = []
     n_rows = n_bad = 0
     openai: bool | None = None
     for row in read_rows(source):
@@ -88,6 +99,10 @@ def scan(source: Source) -> Scan:
                 bad.append(row)
             continue
         openai = row.openai
+        if shelf is not None:
+            row = shelf.count(row)  # noqa: PLW2901 - with its files' digests it is another question
+            if row.unread is not None and len(unread) < _MAX_REPORTED:
+                unread.append(BadRow(row.n, row.line, row.unread))
         ids.append(_id_hash(row))
         contents.append(int.from_bytes(content_key(row)[:8], "little"))
     if n_rows == 0:
@@ -110,6 +125,8 @@ def scan(source: Source) -> Scan:
         repeated=repeated(contents),
         openai=bool(openai),
         sha256=sha256(source),
+        unread=tuple(unread),
+        n_unread=0 if shelf is None else shelf.n_unread,
     )
 
 

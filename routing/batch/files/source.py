@@ -48,6 +48,8 @@ class Source:
         A text with `{{column}}` in it, that makes the prompt.
     system
         A system prompt for rows that bring none.
+    files
+        The column, or key, that names the files a row is asked about; None reads `file` where it is there.
     schema, needs
         What every answer must satisfy, and what every arm must be able to do.
     layout
@@ -64,6 +66,7 @@ class Source:
     system: str | None = None
     schema: Mapping[str, Any] | None = None
     needs: frozenset[str] = frozenset()
+    files: str | None = None
     layout: Layout = PLAIN
     stamp: tuple[int, int, int] | None = None
 
@@ -79,6 +82,7 @@ class Source:
         system: str | None = None,
         schema: Mapping[str, Any] | None = None,
         needs: frozenset[str] = frozenset(),
+        files: str | None = None,
     ) -> Source:
         """Return the source of a path; a format that is not given is taken from its name, or from how it begins.
 
@@ -95,7 +99,7 @@ class Source:
             stamp = _stamp(file)
         found = format or format_named(path) or ("jsonl" if begins_json(start) else "lines")
         layout = layout_of(start, found, whole=len(start) < SAMPLE_BYTES, name=name)
-        return cls(path, found, name, column, template, system, schema, needs, layout, stamp)
+        return cls(path, found, name, column, template, system, schema, needs, files, layout, stamp)
 
     @contextmanager
     def lines(self) -> Iterator[Lines]:

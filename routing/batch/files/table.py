@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from scrimp.profiles.errors import DataError, UsageError
 
-from .rows import MAX_ROW_BYTES, BadRow, Row, decode, fill, id_of, lines_in, prompt_of, variables
+from .rows import MAX_ROW_BYTES, BadRow, Row, decode, files_of, fill, id_of, lines_in, prompt_of, variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,8 @@ def table_rows(source: Source, file: Lines) -> Iterator[Row | BadRow]:
     """Yield the rows of a CSV or TSV file. Rows without a word in them, as spreadsheets leave them, are passed over."""
     reader, lines = _cells(source, file)
     columns = _header(source, reader)
-    make = _prompt_of_columns(source, columns)
+    at_file = _file_column(source, columns)
+    make = _prompt_of_columns(source, columns, at_file)
     at_id = _place(columns, "id")
     n_before = source.layout.n_before
     n = -1
@@ -61,7 +62,8 @@ def table_rows(source: Source, file: Lines) -> Iterator[Row | BadRow]:
                 if not cell.isascii():
                     decode(cell.encode("utf-8", "surrogateescape"))
             name = id_of(cells[at_id] or None, line) if at_id is not None else str(n + 1)
-            yield Row(n, line, name, prompt_of(source, make(cells)), cells=tuple(cells))
+            files = () if at_file is None else files_of(cells[at_file], columns[at_file])
+            yield Row(n, line, name, prompt_of(source, make(cells)), cells=tuple(cells), files=files)
         except (UsageError, DataError) as error:
             yield BadRow(n, line, error.message, error.hint)
 
@@ -124,7 +126,20 @@ def _place(columns: tuple[str, ...], name: str) -> int | None:
     return found[0] if len(found) == 1 else None
 
 
-def _prompt_of_columns(source: Source, columns: tuple[str, ...]) -> Any:
+def _file_column(source: Source, columns: tuple[str, ...]) -> int | None:
+    """Return where the files of rows are named; a column that is a part of the prompt names none unless it is asked to.
+
+    Nor does the only column that there is.
+    """
+    if source.files is not None:
+        return _column(source, columns, source.files, "--file-column")
+    at = _place(columns, "file")
+    if at is None or sum(map(bool, columns)) == 1:
+        return None
+    return None if columns[at] == source.column or columns[at] in variables(source.template or "") else at
+
+
+def _prompt_of_columns(source: Source, columns: tuple[str, ...], at_file: int | None) -> Any:
     """Return what makes the prompt of a row's cells."""
     if source.template is not None:
         template = source.template
@@ -135,7 +150,7 @@ def _prompt_of_columns(source: Source, columns: tuple[str, ...]) -> Any:
         at = _column(source, columns, source.column, "--column")
     elif (found := _place(columns, "prompt")) is not None:
         at = found
-    elif len(named := [at for at, column in enumerate(columns) if column]) == 1:
+    elif len(named := [at for at, column in enumerate(columns) if column and at != at_file]) == 1:
         at = named[0]
     else:
         raise UsageError(

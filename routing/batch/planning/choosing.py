@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from scrimp.profiles.errors import ScrimpError
     from scrimp.routing.asking.hinting import Drawn, Hinter
     from scrimp.routing.batch.files.rows import Row
+    from scrimp.routing.batch.files.shelf import Shelf
     from scrimp.routing.deciding.decide import Decider, Wishes
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.prompts.context import Context
     from scrimp.routing.prompts.prompt import Prompt
 
     from .money import Money
+    from .row_files import RowReader
 
 __all__ = ["Chooser", "Decided", "NoEmbedder", "blind_decider"]
 
@@ -39,7 +41,8 @@ class Decided:
     context
         The prompt's features; None where nothing was embedded.
     prompt, hint
-        The row's prompt with the hint in front where one was put there, and what the log keeps of that.
+        The row's prompt with what each reading of its files sends, the hint in front where one was put there, and what
+        the log keeps of that.
     """
 
     decision: Decision
@@ -81,6 +84,8 @@ class Chooser:
         Puts hints in front of prompts; None puts none.
     run_id
         The run's: a row's coin falls alike whenever it is flipped.
+    shelf, reader
+        Where the files of rows are read, and what says how much of them is sent; None: rows have none.
 
     Attributes
     ----------
@@ -96,21 +101,29 @@ class Chooser:
         keyless: Mapping[str, ScrimpError],
         hinter: Hinter | None = None,
         run_id: str = "",
+        shelf: Shelf | None = None,
+        reader: RowReader | None = None,
     ) -> None:
-        self.blind = wishes.arm is not None or len(decider.profile.arms) == 1
+        self.blind = (wishes.arm is not None or len(decider.profile.arms) == 1) and reader is None
         self.decider = blind_decider(decider) if self.blind else decider
         self.keyless = keyless
         self.hinter = hinter
         self.run_id = run_id
+        self.shelf = shelf
+        self.reader = reader
         self.kept: dict[int, Context] = {}
 
     def read(self, rows: Iterator[Row], n: int) -> list[Row]:
-        """Return the next rows: up to `n`, or up to 16 MB of text."""
+        """Return the next rows, with the texts of their files: up to `n`, or up to 16 MB of text."""
         window: list[Row] = []
+        files: dict[str, int] = {}
         size = 0
-        for row in rows:
+        for bare in rows:
+            row = bare if self.shelf is None else self.shelf.fill(bare)
             window.append(row)
-            size += len(row.prompt.text)
+            new = {source.sha256: len(source.text) for source in row.prompt.sources if source.sha256 not in files}
+            files |= new
+            size += len(row.prompt.text) + sum(new.values())
             if len(window) >= n or size >= _WINDOW_BYTES:
                 break
         return window
@@ -127,6 +140,8 @@ class Chooser:
             predictions = self.decider.predict(contexts)
             for i, (row, context) in enumerate(zip(chunk, contexts, strict=True)):
                 prompt, hint = self._hinted(row, context)
+                if self.reader is not None:
+                    prompt = self.reader.read(prompt, context, row.plan)
                 decider = self.decider if self.blind else self.decider.rated(row.prompt.text, context)
                 decision = decider.decide(
                     prompt,
@@ -142,6 +157,12 @@ class Chooser:
                 )
                 decided.append(Decided(decision, None if self.blind else context, prompt, hint))
         return decided
+
+    def as_read(self, row: Row, prompt: Prompt) -> Prompt:
+        """Return the prompt of a row that was decided before with what each reading of its files sends."""
+        if self.reader is None or not prompt.sources:
+            return prompt
+        return self.reader.read(prompt, self._contexts([row])[0], row.plan)
 
     def _hinted(self, row: Row, context: Context) -> tuple[Prompt, Drawn | None]:
         if self.hinter is None:

@@ -195,8 +195,9 @@ def most_quality_within_bounds(
 
     room = np.maximum(bound - cost, 0.0)
     feasible = feasible & (bound * share <= budget)
-    if not feasible.any():
-        return most_quality(value, cost, feasible, budget)
+    if not feasible.any():  # nothing can be reserved, of these rows or of others
+        nothing = most_quality(value, cost, feasible, budget)
+        return replace(nothing, rule=replace(nothing.rule, most_room=-math.inf))
     rooms = room[feasible]
     best: Solution | None = None
     dual = most_quality(value, cost, feasible, budget).dual

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import NANO
+from scrimp.profiles.rungs import bare_of, reading_of
 from scrimp.routing.deciding.policy import NoDraw
 
+from .estimate import Estimate
 from .optimise import SKIP, Rule, Solution, cheapest_at_quality, frontier, most_quality_within_bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -26,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SAMPLE_ROWS",
-    "Estimate",
     "Forecast",
     "Options",
     "Planner",
@@ -57,8 +59,8 @@ class Options:
         `(m, k) float64` in [0, 1].
     cost, low, high, bound
         `(m, k) float64`, USD: expected, with a short answer, with a long one, and what would be reserved.
-    tokens
-        `(m, k) float64`: expected output.
+    tokens, read
+        `(m, k) float64`: expected output, and input, about.
     feasible
         `(m, k) bool`.
     natural
@@ -71,6 +73,7 @@ class Options:
     high: Floats
     bound: Floats
     tokens: Floats
+    read: Floats
     feasible: Bools
     natural: Ints
 
@@ -86,6 +89,7 @@ class Options:
             self.high[rows],
             self.bound[rows],
             self.tokens[rows],
+            self.read[rows],
             self.feasible[rows],
             self.natural[rows],
         )
@@ -135,28 +139,28 @@ def options_of(decisions: Sequence[Decision], arms: Sequence[str]) -> Options:
     import numpy as np
 
     shape = (len(decisions), len(arms))
-    quality, cost, low, high, bound, tokens = (np.zeros(shape) for _ in range(6))
+    quality, cost, low, high, bound, tokens, read = (np.zeros(shape) for _ in range(7))
     feasible = np.zeros(shape, dtype=bool)
     natural = np.full(len(decisions), SKIP, dtype=np.int64)
     column = {name: j for j, name in enumerate(arms)}
     for i, decision in enumerate(decisions):
         choice = decision.choice
         if choice.arm is not None:
-            natural[i] = column[choice.arm]
+            natural[i] = column.get(choice.arm, SKIP)
         forced = choice.no_draw is NoDraw.ASKED_FOR
         for weighed in choice.weighed:
-            option, j = weighed.option, column[weighed.option.arm]
-            if option.infeasible is not None or option.cost_nano is None or option.bound_nano is None:
+            option, j = weighed.option, column.get(weighed.option.arm)
+            if j is None or option.infeasible is not None or option.cost_nano is None or option.bound_nano is None:
                 continue
-            if forced and option.arm != choice.arm:
+            if forced and bare_of(option.arm) != bare_of(choice.arm or ""):
                 continue
             feasible[i, j] = True
             distrusted = choice.guard is not None and option.arm != choice.arm
             quality[i, j] = option.quality_low if distrusted else option.quality
             guess = forecast(option)
             tokens[i, j], cost[i, j], low[i, j], high[i, j] = guess.tokens, guess.mean, guess.low, guess.high
-            bound[i, j] = option.bound_nano / NANO
-    return Options(quality, cost, low, high, bound, tokens, feasible, natural)
+            bound[i, j], read[i, j] = option.bound_nano / NANO, option.input_tokens
+    return Options(quality, cost, low, high, bound, tokens, read, feasible, natural)
 
 
 def planned(decision: Decision, arm: str | None) -> Decision:
@@ -175,70 +179,6 @@ def planned(decision: Decision, arm: str | None) -> Decision:
         decision.choice, arm=arm, explored=False, propensity=None, no_draw=NoDraw.FILE_PLAN, weighed=weighed
     )
     return replace(decision, choice=choice)
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a run would cost and achieve.
-
-    Attributes
-    ----------
-    low_usd, likely_usd, high_usd
-        With short, expected and long answers.
-    most_usd
-        If every answer ran to its limit (what would be reserved in all, but for retries and fallbacks).
-    quality
-        Mean predicted quality in [0, 1]; rows that the budget does not reach count 0.
-    n_skipped
-        Rows that the budget does not reach.
-    arms
-        Arm, rows and likely cost in USD.
-    frontier
-        (USD, mean quality) of the best plans.
-    time_s
-        About how long it would take; None where nothing is known of an arm's pace.
-    dual_quality
-        The mean quality that no plan within the budget can beat; None without a budget.
-    missed_target
-        The mean quality that was asked for, where no plan within the limits reaches it; None elsewhere.
-    """
-
-    n_rows: int
-    n_sampled: int
-    low_usd: float
-    likely_usd: float
-    high_usd: float
-    most_usd: float
-    quality: float
-    n_skipped: int
-    arms: tuple[tuple[str, int, float], ...]
-    frontier: tuple[tuple[float, float], ...]
-    time_s: float | None
-    dual_quality: float | None
-    planned: bool
-    missed_target: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what `--estimate --json` prints."""
-        return {
-            "schema_version": 1,
-            "n_rows": self.n_rows,
-            "n_sampled": self.n_sampled,
-            "cost_usd": {
-                "low": self.low_usd,
-                "likely": self.likely_usd,
-                "high": self.high_usd,
-                "at_limits": self.most_usd,
-            },
-            "time_s": self.time_s,
-            "predicted_quality": self.quality,
-            "n_skipped": self.n_skipped,
-            "planned": self.planned,
-            "best_quality_within_budget": self.dual_quality,
-            "min_quality_missed": self.missed_target is not None,
-            "arms": [{"arm": name, "rows": rows, "cost_usd": usd} for name, rows, usd in self.arms],
-            "frontier": [{"cost_usd": usd, "predicted_quality": quality} for usd, quality in self.frontier],
-        }
 
 
 @dataclass(slots=True)
@@ -394,7 +334,7 @@ class Planner:
         seconds
             An answer's time for each arm, where known.
         parallel
-            Calls in flight for each arm.
+            Calls in flight for each arm, whatever it reads.
         """
         import numpy as np
 
@@ -414,17 +354,19 @@ class Planner:
             chosen, _ = rule.choose(self._value(sample), sample.cost, sample.feasible, bound=sample.bound)
         taken = (np.flatnonzero(chosen != SKIP), chosen[chosen != SKIP])
         arms = []
-        time_s: float | None = 0.0
+        busy_s: defaultdict[str, float] = defaultdict(float)
+        n_calls: Counter[str] = Counter()
+        known = True
         for j, arm in enumerate(self.arms):
             rows = chosen == j
             if not rows.any():
                 continue
             n = round(float(rows.sum()) * scale)
             arms.append((arm, n, float(sample.cost[rows, j].sum()) * scale))
-            if arm not in seconds:
-                time_s = None
-            elif time_s is not None:
-                time_s = max(time_s, n * seconds[arm] / max(1, min(parallel.get(arm, 1), n)))
+            known = known and arm in seconds
+            busy_s[bare_of(arm)] += n * seconds.get(arm, 0.0)
+            n_calls[bare_of(arm)] += n
+        spans_s = [busy / max(1, min(parallel.get(arm, 1), n_calls[arm])) for arm, busy in busy_s.items()]
         quality = float(sample.quality[taken].sum()) / m
         dual = None
         if rule is not None and budget_usd is not None and self.target is None:
@@ -444,11 +386,21 @@ class Planner:
             frontier=tuple(
                 (usd * scale, quality) for usd, quality in frontier(sample.quality, sample.cost, sample.feasible)
             ),
-            time_s=time_s,
+            time_s=max(spans_s, default=0.0) if known else None,
             dual_quality=None if dual is None else dual / m,
             planned=rule is not None,
             missed_target=None if self._reaches(budget_usd, scale) else self.target,
+            readings=tuple(self._readings(scale)),
         )
+
+    def _readings(self, scale: float) -> Iterator[tuple[str, int, int, float, float]]:
+        sample = self.sample
+        read = [reading_of(arm) is not None for arm in self.arms]
+        for j, arm in enumerate(self.arms if sample.feasible[:, read].any() else ()):
+            rows = sample.feasible[:, j]
+            if n := int(rows.sum()):
+                sums = [float(each[rows, j].sum()) for each in (sample.read, sample.cost, sample.quality)]
+                yield arm, round(n * scale), round(sums[0] * scale), sums[1] * scale, sums[2] / n
 
     def _reaches(self, budget_usd: float | None, scale: float) -> bool:
         """Tell whether the target (if there is one) can be reached within the budget."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import ScrimpError
@@ -35,7 +36,7 @@ def plan_options(
     """Return `(m, 1)` options: what each row's plan is expected to bring; -1 is natural where it has none."""
     import numpy as np
 
-    quality, cost, low, high, bound, tokens = (np.zeros((len(rows), 1)) for _ in range(6))
+    quality, cost, low, high, bound, tokens, read = (np.zeros((len(rows), 1)) for _ in range(7))
     natural = np.full(len(rows), SKIP, dtype=np.int64)
     for i, (row, each) in enumerate(zip(rows, decided, strict=True)):
         decision = each.decision
@@ -56,10 +57,11 @@ def plan_options(
             likely, most, n_calls = expected["cost_usd"] * longer, expected["bound_usd"], expected["calls"]
             quality[i] = expected["quality"]
         natural[i], cost[i], bound[i], tokens[i] = 0, likely, most, one.tokens * n_calls
+        read[i] = option.input_tokens * n_calls
         # Answers that are short or long are so for every call: the whole moves as the first one does.
         low[i] = likely * (one.low / one.mean if one.mean else 1.0)
         high[i] = likely * (one.high / one.mean if one.mean else 1.0)
-    return Options(quality, cost, low, high, bound, tokens, natural[:, None] != SKIP, natural)
+    return Options(quality, cost, low, high, bound, tokens, read, natural[:, None] != SKIP, natural)
 
 
 def with_checks(plans: PlanChooser, decided: Sequence[Decided], options: Options) -> Options:
@@ -74,13 +76,10 @@ def with_checks(plans: PlanChooser, decided: Sequence[Decided], options: Options
             gates = plans.gates.of(each.decision, plans.way.checks)
             extra[i] = sum(gate.cost_nano for gate in gates) / NANO
             most[i] = sum(gate.bound_nano for gate in gates) / NANO
-    return Options(
-        options.quality,
-        options.cost + extra,
-        options.low + extra,
-        options.high + extra,
-        options.bound + most,
-        options.tokens,
-        options.feasible,
-        options.natural,
+    return replace(
+        options,
+        cost=options.cost + extra,
+        low=options.low + extra,
+        high=options.high + extra,
+        bound=options.bound + most,
     )

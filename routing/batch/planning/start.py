@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.files import kind_of_file
 from scrimp.profiles.money import NANO, format_usd, nano_from_usd
+from scrimp.profiles.rungs import bare_of
 from scrimp.routing.asking.refusal import why_none
 from scrimp.routing.batch.files.output import Journal
 from scrimp.routing.batch.files.scan import good_rows
@@ -22,10 +23,12 @@ from .plan import SAMPLE_ROWS, Options, Planner, options_of
 from .row_plans import PLANS, plan_options, with_checks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from scrimp.profiles.schema import Arm, Profile
     from scrimp.routing.asking.plan_choice import PlanChooser
+    from scrimp.routing.batch.files.rows import BadRow
     from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.state.recovery import Recovered
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from scrimp.routing.ledger.store import Ledger
 
     from .choosing import Chooser
-    from .plan import Estimate
+    from .estimate import Estimate
 
 __all__ = [
     "Goals",
@@ -95,11 +98,14 @@ def check_rows(source: Source, found: Scan, *, skip_bad: bool) -> list[str]:
     DataError
         If there are any, and they are not to be skipped; or if no good one is left.
     """
+    unread = _shown(source, found.unread, found.n_unread)
+    if found.n_unread:
+        unread.append(f"{found.n_unread:,} of {found.n_rows:,} rows will fail: their files cannot be read")
+    if found.n_unread and found.n_unread == found.n_good:
+        raise DataError(f"{source.name}: no row can be asked\n  " + "\n  ".join(unread))
     if not found.n_bad:
-        return []
-    lines = [f"{source.name}, line {bad.line}: {bad.reason}" for bad in found.bad[:_SHOWN_BAD]]
-    if found.n_bad > len(lines):
-        lines.append(f"... and {found.n_bad - len(lines):,} more")
+        return unread
+    lines = _shown(source, found.bad, found.n_bad)
     rows = f"{found.n_bad:,} of {found.n_rows:,} rows cannot be read"
     if not skip_bad:
         fix = next((bad.hint for bad in found.bad if bad.hint), None)
@@ -109,7 +115,12 @@ def check_rows(source: Source, found: Scan, *, skip_bad: bool) -> list[str]:
         )
     if not found.n_good:
         raise DataError(f"{source.name}: {rows}: none is left\n  " + "\n  ".join(lines))
-    return [*lines, f"{rows} and are left out (--skip-bad)"]
+    return [*lines, f"{rows} and are left out (--skip-bad)", *unread]
+
+
+def _shown(source: Source, rows: Sequence[BadRow], n: int) -> list[str]:
+    lines = [f"{source.name}, line {each.line}: {each.reason}" for each in rows[:_SHOWN_BAD]]
+    return lines if n <= len(lines) else [*lines, f"... and {n - len(lines):,} more"]
 
 
 def check_output(output: Path | None, source: Path, *, overwrite: bool) -> None:
@@ -175,6 +186,9 @@ def plan(
     n = found.n_rows
     sampled = frozenset(range(n) if n <= SAMPLE_ROWS else picker.sample(range(n), SAMPLE_ROWS))
     arms = tuple(arm.name for arm in chooser.decider.profile.arms)
+    reads = chooser.reader is not None and chooser.reader.is_free
+    if chooser.reader is not None:
+        arms = chooser.reader.columns(arms)
     parts: list[Options] = []
     whole: list[Options] = []
     several = plans is not None and plans.way.several
@@ -182,7 +196,8 @@ def plan(
     refused: Decision | None = None
     picked = (row for row in good_rows(source, found) if row.n in sampled and row.n not in done)
     keep = n <= SAMPLE_ROWS and not chooser.blind
-    while chunk := chooser.read(picked, _CHUNK):
+    while window := chooser.read(picked, _CHUNK):
+        chunk = [row for row in window if row.unread is None]
         decided = chooser.decide(chunk, wishes, money, rng=picker, now=now)
         options = options_of([each.decision for each in decided], arms)
         if plans is not None:
@@ -218,9 +233,9 @@ def plan(
         np.array(places, dtype=np.int64),
         sample,
         floor=0.0 if wtp is None or wtp <= 0.0 else 1.0 / wtp,
-        always=goals.max_cost_nano is not None and wishes.arm is None,
+        always=goals.max_cost_nano is not None and (wishes.arm is None or reads),
         target=goals.target,
-        forced=several or wishes.arm is not None,
+        forced=several or (wishes.arm is not None and not reads),
     )
 
 
@@ -229,7 +244,8 @@ def _joined(parts: list[Options], n_arms: int) -> Options:
 
     if not parts:
         empty = np.zeros((0, n_arms))
-        return Options(empty, empty, empty, empty, empty, empty, empty.astype(bool), np.zeros(0, dtype=np.int64))
+        natural = np.zeros(0, dtype=np.int64)
+        return Options(empty, empty, empty, empty, empty, empty, empty, empty.astype(bool), natural)
     names = Options.__slots__
     return Options(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
@@ -238,7 +254,9 @@ def latencies(ledger: Ledger | None, profile: Profile, planner: Planner) -> dict
     """Return how long an answer of each arm takes, in seconds: from the log, else guessed from its length."""
     known = {} if ledger is None else attempts.latencies(ledger, profile.name)
     for j, arm in enumerate(planner.arms):
-        if arm not in known and arm != PLANS and len(planner.sample):
+        if bare_of(arm) in known:
+            known[arm] = known[bare_of(arm)]
+        elif arm not in known and arm != PLANS and len(planner.sample):
             rate = 20.0 if profile.arm(arm).model.startswith("local/") else 60.0
             known[arm] = 0.5 + float(planner.sample.tokens[:, j].mean()) / rate
     return known

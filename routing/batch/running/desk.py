@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import NANO
+from scrimp.profiles.rungs import bare_of
 from scrimp.routing.asking.request import TOTAL_DEADLINE_S
 from scrimp.routing.batch.planning.plan import forecast
 from scrimp.routing.batch.planning.start import in_flight
@@ -93,6 +94,7 @@ class Desk:
         self.say = say
         self.clock = clock
         self.lanes = self._make_lanes()
+        self.openers: dict[bytes, asyncio.Event] = {}
         self.stopped = asyncio.Event()
         self.slow_checks = asyncio.Semaphore(_SLOW_CHECKS)
         self.tasks: set[asyncio.Task[None]] = set()
@@ -204,24 +206,31 @@ class Desk:
         lane.blocked = to_scrimp_error(error, lane.arm)
         self.say(f"{lane.blocked.message}; no more rows are sent to {lane.arm.name}")
         wanted = self.settings.wishes.arm
+        wanted = None if wanted is None else bare_of(wanted)
         usable = [each for each in self.lanes.values() if wanted in (None, each.arm.name) and each.blocked is None]
         if not [each for each in usable if each.arm.name not in self.chooser.keyless]:
             self.fail(lane.blocked)
 
-    def settled(self, job: Job, settlement: Settlement) -> None:
-        """Take a call's true cost into account."""
+    def lane(self, arm: str) -> Lane:
+        """Return the lane of an arm, whatever it reads."""
+        return self.lanes[bare_of(arm)]
+
+    def settled(self, job: Job, settlement: Settlement, arm: str) -> None:
+        """Take a call's true cost into account; `arm` is its arm with what it read."""
         self.stats.charged_nano += settlement.charged_nano
-        arm, cost = settlement.reservation.arm, settlement.cost_nano
+        cost = settlement.cost_nano
         option = job.decision.choice.option(arm)
         if cost is not None and option.cost_nano and settlement.answers:
             self.planner.learn(arm, predicted_usd=forecast(option).mean, true_usd=cost / NANO)
         if settlement.breach:
             self.stats.n_breaches += 1
-            self.say_once(f"{arm} charged above its enforced bound: suspended until `scrimp models resume {arm}`")
+            self.say_once(
+                f"{arm} charged above its enforced bound: suspended until `scrimp models resume {bare_of(arm)}`"
+            )
 
     def is_steady(self, job: Job, arm: str | None) -> bool:
         """Tell whether the same row would get the same answer of an arm."""
-        return arm is not None and self.lanes[arm].is_steady(job.row)
+        return arm is not None and self.lane(arm).is_steady(job.row)
 
     def say_once(self, line: str, *, kind: str | None = None) -> None:
         """Say the first of each kind of trouble; the rest is counted."""

@@ -7,9 +7,10 @@ import contextlib
 import random
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ScrimpError
+from scrimp.profiles.rungs import bare_of, reading_of
 from scrimp.routing.asking.asked import Kit
 from scrimp.routing.asking.drive import drive
 from scrimp.routing.asking.paid_call import Halted
@@ -108,14 +109,16 @@ class Engine:
         )
         self.repeated = repeated
         self.cache = cache
-        self._producer = Producer(self.desk, rows, n_left, recovered=recovered, rng=rng, begin=self._begin)
+        self._producer = Producer(
+            self.desk, rows, n_left, recovered=recovered, rng=rng, begin=self._begin, unread=self._unread
+        )
         self._prices = {
             lane.arm.name: self._price_id(lane) for lane in self.desk.lanes.values() if lane.price is not None
         }
         self._kit = Kit(
             chooser.decider,
             key,
-            self._prices.__getitem__,
+            lambda arm: self._prices[bare_of(arm)],
             clock=clock,
             rng=rng,
             embed=chooser.decider.embedder.embed,
@@ -207,6 +210,22 @@ class Engine:
         )
         await self._end(job, "skipped" if error.exit_code == 3 else "failed", error=error.message)
 
+    async def _unread(self, row: Row) -> None:
+        """Write a row off whose files cannot be read."""
+        result = Result(
+            row.n,
+            row.id,
+            "failed",
+            None,
+            cost_nano=0,
+            error=f"line {row.line}, {row.unread}",
+            at=int(self.desk.clock()),
+            cells=row.cells,
+        )
+        await self.desk.file(result)
+        self._count(result)
+        self._stop_at_most()
+
     # -- asking -----------------------------------------------------------------------------------------------------
 
     async def _row(self, job: Job) -> None:
@@ -231,6 +250,7 @@ class Engine:
         finally:
             if hands.result is not None and hands.result.status == "unknown":
                 self.desk.stats.count("unknown")
+            hands.let_others()
             self.desk.gone(job)
             if self.desk.scribe.failure is not None:
                 self.desk.stop("failed")
@@ -261,6 +281,9 @@ class Engine:
             self.cache.put(self._cache_key(job, result.arm or ""), result)
         self._count(result)
         await self._serve(job, result)
+        self._stop_at_most()
+
+    def _stop_at_most(self) -> None:
         most = self.desk.settings.max_errors
         if most is not None and self.desk.stats.failed >= most and not self.desk.halted:
             self.desk.stop("errors")
@@ -305,7 +328,9 @@ class Engine:
         found = self.cache.get(self._cache_key(job, arm), now=self.desk.clock())
         if found is None:
             return False
-        if problem_of(run_checks(checks, found.answer or "", Given(job.row.prompt.text))) is not None:
+        prompt = job.the_asked.ask.prompt
+        given = Given(prompt.text, found.finish_reason, lambda: prompt.sent_to(reading_of(arm)))
+        if problem_of(run_checks(checks, found.answer or "", given)) is not None:
             return False
         result = await self._take_over(job, replace(found, arm=arm, source="cache"))
         await self._serve(job, result)
@@ -321,4 +346,8 @@ class Engine:
         from scrimp.routing.batch.files.cache import cache_key
 
         limit, hint = job.decision.choice.option(arm).output_limit, job.the_asked.ask.prompt.hint
-        return cache_key(job.row, self.desk.lanes[arm].arm, limit, hint=hint)
+        prompt, kind = job.the_asked.ask.prompt, reading_of(arm)
+        read: list[Any] | None = None
+        if kind is not None and prompt.readings is not None and (sent := prompt.readings.reads.get(kind)) is not None:
+            read = [kind, *([each.source, each.start, each.end] for each in sent.spans)]
+        return cache_key(job.row, self.desk.lane(arm).arm, limit, hint=hint, read=read)

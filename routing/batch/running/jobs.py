@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from scrimp.routing.asking.asked import Asked
 from scrimp.routing.asking.named_plans import checks_of
 from scrimp.routing.asking.paid_call import Bill
+from scrimp.routing.asking.read import READ_TOKENS
 from scrimp.routing.asking.request import Way
 from scrimp.routing.strategies.bid_memory import recalled
 
@@ -59,6 +60,8 @@ class Settings:
         A word of the user's by which log and spending find the calls, or None.
     way
         Checks for every row, and whether a plan of several calls may be chosen.
+    reading, read_tokens
+        How much of rows' files is to be read, as in `asking.request.Ask`.
     hint, use_hint
         Whether a coin decides if the nearest hint stands in front of a row; the one to put in front of every row.
     """
@@ -72,6 +75,8 @@ class Settings:
     way: Way = field(default_factory=Way)
     hint: bool = False
     use_hint: str | None = None
+    reading: str = "auto"
+    read_tokens: int = READ_TOKENS
 
 
 @dataclass(slots=True)

@@ -62,6 +62,8 @@ class Producer:
         What was found of a run that was killed.
     begin
         Takes a row that is to be asked, or written off.
+    unread
+        Takes a row whose files cannot be read.
     """
 
     def __init__(
@@ -73,12 +75,14 @@ class Producer:
         recovered: Recovered | None,
         rng: random.Random,
         begin: Callable[[Job], Awaitable[None]],
+        unread: Callable[[Row], Awaitable[None]],
     ) -> None:
         self.desk = desk
         self.rows = rows
         self.n_left = n_left
         self.rng = rng
         self.begin = begin
+        self.unread = unread
         self._plans = PlanChooser(desk.decider, desk.settings.way, desk.ledger)
         self._taken_up = {} if recovered is None else dict(recovered.taken_up)
         self._n_planned = 0
@@ -120,10 +124,16 @@ class Producer:
             for row in window:
                 if (again := self._taken_up.pop(row.n, None)) is not None:
                     prompt, memory = await self.desk.scribe.submit(partial(self._as_before, row, again))
+                    prompt = await asyncio.to_thread(self.desk.chooser.as_read, row, prompt)
                     ask = self._ask(row, prompt)
                     job = Job.again(row, again, ask, self.desk.settings.way, self.desk.decider.profile, memory)
                     await self._begin([job], last=last)
             fresh = [row for row in window if row.n not in states]
+            for row in fresh:
+                if row.unread is not None and not self.desk.halted:
+                    self.n_left -= 1
+                    await self.unread(row)
+            fresh = [row for row in fresh if row.unread is None]
             if fresh:
                 money = await self.desk.scribe.submit(self._money)
                 jobs = await asyncio.to_thread(self._decide, fresh, money)
@@ -179,6 +189,8 @@ class Producer:
             response_format=row.response_format,
             output_limit=row.max_output_tokens,
             hint=hint,
+            reading=self.desk.settings.reading,
+            read_tokens=self.desk.settings.read_tokens,
         )
 
     def _decide(self, rows: Sequence[Row], money: Money) -> list[Job]:
@@ -234,10 +246,10 @@ class Producer:
         return jobs
 
     async def _begin(self, jobs: list[Job], *, last: bool) -> None:
-        """Begin rows: those that start alike one after another, so that prompt caches can be used."""
+        """Begin rows: those that start alike, or are about the same files, one after another, for prompt caches."""
         self.n_left -= len(jobs)
         self._n_planned += sum(job.decision.arm is not None for job in jobs)
-        jobs.sort(key=lambda job: (job.row.prompt.system or "", job.row.prompt.text[:256]))
+        jobs.sort(key=lambda job: (job.row.prompt.system or "", job.row.digests, job.row.prompt.text[:256]))
         for job in jobs:
             if job.decision.arm is None and not last and job.decision.choice.no_draw is NoDraw.FILE_PLAN:
                 self._n_later += 1

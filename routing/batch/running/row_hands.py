@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, LedgerError, ScrimpError
 from scrimp.routing.asking.books import Called, Closing, Settlement, write
+from scrimp.routing.asking.hands import given_of
 from scrimp.routing.asking.paid_call import Halted
 from scrimp.routing.asking.request import why_cut
 from scrimp.routing.batch.files.output import Result
 from scrimp.routing.batch.planning.money import caps_of
 from scrimp.routing.batch.state.recovery import entry
 from scrimp.routing.calls.faults import CallError
-from scrimp.routing.checks.base import Given, problem_of, run_checks
+from scrimp.routing.checks.base import problem_of, run_checks
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.reservations import mark_sent, reserve
 from scrimp.routing.ledger.store import instant
@@ -57,6 +59,8 @@ class RowHands:
         self.job = job
         self.result: Result | None = None
         self._lane: Lane | None = None
+        self._arms: dict[int, str] = {}
+        self._opens: asyncio.Event | None = None
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
@@ -65,6 +69,7 @@ class RowHands:
         desk = self.desk
         lane = desk.lanes[wanted.charge.arm]
         await desk.ready(lane.arm.model)
+        await self._after_the_first(wanted)
         await lane.enter(wanted.option)
         try:
             self._look_before(lane)
@@ -77,7 +82,28 @@ class RowHands:
             lane.leave()
             raise
         self._lane = lane
+        self._arms[reservation.id] = wanted.option.arm
         return reservation
+
+    async def _after_the_first(self, wanted: Reserve) -> None:
+        """Wait until the first row that has an arm read the same files whole is answered: its provider keeps them then.
+
+        The first goes at once, and other rows do meanwhile.
+        """
+        row, option = self.job.row, wanted.option
+        if option.cached_tokens is None or not row.digests or self._opens is not None:
+            return
+        key = hashlib.sha256("\0".join((wanted.charge.arm, row.prompt.system or "", *row.digests)).encode()).digest()
+        first = self.desk.openers.get(key)
+        if first is None:
+            self.desk.openers[key] = self._opens = asyncio.Event()
+        else:
+            await first.wait()
+
+    def let_others(self) -> None:
+        """Let the rows go on that wait for this one to have its files kept."""
+        if self._opens is not None:
+            self._opens.set()
 
     def _look_before(self, lane: Lane) -> None:
         """Refuse to go on where nothing more is to be sent: by the run, or to this arm."""
@@ -113,7 +139,7 @@ class RowHands:
                 self.job.row.n,
                 status="sent",
                 request_id=charge.request_id,
-                arm=charge.arm,
+                arm=wanted.option.arm,
             )
             return reservation
 
@@ -156,6 +182,7 @@ class RowHands:
         if self._lane is not None:
             self._lane.leave()
             self._lane = None
+            self.let_others()
             self.desk.wake()
 
     async def pause(self, wanted: Pause) -> None:
@@ -172,7 +199,7 @@ class RowHands:
 
     async def test(self, wanted: Test) -> tuple[Verdict, ...]:
         """Run checks; those that take time in a thread, a few at once."""
-        given = Given(self.job.row.prompt.text, wanted.finish_reason)
+        given = given_of(self.job.the_asked.ask.prompt, wanted)
         if not any(check.slow for check in wanted.checks):
             return run_checks(wanted.checks, wanted.text, given)
         async with self.desk.slow_checks:
@@ -202,7 +229,7 @@ class RowHands:
         desk, job = self.desk, self.job
         for record in records:
             if isinstance(record, Settlement):
-                desk.settled(job, record)
+                desk.settled(job, record, self._arms.get(record.reservation.id, record.reservation.arm))
         over = result is not None and any(isinstance(record, Closing) for record in records)
         if over:
             records = _without_what_follows(records)
@@ -261,7 +288,8 @@ class RowHands:
             if not out:
                 return None
             why = "interrupted in flight: it may have been billed (--retry-unknown asks again)"
-            return make(status="unknown", arm=out[-1].reservation.arm, error=why, cost_nano=None)
+            last = out[-1].reservation
+            return make(status="unknown", arm=self._arms.get(last.id, last.arm), error=why, cost_nano=None)
         answer = outcome.answer
         problem = problem_of(outcome.verdicts)
         cut = why_cut(answer.finish_reason, answer.decision.choice.option(answer.arm).output_limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from scrimp.profiles.errors import ScrimpError, UsageError
 from scrimp.profiles.money import nano_from_usd
 from scrimp.routing.asking.hinting import open_hinter
 from scrimp.routing.asking.plan_choice import PlanChooser
+from scrimp.routing.asking.read_labels import informed
 from scrimp.routing.asking.refusal import keyless_arms
 from scrimp.routing.batch.files.cache import Cache
 from scrimp.routing.batch.files.output import Journal, Shape, table_columns, write_output
@@ -20,6 +21,7 @@ from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.batch.files.table import header
 from scrimp.routing.batch.planning import start
 from scrimp.routing.batch.planning.choosing import Chooser
+from scrimp.routing.batch.planning.row_files import RowReader
 from scrimp.routing.batch.state import parked
 from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
 from scrimp.routing.ledger import batches
@@ -37,9 +39,11 @@ if TYPE_CHECKING:
     from scrimp.profiles.paths import Paths
     from scrimp.profiles.schema import Arm, Profile
     from scrimp.routing.batch.files.scan import Scan
+    from scrimp.routing.batch.files.shelf import Shelf
     from scrimp.routing.batch.files.source import Source
+    from scrimp.routing.batch.planning.estimate import Estimate
     from scrimp.routing.batch.planning.money import Money
-    from scrimp.routing.batch.planning.plan import Estimate, Planner
+    from scrimp.routing.batch.planning.plan import Planner
     from scrimp.routing.batch.state.recovery import Recovered
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.store import Ledger
@@ -63,6 +67,8 @@ class Task:
         Whether answers are written as they come, not by the rows' order.
     seed
         Of the sample that is planned on, and of what is explored.
+    shelf
+        Reads the files that rows are asked about, and was there when they were counted; None: they have none.
     """
 
     source: Source
@@ -76,6 +82,7 @@ class Task:
     cache_age_s: float | None = None
     unordered: bool = False
     seed: int | None = None
+    shelf: Shelf | None = None
 
     @property
     def profile(self) -> Profile:
@@ -106,7 +113,7 @@ class Prepared:
         """Return what the run (or the rest of it) would cost and achieve, and how long it would take."""
         profile = self.task.profile
         return self.planner.estimate(
-            n_rows=self.task.found.n_good - len(self.done),
+            n_rows=max(0, self.task.found.n_good - self.task.found.n_unread - len(self.done)),
             budget_usd=self.money.budget_usd,
             seconds=start.latencies(self.ledger, profile, self.planner),
             parallel={arm.name: start.in_flight(arm, self.task.settings.concurrency) for arm in profile.arms},
@@ -152,7 +159,19 @@ def prepare(
             name=task.settings.use_hint,
             say=task.say,
         )
-    chooser = Chooser(task.decider, wishes, keyless=keyless, hinter=hinter, run_id=run_id)
+    settings, shelf = task.settings, task.shelf or None
+    reader = None
+    if shelf is not None:
+        task = replace(task, decider=informed(task.decider, ledger))
+        reader = RowReader(
+            task.decider,
+            settings.way,
+            wishes.arm,
+            wanted=settings.reading,
+            budget=settings.read_tokens,
+            cache=task.paths.cache if settings.keep == "all" else None,  # it holds words of what is read
+        )
+    chooser = Chooser(task.decider, wishes, keyless=keyless, hinter=hinter, run_id=run_id, shelf=shelf, reader=reader)
     money = start.money_for(ledger, task.profile, task.goals, run_id=run_id, now=now)
     planner = start.plan(
         task.source,
@@ -202,7 +221,7 @@ def begin(prepared: Prepared, ledger: Ledger, output: Path, *, overwrite: bool, 
         task.found.sha256,
         str(output),
         task.found.n_good,
-        dict(options),
+        {**options, **({} if task.shelf is None else {"digests": task.shelf.to_dict()})},
     )
     return Work(prepared, ledger, run, start.open_new(ledger, run))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ __all__ = [
     "Purged",
     "can_go_on",
     "cancel",
+    "ended",
     "forget",
     "forget_runs_of",
     "is_live",
@@ -70,6 +72,28 @@ def park(ledger: Ledger, run: Run, folder: Path, *, keep: bool) -> None:
     else:
         run.partial.unlink(missing_ok=True)
         forget(ledger, run, folder)
+
+
+def ended(ledger: Ledger, run: Run, folder: Path, *, now: float) -> Run:
+    """Return a run as it is; one that was killed when all but its last word was written down is finished by this.
+
+    Its journal is taken away once the output stands, and only then is the run called finished.
+    """
+    output = Path(run.output)
+    if run.status in ("finished", "cancelled", "replaced") or run.partial.exists():
+        return run
+    if _journal(folder, run.id).exists() or not output.exists() or _is_older(output, run):
+        return run
+    if sum(batches.counts(ledger, run.id).values()) < run.n_rows:
+        return run
+    forget(ledger, run, folder)
+    batches.finish(ledger, run.id, "finished", now=now)
+    return replace(run, status="finished", finished_at=instant(now))
+
+
+def _is_older(path: Path, run: Run) -> bool:
+    """Tell whether a file was there before a run began."""
+    return path.stat().st_mtime < datetime.fromisoformat(run.created_at).timestamp()
 
 
 def can_go_on(run: Run, folder: Path) -> None:

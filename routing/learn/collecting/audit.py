@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from scrimp.profiles.errors import BudgetRefusedError, ScrimpError, UsageError
 from scrimp.routing.asking.again import kept_here, prompt_of
+from scrimp.routing.asking.kept_files import with_files
 from scrimp.routing.asking.request import Ask
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.deciding.decide import Wishes
@@ -20,7 +21,7 @@ from scrimp.routing.text.compare import agreement
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.checks.base import Check
@@ -39,13 +40,14 @@ __all__ = ["Audit", "Candidate", "Heard", "best_arm", "candidates", "run_audit"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A prompt that went to a cheaper arm and could be asked again of the best one."""
+    """A prompt that went to a cheaper arm and could be asked again of the best one; its files are read when it is."""
 
     n: int
     id: str
     arm: str
     answer: str
     prompt: Prompt
+    row: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -111,7 +113,7 @@ def candidates(ledger: Ledger, decider: Decider, best: str | None = None, *, las
         rows = auditable(ledger, profile.name, names, but=arm, last=last)
         here = arm is None or runs_here(profile.arm(arm))
         return [
-            Candidate(row["n"], row["id"], row["arm"], row["answer"], prompt_of(row))
+            Candidate(row["n"], row["id"], row["arm"], row["answer"], prompt_of(row), row)
             for row in rows
             if here or kept_here(row) is None
         ]
@@ -156,15 +158,15 @@ def run_audit(
     compared = 0
     for each in drawn:
         left = max_nano - audit.charged_nano
-        request = Ask(
-            prompt=each.prompt,
-            wishes=Wishes(arm=best, max_cost_nano=left),
-            command="audit",
-            redo_of=each.id,
-            tag="audit",
-            keep=keep,
-        )
         try:
+            request = Ask(
+                prompt=with_files(ledger, each.row, each.prompt),
+                wishes=Wishes(arm=best, max_cost_nano=left),
+                command="audit",
+                redo_of=each.id,
+                tag="audit",
+                keep=keep,
+            )
             (context,) = asker.decider.contexts([each.prompt.text])
             answer = asker.answer(request, context)
         except BudgetRefusedError as error:
@@ -203,7 +205,7 @@ def run_audit(
             continue
         note = "audit" if test is None else f"audit: {test.name}"
         add_label(ledger, request_id=each.id, arm=each.arm, reward=rewards[0], source="audit", at=at, note=note)
-        add_label(ledger, request_id=answer.id, arm=best, reward=rewards[1], source="audit", at=at, note=note)
+        add_label(ledger, request_id=answer.id, arm=answer.arm, reward=rewards[1], source="audit", at=at, note=note)
         audit.n_labelled += 2
         audit.n_lost += rewards[1] >= 0.5 > rewards[0]
         compared += 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, LedgerError, ScrimpError, UsageError
+from scrimp.profiles.rungs import bare_of
 from scrimp.routing.asking.awaiting import AwaitingHands, attend_loop, begin_scribe
 from scrimp.routing.asking.plan_rooms import rooms_of
 from scrimp.routing.asking.request import Ask, Way
@@ -203,6 +204,7 @@ class Arena:
             If fewer than two arms can take the prompt, or no two can be paid.
         """
         (context,) = self.space.decider.contexts([question.prompt.text])
+        question = replace(question, prompt=self.space.read(self._ask(question), context).prompt)
         able = self._able(question, context)
         rooms = self._rooms(question)
         bounds = {name: option.bound_nano or 0 for name, option in able.items()}
@@ -234,15 +236,20 @@ class Arena:
         )  # fmt: skip
 
     def _able(self, question: Question, context: Context) -> dict[str, Option]:
-        """Return the arms that may meet: those named, else those that can take the prompt."""
+        """Return the arms that may meet: those named, else those that can take the prompt.
+
+        Of a file each reads what is worth most for it.
+        """
         if self.named is not None:
             chosen = {}
             for name in self.named:
                 wishes = Wishes(arm=name, on_this_machine=self.on_this_machine)
                 chosen[name] = self.space.decide(self._ask(question, wishes), context).choice.option(name)
             return chosen
-        weighed = self.space.decide(self._ask(question), context).choice.weighed
-        able = {each.option.arm: each.option for each in weighed if each.option.infeasible is None}
+        decision = self.space.decide(self._ask(question), context)
+        weighed = decision.choice.weighed
+        names = dict.fromkeys(bare_of(each.option.arm) for each in weighed if each.option.infeasible is None)
+        able = {name: decision.choice.option(name) for name in names}
         if len(able) >= 2:
             return able
         missing = [each.option for each in weighed if each.option.infeasible is not None]

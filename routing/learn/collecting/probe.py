@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import BudgetRefusedError, ConfigError, UsageError
+from scrimp.profiles.rungs import bare_of
 from scrimp.profiles.schema import did_you_mean
 from scrimp.routing.ledger.store import new_id
 from scrimp.routing.router.learned import LearnedRouter
@@ -85,7 +86,7 @@ def probe(
         arm_name,
         tried,
         placed,
-        logged=[item for item in log.to_ask if item.arm in names],
+        logged=[item for item in log.to_ask if bare_of(item.arm) in names],
         charged_nano=run.charged_nano(),
         served=sorted(run.served),
         ended=run.ended,

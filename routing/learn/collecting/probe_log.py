@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.profiles.errors import ScrimpError
+from scrimp.profiles.errors import ScrimpError, UsageError
+from scrimp.profiles.rungs import bare_of
 from scrimp.routing.asking.again import kept_here, prompt_of
+from scrimp.routing.asking.kept_files import with_files
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.checks.text import SchemaCheck
 from scrimp.routing.deciding.options import runs_here
@@ -88,7 +90,7 @@ def read_checked(
         Only the latest so many checked requests are looked at.
     """
     here = any(each.name == arm and runs_here(each) for each in profile.arms)
-    to_ask: dict[tuple[str | None, ...], LogItem] = {}
+    to_ask: dict[tuple[str | None, ...], tuple[LogItem, dict[str, Any]]] = {}
     known: dict[tuple[str | None, ...], LogItem] = {}
     left_out: Counter[str] = Counter()
     for row in checked(ledger, profile.name, last=among):
@@ -96,12 +98,21 @@ def read_checked(
         if isinstance(item, str):
             left_out[item] += 1
             continue
-        same = (row["prompt"], row["system"], row["messages"], row["schema"])
-        (known if item.arm == arm else to_ask).setdefault(same, item)
-    asked = [item for same, item in to_ask.items() if same not in known]
-    if len(asked) > n:
-        left_out[f"more than the latest {n}"] = len(asked) - n
-    return LogItems(tuple(asked[:n]), tuple(known.values()), dict(left_out))
+        same = (row["prompt"], row["system"], row["messages"], row["schema"], row["sources"])
+        if bare_of(item.arm) == arm:
+            known.setdefault(same, item)
+        else:
+            to_ask.setdefault(same, (item, row))
+    asked: list[LogItem] = []
+    for item, row in (found for same, found in to_ask.items() if same not in known):
+        if len(asked) == n:
+            left_out[f"more than the latest {n}"] += 1
+            continue
+        try:
+            asked.append(replace(item, prompt=with_files(ledger, row, item.prompt)))
+        except UsageError:
+            left_out["its files were not kept, and have changed or gone since"] += 1
+    return LogItems(tuple(asked), tuple(known.values()), dict(left_out))
 
 
 def _item(
@@ -129,12 +140,12 @@ def _item(
     if not checks:
         return "which checks it had is not on record"
     trace = json.loads(row["decision"] or "{}")
-    if row["arm"] != arm:
+    if bare_of(row["arm"]) != arm:
         if not here and (why := kept_here(row)) is not None:
             return why
-        own = next((Barrier.read(each.get("barrier")) for each in trace.get("arms", ()) if each["name"] == arm), None)
-        if own in _CANNOT:
-            return f"the arm cannot take it ({own})"
+        own = [Barrier.read(each.get("barrier")) for each in trace.get("arms", ()) if bare_of(each["name"]) == arm]
+        if own and all(barrier in _CANNOT for barrier in own):  # at none of its readings
+            return f"the arm cannot take it ({own[0]})"
     prompt = prompt_of(row, needs=set(trace.get("required", ())) - {"json"})
     return LogItem(row["id"], prompt, tuple(checks), row["arm"], float(row["reward"]), float(row["weight"] or 1.0))
 

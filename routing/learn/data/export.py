@@ -174,6 +174,9 @@ class Export:
         if row["attachments"] is not None:
             self.left_out["it had attachments, which the log does not keep"] += 1
             return None
+        if row["sources"] is not None:
+            self.left_out["it was asked of files, whose texts are not exported"] += 1
+            return None
         try:
             prompt, _ = whole_prompt(self.ledger, row)
         except UsageError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from scrimp.profiles.rungs import reading_of
 from scrimp.routing.ledger.duels import chances_of
 from scrimp.routing.ledger.labels import labels_of_profile
 from scrimp.routing.ledger.learning import audits_of
@@ -304,6 +305,8 @@ def _arrays(
         numbers = [number for _, _, number in strong.values()]
         first[i] = min(numbers) if first[i] == 0 else min(int(first[i]), *numbers)
         last[i] = max(int(last[i]), *numbers)
+    if n_read := sum(reading_of(row["arm"] or "") is not None for row in requests):
+        notes.append(f"{n_read:,} answers from long files are left out: they tell how much to read, not who is able")
     for name, count in reading.other_model.items():
         notes.append(f"{count:,} answers of arm {name} are left out: it was another model then")
     for i in np.flatnonzero(np.isnan(n_input)).tolist():

@@ -11,6 +11,7 @@ from .knockout import Knockout
 from .lead import Lead
 from .merge import Merge
 from .single import Single
+from .split import Split
 from .vote import Vote
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "lead": Lead(),
     "bid": Bid(),
     "knockout": Knockout(),
+    "split": Split(),
 }
 
-UNPROVEN: Final = frozenset({"lead", "bid", "knockout"})
+UNPROVEN: Final = frozenset({"lead", "bid", "knockout", "split"})
 """Kinds that are only offered where labels have shown that they pay."""

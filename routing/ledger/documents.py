@@ -1,0 +1,91 @@
+"""Texts of files that went with prompts: each is kept once, for all requests that read it."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+
+from scrimp.profiles.errors import LedgerError
+
+from .clauses import marks
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Collection, Mapping, Sequence
+
+    from .store import Ledger
+
+__all__ = ["MAX_KEPT", "drop", "hashes_of", "kept", "size", "write_request"]
+
+MAX_KEPT: Final = 8_000_000
+"""Characters of a request's files above which their texts are not kept: then the log has their paths and hashes."""
+
+_LEVEL: Final = 1
+"""Of zlib: a text is packed inside a transaction that others wait for, 8 million characters in some 0.2 s."""
+
+_READ: Final = "SELECT json_extract(s.value, '$.sha256') FROM ({}) q, json_each(q.sources) s"
+"""The hashes of the files that requests read."""
+
+_ALL: Final = "SELECT sources FROM requests WHERE sources IS NOT NULL"
+
+
+def write_request(ledger: Ledger, row: Mapping[str, object]) -> None:
+    """Write a request's row, and the texts it has under `documents` (SHA-256 to text), in the caller's transaction.
+
+    A text that is there already is neither packed nor written again.
+    """
+    values = dict(row)
+    texts: Any = values.pop("documents", None) or {}
+    ledger.insert("requests", values)
+    known = _there(ledger, texts)
+    for sha256, text in texts.items():
+        if sha256 not in known:
+            packed = zlib.compress(text.encode("utf-8", "surrogatepass"), _LEVEL)
+            at = values["created_at"]
+            ledger.insert("documents", {"sha256": sha256, "at": at, "n_chars": len(text), "packed": packed})
+
+
+def kept(ledger: Ledger, hashes: Collection[str]) -> dict[str, str]:
+    """Return the texts that are kept of some files, by SHA-256.
+
+    Raises
+    ------
+    LedgerError
+        If one cannot be unpacked.
+    """
+    found = {}
+    for row in ledger.rows(f"SELECT sha256, packed FROM documents WHERE sha256 IN ({marks(hashes)})", tuple(hashes)):  # noqa: S608 - marks
+        try:
+            found[row["sha256"]] = zlib.decompress(row["packed"]).decode("utf-8", "surrogatepass")
+        except (zlib.error, ValueError):
+            raise LedgerError(
+                f"the text of file {row['sha256'][:12]} in {ledger.path} is damaged", hint="Run `scrimp doctor`."
+            ) from None
+    return found
+
+
+def hashes_of(conn: sqlite3.Connection, where: str, parameters: Sequence[object]) -> list[str]:
+    """Return the hashes of the files that some requests read, by a condition on `requests`."""
+    found = conn.execute(_READ.format(f"{_ALL} AND {where}"), parameters)
+    return list(dict.fromkeys(sha256 for (sha256,) in found))
+
+
+def size(ledger: Ledger) -> tuple[int, int]:
+    """Return how many texts are kept, and how many bytes they take."""
+    (row,) = ledger.rows("SELECT count(*) AS n, coalesce(sum(length(packed)), 0) AS bytes FROM documents")
+    return row["n"], row["bytes"]
+
+
+def drop(conn: sqlite3.Connection, hashes: Collection[str] | None = None) -> None:
+    """Drop the texts (of some files, else all) that no request read, in the caller's transaction."""
+    if hashes is not None and not hashes:
+        return
+    where = "1" if hashes is None else f"sha256 IN ({marks(hashes)})"
+    conn.execute(f"DELETE FROM documents WHERE {where} AND sha256 NOT IN ({_READ.format(_ALL)})", tuple(hashes or ()))  # noqa: S608 - marks
+
+
+def _there(ledger: Ledger, hashes: Collection[str]) -> set[str]:
+    if not hashes:
+        return set()
+    rows = ledger.rows(f"SELECT sha256 FROM documents WHERE sha256 IN ({marks(hashes)})", tuple(hashes))  # noqa: S608 - marks
+    return {row["sha256"] for row in rows}

@@ -1,0 +1,1 @@
+"""The text of files, one module a kind."""
