@@ -191,14 +191,21 @@ def _only_passages(lara: Lara, rows: NDArray[np.bool_]) -> float:
     return float(N_SENT * rows.sum() / lara.n_tokens[rows].sum())
 
 
-def other(script: str) -> Callable[[Path], None]:
-    """Return what runs another bench that measures a part of it, where there is one."""
+def other(script: str, folder: str | None = None) -> Callable[[Path], None]:
+    """Return what runs another bench that measures a part of it, where there is one.
+
+    Parameters
+    ----------
+    folder
+        What of the data it is told as its own --data; None: it takes none.
+    """
 
     def run(data: Path) -> None:
         path = Path(__file__).with_name(script)
         if path.exists():
             sys.stdout.flush()
-            subprocess.run([sys.executable, str(path), "--data", str(data)], check=False)
+            told = [] if folder is None else ["--data", str(data / folder)]
+            subprocess.run([sys.executable, str(path), *told], check=False)
 
     return run
 
@@ -207,7 +214,7 @@ SECTIONS: tuple[Callable[[Path], None], ...] = (
     choosing,
     small,
     escalating,
-    other("retrieval.py"),
+    other("retrieval.py", "lara"),
     other("memory.py"),
 )
 
