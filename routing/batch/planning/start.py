@@ -252,13 +252,15 @@ def _joined(parts: list[Options], n_arms: int) -> Options:
 
 def latencies(ledger: Ledger | None, profile: Profile, planner: Planner) -> dict[str, float]:
     """Return how long an answer of each arm takes, in seconds: from the log, else guessed from its length."""
-    known = {} if ledger is None else attempts.latencies(ledger, profile.name)
+    logged = {} if ledger is None else attempts.latencies(ledger, profile.name)
+    known: dict[str, float] = {}
     for j, arm in enumerate(planner.arms):
-        if bare_of(arm) in known:
-            known[arm] = known[bare_of(arm)]
-        elif arm not in known and arm != PLANS and len(planner.sample):
+        could = planner.sample.feasible[:, j]
+        if bare_of(arm) in logged:
+            known[arm] = logged[bare_of(arm)]
+        elif arm != PLANS and could.any():
             rate = 20.0 if profile.arm(arm).model.startswith("local/") else 60.0
-            known[arm] = 0.5 + float(planner.sample.tokens[:, j].mean()) / rate
+            known[arm] = 0.5 + float(planner.sample.tokens[could, j].mean()) / rate
     return known
 
 
