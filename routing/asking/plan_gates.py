@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import UsageError
@@ -88,9 +87,8 @@ class Gates:
             cost = bound = 0
             if isinstance(check, JudgeCheck):
                 judge = decision.choice.option(check.arm)
-                if prompt is not None and prompt.readings is not None:  # it reads question and answer, and no file
-                    asked_of_it = replace(prompt, sources=(), readings=None)
-                    judge = beside(self.decider, check.arm, asked_of_it, judge, told=False)
+                if prompt is not None and prompt.readings is not None:
+                    judge = beside(self.decider, check.arm, prompt.as_read("passages"), judge, told=False)
                 price = self.decider.price(check.arm)
                 if judge.infeasible is not None or price is None:
                     raise UsageError(

@@ -75,8 +75,9 @@ def settle_readings(
 ) -> Settled:
     """Return a plan with the reading of every arm in its name.
 
-    An arm that is named without one reads what is worth most for it. A judge of a knockout and a planner's workers are
-    asked something else than the request: they read none of its files, but for workers that are named with a reading.
+    An arm that is named without one reads what is worth most for it. A judge of a knockout is shown the passages. A
+    planner's workers are asked something else than the request: they read none of its files, unless they are named with
+    a reading.
     What merges pieces reads none of the text. Where a prompt has no files, or so small ones that there is nothing to
     choose, readings fall away.
 
@@ -118,12 +119,19 @@ class _Settling:
             return self._split(stage)
         own = stage.how == "lead"  # workers answer questions of the planner's own
         arms = [self._name(arm, none=own) for arm in stage.arms]
-        by = tuple(self._name(arm, none=stage.how == "knockout") for arm in stage.by)
+        by = tuple(map(self._judge if stage.how == "knockout" else self._name, stage.by))
         if stage.how in ("bid", "lead"):
             arms = [*dict.fromkeys(arms)]
         if stage.how == "bid" and len(arms) == 1:  # two readings of one arm, of which one fell away
             return replace(stage, arms=tuple(arms), how="one", by=())
         return replace(stage, arms=tuple(arms), by=by)
+
+    def _judge(self, name: str) -> str:
+        """Return what an arm is asked as that drops answers: it is shown the passages, unless it is named otherwise."""
+        if self.prompt.readings is None or reading_of(name) is not None:
+            return self._name(name)
+        read = with_reading(name, "passages")
+        return read if read in self._weighed else self._beside(read, self.prompt.as_read("passages"), told=False)
 
     def _name(self, name: str, *, none: bool = False) -> str:
         """Return what an arm is asked as."""

@@ -204,7 +204,8 @@ class _PlanRun:
         context = self.asked.context
         name = wish.arm if option is None else option.arm
         if wish.arm != name and not wish.prompt.sources and wish.prompt.block is None:
-            name = with_reading(wish.arm, "none")  # a judge: it reads none of the request's files
+            # A judge is shown the passages; who else is asked a question of its own reads none of the request's files.
+            name = with_reading(wish.arm, "passages" if wish.role is Role.JUDGE else "none")
         wish = replace(wish, arm=name, prompt=wish.prompt.as_read(reading_of(name)))
         assert wish.prompt is not None  # noqa: S101 - it was not
         again = decider.decide(

@@ -190,6 +190,18 @@ class Prompt:
         kept = self.kept if kind in (None, "whole") else None
         return replace(self, block=block, sources=(), readings=None, kept=kept)
 
+    def shown(self, reading: str | None = None) -> str:
+        """Return the user's turn as who judges answers is shown it: below its passages, or its files if they are short.
+
+        Parameters
+        ----------
+        reading
+            What a judge is named with; "none" shows the question alone.
+        """
+        if reading == "none" or not self.sources:
+            return self.text
+        return f"{self.as_read('passages').block}\n\n{self.text}"
+
     @property
     def _turn(self) -> str:
         return self.text if self.hint is None else f"{self.hint}\n\n{self.text}"

@@ -239,7 +239,7 @@ class Desk:
             self.judged(held, *verdicts)
 
     def _judge(self, check: JudgeCheck, held: Held) -> Generator[Wanted, Any, None]:
-        prompt = judge_prompt(self.brief.prompt.text, quoted(held.text), check.rubric)
+        prompt = judge_prompt(self.brief.prompt.shown(), quoted(held.text), check.rubric)
         got = yield from self.call(Wanted(check.arm, Role.JUDGE, held.stage, prompt, JUDGE_LIMIT))
         if got.refusal is not None:
             verdict = check.abstained(f"not asked: {got.refusal.message}")

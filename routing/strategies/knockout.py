@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from scrimp.profiles.rungs import reading_of
 from scrimp.routing.plans.spends import DROP_LIMIT
 from scrimp.routing.prompts.prompt import Prompt
 from scrimp.routing.text.fence import fenced
@@ -42,7 +43,7 @@ def knocking_out(desk: Desk, turn: Turn) -> Generator[Wanted | Test, Any, Came]:
         if desk.out_of_money:
             break
         order = desk.shuffled(f"knockout {turn.number}.{nth}", len(left))
-        parts = [("PROMPT", desk.brief.prompt.text)]
+        parts = [("PROMPT", desk.brief.prompt.shown(reading_of(judge)))]
         parts += [(f"ANSWER {LETTERS[at]}", quoted(left[i].text)) for at, i in enumerate(order)]
         asked = Prompt(_DROP.format(data=DATA, parts=fenced(parts)), system=_SYSTEM)
         got = yield from desk.call(Wanted(judge, Role.DROP, turn.number, asked, DROP_LIMIT))

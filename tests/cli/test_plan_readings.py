@@ -75,28 +75,43 @@ def test_without_files_readings_fall_away_with_a_remark(scrimp, profile, server)
     assert plan_of(scrimp)["text"] == "small ? has:Oslo > large"
 
 
-def test_who_merges_reads_the_files_and_what_judges_does_not(scrimp, profile, server, minutes):
+def test_who_merges_reads_the_files_and_who_drops_answers_is_shown_the_passages(scrimp, profile, server, minutes):
     path = profile(caps="per_day_usd = 100", small="say@text=Oslo", medium="say@text=Bergen", large="say@text=A")
     plan = "small/passages + medium/passages knockout large"
     ask(scrimp, "-p", path, "-f", minutes, "--plan", plan, "Which bridge is mended first?")
+    assert [1_000 < len(each) < 30_000 for each in sent(server)] == [True, True, True]
+    assert "It was decided" in sent(server)[-1]
+    assert plan_of(scrimp)["stages"][0]["by"] == ["large/passages"]
+    server.reset()
+    ask(scrimp, "-p", path, "-f", minutes, "--plan", f"{plan}/none", "Which bridge is mended first?")
     assert [len(each) > 1_000 for each in sent(server)] == [True, True, False]
-    assert plan_of(scrimp)["stages"][0]["by"] == ["large/none"]
     server.reset()
     ask(scrimp, "-p", path, "-f", minutes, "--plan", "small/passages + medium/passages => large/whole", "Which one?")
     assert len(sent(server)[-1]) > 50_000
     assert "===== ANSWER 1" in sent(server)[-1]
 
 
-def test_a_judge_reads_no_file_and_samples_read_what_their_arm_does(scrimp, profile, server, minutes):
+def test_a_judge_is_shown_the_passages_and_samples_read_what_their_arm_does(scrimp, profile, server, minutes):
     path = profile(caps="per_day_usd = 100", small="say@text=Oslo", medium="say@text=Oslo", large="say@text=SCORE:_9")
     argv = ("-f", minutes, "--check", "judge:large", "--check", "agree:medium", "-m", "small/passages", "Which bridge?")
     _, answer = ask(scrimp, "-p", path, *argv)
     steps = {step["kind"]: step["arm"] for step in answer["steps"]}
-    assert (steps["ask"], steps["judge"]) == ("small/passages", "large/none")
+    assert (steps["ask"], steps["judge"]) == ("small/passages", "large/passages")
     assert steps["sample"] in ("medium/passages", "medium/whole")
     judged = next(chat for chat in server.chats if "SCORE" in chat.model)
-    assert len(judged.body["messages"][-1]["content"]) < 5_000
+    assert len(judged.body["messages"][-1]["content"]) < 30_000
+    assert "It was decided" in judged.body["messages"][-1]["content"]
     assert answer["passed"]
+
+
+def test_a_judge_is_shown_a_short_file_whole(scrimp, profile, server, tmp_path):
+    (tmp_path / "diff.txt").write_text("- a = 1\n+ a = 2\n")
+    path = profile(small="say@text=Oslo", large="say@text=SCORE:_9")
+    argv = ("-f", tmp_path / "diff.txt", "--check", "judge:large", "-m", "small", "Write a commit message")
+    _, answer = ask(scrimp, "-p", path, *argv)
+    assert answer["passed"]
+    judged = next(chat for chat in server.chats if "SCORE" in chat.model)
+    assert "+ a = 2" in judged.body["messages"][-1]["content"]
 
 
 def test_plans_of_prompts_with_files_have_an_outlook(scrimp, profile, server, minutes):
