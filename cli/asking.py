@@ -287,7 +287,7 @@ def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
         parts.append(f"{n_passed} of {len(checked.verdicts)} checks passed")
     against = answer.saved_against
     said = answer.whole_cost_nano is not None and against == with_reading(answer.arm, "whole")  # just before
-    if answer.saved_nano is not None and against is not None and not said:
+    if answer.saved_nano and against is not None and not said:
         word = "saved" if answer.saved_nano >= 0 else "spent more:"
         parts.append(f"{word} {format_usd(abs(answer.saved_nano))} against {against}")
     parts.append(f"predicted quality {percent(taken.quality)} ({taken.rests_on or taken.basis})")

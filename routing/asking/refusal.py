@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError, TooLongError
-from scrimp.profiles.rungs import bare_of
+from scrimp.profiles.rungs import bare_of, reading_of
 from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.deciding.policy import Barrier, NoDraw
 from scrimp.routing.ledger.caps import Cap, RefusedError, Room, applicable_caps, check_caps, too_small
@@ -134,8 +134,11 @@ def why_none(
         return keyless[options[0].arm]
     reasons = "; ".join(f"{option.arm}: {option.infeasible}" for option in options)
     too_long = all(option.barrier is Barrier.WINDOW for option in options)
+    hint = "`scrimp models` shows what each arm can take."
+    if too_long and any(reading_of(option.arm) == "whole" for option in options):
+        hint = "Send what the question is about (--read passages), or have the text read in pieces (--read split)."
     return (TooLongError if too_long else ArmUnavailableError)(
-        f"no arm of profile {profile} can take {what} ({reasons})", hint="`scrimp models` shows what each arm can take."
+        f"no arm of profile {profile} can take {what} ({reasons})", hint=hint
     )
 
 

@@ -74,7 +74,7 @@ def _bound(decision):
 def test_a_pipe_is_read_beside_a_prompt(shell, profile, server):
     done = shell(f'echo "some text" | scrimp ask -q -p "{profile(small="ok")}" "summarise"')
     assert done.returncode == 0, done.stderr
-    assert server.chats[0].prompt == "summarise\n\nsome text"
+    assert server.chats[0].prompt == "===== FILE standard input\nsome text\n===== END\n\nsummarise"
 
 
 def test_a_standard_input_that_never_closes_does_not_hang(home, profile, server):

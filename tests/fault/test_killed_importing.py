@@ -12,7 +12,7 @@ from scrimp.routing.ledger.store import open_ledger
 
 SLOW_DEATH = """
 import os, signal, sqlite3, sys, time
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 
 def settled():
     try:
@@ -26,7 +26,10 @@ class Finder:
         frame, imported = sys._getframe(), False
         while frame is not None and not imported:  # not where somebody only asks where it lies
             frame, imported = frame.f_back, frame.f_code.co_name == "_find_and_load"
-        return ModuleSpec(name, self) if name == "litellm" and imported else None
+        if name != "litellm" or not imported:
+            return None
+        # Who asks meanwhile where it lies, for its price table, is told.
+        return ModuleSpec(name, self, origin=PathFinder.find_spec(name).origin)
 
     def create_module(self, spec):
         return None
