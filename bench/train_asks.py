@@ -1,7 +1,7 @@
 """Fit what tells questions of a whole text from questions of a place in it: python bench/train_asks.py OUTCOMES [-o FILE].
 
 The sentences are our own (`readings/asks.txt`; the blanks in them are filled from `readings/slots.txt`), in six
-languages. OUTCOMES is LaRA's (`shared/data/lara/outcomes.jsonl.gz`): its questions all ask of a place, some compare two;
+languages. OUTCOMES is LaRA's: its questions all ask of a place, some compare two;
 only coefficients are kept of them. Every fifth sentence with all its fillings, and the questions of every fifth file,
 are held out; what ships is fitted on all. Printed: the area under the curve of those held out, and which are taken
 wrongly.

@@ -1,6 +1,6 @@
 """Fit P(right | arm, reading, ...): python bench/train_readings.py OUTCOMES [--docs FOLDER] [-o FILE].
 
-OUTCOMES is LaRA's (`shared/data/lara/outcomes.jsonl.gz`): stored answers of 13 models to questions over long texts, read
+OUTCOMES is LaRA's: stored answers of 13 models to questions over long texts, read
 whole and in passages. Only coefficients are written. What stands beside them in the fit, and is not kept: each model's
 level, the kinds of texts and of questions, and the length's own effect (its questions are others).
 
@@ -60,13 +60,12 @@ def fit(lara: Lara, rows: NDArray[np.intp] | None = None) -> Coefficients:
     best = np.where(lara.best > 0.0, lara.best - mean, 0.0)
     answers = _fit_part(lara, index[~lara.silent[index]], best, miss=True)
     silent = _fit_part(lara, index[lara.silent[index]], best, miss=False)
-    found = found_shares(lara, index)
     return Coefficients(
         strain=answers[0], strain_ability=answers[1], doubt=silent[0], doubt_ability=silent[1], miss=answers[2],
         miss_comparison=answers[3], miss_best=answers[4],
         silence=_level(lara, index[lara.silent[index]]) - _level(lara, index[~lara.silent[index]]),
         silent_best=silent_best, base=BASE, best_mean=mean,
-        spread=_spread(lara, index, answers, silent), by_itself=BY_ITSELF, **found,
+        spread=_spread(lara, index, answers, silent), by_itself=BY_ITSELF,
     )  # fmt: skip
 
 
@@ -88,14 +87,6 @@ def fires(lara: Lara, quantile: float = SHORT) -> NDArray[np.bool_]:
         n = lara.out_passages[:, k]
         short[:, k] = n <= np.nanquantile(n[lara.silent & right[:, k]], quantile)
     return np.where(silent, right, (lara.passages == 0.0) & short)
-
-
-def found_shares(lara: Lara, index: NDArray[np.intp]) -> dict[str, float]:
-    """Return how often `found` passes an answer: of the right and the wrong ones, and the wrong ones of silent texts."""
-    rest = index[~lara.silent[index]]
-    wrong = lara.passages[rest] == 0.0
-    share = float((fires(lara)[rest] & wrong).sum() / max(1, wrong.sum()))
-    return {"found_right": 0.99, "found_wrong": 1.0 - share, "found_silent": 1.0}
 
 
 def _terms(params: Floats, lara: Lara, index: NDArray[np.intp], best: Floats, *, miss: bool) -> tuple[Floats, Floats]:

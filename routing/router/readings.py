@@ -71,10 +71,6 @@ class Coefficients:
         Standard deviation of models from these lines at 128,000 tokens.
     by_itself
         By what its quality is multiplied where an arm is sent nothing of the text: supposed, not fitted.
-    found_right, found_wrong
-        P(the answer does not say that the text is silent), by whether the answer is right, where the text answers.
-    found_silent
-        The same where the text does not answer, and the answer is wrong (a right one says so).
     """
 
     strain: float
@@ -90,9 +86,6 @@ class Coefficients:
     best_mean: float
     spread: float
     by_itself: float
-    found_right: float
-    found_wrong: float
-    found_silent: float
 
 
 @dataclass(frozen=True, slots=True)
