@@ -24,6 +24,7 @@ from .batch_flags import BatchFlags, shelf_of, source_of, task_of
 from .batch_progress import watch
 from .batch_report import counted, estimate_blocks, forecast, how_to_go_on, missed_target, sum_up
 from .interrupts import SIGNALS, exit_code
+from .progress import one_thread
 from .result import Result, confirm, emit, say
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def run_batch(
         raise UsageError("--retry-unknown, --retry-errors and --retry-cut go with --resume")
     if resume and overwrite:
         raise UsageError("--resume goes on with a run, --overwrite starts anew: give one of them")
+    one_thread(children=False)
     flags = replace(flags, output=None if flags.output is None else _output(flags.output))
     if resume:
         run = _find_run(flags, retrying=retry_unknown or retry_errors or retry_cut)

@@ -14,6 +14,7 @@ from . import session
 from .complete import complete_plans
 from .options import JsonOption, ProfileOption
 from .parser import new_app
+from .progress import one_thread
 from .result import Column, Note, Result, Table, emit
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def plans(
     json: JsonOption = False,
 ) -> int:
     """List plans: how each is spelled, what it should bring on your latest prompts, and what the log says it did."""
+    one_thread(children=False)
     from scrimp.routing.asking.plan_outlook import outlook_of
     from scrimp.routing.reports.plans import plan_records
 

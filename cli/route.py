@@ -36,6 +36,7 @@ from .options import (
     WtpOption,
 )
 from .parser import new_app
+from .progress import one_thread
 from .result import Note, Result, emit, say, write_out
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def route(
     With -x also tokens, utility, chance, and where the choice would flip. Deciding happens on this machine: no network,
     no key, nothing logged.
     """
+    one_thread(children=False)
     from scrimp.routing.asking.refusal import missed_quality
     from scrimp.routing.asking.route import Guide
     from scrimp.routing.asking.ways import make_way, split_plan

@@ -60,6 +60,7 @@ def load(
     """Load the profile to use, with flags laid over it; its notes go to stderr."""
     loaded = load_profile(profile, env=os.environ, cwd=working_folder(), paths=paths())
     if loaded.profile.plans:
+        one_thread(children=False)
         from scrimp.routing.asking.named_plans import check_plans
 
         check_plans(loaded.profile, loaded.tree.at)

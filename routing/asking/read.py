@@ -12,8 +12,6 @@ from scrimp.routing.prompts.sources import Evidence, Readings, read_none, read_p
 from scrimp.routing.retrieval.passages import passages
 from scrimp.routing.router.text_questions import asks_of
 
-from .plan_choice import arms_in
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -76,6 +74,8 @@ def read_for(ask: Ask, context: Context, embedder: TextEmbedder, *, way: Way | N
     cache
         The folder of the cache; None keeps nothing.
     """
+    from .plan_choice import arms_in  # brings numpy, which a command has yet to keep to one thread
+
     prompt = with_readings(
         ask.prompt,
         context,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 from .base import NOTHING, BaseCheck, Given, Verdict
@@ -185,36 +186,47 @@ _JAPANESE: Final = (
     ),
     r"^\W*わかりません\W*$",
 )
-_SILENT: Final = re.compile(
-    "|".join(
-        f"(?:{pattern})"
-        for pattern in (
-            *_ENGLISH, *_GERMAN, *_FRENCH, *_IBERIAN, *_ITALIAN, *_DUTCH, *_CHINESE, *_JAPANESE,
-        )
-    ),
-    re.IGNORECASE,
-)  # fmt: skip
+
+
+@cache
+def _silent() -> re.Pattern[str]:
+    """Return what says that a text is silent; it takes milliseconds to compile, and few commands ask."""
+    wordings = (*_ENGLISH, *_GERMAN, *_FRENCH, *_IBERIAN, *_ITALIAN, *_DUTCH, *_CHINESE, *_JAPANESE)
+    return re.compile("|".join(f"(?:{pattern})" for pattern in wordings), re.IGNORECASE)
+
 
 _SENTENCE: Final = re.compile(r"(?<=[.!?:;])\s+|(?<=[。\uff01\uff1f])|\n+")
-_BUT: Final = re.compile(
-    _joined(
-        r"[,;:]?\s+\b(?:but|however|though|although|yet|instead|while|rather|only that|aber|jedoch|sondern|mais",
-        r"|cependant|pero|sino|sin embargo|mas|porém|ma|però|tuttavia|maar|echter)\b",
-        r"|[\uff0c,](?:但|不过|然而)|(?:が|けど)、",
-    ),
-    re.IGNORECASE,
-)
-_ASIDE: Final = re.compile(
-    _joined(
-        r"\b(?:refer to|consult|check|contact|look (?:at|in)|more information|additional|further|let me know|please",
-        rf"|{_TEXT} (?:does )?(?:discuss|mention|cover|describe|focus|talk)\w*",
-        r"|would need|it (?:does )?(?:discuss|mention|describe|focus)(?:es|s)?",
-        r"|(?:primarily|mainly|only) (?:discuss|focus|cover|describe|about)\w*|based on|according to|if you|therefore",
-        r"|thus|so i|sorry|apologi[sz]e|as (?:a|such)|would be|may be|might be|recommend)\b",
-    ),
-    re.IGNORECASE,
-)
-"""What is said beside a statement that nothing was found, and tells nothing."""
+
+
+@cache
+def _but() -> re.Pattern[str]:
+    """Return what parts a statement from what is said against it."""
+    return re.compile(
+        _joined(
+            r"[,;:]?\s+\b(?:but|however|though|although|yet|instead|while|rather|only that|aber|jedoch|sondern|mais",
+            r"|cependant|pero|sino|sin embargo|mas|porém|ma|però|tuttavia|maar|echter)\b",
+            r"|[\uff0c,](?:但|不过|然而)|(?:が|けど)、",
+        ),
+        re.IGNORECASE,
+    )
+
+
+@cache
+def _aside() -> re.Pattern[str]:
+    """Return what is said beside a statement that nothing was found, and tells nothing."""
+    return re.compile(
+        _joined(
+            r"\b(?:refer to|consult|check|contact|look (?:at|in)|more information|additional|further|let me know",
+            r"|please",
+            rf"|{_TEXT} (?:does )?(?:discuss|mention|cover|describe|focus|talk)\w*",
+            r"|would need|it (?:does )?(?:discuss|mention|describe|focus)(?:es|s)?",
+            r"|(?:primarily|mainly|only) (?:discuss|focus|cover|describe|about)\w*|based on|according to|if you",
+            r"|therefore",
+            r"|thus|so i|sorry|apologi[sz]e|as (?:a|such)|would be|may be|might be|recommend)\b",
+        ),
+        re.IGNORECASE,
+    )
+
 
 _FIGURE: Final = re.compile(r"\d")
 _MOST: Final = 4_000
@@ -233,14 +245,14 @@ def says_nothing(answer: str) -> bool:
         return True
     silent = False
     for sentence in _SENTENCE.split(text):
-        parts = _BUT.split(sentence)
+        parts = _but().split(sentence)
         for part in parts:
             said = part.strip(" \t-*#>")
             if len(said) < 2 and len(parts) > 1:
                 continue
-            if _SILENT.search(said) is not None:
+            if _silent().search(said) is not None:
                 silent = True
-            elif said and not said.endswith((":", "?")) and (_FIGURE.search(said) or not _ASIDE.search(said)):
+            elif said and not said.endswith((":", "?")) and (_FIGURE.search(said) or not _aside().search(said)):
                 return False
     return silent
 

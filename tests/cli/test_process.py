@@ -260,3 +260,41 @@ def test_doctor_looks_at_the_embedder_of_the_profile_asked_for(scrimp, profile):
     assert embedder["state"] == "problem"
     assert "no-such-model" in embedder["detail"]
     assert "ledger" in {each["what"] for each in found}, "one part that fails does not end the others"
+
+
+NUMPY_SEEN = """
+import os, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            print("numpy at", os.environ.get("OPENBLAS_NUM_THREADS"), "threads", file=sys.stderr)
+            sys.meta_path.remove(self)
+
+sys.meta_path.insert(0, Finder())
+from scrimp.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("command", ["ask", "file", "route", "batch", "plans", "redo"])
+def test_numpy_is_kept_to_one_thread(home, profile, scrimp, tmp_path, command):
+    """On small matrices a second thread only spins: it costs a quarter of a short command's processor time."""
+    path = profile(small="ok", large="ok", extra='[plans]\ntwice = "small => large"\n')
+    assert scrimp("ask", "-q", "-p", path, "-m", "small", "a question").code == 0
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "one"}\n')
+    argv = {
+        "ask": ["ask", "-n", "hello"],
+        "file": ["ask", "-n", "-f", tmp_path / "rows.jsonl", "which?"],
+        "route": ["route", "hello"],
+        "batch": ["batch", tmp_path / "rows.jsonl", "-o", tmp_path / "out.jsonl", "-n"],
+        "plans": ["plans"],
+        "redo": ["redo", "last", "-m", "large"],
+    }[command]
+    env = {name: value for name, value in environment(home).items() if name != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-c", NUMPY_SEEN, *map(str, argv), "-p", str(path)],
+        env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "numpy at 1 threads" in done.stderr
