@@ -37,7 +37,7 @@ def bomb(unpacked, begin=b"", filler=b" "):
 
 def ask(base, mode):
     call = Call(model="openai/m", messages=[{"role": "user", "content": "x"}], max_output_tokens=9, api_base=base,
-                api_key="sk-canary-Zq7Tn5vX2bLw8Kd4", timeout_s=20, deadline_s=60)  # fmt: skip
+                api_key="sk-canary-Zq7Tn5vX2bLw8Kd4", timeout_s=20, deadline_s=30)  # fmt: skip
     try:
         if mode.startswith("a"):
             return asyncio.run(_closing(call, None if mode == "async" else lambda _: None))
@@ -178,7 +178,9 @@ def test_what_never_ends_is_broken_off(mode, name, monkeypatch):
         error = ask(base, mode)
     assert isinstance(error, CallError)
     assert error.kind == {"error": "server"}.get(name, error.kind)
-    assert error.kind in {"bad_reply", "connection", "cut", "server"}
+    # aiohttp may go on reading a chunk's size that never ends: then the call's deadline breaks it off.
+    by_deadline = {"timeout"} if name == "size" and mode.startswith("a") else set()
+    assert error.kind in {"bad_reply", "connection", "cut", "server"} | by_deadline
 
 
 MEASURED = """
