@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.rungs import READ_TOKENS
 
 from .options import (
     ArmOption,
@@ -65,7 +66,7 @@ def ask(
     system: Annotated[str | None, typer.Option("-s", "--system", metavar="TEXT", help="System prompt.")] = None,
     file: FileOption = None,
     read: ReadOption = Reading.AUTO,
-    read_tokens: ReadTokens = 3_200,
+    read_tokens: ReadTokens = READ_TOKENS,
     attachment: Annotated[
         list[Path] | None,
         typer.Option("-a", "--attachment", metavar="FILE", help="Image or PDF, for arms that take it. Repeats."),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
-from scrimp.profiles.rungs import bare_of, with_reading
+from scrimp.profiles.rungs import READ_TOKENS, bare_of, with_reading
 from scrimp.routing.text.in_words import percent
 
 from . import session
@@ -65,7 +65,7 @@ class AskFlags:
     seed: int | None = None
     quiet: bool = False
     read: str = "auto"
-    read_tokens: int = 3_200
+    read_tokens: int = READ_TOKENS
 
 
 def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> int:

@@ -191,8 +191,8 @@ def task_of(
     ScrimpError
         If the profile cannot be loaded, or the flags do not go with it.
     """
+    from scrimp.profiles.rungs import READ_TOKENS
     from scrimp.profiles.schema import PRESETS_USD
-    from scrimp.routing.asking.read import READ_TOKENS
     from scrimp.routing.asking.ways import make_way, split_plan
     from scrimp.routing.batch.files.cache import parse_age
     from scrimp.routing.batch.planning.pooling import for_rows

@@ -13,6 +13,7 @@ import typer
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, UsageError
 from scrimp.profiles.paths import paths
 from scrimp.profiles.reading import lines_of
+from scrimp.profiles.rungs import READ_TOKENS
 
 from . import session
 from .explain import decision_blocks, decision_line, split_line
@@ -67,7 +68,7 @@ def route(
     arm: ArmOption = None,
     file: FileOption = None,
     read: ReadOption = Reading.AUTO,
-    read_tokens: ReadTokens = 3_200,
+    read_tokens: ReadTokens = READ_TOKENS,
     plan: PlanOption = None,
     check: Annotated[
         list[str] | None,

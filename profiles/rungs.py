@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["READINGS", "SPLIT", "bare_of", "base_of", "reading_of", "with_reading"]
+__all__ = ["READINGS", "READ_TOKENS", "SPLIT", "bare_of", "base_of", "reading_of", "with_reading"]
 
 READINGS: Final = ("whole", "passages", "none")
 """How much of the files that go with a prompt one call reads, most first."""
+
+READ_TOKENS: Final = 3_200
+"""Tokens of passages that are sent unless the user says otherwise: eight pieces of 400."""
 
 SPLIT: Final = "split"
 """The reading of everything, piece by piece: as many calls as there are pieces, in plans alone."""

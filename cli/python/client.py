@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from scrimp.profiles.errors import LedgerError, UsageError
+from scrimp.profiles.rungs import READ_TOKENS
 
 from .accounts import Rating
 from .composing import nano, prepare, several
@@ -199,7 +200,7 @@ class Scrimp:
         plan: str | None = None,
         files: Name | Iterable[Name] = (),
         read: str = "auto",
-        read_tokens: int = 3_200,
+        read_tokens: int = READ_TOKENS,
     ) -> Route:
         """Decide which arm or plan would take a prompt, as `scrimp route`: no network, no key, nothing logged.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import read_usd
+from scrimp.profiles.rungs import READ_TOKENS
 
 from .opened import logger
 from .results import Answer
@@ -136,7 +137,7 @@ def prepare(
     memory: str = "auto",
     no_log: bool = False,
     read: str = "auto",
-    read_tokens: int = 3_200,
+    read_tokens: int = READ_TOKENS,
     on_text: Callable[[str], object] | None = None,
 ) -> Job:
     """Put a request together; nothing is reserved or sent.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from scrimp.profiles.rungs import bare_of, reading_of
+from scrimp.routing.deciding.staying import CACHE_S
 from scrimp.routing.ledger.kept import read_lately
 from scrimp.routing.prompts.instructions import instructions_id
 from scrimp.routing.prompts.sources import Kept
@@ -15,11 +16,7 @@ if TYPE_CHECKING:
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prompts.prompt import Prompt
 
-__all__ = ["KEPT_S", "with_kept"]
-
-KEPT_S: Final = 300.0
-"""How long what was read or written is thought to stay in a prompt cache, seconds: Anthropic keeps it for five minutes
-(platform.claude.com/docs/en/build-with-claude/prompt-caching), others for five to ten."""
+__all__ = ["with_kept"]
 
 
 def with_kept(prompt: Prompt, decider: Decider, ledger: Ledger, *, now: float) -> Prompt:
@@ -32,7 +29,7 @@ def with_kept(prompt: Prompt, decider: Decider, ledger: Ledger, *, now: float) -
         return prompt
     digests = [source.sha256 for source in prompt.sources]
     shares: dict[str, float] = {}
-    for call in read_lately(ledger, digests, prompt.system, since=now - KEPT_S):
+    for call in read_lately(ledger, digests, prompt.system, since=now - CACHE_S):
         if reading_of(call.arm) not in (None, "whole"):
             continue
         bare = bare_of(call.arm)

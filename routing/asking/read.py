@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import UsageError
-from scrimp.profiles.rungs import READINGS, SPLIT, reading_of
+from scrimp.profiles.rungs import READ_TOKENS, READINGS, SPLIT, reading_of
 from scrimp.routing.prompts.embedding import BUILTIN_ID
 from scrimp.routing.prompts.sources import Evidence, Readings, read_none, read_passages, read_whole
 from scrimp.routing.retrieval.passages import passages
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
     from .request import Ask, Way
 
-__all__ = ["AUTO", "READ_TOKENS", "WHOLE_FROM", "check_reading", "read_for", "readings_offered", "with_readings"]
-
-READ_TOKENS: Final = 3_200
-"""Tokens of passages that are sent unless the user says otherwise: eight pieces of 400."""
+__all__ = ["AUTO", "WHOLE_FROM", "check_reading", "read_for", "readings_offered", "with_readings"]
 
 AUTO: Final = ("whole", "passages")
 """What is weighed where the user does not say how much is to be read."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from scrimp.routing.deciding.staying import Staying
+from scrimp.routing.deciding.staying import CACHE_S, Staying
 from scrimp.routing.ledger.conversations import summary_of
 from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.retrieval.turns import turn_scores
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from .request import Ask
 
 __all__ = ["with_memory", "with_summary"]
-
-_CACHED_S: Final = 300.0
-"""So long providers keep a prompt in their cache, seconds, that keep it unasked."""
 
 
 def with_memory(ask: Ask, context: Context, decider: Decider, *, now: float) -> Ask:
@@ -101,7 +98,7 @@ def _cached(past: Conversation, arm: str | None, now: float) -> int:
     if arm != past.arm or not past.whole or not past.n_cached or not past.at:
         return 0
     age = now - datetime.fromisoformat(past.at).timestamp()
-    return past.n_read if 0.0 <= age <= _CACHED_S else 0
+    return past.n_read if 0.0 <= age <= CACHE_S else 0
 
 
 def with_summary(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import usd_from_nano
+from scrimp.profiles.rungs import READ_TOKENS
 from scrimp.routing.calls.call import other_model
 from scrimp.routing.calls.tool_calls import as_text
 from scrimp.routing.checks.agree import AgreeCheck
@@ -123,7 +124,7 @@ class Ask:
     after: After | None = None
     hint: Drawn | None = None
     reading: str = "auto"
-    read_tokens: int = 3_200
+    read_tokens: int = READ_TOKENS
     past: Conversation | None = None
     memory: str = "auto"
     recalled: Recalled | None = None

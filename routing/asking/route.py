@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import UsageError
-from scrimp.profiles.rungs import reading_of
+from scrimp.profiles.rungs import READ_TOKENS, reading_of
 from scrimp.routing.deciding import against_caps
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.ledger.store import new_id
@@ -17,7 +17,7 @@ from scrimp.routing.prompts.tokens import exact_tokens
 
 from .plan_choice import PlanChooser, arms_in
 from .plan_rooms import rooms_of
-from .read import READ_TOKENS, check_reading, read_for
+from .read import check_reading, read_for
 from .read_labels import informed
 from .request import Ask, Way
 

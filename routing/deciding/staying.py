@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     from scrimp.routing.prices.price import ArmPrice
     from scrimp.routing.prompts.sources import Kept
 
-__all__ = ["LEAST_KEPT", "WORDS", "Staying", "Turned", "files_cached", "moved", "said_by"]
+__all__ = ["CACHE_S", "LEAST_KEPT", "WORDS", "Staying", "Turned", "files_cached", "moved", "said_by"]
 
 LEAST_KEPT: Final = 1_024
 """Tokens below which no provider's prompt cache keeps a beginning."""
+
+CACHE_S: Final = 300.0
+"""How long a provider's prompt cache is counted on, seconds: Anthropic keeps it for five minutes from its last use
+(platform.claude.com/docs/en/build-with-claude/prompt-caching), OpenAI for five to ten."""
 
 WORDS: Final = 20
 """A turn of so many words says as much of how hard a conversation is as all that went before."""

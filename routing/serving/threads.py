@@ -14,7 +14,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.routing.deciding.staying import Staying
+from scrimp.routing.deciding.staying import CACHE_S, Staying
 from scrimp.routing.prompts.chat import FILES, IMAGES, parts_of, speech
 from scrimp.routing.prompts.chat_log import After
 
@@ -24,11 +24,7 @@ if TYPE_CHECKING:
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.prompts.chat import Chat
 
-__all__ = ["CACHE_S", "LEAST_CACHED", "Thread", "Threads"]
-
-CACHE_S: Final = 300.0
-"""How long a provider's prompt cache is counted on, seconds: Anthropic keeps it for five minutes from its last use,
-OpenAI for five to ten."""
+__all__ = ["LEAST_CACHED", "Thread", "Threads"]
 
 LEAST_CACHED: Final = 1_024
 """Shorter prompts are not cached: OpenAI begins at 1,024 tokens, and so do most of Anthropic's models."""

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from scrimp.profiles.errors import ConfigError
+from scrimp.profiles.rungs import READ_TOKENS
 from scrimp.profiles.schema import Arm, Policy, Price, Profile
-from scrimp.routing.asking.read import READ_TOKENS, WHOLE_FROM, with_readings
+from scrimp.routing.asking.read import WHOLE_FROM, with_readings
 from scrimp.routing.asking.read_labels import informed, tried_readings
 from scrimp.routing.deciding.decide import Decider, Wishes
 from scrimp.routing.ledger.labels import add_label

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from scrimp.routing.deciding.staying import CACHE_S
 from scrimp.routing.prompts.chat import Chat
-from scrimp.routing.serving.threads import CACHE_S, Threads
+from scrimp.routing.serving.threads import Threads
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "read_file", "arguments": '{"path": "a.py", "n": 3}'}}
 TOOL = {"type": "function", "function": {"name": "read_file", "parameters": {"type": "object"}}}

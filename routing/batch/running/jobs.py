@@ -8,10 +8,10 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from scrimp.profiles.rungs import READ_TOKENS
 from scrimp.routing.asking.asked import Asked
 from scrimp.routing.asking.named_plans import checks_of
 from scrimp.routing.asking.paid_call import Bill
-from scrimp.routing.asking.read import READ_TOKENS
 from scrimp.routing.asking.request import Way
 from scrimp.routing.strategies.bid_memory import recalled
 
