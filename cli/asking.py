@@ -52,6 +52,11 @@ class AskFlags:
     hint: bool = False
     use_hint: str | None = None
     max_cost: str | None = None
+    max_seconds: float | None = None
+    fast: bool = False
+    brief: bool = False
+    private: str | None = None
+    rephrase: int | None = None
     wtp: float | None = None
     prefer: str | None = None
     min_quality: float | None = None
@@ -78,7 +83,13 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         flags = replace(flags, read="auto", arm=None, plan=plan)
     prompt = _prompt(flags)
     loaded = session.load(
-        flags.profile, prefer=flags.prefer, wtp=flags.wtp, min_quality=flags.min_quality, quiet=flags.quiet
+        flags.profile,
+        prefer=flags.prefer,
+        wtp=flags.wtp,
+        min_quality=flags.min_quality,
+        private=flags.private,
+        max_seconds=flags.max_seconds,
+        quiet=flags.quiet,
     )
     override = session.parse_usd(flags.cap_override, "--cap-override")
     if override is not None and not flags.confirmed:
@@ -152,9 +163,8 @@ def answer_request(
     try:
         space = session.workspace(loaded, ledger, seed=seed, calls=not dry_run)
         space.look_after()
-        (context,) = space.decider.contexts([request.prompt.text])
         way = make_way(loaded.profile, schema=request.prompt.schema, arm=request.wishes.arm) if way is None else way
-        request = space.read(request, context, way)
+        request, context = space.prepare(request, way)
         request = request.with_hint(session.hinter(space, use_hint) if hint else None, context.embedding)
         decision, plan = space.choose(request, context, way)
     except KeyboardInterrupt as stop:

@@ -14,17 +14,22 @@ from .complete import complete_arms, complete_conversations, complete_profiles
 
 __all__ = [
     "ArmOption",
+    "BriefOption",
     "CascadeOption",
+    "FastOption",
     "FileOption",
     "HintOption",
     "JsonOption",
     "LocalOnly",
     "MaxCost",
+    "MaxSeconds",
     "MinQuality",
     "Needs",
     "Offline",
     "PlanOption",
     "PreferOption",
+    "PrivateMode",
+    "PrivateOption",
     "ProfileOption",
     "ReadOption",
     "ReadTokens",
@@ -180,6 +185,31 @@ ReadTokens = Annotated[
 SinceOption = Annotated[
     str | None, typer.Option("--since", metavar="DATE", help="Only requests from this day on (YYYY-MM-DD).")
 ]
+
+
+class PrivateMode(StrEnum):
+    """What becomes of what is private in a prompt."""
+
+    OFF = "off"
+    WARN = "warn"
+    REDACT = "redact"
+    LOCAL = "local"
+    REFUSE = "refuse"
+
+
+PrivateOption = Annotated[
+    PrivateMode | None,
+    typer.Option(
+        "--private",
+        help="What becomes of keys, cards, e-mail, phone numbers ...: `redact` sends placeholders (docs/guard.md).",
+    ),
+]
+MaxSeconds = Annotated[
+    float | None,
+    typer.Option("--max-seconds", metavar="S", min=0.01, help="Only arms that are expected to be done in time."),
+]
+BriefOption = Annotated[bool, typer.Option("--brief", help="Ask for a short answer, and pay for no long one.")]
+FastOption = Annotated[bool, typer.Option("--fast", help="Waiting costs: a minute as much as a right answer is worth.")]
 
 
 def read_day(since: str) -> float:

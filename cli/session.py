@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.collector import paused
 from scrimp.profiles.errors import UsageError
@@ -55,6 +55,8 @@ def load(
     prefer: str | None = None,
     wtp: float | None = None,
     min_quality: float | None = None,
+    private: str | None = None,
+    max_seconds: float | None = None,
     quiet: bool = False,
 ) -> Loaded:
     """Load the profile to use, with flags laid over it; its notes go to stderr."""
@@ -64,8 +66,11 @@ def load(
         from scrimp.routing.asking.named_plans import check_plans
 
         check_plans(loaded.profile, loaded.tree.at)
-    if prefer is not None or wtp is not None or min_quality is not None:
-        loaded = override(loaded, prefer=prefer, wtp_usd=wtp, min_quality=min_quality)
+    laid: dict[str, Any] = {
+        "prefer": prefer, "wtp_usd": wtp, "min_quality": min_quality, "private": private, "max_seconds": max_seconds
+    }  # fmt: skip
+    if any(value is not None for value in laid.values()):
+        loaded = override(loaded, **laid)
     keys().watch(loaded.profile.arms)
     global in_use  # noqa: PLW0603 - of this process's one command
     in_use = loaded.profile

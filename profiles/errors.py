@@ -12,6 +12,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "ExitCode",
+    "GuardRefusedError",
     "LedgerError",
     "ProviderError",
     "RequestRefusedError",
@@ -33,6 +34,7 @@ class ExitCode(IntEnum):
     PROVIDER = 5
     BATCH_FAILURES = 6
     CHECK_FAILED = 7
+    GUARD = 9
     TRY_AGAIN = 75
     CONFIG = 78
     HUNG_UP = 129
@@ -106,6 +108,12 @@ class CheckFailedError(ScrimpError):
     """The answer failed its checks (exit 7)."""
 
     exit_code = ExitCode.CHECK_FAILED
+
+
+class GuardRefusedError(ScrimpError):
+    """A guard of the profile refuses the prompt: nothing was sent (exit 9)."""
+
+    exit_code = ExitCode.GUARD
 
 
 class TryAgainError(ScrimpError):

@@ -212,6 +212,8 @@ def override(
     explore: float | None = None,
     keep: str | None = None,
     per_run_usd: Decimal | None = None,
+    private: str | None = None,
+    max_seconds: float | None = None,
 ) -> Loaded:
     """Return the profile with what flags say laid over it; None leaves a key as it is.
 
@@ -229,6 +231,8 @@ def override(
         ("--explore", "policy", "explore", explore),
         ("--log", "log", "keep", keep),
         ("--max-cost", "caps", "per_run_usd", per_run_usd),
+        ("--private", "guard", "private", private),
+        ("--max-seconds", "policy", "max_seconds", max_seconds),
     ]
     tree = loaded.tree.copy()
     for flag, table, key, value in flags:

@@ -31,6 +31,7 @@ __all__ = [
     "Check",
     "Effort",
     "Embedding",
+    "Guard",
     "Keep",
     "Limits",
     "Log",
@@ -38,9 +39,14 @@ __all__ = [
     "Pool",
     "Prefer",
     "Price",
+    "Private",
     "Profile",
     "Resident",
+    "Rule",
+    "Scope",
     "Tier",
+    "Unsafe",
+    "When",
     "did_you_mean",
 ]
 
@@ -71,6 +77,8 @@ Prefer = Literal["cheap", "balanced", "best"]
 Keep = Literal["all", "features", "money"]
 Tier = Literal["small", "medium", "large"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+Private = Literal["off", "warn", "redact", "local", "refuse"]
 
 EFFORTS: Final[tuple[Effort, ...]] = get_args(Effort)
 """Reasoning efforts, ascending."""
@@ -127,6 +135,16 @@ _Text = Annotated[
         description=f'text of up to {MAX_TEXT:,} characters, or "file:NAME" to read it from a file',
     ),
 ]
+_SentTo = Annotated[
+    str,
+    _Meta(
+        pattern=rf"^arm:{NAME_PATTERN.pattern}(:({'|'.join(EFFORTS)}))?\Z", description='an arm, such as "arm:careful"'
+    ),
+]
+_FileName = Annotated[
+    str, _Meta(min_length=1, max_length=4096, description='the name of a file, such as "scope.jsonl"')
+]
+_Seconds = Annotated[float, _Meta(gt=0, le=86_400, description="a number of seconds above 0")]
 _PlanText = Annotated[str, _Meta(min_length=1, max_length=4096, description='a plan such as "small ? checks > large"')]
 
 
@@ -176,6 +194,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     min_quality: Annotated[float, _Meta(ge=0, le=1, description="a number from 0 to 1")] = 0.0
     explore: Annotated[float, _Meta(ge=0, le=0.5, description="a number from 0 to 0.5")] = 0.02
     pace: Literal["off", "month"] = "off"
+    minute_usd: _Usd | None = None
+    max_seconds: _Seconds | None = None
 
     @property
     def wtp(self) -> float:
@@ -217,6 +237,13 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     about: _Text | None = None
     like: _ArmName | None = None
     efforts: Annotated[tuple[Effort, ...], _Meta(description='a list such as ["low", "high"]')] = ()
+    release: (
+        Annotated[str, _Meta(pattern=r"^20\d\d-(0[1-9]|1[0-2])\Z", description='a month such as "2026-03"')] | None
+    ) = None
+    size: (
+        Annotated[str, _Meta(pattern=r"^\d{1,5}(\.\d{1,3})?[MB]\Z", description='a number of parameters such as "8B"')]
+        | None
+    ) = None
 
     @property
     def base(self) -> str:
@@ -267,6 +294,64 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     like: _ArmName | None = None
 
 
+class Scope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the arms are for, by examples, and what becomes of a prompt that is nothing of the kind."""
+
+    examples: _FileName
+    outside: Annotated[
+        str,
+        _Meta(
+            pattern=rf"^(refuse|default|arm:{NAME_PATTERN.pattern}(:({'|'.join(EFFORTS)}))?)\Z",
+            description='"refuse", "default", or an arm such as "arm:careful"',
+        ),
+    ] = "refuse"
+
+
+class Unsafe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The arm that takes prompts which are like unsafe ones, and examples of those beside the shipped ones."""
+
+    use: _SentTo
+    examples: _FileName | None = None
+
+
+class Guard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is looked at before a prompt leaves, and what becomes of it then."""
+
+    private: Private = "off"
+    names: Annotated[
+        tuple[Annotated[str, _Meta(min_length=1, max_length=4096)], ...],
+        _Meta(description='a list of names, or of files with a name a line, such as ["file:clients.txt"]'),
+    ] = ()
+    risky: Annotated[
+        str,
+        _Meta(
+            pattern=rf"^(off|warn|ask|refuse|arm:{NAME_PATTERN.pattern}(:({'|'.join(EFFORTS)}))?)\Z",
+            description='"off", "warn", "ask", "refuse", or an arm such as "arm:careful"',
+        ),
+    ] = "off"
+    risk_below: Annotated[float, _Meta(ge=0, le=1, description="a number from 0 to 1")] = 0.25
+    scope: Scope | None = None
+    unsafe: Unsafe | None = None
+
+
+class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which prompts a rule is about: all that is said here has to hold."""
+
+    match: Annotated[str, _Meta(min_length=1, max_length=4096, description='a text, or "re:PATTERN"')] | None = None
+    language: Annotated[str, _Meta(pattern=r"^[a-z]{2,3}\Z", description='a language code such as "de"')] | None = None
+    has: Literal["code", "image", "file"] | None = None
+    tag: Annotated[str, _Meta(min_length=1, max_length=256)] | None = None
+    command: Annotated[str, _Meta(min_length=1, max_length=32, description='a command such as "batch"')] | None = None
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which arms may take certain prompts; of a profile's rules the first that fits holds."""
+
+    when: When
+    use: tuple[_ArmName, ...] = ()
+    never: tuple[_ArmName, ...] = ()
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Arms, caps and a policy under one name, complete: every default is filled in."""
 
@@ -282,6 +367,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     resident: Resident = Resident()
     plans: dict[str, _PlanText] = {}
     pool: Pool | None = None
+    guard: Guard = Guard()
+    rules: tuple[Rule, ...] = ()
 
     def arm(self, name: str) -> Arm:
         """Return the arm called `name`; with a reading in its name, that arm under this name.

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
+import msgspec
+
 from .building import build_profile
 from .keys import provider_of
-from .schema import Arm, Caps, Keep, Log, Policy, Profile, Resident
+from .schema import Arm, Caps, Guard, Keep, Log, Policy, Private, Profile, Resident
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "Rule", "keep_within", "may_set"]
 
-How = Literal["own", "least", "stricter", "free", "hosts"]
+How = Literal["own", "least", "stricter", "free", "hosts", "kept"]
 
 
 class Rule(NamedTuple):
@@ -32,9 +34,9 @@ class Rule(NamedTuple):
     ----------
     how
         For a profile that the file chooses. "own": it stays as the user's own profile has it; "least", "stricter": of
-        the two profiles' values the lower, or stricter, one holds; "free": it is the chosen profile's to say, since
-        caps and hosts hold whatever it says; "hosts": an arm that goes where the user's own profile sends nothing is
-        left out.
+        the two profiles' values the lower, or stricter, one holds; "kept": what the user's own profile says of it holds
+        there too; "free": it is the chosen profile's to say, since caps and hosts hold whatever it says; "hosts": an
+        arm that goes where the user's own profile sends nothing is left out.
     direct
         Whether the file may set the key itself (a cap only below the profile's, `log.keep` only to keep less).
     """
@@ -58,6 +60,8 @@ RULES: Final[dict[Key, Rule]] = {
     ("policy", "min_quality"): Rule("free", direct=True),
     ("policy", "explore"): Rule("free", direct=True),
     ("policy", "pace"): Rule("stricter"),
+    ("policy", "minute_usd"): Rule("free", direct=True),
+    ("policy", "max_seconds"): Rule("free", direct=True),
     ("log", "keep"): Rule("stricter", direct=True),
     ("log", "retention_days"): Rule("least"),
     ("arms", "*", "name"): Rule("free"),
@@ -82,17 +86,27 @@ RULES: Final[dict[Key, Rule]] = {
     ("arms", "*", "about"): Rule("free"),
     ("arms", "*", "like"): Rule("free"),
     ("arms", "*", "efforts"): Rule("free"),
+    ("arms", "*", "release"): Rule("free"),
+    ("arms", "*", "size"): Rule("free"),
     ("checks", "*", "cmd"): Rule("free"),  # the user's own commands, run only where `--check` names them
     ("checks", "*", "spec"): Rule("free"),
     ("checks", "*", "timeout_s"): Rule("free"),
     ("embedding", "model"): Rule("free"),
     ("resident", "start"): Rule("own"),
     ("plans",): Rule("free"),
+    ("guard", "private"): Rule("stricter"),
+    ("guard", "names"): Rule("kept"),
+    ("guard", "risky"): Rule("kept"),
+    ("guard", "risk_below"): Rule("kept"),
+    ("guard", "scope"): Rule("kept"),
+    ("guard", "unsafe"): Rule("kept"),
+    ("rules",): Rule("free"),  # its arms go where the user's own profile sends prompts, or are left out
     ("pool",): Rule("free"),  # its arms go where the one does that they are like
 }
 """Every key of the schema. "free" is what the user wrote (or scrimp brings) and cannot raise a cap or name a host."""
 
-_STRICTNESS: Final = {"keep": get_args(Keep), "pace": ("off", "month")}
+_STRICTNESS: Final = {"keep": get_args(Keep), "pace": ("off", "month"), "private": get_args(Private)}
+_UNSET: Final = (None, (), "off")
 
 
 def may_set() -> dict[str, tuple[str, ...] | None]:
@@ -134,7 +148,7 @@ def keep_within(tree: Tree, own: Tree, *, source: Source) -> list[str] | None:
             tree.drop("default_arm")
     if theirs.pool is not None and any(arm.cap is not None for arm in ours.arms):
         tree.drop("pool")  # each of its arms has a cap of its own: together they would get round it
-    for table, kind in (("caps", Caps), ("policy", Policy), ("log", Log), ("resident", Resident)):
+    for table, kind in (("caps", Caps), ("policy", Policy), ("log", Log), ("guard", Guard), ("resident", Resident)):
         one, other = getattr(theirs, table), getattr(ours, table)
         _bound((table,), kind.__struct_fields__, one, other, tree, source)
     for arm in theirs.arms:
@@ -156,7 +170,9 @@ def _bound(path: Key, keys: Iterable[str], theirs: object, ours: object, tree: T
             continue
         if how == "stricter" and _STRICTNESS[key].index(one) > _STRICTNESS[key].index(other):
             continue
-        value: Any = {key: other}
+        if how == "kept" and other in _UNSET:
+            continue
+        value: Any = {key: msgspec.to_builtins(other)}
         for part in reversed(path):
             value = {part: value}
         tree.lay(value, source)

@@ -192,8 +192,7 @@ def prepare(
         profile, schema=asked.schema, checks=several(checks), cascade=cascade, plan=plan, repair=repair, arm=arm
     )
     space.look_after()
-    (context,) = space.decider.contexts([asked.text])
-    ask = space.read(ask, context, way)
+    ask, context = space.prepare(ask, way)
     return Job(space, ask, context, way, said, None if on_text is None else Listener(on_text))
 
 

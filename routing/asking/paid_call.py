@@ -408,6 +408,10 @@ def _reserve(
             "input_bound": option.input_bound,
             "output_limit": option.output_limit,
             "instructions": terms.instructions,
+            "expected_output": option.output_tokens_p50,
+            "expected_output_p90": option.output_tokens_p90,
+            "expected_s": option.seconds,
+            "expected_s_p90": option.seconds_p90,
         }
         request = None if bill.logged or ask.keep == "money" else partial(terms.request_row, now)
         try:

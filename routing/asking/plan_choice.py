@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PlanChooser", "arms_in", "comparable"]
 
-_UNDRAWN: frozenset[NoDraw] = frozenset({NoDraw.ASKED_FOR, NoDraw.GUARD, NoDraw.STAYS, NoDraw.FILE_PLAN})
+_UNDRAWN: frozenset[NoDraw] = frozenset({NoDraw.ASKED_FOR, NoDraw.GUARD, NoDraw.SENT, NoDraw.STAYS, NoDraw.FILE_PLAN})
 """Where something else than its worth has settled the arm, no plan is weighed against it."""
 
 
@@ -136,7 +136,7 @@ class PlanChooser:
         way = self.way
         one = Plan((Stage((decision.arm or "",)),))
         # An arm that called tools reads what they gave; and a call of tools is no answer that a check could judge.
-        if decision.arm is None or decision.choice.no_draw is NoDraw.STAYS:
+        if decision.arm is None or decision.choice.no_draw in (NoDraw.STAYS, NoDraw.SENT):
             return decision, one
         if spelled or way.plan:
             return self._by_name(ask.prompt, spelled, decision, rooms)

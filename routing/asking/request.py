@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scrimp.routing.deciding.decide import Decider, Wishes
     from scrimp.routing.deciding.policy import Option
     from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.guard.private import Vault
     from scrimp.routing.ledger.conversations import Conversation
     from scrimp.routing.plans.plan import Plan
     from scrimp.routing.prices.usage import Usage
@@ -105,6 +106,9 @@ class Ask:
         What of it goes along; None until that is chosen (`Workspace.read`).
     summing
         The summary of what is older that is bought first; None where none is needed.
+    vault
+        What placeholders in the prompt stand for, so that they are values again in the answer; None where nothing was
+        replaced. It is never written down.
     """
 
     prompt: Prompt
@@ -129,6 +133,7 @@ class Ask:
     memory: str = "auto"
     recalled: Recalled | None = None
     summing: Summing | None = None
+    vault: Vault | None = None
 
     def with_hint(self, hinter: Hinter | None, embedding: NDArray[np.float32] | None = None) -> Ask:
         """Return it with the hint that is put in front of its prompt (`Hinter.put`), and what is logged of that."""

@@ -23,6 +23,8 @@ from scrimp.routing.strategies.bid_memory import recalled, remembering
 
 from .asked import Asked, Kit
 from .drive import at_once, drive
+from .experience import Experience
+from .guarding import guarded, heard_private, restored, risked, shielded, warnings
 from .hands import BlockingHands
 from .home import find_key, make_decider
 from .housekeeping import look_after
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from scrimp.routing.calls.call import Call, Delta, Reply
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.guard.sentry import Sentry
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.plans.plan import Plan
     from scrimp.routing.prompts.context import Context
@@ -92,6 +95,8 @@ class Workspace:
         The same ledger once more, to read while a scribe writes; None reads with the one that writes.
     cache
         The folder of the cache; None keeps nothing.
+    experience
+        What earlier calls say of how long answers are, and how long they take.
     """
 
     decider: Decider
@@ -106,7 +111,9 @@ class Workspace:
     rng: random.Random = field(default_factory=random.Random)
     reader: Ledger | None = None
     cache: Path | None = None
+    experience: Experience = field(default_factory=Experience)
     _price_ids: dict[str, int] = field(default_factory=dict)
+    _sentry: Sentry | None = None
     _ready: set[str] = field(default_factory=set)
 
     @classmethod
@@ -205,6 +212,38 @@ class Workspace:
             embed=self.decider.embedder.embed,
             **more,
         )
+
+    @property
+    def sentry(self) -> Sentry:
+        """The profile's guards, opened on first use."""
+        if self._sentry is None:
+            from scrimp.routing.guard.sentry import Sentry
+
+            self._sentry = Sentry.open(self.profile, self.decider.embedder, self.cache)
+        return self._sentry
+
+    def prepare(self, ask: Ask, way: Way | None = None) -> tuple[Ask, Context]:
+        """Return a request as it may go out: redacted, looked at by the guards, with what is read of its files.
+
+        Raises
+        ------
+        GuardRefusedError
+            If a guard refuses it.
+        """
+        ask = self.shield(ask)
+        (context,) = self.decider.contexts([ask.prompt.text])
+        return self.read(self.guard(ask, context), context, way), context
+
+    def shield(self, ask: Ask) -> Ask:
+        """Return a request with what is private replaced, or looked at (`guarding.shielded`)."""
+        return shielded(ask, self.profile)
+
+    def guard(self, ask: Ask, context: Context) -> Ask:
+        """Return a request with what the guards say of it; what the user should know is said."""
+        ask = guarded(ask, context, self.sentry)
+        for line in warnings(ask.wishes.guarded):
+            self.say(line)
+        return ask
 
     def read(self, ask: Ask, context: Context, way: Way | None = None) -> Ask:
         """Return a request with what is sent of its conversation, and what each reading of its files sends.
@@ -311,8 +350,9 @@ class Workspace:
         if (way.cascade or way.plan is not None) and ask.wishes.arm is not None:
             raise UsageError("-m takes one arm and --cascade chooses among plans: give one of the two")
         ledger = self.reader or self.ledger
+        decider = self.experience.of(decider, ledger, now=self.clock())
         chooser = PlanChooser(decider, way, ledger)
-        decision = await self._decide(decider, ask, context, sleep)
+        decision = risked(ask, await self._decide(decider, ask, context, sleep), decider.profile)
         run_id = ask.run_id or decision.id
         rooms = rooms_of(ledger, decider.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
         decision, plan = chooser.choose(ask, decision, rooms)
@@ -346,10 +386,11 @@ class Workspace:
         KeyboardInterrupt
             If interrupted: the call under way is settled first, and what had come of its answer is kept.
         """
+        hear = None if on_text is None else heard_private(ask, on_text)
 
         def heard(delta: Delta, _arm: str) -> None:
-            if isinstance(delta, TextDelta) and on_text is not None:
-                on_text(delta.text)
+            if isinstance(delta, TextDelta) and hear is not None:
+                hear(delta.text)
 
         hands = BlockingHands(self, ask, None if on_text is None else heard)
         asked = self._asked(ask, decision, context, plan, way)
@@ -362,7 +403,7 @@ class Workspace:
             if asked.records_steps and hands.n_settled > 1:
                 self.say(f"{format_usd(hands.charged_nano)} was charged for this prompt")
             raise
-        return _noted(checked, hands.unlogged)
+        return restored(_noted(checked, hands.unlogged), ask)
 
     async def arun(
         self,
@@ -389,7 +430,7 @@ class Workspace:
             If cancelled: the call under way is settled first, and what had come of its answer is kept.
         """
         checked = await drive(plan_run(self._asked(ask, decision, context, plan, way), self.kit()), hands)
-        return _noted(checked, hands.unlogged)
+        return restored(_noted(checked, hands.unlogged), ask)
 
     def _asked(self, ask: Ask, decision: Decision, context: Context, plan: Plan, way: Way | None) -> Asked:
         way = way or Way()
@@ -406,8 +447,9 @@ class Workspace:
             If there is none.
         """
         if context is None:
-            (context,) = self.decider.contexts([ask.prompt.text])
-        ask = self.read(ask, context, way)
+            ask, context = self.prepare(ask, way)
+        else:
+            ask = self.read(self.guard(ask, context), context, way)
         decision, plan = self.choose(ask, context, way or Way())
         return self.run(ask, decision, context, plan, way).answer
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import structs
 
 from scrimp.profiles.rungs import bare_of, base_of, reading_of, with_reading
+from scrimp.routing.guard.verdict import UNGUARDED
 from scrimp.routing.prompts.context import contexts, stack
 from scrimp.routing.prompts.tokens import estimate_tokens
 from scrimp.routing.router.abilities import place_arm
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from scrimp.profiles.schema import Arm, Profile
+    from scrimp.routing.guard.verdict import Guarded
+    from scrimp.routing.ledger.past_calls import PastCall
     from scrimp.routing.prices.price import ArmPrice
     from scrimp.routing.prices.table import PriceTable
     from scrimp.routing.prompts.context import Context, TextEmbedder
@@ -63,6 +66,8 @@ class Wishes:
         Only arms that run on this machine.
     staying
         The conversation that the prompt goes on with; None where it begins one.
+    guarded
+        What the profile's guards say of the prompt.
     """
 
     arm: str | None = None
@@ -72,6 +77,7 @@ class Wishes:
     max_cost_nano: int | None = None
     on_this_machine: bool = False
     staying: Staying | None = None
+    guarded: Guarded = UNGUARDED
 
 
 class Decider:
@@ -126,6 +132,17 @@ class Decider:
     def reading_by(self, model: ReadingModel) -> Decider:
         """Return what decides by another judgement of readings: what labels added to the shipped one."""
         return self._with(_reading_model=model)
+
+    def experienced(self, past: Mapping[str, Sequence[PastCall]]) -> Decider:
+        """Return what decides with what earlier calls of its arms say of lengths and times.
+
+        Parameters
+        ----------
+        past
+            Calls by arm, the newest first; arms without any are left out.
+        """
+        del past
+        return self
 
     @property
     def readings(self) -> ReadingModel:
@@ -324,6 +341,7 @@ class Decider:
         for column, known in enumerate(self._known):
             fits, near = by_text[column], (self._near or {}).get(known.arm.name)
             left = left_nano.get(known.arm.name)
+            barred = wishes.guarded.barred.get(known.arm.name) or wishes.guarded.barred.get(known.arm.base)
             if wishes.max_cost_nano is not None:
                 left = wishes.max_cost_nano if left is None else min(left, wishes.max_cost_nano)
             shift = 0.0 if turned is None else turned.shift(known.arm.name)
@@ -352,7 +370,8 @@ class Decider:
                         output_limit=output_limit,
                         left=left,
                         blocked=blocked.get(known.arm.name),
-                        here_only=wishes.on_this_machine,
+                        barred=barred,
+                        here_only=wishes.on_this_machine or wishes.guarded.here,
                         staying=staying,
                         told=told,
                         near="" if near is None or not near.by else near.in_words(),
@@ -378,6 +397,7 @@ class Decider:
             default_arm=self.profile.default_arm,
             guard=guard,
             stays=staying.arm if staying is not None and staying.forced else None,
+            sent=wishes.guarded.sends,
             rng=rng,
         )
         return Decision(
@@ -395,6 +415,7 @@ class Decider:
             pace=pace,
             level=None if isnan(level) else level,
             turned=None if turned is None else turned.to_dict(),
+            guards=wishes.guarded.findings,
             by=None if self.pool is None else self,
         )
 

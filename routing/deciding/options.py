@@ -97,6 +97,7 @@ def option_for(
     output_limit: int | None,
     left: int | None,
     blocked: str | None,
+    barred: str | None = None,
     here_only: bool,
     staying: Staying | None = None,
     told: bool = True,
@@ -126,6 +127,8 @@ def option_for(
     may_lower = not known.info.reasoning
     if here_only and not runs_here(arm):  # first: the log is to say so, whatever else stands against the arm
         against = Barrier.NOT_HERE, "does not run on this machine"
+    elif barred is not None:
+        against = Barrier.RULE, barred
     elif blocked is not None:
         against = Barrier.BLOCKED, blocked
     elif missing:

@@ -12,7 +12,7 @@ from scrimp.profiles.rungs import bare_of, base_of
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["MEASURED", "NEAR_TIE", "Barrier", "Choice", "NoDraw", "Option", "Weighed", "choose", "utility"]
 
@@ -42,6 +42,10 @@ class Barrier(StrEnum):
     NO_PRICE = "no_price"
     CAP = "cap"
     """A cap leaves too little."""
+    RULE = "rule"
+    """A rule of the profile, or a guard, keeps the prompt from it."""
+    TIME = "time"
+    """It is not expected to be done in time."""
 
     @classmethod
     def read(cls, text: str | None) -> Barrier | None:
@@ -80,6 +84,14 @@ class Option:
         By what its quality was multiplied for how near to the prompt is what arms are told, or are for.
     learned
         By how much, in logits, labels had moved its quality at this reading of the prompt's files.
+    first_s, seconds, seconds_p90
+        Seconds to its first word and to its end: the median, and of the end the 90th percentile; None where nothing is
+        known of its pace.
+    timed_by
+        What stands behind these seconds; "" where nothing does.
+    terms
+        What else is held against it, in USD by name (what waiting costs, what it is said to lack): utility is less
+        their sum.
     """
 
     arm: str
@@ -104,6 +116,11 @@ class Option:
     near: str = ""
     nearness: float = 1.0
     learned: float = 0.0
+    first_s: float | None = None
+    seconds: float | None = None
+    seconds_p90: float | None = None
+    timed_by: str = ""
+    terms: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def by_cap(self) -> bool:
@@ -115,6 +132,7 @@ class NoDraw(StrEnum):
     """Why the arm taken was not drawn from the policy, so that no propensity is logged; the value is the sentence."""
 
     ASKED_FOR = "asked for by name"
+    SENT = "a guard of the profile sends it to this arm"
     GUARD = "the guard's fallback, not a draw"
     CAP = "a cap altered the set of arms"
     STAYS = "it called tools, and goes on with what they gave"
@@ -197,8 +215,10 @@ def _worth(weighed: Weighed) -> tuple[bool, float]:
 
 
 def utility(option: Option, wtp_usd: float) -> float | None:
-    """Return wtp_usd * quality - predicted cost, in USD; None where the cost is not known."""
-    return None if option.cost_nano is None else wtp_usd * option.quality - option.cost_nano / NANO
+    """Return wtp_usd * quality - predicted cost - `terms`, in USD; None where the cost is not known."""
+    if option.cost_nano is None:
+        return None
+    return wtp_usd * option.quality - option.cost_nano / NANO - sum(option.terms.values())
 
 
 def choose(
@@ -211,6 +231,7 @@ def choose(
     default_arm: str | None = None,
     guard: str | None = None,
     stays: str | None = None,
+    sent: str | None = None,
     rng: random.Random,
 ) -> Choice:
     """Choose an arm.
@@ -234,14 +255,17 @@ def choose(
         Where the router should not be trusted on this prompt (`guard` says why) the default arm is taken, if feasible.
     stays
         The arm that called tools: it goes on while it is feasible, whatever else is better.
+    sent
+        The arm that a guard sends the prompt to: it or none takes it, whatever was asked for.
     rng
         Draws; seeded by the caller.
     """
     feasible = [option for option in options if option.infeasible is None and option.cost_nano is not None]
     note: NoDraw | None = None
+    forced = sent or forced
     if forced is not None:
-        candidates = [option for option in feasible if forced in (option.arm, bare_of(option.arm))]
-        note = NoDraw.ASKED_FOR
+        candidates = [option for option in feasible if forced in (option.arm, bare_of(option.arm), base_of(option.arm))]
+        note = NoDraw.ASKED_FOR if sent is None else NoDraw.SENT
     else:
         candidates = feasible
     if not candidates:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.money import nano_from_usd, usd_from_nano
 from scrimp.profiles.rungs import bare_of
+from scrimp.routing.guard.verdict import Finding
 
 from .pace import Pace
 from .policy import Barrier, Choice, NoDraw, Option, Weighed
@@ -43,6 +44,8 @@ class Decision:
         How hard the router takes the prompt to be, in [1, 5]; None where it has no such judgement.
     turned
         What the conversation that it goes on with brought (`staying.Turned`); None where it began one.
+    guards
+        What the profile's guards found, in their order.
     by
         The `Decider` that decided (its type stands above this module): its arms are called as they were then, whatever
         becomes of their files. None where there is no pool, in copies, and from the log.
@@ -64,6 +67,7 @@ class Decision:
     level: float | None = None
     turned: Mapping[str, Any] | None = None
     plans: tuple[Mapping[str, Any], ...] = ()
+    guards: tuple[Finding, ...] = ()
     by: Any = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> list[Any]:
@@ -76,8 +80,8 @@ class Decision:
         return self.choice.arm
 
     def fallbacks(self) -> list[Option]:
-        """Return the arms to try when the taken one fails, best first; none when the arm was asked for by name."""
-        if self.choice.no_draw is NoDraw.ASKED_FOR:
+        """Return the arms to try when the taken one fails, best first; none when that was asked for or sent there."""
+        if self.choice.no_draw in (NoDraw.ASKED_FOR, NoDraw.SENT):
             return []
         found: dict[str, Option] = {}
         for option in self._others():  # an arm that failed would fail at another reading
@@ -134,6 +138,7 @@ class Decision:
             "plan": self.plan,
             "plans": [dict(each) for each in self.plans],
             "conversation": self.turned,
+            "guards": [each.to_dict() for each in self.guards],
             "arms": [_weighed_dict(weighed, choice) for weighed in choice.weighed],
         }
 
@@ -166,6 +171,7 @@ class Decision:
             level=trace.get("level"),
             turned=trace.get("conversation"),
             plans=tuple(trace.get("plans", ())),
+            guards=tuple(map(Finding.from_dict, trace.get("guards", ()))),
         )
 
 
@@ -198,6 +204,11 @@ def _weighed_dict(weighed: Weighed, choice: Choice) -> dict[str, Any]:
         "near": option.near,
         "nearness": option.nearness,
         "learned": option.learned,
+        "first_s": option.first_s,
+        "seconds": option.seconds,
+        "seconds_p90": option.seconds_p90,
+        "timed_by": option.timed_by,
+        "terms": dict(option.terms),
         "flip_cost_usd": weighed.flip_cost_usd,
         "flip_wtp_usd": weighed.flip_wtp_usd,
     }
@@ -231,6 +242,11 @@ def _weighed_from(each: Mapping[str, Any]) -> Weighed:
             near=each.get("near", ""),
             nearness=each.get("nearness", 1.0),
             learned=each.get("learned", 0.0),
+            first_s=each.get("first_s"),
+            seconds=each.get("seconds"),
+            seconds_p90=each.get("seconds_p90"),
+            timed_by=each.get("timed_by", ""),
+            terms=each.get("terms", {}),
         ),
         utility_usd=each["utility"],
         probability=each["propensity"] or 0.0,

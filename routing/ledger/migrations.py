@@ -326,12 +326,22 @@ def _m5_files_and_conversations(conn: sqlite3.Connection) -> None:
     )
 
 
+def _m6_what_was_expected(conn: sqlite3.Connection) -> None:
+    """Add what was expected of a call's length and time, to be held against what came."""
+    conn.execute("ALTER TABLE attempts ADD COLUMN expected_output INTEGER")  # the median, in tokens
+    conn.execute("ALTER TABLE attempts ADD COLUMN expected_output_p90 INTEGER")
+    conn.execute("ALTER TABLE attempts ADD COLUMN expected_s REAL")  # the median, in seconds to the end
+    conn.execute("ALTER TABLE attempts ADD COLUMN expected_s_p90 REAL")
+    conn.execute("CREATE INDEX idx_attempts_past ON attempts(arm, started_at) WHERE output_tokens IS NOT NULL")
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _m1_ledger,
     _m2_sent_and_resumed,
     _m3_holders_corrections_and_guards,
     _m4_instructions_hints_and_duels,
     _m5_files_and_conversations,
+    _m6_what_was_expected,
 )
 """Migration n (from 1) takes a ledger from user_version n - 1 to n. Append; never edit one that was released."""
 

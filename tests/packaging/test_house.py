@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 FLOORS = (
     ("weights", "text"),
     ("prompts", "prices"),
-    ("calls", "ledger", "router", "checks", "retrieval"),
+    ("calls", "ledger", "router", "checks", "retrieval", "guard"),
     ("deciding", "plans"),
     ("strategies", "reports"),
     ("asking",),

@@ -1,0 +1,62 @@
+"""All guards of a profile that look at a prompt before an arm is chosen, one after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .verdict import UNGUARDED, Guarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from scrimp.profiles.schema import Profile
+    from scrimp.routing.prompts.context import TextEmbedder
+
+    from .verdict import Seen, Watch
+
+__all__ = ["Sentry"]
+
+KINDS: tuple[Callable[[Profile, TextEmbedder, Path | None], Watch | None], ...] = ()
+"""Opens each guard of a profile, in the order in which they look; None where the profile has none of that kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentry:
+    """The guards of a profile.
+
+    Attributes
+    ----------
+    watches
+        In the order in which they look.
+    """
+
+    watches: tuple[Watch, ...] = ()
+
+    @classmethod
+    def open(cls, profile: Profile, embedder: TextEmbedder, cache: Path | None) -> Sentry:
+        """Open the guards of a profile.
+
+        Parameters
+        ----------
+        embedder
+            Embeds examples.
+        cache
+            The folder of the cache, for what was embedded; None keeps nothing.
+
+        Raises
+        ------
+        DataError
+            If a file of examples is malformed.
+        """
+        return cls(tuple(watch for kind in KINDS if (watch := kind(profile, embedder, cache)) is not None))
+
+    @property
+    def embeds(self) -> bool:
+        """Whether any of them needs the prompt's embedding."""
+        return any(watch.embeds for watch in self.watches)
+
+    def look(self, seen: Seen) -> Guarded:
+        """Return what they say of a prompt together."""
+        return Guarded.together(watch.look(seen) for watch in self.watches) if self.watches else UNGUARDED

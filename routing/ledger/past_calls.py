@@ -1,0 +1,100 @@
+"""What earlier calls of arms came to: how long their answers were and how long they took, beside what was expected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from scrimp.profiles.rungs import bare_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .store import Ledger
+
+__all__ = ["PastCall", "past_calls"]
+
+LAST: Final = 300
+"""Calls of an arm that are looked at, the newest."""
+
+_ASIDE: Final = ("sample", "judge", "feedback", "bid", "drop", "summary", "lead", "piece", "rephrase")
+"""Kinds of calls whose length says nothing of an answer's."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastCall:
+    """One call that was answered, as the provider counted it; None is unknown.
+
+    Attributes
+    ----------
+    arm, model
+        The arm without a reading, and its model.
+    answers
+        Whether it answered a prompt: its length tells of answers; its time tells of the arm whatever it was for.
+    input_tokens, cached_tokens, output_tokens, reasoning_tokens
+        Cached tokens are part of the input, reasoning ones of the output.
+    output_limit
+        The limit that was sent; an answer of that length was cut.
+    expected_output, expected_output_p90
+        Median and 90th percentile that were predicted, in tokens.
+    latency_s, first_s
+        Seconds to its end, and to its first text where it was streamed.
+    expected_s, expected_s_p90
+        What was predicted of the seconds to its end.
+    """
+
+    arm: str
+    model: str
+    answers: bool
+    input_tokens: int | None
+    cached_tokens: int | None
+    output_tokens: int
+    reasoning_tokens: int | None
+    output_limit: int | None
+    expected_output: int | None
+    expected_output_p90: int | None
+    latency_s: float | None
+    first_s: float | None
+    expected_s: float | None
+    expected_s_p90: float | None
+
+
+def past_calls(ledger: Ledger, arms: Iterable[str], *, last: int = LAST) -> dict[str, list[PastCall]]:
+    """Return the latest answered calls of each arm, the newest first, whatever profile paid for them.
+
+    Parameters
+    ----------
+    arms
+        Names without readings.
+    last
+        How many calls of each are looked at.
+    """
+    found: dict[str, list[PastCall]] = {}
+    for arm in dict.fromkeys(map(bare_of, arms)):
+        rows = ledger.rows(
+            "SELECT requested_model, kind, input_tokens, cached_tokens, output_tokens, reasoning_tokens, output_limit, "
+            "expected_output, expected_output_p90, latency_s, ttft_s, expected_s, expected_s_p90 FROM attempts "
+            "WHERE (arm = ? OR (arm >= ? AND arm < ?)) AND output_tokens IS NOT NULL AND error_kind IS NULL "
+            "ORDER BY id DESC LIMIT ?",
+            (arm, f"{arm}/", f"{arm}0", last),
+        )
+        found[arm] = [
+            PastCall(
+                arm=arm,
+                model=row["requested_model"],
+                answers=row["kind"] not in _ASIDE,
+                input_tokens=row["input_tokens"],
+                cached_tokens=row["cached_tokens"],
+                output_tokens=row["output_tokens"],
+                reasoning_tokens=row["reasoning_tokens"],
+                output_limit=row["output_limit"],
+                expected_output=row["expected_output"],
+                expected_output_p90=row["expected_output_p90"],
+                latency_s=row["latency_s"],
+                first_s=row["ttft_s"],
+                expected_s=row["expected_s"],
+                expected_s_p90=row["expected_s_p90"],
+            )
+            for row in rows
+        ]
+    return found
