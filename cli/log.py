@@ -204,6 +204,9 @@ def show(
             blocks.append(f"\n{hint_line(row)}")
         if row["error"]:
             blocks.append(f"\nerror: {row['error']}")
+        if (verdict := shown.complete) is not None:
+            said = f"failed: {verdict.evidence}" if verdict.failed else "passed"
+            blocks.append(f"\ncomplete: {said}")
         blocks.append(_attempts(shown.attempts))
         blocks += [f"call {each['id']}: {each['note']}" for each in shown.attempts if each["note"]]
         if len(steps) > 1 or any(step["verdicts"] for step in steps):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import GuardRefusedError
+from scrimp.routing.deciding.outlook import risk_of, way_out
 from scrimp.routing.guard.verdict import Guarded, Outcome, Seen
 
 if TYPE_CHECKING:
@@ -14,11 +15,22 @@ if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.guard.sentry import Sentry
+    from scrimp.routing.guard.verdict import Finding
     from scrimp.routing.prompts.context import Context
 
     from .request import Ask, Checked
 
-__all__ = ["guarded", "heard_private", "restored", "risked", "shielded"]
+__all__ = [
+    "guarded",
+    "heard_private",
+    "restored",
+    "risk_met",
+    "risk_noted",
+    "risked",
+    "sent_elsewhere",
+    "shielded",
+    "warnings",
+]
 
 
 def shielded(ask: Ask, profile: Profile) -> Ask:
@@ -48,16 +60,71 @@ def guarded(ask: Ask, context: Context | None, sentry: Sentry) -> Ask:
     return ask if found == ask.wishes.guarded else replace(ask, wishes=replace(ask.wishes, guarded=found))
 
 
-def risked(ask: Ask, decision: Decision, profile: Profile) -> Decision:
-    """Return a decision with what stands against answering at all (`guard.risky`).
+def risked(
+    ask: Ask,
+    decision: Decision,
+    profile: Profile,
+    again: Callable[[Ask], Decision],
+    *,
+    confirm: Callable[[str], bool] | None = None,
+) -> Decision:
+    """Return a decision with how likely it is to be answered right, and what the profile does about it (`guard.risky`).
+
+    Parameters
+    ----------
+    again
+        Decides a request anew: where the profile sends what is risky to an arm of its own.
+    confirm
+        Asks the user whether to go on; None where there is nobody to be asked.
 
     Raises
     ------
     GuardRefusedError
-        If the profile refuses what is unlikely to be answered right.
+        If the profile refuses what is unlikely to be answered right, or the user, or there is nobody to be asked.
+    ScrimpError
+        If the arm that it is sent to cannot take the prompt.
     """
-    del ask, profile
-    return decision
+    found = risk_of(decision, profile.guard)
+    if found is None:
+        return decision
+    if (elsewhere := sent_elsewhere(ask, found, profile)) is not None:
+        return risk_noted(again(elsewhere), found)
+    return risk_met(ask, risk_noted(decision, found), found, profile, confirm=confirm)
+
+
+def sent_elsewhere(ask: Ask, found: Finding, profile: Profile) -> Ask | None:
+    """Return the request as it goes to the arm that takes what is risky; None where it stays as it was decided."""
+    if found.outcome is not Outcome.CHANGED:
+        return None
+    sends = Guarded(sends=profile.guard.risky.removeprefix("arm:"))
+    return replace(ask, wishes=replace(ask.wishes, guarded=ask.wishes.guarded.then(sends)))
+
+
+def risk_noted(decision: Decision, found: Finding) -> Decision:
+    """Return a decision with what was found of its risk in its trace."""
+    return replace(decision, guards=(*decision.guards, found))
+
+
+def risk_met(
+    ask: Ask, decision: Decision, found: Finding, profile: Profile, *, confirm: Callable[[str], bool] | None = None
+) -> Decision:
+    """Return a decision whose risk is noted, where it may be sent; parameters and errors as those of `risked`."""
+    if found.outcome is not Outcome.REFUSED:
+        return decision
+    asks = profile.guard.risky == "ask"
+    if asks and (ask.confirmed or (confirm is not None and confirm(f"{_upper(found.why)}. Send it anyway?"))):
+        said = replace(found, outcome=Outcome.WARNED, detail={**found.detail, "confirmed": True})
+        return replace(decision, guards=(*decision.guards[:-1], said))
+    hint = f"What may help: {way_out(decision, profile.guard)}."
+    error = GuardRefusedError(
+        f"not sent: {found.why}", hint=f"{hint} Or send it anyway with --yes." if asks and confirm is None else hint
+    )
+    error.decision = decision
+    raise error
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def warnings(found: Guarded) -> list[str]:

@@ -11,6 +11,7 @@ from scrimp.routing.calls.call import other_model
 from scrimp.routing.calls.tool_calls import as_text
 from scrimp.routing.checks.agree import AgreeCheck
 from scrimp.routing.checks.base import worst
+from scrimp.routing.checks.form import completeness
 from scrimp.routing.deciding.usage_at import usage_at
 from scrimp.routing.prices.price import saved_nano
 from scrimp.routing.strategies.protocol import Role, verdict_dict
@@ -106,6 +107,8 @@ class Ask:
         What of it goes along; None until that is chosen (`Workspace.read`).
     summing
         The summary of what is older that is bought first; None where none is needed.
+    confirmed
+        Whether the user has said that it is to be sent even where the profile would ask first (`guard.risky`).
     vault
         What placeholders in the prompt stand for, so that they are values again in the answer; None where nothing was
         replaced. It is never written down.
@@ -133,6 +136,7 @@ class Ask:
     memory: str = "auto"
     recalled: Recalled | None = None
     summing: Summing | None = None
+    confirmed: bool = False
     vault: Vault | None = None
 
     def with_hint(self, hinter: Hinter | None, embedding: NDArray[np.float32] | None = None) -> Ask:
@@ -315,6 +319,7 @@ class Answer:
             "latency_s": round(self.latency_s, 6),
             "ttft_s": None if self.ttft_s is None else round(self.ttft_s, 6),
             "finish_reason": self.finish_reason,
+            "complete": None if (whole := completeness(self.text, self.finish_reason)) is None else not whole.failed,
             "predicted_quality": taken.quality,
             "predicted_quality_basis": taken.basis,
             "predicted_cost_usd": None if taken.cost_nano is None else usd_from_nano(taken.cost_nano),
@@ -398,6 +403,8 @@ def reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
     cut = why_cut(reply.finish_reason, option.output_limit)
     if cut is not None:
         notes.append(cut)
+    elif (verdict := completeness(reply.text, reply.finish_reason)) is not None and verdict.failed:
+        notes.append(f"the answer may not be whole: {verdict.evidence}")
     if not (reply.text.strip() or reply.tool_calls):
         notes.append("the answer is empty")
     return notes

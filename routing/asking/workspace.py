@@ -15,6 +15,8 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.routing.calls.call import TextDelta
 from scrimp.routing.deciding import against_caps
+from scrimp.routing.deciding.outlook import risk_of
+from scrimp.routing.guard.verdict import Outcome
 from scrimp.routing.ledger.caps import RefusedError, check_zone
 from scrimp.routing.ledger.reservations import price_id, reap
 from scrimp.routing.ledger.store import new_id
@@ -24,7 +26,16 @@ from scrimp.routing.strategies.bid_memory import recalled, remembering
 from .asked import Asked, Kit
 from .drive import at_once, drive
 from .experience import Experience
-from .guarding import guarded, heard_private, restored, risked, shielded, warnings
+from .guarding import (
+    guarded,
+    heard_private,
+    restored,
+    risk_met,
+    risk_noted,
+    sent_elsewhere,
+    shielded,
+    warnings,
+)
 from .hands import BlockingHands
 from .home import find_key, make_decider
 from .housekeeping import look_after
@@ -97,6 +108,8 @@ class Workspace:
         The folder of the cache; None keeps nothing.
     experience
         What earlier calls say of how long answers are, and how long they take.
+    confirm
+        Asks the user whether to go on; None where there is nobody to be asked.
     """
 
     decider: Decider
@@ -112,6 +125,7 @@ class Workspace:
     reader: Ledger | None = None
     cache: Path | None = None
     experience: Experience = field(default_factory=Experience)
+    confirm: Callable[[str], bool] | None = None
     _price_ids: dict[str, int] = field(default_factory=dict)
     _sentry: Sentry | None = None
     _ready: set[str] = field(default_factory=set)
@@ -352,13 +366,29 @@ class Workspace:
         ledger = self.reader or self.ledger
         decider = self.experience.of(decider, ledger, now=self.clock())
         chooser = PlanChooser(decider, way, ledger)
-        decision = risked(ask, await self._decide(decider, ask, context, sleep), decider.profile)
+        decision = await self._decide_risk(decider, ask, context, sleep)
         run_id = ask.run_id or decision.id
         rooms = rooms_of(ledger, decider.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
         decision, plan = chooser.choose(ask, decision, rooms)
         for remark in (decision.plan or {}).get("remarks", ()):
             self.say(remark)
         return remembering(ledger, decision, plan, context), plan
+
+    async def _decide_risk(
+        self, decider: Decider, ask: Ask, context: Context, sleep: Callable[[float], Awaitable[None]]
+    ) -> Decision:
+        """Decide, and do with what is likely to be answered wrongly as the profile says: `guarding.risked`, awaited."""
+        profile = decider.profile
+        decision = await self._decide(decider, ask, context, sleep)
+        found = risk_of(decision, profile.guard)
+        if found is None:
+            return decision
+        if (elsewhere := sent_elsewhere(ask, found, profile)) is not None:
+            decision = await self._decide(decider, elsewhere, context, sleep)
+        decision = risk_met(ask, risk_noted(decision, found), found, profile, confirm=self.confirm)
+        if found.outcome in (Outcome.WARNED, Outcome.CHANGED):
+            self.say(found.why)
+        return decision
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
