@@ -113,6 +113,7 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         tag=flags.tag,
         cap_override_nano=override,
         confirmed=flags.confirmed,
+        rephrase=flags.rephrase,
         reading=flags.read,
         read_tokens=flags.read_tokens,
     )
@@ -207,7 +208,7 @@ def answer_request(
         if printer:
             printer.end()
     answer = checked.answer
-    told = way.records_steps(decision) or request.summing is not None
+    told = way.records_steps(decision) or request.summing is not None or decision.rephrase is not None
     if as_json:
         code = deliver(as_line((checked if told else answer).to_dict()), otherwise=otherwise, as_json=True)
     elif printer is None:

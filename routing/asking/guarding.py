@@ -113,14 +113,21 @@ def risk_met(
         return decision
     asks = profile.guard.risky == "ask"
     if asks and (ask.confirmed or (confirm is not None and confirm(f"{_upper(found.why)}. Send it anyway?"))):
-        said = replace(found, outcome=Outcome.WARNED, detail={**found.detail, "confirmed": True})
-        return replace(decision, guards=(*decision.guards[:-1], said))
+        return _goes(decision, found, confirmed=True)
+    if ask.rephrasing is not None and not (asks and confirm is not None):
+        return _goes(decision, found, phrased_first=True)  # in other words it may be likelier: that is seen to first
     hint = f"What may help: {way_out(decision, profile.guard)}."
     error = GuardRefusedError(
         f"not sent: {found.why}", hint=f"{hint} Or send it anyway with --yes." if asks and confirm is None else hint
     )
     error.decision = decision
     raise error
+
+
+def _goes(decision: Decision, found: Finding, **why: bool) -> Decision:
+    """Return a decision whose risk is only noted, and why it is sent all the same."""
+    said = replace(found, outcome=Outcome.WARNED, detail={**found.detail, **why})
+    return replace(decision, guards=(*decision.guards[:-1], said))
 
 
 def _upper(text: str) -> str:

@@ -68,7 +68,9 @@ def missed_quality(decision: Decision) -> str | None:
 def _options_asked_for(decision: Decision, arm: str | None) -> list[Option]:
     """Return the options of the arms that were asked for: the one by name, else all."""
     options = [weighed.option for weighed in decision.choice.weighed]
-    return options if arm is None else [each for each in options if arm in (each.arm, bare_of(each.arm), base_of(each.arm))]
+    if arm is None:
+        return options
+    return [each for each in options if arm in (each.arm, bare_of(each.arm), base_of(each.arm))]
 
 
 def _cheapest_too_dear(decision: Decision, arm: str | None) -> Option | None:
@@ -135,7 +137,8 @@ def why_none(
     if keyless and all(option.arm in keyless for option in options):
         return keyless[options[0].arm]
     reasons = "; ".join(f"{option.arm}: {option.infeasible}" for option in options)
-    can = f"take {what}" if (needed := _nobody_can(decision, options)) is None else f"{needed}, as {what} needs"
+    ability = _nobody_can(decision, options)
+    can = f"take {what}" if ability is None else f"{ability}, as {what} needs"
     too_long = all(option.barrier is Barrier.WINDOW for option in options)
     hint = "`scrimp models` shows what each arm can take."
     if too_long and any(reading_of(option.arm) == "whole" for option in options):

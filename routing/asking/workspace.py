@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.errors import UsageError
+from scrimp.profiles.errors import BudgetRefusedError, UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.routing.calls.call import TextDelta
 from scrimp.routing.deciding import against_caps
@@ -269,16 +269,25 @@ class Workspace:
         """
         ask = with_memory(ask, context, self.decider, now=self.clock())
         if ask.memory == "summary":
-            here = ask.wishes.on_this_machine
-            keyless = keyless_arms(self.profile, self.key, None, on_this_machine=here)
-            blocked = {name: error.message for name, error in keyless.items()}
-            blocked |= suspensions(self.ledger, self.profile.name)
-            ask = with_summary(ask, context, self.decider, self.ledger, blocked=blocked)
+            ask = with_summary(ask, context, self.decider, self.ledger, blocked=self._blocked(ask))
+        if ask.rephrase is not None:
+            from .rephrasing import with_rephrasing
+
+            ledger = self.reader or self.ledger
+            ask, why_not = with_rephrasing(ask, context, self.decider, ledger, blocked=self._blocked(ask))
+            if why_not is not None:
+                self.say(why_not)
         ask = read_for(ask, context, self.decider.embedder, way=way, cache=self.cache)
         prompt = with_kept(ask.prompt, self.decider, self.reader or self.ledger, now=self.clock())
         if prompt.readings is not None:
             self.decider = informed(self.decider, self.reader or self.ledger)
         return ask if prompt is ask.prompt else replace(ask, prompt=prompt)
+
+    def _blocked(self, ask: Ask) -> dict[str, str]:
+        """Return the arms that cannot be called now, whatever they are asked, and why."""
+        keyless = keyless_arms(self.profile, self.key, None, on_this_machine=ask.wishes.on_this_machine)
+        blocked = {name: error.message for name, error in keyless.items()}
+        return blocked | suspensions(self.ledger, self.profile.name)
 
     # -- deciding ---------------------------------------------------------------------------------------------------
 
@@ -324,7 +333,7 @@ class Workspace:
                 ledger,
                 ask.prompt,
                 ask.wishes,
-                held_nano=0 if ask.summing is None else ask.summing.bound_nano,
+                held_nano=ask.held_nano,
                 now=self.clock(),
                 rng=self.rng,
                 decision_id=new_id(self.clock()),
@@ -366,10 +375,28 @@ class Workspace:
         ledger = self.reader or self.ledger
         decider = self.experience.of(decider, ledger, now=self.clock())
         chooser = PlanChooser(decider, way, ledger)
-        decision = await self._decide_risk(decider, ask, context, sleep)
-        run_id = ask.run_id or decision.id
-        rooms = rooms_of(ledger, decider.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
-        decision, plan = chooser.choose(ask, decision, rooms)
+
+        async def chosen(ask: Ask) -> tuple[Decision, Plan]:
+            decision = await self._decide_risk(decider, ask, context, sleep)
+            run_id = ask.run_id or decision.id
+            rooms = rooms_of(ledger, decider.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
+            return chooser.choose(ask, decision, rooms)
+
+        try:
+            decision, plan = await chosen(ask)
+        except BudgetRefusedError:
+            if ask.rephrasing is None:
+                raise
+            ask = replace(ask, rephrasing=None)
+            decision, plan = await chosen(ask)
+            self.say("the caps leave too little for other words beside the answer: it is asked as it is")
+        if (rephrasing := ask.rephrasing) is not None:
+            from .rephrasing import asks_own_words
+
+            if asks_own_words(plan):
+                self.say("this plan asks in words of its own: no phrasings are bought")
+            else:
+                decision = replace(decision, rephrase=rephrasing.to_dict())
         for remark in (decision.plan or {}).get("remarks", ()):
             self.say(remark)
         return remembering(ledger, decision, plan, context), plan
@@ -465,7 +492,7 @@ class Workspace:
     def _asked(self, ask: Ask, decision: Decision, context: Context, plan: Plan, way: Way | None) -> Asked:
         way = way or Way()
         checks, memory = checks_of(way, decision, self.profile), recalled(self.reader or self.ledger, decision)
-        steps = way.records_steps(decision) or ask.summing is not None
+        steps = way.records_steps(decision) or ask.summing is not None or decision.rephrase is not None
         return Asked(ask, decision, context, plan, checks, records_steps=steps, memory=memory)
 
     def answer(self, ask: Ask, context: Context | None = None, way: Way | None = None) -> Answer:

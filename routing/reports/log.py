@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.money import usd_from_nano
 from scrimp.profiles.rungs import reading_of
-from scrimp.routing.checks.form import completeness
 from scrimp.routing.ledger import requests
 from scrimp.routing.ledger.attempts import attempts_of
 from scrimp.routing.ledger.documents import kept
@@ -85,6 +84,8 @@ class Shown:
     @property
     def complete(self) -> Verdict | None:
         """Whether the answer is whole (the check `complete`); None where there is none, or nothing to tell by."""
+        from scrimp.routing.checks.form import completeness
+
         if self.row["status"] != "ok":
             return None
         ends = [each for each in self.attempts if each["arm"] == self.row["arm"] and each["error_kind"] is None]
