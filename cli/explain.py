@@ -30,7 +30,8 @@ def _usd(usd: float | None) -> str:
 def decision_line(decision: Decision) -> str:
     """Return a decision in one line."""
     if decision.arm is None:
-        return "no arm can take this prompt"
+        held = next((each.why for each in decision.guards if each.outcome == "refused"), None)
+        return "no arm can take this prompt" if held is None else held
     if decision.plan is not None:
         expected = decision.plan["expected"]
         return (

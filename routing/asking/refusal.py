@@ -12,6 +12,8 @@ from scrimp.routing.deciding.policy import Barrier, NoDraw
 from scrimp.routing.guard.verdict import Name, Outcome
 from scrimp.routing.ledger.caps import Cap, RefusedError, Room, applicable_caps, check_caps, too_small
 
+from .guarding import refused_by_guard
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -109,7 +111,7 @@ def why_none(
     lead: str = "",
     rooms: Sequence[Room] = (),
 ) -> ScrimpError:
-    """Return the error that says why no arm can take something: money (exit 3), keys (4), or anything else (2).
+    """Return the error that says why no arm can take something: money (exit 3), keys (4), a guard (9), or else (2).
 
     Parameters
     ----------
@@ -120,6 +122,8 @@ def why_none(
     rooms
         What each cap leaves: that is named which leaves too little.
     """
+    if (by_guard := refused_by_guard(decision)) is not None:
+        return by_guard
     options = _options_asked_for(decision, arm)
     if any(option.infeasible is None for option in options):  # the plan for the whole file left it out
         return BudgetRefusedError(f"{lead}the budget does not reach")
@@ -169,7 +173,7 @@ def refusal(
     """Return the error that says why no arm can take a prompt, with the limit that is in the way."""
     arm = ask.wishes.guarded.sends or ask.wishes.arm  # what a guard sends goes there whatever was asked for
     cheapest = _cheapest_too_dear(decision, arm)
-    if cheapest is not None:
+    if cheapest is not None and refused_by_guard(decision) is None:
         limited = _limited(ask, decision, cheapest, profile=profile, ledger=ledger, now=now)
         if limited is not None:
             return limited

@@ -29,6 +29,7 @@ from .experience import Experience
 from .guarding import (
     guarded,
     heard_private,
+    refused_by_guard,
     restored,
     risk_met,
     risk_noted,
@@ -237,13 +238,7 @@ class Workspace:
         return self._sentry
 
     def prepare(self, ask: Ask, way: Way | None = None) -> tuple[Ask, Context]:
-        """Return a request as it may go out: redacted, looked at by the guards, with what is read of its files.
-
-        Raises
-        ------
-        GuardRefusedError
-            If a guard refuses it.
-        """
+        """Return a request as it may go out: redacted, looked at by the guards, with what is read of its files."""
         ask = self.shield(ask)
         (context,) = self.decider.contexts([ask.prompt.text])
         return self.read(self.guard(ask, context), context, way), context
@@ -410,9 +405,12 @@ class Workspace:
         found = risk_of(decision, profile.guard)
         if found is None:
             return decision
-        if (elsewhere := sent_elsewhere(ask, found, profile)) is not None:
-            decision = await self._decide(decider, elsewhere, context, sleep)
-        decision = risk_met(ask, risk_noted(decision, found), found, profile, confirm=self.confirm)
+        if (wishes := sent_elsewhere(ask.wishes, found, profile)) is not None:
+            decision = risk_noted(await self._decide(decider, replace(ask, wishes=wishes), context, sleep), found)
+        else:
+            decision = risk_met(ask, decision, found, profile, confirm=self.confirm)
+            if (refused := refused_by_guard(decision)) is not None:
+                raise refused
         if found.outcome in (Outcome.WARNED, Outcome.CHANGED):
             self.say(found.why)
         return decision

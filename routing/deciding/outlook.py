@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.rungs import bare_of
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from .policy import Choice, Option
     from .trace import Decision
 
-__all__ = ["feasibility", "in_words", "risk_of", "way_out"]
+__all__ = ["feasibility", "held_back", "in_words", "risk_of", "way_out"]
 
 _OF_PROMPT: Final = (Barrier.CAPABILITY, Barrier.WINDOW, Barrier.UNBOUNDED)
 """What keeps an arm from a prompt for what the prompt is; money, keys and rules keep it from others too."""
@@ -117,6 +118,19 @@ def risk_of(decision: Decision, guard: Guard) -> Finding | None:
     if decision.choice.no_draw is NoDraw.SENT:  # a guard before this one has sent it where it goes
         return Finding(Name.RISK, Outcome.WARNED, f"likely to be answered wrongly, where it is sent: {why}", detail)
     return Finding(Name.RISK, Outcome.CHANGED, f"sent to {to}, as likely to be answered wrongly: {why}", detail)
+
+
+def held_back(decision: Decision, why: str) -> Decision:
+    """Return a decision with no arm: what could have taken the prompt may not, and why."""
+    choice = decision.choice
+    weighed = tuple(
+        each
+        if each.option.infeasible is not None
+        else replace(each, option=replace(each.option, infeasible=why, barrier=Barrier.RULE), probability=0.0, why=why)
+        for each in choice.weighed
+    )
+    none = replace(choice, arm=None, greedy=None, explored=False, propensity=None, weighed=weighed)
+    return replace(decision, choice=none)
 
 
 def _said(best: Option) -> str:

@@ -266,3 +266,38 @@ def test_of_an_answer_whose_text_is_not_kept_the_reason_for_its_end_says_it(scri
         path = profile(small=behaviour, extra='[log]\nkeep = "features"\n')
         assert scrimp("ask", "-p", path, "Go on").code == 0
         assert json.loads(scrimp("log", "show", "last", "--json").out)["complete"] is said
+
+
+# -- every way in which a prompt is asked -----------------------------------------------------------------------------
+
+
+def test_route_shows_it_and_refuses_nothing(scrimp, guarded):
+    for risky, outcome in (("warn", "warned"), ("ask", "refused"), ("refuse", "refused"), ("arm:large", "changed")):
+        done = scrimp("route", "-p", guarded(risky), "--json", HARD)
+        assert done.code == 0, done.err
+        trace = json.loads(done.out)
+        assert risk_in(trace)["outcome"] == outcome
+        assert trace["arm"] is not None
+        assert f"risk: {outcome}: " in scrimp("route", "-p", guarded(risky), HARD).out
+    many = scrimp("route", "-p", guarded("refuse"), "--json", "--lines", "-", stdin=f"{HARD}\n2 + 2?\n")
+    assert [risk_in(json.loads(line))["outcome"] for line in many.out.splitlines()] == ["refused"] * 2
+
+
+@pytest.mark.parametrize("more", [(), ("--max-cost", "1")])
+@pytest.mark.parametrize(("risky", "n"), [("refuse", 0), ("ask", 0), ("warn", 2), ("arm:large", 2)])
+def test_rows_of_a_file_are_skipped_with_the_reason(scrimp, guarded, server, tmp_path, risky, n, more):
+    rows, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    rows.write_text(json.dumps({"id": "a", "prompt": HARD}) + "\n" + json.dumps({"id": "b", "prompt": "2 + 2?"}) + "\n")
+    done = scrimp("batch", rows, "-o", out, "-p", guarded(risky), "--yes", *more)
+    assert (done.code, len(server.chats)) == (0 if n else 6, n), done.err
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["status"] for row in found] == ["ok" if n else "skipped"] * 2
+    if not n:
+        assert all("likely to be answered wrongly" in row["error"] for row in found)
+    if risky == "arm:large":
+        assert [row["arm"] for row in found] == ["large"] * 2
+
+
+def test_duels_are_held_back_too(on_terminal, guarded, server):
+    code, _, err = on_terminal("duel", "-p", guarded("refuse"), HARD, typed="1\n\n")
+    assert (code, server.chats) == (9, []), err
