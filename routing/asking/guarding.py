@@ -137,7 +137,7 @@ def refused_by_guard(decision: Decision) -> GuardRefusedError | None:
     if found.guard is Name.RISK:
         why = f"not sent: {why}"
         hint = f"What may help: {found.detail['way_out']}."
-        hint += " `ask --yes` sends it anyway." if found.detail["risky"] == "ask" else ""
+        hint += " --yes (of `ask` and `redo`) sends it anyway." if found.detail["risky"] == "ask" else ""
     error = GuardRefusedError(why, hint=hint)
     error.decision = decision
     return error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -150,9 +149,7 @@ def sorted_out(question: str, found: Iterable[str], placeholders: Iterable[str] 
     taken = {_plain(question)}
     own = {each for each in placeholders if each in question}
     for text in found:
-        against = _against(question, text, own)
-        if not against and _plain(text) in taken:
-            against = "it is there already"
+        against = "it is there already" if _plain(text) in taken else _against(question, text, own)
         taken.add(_plain(text))
         reads.append(Read(text, against))
     return reads
@@ -167,7 +164,7 @@ def _against(question: str, text: str, placeholders: set[str]) -> str:
         return "it is too long"
     if len(text) < _SHORTER * len(question):
         return "it is too short"
-    wanted = Counter(_KEPT.findall(question)) | Counter(placeholders)
+    wanted = dict.fromkeys([*sorted(placeholders), *_KEPT.findall(question)])
     if lost := [each for each in wanted if each not in text]:
         return f"it lost {lost[0]}"
     if strange := set(_PLACEHOLDER.findall(text)) - set(_PLACEHOLDER.findall(question)):

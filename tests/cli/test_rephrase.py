@@ -6,29 +6,31 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
 from conftest import environment
 
 SCRIMP = [sys.executable, "-m", "scrimp.cli"]
 QUESTION = "How many moons does the planet Mars have?"
+BETTER = 0.8
 GOOD = ["What is the number of moons of the planet Mars?", "State how many moons orbit the planet Mars."]
 
 
 def says(*texts):
     """Return the model that sends back these phrasings, whoever asks."""
-    return "say@text=" + json.dumps(list(texts)).replace(" ", "_")
+    return "say@text=" + quote(json.dumps(list(texts)))
 
 
 @pytest.fixture
-def phrased(profile):
+def phrased(profile, server):
     """Write a profile whose small arm phrases, and whose large arm answers."""
 
-    def write(reply, *, answers="say@text=Two.", extra="", **more):
-        path = profile(small="PHRASES", large="ANSWERS", extra=extra, **more)
-        text = path.read_text().replace('"openai/PHRASES"', json.dumps(f"openai/{reply}"))
-        path.write_text(text.replace('"openai/ANSWERS"', json.dumps(f"openai/{answers}")))
-        return path
+    def write(reply, *, answers="say@text=Two.", **more):
+        server.script([reply], model="phrases")
+        server.script([answers], model="answers")
+        return profile(small="phrases", large="answers", **more)
 
     return write
 
@@ -44,13 +46,9 @@ def prefers(monkeypatch):
 
         def better(self, prompt, *given, **more):
             decision = decide(self, prompt, *given, **more)
-            if words not in prompt.text:
-                return decision
-            from dataclasses import replace
-
+            quality = BETTER if words in prompt.text else 0.5
             weighed = tuple(
-                replace(each, option=replace(each.option, quality=min(1.0, each.option.quality + 0.02)))
-                for each in decision.choice.weighed
+                replace(each, option=replace(each.option, quality=quality)) for each in decision.choice.weighed
             )
             return replace(decision, choice=replace(decision.choice, weighed=weighed))
 
@@ -191,7 +189,7 @@ def test_checks_and_schemas_go_by_what_was_put(scrimp, phrased, server, prefers)
 )
 def test_plans_ask_so_where_they_ask_the_question(scrimp, phrased, server, prefers, plan, asked, n_calls):
     prefers("State how many")
-    argv = ("ask", "-p", phrased(says(*GOOD)), "--rephrase", "3", "--plan", plan, QUESTION)
+    argv = ("ask", "-p", phrased(says(*GOOD), caps="per_day_usd = 20"), "--rephrase", "3", "--plan", plan, QUESTION)
     done = scrimp(*argv)
     assert done.code in (0, 7), done.err
     assert len(server.chats) == n_calls, done.err
@@ -211,7 +209,7 @@ def test_where_the_caps_are_too_low_it_is_asked_as_it_is(scrimp, phrased, server
     done = ask(scrimp, path, "--max-cost", f"{bound:.6f}")
     assert done.code == 0, done.err
     assert "the caps leave too little for other words beside the answer: it is asked as it is" in done.err
-    assert [chat.model for chat in server.chats] == ["say"] or len(server.chats) == 1
+    assert [chat.model for chat in server.chats] == ["answers"]
     assert last_sent(server) == QUESTION
     assert ask(scrimp, path, "--max-cost", f"{bound / 2:.6f}").code == 3
     assert len(server.chats) == 1
@@ -316,9 +314,7 @@ def test_a_long_text_is_asked_as_it_is(scrimp, phrased, server):
 
 def test_risky_prompts_are_put_into_other_words_first(scrimp, phrased, server, prefers):
     prefers("State how many")
-    trace = json.loads(scrimp("route", "-p", phrased(says(*GOOD)), "--json", QUESTION).out)
-    quality = trace["arms"][1]["quality"]
-    for below, code, n in ((quality + 0.01, 0, 2), (quality + 0.03, 9, 3)):
+    for below, code, n in ((0.7, 0, 2), (0.9, 9, 3)):
         path = phrased(says(*GOOD), extra=f'[guard]\nrisky = "refuse"\nrisk_below = {below}\n')
         question = QUESTION if n == 2 else f"{QUESTION} "
         done = ask(scrimp, path, question=question)

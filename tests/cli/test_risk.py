@@ -140,7 +140,7 @@ def test_another_arm_takes_it(scrimp, guarded, server, named):
 
 
 def test_no_plan_is_followed_where_it_is_sent(scrimp, guarded, server):
-    path = guarded("arm:large")
+    path = guarded("arm:large", arms={"small": "say@text=no", "large": "say@text=no"})
     done = scrimp("ask", "-p", path, "--plan", "small ? has:no > large", "--json", HARD)
     assert (done.code, json.loads(done.out)["arm"], len(server.chats)) == (0, "large", 1)
 
@@ -241,14 +241,14 @@ def test_what_no_arm_can_do_is_said(scrimp, profile, tmp_path, server):
     ("says", "whole", "why"),
     [
         ("say@text=All_is_said.", True, ""),
-        ("say@text=```python\nprint(1)", False, "a code block is never closed"),
-        ('say@text={"a": [1', False, "JSON that does not end"),
+        ("say@text=```%0Aprint(1)", False, "a code block is never closed"),
+        ("say@text=%7B%22a%22: [1%2C", False, "JSON that does not end"),
         ("fill", False, "cut at its"),
     ],
 )
-def test_whether_an_answer_is_whole_is_said_without_a_check(scrimp, profile, says, whole, why):
-    path = profile(small="ok")
-    path.write_text(path.read_text().replace('"openai/ok"', json.dumps(f"openai/{says}")))
+def test_whether_an_answer_is_whole_is_said_without_a_check(scrimp, profile, server, says, whole, why):
+    path = profile(small="answers")
+    server.script([says], model="answers")
     done = scrimp("ask", "-p", path, "--json", "Go on")
     assert done.code == 0, done.err
     answer = json.loads(done.out)
@@ -280,24 +280,21 @@ def test_route_shows_it_and_refuses_nothing(scrimp, guarded):
         assert trace["arm"] is not None
         assert f"risk: {outcome}: " in scrimp("route", "-p", guarded(risky), HARD).out
     many = scrimp("route", "-p", guarded("refuse"), "--json", "--lines", "-", stdin=f"{HARD}\n2 + 2?\n")
-    assert [risk_in(json.loads(line))["outcome"] for line in many.out.splitlines()] == ["refused"] * 2
+    assert [risk_in(json.loads(line))["outcome"] for line in many.out.splitlines()] == ["refused", "passed"]
 
 
 @pytest.mark.parametrize("more", [(), ("--max-cost", "1")])
-@pytest.mark.parametrize(("risky", "n"), [("refuse", 0), ("ask", 0), ("warn", 2), ("arm:large", 2)])
-def test_rows_of_a_file_are_skipped_with_the_reason(scrimp, guarded, server, tmp_path, risky, n, more):
+@pytest.mark.parametrize("risky", ["refuse", "ask", "warn", "arm:large"])
+def test_rows_of_a_file_are_skipped_with_the_reason(scrimp, guarded, server, tmp_path, risky, more):
     rows, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     rows.write_text(json.dumps({"id": "a", "prompt": HARD}) + "\n" + json.dumps({"id": "b", "prompt": "2 + 2?"}) + "\n")
     done = scrimp("batch", rows, "-o", out, "-p", guarded(risky), "--yes", *more)
-    assert (done.code, len(server.chats)) == (0 if n else 6, n), done.err
-    found = [json.loads(line) for line in out.read_text().splitlines()]
-    assert [row["status"] for row in found] == ["ok" if n else "skipped"] * 2
-    if not n:
-        assert all("likely to be answered wrongly" in row["error"] for row in found)
+    held = risky in ("refuse", "ask")
+    assert (done.code, len(server.chats)) == ((6, 1) if held else (0, 2)), done.err
+    hard, easy = (json.loads(line) for line in out.read_text().splitlines())
+    assert (hard["status"], easy["status"]) == ("skipped" if held else "ok", "ok")
+    if held:
+        assert "not sent: likely to be answered wrongly" in hard["error"]
+        assert hard["cost_usd"] in (None, 0)
     if risky == "arm:large":
-        assert [row["arm"] for row in found] == ["large"] * 2
-
-
-def test_duels_are_held_back_too(on_terminal, guarded, server):
-    code, _, err = on_terminal("duel", "-p", guarded("refuse"), HARD, typed="1\n\n")
-    assert (code, server.chats) == (9, []), err
+        assert hard["arm"] == "large"
