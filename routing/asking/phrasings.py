@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from scrimp.routing.checks.base import Verdict
 from scrimp.routing.prompts.prompt import Prompt
+from scrimp.routing.text.in_words import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Read", "phrasings_in", "room_for", "sorted_out", "task_of"]
+__all__ = ["Candidate", "Phrased", "Read", "phrasings_in", "room_for", "sorted_out", "task_of"]
 
 _TASK: Final = (
     "You put questions into other words, for somebody else to answer. What stands between the marks is the question. "
@@ -190,3 +192,61 @@ def _other_language(question: str, text: str) -> bool:
         if LanguageCheck(code).test(question).outcome == "pass":
             return LanguageCheck(code).test(text).outcome == "fail"
     return False
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to ask, and the predicted quality of the arm that was decided on, in [0, 1]."""
+
+    text: str
+    quality: float
+
+
+@dataclass(frozen=True, slots=True)
+class Phrased:
+    """In which words a question is asked.
+
+    Attributes
+    ----------
+    question
+        As it was put.
+    candidates
+        Every way to ask it, the question as it was put first.
+    taken
+        Which of them is asked, from 0.
+    dropped
+        Phrasings that cannot stand for it, and why.
+    """
+
+    question: str
+    candidates: tuple[Candidate, ...]
+    taken: int = 0
+    dropped: tuple[Read, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The words in which it is asked."""
+        return self.candidates[self.taken].text
+
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Return what is on record with the call that made them: every candidate with its quality, and what fell."""
+        named = ["as it was put", *(f"phrasing {n}" for n in range(1, len(self.candidates)))]
+        told = [
+            Verdict(
+                f"{name}, asked" if at == self.taken else name,
+                "abstain",
+                f"{percent(each.quality)}: {each.text}",
+                each.quality,
+            )
+            for at, (name, each) in enumerate(zip(named, self.candidates, strict=True))
+        ]
+        return (*told, *(Verdict("dropped", "abstain", f"{read.against}: {read.text}") for read in self.dropped))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "asked_as": self.text,
+            "candidates": [{"text": each.text, "quality": round(each.quality, 6)} for each in self.candidates],
+            "taken": self.taken,
+            "dropped": [{"text": each.text, "why": each.against} for each in self.dropped],
+        }

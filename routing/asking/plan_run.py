@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from scrimp.routing.strategies.protocol import Answered
 
     from .asked import Asked, Kit
-    from .rephrase import Phrased
+    from .phrasings import Phrased
     from .rephrasing import Rephrasing
 
 __all__ = ["plan_run"]

@@ -6,17 +6,16 @@ one that is most likely to be answered right is asked (as HalluciBot, arXiv:2404
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import GuardRefusedError
 from scrimp.profiles.rungs import bare_of
-from scrimp.routing.checks.base import Verdict
 from scrimp.routing.guard.verdict import Name
 from scrimp.routing.strategies.protocol import Role, Wanted
 from scrimp.routing.text.in_words import percent
 
-from .phrasings import phrasings_in, sorted_out
+from .phrasings import Candidate, Phrased, phrasings_in, sorted_out
 from .rephrasing import fits
 
 if TYPE_CHECKING:
@@ -29,68 +28,10 @@ if TYPE_CHECKING:
     from .phrasings import Read
     from .rephrasing import Rephrasing
 
-__all__ = ["Candidate", "Phrased", "refuse_risky", "rephrased"]
+__all__ = ["refuse_risky", "rephrased"]
 
 ALIKE: Final = 0.6
 """The least cosine of a phrasing and its question, as the embedder sees them: below that it asks for something else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One way to ask, and the predicted quality of the arm that was decided on, in [0, 1]."""
-
-    text: str
-    quality: float
-
-
-@dataclass(frozen=True, slots=True)
-class Phrased:
-    """In which words a question is asked.
-
-    Attributes
-    ----------
-    question
-        As it was put.
-    candidates
-        Every way to ask it, the question as it was put first.
-    taken
-        Which of them is asked, from 0.
-    dropped
-        Phrasings that cannot stand for it, and why.
-    """
-
-    question: str
-    candidates: tuple[Candidate, ...]
-    taken: int = 0
-    dropped: tuple[Read, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """The words in which it is asked."""
-        return self.candidates[self.taken].text
-
-    def verdicts(self) -> tuple[Verdict, ...]:
-        """Return what is on record with the call that made them: every candidate with its quality, and what fell."""
-        named = ["as it was put", *(f"phrasing {n}" for n in range(1, len(self.candidates)))]
-        told = [
-            Verdict(
-                f"{name}, asked" if at == self.taken else name,
-                "abstain",
-                f"{percent(each.quality)}: {each.text}",
-                each.quality,
-            )
-            for at, (name, each) in enumerate(zip(named, self.candidates, strict=True))
-        ]
-        return (*told, *(Verdict("dropped", "abstain", f"{read.against}: {read.text}") for read in self.dropped))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        return {
-            "asked_as": self.text,
-            "candidates": [{"text": each.text, "quality": round(each.quality, 6)} for each in self.candidates],
-            "taken": self.taken,
-            "dropped": [{"text": each.text, "why": each.against} for each in self.dropped],
-        }
 
 
 def rephrased(

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from .hinting import Drawn, Hinter
     from .memory import Recalled
-    from .rephrase import Phrased
+    from .phrasings import Phrased
     from .rephrasing import Rephrasing
     from .summing import Summing
 

@@ -266,7 +266,7 @@ class Workspace:
         if ask.memory == "summary":
             ask = with_summary(ask, context, self.decider, self.ledger, blocked=self._blocked(ask))
         if ask.rephrase is not None:
-            from .rephrasing import with_rephrasing
+            from .to_rephrase import with_rephrasing
 
             ledger = self.reader or self.ledger
             ask, why_not = with_rephrasing(ask, context, self.decider, ledger, blocked=self._blocked(ask))
