@@ -114,10 +114,11 @@ def rows(data: Path | None, *, own: bool = False, embeddings: Path | None = None
             fitted = fit(router, infos, log, version="own").router.predict(vectors, surface, infos).quality
             found.append(told(f"the same, after {len(train):,} prompts with outcomes of one's own", fitted, score))
         for below in BELOW:
-            parts = np.array([held_back(quality[:, j], score[:, j], below) for j in range(score.shape[1])])
-            held, wrong, rest = parts[:, 0], np.nanmean(parts[:, 1]), parts[:, 2].mean()
-            got = f"{held.mean():.0%} of answers held back (by model {held.min():.0%} to {held.max():.0%}), {wrong:.0%} of them wrong; {rest:.0%} of the others"
-            found.append((f"risk_below = {below:g}", "-", got))
+            held, wrong, rest = held_back(quality, score, below)
+            by_model = np.array([held_back(quality[:, j], score[:, j], below)[0] for j in range(score.shape[1])])
+            spread = f"by model {by_model.min():.0%} to {by_model.max():.0%}"
+            got = f"{held:.0%} of answers held back ({spread}), {wrong:.0%} of them wrong; {rest:.0%} of the others"
+            found.append((f"risk_below = {below:g}, all models together", "-", got))
     return found
 
 
