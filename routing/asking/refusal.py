@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError, TooLongError
@@ -135,11 +136,26 @@ def why_none(
     reasons = "; ".join(f"{option.arm}: {option.infeasible}" for option in options)
     too_long = all(option.barrier is Barrier.WINDOW for option in options)
     hint = "`scrimp models` shows what each arm can take."
+    late = [option for option in options if option.barrier is Barrier.TIME]
+    if late and not too_long:
+        fastest = min(late, key=lambda option: option.seconds_p90 or math.inf)
+        hint = f"{fastest.arm} is the fastest: --max-seconds {_whole(fastest.seconds_p90 or 0.0):g} lets it be asked."
     if too_long and any(reading_of(option.arm) == "whole" for option in options):
         hint = "Send what the question is about (--read passages), or have the text read in pieces (--read split)."
     return (TooLongError if too_long else ArmUnavailableError)(
         f"no arm of profile {profile} can take {what} ({reasons})", hint=hint
     )
+
+
+def _whole(seconds: float) -> float:
+    """Return seconds rounded up to what a person would write.
+
+    Examples
+    --------
+    >>> _whole(0.234), _whole(12.3)
+    (0.3, 13)
+    """
+    return math.ceil(seconds) if seconds > 3.0 else math.ceil(seconds * 10.0) / 10.0
 
 
 def refusal(

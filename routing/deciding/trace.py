@@ -46,6 +46,8 @@ class Decision:
         What the conversation that it goes on with brought (`staying.Turned`); None where it began one.
     guards
         What the profile's guards found, in their order.
+    minute_usd, max_seconds
+        What a minute of waiting cost, USD, and how many seconds there were (None: no limit).
     by
         The `Decider` that decided (its type stands above this module): its arms are called as they were then, whatever
         becomes of their files. None where there is no pool, in copies, and from the log.
@@ -68,6 +70,8 @@ class Decision:
     turned: Mapping[str, Any] | None = None
     plans: tuple[Mapping[str, Any], ...] = ()
     guards: tuple[Finding, ...] = ()
+    minute_usd: float = 0.0
+    max_seconds: float | None = None
     by: Any = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> list[Any]:
@@ -139,6 +143,8 @@ class Decision:
             "plans": [dict(each) for each in self.plans],
             "conversation": self.turned,
             "guards": [each.to_dict() for each in self.guards],
+            "minute_usd": self.minute_usd,
+            "max_seconds": self.max_seconds,
             "arms": [_weighed_dict(weighed, choice) for weighed in choice.weighed],
         }
 
@@ -172,6 +178,8 @@ class Decision:
             turned=trace.get("conversation"),
             plans=tuple(trace.get("plans", ())),
             guards=tuple(map(Finding.from_dict, trace.get("guards", ()))),
+            minute_usd=trace.get("minute_usd", 0.0),
+            max_seconds=trace.get("max_seconds"),
         )
 
 

@@ -17,6 +17,9 @@ Arms are shrunk to their kin, arms of the same model at the same place, and thes
 with T how far arms of one place, or of one model, lie apart (stated, not measured), and the mean of a place is itself
 shrunk to a stated one. That one never stands by itself: of an arm with nothing behind it nothing is known.
 
+On this machine attention costs work too: with n tokens of context each token takes 1 + n / b times as long, with b told
+by the model's size. What is read and written is counted accordingly, n (1 + n / 2 b) and m (1 + (n + m / 2) / b).
+
 The median and the 90th percentile of v are quantiles of the calls' own residuals, together with a few stated ones.
 """
 
@@ -107,6 +110,8 @@ class TimedArm:
         The newest first.
     supposed
         f, g, s as its size and this machine's speed say, seconds; None where that is not known.
+    bend
+        b, tokens; None where context costs no time that is known of.
     thinks
         Whether it thinks before it answers.
     """
@@ -116,6 +121,7 @@ class TimedArm:
     place: str
     calls: Sequence[Timed] = ()
     supposed: tuple[float, float, float] | None = None
+    bend: float | None = None
     thinks: bool = False
 
 
@@ -137,6 +143,8 @@ class Tempo:
         How many calls of its own stand behind it.
     timed_by
         What stands behind it, in words.
+    bend
+        b, tokens; None where context costs no time that is known of.
     """
 
     start_s: float
@@ -148,9 +156,17 @@ class Tempo:
     at_once: bool
     n_calls: int
     timed_by: str
+    bend: float | None = None
 
     def seconds(self, read: float, written: float) -> float:
-        """Return the median of the seconds to the end of a call."""
+        """Return the median of the seconds to the end of a call.
+
+        Parameters
+        ----------
+        read, written
+            Tokens that are read anew, and written.
+        """
+        read, written = _bent(read, written, self.bend)
         return (self.start_s + self.read_s * read + self.write_s * written) * math.exp(self.middle)
 
     def seconds_p90(self, read: float, written: float, written_p90: float) -> float:
@@ -176,6 +192,13 @@ class Tempo:
         return self.seconds(read, self.hidden * written)
 
 
+def _bent(read: float, written: float, bend: float | None) -> tuple[float, float]:
+    """Return tokens that are read and written, counted as often as the context before them makes them take longer."""
+    if bend is None:
+        return read, written
+    return read * (1.0 + read / (2.0 * bend)), written * (1.0 + (read + written / 2.0) / bend)
+
+
 @dataclass(frozen=True, slots=True)
 class _Fit:
     """log f, log g, log s with their variances, `(3,) float64` each; and the residuals of the calls, sorted."""
@@ -199,7 +222,7 @@ def learn_tempos(arms: Sequence[TimedArm]) -> dict[str, Tempo]:
         return {}
     import numpy as np
 
-    alone = {arm.name: _fit(arm.calls, *_supposed(arm)) for arm in timed}
+    alone = {arm.name: _fit(arm, *_supposed(arm)) for arm in timed}
     tempos: dict[str, Tempo] = {}
     for arm in arms:
         others = [other for other in timed if other.place == arm.place and other.name != arm.name]
@@ -214,7 +237,7 @@ def learn_tempos(arms: Sequence[TimedArm]) -> dict[str, Tempo]:
                 mean, variance = _shrunk(mean, variance, [alone[each.name] for each in kin], _KIN_APART)
         before = alone.get(arm.name)
         known = before if not others and before is not None else _fit(
-            arm.calls, mean, np.sqrt(variance), start=None if before is None else before.at
+            arm, mean, np.sqrt(variance), start=None if before is None else before.at
         )
         noise = _noise([alone[each.name] for each in kin or others])
         if not known.n:
@@ -233,6 +256,7 @@ def learn_tempos(arms: Sequence[TimedArm]) -> dict[str, Tempo]:
             at_once=_come_at_once(shared),
             n_calls=known.n,
             timed_by=_said(arm, known.n, kin=bool(kin), others=bool(others)),
+            bend=arm.bend,
         )
     return tempos
 
@@ -271,15 +295,15 @@ def _shrunk(mean: Floats, variance: Floats, fits: Sequence[_Fit], apart: tuple[f
     return total / weight, 1.0 / weight + between
 
 
-def _fit(calls: Sequence[Timed], mean: Floats, sd: Floats, *, start: Floats | None = None) -> _Fit:
+def _fit(arm: TimedArm, mean: Floats, sd: Floats, *, start: Floats | None = None) -> _Fit:
     """Return the log f, log g and log s of greatest posterior density, given calls and a normal prior."""
     import numpy as np
 
-    used = [call for call in calls[:LAST] if call.seconds > 0.0 and call.written >= 0 and call.read >= 0]
+    used = [call for call in arm.calls[:LAST] if call.seconds > 0.0 and call.written >= 0 and call.read >= 0]
     prior = 1.0 / np.square(sd)
     if not used:
         return _Fit(mean, 1.0 / prior, np.zeros(0), 0)
-    parts, seen, cut = _observed(used)
+    parts, seen, cut = _observed(used, arm.bend)
     at = mean if start is None else start
     noise = _NOISE
     hessian = np.diag(prior)
@@ -301,19 +325,14 @@ def _fit(calls: Sequence[Timed], mean: Floats, sd: Floats, *, start: Floats | No
         at = at + np.clip(step, -1.5, 1.5)
         if float(np.abs(step).max()) < _SETTLED:
             break
-    whole_parts = np.array([[1.0, call.read, call.written] for call in used if not call.cut or call.written])
-    took = np.array([call.seconds for call in used if not call.cut or call.written])
-    residuals = np.sort(np.log(took / (whole_parts @ np.exp(at)))) if len(took) else np.zeros(0)
-    late_by = [
-        max(_NOISE, math.log(call.seconds / float(np.exp(at) @ [1.0, call.read, 1.0])))
-        for call in used
-        if call.cut and not call.written
-    ]
-    residuals = np.sort(np.concatenate([residuals, late_by]))
+    whole = np.array([(1.0, *_bent(call.read, call.written, arm.bend)) for call in used]) @ np.exp(at)
+    residuals = np.log(np.array([call.seconds for call in used]) / whole)
+    broken = np.array([call.cut for call in used])
+    residuals = np.sort(np.where(broken, np.maximum(residuals, _NOISE), residuals))  # it would have taken longer
     return _Fit(at, np.diag(np.linalg.inv(hessian)), residuals, len(used))
 
 
-def _observed(calls: Sequence[Timed]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+def _observed(calls: Sequence[Timed], bend: float | None) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Return what was timed: `(n, 3)` how often f, g and s count in it, `(n,)` seconds, `(n,)` whether it was longer."""
     import numpy as np
 
@@ -330,11 +349,12 @@ def _observed(calls: Sequence[Timed]) -> tuple[Floats, Floats, NDArray[np.bool_]
         rest = 0.0 if call.first_s is None else call.seconds - call.first_s
         told = call.written - call.hidden
         if call.first_s is None or call.cut or (told >= _MANY_TOKENS and rest < _AT_ONCE * call.seconds):
-            add(1.0, call.read, call.written, call.seconds, longer=call.cut)
+            add(1.0, *_bent(call.read, call.written, bend), call.seconds, longer=call.cut)
             continue
-        add(1.0, call.read, call.hidden + min(1, told), call.first_s)
+        read, before = _bent(call.read, call.hidden + min(1, told), bend)
+        add(1.0, read, before, call.first_s)
         if told >= _MANY_TOKENS:
-            add(0.0, 0.0, told - 1, rest)
+            add(0.0, 0.0, _bent(call.read, call.written, bend)[1] - before, rest)
     return np.array(rows, dtype=np.float64), np.array(seen), np.array(cut, dtype=bool)
 
 
