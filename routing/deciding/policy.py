@@ -352,8 +352,7 @@ def _unpaid(ranked: list[Option], wtp_usd: float) -> Option:
     near = [
         option
         for option in ranked
-        if burden(option) < burden(best)
-        and (utility(option, wtp_usd) or 0.0) >= top - margin(best, option, wtp_usd)
+        if burden(option) < burden(best) and (utility(option, wtp_usd) or 0.0) >= top - margin(best, option, wtp_usd)
     ]
     return min(near, key=burden, default=best)
 
