@@ -85,8 +85,8 @@ class Examination:
         """Yield what was found, part after part; a part that fails is a finding too."""
         parts = {
             "versions": _versions, "environment": _environment, "folders": self._folders, "profile": self._profile,
-            "embedder": self._embedder, "local model": _local_model, "machine": self._machine, "checks": _checks, "router": self._router,
-            "ledger": self._ledger,
+            "embedder": self._embedder, "local model": _local_model, "machine": self._machine, "checks": _checks,
+            "router": self._router, "ledger": self._ledger,
         }  # fmt: skip
         for name, look in parts.items():
             try:
