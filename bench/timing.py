@@ -175,7 +175,7 @@ def kept(n: int) -> Iterator[Row]:
 
         with Scrimp("timed", home=home, seed=0) as scrimp:
             unhurried = scrimp.ask("What is the capital of France?")
-            for arm in ("quick", "slow"):
+            for arm in ("quick", "slow") * 3:
                 scrimp.ask("What is the capital of France?", arm=arm)
         answered = in_time = 0
         arms_taken = set()
@@ -193,13 +193,19 @@ def kept(n: int) -> Iterator[Row]:
     )
 
 
-def rows(data: Path | None, *, calls: int = 50, asks: int = 100) -> list[Row]:
+def parts(calls: int, asks: int) -> Iterator[Row]:
+    """Yield every row as it is measured; those of the local model where it is installed."""
+    yield from simulated(calls)
+    yield from kept(asks)
+    if importlib.util.find_spec("xllamacpp") and measure(quick=True) is not None:
+        yield from roofline()
+        yield from after_calls(calls)
+
+
+def rows(data: Path | None) -> list[Row]:
     """Return what was measured, the target, and what was got; `data` is not needed."""
     del data
-    found = [*simulated(calls), *kept(asks)]
-    if importlib.util.find_spec("xllamacpp") and measure(quick=True) is not None:
-        found += [*roofline(), *after_calls(calls)]
-    return found
+    return [*parts(50, 100)]
 
 
 if __name__ == "__main__":
@@ -207,5 +213,5 @@ if __name__ == "__main__":
     options.add_argument("--calls", type=int, default=50)
     options.add_argument("--asks", type=int, default=100)
     given = options.parse_args()
-    for measured, target, got in rows(None, calls=given.calls, asks=given.asks):
-        print(f"{measured}\n    target {target}; {got}")
+    for measured, target, got in parts(given.calls, given.asks):
+        print(f"{measured}\n    target {target}; {got}", flush=True)
