@@ -422,4 +422,8 @@ class _PlanRun:
         arm, last = errors[-1]
         if last.kind in passing and any(error.kind != last.kind for _, error in errors):
             arm, last = next(((a, e) for a, e in reversed(errors) if e.kind not in passing), (arm, last))
-        return to_scrimp_error(last, self.kit.decider.profile.arm(arm))
+        error = to_scrimp_error(last, self.kit.decider.profile.arm(arm))
+        limit = self.asked.decision.max_seconds
+        if last.kind == "timeout" and limit is not None:
+            error.hint = f"Its {limit:g} s were up (max_seconds): give it more, or take a faster arm with `-m`."
+        return error

@@ -99,6 +99,7 @@ def test_a_call_is_broken_off_when_the_time_is_up_and_that_is_learned(scrimp, pr
     done = scrimp("ask", "-p", name, "What is 2 + 2?")
     assert done.code == 5
     assert "no answer within 0.5 s" in done.err
+    assert "Its 0.5 s were up (max_seconds)" in done.err
     again = scrimp("ask", "-p", name, "What is 2 + 2?")
     assert again.code == 2, "now it is known to take longer"
     assert "slow is the fastest" in again.err
@@ -134,6 +135,7 @@ def test_python_takes_the_same_words(profile, home, server):
         assert scrimp.route("What is 2 + 3?").arm == "slow"
         quick, slow = (scrimp.ask("What is 2 + 2?", arm=arm) for arm in ("quick", "slow"))
         assert quick.latency_s < slow.latency_s
+    with Scrimp(name, home=home, seed=0) as scrimp:  # one that is open looks at the log now and again
         with pytest.raises(UsageError, match="s are left for it"):
             scrimp.ask("What is 2 + 3?", arm="slow", max_seconds=0.2)
         assert scrimp.route("What is 2 + 3?", max_seconds=0.001).arm is None
