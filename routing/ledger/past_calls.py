@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.profiles.rungs import bare_of
+from scrimp.profiles.rungs import READINGS, SPLIT, bare_of, with_reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -90,13 +90,17 @@ _WHICH: Final = (
 """Calls that were answered, and those that a deadline broke off. Each has an index of its own."""
 
 
+_COLUMNS: Final = (
+    "id, requested_model, kind, error_kind, input_tokens, input_bound, cached_tokens, output_tokens, reasoning_tokens, "
+    "output_limit, expected_output, expected_output_p90, latency_s, ttft_s, expected_s, expected_s_p90"
+)
+
+
 def _latest(ledger: Ledger, arm: str, which: str, last: int) -> list[dict[str, Any]]:
-    return ledger.rows(
-        f"SELECT id, requested_model, kind, error_kind, input_tokens, input_bound, cached_tokens, output_tokens, "  # noqa: S608 - constants
-        f"reasoning_tokens, output_limit, expected_output, expected_output_p90, latency_s, ttft_s, expected_s, "
-        f"expected_s_p90 FROM attempts WHERE (arm = ? OR (arm >= ? AND arm < ?)) AND {which} ORDER BY id DESC LIMIT ?",
-        (arm, f"{arm}/", f"{arm}0", last),
-    )
+    """Return the latest calls of an arm at any reading: of each reading by its index, from the newest on."""
+    names = [with_reading(arm, reading) for reading in (None, *READINGS, SPLIT)]
+    one = f"SELECT * FROM (SELECT {_COLUMNS} FROM attempts WHERE arm = ? AND {which} ORDER BY id DESC LIMIT {last:d})"  # noqa: S608 - constants
+    return ledger.rows(" UNION ALL ".join([one] * len(names)), names)
 
 
 def _past_call(arm: str, row: Mapping[str, Any]) -> PastCall:
