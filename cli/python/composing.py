@@ -45,6 +45,8 @@ class AskOptions(TypedDict, total=False):
     schema: Mapping[str, Any] | Name | None
     arm: str | None
     max_cost_usd: Usd | None
+    max_seconds: float | None
+    fast: bool
     prefer: str | None
     wtp_usd: float | None
     min_quality: float | None
@@ -127,6 +129,8 @@ def prepare(
     schema: Mapping[str, Any] | Name | None = None,
     arm: str | None = None,
     max_cost_usd: Usd | None = None,
+    max_seconds: float | None = None,
+    fast: bool = False,
     prefer: str | None = None,
     wtp_usd: float | None = None,
     min_quality: float | None = None,
@@ -175,7 +179,7 @@ def prepare(
         needs=several(needs),
         sources=sources,
     )
-    profile = opened.under(prefer, wtp_usd, min_quality)
+    profile = opened.under(prefer, wtp_usd, min_quality, max_seconds)
     space = opened.workspace(profile, say)
     ask = make_request(
         profile,
@@ -187,6 +191,7 @@ def prepare(
         follow=_conversation_id(conversation),
         memory=memory,
         no_log=no_log,
+        fast=fast,
         tag=tag,
         takes_back=False,
         rephrase=_phrasings(rephrase),

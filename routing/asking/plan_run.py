@@ -67,6 +67,9 @@ def plan_run(
 
 class _PlanRun:
     def __init__(self, asked: Asked, kit: Kit, recorded: Sequence[Called], bill: Bill | None) -> None:
+        most = asked.decision.max_seconds
+        if most is not None:  # who set a limit is not kept waiting beyond it, whatever comes of the call
+            asked = replace(asked, ask=replace(asked.ask, deadline_s=min(most, asked.ask.deadline_s)))
         self.asked = asked
         self.kit = kit if asked.decision.by is None else replace(kit, decider=asked.decision.by)
         self.bill = bill or Bill()
@@ -129,7 +132,7 @@ class _PlanRun:
         if wish.why is not None:
             self.kit.say(wish.why)
         before = self.bill.charged_nano
-        if wish.role is Role.PIECE:
+        if wish.role is Role.PIECE and self.asked.decision.max_seconds is None:
             self.started = self.kit.timer()  # each piece has the time of a request, and so has the merge after them
         wish, option = self._fitted(wish)
         result: Paid | None = None
@@ -309,7 +312,7 @@ class _PlanRun:
                 caches=chat is not None and marks["writes"],
                 stream=wish.streams,
                 timeout_s=arm.timeout_s,
-                deadline_s=max(1.0, left_s),
+                deadline_s=max(min(1.0, asked.ask.deadline_s), left_s),
             )
 
         return Terms(
@@ -447,4 +450,8 @@ class _PlanRun:
         arm, last = errors[-1]
         if last.kind in passing and any(error.kind != last.kind for _, error in errors):
             arm, last = next(((a, e) for a, e in reversed(errors) if e.kind not in passing), (arm, last))
-        return to_scrimp_error(last, self.kit.decider.profile.arm(arm))
+        error = to_scrimp_error(last, self.kit.decider.profile.arm(arm))
+        limit = self.asked.decision.max_seconds
+        if last.kind == "timeout" and limit is not None:
+            error.hint = f"Its {limit:g} s were up (max_seconds): give it more, or take a faster arm with `-m`."
+        return error
