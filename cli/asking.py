@@ -324,4 +324,5 @@ def _prompt(flags: AskFlags) -> Prompt:
         schema=flags.schema,
         needs=flags.needs,
         sources=sources,
+        brief=flags.brief,
     )

@@ -46,6 +46,10 @@ class Decision:
         What the conversation that it goes on with brought (`staying.Turned`); None where it began one.
     guards
         What the profile's guards found, in their order.
+    assumed
+        Which terms of an arm rest on what it does not say of itself, by name of the arm (`weights.Weighing`).
+    brief
+        Whether a short answer is asked for.
     by
         The `Decider` that decided (its type stands above this module): its arms are called as they were then, whatever
         becomes of their files. None where there is no pool, in copies, and from the log.
@@ -68,6 +72,8 @@ class Decision:
     turned: Mapping[str, Any] | None = None
     plans: tuple[Mapping[str, Any], ...] = ()
     guards: tuple[Finding, ...] = ()
+    assumed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    brief: bool = False
     by: Any = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> list[Any]:
@@ -139,6 +145,8 @@ class Decision:
             "plans": [dict(each) for each in self.plans],
             "conversation": self.turned,
             "guards": [each.to_dict() for each in self.guards],
+            "assumed": {arm: list(names) for arm, names in self.assumed.items()},
+            "brief": self.brief,
             "arms": [_weighed_dict(weighed, choice) for weighed in choice.weighed],
         }
 
@@ -172,6 +180,8 @@ class Decision:
             turned=trace.get("conversation"),
             plans=tuple(trace.get("plans", ())),
             guards=tuple(map(Finding.from_dict, trace.get("guards", ()))),
+            assumed={arm: tuple(names) for arm, names in trace.get("assumed", {}).items()},
+            brief=trace.get("brief", False),
         )
 
 
