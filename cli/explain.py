@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.rungs import reading_of
 from scrimp.routing.text.compare import QUORUMS
-from scrimp.routing.text.in_words import distance_in_words, level_in_words, percent
+from scrimp.routing.text.in_words import distance_in_words, level_in_words, percent, seconds_in_words
 
 from .result import Column, Note, Table
 
@@ -128,6 +128,10 @@ def _arm_table(decision: Decision, *, explain: bool) -> Table:
                 "-" if choice.propensity is None else f"{weighed.probability:.3f}",
                 ", ".join(flips) or "-",
                 option.basis,
+                seconds_in_words(option.first_s),
+                seconds_in_words(option.seconds),
+                seconds_in_words(option.seconds_p90),
+                ", ".join(f"{name} {_usd(usd)}" for name, usd in option.terms.items()) or "-",
             )
         )
     more: Literal["apart", "leave out"] = "apart" if explain else "leave out"
@@ -146,9 +150,19 @@ def _arm_table(decision: Decision, *, explain: bool) -> Table:
         Column("flips at", narrow=more),
         Column("basis", narrow="leave out"),  # what it rests on says as much, but to a pipe
     ]
+    options = [weighed.option for weighed in choice.weighed]
     order = list(range(len(columns)))
     if read:  # how much each reading sends stands beside what it costs
         order.insert(1, order.pop([column.title for column in columns].index("tokens in")))
+    if any(option.seconds is not None or option.first_s is not None for option in options):
+        whole = len(columns)
+        columns += [Column("1st word", "right"), Column("all", "right"), Column("all p90", "right", narrow=more)]
+        why = order.index([column.title for column in columns].index("why"))
+        order = [*order[:why], whole, whole + 1, *order[why:-1], whole + 2, order[-1]]
+    if any(option.terms for option in options):
+        columns += [Column("")] * (len(rows[0]) - 1 - len(columns))  # where no arm has a time
+        order.insert(-1, len(columns))
+        columns.append(Column("held against it", narrow=more))
     return Table(tuple(columns[at] for at in order), [tuple(row[at] for at in order) for row in rows])
 
 
@@ -163,14 +177,15 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
         least = f"{100 * decision.min_quality:g}%"
         yield Note(f"a right answer is worth {worth}; best is the cheapest arm of quality {least} or more")
     else:
-        yield Note(f"a right answer is worth {worth}; best is the greatest {worth} x quality - cost")
+        less = "".join(f" - {name}" for name in {name: 0 for each in choice.weighed for name in each.option.terms})
+        yield Note(f"a right answer is worth {worth}; best is the greatest {worth} x quality - cost{less}")
     if decision.against is not None:
-        share = decision.price_share
-        parts = "the same price, the same quality"
-        if share is not None:
-            price = round(100 * share)
-            parts = f"{price}% price, {100 - price}% quality"
-        yield Note(f"against {decision.against.arm}: {parts}")
+        yield Note(f"against {decision.against.arm}: {_parts(decision)}")
+    if decision.brief:
+        yield Note("brief: a line of system text asks for a short answer (docs/front.md)")
+    for arm, missing in decision.assumed.items() if explain else ():
+        said = " and ".join({"size": "size", "recency": "release"}.get(each, each) for each in missing)
+        yield Note(f"{arm} does not say its {said}: it is taken to be like the worst that does")
     if decision.turned is not None and not decision.turned["in_tool_loop"]:
         weight, cached = decision.turned["weight"], decision.turned["n_cached"]
         kept = f"; {decision.turned['arm']} has {cached:,} tokens of it cached" if cached else ""
@@ -198,6 +213,16 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
     like = f": this prompt is {distance_in_words(decision.ood)}" if trained else ", which has no training prompts"
     yield Note(f"router {decision.router_version}{like}")
     yield Note(f"decision {decision.id}")
+
+
+def _parts(decision: Decision) -> str:
+    """Return what sets the arm taken and the next best apart, in whole percent that add up to 100."""
+    shares = decision.shares
+    if shares is None:
+        return "the same price, the same quality"
+    ends = [round(100 * sum(list(shares.values())[: n + 1])) for n in range(len(shares))]
+    parts = zip(shares, ends, [0, *ends], strict=False)
+    return ", ".join(f"{end - before}% {name}" for name, end, before in parts)
 
 
 def _plan_blocks(plan: Mapping[str, Any], *, explain: bool) -> tuple[Block, ...]:

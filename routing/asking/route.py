@@ -11,6 +11,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.rungs import READ_TOKENS, reading_of
 from scrimp.routing.deciding import against_caps
 from scrimp.routing.deciding.decide import Wishes
+from scrimp.routing.deciding.front import front, points_of
 from scrimp.routing.ledger.store import new_id
 from scrimp.routing.prompts.prompt import Prompt
 from scrimp.routing.prompts.tokens import exact_tokens
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.deciding.front import Placed
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.ledger.caps import Room
     from scrimp.routing.ledger.store import Ledger
@@ -57,6 +59,8 @@ class Guide:
         The plan that was asked for, or the profile's own that are weighed against the arm; None: neither.
     cache
         The folder of the cache, for what is known of files; None keeps nothing.
+    brief
+        Whether short answers are asked for.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class Guide:
         rng: random.Random,
         way: Way | None = None,
         cache: Path | None = None,
+        brief: bool = False,
     ) -> None:
         self.decider = decider
         self.ledger = ledger
@@ -79,6 +84,7 @@ class Guide:
         self.rng = rng
         self.way = way or Way()
         self.cache = cache
+        self.brief = brief
         self._plans = PlanChooser(decider.with_arms(arms_in(self.way)), self.way, ledger)
 
     def one(self, prompt: Prompt, *, reading: str = "auto", read_tokens: int = READ_TOKENS) -> tuple[Prompt, Decision]:
@@ -101,7 +107,7 @@ class Guide:
             raise UsageError("the prompt is empty")
         check_reading(reading)
         (context,) = self.decider.contexts([prompt.text])
-        prompt = replace(prompt, needs=prompt.needs | self.needs)
+        prompt = replace(prompt, needs=prompt.needs | self.needs, brief=prompt.brief or self.brief)
         ask = Ask(prompt, self.wishes, reading=reading, read_tokens=read_tokens)
         ask = read_for(ask, context, self.decider.embedder, way=self.way, cache=self.cache)
         if ask.prompt.readings is not None:
@@ -145,7 +151,7 @@ class Guide:
                 if together is None:
                     left, blocked = against_caps.caps_left(self.ledger, decider.profile, now=time.time())
                 decision = decider.decide(
-                    Prompt(text, needs=self.needs),
+                    Prompt(text, needs=self.needs, brief=self.brief),
                     decider.predict([contexts[row]]) if together is None else together,
                     self.wishes,
                     decision_id=new_id(),
@@ -156,7 +162,12 @@ class Guide:
                 )
                 decisions.append(decision)
             yield [
-                (name, self._with_plan(Ask(Prompt(text, needs=self.needs), self.wishes), decision, rooms))
+                (
+                    name,
+                    self._with_plan(
+                        Ask(Prompt(text, needs=self.needs, brief=self.brief), self.wishes), decision, rooms
+                    ),
+                )
                 for (name, text), decision in zip(chunk, decisions, strict=True)
             ]
 
@@ -168,6 +179,12 @@ class Guide:
     def reasons(self, decision: Decision) -> dict[str, str]:
         """Return what each arm's predicted quality rests on, in words."""
         return (decision.by or self.decider).reasons()
+
+    @staticmethod
+    def front(decision: Decision) -> tuple[Placed, ...]:
+        """Return the ways that were open to a decision: those on the front first, each kind from the cheapest on."""
+        placed = front(points_of(decision))
+        return tuple(sorted(placed, key=lambda each: (not each.on_front, each.point.cost_nano, -each.point.quality)))
 
     def exact_tokens(self, prompt: Prompt, decision: Decision) -> dict[str, int | None]:
         """Count a prompt as each arm is sent it with its own tokeniser; None where that is not public."""

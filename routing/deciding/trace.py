@@ -11,7 +11,7 @@ from scrimp.routing.guard.verdict import Finding
 
 from .pace import Pace
 from .policy import Barrier, Choice, NoDraw, Option, Weighed
-from .price_share import price_share
+from .price_share import price_share, shares
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,6 +115,11 @@ class Decision:
     def price_share(self) -> float | None:
         """How much of what sets the arm taken and `against` apart is price, in [0, 1]; None where nothing does."""
         return None if self.against is None else price_share(self.choice.taken, self.against, self.wtp_usd)
+
+    @property
+    def shares(self) -> dict[str, float] | None:
+        """Of what sets the arm taken and `against` apart, each part; None where nothing does."""
+        return None if self.against is None else shares(self.choice.taken, self.against, self.wtp_usd)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as plain data, in `route --json`'s spelling."""
