@@ -72,7 +72,8 @@ def plot_front(placed: Sequence[Placed], path: Path, *, taken: str | None) -> No
         )  # fmt: skip
     _scale(axes, [each.point.cost_nano / NANO for each in placed])
     axes.margins(x=0.2, y=0.2)
-    axes.set_xlabel("predicted cost, USD")
+    axes.xaxis.set_major_formatter(lambda usd, _: f"${usd:g}")
+    axes.set_xlabel("predicted cost")
     axes.set_ylabel("predicted quality, %")
     axes.grid(visible=True, color="#e4e4e4", linewidth=0.6)
     axes.set_axisbelow(True)
