@@ -54,8 +54,8 @@ def split_line(decision: Decision) -> str | None:
     merged = "by code" if split["merge"] == "code" else f"by {split['merge']}"
     return (
         f"{split['pieces']} pieces of at most about {split['piece_tokens']:,} tokens, merged {merged}; "
-        f"{percent(split['wrong'])} of them likely answered wrongly; about {split['seconds']:.0f} s"
-        + ("" if split["known_latency"] else " (no calls of this arm on record yet)")
+        f"{percent(split['wrong'])} of them likely answered wrongly; "
+        + ("how long that takes is not known yet" if split["seconds"] is None else f"about {split['seconds']:.0f} s")
     )
 
 

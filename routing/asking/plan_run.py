@@ -66,6 +66,9 @@ def plan_run(
 
 class _PlanRun:
     def __init__(self, asked: Asked, kit: Kit, recorded: Sequence[Called], bill: Bill | None) -> None:
+        most = asked.decision.max_seconds
+        if most is not None:  # who set a limit is not kept waiting beyond it, whatever comes of the call
+            asked = replace(asked, ask=replace(asked.ask, deadline_s=min(most, asked.ask.deadline_s)))
         self.asked = asked
         self.kit = kit if asked.decision.by is None else replace(kit, decider=asked.decision.by)
         self.bill = bill or Bill()
@@ -109,7 +112,7 @@ class _PlanRun:
         if wish.why is not None:
             self.kit.say(wish.why)
         before = self.bill.charged_nano
-        if wish.role is Role.PIECE:
+        if wish.role is Role.PIECE and self.asked.decision.max_seconds is None:
             self.started = self.kit.timer()  # each piece has the time of a request, and so has the merge after them
         wish, option = self._fitted(wish)
         result: Paid | None = None
@@ -282,7 +285,7 @@ class _PlanRun:
                 caches=chat is not None and marks["writes"],
                 stream=wish.streams,
                 timeout_s=arm.timeout_s,
-                deadline_s=max(1.0, left_s),
+                deadline_s=max(min(1.0, asked.ask.deadline_s), left_s),
             )
 
         return Terms(

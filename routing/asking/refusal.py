@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError, TooLongError
@@ -9,6 +10,8 @@ from scrimp.profiles.rungs import bare_of, reading_of
 from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.deciding.policy import Barrier, NoDraw
 from scrimp.routing.ledger.caps import Cap, RefusedError, Room, applicable_caps, check_caps, too_small
+
+from .guarding import refused_by_guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -105,7 +108,7 @@ def why_none(
     lead: str = "",
     rooms: Sequence[Room] = (),
 ) -> ScrimpError:
-    """Return the error that says why no arm can take something: money (exit 3), keys (4), or anything else (2).
+    """Return the error that says why no arm can take something: money (exit 3), keys (4), a guard (9), or else (2).
 
     Parameters
     ----------
@@ -116,6 +119,8 @@ def why_none(
     rooms
         What each cap leaves: that is named which leaves too little.
     """
+    if (by_guard := refused_by_guard(decision)) is not None:
+        return by_guard
     options = _options_asked_for(decision, arm)
     if any(option.infeasible is None for option in options):  # the plan for the whole file left it out
         return BudgetRefusedError(f"{lead}the budget does not reach")
@@ -135,11 +140,26 @@ def why_none(
     reasons = "; ".join(f"{option.arm}: {option.infeasible}" for option in options)
     too_long = all(option.barrier is Barrier.WINDOW for option in options)
     hint = "`scrimp models` shows what each arm can take."
+    late = [option for option in options if option.barrier is Barrier.TIME]
+    if late and not too_long:
+        fastest = min(late, key=lambda option: option.seconds_p90 or math.inf)
+        hint = f"{fastest.arm} is the fastest: --max-seconds {_whole(fastest.seconds_p90 or 0.0):g} lets it be asked."
     if too_long and any(reading_of(option.arm) == "whole" for option in options):
         hint = "Send what the question is about (--read passages), or have the text read in pieces (--read split)."
     return (TooLongError if too_long else ArmUnavailableError)(
         f"no arm of profile {profile} can take {what} ({reasons})", hint=hint
     )
+
+
+def _whole(seconds: float) -> float:
+    """Return seconds rounded up to what a person would write.
+
+    Examples
+    --------
+    >>> _whole(0.234), _whole(12.3)
+    (0.3, 13)
+    """
+    return math.ceil(seconds) if seconds > 3.0 else math.ceil(seconds * 10.0) / 10.0
 
 
 def refusal(
@@ -153,7 +173,7 @@ def refusal(
 ) -> ScrimpError:
     """Return the error that says why no arm can take a prompt, with the limit that is in the way."""
     cheapest = _cheapest_too_dear(decision, ask.wishes.arm)
-    if cheapest is not None:
+    if cheapest is not None and refused_by_guard(decision) is None:
         limited = _limited(ask, decision, cheapest, profile=profile, ledger=ledger, now=now)
         if limited is not None:
             return limited

@@ -19,12 +19,14 @@ from scrimp.routing.router.readings import shipped_readings
 
 from .abouts import Abouts
 from .policy import MEASURED, Option, choose
+from .times import Clock
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterable, Mapping, Sequence
 
     from scrimp.profiles.schema import Arm, Profile
+    from scrimp.routing.calls.machine import Machine
     from scrimp.routing.guard.verdict import Guarded
     from scrimp.routing.ledger.past_calls import PastCall
     from scrimp.routing.prices.price import ArmPrice
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from scrimp.routing.router.abilities import AbilityTable
     from scrimp.routing.router.arms import ArmInfo, Predictions, Router
     from scrimp.routing.router.readings import ReadingModel
+    from scrimp.routing.router.timing import Tempo
 
     from .pace import Pace
     from .pool import ArmPool
@@ -69,6 +72,10 @@ class Wishes:
         The conversation that the prompt goes on with; None where it begins one.
     guarded
         What the profile's guards say of the prompt.
+    fast
+        A minute of waiting costs as much as a right answer is worth.
+    waits
+        Whether somebody waits for the answer: else the time that it takes is no matter.
     """
 
     arm: str | None = None
@@ -79,6 +86,8 @@ class Wishes:
     on_this_machine: bool = False
     staying: Staying | None = None
     guarded: Guarded = UNGUARDED
+    fast: bool = False
+    waits: bool = True
 
 
 class Decider:
@@ -94,6 +103,8 @@ class Decider:
         Arms beside the profile's own, of which a prompt sees the nearest (`narrowed`). None: there is none.
     remembering
         Embeds what arms say they are for: an embedder with a memory. None: `embedder` does.
+    machine
+        What says how fast models of this process are supposed to be. None: nothing does.
     """
 
     def __init__(
@@ -106,6 +117,7 @@ class Decider:
         pool: ArmPool | None = None,
         *,
         remembering: TextEmbedder | None = None,
+        machine: Machine | None = None,
     ) -> None:
         self.profile = profile
         self.table = table
@@ -116,6 +128,8 @@ class Decider:
         self._abouts = Abouts(profile.arms, remembering or embedder)
         self._near: Mapping[str, Found] | None = None
         self._reading_model: ReadingModel | None = None
+        self._clock = Clock(machine)
+        self._tempos: Mapping[str, Tempo] = {}
         self._models = {arm.name: arm.model for arm in profile.arms}
         self._known = tuple(map(self._know, profile.arms))
         self._weighing: Weighing | None = None
@@ -143,8 +157,11 @@ class Decider:
         past
             Calls by arm, the newest first; arms without any are left out.
         """
-        del past
-        return self
+        return self._with(_tempos=self._clock.tempos(self._known, past))
+
+    def tempo(self, arm: str) -> Tempo | None:
+        """Return how long calls of an arm take; None where nothing is known of that (`experienced` tells)."""
+        return self._tempos.get(bare_of(arm))
 
     @property
     def readings(self) -> ReadingModel:
@@ -335,6 +352,8 @@ class Decider:
         wtp_usd = policy.wtp if wishes.wtp_usd is None else wishes.wtp_usd
         if pace is not None:
             wtp_usd *= pace.factor
+        minute_usd = wtp_usd if wishes.fast else float(policy.minute_usd or 0.0)
+        minute_usd, max_seconds = (minute_usd, policy.max_seconds) if wishes.waits else (0.0, None)
         min_quality = policy.min_quality if wishes.min_quality is None else wishes.min_quality
         explore = policy.explore if wishes.explore is None else wishes.explore
         n_input = estimate_tokens(prompt)
@@ -352,7 +371,7 @@ class Decider:
         for column, known in enumerate(self._known):
             fits, near = by_text[column], (self._near or {}).get(known.arm.name)
             left = left_nano.get(known.arm.name)
-            barred = wishes.guarded.barred.get(known.arm.name) or wishes.guarded.barred.get(known.arm.base)
+            barred = wishes.guarded.bars(known.arm.name)
             if wishes.max_cost_nano is not None:
                 left = wishes.max_cost_nano if left is None else min(left, wishes.max_cost_nano)
             shift = 0.0 if turned is None else turned.shift(known.arm.name)
@@ -388,6 +407,9 @@ class Decider:
                         near="" if near is None or not near.by else near.in_words(),
                         nearness=fits,
                         learned=learned,
+                        tempo=self.tempo(known.arm.name),
+                        minute_usd=minute_usd,
+                        max_seconds=max_seconds,
                     )
                 )
         weighing = self.weighing
@@ -431,6 +453,8 @@ class Decider:
             guards=wishes.guarded.findings,
             assumed=weighing.assumed,
             brief=prompt.brief,
+            minute_usd=minute_usd,
+            max_seconds=max_seconds,
             by=None if self.pool is None else self,
         )
 

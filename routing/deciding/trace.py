@@ -50,6 +50,8 @@ class Decision:
         Which terms of an arm rest on what it does not say of itself, by name of the arm (`weights.Weighing`).
     brief
         Whether a short answer is asked for.
+    minute_usd, max_seconds
+        What a minute of waiting cost, USD, and how many seconds there were (None: no limit).
     by
         The `Decider` that decided (its type stands above this module): its arms are called as they were then, whatever
         becomes of their files. None where there is no pool, in copies, and from the log.
@@ -74,6 +76,8 @@ class Decision:
     guards: tuple[Finding, ...] = ()
     assumed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     brief: bool = False
+    minute_usd: float = 0.0
+    max_seconds: float | None = None
     by: Any = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> list[Any]:
@@ -152,6 +156,8 @@ class Decision:
             "guards": [each.to_dict() for each in self.guards],
             "assumed": {arm: list(names) for arm, names in self.assumed.items()},
             "brief": self.brief,
+            "minute_usd": self.minute_usd,
+            "max_seconds": self.max_seconds,
             "arms": [_weighed_dict(weighed, choice) for weighed in choice.weighed],
         }
 
@@ -187,6 +193,8 @@ class Decision:
             guards=tuple(map(Finding.from_dict, trace.get("guards", ()))),
             assumed={arm: tuple(names) for arm, names in trace.get("assumed", {}).items()},
             brief=trace.get("brief", False),
+            minute_usd=trace.get("minute_usd", 0.0),
+            max_seconds=trace.get("max_seconds"),
         )
 
 

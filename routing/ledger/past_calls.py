@@ -41,6 +41,8 @@ class PastCall:
         Seconds to its end, and to its first text where it was streamed.
     expected_s, expected_s_p90
         What was predicted of the seconds to its end.
+    cut
+        Whether its deadline broke it off: it would have taken longer than `latency_s`, and `answers` nothing.
     """
 
     arm: str
@@ -57,6 +59,7 @@ class PastCall:
     first_s: float | None
     expected_s: float | None
     expected_s_p90: float | None
+    cut: bool = False
 
 
 def past_calls(ledger: Ledger, arms: Iterable[str], *, last: int = LAST) -> dict[str, list[PastCall]]:
