@@ -61,7 +61,9 @@ def plan_options(
         # Answers that are short or long are so for every call: the whole moves as the first one does.
         low[i] = likely * (one.low / one.mean if one.mean else 1.0)
         high[i] = likely * (one.high / one.mean if one.mean else 1.0)
-    return Options(quality, cost, low, high, bound, tokens, read, natural[:, None] != SKIP, natural)
+    return Options(
+        quality, cost, low, high, bound, tokens, read, np.zeros_like(cost), natural[:, None] != SKIP, natural
+    )
 
 
 def with_checks(plans: PlanChooser, decided: Sequence[Decided], options: Options) -> Options:

@@ -245,7 +245,7 @@ def _joined(parts: list[Options], n_arms: int) -> Options:
     if not parts:
         empty = np.zeros((0, n_arms))
         natural = np.zeros(0, dtype=np.int64)
-        return Options(empty, empty, empty, empty, empty, empty, empty, empty.astype(bool), natural)
+        return Options(empty, empty, empty, empty, empty, empty, empty, empty, empty.astype(bool), natural)
     names = Options.__slots__
     return Options(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
