@@ -1,7 +1,8 @@
 """What the header of a GGUF file says of a model's size: enough to tell how long it takes; no weights are read.
 
-The layout is that of ggml's documentation of the format, versions 2 and 3, little-endian: a magic word, the version, how
-many tensors and how many fields of metadata there are; the fields; and for each tensor its name, shape, type and offset.
+The layout is that of ggml's documentation of the format, versions 2 and 3, little-endian: a magic word, the version,
+how many tensors and how many fields of metadata there are; the fields; and for each tensor its name, shape, type and
+offset.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ class Gguf:
     n_parameters
         All of them.
     n_block, n_output
-        Those that one token is multiplied with in the layers (of experts, the ones that are asked), and in the head that
-        names the next token, which is asked once for a prompt.
+        Those that one token is multiplied with in the layers (of experts, the ones that are asked), and in the head
+        that names the next token, which is asked once for a prompt.
     block_bytes, output_bytes
         What these weigh in the file.
     n_layers, width

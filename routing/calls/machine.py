@@ -1,18 +1,19 @@
 """How fast this machine is, measured once, and how long a model of a known size takes on it (the roofline).
 
-Two rates of one core are measured: multiplications and additions of numpy's `sgemm`, and bytes read from memory by going
-through an array that no cache holds (`speed`). A model of P parameters in its layers and H in its head, of B bytes, takes
+Two rates of one core are measured: multiplications and additions of numpy's `sgemm`, and bytes read from memory by
+going through an array that no cache holds (`speed`). A model of P parameters in its layers and H in its head, of B
+bytes, takes
 
     for each token read       g = 2 P / (e F k) + B_layers / (128 W)
     for each token written    s = 2 (P + H) / (e F k) + B / W
 
-seconds, with F and W the two rates, k the cores that the engine uses, and e the share of `sgemm` that llama.cpp's kernels
-for quantised weights reach. Weights are read once for each 128 tokens of a prompt, which are evaluated together, and once
-for each token that is written. The two terms are added, where a roofline takes the greater one: a single core that waits
-for memory does not compute. Attention comes on top (`gguf.Gguf.bend`).
+seconds, with F and W the two rates, k the cores that the engine uses, and e the share of `sgemm` that llama.cpp's
+kernels for quantised weights reach. Weights are read once for each 128 tokens of a prompt, which are evaluated
+together, and once for each token that is written. The two terms are added, where a roofline takes the greater one: a
+single core that waits for memory does not compute. Attention comes on top (`gguf.Gguf.bend`).
 
-LLM Inference Unveiled: Survey and Roofline Model Insights (arXiv:2402.16363), section 2; Williams, Waterman and Patterson
-(2009), Communications of the ACM 52(4).
+LLM Inference Unveiled: Survey and Roofline Model Insights (arXiv:2402.16363), section 2; Williams, Waterman and
+Patterson (2009), Communications of the ACM 52(4).
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def measure(*, quick: bool = False) -> Rates | None:
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "scrimp.routing.calls.speed", *(["quick"] if quick else [])]
     try:
-        ran = subprocess.run(command, env=env, capture_output=True, timeout=_PATIENCE_S, check=True)  # noqa: S603 - own
+        ran = subprocess.run(command, env=env, capture_output=True, timeout=_PATIENCE_S, check=True)
         found = msgspec.json.decode(ran.stdout)
         rates = {name: found[name] for name in ("flops", "bytes_per_s", "watts")}
     except (OSError, subprocess.SubprocessError, msgspec.DecodeError, KeyError, TypeError):
@@ -124,7 +125,7 @@ def measure(*, quick: bool = False) -> Rates | None:
 
 @dataclass(slots=True)
 class Machine:
-    """This machine's speed, kept in the cache folder, and what it says of models.
+    """The speed of this machine, kept in the cache folder, and what it says of models.
 
     Parameters
     ----------
@@ -172,7 +173,7 @@ class Machine:
         return self._models[arm.model]
 
     def supposed(self, arm: Arm) -> Supposed | None:
-        """Return how long a model of this process is supposed to take; None where its size or the speed is not known."""
+        """Return how long a model of this process is supposed to take; None where size or speed is not known."""
         size = self.model(arm)
         rates = None if size is None else self.rates()
         if size is None or rates is None:

@@ -69,4 +69,4 @@ def _best(run: Callable[[], object], budget_s: float) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measured(quick="quick" in sys.argv[1:])))
+    sys.stdout.write(json.dumps(measured(quick="quick" in sys.argv[1:])))

@@ -159,6 +159,10 @@ class Decider:
         """
         return self._with(_tempos=self._clock.tempos(self._known, past))
 
+    def with_experience_of(self, other: Decider) -> Decider:
+        """Return what decides with what another one, of the same arms, was told of earlier calls."""
+        return self._with(_tempos=other._tempos)
+
     def tempo(self, arm: str) -> Tempo | None:
         """Return how long calls of an arm take; None where nothing is known of that (`experienced` tells)."""
         return self._tempos.get(bare_of(arm))

@@ -71,8 +71,9 @@ def _as_timed(call: PastCall) -> Timed | None:
     if call.latency_s is None or call.input_tokens is None:
         return None
     read = max(0, call.input_tokens - (call.cached_tokens or 0))
+    written = (call.expected_output or 0) if call.cut else call.output_tokens
     hidden = min(call.output_tokens, call.reasoning_tokens or 0)
-    return Timed(read, call.output_tokens, hidden, call.latency_s, call.first_s, cut=call.cut)
+    return Timed(read, written, hidden, call.latency_s, call.first_s, cut=call.cut)
 
 
 def minute_cost(minute_usd: float, seconds: float | None) -> dict[str, float]:

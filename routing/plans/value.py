@@ -261,9 +261,7 @@ class Planner:
         return _Values(p_right @ WEIGHTS, p_cost @ WEIGHTS, p_calls @ WEIGHTS, held, seconds, longest)
 
     def _beside(self, table: PlanTable, tariff: Tariff) -> Floats:
-        """Return `(n_stages + 1, 3)`: what is held against each stage's calls, USD, their seconds, and how many of them
-        take a time that is not known.
-        """
+        """Return `(n_stages + 1, 3)`: what is held against a stage's calls (USD), their seconds, how many are unknown."""
         seconds = [tariff.likely_seconds(call) for call in table.calls]
         calls = [
             (tariff.likely_held_usd(call), took or 0.0, float(took is None))
@@ -430,9 +428,8 @@ class Planner:
             rest[unproven] = False
             table = plan_arrays(tuple(plans[i] for i in unproven), tuple(gate.name for gate in self.gates))
             least = self._values(table, arms, q, tariff, low=True)
-            offered[unproven] = wtp_usd * least.right - least.cost / NANO - least.held > utility[rest].max(
-                initial=-np.inf
-            )
+            worth = wtp_usd * least.right - least.cost / NANO - least.held
+            offered[unproven] = worth > utility[rest].max(initial=-np.inf)
         return offered
 
 

@@ -7,8 +7,8 @@ A call that reads n tokens anew and writes m, of which h are thoughts that come 
 with f the seconds before anything is read, g those for each token read, s those for each token written, and v the noise
 of queues and networks. log f, log g and log s of an arm are estimated together (MAP, by Gauss-Newton steps, each call
 weighted as under a Student t of 4 degrees: one call that stood in a queue moves little). A call that was streamed tells
-of f and g by its first word and of s by the rest; one that came in one piece tells of their sum. One that was broken off
-by its deadline took at least that long (a censored observation).
+of f and g by its first word and of s by the rest; one that came in one piece tells of their sum. One that its deadline
+broke off took at least that long (a censored observation).
 
 Arms are shrunk to their kin, arms of the same model at the same place, and these to the other arms of the same place:
 
@@ -335,7 +335,7 @@ def _fit(arm: TimedArm, mean: Floats, sd: Floats, *, start: Floats | None = None
 
 
 def _observed(calls: Sequence[Timed], bend: float | None) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Return what was timed: `(n, 3)` how often f, g and s count in it, `(n,)` seconds, `(n,)` whether it was longer."""
+    """Return what was timed: `(n, 3)` how often f, g and s count in it, `(n,)` seconds, `(n,)` whether it took more."""
     import numpy as np
 
     rows: list[tuple[float, float, float]] = []

@@ -86,18 +86,7 @@ class Options:
 
     def take(self, rows: Any) -> Options:
         """Return the options of some rows."""
-        return Options(
-            self.quality[rows],
-            self.cost[rows],
-            self.low[rows],
-            self.high[rows],
-            self.bound[rows],
-            self.tokens[rows],
-            self.read[rows],
-            self.held[rows],
-            self.feasible[rows],
-            self.natural[rows],
-        )
+        return Options(*(getattr(self, name)[rows] for name in Options.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
