@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_front"]
 
+_LEAST_SPAN: Final = 20.0
+"""The axis of quality shows at least so many points of a hundred."""
+
 _PLACES: Final = (
     (8, 0, "left", "center"),
     (-8, 0, "right", "center"),
@@ -72,6 +75,9 @@ def plot_front(placed: Sequence[Placed], path: Path, *, taken: str | None) -> No
         )  # fmt: skip
     _scale(axes, [each.point.cost_nano / NANO for each in placed])
     axes.margins(x=0.2, y=0.2)
+    low, high = axes.get_ylim()
+    if high - low < _LEAST_SPAN:  # differences of a tenth of a point are not to look like much
+        axes.set_ylim((low + high - _LEAST_SPAN) / 2, (low + high + _LEAST_SPAN) / 2)
     axes.xaxis.set_major_formatter(lambda usd, _: f"${usd:g}")
     axes.set_xlabel("predicted cost")
     axes.set_ylabel("predicted quality, %")
@@ -84,7 +90,7 @@ def plot_front(placed: Sequence[Placed], path: Path, *, taken: str | None) -> No
     if path.suffix == ".svg":
         FigureCanvasSVG(figure)
     try:
-        with rc_context({"svg.hashsalt": "scrimp"}):  # the same picture is the same file
+        with rc_context({"svg.hashsalt": "scrimp", "svg.fonttype": "none"}):  # the same picture is the same file
             figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
     except OSError as error:
         raise UsageError(f"--plot {path}: cannot be written ({error.strerror or error})") from error
