@@ -109,6 +109,7 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         memory=flags.memory,
         begins=not flags.dry_run,
         no_log=flags.no_log,
+        fast=flags.fast,
         tag=flags.tag,
         cap_override_nano=override,
         reading=flags.read,

@@ -22,11 +22,13 @@ from .given import gather
 from .options import (
     ArmOption,
     BriefOption,
+    FastOption,
     FileOption,
     FrontOption,
     JsonOption,
     LocalOnly,
     MaxCost,
+    MaxSeconds,
     MinQuality,
     Needs,
     Offline,
@@ -86,6 +88,8 @@ def route(
         str | None, typer.Option("--jsonl", metavar="FILE|-", help="Decide every row of a JSON Lines file.")
     ] = None,
     max_cost: MaxCost = None,
+    max_seconds: MaxSeconds = None,
+    fast: FastOption = False,
     wtp: WtpOption = None,
     prefer: PreferOption = None,
     min_quality: MinQuality = None,
@@ -127,7 +131,7 @@ def route(
 
     if (split := split_plan(read.value, arm=arm, plan=plan)) is not None:
         read, arm, plan = Reading.AUTO, None, split
-    loaded = session.load(profile, prefer=prefer, wtp=wtp, min_quality=min_quality)
+    loaded = session.load(profile, prefer=prefer, wtp=wtp, min_quality=min_quality, max_seconds=max_seconds)
     way = make_way(loaded.profile, schema=None, checks=check or (), plan=plan, arm=arm)
     if way.cascade:  # its plan hangs on the checks that are named where it is asked: `ask -n -x` shows it
         way = replace(way, cascade=False, named=())
@@ -142,6 +146,7 @@ def route(
         way=way,
         cache=paths().cache,
         brief=brief,
+        fast=fast,
     )
     if lines is not None or jsonl is not None:
         if lines is not None and jsonl is not None:

@@ -101,6 +101,9 @@ class Scrimp:
             The arm to ask; None lets the policy choose.
         max_cost_usd
             The most that this request may cost, USD: a `Decimal`, a string, or a float read by its shortest form.
+        max_seconds, fast
+            How many seconds there are: arms that are known to take longer are not asked, and the call is broken off
+            when they are up; and whether a minute of waiting costs as much as a right answer is worth.
         prefer, wtp_usd, min_quality
             In place of the profile's policy: `cheap`, `balanced` or `best`; what a right answer is worth, USD; the
             predicted quality to reach, in [0, 1].
@@ -194,6 +197,8 @@ class Scrimp:
         *,
         arm: str | None = None,
         max_cost_usd: Usd | None = None,
+        max_seconds: float | None = None,
+        fast: bool = False,
         prefer: str | None = None,
         wtp_usd: float | None = None,
         min_quality: float | None = None,
@@ -227,7 +232,7 @@ class Scrimp:
         with self._opened.use() as opened:
             way = make_way(opened.loaded.profile, schema=None, plan=plan, arm=arm)
             guide = Guide(
-                opened.decider().under(opened.under(prefer, wtp_usd, min_quality)),
+                opened.decider().under(opened.under(prefer, wtp_usd, min_quality, max_seconds)),
                 opened.ledger_to_read(),
                 arm=arm,
                 max_cost_nano=nano(max_cost_usd),
@@ -236,6 +241,7 @@ class Scrimp:
                 rng=opened.rng,
                 way=replace(way, cascade=False, named=()) if way.cascade else way,
                 cache=opened.paths.cache,
+                fast=fast,
             )
             typed = clean_text(prompt, what="the prompt")
             text, sources = question_of(typed, read_sources(several(files), tell=logger.info))

@@ -43,6 +43,8 @@ class AskOptions(TypedDict, total=False):
     schema: Mapping[str, Any] | Name | None
     arm: str | None
     max_cost_usd: Usd | None
+    max_seconds: float | None
+    fast: bool
     prefer: str | None
     wtp_usd: float | None
     min_quality: float | None
@@ -124,6 +126,8 @@ def prepare(
     schema: Mapping[str, Any] | Name | None = None,
     arm: str | None = None,
     max_cost_usd: Usd | None = None,
+    max_seconds: float | None = None,
+    fast: bool = False,
     prefer: str | None = None,
     wtp_usd: float | None = None,
     min_quality: float | None = None,
@@ -172,7 +176,7 @@ def prepare(
         sources=sources,
         brief=brief,
     )
-    profile = opened.under(prefer, wtp_usd, min_quality)
+    profile = opened.under(prefer, wtp_usd, min_quality, max_seconds)
     space = opened.workspace(profile, say)
     ask = make_request(
         profile,
@@ -184,6 +188,7 @@ def prepare(
         follow=_conversation_id(conversation),
         memory=memory,
         no_log=no_log,
+        fast=fast,
         tag=tag,
         takes_back=False,
         reading=read,

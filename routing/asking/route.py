@@ -53,7 +53,7 @@ class Guide:
         Of the profile.
     ledger
         For what the caps leave; None where there is none yet.
-    arm, max_cost_nano, on_this_machine
+    arm, max_cost_nano, on_this_machine, fast
         As in `Wishes`.
     needs
         Tags that an arm must have.
@@ -80,10 +80,11 @@ class Guide:
         way: Way | None = None,
         cache: Path | None = None,
         brief: bool = False,
+        fast: bool = False,
     ) -> None:
         self.decider = decider = Experience().of(decider, ledger, now=time.time())
         self.ledger = ledger
-        self.wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine)
+        self.wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine, fast=fast)
         self.needs = needs
         self.rng = rng
         self.way = way or Way()

@@ -37,8 +37,8 @@ class Gguf:
 
     Attributes
     ----------
-    n_parameters
-        All of them.
+    n_parameters, weight_bytes
+        All of them, and what they weigh.
     n_block, n_output
         Those that one token is multiplied with in the layers (of experts, the ones that are asked), and in the head
         that names the next token, which is asked once for a prompt.
@@ -53,6 +53,7 @@ class Gguf:
     """
 
     n_parameters: int
+    weight_bytes: int
     n_block: int
     n_output: int
     block_bytes: int
@@ -205,6 +206,7 @@ def _sized(fields: dict[str, Any], tensors: list[tuple[int, str, int]], n_bytes:
     kv_heads = number("attention.head_count_kv") or heads
     return Gguf(
         n_parameters=sum(n for _, _, n in tensors),
+        weight_bytes=n_bytes,
         n_block=round(block),
         n_output=round(output),
         block_bytes=round(block_bytes),

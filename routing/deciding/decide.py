@@ -18,8 +18,8 @@ from scrimp.routing.router.nearness import with_text
 from scrimp.routing.router.readings import shipped_readings
 
 from .abouts import Abouts
+from .clock import Clock
 from .policy import MEASURED, Option, choose
-from .times import Clock
 
 if TYPE_CHECKING:
     import random

@@ -261,7 +261,7 @@ class Planner:
         return _Values(p_right @ WEIGHTS, p_cost @ WEIGHTS, p_calls @ WEIGHTS, held, seconds, longest)
 
     def _beside(self, table: PlanTable, tariff: Tariff) -> Floats:
-        """Return `(n_stages + 1, 3)`: what is held against a stage's calls (USD), their seconds, how many are unknown."""
+        """Return `(n_stages + 1, 3)`: USD held against a stage's calls, their seconds, and how many are not known."""
         seconds = [tariff.likely_seconds(call) for call in table.calls]
         calls = [
             (tariff.likely_held_usd(call), took or 0.0, float(took is None))

@@ -331,7 +331,8 @@ def _fit(arm: TimedArm, mean: Floats, sd: Floats, *, start: Floats | None = None
     residuals = np.log(np.array([call.seconds for call in used]) / whole)
     broken = np.array([call.cut for call in used])
     residuals = np.sort(np.where(broken, np.maximum(residuals, _NOISE), residuals))  # it would have taken longer
-    return _Fit(at, np.diag(np.linalg.inv(hessian)), residuals, len(used))
+    variance: Floats = np.diag(np.linalg.inv(hessian)).astype(np.float64)
+    return _Fit(at, variance, residuals, len(used))
 
 
 def _observed(calls: Sequence[Timed], bend: float | None) -> tuple[Floats, Floats, NDArray[np.bool_]]:
