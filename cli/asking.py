@@ -338,4 +338,5 @@ def _prompt(flags: AskFlags) -> Prompt:
         schema=flags.schema,
         needs=flags.needs,
         sources=sources,
+        brief=flags.brief,
     )

@@ -14,6 +14,7 @@ from .batch_runs import cancel_run, list_runs, show_run
 from .batching import run_batch
 from .options import (
     ArmOption,
+    BriefOption,
     CascadeOption,
     FileOption,
     HintOption,
@@ -168,6 +169,7 @@ def batch(
             "--retry-cut", help="With --resume: ask rows again whose answer was cut; raise max_output_tokens first."
         ),
     ] = False,
+    brief: BriefOption = False,
     local_only: LocalOnly = False,
     offline: Offline = False,
     need: Needs = None,
@@ -211,6 +213,7 @@ def batch(
         cache=cache,
         skip_bad=skip_bad,
         unordered=unordered,
+        brief=brief,
         on_this_machine=local_only or offline,
         need=tuple(need or ()),
         tag=tag,

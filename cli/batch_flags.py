@@ -55,6 +55,7 @@ class BatchFlags:
     skip_bad: bool = False
     unordered: bool = False
     on_this_machine: bool = False
+    brief: bool = False
     need: tuple[str, ...] = ()
     tag: str | None = None
     no_log: bool = False
@@ -107,6 +108,7 @@ def source_of(flags: BatchFlags, path: Path) -> Source:
         schema=None if flags.schema is None else read_schema(flags.schema),
         needs=frozenset(flags.need),
         files=flags.file_column,
+        brief=flags.brief,
     )
     if source.format in ("csv", "tsv"):
         header(source)

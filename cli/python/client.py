@@ -116,6 +116,8 @@ class Scrimp:
         cascade, plan, repair
             Whether a plan of several calls may be chosen; a plan as `--plan` spells it; whether the next arm is told
             what was wrong.
+        brief
+            Ask for a short answer, and pay for no long one.
         tag
             A word by which log and spending find it.
         conversation
@@ -212,6 +214,7 @@ class Scrimp:
         files: Name | Iterable[Name] = (),
         read: str = "auto",
         read_tokens: int = READ_TOKENS,
+        brief: bool = False,
     ) -> Route:
         """Decide which arm or plan would take a prompt, as `scrimp route`: no network, no key, nothing logged.
 
@@ -248,7 +251,7 @@ class Scrimp:
             )
             typed = clean_text(prompt, what="the prompt")
             text, sources = question_of(typed, read_sources(several(files), tell=logger.info))
-            asked = compose(text, system=None, attachments=(), schema=None, needs=(), sources=sources)
+            asked = compose(text, system=None, attachments=(), schema=None, needs=(), sources=sources, brief=brief)
             _, decision = guide.one(asked, reading=read, read_tokens=read_tokens)
         return route_of(decision, missed=missed_quality(decision) is not None)
 

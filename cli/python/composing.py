@@ -56,6 +56,7 @@ class AskOptions(TypedDict, total=False):
     cascade: bool
     plan: str | None
     repair: bool
+    brief: bool
     tag: str | None
     conversation: Answer | str | None
     memory: str
@@ -140,6 +141,7 @@ def prepare(
     cascade: bool = False,
     plan: str | None = None,
     repair: bool = False,
+    brief: bool = False,
     tag: str | None = None,
     conversation: Answer | str | None = None,
     memory: str = "auto",
@@ -178,6 +180,7 @@ def prepare(
         schema=_schema_text(schema),
         needs=several(needs),
         sources=sources,
+        brief=brief,
     )
     profile = opened.under(prefer, wtp_usd, min_quality, max_seconds)
     space = opened.workspace(profile, say)

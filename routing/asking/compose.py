@@ -108,6 +108,7 @@ def compose(
     schema: str | None,
     needs: Iterable[str],
     sources: tuple[Source, ...] = (),
+    brief: bool = False,
 ) -> Prompt:
     """Return a prompt with what goes with it.
 
@@ -119,6 +120,8 @@ def compose(
         Tags that an arm must have.
     sources
         Files that the text asks of.
+    brief
+        A short answer is asked for.
 
     Raises
     ------
@@ -135,6 +138,7 @@ def compose(
         attachments=tuple(limited(map(load_attachment, attachments), lambda each: len(each.data), "the attachments")),
         needs=frozenset(needs),
         sources=sources,
+        brief=brief,
     )
 
 

@@ -239,7 +239,8 @@ class PlanChooser:
                     why = valued.infeasible or (
                         "better, which nobody has measured, is not paid for" if unpaid else None
                     )
-                    weighed.append({**each[1].to_dict(), **valued.to_dict(), "why": why})
+                    open_to = valued.infeasible is None
+                    weighed.append({**each[1].to_dict(), **valued.to_dict(), "why": why, "feasible": open_to})
         decision = replace(decision, plans=tuple(weighed))
         if not better:
             return decision, one

@@ -337,7 +337,7 @@ class _PlanRun:
     def _answer(self, option: Option, paid: Paid) -> Answer:
         settlement, usage, reply = paid.settlement, paid.usage, paid.reply
         arm = self.kit.decider.profile.arm(option.arm)
-        notes = [*reply_notes(option, reply, paid.usage_status), *paid.remarks]
+        notes = [*reply_notes(option, reply, paid.usage_status, brief=self.asked.ask.prompt.brief), *paid.remarks]
         budget = shortened(reasoning_room(arm.model, arm.reasoning_effort, arm.params), option.output_limit)
         if budget is not None:
             notes.append(

@@ -12,6 +12,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.rungs import READ_TOKENS, reading_of
 from scrimp.routing.deciding import against_caps
 from scrimp.routing.deciding.decide import Wishes
+from scrimp.routing.deciding.front import front, points_of
 from scrimp.routing.guard.sentry import Sentry
 from scrimp.routing.ledger.store import new_id
 from scrimp.routing.prompts.prompt import Prompt
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.deciding.front import Placed
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.ledger.caps import Room
     from scrimp.routing.ledger.store import Ledger
@@ -61,6 +63,8 @@ class Guide:
         The plan that was asked for, or the profile's own that are weighed against the arm; None: neither.
     cache
         The folder of the cache, for what is known of files; None keeps nothing.
+    brief
+        Whether short answers are asked for.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Guide:
         rng: random.Random,
         way: Way | None = None,
         cache: Path | None = None,
+        brief: bool = False,
         fast: bool = False,
     ) -> None:
         self.decider = decider = Experience().of(decider, ledger, now=time.time())
@@ -84,6 +89,7 @@ class Guide:
         self.rng = rng
         self.way = way or Way()
         self.cache = cache
+        self.brief = brief
         self.sentry = Sentry.open(decider.profile, decider.embedder, cache)
         self._plans = PlanChooser(decider.with_arms(arms_in(self.way)), self.way, ledger)
 
@@ -106,7 +112,7 @@ class Guide:
         if not prompt.text.strip():
             raise UsageError("the prompt is empty")
         check_reading(reading)
-        prompt = replace(prompt, needs=prompt.needs | self.needs)
+        prompt = replace(prompt, needs=prompt.needs | self.needs, brief=prompt.brief or self.brief)
         ask = shielded(Ask(prompt, self.wishes, reading=reading, read_tokens=read_tokens), self.decider.profile)
         (context,) = self.decider.contexts([ask.prompt.text])
         ask = guarded(ask, context, self.sentry)
@@ -145,7 +151,8 @@ class Guide:
         rooms = self._rooms(now)
         while chunk := list(islice(rows, CHUNK)):
             asks = [
-                shielded(Ask(Prompt(text, needs=self.needs), self.wishes), self.decider.profile) for _, text in chunk
+                shielded(Ask(Prompt(text, needs=self.needs, brief=self.brief), self.wishes), self.decider.profile)
+                for _, text in chunk
             ]
             contexts = self.decider.contexts([ask.prompt.text for ask in asks])
             asks = [guarded(ask, each, self.sentry) for ask, each in zip(asks, contexts, strict=True)]
@@ -180,6 +187,12 @@ class Guide:
     def reasons(self, decision: Decision) -> dict[str, str]:
         """Return what each arm's predicted quality rests on, in words."""
         return (decision.by or self.decider).reasons()
+
+    @staticmethod
+    def front(decision: Decision) -> tuple[Placed, ...]:
+        """Return the ways that were open to a decision: those on the front first, each kind from the cheapest on."""
+        placed = front(points_of(decision))
+        return tuple(sorted(placed, key=lambda each: (not each.on_front, each.point.cost_nano, -each.point.quality)))
 
     def exact_tokens(self, prompt: Prompt, decision: Decision) -> dict[str, int | None]:
         """Count a prompt as each arm is sent it with its own tokeniser; None where that is not public."""

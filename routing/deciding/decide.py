@@ -19,7 +19,7 @@ from scrimp.routing.router.readings import shipped_readings
 
 from .abouts import Abouts
 from .clock import Clock
-from .policy import MEASURED, choose
+from .policy import MEASURED, Option, choose
 
 if TYPE_CHECKING:
     import random
@@ -43,10 +43,11 @@ if TYPE_CHECKING:
     from .policy import Option
     from .pool import ArmPool
     from .staying import Staying
-from .options import KnownArm, know_arm, option_for
+from .options import KnownArm, know_arm, option_for, runs_here
 from .outlook import feasibility
 from .staying import Turned, moved
 from .trace import Decision
+from .weights import Weighing
 
 __all__ = ["GUARD_QUANTILE", "Decider", "Wishes"]
 
@@ -133,6 +134,7 @@ class Decider:
         self._tempos: Mapping[str, Tempo] = {}
         self._models = {arm.name: arm.model for arm in profile.arms}
         self._known = tuple(map(self._know, profile.arms))
+        self._weighing: Weighing | None = None
 
     def _know(self, arm: Arm) -> KnownArm:
         known = know_arm(arm, self.table)
@@ -174,6 +176,7 @@ class Decider:
 
     def _with(self, **changed: object) -> Decider:
         other = copy(self)
+        other._weighing = None  # noqa: SLF001 - of the same class
         for name, value in changed.items():
             setattr(other, name, value)
         return other
@@ -202,6 +205,14 @@ class Decider:
             return self
         profile = structs.replace(self.profile, arms=(*self.profile.arms, *arms))
         return self._with(profile=profile, _known=(*self._known, *map(self._know, arms)))
+
+    @property
+    def weighing(self) -> Weighing:
+        """What the profile's weights hold against its arms."""
+        if self._weighing is None:
+            arms = [known.arm for known in self._known]
+            self._weighing = Weighing.of(self.profile.policy.weights, arms, list(map(runs_here, arms)))
+        return self._weighing
 
     @property
     def rates(self) -> bool:
@@ -407,6 +418,8 @@ class Decider:
                         max_seconds=max_seconds,
                     )
                 )
+        weighing = self.weighing
+        options = [self._with_terms(option, weighing) for option in options]
         ood = float(predictions.ood[row])
         level = float(predictions.level[row])
         if turned is not None and not isnan(level):
@@ -444,6 +457,8 @@ class Decider:
             level=None if isnan(level) else level,
             turned=None if turned is None else turned.to_dict(),
             guards=(*wishes.guarded.findings, *self._cannot(prompt, options)),
+            assumed=weighing.assumed,
+            brief=prompt.brief,
             minute_usd=minute_usd,
             max_seconds=max_seconds,
             by=None if self.pool is None else self,
@@ -457,6 +472,11 @@ class Decider:
         lacking = {known.arm.name: sorted(required - known.capabilities) for known in self._known} if required else {}
         found = feasibility(options, lacking)
         return () if found is None else (found,)
+
+    @staticmethod
+    def _with_terms(option: Option, weighing: Weighing) -> Option:
+        terms = weighing.terms(bare_of(option.arm), option.output_tokens_p50)
+        return replace(option, terms={**option.terms, **terms}) if terms else option
 
 
 def _called(known: KnownArm, name: str) -> KnownArm:

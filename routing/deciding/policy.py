@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 from scrimp.profiles.money import NANO
 from scrimp.profiles.rungs import bare_of, base_of
 
+from .weights import shortfalls
+
 if TYPE_CHECKING:
     import random
     from collections.abc import Mapping, Sequence
@@ -431,10 +433,14 @@ def _why(option: Option, chosen: Option | None, wtp_usd: float, min_quality: flo
         return "taken"
     if chosen is None:
         return "not asked for"
+    dearer = (option.cost_nano or 0) > (chosen.cost_nano or 0)
     if min_quality > 0.0:
         if option.quality < min_quality:
             return f"predicted quality below {min_quality:g}"
-        return f"{_dearer(option, chosen)} than the arm taken"
+        if burden(option) <= burden(chosen):
+            same = burden(option) == burden(chosen) and option.quality <= chosen.quality
+            return "no cheaper, and no better" if same else "worth more, but not drawn or not asked for"
+        return "dearer than the arm taken" if dearer else _outweighed(option, chosen)
     mine, best = utility(option, wtp_usd), utility(chosen, wtp_usd)
     if mine is None or best is None:
         return "cost not known"
@@ -444,15 +450,23 @@ def _why(option: Option, chosen: Option | None, wtp_usd: float, min_quality: flo
         if burden(option) > burden(chosen) and mine <= best + margin(option, chosen, wtp_usd):
             return f"{option.quality - chosen.quality:.0%} better, which nobody has measured, is not paid for"
         return "worth more, but not drawn or not asked for"
+    if mine + sum(option.terms.values()) >= best + sum(chosen.terms.values()) and option.terms:
+        return _outweighed(option, chosen)  # by quality and cost alone it would be no worse
     if option.quality > chosen.quality:
-        gap = option.quality - chosen.quality
-        extra = "extra cost" if _dearer(option, chosen) == "dearer" else "slowness"
-        return f"{f'{gap:.0%}' if gap >= 0.01 else 'under 1%'} better is not worth its {extra}"
-    if burden(option) > burden(chosen):
-        return f"no better, and {_dearer(option, chosen)}"
-    return f"{'cheaper' if (option.cost_nano or 0) < (chosen.cost_nano or 0) else 'faster'}, but worse by more"
+        return f"{_better(option, chosen)} is not worth its extra cost"
+    if option.cost_nano == chosen.cost_nano:
+        return "worse, and no cheaper"
+    return "no better, and dearer" if dearer else "cheaper, but worse by more"
 
 
-def _dearer(option: Option, chosen: Option) -> str:
-    """Return in what an arm takes more than the one that was taken: in money, or in what else is held against it."""
-    return "dearer" if (option.cost_nano or 0) > (chosen.cost_nano or 0) or not option.terms else "slower"
+def _outweighed(option: Option, chosen: Option) -> str:
+    """Return why an arm was not taken that something else than quality and cost speaks against."""
+    gains = [_better(option, chosen)] if option.quality > chosen.quality else []
+    if (option.cost_nano or 0) < (chosen.cost_nano or 0):
+        gains.append("cheaper")
+    return f"{' and '.join(gains) or 'as good'}, but {shortfalls(option.terms, chosen.terms)}, which weighs more"
+
+
+def _better(option: Option, chosen: Option) -> str:
+    gap = option.quality - chosen.quality
+    return f"{f'{gap:.0%}' if gap >= 0.01 else 'under 1%'} better"

@@ -116,6 +116,7 @@ def content_key(row: Row) -> bytes:
         row.response_format,
         row.plan,
         *([row.digests] if row.digests else []),
+        *(["brief"] if prompt.brief else []),
     ]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).digest()[:16]
 
@@ -198,6 +199,7 @@ def prompt_of(
         attachments=attachments,
         schema=source.schema,
         needs=needs | source.needs,
+        brief=source.brief,
     )
 
 

@@ -62,7 +62,8 @@ class Options:
     tokens, read
         `(m, k) float64`: expected output, and input, about.
     held
-        `(m, k) float64`, USD: what else is held against an arm (`policy.Option.terms`).
+        `(m, k) float64`: what else is held against each arm (`policy.Option.terms`), in units of quality at the
+        policy's own worth of it, beyond what is held against the arm of the row that has least.
     feasible
         `(m, k) bool`.
     natural
@@ -153,7 +154,9 @@ def options_of(decisions: Sequence[Decision], arms: Sequence[str]) -> Options:
             guess = forecast(option)
             tokens[i, j], cost[i, j], low[i, j], high[i, j] = guess.tokens, guess.mean, guess.low, guess.high
             bound[i, j], read[i, j] = option.bound_nano / NANO, option.input_tokens
-            held[i, j] = sum(option.terms.values())
+            held[i, j] = sum(option.terms.values()) / decision.wtp_usd if decision.wtp_usd > 0.0 else 0.0
+        # Only what sets the arms of a row apart: no row is left out for what is held against all of them.
+        held[i] -= held[i, feasible[i]].min(initial=np.inf) if feasible[i].any() else 0.0
     return Options(quality, cost, low, high, bound, tokens, read, held, feasible, natural)
 
 
@@ -316,7 +319,7 @@ class Planner:
     def _value(self, options: Options) -> Floats:
         if self.target is not None:
             return options.quality
-        return options.quality - self.floor * (options.cost * self.ratios() + options.held)
+        return options.quality - options.held - self.floor * options.cost * self.ratios()
 
     def estimate(
         self, *, n_rows: int, budget_usd: float | None, seconds: Mapping[str, float], parallel: Mapping[str, int]
