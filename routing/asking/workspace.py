@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.errors import UsageError
+from scrimp.profiles.errors import ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.routing.calls.call import TextDelta
 from scrimp.routing.deciding import against_caps
@@ -24,7 +24,7 @@ from scrimp.routing.strategies.bid_memory import recalled, remembering
 from .asked import Asked, Kit
 from .drive import at_once, drive
 from .experience import Experience
-from .guarding import guarded, heard_private, restored, risked, shielded, warnings
+from .guarding import guarded, partly_restored, restored, risked, shielded, still_shielded, warnings
 from .hands import BlockingHands
 from .home import find_key, make_decider
 from .housekeeping import look_after
@@ -259,7 +259,7 @@ class Workspace:
             keyless = keyless_arms(self.profile, self.key, None, on_this_machine=here)
             blocked = {name: error.message for name, error in keyless.items()}
             blocked |= suspensions(self.ledger, self.profile.name)
-            ask = with_summary(ask, context, self.decider, self.ledger, blocked=blocked)
+            ask = still_shielded(with_summary(ask, context, self.decider, self.ledger, blocked=blocked))
         ask = read_for(ask, context, self.decider.embedder, way=way, cache=self.cache)
         prompt = with_kept(ask.prompt, self.decider, self.reader or self.ledger, now=self.clock())
         if prompt.readings is not None:
@@ -386,11 +386,10 @@ class Workspace:
         KeyboardInterrupt
             If interrupted: the call under way is settled first, and what had come of its answer is kept.
         """
-        hear = None if on_text is None else heard_private(ask, on_text)
 
         def heard(delta: Delta, _arm: str) -> None:
-            if isinstance(delta, TextDelta) and hear is not None:
-                hear(delta.text)
+            if isinstance(delta, TextDelta) and on_text is not None:
+                on_text(delta.text)
 
         hands = BlockingHands(self, ask, None if on_text is None else heard)
         asked = self._asked(ask, decision, context, plan, way)
@@ -399,7 +398,8 @@ class Workspace:
         except KeyboardInterrupt as stop:
             stop.add_note(hands.what_it_cost(decision.id))
             raise
-        except BaseException:
+        except BaseException as error:
+            partly_restored(error, ask)
             if asked.records_steps and hands.n_settled > 1:
                 self.say(f"{format_usd(hands.charged_nano)} was charged for this prompt")
             raise
@@ -429,7 +429,11 @@ class Workspace:
         asyncio.CancelledError
             If cancelled: the call under way is settled first, and what had come of its answer is kept.
         """
-        checked = await drive(plan_run(self._asked(ask, decision, context, plan, way), self.kit()), hands)
+        try:
+            checked = await drive(plan_run(self._asked(ask, decision, context, plan, way), self.kit()), hands)
+        except ScrimpError as error:
+            partly_restored(error, ask)
+            raise
         return restored(_noted(checked, hands.unlogged), ask)
 
     def _asked(self, ask: Ask, decision: Decision, context: Context, plan: Plan, way: Way | None) -> Asked:

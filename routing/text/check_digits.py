@@ -28,19 +28,14 @@ __all__ = [
     "valid_iban",
 ]
 
-IBAN_LENGTHS: Final = {
-    country: int(length)
-    for length, countries in (
-        pair.split(":")
-        for pair in (
-            "15:NO|16:BE BI|18:DK FO FI GL NL SD|19:MK SI|20:AT BA EE KZ LT LU MN XK|21:CH HR LI LV|22:BG BH CR DE GB "
-            "GE IE ME RS VA|23:AE GI IL IQ OM SO TL|24:AD CZ DZ ES MD PK RO SA SE SK TN VG|25:LY PT ST|26:IS TR|27:BF "
-            "CM CV DJ FR GR IT MC MG MR SM|28:AL AZ BJ BY CI CY DO GT HN HU LB ML NI PL SN SV|29:BR EG PS QA UA|30:JO "
-            "KW MU YE|31:MT SC|32:LC|33:RU"
-        ).split("|")
-    )
-    for country in countries.split()
-}
+_BY_LENGTH: Final = {
+    15: "NO", 16: "BE BI", 18: "DK FO FI GL NL SD", 19: "MK SI", 20: "AT BA EE KZ LT LU MN XK", 21: "CH HR LI LV",
+    22: "BG BH CR DE GB GE IE ME RS VA", 23: "AE GI IL IQ OM SO TL", 24: "AD CZ DZ ES MD PK RO SA SE SK TN VG",
+    25: "LY PT ST", 26: "IS TR", 27: "BF CM CV DJ FR GR IT MC MG MR SM",
+    28: "AL AZ BJ BY CI CY DO GT HN HU LB ML NI PL SN SV", 29: "BR EG PS QA UA", 30: "JO KW MU YE", 31: "MT SC",
+    32: "LC", 33: "RU",
+}  # fmt: skip
+IBAN_LENGTHS: Final = {country: length for length, countries in _BY_LENGTH.items() for country in countries.split()}
 """How many characters an account number has, by its country (the register of ISO 13616)."""
 
 

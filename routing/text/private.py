@@ -218,4 +218,3 @@ def in_json(text: str, change: Callable[[str], str]) -> str:
         return change(text)
     made = in_every_text(value, change, names_too=True)
     return text if made == value else json.dumps(made, ensure_ascii=False)
-

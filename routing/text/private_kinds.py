@@ -114,7 +114,8 @@ _YEARS: Final = re.compile(r"(?:19|20)\d\d\D{1,3}(?:19|20)\d\d\Z")
 
 
 def _phone(text: str) -> str | None:
-    return text if 8 <= _n_digits(text) <= 15 else None
+    least = 10 if text.startswith("00") else 8
+    return text if least <= _n_digits(text) <= 15 else None
 
 
 def _national(text: str) -> str | None:
@@ -156,6 +157,7 @@ _ID_WORDS: Final = (
     r"|f[øo]dselsnummer|henkil[öo]tunnus|isikukood|asmens kodas|AMKA|AFM|T\.?C\.? kimlik\w*|kimlik|teudat zehut|NRIC"
     r"|HKID|RRN|medicare|INN|SNILS|ИНН|СНИЛС|паспорт\w*|身份证\w*|マイナンバー"
 )
+_SAYING_NUMBER: Final = "(?i:number|no|nr|num|nº|n°|id|is|ist|es|card|code|nummer|numéro|número|numero|de|číslo)"
 _PHONE_WORDS: Final = (
     r"tel|telephone|phone|phones|call|calls|calling|dial|fax|mobile|mob|cell|cellphone|whatsapp|signal|sms|text me"
     r"|reach \w+|ring|handy\w*|telefon\w*|t[ée]l[ée]phone|t[ée]l|portable|tel[ée]fono|m[óo]vil|celular|cellulare"
@@ -172,8 +174,8 @@ def _email(text: str) -> str | None:
 
 KINDS: Final[tuple[Kind, ...]] = (
     Kind("EMAIL", re.compile(_EMAIL), _email, "@", digits=False),
-    Kind("EMAIL", re.compile(r"(?<![\w.+%-])[\w.+-]{1,64}%40[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[A-Za-z]{2,24}\b", re.I),
-         needs="%40", digits=False),
+    Kind("EMAIL", re.compile(r"(?<![\w.+%-])[\w.+-]{1,64}%40[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[A-Za-z]{2,24}\b",
+                             re.IGNORECASE), needs="%40", digits=False),
     Kind("IBAN", re.compile(rf"{_LEFT}[A-Za-z]{{2}}\d\d(?:[ -]?[A-Za-z0-9]){{11,42}}"), _iban),
     Kind("CARD", re.compile(rf"{_LEFT}(?<!\d[.,])(?=(?P<v>[2-8]\d{{3}}(?:{_GAP}{{0,2}}\d){{8,15}}(?!\d)))"), _card),
     Kind("MACHINE", re.compile(r"(?<![\w.:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:-])"), digits=False),
@@ -182,9 +184,10 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("MACHINE", re.compile(r"(?<![\w./])(?<![Vv]ersion )(?<![Ss]ection )\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)"
                                r"|(?<=//)\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)|(?<=\\n)\d{1,3}(?:\.\d{1,3}){3}(?!\w)"),
          _machine, ".", digits=False),
-    Kind("MACHINE", re.compile(r"(?<![\w:])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])"), _machine, ":", digits=False),
-    Kind("MACHINE", re.compile(rf"(?<![\w.-])(?=[\w-])(?:[\w-]{{1,63}}\.){{1,5}}(?:{_HOSTS})\b(?!\s?[(=\[.])", re.I),
-         needs=".", digits=False),
+    Kind("MACHINE", re.compile(r"(?<![\w:])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])"),
+         _machine, ":", digits=False),
+    Kind("MACHINE", re.compile(rf"(?<![\w.-])(?=[\w-])(?:[\w-]{{1,63}}\.){{1,5}}(?:{_HOSTS})\b(?!\s?[(=\[.])",
+                               re.IGNORECASE), needs=".", digits=False),
     _number("SSN", r"\d{3}-\d\d-\d{4}", check.ssn, "-"),
     _number("ID", r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D]",
             lambda text: text[:2] not in {"BG", "GB", "NK", "KN", "TN", "NT", "ZZ"}),
@@ -203,14 +206,16 @@ KINDS: Final[tuple[Kind, ...]] = (
     _number("ID", r"\d{1,2}\.\d{3}\.\d{3}-[\dkK]", check.rut, "-"),
     _number("ID", r"[STFGM]\d{7}[A-Z]", check.nric),
     _number("ID", r"[A-Z]{3}[ABCFGHLJPT][A-Z]\d{4}[A-Z]"),
-    Kind("ID", re.compile(rf"(?i:\b(?:{_ID_WORDS})\b)(?:[\W_]{{0,4}}(?i:number|no|nr|num|nº|n°|id|is|ist|es|card|code"
-                          r"|nummer|numéro|número|numero|de|číslo)\b)" r"{0,3}[^\w\n]{0,6}(?P<v>[A-Z]{0,4}\d[\dA-Z ./-]{3,22})"), _by_word),
-    Kind("PHONE", re.compile(rf"(?<![\w.])(?:\+|(?:(?<!\d)00)|%2[Bb])[ ]?\(?{_CODES}\)?(?:[ ./\u00a0\u2009\u2011-]{{0,2}}\(?\d{{1,5}}\)?){{2,7}}(?!\w)"),
+    Kind("ID", re.compile(rf"(?i:\b(?:{_ID_WORDS})\b)(?:[\W_]{{0,4}}{_SAYING_NUMBER}\b){{0,3}}[^\w\n]{{0,6}}"
+                          r"(?P<v>[A-Z]{0,4}\d[\dA-Z ./-]{3,22})"), _by_word),
+    Kind("PHONE", re.compile(rf"(?<![\w.])(?:\+|(?:(?<!\d)00)|%2[Bb])[ ]?\(?{_CODES}\)?"
+                             r"(?:[ ./\u00a0\u2009\u2011-]{0,2}\(?\d{1,5}\)?){2,7}(?!\w)"), _phone),
+    Kind("PHONE", re.compile(r"(?<![\w.])(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[ .-]\d{4}(?![\w-])"),
          _phone),
-    Kind("PHONE", re.compile(r"(?<![\w.])(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[ .-]\d{4}(?![\w-])"), _phone),
     Kind("PHONE", re.compile(r"(?<![\w.])\(\d{2,3}\) ?\d{4,5}[ -]\d{4}(?![\w-])"), _phone, "("),
     Kind("PHONE", re.compile(r"(?<![\w.,-])(?<!\d )\(?0\d{1,4}\)?(?:[ ./-]\d{2,8}){1,4}(?![\w%:]|[.,]\d)"), _national),
-    Kind("PHONE", re.compile(rf"(?i:\b(?:{_PHONE_WORDS})\b)[^\d\n+(]{{0,16}}(?P<v>[+(]?\d[\d ()./\-\u00a0\u2011]{{5,20}}\d)(?!\w)"),
+    Kind("PHONE", re.compile(rf"(?i:\b(?:{_PHONE_WORDS})\b)[^\d\n+(]{{0,16}}"
+                             r"(?P<v>[+(]?\d[\d ()./\-\u00a0\u2011]{5,20}\d)(?!\w)"),
          _said),
 )  # fmt: skip
 """What is looked for, in this order: what an earlier one takes, a later one leaves."""

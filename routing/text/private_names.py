@@ -1,4 +1,4 @@
-"""A list of names (of people, clients, projects) found in a text: whole words, whatever their case, the longest first."""
+"""Names of a list (people, clients, projects) found in a text: whole words, whatever their case, the longest first."""
 
 from __future__ import annotations
 

@@ -231,8 +231,7 @@ _BEFORE, _AFTER = 64, 512
 
 
 def _where_secrets_may_be(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the stretches of a text in which a secret could stand, in order: the forms are long, and most texts short
-    of them."""
+    """Yield the stretches of a text in which a secret could stand, in order: to look everywhere is slow."""
     low, signs = _lower(text), []
     for sign in _SIGNS:
         at = low.find(sign)
@@ -266,7 +265,7 @@ _SAID = re.compile(
 
 def _is_secret(text: str, named: str) -> bool:
     """Tell whether what stands where a key would is one: by a digit in it, or since it is said to be a password."""
-    if any(map(str.isdigit, text)):
+    if any(map(str.isdigit, text)) and len(text) >= 4:
         return not re.fullmatch(r"\d{1,3}(?:\.\d+)?|[a-z_.]+\(.*|[a-z_]+\[.*", text)
     if not named:
         return False
