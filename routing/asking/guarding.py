@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import GuardRefusedError, ScrimpError
-from scrimp.routing.guard.verdict import Guarded, Name, Outcome, Seen
+from scrimp.routing.guard.verdict import Name, Outcome, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
     from scrimp.routing.calls.call import Delta
     from scrimp.routing.checks.base import Check
+    from scrimp.routing.deciding.decide import Wishes
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.guard.private import Vault
     from scrimp.routing.guard.sentry import Sentry
-    from scrimp.routing.guard.verdict import Finding
+    from scrimp.routing.guard.verdict import Finding, Guarded
     from scrimp.routing.prompts.context import Context
     from scrimp.routing.prompts.prompt import Prompt
 
@@ -29,6 +30,7 @@ __all__ = [
     "guarded",
     "heard_private",
     "partly_restored",
+    "refused_by_guard",
     "restored",
     "risked",
     "shielded",
@@ -44,10 +46,7 @@ def shielded(ask: Ask, profile: Profile) -> Ask:
     What is replaced gets its number in a fixed order, so that the same request has the same placeholders again: the
     system prompt, the conversation, files and question, then what the arms are told, which goes out with it.
 
-    Raises
-    ------
-    GuardRefusedError
-        If the profile refuses what is private.
+    Nothing is raised: what is refused has a finding that says so (`Wishes.guarded`), and no arm takes it then.
     """
     mode = profile.guard.private
     if mode == "off" or any(each.guard is Name.PRIVATE for each in ask.wishes.guarded.findings):
@@ -63,10 +62,10 @@ def shielded(ask: Ask, profile: Profile) -> Ask:
     _changed(ask, note)
     made = _changed(ask, vault.redacted)
     found = finding(mode, vault, n_unseen=_unseen(ask.prompt))
-    if found.outcome is Outcome.REFUSED:
-        raise GuardRefusedError(found.why, hint="Take it out, or send placeholders: --private redact.")
     guarded = replace(ask.wishes.guarded.also(found), here=ask.wishes.guarded.here or _stays(found, mode))
     ask = replace(ask, wishes=replace(ask.wishes, guarded=guarded))
+    if found.outcome is Outcome.REFUSED:  # nobody is asked; what is written down on the way there holds placeholders
+        return replace(made, wishes=ask.wishes)
     if mode != "redact":
         return ask
     for arm in profile.arms:
@@ -102,7 +101,6 @@ def _changed(ask: Ask, change: Callable[[str], str]) -> Ask:
         past=past,
         params=in_every_text(dict(ask.params), change) if ask.params else ask.params,
         response_format=None if form is None else in_every_text(dict(form), change, names_too=True),
-        tag=None if ask.tag is None else change(ask.tag),
     )
 
 
@@ -144,35 +142,35 @@ def vault_of(ask: Ask, profile: Profile) -> Vault | None:
 
 
 def guarded(ask: Ask, context: Context | None, sentry: Sentry) -> Ask:
-    """Return a request with what the guards say of it (`Wishes.guarded`).
-
-    Raises
-    ------
-    GuardRefusedError
-        If one of them refuses it.
-    """
+    """Return a request with what the guards say of it (`Wishes.guarded`); what they refuse no arm takes."""
     seen = Seen(ask.prompt, context, ask.command, ask.tag, ask.wishes.arm)
     found = ask.wishes.guarded.then(sentry.look(seen))
-    if (refused := found.refused) is not None:
-        raise GuardRefusedError(refused.why)
     return ask if found == ask.wishes.guarded else replace(ask, wishes=replace(ask.wishes, guarded=found))
 
 
-def risked(ask: Ask, decision: Decision, profile: Profile) -> Decision:
+def risked(ask: Ask, decision: Decision, profile: Profile, again: Callable[[Wishes], Decision]) -> Decision:
     """Return a decision with what stands against answering at all (`guard.risky`).
 
-    Raises
-    ------
-    GuardRefusedError
-        If the profile refuses what is unlikely to be answered right.
+    Nothing is raised: one that is refused has a finding that says so, and no arm.
+
+    Parameters
+    ----------
+    again
+        Decides once more, under other wishes.
     """
-    del ask, profile
+    del ask, profile, again
     return decision
+
+
+def refused_by_guard(decision: Decision) -> GuardRefusedError | None:
+    """Return the error of the guard that refuses a prompt; None where none does."""
+    why = next((each.why for each in decision.guards if each.outcome is Outcome.REFUSED), None)
+    return None if why is None else GuardRefusedError(why)
 
 
 def warnings(found: Guarded) -> list[str]:
     """Return what the user is told before anything is sent."""
-    return [f"{each.guard}: {each.why}" for each in found.findings if each.outcome is not Outcome.PASSED]
+    return [f"{each.guard}: {each.why}" for each in found.findings if each.outcome in (Outcome.WARNED, Outcome.CHANGED)]
 
 
 # -- on the way out -------------------------------------------------------------------------------------------------
