@@ -23,6 +23,7 @@ from .options import (
     Offline,
     PlanOption,
     PreferOption,
+    PrivateOption,
     ProfileOption,
     Reading,
     RepairOption,
@@ -168,6 +169,7 @@ def batch(
             "--retry-cut", help="With --resume: ask rows again whose answer was cut; raise max_output_tokens first."
         ),
     ] = False,
+    private: PrivateOption = None,
     local_only: LocalOnly = False,
     offline: Offline = False,
     need: Needs = None,
@@ -220,6 +222,7 @@ def batch(
         file_column=file_column,
         read=None if read is None else read.value,
         read_tokens=read_tokens,
+        private=None if private is None else private.value,
     )
     return run_batch(
         flags,

@@ -64,6 +64,7 @@ class BatchFlags:
     read: str | None = None
     read_tokens: int | None = None
     folder: str | None = None
+    private: str | None = None
 
     def to_saved(self) -> dict[str, Any]:
         """Return what the run remembers of them."""
@@ -160,7 +161,7 @@ def _template(text: str) -> str:
 
 def _profile(flags: BatchFlags) -> Profile:
     """Return the profile; batch's --min-quality is about the whole file, so it is not laid over the policy's."""
-    return session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp).profile
+    return session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp, private=flags.private).profile
 
 
 def _check_arm(profile: Profile, arm: str | None) -> None:

@@ -106,6 +106,8 @@ class Scrimp:
             predicted quality to reach, in [0, 1].
         on_this_machine
             Only arms that run on this machine.
+        private
+            In place of the profile's `guard.private`: `off`, `warn`, `redact`, `local` or `refuse`.
         needs
             Tags that an arm must have.
         checks
@@ -129,7 +131,7 @@ class Scrimp:
         ------
         ScrimpError
             Where there is no answer: `UsageError`, `BudgetRefusedError`, `AuthError`, `ProviderError`, `TryAgainError`,
-            `ConfigError`, `LedgerError`; `exit_code` is what the command would have ended with.
+            `GuardRefusedError`, `ConfigError`, `LedgerError`; `exit_code` is what the command would have ended with.
         """
         with self._opened.use() as opened:
             job = prepare(opened, prompt, **options)
@@ -201,6 +203,7 @@ class Scrimp:
         files: Name | Iterable[Name] = (),
         read: str = "auto",
         read_tokens: int = READ_TOKENS,
+        private: str | None = None,
     ) -> Route:
         """Decide which arm or plan would take a prompt, as `scrimp route`: no network, no key, nothing logged.
 
@@ -224,7 +227,7 @@ class Scrimp:
         with self._opened.use() as opened:
             way = make_way(opened.loaded.profile, schema=None, plan=plan, arm=arm)
             guide = Guide(
-                opened.decider().under(opened.under(prefer, wtp_usd, min_quality)),
+                opened.decider().under(opened.under(prefer, wtp_usd, min_quality, private)),
                 opened.ledger_to_read(),
                 arm=arm,
                 max_cost_nano=nano(max_cost_usd),

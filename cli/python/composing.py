@@ -58,6 +58,7 @@ class AskOptions(TypedDict, total=False):
     no_log: bool
     read: str
     read_tokens: int
+    private: str | None
     on_text: Callable[[str], object] | None
 
 
@@ -138,6 +139,7 @@ def prepare(
     no_log: bool = False,
     read: str = "auto",
     read_tokens: int = READ_TOKENS,
+    private: str | None = None,
     on_text: Callable[[str], object] | None = None,
 ) -> Job:
     """Put a request together; nothing is reserved or sent.
@@ -169,7 +171,7 @@ def prepare(
         needs=several(needs),
         sources=sources,
     )
-    profile = opened.under(prefer, wtp_usd, min_quality)
+    profile = opened.under(prefer, wtp_usd, min_quality, private)
     space = opened.workspace(profile, say)
     ask = make_request(
         profile,

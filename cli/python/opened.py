@@ -94,17 +94,19 @@ class Opened:
             if self.closed and not self._n_users:
                 self._shut()
 
-    def under(self, prefer: str | None, wtp_usd: float | None, min_quality: float | None) -> Profile:
-        """Return the profile with another policy laid over it; None leaves a key as it is.
+    def under(
+        self, prefer: str | None, wtp_usd: float | None, min_quality: float | None, private: str | None = None
+    ) -> Profile:
+        """Return the profile with another policy and guard laid over it; None leaves a key as it is.
 
         Raises
         ------
         UsageError
             If a value is none that its key takes.
         """
-        if prefer is None and wtp_usd is None and min_quality is None:
+        if prefer is None and wtp_usd is None and min_quality is None and private is None:
             return self.loaded.profile
-        return override(self.loaded, prefer=prefer, wtp_usd=wtp_usd, min_quality=min_quality).profile
+        return override(self.loaded, prefer=prefer, wtp_usd=wtp_usd, min_quality=min_quality, private=private).profile
 
     def decider(self) -> Decider:
         """Return what decides by the profile's own policy."""

@@ -14,14 +14,14 @@ from scrimp.routing.text.private_kinds import WORDS
 from .verdict import Finding, Name, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from scrimp.profiles.schema import Guard
     from scrimp.routing.prompts.chat import Chat
     from scrimp.routing.prompts.prompt import Prompt
     from scrimp.routing.prompts.sources import Source
 
-__all__ = ["Returning", "Vault", "chat_changed", "finding", "prompt_changed"]
+__all__ = ["Returning", "Vault", "chat_changed", "finding", "named_in", "prompt_changed", "restored"]
 
 _NOT_SAID: Final = frozenset({
     "id", "type", "role", "tool_call_id", "signature", "encrypted_content", "data", "file_data", "cache_control",
@@ -79,22 +79,33 @@ class Vault:
         in_json
             Whether it is JSON, so that they stand in its strings.
         """
-
-        def value(hit: re.Match[str]) -> str:
-            known = self.values.get(f"<{hit[2].upper()}>")
-            if known is None:
-                return hit[0]
-            if hit[1] == "&lt;":
-                return html.escape(known)
-            escaped = in_json or hit[1].startswith("\\")
-            return json.dumps(known, ensure_ascii=False)[1:-1] if escaped else known
-
-        return _SPELLED.sub(value, text) if self.values else text
+        return restored(text, self.values, in_json=in_json)
 
     def unknown(self, text: str) -> list[str]:
         """Return the placeholders in a text that were there already in what was asked: nobody knows their values."""
         found = dict.fromkeys(PLACEHOLDER.findall(text))
         return [each for each in found if each in self.redactor.standing and each not in self.values]
+
+
+def restored(text: str, values: Mapping[str, str], *, in_json: bool = False) -> str:
+    """Return a text with what placeholders in it stand for, as the text around them spells it (`Vault.restored`)."""
+
+    def value(hit: re.Match[str]) -> str:
+        known = values.get(f"<{hit[2].upper()}>")
+        if known is None:
+            return hit[0]
+        if hit[1] == "&lt;":
+            return html.escape(known)
+        escaped = in_json or hit[1].startswith("\\")
+        return json.dumps(known, ensure_ascii=False)[1:-1] if escaped else known
+
+    return _SPELLED.sub(value, text) if values else text
+
+
+def named_in(text: str) -> Iterator[str]:
+    """Yield every placeholder in a text, however a model spelled it, as it was put."""
+    for hit in _SPELLED.finditer(text):
+        yield f"<{hit[2].upper()}>"
 
 
 _NAMES: Final = frozenset(name.lower() for name in WORDS)
