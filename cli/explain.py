@@ -189,7 +189,8 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
             + (f"; what an answer is worth is lowered to {pace.factor:.0%}" if pace.factor < 1.0 else ", as it should")
         )
     for found in decision.guards:
-        yield Note(f"{found.guard}: {found.why}{' (passed)' if found.outcome == 'passed' else ''}")
+        passed = " (passed)" if found.outcome == "passed" else ""
+        yield Note(f"{found.guard}: {found.why}{passed}")
     if choice.guard:
         yield Note(f"guard: {choice.guard}; the default arm is taken")
     if choice.no_draw:

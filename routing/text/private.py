@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .check_digits import luhn, valid_iban
+from .escapes import read_escapes
 from .private_kinds import KINDS, WORDS
 from .sanitize import REDACTED, secret_spans, without_secrets
 
@@ -65,6 +66,13 @@ def find_private(text: str, names: NameList | None = None) -> list[Hit]:
     >>> find_private("Tell ann@example.com")
     [Hit(start=5, end=20, name='EMAIL')]
     """
+    if (read := read_escapes(text)) is not None:
+        plain, places = read
+        return [Hit(places[hit.start], places[hit.end], hit.name) for hit in _find(plain, names)]
+    return _find(text, names)
+
+
+def _find(text: str, names: NameList | None) -> list[Hit]:
     taken = _Taken()
     low = text.lower()
     if "<" in text:

@@ -164,7 +164,7 @@ _PHONE_WORDS: Final = (
     r"|telefoon|gsm|puhelin|telefone|hotline|contact|тел|телефон|电话|電話|手机|携帯"
 )
 
-_EMAIL: Final = r"(?<![\w.+%-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[^\W\d_]{2,24}(?![\w])"
+_EMAIL: Final = r"(?<![\w.+%-])(?<!\w')[\w.+-]{1,40}(?:'[\w.+-]{1,40})?@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[^\W\d_]{2,24}(?![\w])"
 _HOSTS: Final = r"local|internal|lan|corp|intranet|localdomain|home\.arpa"
 
 
@@ -186,7 +186,7 @@ KINDS: Final[tuple[Kind, ...]] = (
          _machine, ".", digits=False),
     Kind("MACHINE", re.compile(r"(?<![\w:])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])"),
          _machine, ":", digits=False),
-    Kind("MACHINE", re.compile(rf"(?<![\w.-])(?=[\w-])(?:[\w-]{{1,63}}\.){{1,5}}(?:{_HOSTS})\b(?!\s?[(=\[.])",
+    Kind("MACHINE", re.compile(rf"(?<![\w.-])(?=[\w-])(?:[\w-]{{1,63}}\.){{1,5}}(?:{_HOSTS})\b(?!\s?[(=\[]|\.\w)",
                                re.IGNORECASE), needs=".", digits=False),
     _number("SSN", r"\d{3}-\d\d-\d{4}", check.ssn, "-"),
     _number("ID", r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D]",

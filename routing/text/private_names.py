@@ -24,8 +24,8 @@ _WORD: Final = re.compile(rf"[^\W_{_MARKS}][^\W_{_MARKS}]*(?:[{_MARKS}]+[^\W_{_M
 _UNSPACED: Final = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 """Letters of scripts that put no space between words, or hang endings on names."""
 
-_MOST_BETWEEN: Final = 3
-"""Characters between the words of a name: a space, an initial's dot and a space, a line's end."""
+_MOST_BETWEEN: Final = 5
+"""Characters between the words of a name: spaces, an initial's dot and a space, a line's end, an ampersand."""
 
 
 def _plain(word: str) -> str:
