@@ -5,7 +5,16 @@ import random
 import string
 from dataclasses import dataclass
 
-NAMES = ("Ann Smith", "Jiří Dvořák", "Müller & Söhne", "Project Nightjar", "O'Neil", "田中太郎", "Łukasz Żak", "Zoë van der Meer")
+NAMES = (
+    "Ann Smith",
+    "Jiří Dvořák",
+    "Müller & Söhne",
+    "Project Nightjar",
+    "O'Neil",
+    "田中太郎",
+    "Łukasz Żak",
+    "Zoë van der Meer",
+)
 """The list that the user has."""
 
 
@@ -30,7 +39,9 @@ def _digits(rng, n):
 
 
 def _card(rng):
-    head, n = rng.choice((("4", 16), ("51", 16), ("5425", 16), ("37", 15), ("34", 15), ("6011", 16), ("3530", 16), ("2223", 16)))
+    head, n = rng.choice(
+        (("4", 16), ("51", 16), ("5425", 16), ("37", 15), ("34", 15), ("6011", 16), ("3530", 16), ("2223", 16))
+    )
     body = head + _digits(rng, n - 1 - len(head))
     digits = body + _luhn(body)
     cut = (4, 10) if n == 15 else (4, 8, 12)
@@ -39,7 +50,19 @@ def _card(rng):
 
 
 def _iban(rng):
-    country, form = rng.choice((("DE", "n18"), ("FR", "n10a11n2"), ("GB", "a4n14"), ("ES", "n20"), ("NL", "a4n10"), ("CZ", "n20"), ("NO", "n11"), ("PL", "n24"), ("MT", "a4n5a18")))
+    country, form = rng.choice(
+        (
+            ("DE", "n18"),
+            ("FR", "n10a11n2"),
+            ("GB", "a4n14"),
+            ("ES", "n20"),
+            ("NL", "a4n10"),
+            ("CZ", "n20"),
+            ("NO", "n11"),
+            ("PL", "n24"),
+            ("MT", "a4n5a18"),
+        )
+    )
     bban, at = "", 0
     while at < len(form):
         kind, n = form[at], ""
@@ -57,7 +80,9 @@ def _iban(rng):
 
 def _email(rng):
     first = rng.choice(("ann", "jo.doe", "k.w+news", "x_y-z", "Renée.Dupont", "o'neil", "a1b2", "INFO"))
-    host = rng.choice(("example.com", "mail.example.co.uk", "firma-nord.de", "sub.a-b.org", "université.fr", "x.io", "EXAMPLE.NET"))
+    host = rng.choice(
+        ("example.com", "mail.example.co.uk", "firma-nord.de", "sub.a-b.org", "université.fr", "x.io", "EXAMPLE.NET")
+    )
     return f"{first}{_digits(rng, 2)}@{host}"
 
 
@@ -149,7 +174,11 @@ def canaries(n=200, seed=7):
         if not any(value in other or other in value for other in found) or kind == "NAME":
             if value in found:  # there are only so many spellings of so many names
                 value = f"{value}"
-                kinds = [each for each in kinds if each != "NAME"] if kind == "NAME" and sum(c.kind == "NAME" for c in found.values()) > 20 else kinds
+                kinds = (
+                    [each for each in kinds if each != "NAME"]
+                    if kind == "NAME" and sum(c.kind == "NAME" for c in found.values()) > 20
+                    else kinds
+                )
                 continue
             found[value] = Canary(kind, value)
     return list(found.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import GuardRefusedError, ScrimpError
 from scrimp.routing.guard.verdict import Name, Outcome, Seen
@@ -29,6 +29,7 @@ __all__ = [
     "check_shielded",
     "guarded",
     "heard_private",
+    "holds_private",
     "partly_restored",
     "refused_by_guard",
     "restored",
@@ -102,6 +103,18 @@ def _changed(ask: Ask, change: Callable[[str], str]) -> Ask:
         params=in_every_text(dict(ask.params), change) if ask.params else ask.params,
         response_format=None if form is None else in_every_text(dict(form), change, names_too=True),
     )
+
+
+def holds_private(value: Any, profile: Profile) -> bool:
+    """Tell whether plain data holds what the profile has replaced (`guard.private = "redact"`)."""
+    if profile.guard.private != "redact":
+        return False
+    from scrimp.routing.guard.private import Vault
+    from scrimp.routing.text.private import in_every_text
+
+    vault = Vault.of(profile.guard)
+    in_every_text(value, vault.redacted, names_too=True)
+    return bool(vault.values)
 
 
 def still_shielded(ask: Ask) -> Ask:
@@ -189,7 +202,7 @@ def restored(checked: Checked, ask: Ask) -> Checked:
     notes = answer.notes
     if unknown:
         these = f"{', '.join(unknown[:3])}{' ...' if len(unknown) > 3 else ''}"
-        notes = (*notes, f"{these}: of an earlier turn, whose values were not kept; placeholders they stay")
+        notes = (*notes, f"{these} stay placeholders: they stood in what was asked, and their values are not kept")
     calls = tuple(replace(call, arguments=vault.restored(call.arguments, in_json=True)) for call in answer.tool_calls)
     text = vault.restored(answer.text, in_json=json)
     steps = tuple(

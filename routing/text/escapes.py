@@ -1,4 +1,4 @@
-"""A text as it reads where it is spelled for JSON, an address or HTML, and where each character of that stands in it."""
+"""A text as it reads where it is spelled for JSON, an address or HTML, and where each of its characters stands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHORT: Final = {"n": "\n", "r": "\r", "t": "\t", "/": "/", '"': '"'}
 
 
 def read_escapes(text: str) -> tuple[str, list[int]] | None:
-    r"""Return a text with its escapes read, and where each of its characters begins (and the last ends) as it is spelled.
+    r"""Return a text with its escapes read, and where each of its characters begins in it (and where the last ends).
 
     Returns
     -------

@@ -164,7 +164,9 @@ _PHONE_WORDS: Final = (
     r"|telefoon|gsm|puhelin|telefone|hotline|contact|тел|телефон|电话|電話|手机|携帯"
 )
 
-_EMAIL: Final = r"(?<![\w.+%-])(?<!\w')[\w.+-]{1,40}(?:'[\w.+-]{1,40})?@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[^\W\d_]{2,24}(?![\w])"
+_EMAIL: Final = (
+    r"(?<![\w.+%-])(?<!\w')[\w.+-]{1,40}(?:'[\w.+-]{1,40})?@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[^\W\d_]{2,24}(?![\w])"
+)
 _HOSTS: Final = r"local|internal|lan|corp|intranet|localdomain|home\.arpa"
 
 
