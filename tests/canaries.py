@@ -2,7 +2,9 @@
 
 import json
 import random
+import sqlite3
 import string
+from contextlib import closing
 from dataclasses import dataclass
 
 NAMES = (
@@ -192,3 +194,34 @@ def hidden(canary, rng):
     if form == len(PLACES) + 1 and "\n" not in canary.value and " " not in canary.value:
         return f"GET https://example.org/find?who={canary.value}&page=2"
     return PLACES[form % len(PLACES)].format(canary.value)
+
+
+FOUND = canaries(200)
+_RNG = random.Random(11)
+TEXTS = [hidden(each, _RNG) for each in FOUND]
+"""Each of them somewhere in a text."""
+
+
+def spelled(value):
+    return {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+
+
+def leaked(text):
+    return sorted(each.value for each in FOUND if any(form in text for form in spelled(each.value)))
+
+
+def in_home(home):
+    """Every text that was written down: all columns of all tables, and all files."""
+    files = [path for path in home.rglob("*") if path.is_file() and path.suffix not in (".toml", ".txt")]
+    texts = [path.read_bytes().decode("utf-8", "replace") for path in files]
+    for path in home.rglob("*"):
+        if path.suffix not in (".db", ".sqlite"):
+            continue
+        with closing(sqlite3.connect(path)) as conn:
+            for (table,) in conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                texts += [str(row) for row in conn.execute(f'SELECT * FROM "{table}"')]
+    return "\n".join(texts)
+
+
+def sent(server):
+    return "\n".join(json.dumps(each.body, ensure_ascii=False) for each in server.chats)

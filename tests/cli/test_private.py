@@ -2,41 +2,11 @@
 
 import json
 import random
-import sqlite3
-from contextlib import closing
 
 import pytest
-from canaries import NAMES, canaries, hidden
+from canaries import NAMES, TEXTS, in_home, leaked, sent
 
-FOUND = canaries(200)
-RNG = random.Random(11)
-TEXTS = [hidden(each, RNG) for each in FOUND]
 ALL = "\n".join(TEXTS)
-
-
-def spelled(value):
-    return {value, json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
-
-
-def leaked(text):
-    return sorted(each.value for each in FOUND if any(form in text for form in spelled(each.value)))
-
-
-def in_home(home):
-    """Every text that was written down: all columns of all tables, and all files."""
-    files = [path for path in home.rglob("*") if path.is_file() and path.suffix not in (".toml", ".txt")]
-    texts = [path.read_bytes().decode("utf-8", "replace") for path in files]
-    for path in home.rglob("*"):
-        if path.suffix not in (".db", ".sqlite"):
-            continue
-        with closing(sqlite3.connect(path)) as conn:
-            for (table,) in conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-                texts += [str(row) for row in conn.execute(f'SELECT * FROM "{table}"')]
-    return "\n".join(texts)
-
-
-def sent(server):
-    return "\n".join(json.dumps(each.body, ensure_ascii=False) for each in server.chats)
 
 
 @pytest.fixture
@@ -111,9 +81,9 @@ def test_in_what_is_read_of_files(scrimp, redacting, server, kept_in, home, tmp_
 
 
 def test_in_a_conversation_that_goes_on(scrimp, redacting, server, kept_in):
-    path = redacting(small="echo")
-    assert scrimp("ask", "-p", path, "--no-stream", stdin=PARTS[0]).code == 0
-    done = scrimp("ask", "-p", path, "--no-stream", "-c", f"And {PARTS[1]} Who is <EMAIL_1>?")
+    path = redacting(small="echo", large="echo")
+    assert scrimp("ask", "-p", path, "-m", "small", "--no-stream", stdin=PARTS[0]).code == 0
+    done = scrimp("ask", "-p", path, "-m", "small", "--no-stream", "-c", f"And {PARTS[1]} Who is <EMAIL_1>?")
     assert done.code == 0, done.err
     assert PARTS[1] in done.out
     assert "Who is <EMAIL_1>?" in done.out
@@ -124,7 +94,7 @@ def test_in_a_conversation_that_goes_on(scrimp, redacting, server, kept_in):
     numbers = {each for each in said.split() if each.startswith("<EMAIL_")}
     assert numbers
     kept_in()
-    again = scrimp("redo", "last", "-p", path, "-m", "small", "--no-stream")
+    again = scrimp("redo", "last", "-p", path, "-m", "large", "--no-stream")
     assert again.code == 0, again.err
     kept_in()
 

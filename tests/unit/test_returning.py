@@ -15,7 +15,9 @@ def vault():
     return made
 
 
-@given(st.lists(st.sampled_from(WORDS), max_size=8), st.lists(st.integers(1, 9), min_size=1, max_size=20), st.booleans())
+@given(
+    st.lists(st.sampled_from(WORDS), max_size=8), st.lists(st.integers(1, 9), min_size=1, max_size=20), st.booleans()
+)
 def test_pieces_joined_are_the_whole(words, sizes, in_json):
     text = "".join(words)
     pieces = Returning(vault(), in_json=in_json)
@@ -40,8 +42,14 @@ def test_no_more_is_held_back_than_can_become_a_placeholder(text):
 
 def test_a_placeholder_is_put_back_as_what_is_around_it_is_spelled():
     made = Vault(Redactor())
-    assert made.redacted("-----BEGIN PRIVATE KEY-----\n1\n-----END PRIVATE KEY----- and O'Neil@b.io") == "<KEY_1> and <EMAIL_1>"
-    assert made.restored('{"a": "<KEY_1>"}', in_json=True) == '{"a": "-----BEGIN PRIVATE KEY-----\\n1\\n-----END PRIVATE KEY-----"}'
+    assert (
+        made.redacted("-----BEGIN PRIVATE KEY-----\n1\n-----END PRIVATE KEY----- and O'Neil@b.io")
+        == "<KEY_1> and <EMAIL_1>"
+    )
+    assert (
+        made.restored('{"a": "<KEY_1>"}', in_json=True)
+        == '{"a": "-----BEGIN PRIVATE KEY-----\\n1\\n-----END PRIVATE KEY-----"}'
+    )
     assert made.restored('"\\u003cEMAIL_1\\u003e"') == '"O\'Neil@b.io"'
     assert made.restored("&lt;EMAIL_1&gt;") == "O&#x27;Neil@b.io"
     assert made.restored("<EMAIL_2> <email_1>") == "<EMAIL_2> O'Neil@b.io"

@@ -363,4 +363,5 @@ class Work:
             spans = batches.spans(self.ledger, self.run.id, ordered=not self.task.unordered)
         write_output(Path(self.run.output), self.journal, spans, shape, head, source.layout, values)
         if n_sealed:
-            self.task.say(f"{n_sealed:,} rows keep their placeholders: their input or its files are not what they were")
+            rows = "1 row keeps its" if n_sealed == 1 else f"{n_sealed:,} rows keep their"
+            self.task.say(f"{rows} placeholders: what they were made of is not what it was (a file, a list of names)")
