@@ -460,10 +460,10 @@ class Workspace:
         ScrimpError
             If there is none.
         """
+        ask = self.shield(ask)
         if context is None:
-            ask, context = self.prepare(ask, way)
-        else:
-            ask = self.read(self.guard(ask, context), context, way)
+            (context,) = self.decider.contexts([ask.prompt.text])
+        ask = self.read(self.guard(ask, context), context, way)
         decision, plan = self.choose(ask, context, way or Way())
         return self.run(ask, decision, context, plan, way).answer
 
