@@ -190,7 +190,10 @@ def finding(mode: str, vault: Vault, *, n_unseen: int = 0) -> Finding:
     elif mode == "local":
         why = f"{said}: only arms of this machine may take it"
     elif mode == "refuse":
-        outcome, why = Outcome.REFUSED, f"it holds {said}: nothing was sent (--private redact sends placeholders)"
+        outcome, why = (
+            Outcome.REFUSED,
+            f"the prompt holds {said}: nothing was sent (placeholders are: --private redact)",
+        )
     else:
         outcome, why = Outcome.WARNED, f"{said}: sent as it is"
     return Finding(Name.PRIVATE, outcome, f"{why}; {unseen}" if n_unseen else why, detail)

@@ -216,8 +216,10 @@ def secret_spans(text: str) -> Iterator[tuple[int, int]]:
         for match in _SHAPES.finditer(text, begin, end):
             start = match.start() + len(_before(match))
             secret = text[start : match.end()]
-            if secret.startswith("-----BEGIN") or match["user"] or _is_secret(secret, match["named"] or ""):
+            if secret.startswith("-----BEGIN") or match["user"]:
                 yield start, match.end()
+            elif _is_secret(secret, match["named"] or ""):
+                yield start, start + len(secret.rstrip(".!?:`*_"))
         for match in _SAID.finditer(text, begin, end):
             yield match.span("v")
 

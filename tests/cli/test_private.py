@@ -243,3 +243,28 @@ def test_lists_are_checked_when_the_profile_is_loaded(scrimp, profile, tmp_path,
     done = scrimp("ask", "-p", path, "--no-stream", "ann smith of FOX LTD met Dvořák")
     assert done.out == "ann smith of FOX LTD met Dvořák\n"
     assert sent(server).count("<NAME_") == 3
+
+
+def test_from_python_and_in_its_stream(redacting, home, server):
+    from scrimp import GuardRefusedError, Scrimp
+
+    text = "Tell ann12@example.com of 4111 1111 1111 1111"
+    with Scrimp(redacting(small="echo")) as client:
+        pieces = []
+        answer = client.ask(text, on_text=pieces.append)
+        assert answer.text == text
+        assert "".join(pieces) == text
+        assert "4111 1111 1111 1111" in client.ask(text, private="off").text
+        with pytest.raises(GuardRefusedError):
+            client.ask(text, private="refuse")
+        assert client.route(text, private="refuse").arm is None
+    assert [each.prompt for each in server.chats] == ["Tell <EMAIL_1> of <CARD_1>", text]
+
+
+def test_both_answers_of_a_duel(on_terminal, redacting, home, server):
+    path = redacting(small="echo", large="echo")
+    code, out, err = on_terminal("duel", "-p", path, "Tell ann12@example.com of 4111 1111 1111 1111", typed="=\n\n")
+    assert code == 0, err
+    assert out.count("Tell ann12@example.com of 4111 1111 1111 1111") >= 2
+    assert [each.prompt for each in server.chats] == ["Tell <EMAIL_1> of <CARD_1>"] * 2
+    assert "4111" not in in_home(home)

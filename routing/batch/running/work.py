@@ -18,7 +18,6 @@ from scrimp.routing.asking.read_labels import informed
 from scrimp.routing.asking.refusal import keyless_arms
 from scrimp.routing.batch.files.cache import Cache
 from scrimp.routing.batch.files.output import Journal, Shape, result_of, table_columns, write_output
-from scrimp.routing.batch.files.restoring import values_of
 from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.batch.files.table import header
 from scrimp.routing.batch.planning import start
@@ -358,6 +357,8 @@ class Work:
         values: dict[int, Callable[[str], str]] = {}
         n_sealed = 0
         if self.task.profile.guard.private == "redact":
+            from scrimp.routing.batch.files.restoring import values_of
+
             results = (result_of(self.journal.read(*span)) for span in spans)
             values, n_sealed = values_of(results, good_rows(source, self.task.found), self.chooser.shielded)
             spans = batches.spans(self.ledger, self.run.id, ordered=not self.task.unordered)
