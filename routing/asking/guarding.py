@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.errors import GuardRefusedError, ScrimpError
+from scrimp.profiles.errors import GuardRefusedError, ScrimpError, UsageError
 from scrimp.routing.guard.verdict import Name, Outcome, Seen
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from scrimp.routing.prompts.context import Context
     from scrimp.routing.prompts.prompt import Prompt
 
-    from .request import Ask, Checked
+    from .request import Ask, Checked, Way
 
 __all__ = [
     "check_shielded",
@@ -38,6 +38,7 @@ __all__ = [
     "still_shielded",
     "vault_of",
     "warnings",
+    "way_shielded",
 ]
 
 
@@ -60,7 +61,10 @@ def shielded(ask: Ask, profile: Profile) -> Ask:
         vault.redactor.avoid(text)
         return text
 
+    told = [text for arm in profile.arms for text in (arm.system, arm.prompt) if text is not None]
     _changed(ask, note)
+    for text in told:
+        note(text)
     made = _changed(ask, vault.redacted)
     found = finding(mode, vault, n_unseen=_unseen(ask.prompt))
     guarded = replace(ask.wishes.guarded.also(found), here=ask.wishes.guarded.here or _stays(found, mode))
@@ -69,10 +73,8 @@ def shielded(ask: Ask, profile: Profile) -> Ask:
         return replace(made, wishes=ask.wishes)
     if mode != "redact":
         return ask
-    for arm in profile.arms:
-        for text in (arm.system, arm.prompt):
-            if text is not None:
-                vault.redacted(text)
+    for text in told:
+        vault.redacted(text)
     prompt = made.prompt if ask.prompt.hint is None else replace(made.prompt, hint=vault.redacted(ask.prompt.hint))
     return replace(made, prompt=prompt, wishes=ask.wishes, vault=vault)
 
@@ -140,6 +142,24 @@ def check_shielded(check: Check, vault: Vault) -> Check:
     if isinstance(check, WordingCheck):
         return replace(check, text=vault.redacted(check.text), name=vault.redacted(check.name))
     return check
+
+
+def way_shielded(way: Way, ask: Ask) -> Way:
+    """Return a way whose checks look for placeholders (`check_shielded`), before a plan is made that names them.
+
+    Raises
+    ------
+    UsageError
+        If a plan is spelled with something private in it: it is logged as it is, and read again.
+    """
+    vault = ask.vault
+    if vault is None:
+        return way
+    if way.plan is not None and vault.redacted(way.plan) != way.plan:
+        raise UsageError(
+            "there is something private in --plan, and plans are logged", hint="Give its checks with --check."
+        )
+    return replace(way, checks=tuple(check_shielded(each, vault) for each in way.checks))
 
 
 def vault_of(ask: Ask, profile: Profile) -> Vault | None:

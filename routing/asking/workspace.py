@@ -33,6 +33,7 @@ from .guarding import (
     shielded,
     still_shielded,
     warnings,
+    way_shielded,
 )
 from .hands import BlockingHands
 from .home import find_key, make_decider
@@ -352,6 +353,7 @@ class Workspace:
     ) -> tuple[Decision, Plan]:
         if (way.cascade or way.plan is not None) and ask.wishes.arm is not None:
             raise UsageError("-m takes one arm and --cascade chooses among plans: give one of the two")
+        way = way_shielded(way, ask)
         ledger = self.reader or self.ledger
         decider = self.experience.of(decider, ledger, now=self.clock())
         chooser = PlanChooser(decider, way, ledger)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import threading
 from bisect import bisect_left, insort
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -26,7 +27,7 @@ PLACEHOLDER: Final = re.compile(rf"<(?:{'|'.join(WORDS)})_[1-9]\d{{0,5}}>")
 """What stands where something private stood."""
 
 _LONG: Final = 2_000
-"""A text of so many characters that was looked through and is clean is remembered by its digest."""
+"""What was found in a text of so many characters is remembered, by its digest: places, no values."""
 
 
 class Hit(NamedTuple):
@@ -96,6 +97,32 @@ def _find(text: str, names: NameList | None) -> list[Hit]:
     return [hit for hit in taken.hits if hit.name]
 
 
+def _find_again(text: str, names: NameList | None) -> list[Hit]:
+    """Return what `find_private` does; of long texts it is remembered where something stands, and what is clean.
+
+    A program sends its whole chat with every turn, and each call of a plan is looked through again.
+    """
+    if len(text) < _LONG:
+        return find_private(text, names)
+    key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), names
+    with _seen_by:
+        known = _seen.get(key)
+        if known is not None:
+            _seen.move_to_end(key)
+            return known
+    found = find_private(text, names)
+    with _seen_by:
+        _seen[key] = found
+        if len(_seen) > _MOST_SEEN:
+            _seen.popitem(last=False)
+    return found
+
+
+_seen: OrderedDict[tuple[bytes, NameList | None], list[Hit]] = OrderedDict()
+_seen_by = threading.Lock()
+_MOST_SEEN: Final = 512
+
+
 _FIVE_DIGITS: Final = re.compile(r"\d(?:[^\d\n]{0,4}\d){4}")
 _AROUND: Final = 96
 """So far from its digits the word may stand that says what they are."""
@@ -146,7 +173,6 @@ class Redactor:
     standing: set[str] = field(default_factory=set)
     _by_value: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
     _last: Counter[str] = field(default_factory=Counter)
-    _clean: set[bytes] = field(default_factory=set, repr=False)
 
     def avoid(self, text: str) -> None:
         """Take note of placeholders that stand in a text, before anything is replaced."""
@@ -159,22 +185,12 @@ class Redactor:
             clean = without_secrets(text, self.secrets)
             self.found["KEY"] += max(0, clean.count(REDACTED) - text.count(REDACTED))
             text = clean
-        digest = b""
-        if len(text) >= _LONG:
-            digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-            if digest in self._clean:
-                return text
         pieces, at = [], 0
-        for start, end, name in find_private(text, self.names):
+        for start, end, name in _find_again(text, self.names):
             self.found[name] += 1
             pieces += [text[at:start], self._placeholder(name, text[start:end])]
             at = end
-        made = "".join([*pieces, text[at:]])
-        if digest:
-            if made is not text and made != text:
-                digest = hashlib.blake2b(made.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-            self._clean.add(digest)
-        return made
+        return "".join([*pieces, text[at:]]) if pieces else text
 
     def _placeholder(self, name: str, value: str) -> str:
         made = self._by_value.get((name, value))

@@ -215,7 +215,8 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind("PHONE", re.compile(r"(?<![\w.])(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[ .-]\d{4}(?![\w-])"),
          _phone),
     Kind("PHONE", re.compile(r"(?<![\w.])\(\d{2,3}\) ?\d{4,5}[ -]\d{4}(?![\w-])"), _phone, "("),
-    Kind("PHONE", re.compile(r"(?<![\w.,-])(?<!\d )\(?0[1-9]\d{0,3}\)?(?:[ ./-]\d{2,8}){1,4}(?![\w%:]|[.,]\d)"), _national),
+    Kind("PHONE", re.compile(r"(?<![\w.,-])(?<!\d )\(?0[1-9]\d{0,3}\)?(?:[ ./-]\d{2,8}){1,4}(?![\w%:]|[.,]\d)"),
+         _national),
     Kind("PHONE", re.compile(rf"(?i:\b(?:{_PHONE_WORDS})\b)[^\d\n+(]{{0,16}}"
                              r"(?P<v>[+(]?\d[\d ()./\-\u00a0\u2011]{5,20}\d)(?!\w)"),
          _said),

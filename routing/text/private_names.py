@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -33,7 +33,7 @@ def _plain(word: str) -> str:
     return word.lower() if word.isascii() else unicodedata.normalize("NFKC", word).casefold()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NameList:
     """Names, ready to be looked for; the time that takes goes by the text's words, not by how many names there are.
 
@@ -56,9 +56,9 @@ class NameList:
     within: re.Pattern[str] | None = None
 
     @classmethod
-    def of(cls, names: Iterable[str]) -> Self:
-        """Make it of names as a person writes them."""
-        return cls(*_prepared(tuple(names)))
+    def of(cls, names: Iterable[str]) -> NameList:
+        """Make it of names as a person writes them; the same list is made once."""
+        return _prepared(tuple(names))
 
     def find(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield where names stand in a text, in its order; none lies within another."""
@@ -87,8 +87,8 @@ def _stands(name: tuple[str, ...], words: list[tuple[int, int, str]], at: int) -
 
 
 @lru_cache(maxsize=4)
-def _prepared(names: tuple[str, ...]) -> tuple[dict[str, tuple[tuple[str, ...], ...]], re.Pattern[str] | None]:
-    """Return the fields of a list; thousands of names are gone through once a process."""
+def _prepared(names: tuple[str, ...]) -> NameList:
+    """Return a list; thousands of names are gone through once a process."""
     by_first: dict[str, set[tuple[str, ...]]] = {}
     within: set[str] = set()
     for name in names:
@@ -99,4 +99,4 @@ def _prepared(names: tuple[str, ...]) -> tuple[dict[str, tuple[tuple[str, ...], 
             by_first.setdefault(words[0], set()).add(words)
     ordered = {first: tuple(sorted(them, key=len, reverse=True)) for first, them in by_first.items()}
     longest = sorted(within, key=len, reverse=True)
-    return ordered, re.compile("|".join(map(re.escape, longest)), re.IGNORECASE) if longest else None
+    return NameList(ordered, re.compile("|".join(map(re.escape, longest)), re.IGNORECASE) if longest else None)

@@ -157,6 +157,18 @@ def test_in_a_schema_and_checks(scrimp, redacting, server, kept_in, home):
     assert done.code == 7
 
 
+def test_in_the_plan_that_a_check_stops(scrimp, redacting, server, home):
+    path, text = redacting(small="echo", large="echo"), "Write to ann12@example.com"
+    for flags in (["--cascade"], ["--plan", "small ? checks > large"]):
+        done = scrimp("ask", "-p", path, "--no-stream", *flags, "--check", "has:ann12@example.com", text)
+        assert (done.code, done.out) == (0, f"{text}\n"), done.err
+    assert "ann12@example.com" not in sent(server)
+    assert "ann12@example.com" not in in_home(home)
+    done = scrimp("ask", "-p", path, "--plan", "small ? has:ann12@example.com > large", text)
+    assert done.code == 2
+    assert "--check" in done.err
+
+
 def test_values_are_spelled_as_json_in_json(scrimp, redacting):
     key = "-----BEGIN PRIVATE KEY-----\nabc1\n-----END PRIVATE KEY-----"
     path = redacting(small="echo@last")  # what it says is the last line: JSON around the placeholder
@@ -201,10 +213,18 @@ def test_refuse_sends_nothing_and_quotes_nothing(scrimp, profile, server, home):
 
 
 def test_local_takes_no_arm_of_elsewhere(scrimp, profile, server):
-    done = scrimp("ask", "-p", profile(small="echo"), "--private", "local", "My card is 4111 1111 1111 1111")
-    # The loopback server is this machine: what counts is that the finding is there, and that it may be asked.
+    path = profile(small="echo", large="echo")
+    text = path.read_text()
+    path.write_text(text.replace(server.base_url, "https://model.invalid/v1", 1))  # `small` is elsewhere
+    done = scrimp("ask", "-p", path, "--private", "local", "--json", "My card is 4111 1111 1111 1111")
     assert done.code == 0, done.err
-    assert "only arms of this machine" in done.err
+    assert "1 card number: only arms of this machine may take it" in done.err
+    assert json.loads(done.out)["arm"] == "large"
+    done = scrimp("ask", "-p", path, "--private", "local", "-m", "small", "My card is 4111 1111 1111 1111")
+    assert done.code != 0
+    assert len(server.chats) == 1
+    shown = scrimp("route", "-p", path, "--private", "local", "--json", "What is the capital of France?")
+    assert all(each["feasible"] for each in json.loads(shown.out)["arms"]), "where nothing is private, all may"
 
 
 def test_route_and_the_log_say_what_was_found(scrimp, profile, server):
