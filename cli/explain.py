@@ -209,8 +209,9 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
             f"pace: {pace.used:.0%} of the {pace.scope} cap is spent and {pace.gone:.0%} of the month gone"
             + (f"; what an answer is worth is lowered to {pace.factor:.0%}" if pace.factor < 1.0 else ", as it should")
         )
-    for each in decision.guards:
-        yield Note(f"{each.guard}: {each.outcome}: {each.why}")
+    for found in decision.guards:
+        passed = " (passed)" if found.outcome == "passed" else ""
+        yield Note(f"{found.guard}: {found.why}{passed}")
     if (other := decision.rephrase) is not None:
         cost = "bought before" if other["bought_before"] else f"at most {_usd(other['bound_usd'])}"
         yield Note(f"first {other['arm']} puts it into other words, {other['n']} ways, {cost}")

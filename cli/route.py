@@ -34,6 +34,7 @@ from .options import (
     Offline,
     PlanOption,
     PreferOption,
+    PrivateOption,
     ProfileOption,
     Reading,
     ReadOption,
@@ -93,6 +94,7 @@ def route(
     wtp: WtpOption = None,
     prefer: PreferOption = None,
     min_quality: MinQuality = None,
+    private: PrivateOption = None,
     local_only: LocalOnly = False,
     need: Needs = None,
     brief: BriefOption = False,
@@ -131,7 +133,10 @@ def route(
 
     if (split := split_plan(read.value, arm=arm, plan=plan)) is not None:
         read, arm, plan = Reading.AUTO, None, split
-    loaded = session.load(profile, prefer=prefer, wtp=wtp, min_quality=min_quality, max_seconds=max_seconds)
+    mode = None if private is None else private.value
+    loaded = session.load(
+        profile, prefer=prefer, wtp=wtp, min_quality=min_quality, max_seconds=max_seconds, private=mode
+    )
     way = make_way(loaded.profile, schema=None, checks=check or (), plan=plan, arm=arm)
     if way.cascade:  # its plan hangs on the checks that are named where it is asked: `ask -n -x` shows it
         way = replace(way, cascade=False, named=())

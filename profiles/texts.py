@@ -1,4 +1,4 @@
-"""Texts of an arm that stand in files of their own, `system = "file:careful.md"`, and a folder full of them."""
+"""What stands in files of its own: texts of an arm (`system = "file:careful.md"`), a folder of them, lists of names."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
     from .layers import Source
 
-__all__ = ["TEXTS", "place_pool", "read_texts"]
+__all__ = ["TEXTS", "place_pool", "read_names", "read_texts"]
 
 TEXTS: Final = ("system", "prompt", "about")
 """Keys of an arm that may name a file."""
 
 _MARK: Final = "file:"
+_MAX_NAME: Final = 200
 _MAX_BYTES: Final = 4 * MAX_TEXT
 """A character of UTF-8 has four bytes at most."""
 
@@ -49,6 +50,47 @@ def read_texts(arms: Mapping[str, dict[str, Any]], source: Source, folder: Path)
             if isinstance(stated, str) and stated.startswith(_MARK):
                 path = ("arms", name, key)
                 arm[key] = _read(stated.removeprefix(_MARK), folder, f"{source.at(path)}: {dotted(path)}")
+
+
+def read_names(table: Mapping[str, Any], source: Source, folder: Path) -> None:
+    """Put the names that stand in files, one a line, in the place of the files' names (`guard.names`).
+
+    Empty lines are passed over, and those that begin with #.
+
+    Parameters
+    ----------
+    table
+        A file's tables; they are changed.
+    folder
+        Where that file lies: names are read from there.
+
+    Raises
+    ------
+    ConfigError
+        If a list is missing, cannot be read, or holds no name, or a line of it is too long to be one: it names the
+        profile's line and the list's.
+    """
+    guard = table.get("guard")
+    stated = guard.get("names") if isinstance(guard, dict) else None
+    if not isinstance(guard, dict) or not isinstance(stated, list):
+        return
+    path = ("guard", "names")
+    found: list[Any] = []
+    for each in stated:
+        if not (isinstance(each, str) and each.startswith(_MARK)):
+            found.append(each)
+            continue
+        at = f"{source.at(path)}: {dotted(path)}"
+        name = each.removeprefix(_MARK)
+        lines = [line.strip() for line in _read(name, folder, at).split("\n")]
+        names = [line for line in lines if line and not line.startswith("#")]
+        long = next((n for n, line in enumerate(lines, 1) if len(line) > _MAX_NAME), None)
+        if long is not None:
+            raise ConfigError(f"{at}: {folder / name}:{long}: a name has {_MAX_NAME} characters at most")
+        if not names:
+            raise ConfigError(f"{at}: {folder / name}: there is no name in it")
+        found += names
+    guard["names"] = found
 
 
 def place_pool(table: Mapping[str, Any], folder: Path) -> None:

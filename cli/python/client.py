@@ -109,6 +109,8 @@ class Scrimp:
             predicted quality to reach, in [0, 1].
         on_this_machine
             Only arms that run on this machine.
+        private
+            In place of the profile's `guard.private`: `off`, `warn`, `redact`, `local` or `refuse`.
         needs
             Tags that an arm must have.
         checks
@@ -139,7 +141,7 @@ class Scrimp:
         ------
         ScrimpError
             Where there is no answer: `UsageError`, `BudgetRefusedError`, `AuthError`, `ProviderError`, `TryAgainError`,
-            `ConfigError`, `LedgerError`; `exit_code` is what the command would have ended with.
+            `GuardRefusedError`, `ConfigError`, `LedgerError`; `exit_code` is what the command would have ended with.
         """
         with self._opened.use() as opened:
             job = prepare(opened, prompt, **options)
@@ -215,6 +217,7 @@ class Scrimp:
         read: str = "auto",
         read_tokens: int = READ_TOKENS,
         brief: bool = False,
+        private: str | None = None,
     ) -> Route:
         """Decide which arm or plan would take a prompt, as `scrimp route`: no network, no key, nothing logged.
 
@@ -238,7 +241,7 @@ class Scrimp:
         with self._opened.use() as opened:
             way = make_way(opened.loaded.profile, schema=None, plan=plan, arm=arm)
             guide = Guide(
-                opened.decider().under(opened.under(prefer, wtp_usd, min_quality, max_seconds)),
+                opened.decider().under(opened.under(prefer, wtp_usd, min_quality, max_seconds, private)),
                 opened.ledger_to_read(),
                 arm=arm,
                 max_cost_nano=nano(max_cost_usd),

@@ -65,6 +65,7 @@ class AskOptions(TypedDict, total=False):
     confirmed: bool
     read: str
     read_tokens: int
+    private: str | None
     on_text: Callable[[str], object] | None
 
 
@@ -150,6 +151,7 @@ def prepare(
     confirmed: bool = False,
     read: str = "auto",
     read_tokens: int = READ_TOKENS,
+    private: str | None = None,
     on_text: Callable[[str], object] | None = None,
 ) -> Job:
     """Put a request together; nothing is reserved or sent.
@@ -182,7 +184,7 @@ def prepare(
         sources=sources,
         brief=brief,
     )
-    profile = opened.under(prefer, wtp_usd, min_quality, max_seconds)
+    profile = opened.under(prefer, wtp_usd, min_quality, max_seconds, private)
     space = opened.workspace(profile, say)
     ask = make_request(
         profile,

@@ -26,6 +26,7 @@ from scrimp.routing.strategies.stages import Staged
 
 from .books import Called, Closing, Summed, digest_of, kinds_of
 from .briefing import brief_of
+from .guarding import vault_of
 from .log_rows import request_row
 from .paid_call import Bill, Command, Halted, Paid, Terms, breach_note, paid_call
 from .prompt_tariff import keeps_its_limit
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from scrimp.routing.deciding.policy import Option
+    from scrimp.routing.prompts.prompt import Prompt
     from scrimp.routing.strategies.protocol import Answered
 
     from .asked import Asked, Kit
@@ -80,6 +82,7 @@ class _PlanRun:
         self.phrased: Phrased | None = None
         self.closed = False
         self.started = kit.timer()
+        self.vault = vault_of(asked.ask, kit.decider.profile)
 
     def run(self) -> Generator[Command | Test | Called | Closing | Summed, Any, Checked]:
         try:
@@ -132,6 +135,8 @@ class _PlanRun:
         if wish.why is not None:
             self.kit.say(wish.why)
         before = self.bill.charged_nano
+        if self.vault is not None and wish.prompt is not None:
+            wish = replace(wish, prompt=self.vault.prompt(wish.prompt))
         if wish.role is Role.PIECE and self.asked.decision.max_seconds is None:
             self.started = self.kit.timer()  # each piece has the time of a request, and so has the merge after them
         wish, option = self._fitted(wish)
@@ -270,6 +275,21 @@ class _PlanRun:
             return option
         return replace(option, input_bound=n, bound_nano=price.bound_nano(n, option.output_limit))
 
+    def _kept_private(self, prompt: Prompt, option: Option) -> tuple[Prompt, Option]:
+        """Return what is sent with placeholders in what came to it inside: an arm's instructions, a hint.
+
+        They may be longer than what they stand for: the bound is of what is sent.
+        """
+        made = prompt if self.vault is None else self.vault.prompt(prompt)
+        decider = self.kit.decider
+        arm, price = decider.arm(option.arm), decider.price(option.arm)
+        if made is prompt or price is None:
+            return made, option
+        n = bound_tokens(made.as_read(reading_of(option.arm)), arm.model, decider.window(option.arm))
+        if n is None or n <= option.input_bound:
+            return made, option
+        return made, replace(option, input_bound=n, bound_nano=price.bound_nano(n, option.output_limit))
+
     def _terms(self, wish: Wanted, option: Option) -> Terms:
         asked, kit = self.asked, self.kit
         arm = kit.decider.profile.arm(option.arm)
@@ -280,6 +300,7 @@ class _PlanRun:
         prompt = asked.ask.prompt if wish.prompt is None else wish.prompt
         if told:
             prompt = dressed(prompt, arm)
+        prompt, option = self._kept_private(prompt, option)
         params = {**arm.params, **asked.ask.params}
         if wish.vary and not params.get("temperature"):
             params["temperature"] = 1.0

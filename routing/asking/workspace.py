@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.errors import BudgetRefusedError, UsageError
+from scrimp.profiles.errors import BudgetRefusedError, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.routing.calls.call import TextDelta
 from scrimp.routing.deciding import against_caps
@@ -28,14 +28,16 @@ from .drive import at_once, drive
 from .experience import Experience
 from .guarding import (
     guarded,
-    heard_private,
+    partly_restored,
     refused_by_guard,
     restored,
     risk_met,
     risk_noted,
     sent_elsewhere,
     shielded,
+    still_shielded,
     warnings,
+    way_shielded,
 )
 from .hands import BlockingHands
 from .home import find_key, make_decider
@@ -264,7 +266,7 @@ class Workspace:
         """
         ask = with_memory(ask, context, self.decider, now=self.clock())
         if ask.memory == "summary":
-            ask = with_summary(ask, context, self.decider, self.ledger, blocked=self._blocked(ask))
+            ask = still_shielded(with_summary(ask, context, self.decider, self.ledger, blocked=self._blocked(ask)))
         if ask.rephrase is not None:
             from .to_rephrase import with_rephrasing
 
@@ -367,6 +369,7 @@ class Workspace:
     ) -> tuple[Decision, Plan]:
         if (way.cascade or way.plan is not None) and ask.wishes.arm is not None:
             raise UsageError("-m takes one arm and --cascade chooses among plans: give one of the two")
+        way = way_shielded(way, ask)
         ledger = self.reader or self.ledger
         decider = self.experience.of(decider, ledger, now=self.clock())
         chooser = PlanChooser(decider, way, ledger)
@@ -441,11 +444,10 @@ class Workspace:
         KeyboardInterrupt
             If interrupted: the call under way is settled first, and what had come of its answer is kept.
         """
-        hear = None if on_text is None else heard_private(ask, on_text)
 
         def heard(delta: Delta, _arm: str) -> None:
-            if isinstance(delta, TextDelta) and hear is not None:
-                hear(delta.text)
+            if isinstance(delta, TextDelta) and on_text is not None:
+                on_text(delta.text)
 
         hands = BlockingHands(self, ask, None if on_text is None else heard)
         asked = self._asked(ask, decision, context, plan, way)
@@ -454,7 +456,8 @@ class Workspace:
         except KeyboardInterrupt as stop:
             stop.add_note(hands.what_it_cost(decision.id))
             raise
-        except BaseException:
+        except BaseException as error:
+            partly_restored(error, ask)
             if asked.records_steps and hands.n_settled > 1:
                 self.say(f"{format_usd(hands.charged_nano)} was charged for this prompt")
             raise
@@ -484,7 +487,11 @@ class Workspace:
         asyncio.CancelledError
             If cancelled: the call under way is settled first, and what had come of its answer is kept.
         """
-        checked = await drive(plan_run(self._asked(ask, decision, context, plan, way), self.kit()), hands)
+        try:
+            checked = await drive(plan_run(self._asked(ask, decision, context, plan, way), self.kit()), hands)
+        except ScrimpError as error:
+            partly_restored(error, ask)
+            raise
         return restored(_noted(checked, hands.unlogged), ask)
 
     def _asked(self, ask: Ask, decision: Decision, context: Context, plan: Plan, way: Way | None) -> Asked:

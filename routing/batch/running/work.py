@@ -17,7 +17,7 @@ from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.asking.read_labels import informed
 from scrimp.routing.asking.refusal import keyless_arms
 from scrimp.routing.batch.files.cache import Cache
-from scrimp.routing.batch.files.output import Journal, Shape, table_columns, write_output
+from scrimp.routing.batch.files.output import Journal, Shape, result_of, table_columns, write_output
 from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.batch.files.table import header
 from scrimp.routing.batch.planning import start
@@ -277,6 +277,7 @@ class Work:
         self.ledger = ledger
         self.run = run
         self.journal = journal
+        self.chooser = prepared.chooser
         # Now: the file may have changed by the time that the output is written.
         self._columns = header(task.source) if task.source.format in ("csv", "tsv") else ()
         n_good, n_done = task.found.n_good, len(prepared.done)
@@ -353,4 +354,15 @@ class Work:
             shape = source.format
             head = table_columns(self._columns, shape, source.layout)
         spans = batches.spans(self.ledger, self.run.id, ordered=not self.task.unordered)
-        write_output(Path(self.run.output), self.journal, spans, shape, head, source.layout)
+        values: dict[int, Callable[[str], str]] = {}
+        n_sealed = 0
+        if self.task.profile.guard.private == "redact":
+            from scrimp.routing.batch.files.restoring import values_of
+
+            results = (result_of(self.journal.read(*span)) for span in spans)
+            values, n_sealed = values_of(results, good_rows(source, self.task.found), self.chooser.shielded)
+            spans = batches.spans(self.ledger, self.run.id, ordered=not self.task.unordered)
+        write_output(Path(self.run.output), self.journal, spans, shape, head, source.layout, values)
+        if n_sealed:
+            rows = "1 row keeps its" if n_sealed == 1 else f"{n_sealed:,} rows keep their"
+            self.task.say(f"{rows} placeholders: what they were made of is not what it was (a file, a list of names)")
