@@ -37,7 +37,7 @@ from .options import (
     WtpOption,
 )
 from .parser import new_app
-from .progress import one_thread
+from .progress import on_embedded, one_thread
 from .result import Note, Result, emit, say, write_out
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def route(
         rng=session.make_rng(seed),
         way=way,
         cache=paths().cache,
+        on_embedded=on_embedded,
     )
     if lines is not None or jsonl is not None:
         if lines is not None and jsonl is not None:

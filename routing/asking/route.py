@@ -27,7 +27,7 @@ from .request import Ask, Way
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from scrimp.routing.deciding.decide import Decider
@@ -61,6 +61,8 @@ class Guide:
         The plan that was asked for, or the profile's own that are weighed against the arm; None: neither.
     cache
         The folder of the cache, for what is known of files; None keeps nothing.
+    on_embedded
+        As in `Workspace`.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Guide:
         rng: random.Random,
         way: Way | None = None,
         cache: Path | None = None,
+        on_embedded: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> None:
         self.decider = decider = Experience().of(decider, ledger, now=time.time())
         self.ledger = ledger
@@ -83,7 +86,7 @@ class Guide:
         self.rng = rng
         self.way = way or Way()
         self.cache = cache
-        self.sentry = Sentry.open(decider.profile, decider.embedder, cache)
+        self.sentry = Sentry.open(decider.profile, decider.embedder, cache, on_embedded)
         self._plans = PlanChooser(decider.with_arms(arms_in(self.way)), self.way, ledger)
 
     def one(self, prompt: Prompt, *, reading: str = "auto", read_tokens: int = READ_TOKENS) -> tuple[Prompt, Decision]:

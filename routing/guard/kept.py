@@ -17,7 +17,8 @@ from scrimp.profiles.reading import read_bytes
 from scrimp.routing.prompts.vector_cache import VectorCache
 
 from .examples import requests
-from .nearest import Nearest, fit
+from .nearest import Nearest
+from .nearest_fit import fit
 from .telling import tell
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def folder_of(cache: Path) -> Path:
     return cache / "guard"
 
 
-def open_nearest(examples: Examples, embedder: TextEmbedder, cache: Path | None) -> Nearest:
+def open_nearest(examples: Examples, embedder: TextEmbedder, cache: Path | None, *, kinds: bool = False) -> Nearest:
     """Return a fit to examples: the one that was kept, or a new one, which is kept.
 
     Parameters
@@ -59,20 +60,24 @@ def open_nearest(examples: Examples, embedder: TextEmbedder, cache: Path | None)
         At least one of them has a domain; those that have none are surely outside.
     cache
         The folder of the cache; None keeps nothing. What is damaged there is made anew.
+    kinds
+        As in `fit`.
     """
     examples = _thinned(examples.once())
     everyday = requests()
-    key = _key(examples, everyday, embedder.id)
+    key = _key(examples, everyday, f"{embedder.id} {kinds}")
     path = None if cache is None else folder_of(cache) / f"{key}.fit"
     if path is not None and (found := _read(path)) is not None:
         return found
-    found = _fitted(examples, everyday, embedder, cache)
+    found = _fitted(examples, everyday, embedder, cache, kinds=kinds)
     if path is not None:
         _write(path, found)
     return found
 
 
-def _fitted(examples: Examples, everyday: Examples, embedder: TextEmbedder, cache: Path | None) -> Nearest:
+def _fitted(
+    examples: Examples, everyday: Examples, embedder: TextEmbedder, cache: Path | None, *, kinds: bool
+) -> Nearest:
     whole = examples.and_(everyday)
     source: Embedder | VectorCache = embedder  # type: ignore[assignment]  # embed and id are all that is asked of it
     if cache is not None:
@@ -82,7 +87,7 @@ def _fitted(examples: Examples, everyday: Examples, embedder: TextEmbedder, cach
     mine = np.array([domain is not None for domain in examples.domains], dtype=bool)
     own, others = vectors[: len(examples)], vectors[len(examples) :]
     domains = [domain for domain in examples.domains if domain is not None]
-    return fit(own[mine], domains, others, own[~mine])
+    return fit(own[mine], domains, others, own[~mine], kinds=kinds)
 
 
 def _thinned(examples: Examples) -> Examples:
@@ -97,8 +102,8 @@ def _thinned(examples: Examples) -> Examples:
     return type(examples)(tuple(examples.prompts[at] for at in kept), tuple(examples.domains[at] for at in kept))
 
 
-def _key(examples: Examples, everyday: Examples, embedder_id: str) -> str:
-    digest = hashlib.sha256(_VERSION + embedder_id.encode())
+def _key(examples: Examples, everyday: Examples, how: str) -> str:
+    digest = hashlib.sha256(_VERSION + how.encode())
     for part in (examples, everyday):
         for prompt, domain in zip(part.prompts, part.domains, strict=True):
             for text in (prompt, "\0none" if domain is None else domain):

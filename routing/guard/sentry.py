@@ -27,6 +27,7 @@ KINDS: tuple[Callable[[Profile, TextEmbedder, Path | None], Watch | None], ...] 
 )
 """Opens each guard of a profile, in the order in which they look; None where the profile has none of that kind."""
 
+
 @dataclass(frozen=True, slots=True)
 class Sentry:
     """The guards of a profile.

@@ -68,4 +68,4 @@ def open_unsafe(profile: Profile, embedder: TextEmbedder, cache: Path | None) ->
 
     # The user's own come first: what they say of a prompt that is in the shipped list too holds.
     own = forms() if stated.examples is None else read_examples(Path(stated.examples)).and_(forms())
-    return UnsafeWatch(open_nearest(own, embedder, cache), embedder, stated.use.removeprefix("arm:"))
+    return UnsafeWatch(open_nearest(own, embedder, cache, kinds=True), embedder, stated.use.removeprefix("arm:"))
