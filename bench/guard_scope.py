@@ -26,7 +26,7 @@ from scrimp.routing.guard.nearest_fit import fit
 from scrimp.routing.prompts.embedding import Embedder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 DRAWS = 10
 TARGET = 0.93
@@ -81,7 +81,7 @@ def public_kinds(data: Path, name: str) -> list[tuple[str, str]]:
     kinds: dict[str, list[str]] = {}
     with gzip.open(data / "train" / f"{name}.jsonl.gz", "rt") as file:
         for row in map(json.loads, file):
-            kinds.setdefault(str(row.get("category") or row.get("task")), []).append(row["prompt"])
+            kinds.setdefault(str(row.get("category") or row.get("task") or row["source"]), []).append(row["prompt"])
     rng = random.Random(3)
     return [
         (prompt, kind)
@@ -140,30 +140,33 @@ def unsafe(embedder: Embedder, others: np.ndarray) -> tuple[float, float]:
 
 def rows(data: Path | None) -> list[tuple[str, str, str]]:
     """Return (what is measured, target, got)."""
+    return list(each_row(data))
+
+
+def each_row(data: Path | None) -> Iterator[tuple[str, str, str]]:
+    """Yield what `rows` returns."""
     embedder = Embedder()
     embedder.load()
     others = embedder.embed(requests().prompts)
     sets = {"own intents": own_intents(), "intents of bench/pool": pool_intents()}
     if data is not None:
         sets |= {name: public_kinds(data, name) for name in ("mmlu_pro", "llmrouter")}
-    found = []
     for name, prompts in sets.items():
         for count in (None, 20):
             got = measured(prompts, embedder, others, count)
             target = f"harmonic mean >= {TARGET}, < 4 ms" if count is None and "intents" in name else ""
             few = "" if count is None else ", 20 examples a domain"
             text = f"{got['mean']:.3f} (in {got['in']:.3f}, out {got['out']:.3f}), {got['ms']:.2f} ms"
-            found.append((f"scope, three domains in: {name}{few}", target, text))
+            yield f"scope, three domains in: {name}{few}", target, text
     bad, harmless = unsafe(embedder, others)
-    found.append(("unsafe forms held out, sent with care; look-alikes", "", f"{bad:.1%}; {harmless:.1%}"))
-    return found
+    yield "unsafe forms held out, sent with care; look-alikes", "", f"{bad:.1%}; {harmless:.1%}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
-    for row in rows(parser.parse_args().data):
-        print(" | ".join(row))
+    for row in each_row(parser.parse_args().data):
+        print(f"| {' | '.join(row)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -213,7 +213,7 @@ def task_of(
     max_cost_nano = session.parse_usd(flags.max_cost, "--max-cost")
     wtp_usd = flags.wtp if flags.prefer is None else float(PRESETS_USD[flags.prefer])
     settings = Settings(
-        wishes=Wishes(arm=flags.arm, on_this_machine=flags.on_this_machine),
+        wishes=Wishes(arm=flags.arm, on_this_machine=flags.on_this_machine, waits=False),
         concurrency=flags.jobs,
         max_errors=flags.max_errors,
         max_cost_nano=max_cost_nano,

@@ -20,10 +20,12 @@ from .explain import decision_blocks, decision_line, split_line
 from .given import gather
 from .options import (
     ArmOption,
+    FastOption,
     FileOption,
     JsonOption,
     LocalOnly,
     MaxCost,
+    MaxSeconds,
     MinQuality,
     Needs,
     Offline,
@@ -80,6 +82,8 @@ def route(
         str | None, typer.Option("--jsonl", metavar="FILE|-", help="Decide every row of a JSON Lines file.")
     ] = None,
     max_cost: MaxCost = None,
+    max_seconds: MaxSeconds = None,
+    fast: FastOption = False,
     wtp: WtpOption = None,
     prefer: PreferOption = None,
     min_quality: MinQuality = None,
@@ -110,7 +114,7 @@ def route(
 
     if (split := split_plan(read.value, arm=arm, plan=plan)) is not None:
         read, arm, plan = Reading.AUTO, None, split
-    loaded = session.load(profile, prefer=prefer, wtp=wtp, min_quality=min_quality)
+    loaded = session.load(profile, prefer=prefer, wtp=wtp, min_quality=min_quality, max_seconds=max_seconds)
     way = make_way(loaded.profile, schema=None, checks=check or (), plan=plan, arm=arm)
     if way.cascade:  # its plan hangs on the checks that are named where it is asked: `ask -n -x` shows it
         way = replace(way, cascade=False, named=())
@@ -125,6 +129,7 @@ def route(
         way=way,
         cache=paths().cache,
         on_embedded=on_embedded,
+        fast=fast,
     )
     if lines is not None or jsonl is not None:
         if lines is not None and jsonl is not None:

@@ -101,6 +101,9 @@ class Scrimp:
             The arm to ask; None lets the policy choose.
         max_cost_usd
             The most that this request may cost, USD: a `Decimal`, a string, or a float read by its shortest form.
+        max_seconds, fast
+            How many seconds there are: arms that are known to take longer are not asked, and the call is broken off
+            when they are up; and whether a minute of waiting costs as much as a right answer is worth.
         prefer, wtp_usd, min_quality
             In place of the profile's policy: `cheap`, `balanced` or `best`; what a right answer is worth, USD; the
             predicted quality to reach, in [0, 1].
@@ -119,6 +122,11 @@ class Scrimp:
             Goes on with a conversation: an answer of it, its name, or its id. A new name begins one.
         memory
             How much of the conversation goes along: `auto`, `last`, `relevant`, `all` or `summary`.
+        rephrase
+            Have the cheapest arm put it into other words, so many ways; the one most likely to be answered right is
+            asked (`Answer.asked_as`).
+        confirmed
+            Send it even where the profile would ask a person first, since a right answer is unlikely (`guard.risky`).
         no_log
             Keep neither text nor features of it, only its money.
         on_text
@@ -181,7 +189,8 @@ class Scrimp:
                 job.space.say(line)
         except LedgerError as error:  # the answer is paid for: it is not lost for this
             job.space.say(error.message)
-        was_checked = job.way.records_steps(checked.answer.decision)
+        decision = checked.answer.decision
+        was_checked = job.way.records_steps(decision) or decision.rephrase is not None
         return answer_of(checked, was_checked=was_checked, missed=missed, said=tuple(job.said))
 
     # -- deciding, rating, spending ---------------------------------------------------------------------------------
@@ -192,6 +201,8 @@ class Scrimp:
         *,
         arm: str | None = None,
         max_cost_usd: Usd | None = None,
+        max_seconds: float | None = None,
+        fast: bool = False,
         prefer: str | None = None,
         wtp_usd: float | None = None,
         min_quality: float | None = None,
@@ -224,7 +235,7 @@ class Scrimp:
         with self._opened.use() as opened:
             way = make_way(opened.loaded.profile, schema=None, plan=plan, arm=arm)
             guide = Guide(
-                opened.decider().under(opened.under(prefer, wtp_usd, min_quality)),
+                opened.decider().under(opened.under(prefer, wtp_usd, min_quality, max_seconds)),
                 opened.ledger_to_read(),
                 arm=arm,
                 max_cost_nano=nano(max_cost_usd),
@@ -233,6 +244,7 @@ class Scrimp:
                 rng=opened.rng,
                 way=replace(way, cascade=False, named=()) if way.cascade else way,
                 cache=opened.paths.cache,
+                fast=fast,
             )
             typed = clean_text(prompt, what="the prompt")
             text, sources = question_of(typed, read_sources(several(files), tell=logger.info))

@@ -51,7 +51,7 @@ class Guide:
         Of the profile.
     ledger
         For what the caps leave; None where there is none yet.
-    arm, max_cost_nano, on_this_machine
+    arm, max_cost_nano, on_this_machine, fast
         As in `Wishes`.
     needs
         Tags that an arm must have.
@@ -78,10 +78,11 @@ class Guide:
         way: Way | None = None,
         cache: Path | None = None,
         on_embedded: Callable[[int, int], None] = lambda _done, _total: None,
+        fast: bool = False,
     ) -> None:
         self.decider = decider = Experience().of(decider, ledger, now=time.time())
         self.ledger = ledger
-        self.wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine)
+        self.wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine, fast=fast)
         self.needs = needs
         self.rng = rng
         self.way = way or Way()
@@ -126,7 +127,7 @@ class Guide:
             decision_id=new_id(),
             context=context,
         )
-        decision = risked(ask, decide(ask.wishes), self.decider.profile, decide)
+        decision = risked(ask, decide(ask.wishes), self.decider.profile, decide, holds=False)
         return ask.prompt, self._with_plan(ask, decision, self._rooms(now))
 
     def _rooms(self, now: float) -> list[Room]:
@@ -168,7 +169,7 @@ class Guide:
                     left_nano=left,
                     blocked=blocked,
                 )
-                decisions.append(risked(ask, decide(ask.wishes), self.decider.profile, decide))
+                decisions.append(risked(ask, decide(ask.wishes), self.decider.profile, decide, holds=False))
             yield [
                 (name, self._with_plan(ask, decision, rooms))
                 for (name, _), ask, decision in zip(chunk, asks, decisions, strict=True)

@@ -19,11 +19,13 @@ from scrimp.routing.router.arms import ArmInfo
 
 from .policy import Barrier, Option
 from .staying import files_cached
+from .times import timed
 
 if TYPE_CHECKING:
     from scrimp.profiles.schema import Arm
     from scrimp.routing.prices.price import ArmPrice
     from scrimp.routing.prices.table import ModelInfo, PriceTable
+    from scrimp.routing.router.timing import Tempo
 
     from .staying import Staying
 
@@ -104,6 +106,9 @@ def option_for(
     near: str = "",
     nearness: float = 1.0,
     learned: float = 0.0,
+    tempo: Tempo | None = None,
+    minute_usd: float = 0.0,
+    max_seconds: float | None = None,
 ) -> Option:
     """Work out one arm's option for one prompt: limits, costs, and the first reason against it.
 
@@ -113,6 +118,8 @@ def option_for(
         Tokens of the prompt, about, as it was asked; what the arm itself is told is counted here.
     told
         Whether the arm is told its instructions with it.
+    tempo, minute_usd, max_seconds
+        How long its calls take, what a minute of that costs, USD, and how many seconds there are (`times.timed`).
     """
     arm, price = known.arm, known.price
     asked = dressed(prompt, arm) if told else prompt.as_read(None)
@@ -159,7 +166,7 @@ def option_for(
             else:
                 rest = format_usd(max(left, 0))
                 against = Barrier.CAP, f"could cost up to {format_usd(bound)}, and the caps leave {rest}"
-    return Option(
+    option = Option(
         arm=arm.name,
         model=arm.model,
         quality=quality,
@@ -183,6 +190,7 @@ def option_for(
         nearness=nearness,
         learned=learned,
     )
+    return timed(option, tempo, minute_usd=minute_usd, max_seconds=max_seconds)
 
 
 def _in_cache(arm: str, price: ArmPrice, asked: Prompt, staying: Staying | None) -> int | None:

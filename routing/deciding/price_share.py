@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scrimp.profiles.money import NANO
+from .policy import burden
 
 if TYPE_CHECKING:
     from .policy import Option
@@ -13,7 +13,9 @@ __all__ = ["price_share"]
 
 
 def price_share(one: Option, other: Option, wtp_usd: float) -> float | None:
-    """Return |cost difference| / (|cost difference| + wtp_usd x |quality difference|), in [0, 1].
+    """Return |burden difference| / (|burden difference| + wtp_usd x |quality difference|), in [0, 1].
+
+    A burden is the cost with what else is held against an arm, such as the time it takes.
 
     The two terms are what sets the arms' utilities apart, in USD. It is the same from either side.
 
@@ -29,6 +31,6 @@ def price_share(one: Option, other: Option, wtp_usd: float) -> float | None:
     """
     if one.cost_nano is None or other.cost_nano is None:
         return None
-    price = abs(one.cost_nano - other.cost_nano) / NANO
+    price = abs(burden(one) - burden(other))
     worth = wtp_usd * abs(one.quality - other.quality)
     return price / (price + worth) if price + worth > 0.0 else None

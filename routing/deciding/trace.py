@@ -46,6 +46,10 @@ class Decision:
         What the conversation that it goes on with brought (`staying.Turned`); None where it began one.
     guards
         What the profile's guards found, in their order.
+    rephrase
+        Who puts the question into other words before it is asked, and what that costs at most; None where nobody does.
+    minute_usd, max_seconds
+        What a minute of waiting cost, USD, and how many seconds there were (None: no limit).
     by
         The `Decider` that decided (its type stands above this module): its arms are called as they were then, whatever
         becomes of their files. None where there is no pool, in copies, and from the log.
@@ -68,6 +72,9 @@ class Decision:
     turned: Mapping[str, Any] | None = None
     plans: tuple[Mapping[str, Any], ...] = ()
     guards: tuple[Finding, ...] = ()
+    rephrase: Mapping[str, Any] | None = None
+    minute_usd: float = 0.0
+    max_seconds: float | None = None
     by: Any = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> list[Any]:
@@ -139,6 +146,9 @@ class Decision:
             "plans": [dict(each) for each in self.plans],
             "conversation": self.turned,
             "guards": [each.to_dict() for each in self.guards],
+            "rephrase": self.rephrase,
+            "minute_usd": self.minute_usd,
+            "max_seconds": self.max_seconds,
             "arms": [_weighed_dict(weighed, choice) for weighed in choice.weighed],
         }
 
@@ -172,6 +182,9 @@ class Decision:
             turned=trace.get("conversation"),
             plans=tuple(trace.get("plans", ())),
             guards=tuple(map(Finding.from_dict, trace.get("guards", ()))),
+            rephrase=trace.get("rephrase"),
+            minute_usd=trace.get("minute_usd", 0.0),
+            max_seconds=trace.get("max_seconds"),
         )
 
 

@@ -76,7 +76,7 @@ def blind_decider(decider: Decider) -> Decider:
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.router.tier_prior import TierPrior
 
-    return Decider(decider.profile, decider.table, TierPrior(), NoEmbedder())
+    return Decider(decider.profile, decider.table, TierPrior(), NoEmbedder()).with_experience_of(decider)
 
 
 class Chooser:

@@ -61,6 +61,8 @@ class Options:
         `(m, k) float64`, USD: expected, with a short answer, with a long one, and what would be reserved.
     tokens, read
         `(m, k) float64`: expected output, and input, about.
+    held
+        `(m, k) float64`, USD: what else is held against an arm (`policy.Option.terms`).
     feasible
         `(m, k) bool`.
     natural
@@ -74,6 +76,7 @@ class Options:
     bound: Floats
     tokens: Floats
     read: Floats
+    held: Floats
     feasible: Bools
     natural: Ints
 
@@ -82,17 +85,7 @@ class Options:
 
     def take(self, rows: Any) -> Options:
         """Return the options of some rows."""
-        return Options(
-            self.quality[rows],
-            self.cost[rows],
-            self.low[rows],
-            self.high[rows],
-            self.bound[rows],
-            self.tokens[rows],
-            self.read[rows],
-            self.feasible[rows],
-            self.natural[rows],
-        )
+        return Options(*(getattr(self, name)[rows] for name in Options.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +132,7 @@ def options_of(decisions: Sequence[Decision], arms: Sequence[str]) -> Options:
     import numpy as np
 
     shape = (len(decisions), len(arms))
-    quality, cost, low, high, bound, tokens, read = (np.zeros(shape) for _ in range(7))
+    quality, cost, low, high, bound, tokens, read, held = (np.zeros(shape) for _ in range(8))
     feasible = np.zeros(shape, dtype=bool)
     natural = np.full(len(decisions), SKIP, dtype=np.int64)
     column = {name: j for j, name in enumerate(arms)}
@@ -160,7 +153,8 @@ def options_of(decisions: Sequence[Decision], arms: Sequence[str]) -> Options:
             guess = forecast(option)
             tokens[i, j], cost[i, j], low[i, j], high[i, j] = guess.tokens, guess.mean, guess.low, guess.high
             bound[i, j], read[i, j] = option.bound_nano / NANO, option.input_tokens
-    return Options(quality, cost, low, high, bound, tokens, read, feasible, natural)
+            held[i, j] = sum(option.terms.values())
+    return Options(quality, cost, low, high, bound, tokens, read, held, feasible, natural)
 
 
 def planned(decision: Decision, arm: str | None) -> Decision:
@@ -322,7 +316,7 @@ class Planner:
     def _value(self, options: Options) -> Floats:
         if self.target is not None:
             return options.quality
-        return options.quality - self.floor * options.cost * self.ratios()
+        return options.quality - self.floor * (options.cost * self.ratios() + options.held)
 
     def estimate(
         self, *, n_rows: int, budget_usd: float | None, seconds: Mapping[str, float], parallel: Mapping[str, int]

@@ -120,7 +120,7 @@ class Prepared:
         return self.planner.estimate(
             n_rows=max(0, self.task.found.n_good - self.task.found.n_unread - len(self.done)),
             budget_usd=self.money.budget_usd,
-            seconds=start.latencies(self.ledger, profile, self.planner),
+            seconds=start.seconds_of(self.task.decider, self.planner),
             parallel={arm.name: start.in_flight(arm, self.task.settings.concurrency) for arm in profile.arms},
         )
 
