@@ -12,6 +12,7 @@ from scrimp.profiles.reading import read_text
 from scrimp.profiles.rungs import bare_of
 
 from . import session
+from .progress import on_embedded
 from .result import say
 
 if TYPE_CHECKING:
@@ -283,4 +284,5 @@ def task_of(
         unordered=flags.unordered,
         seed=flags.seed,
         shelf=shelf,
+        on_embedded=on_embedded,
     )

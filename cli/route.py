@@ -43,7 +43,7 @@ from .options import (
     WtpOption,
 )
 from .parser import new_app
-from .progress import one_thread
+from .progress import on_embedded, one_thread
 from .result import Note, Result, emit, say, write_out
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ def route(
         way=way,
         cache=paths().cache,
         brief=brief,
+        on_embedded=on_embedded,
         fast=fast,
     )
     if lines is not None or jsonl is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .layers import Source
 
-__all__ = ["TEXTS", "place_pool", "read_names", "read_texts"]
+__all__ = ["TEXTS", "place_examples", "place_pool", "read_names", "read_texts"]
 
 TEXTS: Final = ("system", "prompt", "about")
 """Keys of an arm that may name a file."""
@@ -103,12 +103,24 @@ def place_pool(table: Mapping[str, Any], folder: Path) -> None:
     folder
         Where that file lies.
     """
-    pool = table.get("pool")
-    stated = pool.get("folder") if isinstance(pool, dict) else None
-    if isinstance(pool, dict) and isinstance(stated, str) and stated:
+    _place(table.get("pool"), "folder", folder)
+
+
+def place_examples(table: Mapping[str, Any], folder: Path) -> None:
+    """Give the files of examples that guards go by their whole paths, as `place_pool`."""
+    guard = table.get("guard")
+    if isinstance(guard, dict):
+        for kind in ("scope", "unsafe"):
+            _place(guard.get(kind), "examples", folder)
+
+
+def _place(table: object, key: str, folder: Path) -> None:
+    """Give what a table names as a file or folder its whole path; what is no name is left for the schema to refuse."""
+    stated = table.get(key) if isinstance(table, dict) else None
+    if isinstance(table, dict) and isinstance(stated, str) and stated:
         with contextlib.suppress(RuntimeError):  # a home folder that nobody knows: it is not found later
             stated = str(Path(stated).expanduser())
-        pool["folder"] = os.path.normpath((folder / stated).absolute())
+        table[key] = os.path.normpath((folder / stated).absolute())
 
 
 def _read(name: str, folder: Path, at: str) -> str:

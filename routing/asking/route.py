@@ -28,7 +28,7 @@ from .request import Ask, Way
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from scrimp.routing.deciding.decide import Decider
@@ -65,6 +65,8 @@ class Guide:
         The folder of the cache, for what is known of files; None keeps nothing.
     brief
         Whether short answers are asked for.
+    on_embedded
+        As in `Workspace`.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Guide:
         way: Way | None = None,
         cache: Path | None = None,
         brief: bool = False,
+        on_embedded: Callable[[int, int], None] = lambda _done, _total: None,
         fast: bool = False,
     ) -> None:
         self.decider = decider = Experience().of(decider, ledger, now=time.time())
@@ -90,7 +93,7 @@ class Guide:
         self.way = way or Way()
         self.cache = cache
         self.brief = brief
-        self.sentry = Sentry.open(decider.profile, decider.embedder, cache)
+        self.sentry = Sentry.open(decider.profile, decider.embedder, cache, on_embedded)
         self._plans = PlanChooser(decider.with_arms(arms_in(self.way)), self.way, ledger)
 
     def one(self, prompt: Prompt, *, reading: str = "auto", read_tokens: int = READ_TOKENS) -> tuple[Prompt, Decision]:

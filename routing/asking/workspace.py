@@ -111,6 +111,8 @@ class Workspace:
         The folder of the cache; None keeps nothing.
     experience
         What earlier calls say of how long answers are, and how long they take.
+    on_embedded
+        Told how far the embedding of a guard's examples has come, the first time: how many, of how many.
     confirm
         Asks the user whether to go on; None where there is nobody to be asked.
     """
@@ -128,6 +130,7 @@ class Workspace:
     reader: Ledger | None = None
     cache: Path | None = None
     experience: Experience = field(default_factory=Experience)
+    on_embedded: Callable[[int, int], None] = lambda _done, _total: None
     confirm: Callable[[str], bool] | None = None
     _price_ids: dict[str, int] = field(default_factory=dict)
     _sentry: Sentry | None = None
@@ -145,6 +148,7 @@ class Workspace:
         say: Callable[[str], None],
         rng: random.Random,
         reader: Ledger | None = None,
+        on_embedded: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> Workspace:
         """Put together what requests of a profile are asked with.
 
@@ -172,6 +176,7 @@ class Workspace:
             rng=rng,
             reader=reader,
             cache=paths.cache,
+            on_embedded=on_embedded,
         )
 
     @property
@@ -236,7 +241,7 @@ class Workspace:
         if self._sentry is None:
             from scrimp.routing.guard.sentry import Sentry
 
-            self._sentry = Sentry.open(self.profile, self.decider.embedder, self.cache)
+            self._sentry = Sentry.open(self.profile, self.decider.embedder, self.cache, self.on_embedded)
         return self._sentry
 
     def prepare(self, ask: Ask, way: Way | None = None) -> tuple[Ask, Context]:

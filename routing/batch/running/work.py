@@ -71,6 +71,8 @@ class Task:
         Of the sample that is planned on, and of what is explored.
     shelf
         Reads the files that rows are asked about, and was there when they were counted; None: they have none.
+    on_embedded
+        As in `Workspace`.
     """
 
     source: Source
@@ -85,6 +87,7 @@ class Task:
     unordered: bool = False
     seed: int | None = None
     shelf: Shelf | None = None
+    on_embedded: Callable[[int, int], None] = lambda _done, _total: None
 
     @property
     def profile(self) -> Profile:
@@ -182,7 +185,7 @@ def prepare(
         run_id=run_id,
         shelf=shelf,
         reader=reader,
-        sentry=Sentry.open(task.profile, task.decider.embedder, task.paths.cache),
+        sentry=Sentry.open(task.profile, task.decider.embedder, task.paths.cache, task.on_embedded),
         tag=settings.tag,
     )
     money = start.money_for(ledger, task.profile, task.goals, run_id=run_id, now=now)
