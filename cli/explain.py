@@ -188,6 +188,8 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
             f"pace: {pace.used:.0%} of the {pace.scope} cap is spent and {pace.gone:.0%} of the month gone"
             + (f"; what an answer is worth is lowered to {pace.factor:.0%}" if pace.factor < 1.0 else ", as it should")
         )
+    for finding in decision.guards:
+        yield Note(f"{finding.guard}: {finding.why}")
     if choice.guard:
         yield Note(f"guard: {choice.guard}; the default arm is taken")
     if choice.no_draw:

@@ -35,7 +35,7 @@ def to_toml(profile: Profile, origin: Mapping[str, str] | None = None) -> str:
         return f"{_toml_key(key)} = {_toml(value)}" + (f"  # {remark}" if remark else "") + "\n"
 
     text = [line((key,), key, getattr(profile, key)) for key in ("name", "default_arm")]
-    for name in ("caps", "policy", "log", "embedding", "resident", "pool"):
+    for name in ("caps", "policy", "log", "embedding", "resident", "pool", "guard"):
         if (table := getattr(profile, name)) is not None:
             text.append(f"\n[{name}]\n")
             text += [line((name, key), key, value) for key, value in _set_keys(table, whole=True)]
@@ -43,6 +43,9 @@ def to_toml(profile: Profile, origin: Mapping[str, str] | None = None) -> str:
     for base, arm in reversed(bases.items()):
         text.append("\n[[arms]]\n")
         text += [line(("arms", arm.name, key), key, value) for key, value in _as_stated(arm, base, bases)]
+    for rule in profile.rules:
+        text.append("\n[[rules]]\n")
+        text += [f"{key} = {_toml(value)}\n" for key, value in _set_keys(rule, whole=False) if key != "at"]
     if profile.plans:
         text.append("\n[plans]\n")
         text += [line(("plans", name), name, plan) for name, plan in profile.plans.items()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .rules import open_rules
 from .verdict import UNGUARDED, Guarded
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sentry"]
 
-KINDS: tuple[Callable[[Profile, TextEmbedder, Path | None], Watch | None], ...] = ()
+KINDS: tuple[Callable[[Profile, TextEmbedder, Path | None], Watch | None], ...] = (open_rules,)
 """Opens each guard of a profile, in the order in which they look; None where the profile has none of that kind."""
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from scrimp.profiles.rungs import bare_of, base_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -79,12 +81,31 @@ class Guarded:
         The arm that the prompt is sent to, whatever is worth more; None leaves the choice.
     here
         Whether only arms that run on this machine may take it.
+    only
+        The names that alone may take it (without reading; a ladder's name stands for its rungs); None leaves all.
+    only_why
+        Why.
     """
 
     findings: tuple[Finding, ...] = ()
     barred: Mapping[str, str] = field(default_factory=dict)
     sends: str | None = None
     here: bool = False
+    only: frozenset[str] | None = None
+    only_why: str = ""
+
+    def why_not(self, arm: str) -> str | None:
+        """Return why an arm may not take the prompt; None where it may, as far as names go.
+
+        Parameters
+        ----------
+        arm
+            Its name; with a reading or without.
+        """
+        name, base = bare_of(arm), base_of(arm)
+        if (barred := self.barred.get(name) or self.barred.get(base)) is not None:
+            return barred
+        return self.only_why if self.only is not None and self.only.isdisjoint((name, base)) else None
 
     @property
     def refused(self) -> Finding | None:
@@ -98,6 +119,8 @@ class Guarded:
             {**other.barred, **self.barred},
             self.sends or other.sends,
             here=self.here or other.here,
+            only=self.only if other.only is None else other.only if self.only is None else self.only & other.only,
+            only_why=self.only_why or other.only_why,
         )
 
     def also(self, *findings: Finding) -> Guarded:
