@@ -159,6 +159,11 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
         yield Note(f"difficulty: {level_in_words(decision.level)}")
     if explain:
         yield Note("quality: the chance of a right answer, and the range it lies in 4 times in 5")
+        if decision.similarity is not None:
+            yield Note(
+                f"how far that holds: similarity {decision.similarity:.2f} to the nearest training prompt, distance "
+                f"quantile {decision.ood:.2f} (1: farther than all prompts that were kept apart)"
+            )
     if decision.min_quality > 0:
         least = f"{100 * decision.min_quality:g}%"
         yield Note(f"a right answer is worth {worth}; best is the cheapest arm of quality {least} or more")

@@ -416,6 +416,7 @@ class Decider:
             level=None if isnan(level) else level,
             turned=None if turned is None else turned.to_dict(),
             guards=wishes.guarded.findings,
+            similarity=None if predictions.similarity is None else float(predictions.similarity[row]),
             by=None if self.pool is None else self,
         )
 

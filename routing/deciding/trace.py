@@ -46,6 +46,9 @@ class Decision:
         What the conversation that it goes on with brought (`staying.Turned`); None where it began one.
     guards
         What the profile's guards found, in their order.
+    similarity
+        The cosine between the prompt and the nearest that the router was trained on, in [-1, 1]; None where there is
+        none, or an older trace does not say.
     by
         The `Decider` that decided (its type stands above this module): its arms are called as they were then, whatever
         becomes of their files. None where there is no pool, in copies, and from the log.
@@ -68,6 +71,7 @@ class Decision:
     turned: Mapping[str, Any] | None = None
     plans: tuple[Mapping[str, Any], ...] = ()
     guards: tuple[Finding, ...] = ()
+    similarity: float | None = None
     by: Any = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> list[Any]:
@@ -127,6 +131,7 @@ class Decision:
             "min_quality": self.min_quality,
             "explore": self.explore,
             "ood": self.ood,
+            "similarity": self.similarity,
             "level": self.level,
             "against": None if self.against is None else self.against.arm,
             "price_share": self.price_share,
@@ -172,6 +177,7 @@ class Decision:
             turned=trace.get("conversation"),
             plans=tuple(trace.get("plans", ())),
             guards=tuple(map(Finding.from_dict, trace.get("guards", ()))),
+            similarity=trace.get("similarity"),
         )
 
 

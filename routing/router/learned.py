@@ -487,6 +487,7 @@ class LearnedRouter:
             output_tokens_p90=p90,
             ood=ood,
             level=view.level,
+            similarity=1.0 - distances.min(axis=1).astype(np.float64),
         )
 
     def _tokens(self, x: Floats, arms: Sequence[ArmInfo], layers: Sequence[ArmLayer | None]) -> tuple[Floats, Floats]:

@@ -77,6 +77,16 @@ def test_the_loop(scrimp, profile, fill):
     assert data["verdict"] in ("promoted", "no-change"), data["reasons"]
     assert set(data) >= {"schema_version", "verdict", "reasons", "n_labels", "version", "gain_utility", "certificate"}
     assert set(data["gain_utility"]) >= {"estimate", "low", "high"}
+    assert set(status["certificate"]) >= {"status", "n", "n_wrong", "at_most"}
+    kinds = data["certificate"]["by_kind"].values()
+    assert sum(each["n_sent"] for each in kinds) == data["certificate"]["n_sent"] > 0
+    assert all(set(each) >= {"status", "n", "n_wrong", "at_most", "confidence"} for each in kinds)
+    told = scrimp("learn", "status", "-p", path).out
+    assert "certified by kind" in told
+    route = json.loads(scrimp("route", "--json", "-p", path, "Name a colour of the sky").out)
+    assert -1 <= route["similarity"] <= 1
+    shown = scrimp("route", "-x", "-p", path, "Name a colour of the sky").out
+    assert f"similarity {route['similarity']:.2f} to the nearest training prompt" in shown
     assert data["n_labels"] == 1800
 
 

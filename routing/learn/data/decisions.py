@@ -155,4 +155,10 @@ def predict_in_parts(
         output_tokens_p90=np.concatenate([each.output_tokens_p90 for each in parts]),
         ood=np.concatenate([each.ood for each in parts]),
         level=np.concatenate([each.level for each in parts]),
+        similarity=None if parts[0].similarity is None else np.concatenate([_similar(each) for each in parts]),
     )
+
+
+def _similar(predictions: Predictions) -> Floats:
+    assert predictions.similarity is not None  # noqa: S101 - one router says it of all prompts or of none
+    return predictions.similarity
