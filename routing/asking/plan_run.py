@@ -196,7 +196,7 @@ class _PlanRun:
 
         An arm that cannot take a prompt with a failed answer in it is asked the request's own.
         """
-        if self.asked.ask.wishes.guarded.why_not(wish.arm) is not None:
+        if self.asked.ask.wishes.guarded.bars(wish.arm) is not None:
             return wish, None  # whatever it is wanted for: a judge, a sample, a summary
         option = None if wish.role is Role.SUMMARY else self.asked.decision.choice.option(wish.arm)
         if wish.prompt is None and option is not None:

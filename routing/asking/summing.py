@@ -6,7 +6,6 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from scrimp.profiles.rungs import base_of
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.prompts.prompt import Prompt
@@ -135,8 +134,6 @@ def cheap_arm(
         told=False,
     ).choice.weighed
     able = [each.option for each in weighed if each.option.infeasible is None and each.option.cost_nano is not None]
-    if (sent := wishes.guarded.sends) is not None:
-        able = [option for option in able if sent in (option.arm, base_of(option.arm))]
     best = max((option.quality for option in able), default=0.0)
     good = [option for option in able if option.quality >= _GOOD * best]
     if not good:

@@ -94,23 +94,21 @@ class Guarded:
     only: frozenset[str] | None = None
     only_why: str = ""
 
-    def why_not(self, arm: str) -> str | None:
-        """Return why an arm may not take the prompt; None where it may, as far as names go.
-
-        Parameters
-        ----------
-        arm
-            Its name; with a reading or without.
-        """
-        name, base = bare_of(arm), base_of(arm)
-        if (barred := self.barred.get(name) or self.barred.get(base)) is not None:
-            return barred
-        return self.only_why if self.only is not None and self.only.isdisjoint((name, base)) else None
-
     @property
     def refused(self) -> Finding | None:
         """What refuses the prompt; None where nothing does."""
         return next((each for each in self.findings if each.outcome is Outcome.REFUSED), None)
+
+    def bars(self, arm: str) -> str | None:
+        """Return why an arm may not take the prompt; None where it may, as far as guards say."""
+        name, base = bare_of(arm), base_of(arm)
+        if (refused := self.refused) is not None:
+            return refused.why
+        if self.sends is not None and self.sends not in (name, base):
+            return f"a guard sends this prompt to {self.sends}"
+        if (barred := self.barred.get(name) or self.barred.get(base)) is not None:
+            return barred
+        return self.only_why if self.only is not None and self.only.isdisjoint((name, base)) else None
 
     def then(self, other: Guarded) -> Guarded:
         """Return what both say; the earlier one's arm stands."""

@@ -48,7 +48,7 @@ def seen(prompt="hello there", *, command="ask", tag=None, arm=None):
 
 
 def barred(found, *names):
-    return [name for name in names or ("small", "large:low", "large:high", "here") if found.why_not(name) is not None]
+    return [name for name in names or ("small", "large:low", "large:high", "here") if found.bars(name) is not None]
 
 
 def test_the_first_rule_that_fits_holds(rules):
