@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from scrimp.routing.retrieval.texts import Found
     from scrimp.routing.router.abilities import AbilityTable
     from scrimp.routing.router.arms import ArmInfo, Predictions, Router
+    from scrimp.routing.router.lengths import Length
     from scrimp.routing.router.readings import ReadingModel
 
     from .pace import Pace
     from .pool import ArmPool
     from .staying import Staying
 from .options import KnownArm, know_arm, option_for
+from .own_lengths import OwnLengths
 from .staying import Turned, moved
 from .trace import Decision
 
@@ -115,6 +117,8 @@ class Decider:
         self._abouts = Abouts(profile.arms, remembering or embedder)
         self._near: Mapping[str, Found] | None = None
         self._reading_model: ReadingModel | None = None
+        self._lengths: Mapping[str, Length] = {}
+        self._own_lengths = OwnLengths()
         self._models = {arm.name: arm.model for arm in profile.arms}
         self._known = tuple(map(self._know, profile.arms))
 
@@ -141,8 +145,7 @@ class Decider:
         past
             Calls by arm, the newest first; arms without any are left out.
         """
-        del past
-        return self
+        return self._with(_lengths=self._own_lengths.of(past, (known.arm for known in self._known)))
 
     @property
     def readings(self) -> ReadingModel:
@@ -337,6 +340,7 @@ class Decider:
             }
             turned = Turned.by(staying, prompt.text, alone)
         readings = prompt.readings if told else None
+        base = None if predictions.prompt_tokens is None else float(predictions.prompt_tokens[row])
         options = []
         for column, known in enumerate(self._known):
             fits, near = by_text[column], (self._near or {}).get(known.arm.name)
@@ -367,6 +371,8 @@ class Decider:
                         rests_on=predictions.rests_on[column],
                         p50=float(predictions.output_tokens_p50[row, column]),
                         p90=float(predictions.output_tokens_p90[row, column]),
+                        prompt_output=base,
+                        length=self._lengths.get(known.arm.name),
                         output_limit=output_limit,
                         left=left,
                         blocked=blocked.get(known.arm.name),

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from .store import Ledger
 
-__all__ = ["PastCall", "past_calls"]
+__all__ = ["ASIDE", "PastCall", "past_calls"]
 
 LAST: Final = 300
 """Calls of an arm that are looked at, the newest."""
 
-_ASIDE: Final = ("sample", "judge", "feedback", "bid", "drop", "summary", "lead", "piece", "rephrase")
+ASIDE: Final = ("sample", "judge", "feedback", "bid", "drop", "summary", "lead", "piece", "rephrase")
 """Kinds of calls whose length says nothing of an answer's."""
 
 
@@ -37,6 +37,11 @@ class PastCall:
         The limit that was sent; an answer of that length was cut.
     expected_output, expected_output_p90
         Median and 90th percentile that were predicted, in tokens.
+    prompt_output
+        What a middling model was predicted to write for that prompt, the median in tokens: nothing that is known of the
+        arm is in it.
+    instructions
+        A digest of what the arm was told of its own then; None where it was told nothing.
     latency_s, first_s
         Seconds to its end, and to its first text where it was streamed.
     expected_s, expected_s_p90
@@ -57,6 +62,8 @@ class PastCall:
     first_s: float | None
     expected_s: float | None
     expected_s_p90: float | None
+    prompt_output: float | None = None
+    instructions: str | None = None
 
 
 def past_calls(ledger: Ledger, arms: Iterable[str], *, last: int = LAST) -> dict[str, list[PastCall]]:
@@ -73,7 +80,8 @@ def past_calls(ledger: Ledger, arms: Iterable[str], *, last: int = LAST) -> dict
     for arm in dict.fromkeys(map(bare_of, arms)):
         rows = ledger.rows(
             "SELECT requested_model, kind, input_tokens, cached_tokens, output_tokens, reasoning_tokens, output_limit, "
-            "expected_output, expected_output_p90, latency_s, ttft_s, expected_s, expected_s_p90 FROM attempts "
+            "expected_output, expected_output_p90, latency_s, ttft_s, expected_s, expected_s_p90, "
+            "prompt_output, instructions FROM attempts "
             "WHERE (arm = ? OR (arm >= ? AND arm < ?)) AND output_tokens IS NOT NULL AND error_kind IS NULL "
             "ORDER BY id DESC LIMIT ?",
             (arm, f"{arm}/", f"{arm}0", last),
@@ -82,7 +90,7 @@ def past_calls(ledger: Ledger, arms: Iterable[str], *, last: int = LAST) -> dict
             PastCall(
                 arm=arm,
                 model=row["requested_model"],
-                answers=row["kind"] not in _ASIDE,
+                answers=row["kind"] not in ASIDE,
                 input_tokens=row["input_tokens"],
                 cached_tokens=row["cached_tokens"],
                 output_tokens=row["output_tokens"],
@@ -94,6 +102,8 @@ def past_calls(ledger: Ledger, arms: Iterable[str], *, last: int = LAST) -> dict
                 first_s=row["ttft_s"],
                 expected_s=row["expected_s"],
                 expected_s_p90=row["expected_s_p90"],
+                prompt_output=row["prompt_output"],
+                instructions=row["instructions"],
             )
             for row in rows
         ]

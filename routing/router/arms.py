@@ -83,6 +83,9 @@ class Predictions:
     level
         `(n,) float64` in [1, 5]: how hard each prompt is, from 1 (any model) to 5 (the best may fail); NaN where the
         router has no such judgement.
+    prompt_tokens
+        `(n,) float64`, what a middling model writes for each prompt, the median in tokens; None where the router does
+        not tell that from what it says of arms.
     similarity
         `(n,) float64` in [-1, 1]: the cosine between each prompt and the nearest that was trained on; None where the
         router was trained on none.
@@ -98,6 +101,7 @@ class Predictions:
     ood: NDArray[np.float64]
     level: NDArray[np.float64]
     similarity: NDArray[np.float64] | None = None
+    prompt_tokens: NDArray[np.float64] | None = None
 
 
 class Router(Protocol):
