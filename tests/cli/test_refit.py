@@ -82,7 +82,7 @@ def test_the_loop(scrimp, profile, fill):
     assert sum(each["n_sent"] for each in kinds) == data["certificate"]["n_sent"] > 0
     assert all(set(each) >= {"status", "n", "n_wrong", "at_most", "confidence"} for each in kinds)
     told = scrimp("learn", "status", "-p", path).out
-    assert "certified by kind" in told
+    assert "kind of prompt\tsent cheaper\tboth known\tlost\tat most" in told
     route = json.loads(scrimp("route", "--json", "-p", path, "Name a colour of the sky").out)
     assert -1 <= route["similarity"] <= 1
     shown = scrimp("route", "-x", "-p", path, "Name a colour of the sky").out

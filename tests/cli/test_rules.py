@@ -93,3 +93,45 @@ def test_a_wrong_rule_ends_with_78(scrimp, ruled):
     assert done.code == 78
     assert "rules[1]: when.match: not a regular expression" in done.err
     assert f"{path}:" in done.err
+
+
+def test_route_shows_the_rule_and_what_it_bars(scrimp, ruled):
+    path = ruled()
+    data = json.loads(scrimp("route", "--json", "-p", path, "What did ACME sell?").out)
+    arms = {each["name"]: each for each in data["arms"]}
+    assert [name for name, each in arms.items() if not each["feasible"]] == ["large"]
+    assert arms["large"]["barrier"] == "rule"
+    assert arms["large"]["why"].startswith(f"rule 1 ({path}:")
+    assert [(each["guard"], each["detail"]["rule"]) for each in data["guards"]] == [("rules", 1)]
+    shown = scrimp("route", "-p", path, "What did ACME sell?").out
+    assert f"rules: rule 1 ({path}:" in shown
+    assert "only small and medium may take this prompt" in shown
+    lines = path.parent / "lines.txt"
+    lines.write_text("What did ACME sell?\nWhat is 2 + 2?\n")
+    one, other = map(json.loads, scrimp("route", "--json", "-p", path, "--lines", lines).out.splitlines())
+    assert [len(each["guards"]) for each in (one, other)] == [1, 0]
+
+
+def test_rules_hold_for_each_row_of_a_batch(scrimp, ruled, server, tmp_path):
+    path = ruled("""
+[[rules]]
+when = { match = "ACME", command = "batch" }
+use = ["large"]
+[[rules]]
+when = { tag = "cheap" }
+use = ["small"]
+""")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"prompt": f"{what} {n}"}) + "\n" for n in range(3) for what in ("ACME", "tea")))
+    done = scrimp("batch", "--yes", "-p", path, "--tag", "cheap", "-o", tmp_path / "out.jsonl", rows)
+    assert done.code == 0, done.err
+    out = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert sorted(each["arm"] for each in out) == ["large"] * 3 + ["small"] * 3
+
+
+def test_rules_hold_in_a_duel(on_terminal, ruled, server):
+    path = ruled('[[rules]]\nwhen = { command = "duel" }\nnever = ["large"]\n')
+    for _ in range(3):
+        code, _, err = on_terminal("duel", "-p", path, "What did ACME sell?", typed="1\n\n")
+        assert code == 0, err
+    assert set(asked(server)) == {"small", "medium"}
