@@ -107,11 +107,11 @@ def public(data: Path, calls: int) -> Iterator[tuple[str, list[float], list[list
             before: list[float] = []
             after: list[list[float]] = []
             for model in sorted({model for row in rows for model in row["models"]}):
-                counts = [(row["models"].get(model) or {}).get("output_tokens") for row in rows]
+                counts = [float((row["models"].get(model) or {}).get("output_tokens") or 0) for row in rows]
                 known = [at for at, count in enumerate(counts) if count]
                 if len(known) < 0.9 * len(rows):
                     continue
-                tokens, mine = np.array([float(counts[at]) for at in known]), base[known]
+                tokens, mine = np.array([counts[at] for at in known]), base[known]
                 orders = [np.random.default_rng(seed).permutation(len(known)) for seed in range(SPLITS)]
                 before.append(covered(mine, tokens, calls=0))
                 after.append([covered(mine[order], tokens[order], calls=calls) for order in orders])

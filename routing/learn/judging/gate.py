@@ -104,17 +104,15 @@ class Certificate:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
+        return self.alone() | {"by_kind": {kind: each.alone() for kind, each in self.by_kind.items()}}
+
+    def alone(self) -> dict[str, Any]:
+        """Return it as plain data, without its kinds."""
         return {
-            "status": self.status,
-            "at_most": self.at_most,
-            "confidence": self.confidence,
-            "n": self.n,
-            "n_wrong": self.n_wrong,
-            "n_sent": self.n_sent,
-            "best_arm": self.best_arm,
-            "target": self.target,
+            "status": self.status, "at_most": self.at_most, "confidence": self.confidence, "n": self.n,
+            "n_wrong": self.n_wrong, "n_sent": self.n_sent, "best_arm": self.best_arm, "target": self.target,
             "text": self.text,
-        } | ({"by_kind": {kind: each.to_dict() for kind, each in self.by_kind.items()}} if self.by_kind else {})
+        }  # fmt: skip
 
 
 def certify(
