@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .result import Block
 
-__all__ = ["decision_blocks", "decision_line", "hint_line", "neighbour_table", "split_line", "steps_table"]
+__all__ = ["asked_as", "decision_blocks", "decision_line", "hint_line", "neighbour_table", "split_line", "steps_table"]
 
 
 def _usd(usd: float | None) -> str:
@@ -30,7 +30,8 @@ def _usd(usd: float | None) -> str:
 def decision_line(decision: Decision) -> str:
     """Return a decision in one line."""
     if decision.arm is None:
-        return "no arm can take this prompt"
+        held = next((each.why for each in decision.guards if each.outcome == "refused"), None)
+        return "no arm can take this prompt" if held is None else held
     if decision.plan is not None:
         expected = decision.plan["expected"]
         return (
@@ -201,8 +202,11 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
             f"pace: {pace.used:.0%} of the {pace.scope} cap is spent and {pace.gone:.0%} of the month gone"
             + (f"; what an answer is worth is lowered to {pace.factor:.0%}" if pace.factor < 1.0 else ", as it should")
         )
-    for finding in decision.guards:
-        yield Note(f"{finding.guard}: {finding.why}")
+    for each in decision.guards:
+        yield Note(f"{each.guard}: {each.outcome}: {each.why}")
+    if (other := decision.rephrase) is not None:
+        cost = "bought before" if other["bought_before"] else f"at most {_usd(other['bound_usd'])}"
+        yield Note(f"first {other['arm']} puts it into other words, {other['n']} ways, {cost}")
     if choice.guard:
         yield Note(f"guard: {choice.guard}; the default arm is taken")
     if choice.no_draw:
@@ -303,13 +307,20 @@ def _stage_in_words(stage: Mapping[str, Any]) -> str:
     return f"ask {arms}{then.get(stage['how'], '')}"
 
 
+def asked_as(decision: Decision | None, steps: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return in which words a question was asked, from the steps of the log; None where as it was put, or not kept."""
+    if decision is None or decision.rephrase is None:
+        return None
+    return next((step["asked"] for step in steps if step["kind"] == "ask"), None)
+
+
 def steps_table(steps: Sequence[Mapping[str, Any]]) -> Table:
     """Return what happened at each step of a plan."""
 
     def verdicts(step: Mapping[str, Any]) -> str:
         said = [
             f"{each['check']}: {each['evidence']}"
-            if step["kind"] == "bid" and each["evidence"]
+            if step["kind"] in ("bid", "rephrase") and each["evidence"]
             else f"{each['check']}: {each['outcome']}" + (f" ({each['evidence']})" if each["evidence"] else "")
             for each in step["verdicts"]
         ]

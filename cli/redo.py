@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -33,6 +34,7 @@ def redo(
     explain: Annotated[bool, typer.Option("-x", "--explain", help="Show on stderr how the arm was chosen.")] = False,
     json: JsonOption = False,
     no_stream: Annotated[bool, typer.Option("--no-stream", help="Print the answer when it is complete.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Confirm what guard.risky would ask about.")] = False,
 ) -> int:
     """Ask a prompt again, of another arm; the first arm gets a weak bad mark for it.
 
@@ -47,7 +49,7 @@ def redo(
     if profile is None and loaded.profile.name != row["profile"]:
         loaded = session.load(row["profile"], quiet=True)
     limit = session.parse_usd(max_cost, "--max-cost")
-    request = redo_request(row, loaded.profile, ledger=ledger, arm=arm, max_cost_nano=limit)
+    request = replace(redo_request(row, loaded.profile, ledger=ledger, arm=arm, max_cost_nano=limit), confirmed=yes)
     other = str(request.wishes.arm)
     say(f"asking {other} what {row['arm']} answered")
     code = answer_request(

@@ -40,7 +40,7 @@ from .schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     Path_: TypeAlias = tuple[str, ...]
     Locate: TypeAlias = Callable[[Path_], str]
@@ -147,6 +147,7 @@ def build_profile(table: Mapping[str, object], locate: Locate) -> Profile:
             f"{locate(('policy', 'wtp_usd'))}: policy.wtp_usd and policy.prefer say the same thing twice",
             hint="Keep one of them: prefer is a name for a fixed wtp_usd.",
         )
+    _check_sent(profile.guard.risky, {*names, *tops}, locate, ("guard", "risky"))
     _check_timezone(profile.caps.timezone, locate)
     return msgspec.structs.replace(
         profile, arms=arms, checks=checks, rules=rules, default_arm=default if default in names else tops[default]
@@ -199,6 +200,16 @@ def _check_match(match: str, locate: Locate, path: Path_) -> None:
                 re.compile(pattern, re.MULTILINE)
         except (re.error, OverflowError, RecursionError) as error:
             raise ConfigError(f"{locate(path)}: {dotted(path)}: not a regular expression: {error}") from None
+
+
+def _check_sent(sent: str, names: Collection[str], locate: Locate, path: Path_) -> None:
+    """Check that there is an arm that a guard sends prompts to ("arm:NAME"); a ladder's name stands for its rungs."""
+    to = sent.removeprefix("arm:")
+    if to != sent and to not in names:
+        raise ConfigError(
+            f"{locate(path)}: {dotted(path)}: no arm is called {to!r}{did_you_mean(to, names)}",
+            hint=f"The arms are: {', '.join(sorted(names))}.",
+        )
 
 
 def dotted(path: Path_) -> str:

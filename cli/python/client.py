@@ -119,6 +119,11 @@ class Scrimp:
             Goes on with a conversation: an answer of it, its name, or its id. A new name begins one.
         memory
             How much of the conversation goes along: `auto`, `last`, `relevant`, `all` or `summary`.
+        rephrase
+            Have the cheapest arm put it into other words, so many ways; the one most likely to be answered right is
+            asked (`Answer.asked_as`).
+        confirmed
+            Send it even where the profile would ask a person first, since a right answer is unlikely (`guard.risky`).
         no_log
             Keep neither text nor features of it, only its money.
         on_text
@@ -181,7 +186,8 @@ class Scrimp:
                 job.space.say(line)
         except LedgerError as error:  # the answer is paid for: it is not lost for this
             job.space.say(error.message)
-        was_checked = job.way.records_steps(checked.answer.decision)
+        decision = checked.answer.decision
+        was_checked = job.way.records_steps(decision) or decision.rephrase is not None
         return answer_of(checked, was_checked=was_checked, missed=missed, said=tuple(job.said))
 
     # -- deciding, rating, spending ---------------------------------------------------------------------------------

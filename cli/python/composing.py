@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import read_usd
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     Name = str | PathLike[str]
     Usd = Decimal | float | str
+
+MOST_PHRASINGS: Final = 9
 
 __all__ = ["AskOptions", "Job", "nano", "prepare", "several"]
 
@@ -56,6 +58,8 @@ class AskOptions(TypedDict, total=False):
     conversation: Answer | str | None
     memory: str
     no_log: bool
+    rephrase: int | None
+    confirmed: bool
     read: str
     read_tokens: int
     on_text: Callable[[str], object] | None
@@ -136,6 +140,8 @@ def prepare(
     conversation: Answer | str | None = None,
     memory: str = "auto",
     no_log: bool = False,
+    rephrase: int | None = None,
+    confirmed: bool = False,
     read: str = "auto",
     read_tokens: int = READ_TOKENS,
     on_text: Callable[[str], object] | None = None,
@@ -183,6 +189,8 @@ def prepare(
         no_log=no_log,
         tag=tag,
         takes_back=False,
+        rephrase=_phrasings(rephrase),
+        confirmed=confirmed,
         reading=read,
         read_tokens=read_tokens,
     )
@@ -194,6 +202,12 @@ def prepare(
     space.look_after()
     ask, context = space.prepare(ask, way)
     return Job(space, ask, context, way, said, None if on_text is None else Listener(on_text))
+
+
+def _phrasings(n: int | None) -> int | None:
+    if n is not None and not 2 <= n <= MOST_PHRASINGS:
+        raise UsageError(f"rephrase: expected a number from 2 to {MOST_PHRASINGS}, not {n}")
+    return n
 
 
 def several(given: Any) -> tuple[Any, ...]:

@@ -79,6 +79,8 @@ class Asked:
         Whether its calls are rows of `steps`: where there are checks or a plan.
     memory
         What the log knows of bids, for a plan that has some.
+    put
+        The request as it was put, where it is asked in other words; None where it is asked as it was put.
     """
 
     ask: Ask
@@ -88,3 +90,4 @@ class Asked:
     checks: tuple[Check, ...] = ()
     records_steps: bool = False
     memory: Memory = NO_MEMORY
+    put: Ask | None = None

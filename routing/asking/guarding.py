@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import GuardRefusedError
-from scrimp.routing.guard.verdict import Outcome, Seen
+from scrimp.routing.deciding.outlook import held_back, risk_of, way_out
+from scrimp.routing.guard.verdict import Guarded, Name, Outcome, Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,12 +16,23 @@ if TYPE_CHECKING:
     from scrimp.routing.deciding.decide import Wishes
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.guard.sentry import Sentry
-    from scrimp.routing.guard.verdict import Guarded
+    from scrimp.routing.guard.verdict import Finding
     from scrimp.routing.prompts.context import Context
 
     from .request import Ask, Checked
 
-__all__ = ["guarded", "heard_private", "refused_by_guard", "restored", "risked", "shielded", "warnings"]
+__all__ = [
+    "guarded",
+    "heard_private",
+    "refused_by_guard",
+    "restored",
+    "risk_met",
+    "risk_noted",
+    "risked",
+    "sent_elsewhere",
+    "shielded",
+    "warnings",
+]
 
 
 def shielded(ask: Ask, profile: Profile) -> Ask:
@@ -39,24 +51,96 @@ def guarded(ask: Ask, context: Context | None, sentry: Sentry) -> Ask:
     return ask if found == ask.wishes.guarded else replace(ask, wishes=replace(ask.wishes, guarded=found))
 
 
-def risked(ask: Ask, decision: Decision, profile: Profile, again: Callable[[Wishes], Decision]) -> Decision:
-    """Return a decision with what stands against answering at all (`guard.risky`).
+def risked(
+    ask: Ask,
+    decision: Decision,
+    profile: Profile,
+    again: Callable[[Wishes], Decision],
+    *,
+    holds: bool = True,
+    confirm: Callable[[str], bool] | None = None,
+) -> Decision:
+    """Return a decision with how likely it is to be answered right, and what the profile does about it (`guard.risky`).
 
     Nothing is raised: one that is refused has a finding that says so, and no arm.
 
     Parameters
     ----------
     again
-        Decides once more, under other wishes.
+        Decides once more, under other wishes: where the profile sends what is risky to an arm of its own.
+    holds
+        Whether what is refused is held back; else that is only noted, as where nothing is sent anyway.
+    confirm
+        Asks the user whether to send it all the same, where the profile asks; None where there is nobody to be asked.
     """
-    del ask, profile, again
-    return decision
+    found = risk_of(decision, profile.guard)
+    if found is None:
+        return decision
+    if (wishes := sent_elsewhere(ask.wishes, found, profile)) is not None:
+        return risk_noted(again(wishes), found)
+    return risk_met(ask, decision, found, profile, confirm=confirm, holds=holds)
+
+
+def sent_elsewhere(wishes: Wishes, found: Finding, profile: Profile) -> Wishes | None:
+    """Return the wishes by which the arm that takes what is risky gets it; None where it stays as it was decided."""
+    if found.outcome is not Outcome.CHANGED:
+        return None
+    sends = Guarded(sends=profile.guard.risky.removeprefix("arm:"))
+    return replace(wishes, guarded=wishes.guarded.then(sends))
+
+
+def risk_noted(decision: Decision, found: Finding) -> Decision:
+    """Return a decision with what was found of its risk in its trace."""
+    return replace(decision, guards=(*decision.guards, found))
+
+
+def risk_met(
+    ask: Ask,
+    decision: Decision,
+    found: Finding,
+    profile: Profile,
+    *,
+    holds: bool = True,
+    confirm: Callable[[str], bool] | None = None,
+) -> Decision:
+    """Return a decision that stays with its arm with what was found of its risk, or held back: as `risked`."""
+    if found.outcome is not Outcome.REFUSED:
+        return risk_noted(decision, found)
+    asks = found.detail["risky"] == "ask"
+    if asks and (ask.confirmed or (confirm is not None and confirm(f"{_upper(found.why)}. Send it anyway?"))):
+        return risk_noted(decision, _allowed(found, confirmed=True))
+    if ask.rephrasing is not None and not (asks and confirm is not None):
+        # In other words it may be likelier to be answered right: these are bought first.
+        return risk_noted(decision, _allowed(found, phrased_first=True))
+    found = replace(found, detail={**found.detail, "way_out": way_out(decision, profile.guard)})
+    return risk_noted(held_back(decision, "held back by guard.risky") if holds else decision, found)
+
+
+def _allowed(found: Finding, **why: bool) -> Finding:
+    return replace(found, outcome=Outcome.WARNED, detail={**found.detail, **why})
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def refused_by_guard(decision: Decision) -> GuardRefusedError | None:
-    """Return the error of the guard that refuses a prompt; None where none does."""
-    why = next((each.why for each in decision.guards if each.outcome is Outcome.REFUSED), None)
-    return None if why is None else GuardRefusedError(why)
+    """Return the error of the guard that refuses a prompt; None where none does.
+
+    That no arm can take it for what it is (`Name.FEASIBLE`) is no guard's refusal: `refusal.why_none` says why.
+    """
+    refused = (each for each in decision.guards if each.outcome is Outcome.REFUSED)
+    found = next((each for each in refused if each.guard is not Name.FEASIBLE), None)
+    if found is None:
+        return None
+    why, hint = found.why, None
+    if found.guard is Name.RISK:
+        why = f"not sent: {why}"
+        hint = f"What may help: {found.detail['way_out']}."
+        hint += " --yes (of `ask` and `redo`) sends it anyway." if found.detail["risky"] == "ask" else ""
+    error = GuardRefusedError(why, hint=hint)
+    error.decision = decision
+    return error
 
 
 def warnings(found: Guarded) -> list[str]:

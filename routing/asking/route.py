@@ -123,7 +123,7 @@ class Guide:
             decision_id=new_id(),
             context=context,
         )
-        decision = risked(ask, decide(ask.wishes), self.decider.profile, decide)
+        decision = risked(ask, decide(ask.wishes), self.decider.profile, decide, holds=False)
         return ask.prompt, self._with_plan(ask, decision, self._rooms(now))
 
     def _rooms(self, now: float) -> list[Room]:
@@ -165,7 +165,7 @@ class Guide:
                     left_nano=left,
                     blocked=blocked,
                 )
-                decisions.append(risked(ask, decide(ask.wishes), self.decider.profile, decide))
+                decisions.append(risked(ask, decide(ask.wishes), self.decider.profile, decide, holds=False))
             yield [
                 (name, self._with_plan(ask, decision, rooms))
                 for (name, _), ask, decision in zip(chunk, asks, decisions, strict=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from scrimp.profiles.schema import Arm, Profile
-    from scrimp.routing.guard.verdict import Guarded
+    from scrimp.routing.guard.verdict import Finding, Guarded
     from scrimp.routing.ledger.past_calls import PastCall
     from scrimp.routing.prices.price import ArmPrice
     from scrimp.routing.prices.table import PriceTable
@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     from scrimp.routing.router.readings import ReadingModel
 
     from .pace import Pace
+    from .policy import Option
     from .pool import ArmPool
     from .staying import Staying
 from .options import KnownArm, know_arm, option_for
+from .outlook import feasibility
 from .own_lengths import OwnLengths
 from .staying import Turned, moved
 from .trace import Decision
@@ -421,10 +423,19 @@ class Decider:
             pace=pace,
             level=None if isnan(level) else level,
             turned=None if turned is None else turned.to_dict(),
-            guards=wishes.guarded.findings,
+            guards=(*wishes.guarded.findings, *self._cannot(prompt, options)),
             similarity=None if predictions.similarity is None else float(predictions.similarity[row]),
             by=None if self.pool is None else self,
         )
+
+    def _cannot(self, prompt: Prompt, options: Sequence[Option]) -> tuple[Finding, ...]:
+        """Return what is found of arms that cannot take a prompt (`outlook.feasibility`)."""
+        if all(option.infeasible is None for option in options):
+            return ()
+        required = prompt.required
+        lacking = {known.arm.name: sorted(required - known.capabilities) for known in self._known} if required else {}
+        found = feasibility(options, lacking)
+        return () if found is None else (found,)
 
 
 def _called(known: KnownArm, name: str) -> KnownArm:

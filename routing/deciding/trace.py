@@ -49,6 +49,8 @@ class Decision:
     similarity
         The cosine between the prompt and the nearest that the router was trained on, in [-1, 1]; None where there is
         none, or an older trace does not say.
+    rephrase
+        Who puts the question into other words before it is asked, and what that costs at most; None where nobody does.
     by
         The `Decider` that decided (its type stands above this module): its arms are called as they were then, whatever
         becomes of their files. None where there is no pool, in copies, and from the log.
@@ -72,6 +74,7 @@ class Decision:
     plans: tuple[Mapping[str, Any], ...] = ()
     guards: tuple[Finding, ...] = ()
     similarity: float | None = None
+    rephrase: Mapping[str, Any] | None = None
     by: Any = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> list[Any]:
@@ -144,6 +147,7 @@ class Decision:
             "plans": [dict(each) for each in self.plans],
             "conversation": self.turned,
             "guards": [each.to_dict() for each in self.guards],
+            "rephrase": self.rephrase,
             "arms": [_weighed_dict(weighed, choice) for weighed in choice.weighed],
         }
 
@@ -178,6 +182,7 @@ class Decision:
             plans=tuple(trace.get("plans", ())),
             guards=tuple(map(Finding.from_dict, trace.get("guards", ()))),
             similarity=trace.get("similarity"),
+            rephrase=trace.get("rephrase"),
         )
 
 

@@ -110,6 +110,11 @@ class Guarded:
             return barred
         return self.only_why if self.only is not None and self.only.isdisjoint((name, base)) else None
 
+    @property
+    def aside(self) -> Guarded:
+        """What holds for calls that do not answer (a judge, a summary): what keeps arms from the text, and no more."""
+        return Guarded(barred=self.barred, here=self.here, only=self.only, only_why=self.only_why)
+
     def then(self, other: Guarded) -> Guarded:
         """Return what both say; the earlier one's arm stands."""
         return Guarded(
