@@ -18,9 +18,9 @@ _SURE: Final = re.compile(
         |\#include[ ]*[<"]|\#!/|(?:export[ ])?(?:async[ ])?function\b[ *]*\w*\(|func[ ][\w(]|fn[ ]\w+[(<]
         |(?:const|let|var|val)[ ]\w+[ ]*(?::[^=\n]{1,60})?=
         |(?:public|private|protected|static)[ ][\w<>\[\] ]{1,80}[({]
-        |(?:SELECT|select)\b[^\n]{1,400}\b(?:FROM|from)\b[ ]+\w+
+        |(?:[S]ELECT|select)\b[^\n]{1,400}\b(?:FROM|from)\b[ ]+\w+
             (?:[ ]*;|[ ]+(?:WHERE|where|JOIN|join|GROUP|ORDER)\b|[ \t]*$)
-        |(?:INSERT[ ]INTO|CREATE[ ]TABLE|UPDATE[ ]\w+[ ]SET|DELETE[ ]FROM)\b
+        |(?:[I]NSERT[ ]INTO|[C]REATE[ ]TABLE|[U]PDATE[ ]\w+[ ]SET|[D]ELETE[ ]FROM)\b
         |Traceback[ ]\(most[ ]recent[ ]call[ ]last\)|File[ ]"[^"\n]{1,200}",[ ]line[ ]\d
         |</?(?:html|head|body|div|span|script|table|tr|td|p|a|ul|li|form|input|button)\b[^>\n]{0,200}>
     )

@@ -243,3 +243,29 @@ def test_an_arm_is_called_by_its_name_alone():
                price=Price(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(4)))  # fmt: skip
     assert OwnLengths().of({"a:high": [call()]}, [rung]) == {}
     assert OwnLengths().of({"a:low": [call()]}, [rung])["a:low"].n == 1
+
+
+def test_what_a_refit_says_of_an_arm_is_not_learnt_once_more(tmp_path):
+    """An arm that writes ten times as much: learnt from calls before a refit found that, it is told no more after it."""
+    from dataclasses import replace
+
+    from scrimp.routing.prompts.surface import surface_matrix
+    from scrimp.routing.router.arms import ArmInfo
+    from scrimp.routing.router.in_force import SHIPPED, load_router
+    from scrimp.routing.router.learned import ArmLayer
+
+    shipped = load_router(SHIPPED, tmp_path)
+    info = ArmInfo(name="a", model="nobody/knows", output_limit=10**6)
+    layer = ArmLayer(
+        slope=1.0, weights=np.zeros(shipped.weights.tokens.shape), calibrated=True, n_outcomes=50, shift_sd=0.1,
+        token_shift=float(np.log(10.0)),
+    )  # fmt: skip
+    refitted = replace(shipped, layers={**shipped.layers, info.model: layer}, version="r0001")
+    prompt = surface_matrix(["Explain tides to a child"]), np.zeros((1, len(shipped.weights.centre)), np.float32)
+    before, after = (router.predict(prompt[1], prompt[0], [info]) for router in (shipped, refitted))
+    base = float(before.prompt_tokens[0])
+    assert after.prompt_tokens[0] == base, "nothing that is known of an arm is in it"
+    assert after.output_tokens_p50[0, 0] == pytest.approx(10 * base, rel=0.01)
+    found = learn_length([Observed(round(10 * base), None, base)] * 100)
+    for router in (before, after):
+        assert found.of(base, float(router.output_tokens_p50[0, 0]))[0] == pytest.approx(10 * base, rel=0.05)
