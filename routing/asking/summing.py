@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.deciding.options import runs_here
-from scrimp.routing.guard.verdict import Guarded
 from scrimp.routing.prompts.prompt import Prompt
 from scrimp.routing.prompts.tokens import text_bound
 
@@ -146,7 +145,7 @@ def cheap_arm(
         decider.predict([context]),
         Wishes(
             on_this_machine=here,
-            guarded=Guarded(barred=guarded.barred, sends=guarded.sends, here=guarded.here),
+            guarded=replace(guarded.aside, sends=guarded.sends),
             waits=False,
         ),
         decision_id="",
