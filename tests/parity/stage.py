@@ -101,12 +101,13 @@ price = {{ input_usd_per_mtok = {price_in}, output_usd_per_mtok = {price_out} }}
         """Return what came of the world, with what the ledger and the server hold."""
         chats = [chat for chat in self.server.chats if chat.model != "before"]
         kept, commands = tables(self.home / "scrimp.db"), named(self.home / "scrimp.db")
-        return Outcome(ends, says, by, len(chats), kept, commands, leaks(self.home) if world.private else (), said)
+        found = leaks(self.home) if world.private else leaks(self.home, (SECRET,)) if world.hidden else ()
+        return Outcome(ends, says, by, len(chats), kept, commands, found, said)
 
 
-def leaks(home):
+def leaks(home, marks=(SECRET, "It is 4", "no idea")):
     """Return the files under a home that hold text of the prompt or of an answer."""
-    marks = [mark.encode() for mark in (SECRET, "It is 4", "no idea")]
+    marks = [mark.encode() for mark in marks]
     found = (path for path in sorted(home.rglob("*")) if path.is_file())
     return tuple(str(path.relative_to(home)) for path in found if any(mark in path.read_bytes() for mark in marks))
 
@@ -179,6 +180,7 @@ def tables(path):
                 "decided": decision["arm"],
                 "drawn_at": decision["propensity"],
                 "plan": None if plan is None else plan["text"],
+                "guards": json.loads(re.sub(r"/[^\s:\"]*/", "", json.dumps(decision["guards"]))),  # no folders
                 "sources": [{**each, "path": None} for each in json.loads(row["sources"] or "[]")],
             }
             requests.append({name: row[name] for name in _REQUESTS} | more)

@@ -68,6 +68,11 @@ class World:
         return next(iter(self.replies.values())) == ("cut",)
 
     @property
+    def hidden(self) -> bool:
+        """Whether the secret is a name that a guard looks for: it may stand in no file, and what else is said may."""
+        return f'names = ["{SECRET}"]' in self.extra
+
+    @property
     def private(self) -> bool:
         """Whether no text may be kept."""
         return "--no-log" in self.flags or "keep = " in self.extra
@@ -283,6 +288,23 @@ READ_BY_NAME = (
     replace(READ[0], name="about a file, by name and reading", arm="small/whole", by="small/whole", kills=("sent:1",)),
 )
 
+# -- guarded: what a profile's guards and rules say is said in every way
+
+HIDDEN = f'[guard]\nprivate = "redact"\nnames = ["{SECRET}"]\n'
+NO_SMALL = '[[rules]]\nwhen = { match = "chords" }\nnever = ["small"]\n'
+TOO_RISKY = '[guard]\nrisky = "refuse"\nrisk_below = 1.0\n'
+GUARDED = (
+    plain("a name that stays", RIGHT, RIGHT, extra=HIDDEN, kills=ONCE),
+    plain("a name that stays, also in an error that quotes", "400-quote", RIGHT, extra=HIDDEN, by="medium", calls=2),
+    planned("a name that stays, judged", "small ? checks > medium", WRONG, (RIGHT, "say@text=Score:_9_of_10"), extra=HIDDEN, by="medium", calls=2),
+    planned("a name that stays, repaired", LADDER, WRONG, RIGHT, flags=(*NOT_A_NUMBER, "--repair"), extra=HIDDEN, by="medium", calls=2, kills=("settled:1",)),
+    plain("a name that stays in a file", RIGHT, RIGHT, file=MINUTES, flags=("--read", "passages"), extra=HIDDEN, by="small/passages", kills=("sent:1",)),
+    plain("a rule bars an arm", RIGHT, RIGHT, extra=NO_SMALL, by="medium", kills=("settled:1",)),
+    plain("a rule bars whom it would fall back to", "400", RIGHT, extra=NO_SMALL.replace("small", "medium"), ends="failed", says=None, by=None),
+    plain("a risk is refused", RIGHT, RIGHT, extra=TOO_RISKY, ends="refused", says=None, by=None, calls=0),
+    plain("private text is refused", RIGHT, RIGHT, extra=HIDDEN.replace("redact", "refuse"), ends="refused", says=None, by=None, calls=0),
+)  # fmt: skip
+
 UNLOGGED = (
     unlogged(OK, kills=("sent:1", "settling:1", "settled:1")),
     *map(unlogged, (AGAIN, EMPTY, NO_USAGE, BREACH, QUOTE, FALLBACKS[0], FALLBACKS[6], CHECKED[0], CHECKED[1])),
@@ -295,7 +317,7 @@ UNLOGGED = (
 )
 
 WORLDS: tuple[World, ...] = (
-    *ONE_CALL, *FALLBACKS, *CAPPED, *RISKY, *CHECKED, *PLANNED, *MADE, *READ, *READ_IN_PLANS, *READ_BY_NAME, *UNLOGGED,
+    *ONE_CALL, *FALLBACKS, *CAPPED, *RISKY, *CHECKED, *PLANNED, *MADE, *READ, *READ_IN_PLANS, *READ_BY_NAME, *GUARDED, *UNLOGGED,
     unlogged(READ[0], kills=("sent:1",)),
     *(by_name(world) for world in ONE_CALL if world is not BEST),
     *map(by_name, (CAPPED[1], CAPPED[2])),
