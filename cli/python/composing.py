@@ -46,6 +46,8 @@ class AskOptions(TypedDict, total=False):
     schema: Mapping[str, Any] | Name | None
     arm: str | None
     max_cost_usd: Usd | None
+    max_seconds: float | None
+    fast: bool
     prefer: str | None
     wtp_usd: float | None
     min_quality: float | None
@@ -55,6 +57,7 @@ class AskOptions(TypedDict, total=False):
     cascade: bool
     plan: str | None
     repair: bool
+    brief: bool
     tag: str | None
     conversation: Answer | str | None
     memory: str
@@ -63,6 +66,7 @@ class AskOptions(TypedDict, total=False):
     confirmed: bool
     read: str
     read_tokens: int
+    private: str | None
     on_text: Callable[[str], object] | None
 
 
@@ -128,6 +132,8 @@ def prepare(
     schema: Mapping[str, Any] | Name | None = None,
     arm: str | None = None,
     max_cost_usd: Usd | None = None,
+    max_seconds: float | None = None,
+    fast: bool = False,
     prefer: str | None = None,
     wtp_usd: float | None = None,
     min_quality: float | None = None,
@@ -137,6 +143,7 @@ def prepare(
     cascade: bool = False,
     plan: str | None = None,
     repair: bool = False,
+    brief: bool = False,
     tag: str | None = None,
     conversation: Answer | str | None = None,
     memory: str = "auto",
@@ -145,6 +152,7 @@ def prepare(
     confirmed: bool = False,
     read: str = "auto",
     read_tokens: int = READ_TOKENS,
+    private: str | None = None,
     on_text: Callable[[str], object] | None = None,
 ) -> Job:
     """Put a request together; nothing is reserved or sent.
@@ -175,8 +183,9 @@ def prepare(
         schema=_schema_text(schema),
         needs=several(needs),
         sources=sources,
+        brief=brief,
     )
-    profile = opened.under(prefer, wtp_usd, min_quality)
+    profile = opened.under(prefer, wtp_usd, min_quality, max_seconds, private)
     space = opened.workspace(profile, say)
     ask = make_request(
         profile,
@@ -188,6 +197,7 @@ def prepare(
         follow=_conversation_id(conversation),
         memory=memory,
         no_log=no_log,
+        fast=fast,
         tag=tag,
         takes_back=False,
         rephrase=_phrasings(rephrase),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.deciding.options import runs_here
-from scrimp.routing.guard.verdict import Guarded
 from scrimp.routing.prompts.prompt import Prompt
 from scrimp.routing.prompts.tokens import text_bound
 
@@ -144,7 +143,11 @@ def cheap_arm(
     weighed = decider.decide(
         prompt,
         decider.predict([context]),
-        Wishes(on_this_machine=here, guarded=Guarded(barred=guarded.barred, sends=guarded.sends, here=guarded.here)),
+        Wishes(
+            on_this_machine=here,
+            guarded=replace(guarded.aside, sends=guarded.sends),
+            waits=False,
+        ),
         decision_id="",
         rng=random.Random(0),  # noqa: S311 - the draw is not used
         blocked=blocked,
