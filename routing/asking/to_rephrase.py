@@ -9,7 +9,7 @@ from scrimp.routing.ledger.steps import answered_before
 from scrimp.routing.prompts.context import approx_tokens
 
 from .books import digest_of
-from .phrasings import room_for, task_of
+from .phrasings import phrasings_in, room_for, sorted_out, task_of
 from .rephrasing import MORE_BYTES, Rephrasing
 from .summing import cheap_arm
 
@@ -58,4 +58,6 @@ def with_rephrasing(
     prices = [price for info in decider.infos if (price := decider.price(info.name)) is not None]
     more = max((price.bound_nano(MORE_BYTES, 0) for price in prices), default=0)
     known = None if ledger is None else answered_before(ledger, "rephrase", digest_of(prompt.text) or "")
+    if known is not None and all(read.against for read in sorted_out(question, phrasings_in(known, n))):
+        known = None  # it held none of use
     return replace(ask, rephrasing=Rephrasing(n, arm[0], prompt, limit, arm[1], more, known)), None

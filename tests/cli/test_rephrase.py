@@ -277,6 +277,16 @@ def test_the_same_question_again_costs_no_phrasings(scrimp, phrased, server, pre
     assert len(server.chats) == 5
 
 
+def test_what_held_none_of_use_is_bought_again(scrimp, phrased, server, prefers):
+    prefers("State how many")
+    server.script(["say@text=I_cannot."], model="phrases")
+    path = phrased(says(*GOOD))
+    for asked in (QUESTION, GOOD[1], GOOD[1]):
+        ask(scrimp, path)
+        assert last_sent(server) == asked
+    assert sum("phrasings" in chat.prompt for chat in server.chats) == 2
+
+
 def test_what_keeps_no_text_keeps_none_of_these(scrimp, phrased, server, prefers, home):
     prefers("State how many")
     path = phrased(says(*GOOD))

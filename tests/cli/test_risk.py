@@ -45,8 +45,8 @@ def test_what_is_likely_to_be_right_passes(scrimp, guarded, risky):
     assert found["detail"]["quality"] == pytest.approx(best["quality"], abs=1e-6)
     assert found["detail"]["low"] == pytest.approx(best["quality_low"], abs=1e-6)
     assert found["detail"]["high"] == pytest.approx(best["quality_high"], abs=1e-6)
-    assert "risk: passed" in done.err
-    assert "risk: passed" in scrimp("log", "show", "last").out
+    for said in (done.err, scrimp("log", "show", "last").out):
+        assert f"risk: {found['why']} (passed)" in said
 
 
 def test_warn_says_so_and_sends(scrimp, guarded, server):
@@ -55,7 +55,7 @@ def test_warn_says_so_and_sends(scrimp, guarded, server):
     assert "likely to be answered wrongly" in done.err
     assert risk_in(json.loads(done.out)["decision"])["outcome"] == "warned"
     assert risk_in(json.loads(scrimp("log", "show", "last", "--json").out)["decision"])["outcome"] == "warned"
-    assert "risk: warned" in scrimp("log", "show", "last", "-x").out
+    assert "risk: likely to be answered wrongly" in scrimp("log", "show", "last", "-x").out
 
 
 def test_refuse_sends_nothing_and_says_what_may_help(scrimp, guarded, server):
@@ -180,7 +180,7 @@ def test_a_dry_run_shows_it_and_exits_as_it_would(scrimp, guarded, server, more,
 def test_a_dry_run_of_what_is_refused_shows_the_arms(scrimp, guarded):
     done = scrimp("ask", "-n", "-x", "-p", guarded("refuse"), HARD)
     assert done.code == 9
-    assert "risk: refused" in done.err
+    assert "risk: likely to be answered wrongly" in done.err
     assert "predicted quality" in done.out
 
 
@@ -278,7 +278,7 @@ def test_route_shows_it_and_refuses_nothing(scrimp, guarded):
         trace = json.loads(done.out)
         assert risk_in(trace)["outcome"] == outcome
         assert trace["arm"] is not None
-        assert f"risk: {outcome}: " in scrimp("route", "-p", guarded(risky), HARD).out
+        assert f"risk: {risk_in(trace)['why']}" in scrimp("route", "-p", guarded(risky), HARD).out
     many = scrimp("route", "-p", guarded("refuse"), "--json", "--lines", "-", stdin=f"{HARD}\n2 + 2?\n")
     assert [risk_in(json.loads(line))["outcome"] for line in many.out.splitlines()] == ["refused", "passed"]
 
