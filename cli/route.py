@@ -127,6 +127,7 @@ def route(
         from scrimp.routing.learn.measuring.plot import check_plot
 
         check_plot(plot)
+    from scrimp.routing.asking.guarding import refused_by_guard
     from scrimp.routing.asking.refusal import missed_quality
     from scrimp.routing.asking.route import Guide
     from scrimp.routing.asking.ways import make_way, split_plan
@@ -198,6 +199,8 @@ def route(
     if (missed := missed_quality(decision)) is not None:
         notes = (*notes, missed)
     emit(Result(data=data, blocks=blocks, messages=notes), as_json=json)
+    if (refused := refused_by_guard(decision)) is not None:
+        raise refused
     if decision.arm is None:
         by_cap = any(weighed.option.by_cap for weighed in decision.choice.weighed)
         error = BudgetRefusedError if by_cap else ArmUnavailableError

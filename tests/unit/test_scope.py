@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from scrimp.profiles.errors import DataError
+from scrimp.profiles.paths import paths
 from scrimp.profiles.schema import Arm, Guard, Profile, Scope, Unsafe
 from scrimp.routing.asking.stock import embedder as shared
 from scrimp.routing.guard import kept
@@ -430,13 +432,11 @@ def test_no_rows_of_a_side_are_unknown_and_not_nothing(nearest):
     assert report.to_json()["harmonic_mean"] is None
 
 
-def test_files_that_measure_too_well_or_cannot_be_right_are_said(tmp_path, scope_file, home):
-    del home
+def test_files_that_measure_too_well_or_cannot_be_right_are_said(tmp_path, scope_file, counting):
+    shutil.copytree(folder_of(counting[1]), tmp_path / "home" / "cache" / "guard")
     held = tmp_path / "held.jsonl"
     rows = [(EXAMPLES.prompts[0], "pension"), ("who insures a hive", "bee"), (OUTSIDE[0], None)]
     held.write_text("".join(json.dumps({"prompt": prompt, "domain": domain}) + "\n" for prompt, domain in rows))
-    from scrimp.profiles.paths import paths
-
     report = measure_scope(held, scope_file, _profile(), paths({"SCRIMP_HOME": str(tmp_path / "home")}))
     assert any("'bee' (did you mean 'bees'?)" in note for note in report.notes)
     assert any("1 of these prompts are among the examples" in note for note in report.notes)
