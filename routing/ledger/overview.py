@@ -1,4 +1,4 @@
-"""What a page about the whole log reads: money by day and arm, requests one after another, what was expected of calls."""
+"""What a page about the whole log reads: money by day and arm, requests one after another, what calls held to."""
 
 from __future__ import annotations
 
@@ -99,16 +99,19 @@ def expectations(ledger: Ledger, *, since: str | None = None, profile: str | Non
     n_in_time.
     """
     where, parameters = all_of(("a.started_at >= ?", since), ("r.profile = ?", profile))
-    whole = "(a.output_tokens IS NOT NULL AND a.expected_output_p90 IS NOT NULL AND coalesce(a.finish_reason, '') <> 'length')"
+    whole = (
+        "(a.output_tokens IS NOT NULL AND a.expected_output_p90 IS NOT NULL "
+        "AND coalesce(a.finish_reason, '') <> 'length')"
+    )
     timed = "(a.latency_s IS NOT NULL AND a.expected_s_p90 IS NOT NULL)"
-    rows = ledger.rows(
-        f"SELECT a.arm, sum({whole}) AS n_lengths, sum({whole} AND a.output_tokens <= a.expected_output_p90) AS n_within, "  # noqa: S608 - constants
+    return ledger.rows(
+        f"SELECT a.arm, sum({whole}) AS n_lengths, "  # noqa: S608 - constants
+        f"sum({whole} AND a.output_tokens <= a.expected_output_p90) AS n_within, "
         f"sum({timed}) AS n_times, sum({timed} AND a.latency_s <= a.expected_s_p90) AS n_in_time "
         f"FROM attempts a JOIN reservations r ON r.id = a.id WHERE a.error_kind IS NULL AND {where} "
         f"AND ({whole} OR {timed}) GROUP BY a.arm ORDER BY a.arm",
         parameters,
     )
-    return rows
 
 
 def refits(ledger: Ledger, *, since: str | None = None, profile: str | None = None) -> list[dict[str, Any]]:

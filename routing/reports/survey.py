@@ -1,4 +1,4 @@
-"""What the log's decisions say together, in one reading: predictions beside outcomes, guards, arms, readings, memory."""
+"""What the log's requests say together, in one reading: predictions and outcomes, arms, guards, readings, memory."""
 
 from __future__ import annotations
 

@@ -14,12 +14,29 @@ from .markup import NOTHING, Markup, join, tag
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .charts import Chart
+    from .chart import Chart
 
-__all__ = ["MARK", "WIDE", "Cell", "card", "cards", "document", "empty", "figure", "keys", "number", "section", "table"]
+__all__ = [
+    "MARK",
+    "RATE",
+    "WIDE",
+    "Cell",
+    "card",
+    "cards",
+    "document",
+    "empty",
+    "figure",
+    "keys",
+    "number",
+    "section",
+    "table",
+]
 
 MARK: Final = "<!doctype html>\n<!-- a page of scrimp's own -->\n"
 """What a page begins with: by it a later report knows that it may take this file's place."""
+
+RATE: Final = "scrimp rate last good"
+"""What says how good an answer was."""
 
 WIDE: Final = (340.0, 512.0)
 """Widths at which a chart is drawn, in pixels: on a phone, and as one of two beside one another."""
@@ -128,7 +145,7 @@ def figure(
     narrow, wide = FULL if full else WIDE
     return tag(
         "figure",
-        tag("figcaption", tag("h3", title), tag("p", about, class_="about") if about else None),
+        tag("figcaption", tag("h3", title), tag("p", prose(about), class_="about") if about else None),
         tag("div", chart.draw(wide, f"{name}-w"), class_="wide"),
         tag("div", chart.draw(narrow, f"{name}-n"), class_="narrow"),
         legend,
@@ -139,13 +156,18 @@ def figure(
 
 def card(title: str, *content: Markup, about: str = "", full: bool = False) -> Markup:
     """Return a card without a chart: its title, a sentence, what it holds."""
-    told = tag("p", about, class_="about") if about else None
+    told = tag("p", prose(about), class_="about") if about else None
     return tag("div", tag("h3", title), told, *content, class_="card full" if full else "card")
 
 
 def cards(*each: Markup) -> Markup:
     """Return cards beside one another."""
     return tag("div", *each, class_="cards")
+
+
+def prose(text: str) -> Markup:
+    """Return a sentence of ours: what stands between backticks is a command."""
+    return join(tag("code", part) if i % 2 else part for i, part in enumerate(text.split("`")))
 
 
 def keys(pairs: Iterable[tuple[str, str]]) -> Markup:
@@ -155,9 +177,9 @@ def keys(pairs: Iterable[tuple[str, str]]) -> Markup:
 
 def empty(missing: str, command: str, then: str = "") -> Markup:
     """Return what stands where nothing is known: what is missing, and the command that would fill it."""
-    return tag("div", tag("p", f"{missing} ", tag("code", command), then), class_="none")
+    return tag("div", tag("p", f"{missing} ", tag("code", command), prose(then)), class_="none")
 
 
 def section(anchor: str, title: str, about: str, *content: Markup) -> Markup:
     """Return a section of the page, with its sentence about what it says."""
-    return tag("section", tag("h2", title), tag("p", about, class_="quiet"), join(content), id=anchor)
+    return tag("section", tag("h2", title), tag("p", prose(about), class_="quiet"), join(content), id=anchor)

@@ -44,10 +44,10 @@ def short_usd(amount: float) -> str:
     """
     if amount == 0:
         return "$0"
-    if abs(amount) >= 1:
-        return f"{'-' if amount < 0 else ''}${abs(amount):,.2f}".removesuffix("0").removesuffix(".0")
-    digits = max(2, 1 - math.floor(math.log10(abs(amount))))
-    return f"{'-' if amount < 0 else ''}${abs(amount):.{digits}f}".rstrip("0")
+    sign, amount = ("\N{MINUS SIGN}", -amount) if amount < 0 else ("", amount)
+    if amount >= 1:
+        return f"{sign}${amount:,.2f}".removesuffix("0").removesuffix(".0")
+    return f"{sign}${amount:.{max(2, 1 - math.floor(math.log10(amount)))}f}".rstrip("0")
 
 
 def count(n: int | None) -> str:

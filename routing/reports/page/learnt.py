@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .charts import Bars, Mark, Part, Row, Whiskers
-from .document import Cell, empty, figure, keys, number, section, table
+from .bars import Bars, Mark, Part, Row, Whiskers
+from .document import Cell, card, cards, empty, figure, keys, number, section, table
 from .figures import clip, count, money, share, short_usd, signed, usd
 from .markup import NOTHING, Markup, tag
 
@@ -31,8 +31,8 @@ _REFITS: Final = 20
 def plans(of: Overview) -> Markup:
     """Return the section about plans of several stages."""
     about = (
-        "How often the answer of each stage was the one given. Saved: what the stages after it would have cost, by their mean "
-        "in runs of the same plan that reached them."
+        "How often the answer of each stage was the one given. Saved: what the stages after it would have cost, by "
+        "their mean in runs of the same plan that reached them."
     )
     if not of.plans:
         missing = "No plan of several stages ran."
@@ -56,7 +56,10 @@ def plans(of: Overview) -> Markup:
         ("plan", "spelled", "runs", "no answer", "stopped at", "charged", "saved", "not compared"),
         [
             (
-                each.name or "-", each.text, Cell(count(each.n), each.n), Cell(count(each.n_failed), each.n_failed),
+                each.name or "-",
+                each.text,
+                Cell(count(each.n), each.n),
+                Cell(count(each.n_failed), each.n_failed),
                 ", ".join(f"{stage}: {n:,}" for stage, n in each.stopped.items()) or "-",
                 Cell(money(each.charged_nano), float(each.charged_nano)),
                 number(None if each.saved_nano is None else float(each.saved_nano), money(each.saved_nano)),
@@ -65,17 +68,17 @@ def plans(of: Overview) -> Markup:
             for each in of.plans
         ],
         long=(1,),
-    )  # fmt: skip
+    )
     legend = keys([*((_STAGES[i % 6], f"stage {i + 1}") for i in range(last)), ("even", "no answer")])
     drawn = figure(chart, name="plans", numbers=numbers, full=True, legend=legend)
-    return section("plans", "Plans", about, tag("div", drawn, class_="cards"))
+    return section("plans", "Plans", about, cards(drawn))
 
 
 def duels(of: Overview) -> Markup:
     """Return the section about duels."""
     about = (
-        "Which arm's answer was preferred when two stood unnamed side by side: strengths of the Bradley-Terry model with ties, "
-        "freed from which side they stood on, with 95% intervals."
+        "Which arm's answer was preferred when two stood unnamed side by side: strengths of the Bradley-Terry model "
+        "with ties, freed from which side they stood on, with 95% intervals."
     )
     found = of.duels
     if not found.get("n"):
@@ -87,14 +90,16 @@ def duels(of: Overview) -> Markup:
     marks = [
         Mark(
             each["arm"] if names.count(each["arm"]) == 1 else f"{each['arm']} ({each['model'] or 'model unknown'})",
-            each["strength"], each["low"], each["high"],
+            each["strength"],
+            each["low"],
+            each["high"],
             f"{signed(each['strength'])} · {each['won']:,} won, {each['tied']:,} tied, {each['lost']:,} lost",
         )
         for each in strengths
-    ]  # fmt: skip
+    ]
     chart = Whiskers(
         "Strength by preference",
-        f"A point for each arm from {found['n']:,} duels: its strength in logits above the mean, with its 95% interval.",
+        f"A point for each arm from {found['n']:,} duels: strength in logits above the mean, with its 95% interval.",
         marks,
         "logits above the mean of all arms",
         lambda each: signed(each, 1) if each else "0",
@@ -103,10 +108,23 @@ def duels(of: Overview) -> Markup:
         line=0.0,
     )
     numbers = table(
-        ("arm", "model", "strength", "low", "high", "beats average", "above next", "won", "tied", "lost", "USD an answer"),
+        (
+            "arm",
+            "model",
+            "strength",
+            "low",
+            "high",
+            "beats average",
+            "above next",
+            "won",
+            "tied",
+            "lost",
+            "USD an answer",
+        ),
         [
             (
-                each["arm"], each["model"] or "unknown",
+                each["arm"],
+                each["model"] or "unknown",
                 *(Cell(signed(each[key]), each[key]) for key in ("strength", "low", "high")),
                 Cell(share(each["beats_average"]), each["beats_average"]),
                 Cell("-" if each["above_next"] is None else share(each["above_next"]), each["above_next"]),
@@ -115,24 +133,25 @@ def duels(of: Overview) -> Markup:
             )
             for each in strengths
         ],
-    )  # fmt: skip
+    )
     side = found.get("side")
     notes = [f"{note[:1].upper()}{note[1:]}." for note in found.get("notes", ())]
     if side:
         sure = "" if side["low"] > 0 or side["high"] < 0 else ", which may be none"
+        bounds = f"[{signed(side['low'])}, {signed(side['high'])}]"
         notes.insert(
             0,
-            f"Side bias {signed(side['bias'])} logits [{signed(side['low'])}, {signed(side['high'])}] for the left{sure}.",
+            f"Side bias {signed(side['bias'])} logits {bounds} for the left{sure}.",
         )
     drawn = figure(chart, name="duels", about=" ".join(notes), numbers=numbers, full=True)
-    return section("duels", "Duels", about, tag("div", drawn, class_="cards"))
+    return section("duels", "Duels", about, cards(drawn))
 
 
 def refits(of: Overview) -> Markup:
     """Return the section about refits."""
     about = (
-        "Each refit is a test: what the new router would have gained in utility over the one in force, on outcomes that it had "
-        "not seen, with the interval of that test. It is promoted only if the whole interval lies above 0."
+        "Each refit is a test: what the new router would have gained in utility over the one in force, on outcomes "
+        "that it had not seen, with the interval of that test. It is promoted only if the whole interval lies above 0."
     )
     force = tag("p", "In force: ", tag("code", of.router), ".")
     if not of.refits:
@@ -148,15 +167,20 @@ def refits(of: Overview) -> Markup:
     if drawn:
         marks = [
             Mark(
-                f"{each.at[:10]} {each.version or ''} {each.verdict}{' (forced)' if each.forced else ''}".replace("  ", " "),
-                1000.0 * (each.gain or 0.0), _thousand(each.low), _thousand(each.high), _gain(each),
+                f"{each.at[:10]} {each.version or ''} {each.verdict}{' (forced)' if each.forced else ''}".replace(
+                    "  ", " "
+                ),
+                1000.0 * (each.gain or 0.0),
+                _thousand(each.low),
+                _thousand(each.high),
+                _gain(each),
                 _VERDICTS.get(each.verdict, "even"),
             )
             for each in drawn
-        ]  # fmt: skip
+        ]
         chart = Whiskers(
             "Gain of each refit",
-            "A point for each refit: utility gained over the router in force, USD for 1,000 prompts, with its interval.",
+            "A point for each refit: utility gained over the router in force, USD for 1,000 prompts, and its interval.",
             marks,
             "USD of utility gained for 1,000 prompts",
             short_usd,
@@ -170,16 +194,21 @@ def refits(of: Overview) -> Markup:
         ("when", "profile", "verdict", "version", "gain, USD for 1,000 prompts", "labels", "judged on", "why"),
         [
             (
-                each.at[:16].replace("T", " "), each.profile, each.verdict + (" (forced)" if each.forced else ""),
-                each.version or "-", number(each.gain, _gain(each)), number(each.n_labels, count(each.n_labels)),
-                number(each.n_judged, count(each.n_judged)), "; ".join(each.reasons[:2]) or "-",
+                each.at[:16].replace("T", " "),
+                each.profile,
+                each.verdict + (" (forced)" if each.forced else ""),
+                each.version or "-",
+                number(each.gain, _gain(each)),
+                number(each.n_labels, count(each.n_labels)),
+                number(each.n_judged, count(each.n_judged)),
+                "; ".join(each.reasons[:2]) or "-",
             )
             for each in reversed(of.refits)
         ],
         long=(7,),
-    )  # fmt: skip
-    parts.append(tag("div", tag("h3", "All refits"), numbers, class_="card full"))
-    return section("refits", "Refits", about, force, tag("div", *parts, class_="cards"))
+    )
+    parts.append(card("All refits", numbers, full=True))
+    return section("refits", "Refits", about, force, cards(*parts))
 
 
 def _thousand(value: float | None) -> float | None:
@@ -200,7 +229,10 @@ def _dollars(value: float) -> str:
 
 def guards(of: Overview) -> Markup:
     """Return the section about guards."""
-    about = "What looks at a prompt before it leaves: how often each guard let it pass, warned, changed where or how it went, or refused it."
+    about = (
+        "What looks at a prompt before it leaves: how often each guard let it pass, warned, changed how or where it "
+        "went, or refused it."
+    )
     found = of.survey.guards
     if not found:
         return section(
@@ -248,10 +280,9 @@ def guards(of: Overview) -> Markup:
             )
             for each in of.survey.events
         ]
-        events = tag(
-            "div",
-            tag("h3", "The latest that were not let pass"),
+        events = card(
+            "The latest that were not let pass",
             table(("when (UTC)", "guard", "outcome", "why", "request"), rows_, long=(3,)),
-            class_="card full",
+            full=True,
         )
-    return section("guards", "Guards", about, tag("div", drawn, events, class_="cards"))
+    return section("guards", "Guards", about, cards(drawn, events))

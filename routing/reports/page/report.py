@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from scrimp.profiles.rungs import reading_of
 from scrimp.routing.reports.quality import wilson
 
-from .document import document, empty, section
-from .figures import count, money, share, share_interval, together, usd
-from .judged import calibration, fronts, quality, readings
+from .document import card, cards, document, empty, section
+from .figures import UNKNOWN, count, money, share, share_interval, together, usd
+from .fronts import fronts
+from .judged import calibration, quality, readings
 from .learnt import duels, guards, plans, refits
 from .markup import Markup, tag
 from .spent import spent, total
@@ -34,9 +35,16 @@ def report_html(of: Overview) -> str:
         parts.append(more)
     parts.append(_requests(of))
     links = (
-        ("spent", "Spending"), ("quality", "Quality"), ("calibration", "Calibration"), ("front", "Quality and cost"),
-        ("plans", "Plans"), ("duels", "Duels"), ("refits", "Refits"), ("guards", "Guards"), ("requests", "Requests"),
-    )  # fmt: skip
+        ("spent", "Spending"),
+        ("quality", "Quality"),
+        ("calibration", "Calibration"),
+        ("front", "Quality and cost"),
+        ("plans", "Plans"),
+        ("duels", "Duels"),
+        ("refits", "Refits"),
+        ("guards", "Guards"),
+        ("requests", "Requests"),
+    )
     whose = "all profiles" if of.profile is None else f"profile {of.profile}"
     when = "everything in the log" if of.days is None else f"the last {of.days:g} days"
     header = tag(
@@ -46,13 +54,17 @@ def report_html(of: Overview) -> str:
             tag(
                 "div",
                 tag("h1", "scrimp report"),
-                tag("p", f"{whose[:1].upper()}{whose[1:]}, {when}. Made {of.made_at}{f' ({of.zone})' if of.zone else ''}.", class_="about"),
+                tag(
+                    "p",
+                    f"{whose[:1].upper()}{whose[1:]}, {when}. Made {of.made_at}{f' ({of.zone})' if of.zone else ''}.",
+                    class_="about",
+                ),
             ),
             tag("button", "Dark or light", id="theme", class_="tool", type="button", hidden=""),
             class_="top",
         ),
         tag("nav", *(tag("a", name, href=f"#{anchor}") for anchor, name in links), aria_label="sections"),
-    )  # fmt: skip
+    )
     footer = tag(
         "footer",
         tag(
@@ -73,30 +85,36 @@ def _facts(of: Overview) -> Markup:
     bounds = wilson(found.n_right, found.n_known)
     right = found.n_right / found.n_known if found.n_known else None
 
-    def fact(name: str, value: str, small: str) -> Markup:
-        return tag("div", tag("dt", name), tag("dd", value, tag("small", small)), class_="fact")
-
     def seconds(value: float | None) -> str:
-        return "unknown" if value is None else f"{value:.2f} s"
+        return UNKNOWN if value is None else f"{value:.2f} s"
 
     facts = [
-        fact("Charged", total(of), f"{count(sum(row[3] for row in of.daily))} calls" + (f", {money(of.open_nano)} of it unsure" if of.n_open else "")),
-        fact("Answered", count(found.n), f"of {count(of.survey.n)} requests"),
-        fact("Right", share(right), together([share_interval(bounds), f"{count(found.n_known)} of known worth"])),
-        fact("A right answer cost", money(price), "wrong ones paid for as well"),
-        fact("Seconds to an answer", seconds(found.latency_p50_s), f"median; 95% within {seconds(found.latency_p95_s)}"),
-        _against(of, fact),
-    ]  # fmt: skip
+        _fact(
+            "Charged",
+            total(of),
+            f"{count(sum(row[3] for row in of.daily))} calls"
+            + (f", {money(of.open_nano)} of it unsure" if of.n_open else ""),
+        ),
+        _fact("Answered", count(found.n), f"of {count(of.survey.n)} requests"),
+        _fact("Right", share(right), together([share_interval(bounds), f"{count(found.n_known)} of known worth"])),
+        _fact("A right answer cost", money(price), "wrong ones paid for as well"),
+        _fact(
+            "Seconds to an answer", seconds(found.latency_p50_s), f"median; 95% within {seconds(found.latency_p95_s)}"
+        ),
+        _against(of),
+    ]
     return tag("dl", *facts, class_="facts")
 
 
-def _against(of: Overview, fact: object) -> Markup:
-    assert callable(fact)  # noqa: S101 - it is `_facts`' own
+def _fact(name: str, value: str, small: str) -> Markup:
+    return tag("div", tag("dt", name), tag("dd", value, tag("small", small)), class_="fact")
+
+
+def _against(of: Overview) -> Markup:
     found = of.versus
     if found is None or found.saved_usd is None:
         why = "nothing to compare" if found is not None else of.versus_problem or "needs a profile and a price"
-        made: Markup = fact("Saved by routing", "unknown", why)
-        return made
+        return _fact("Saved by routing", UNKNOWN, why)
     saved = found.saved_usd
     low, high = saved.low, saved.high
     bounds = "" if low is None or high is None else f"[{_signed(low)}, {_signed(high)}]"
@@ -106,8 +124,7 @@ def _against(of: Overview, fact: object) -> Markup:
         if gained is None
         else f"predicted quality {100 * gained.estimate:+.1f} points".replace("-", "\N{MINUS SIGN}")
     )
-    made = fact(f"Saved against {found.arm} alone", _signed(saved.estimate), together([bounds, quality_]))
-    return made
+    return _fact(f"Saved against {found.arm} alone", _signed(saved.estimate), together([bounds, quality_]))
 
 
 def _signed(value: float) -> str:
@@ -136,12 +153,14 @@ def _requests(of: Overview) -> Markup:
         else [empty("No answer is known to be wrong.", "scrimp rate ID bad", " says so of one.")]
     )
     return section(
-        "requests", "Requests", about,
-        tag("div",
-            tag("div", tag("h3", "Biggest"), tag("p", "The dearest requests, all of their calls together.", class_="about"), *biggest, class_="card"),
-            tag("div", tag("h3", "Worst"), tag("p", "Answers that were wrong, the worst first, then the dearest.", class_="about"), *worst, class_="card"),
-            class_="cards"),
-    )  # fmt: skip
+        "requests",
+        "Requests",
+        about,
+        cards(
+            card("Biggest", *biggest, about="The dearest requests, all of their calls together."),
+            card("Worst", *worst, about="Answers that were wrong, the worst first, then the dearest."),
+        ),
+    )
 
 
 def _list(of: Overview, requests: Sequence[Request]) -> list[Markup]:
@@ -153,13 +172,16 @@ def _request(of: Overview, each: Request) -> Markup:
     predicted = None if each.predicted is None else f"predicted {share(each.predicted)}"
     reading = reading_of(each.arm or "")
     line = [
-        tag("b", money(each.charged_nano)), tag("span", each.arm or "no arm"),
+        tag("b", money(each.charged_nano)),
+        tag("span", each.arm or "no arm"),
         None if reading is None else tag("span", f"read {reading}"),
         tag("span", f"{count(each.tokens)} tokens"),
         None if each.latency_s is None else tag("span", f"{each.latency_s:.1f} s"),
-        None if worth is None else tag("span", worth), None if predicted is None else tag("span", predicted),
-        tag("span", each.at[:16].replace("T", " "), class_="quiet"), tag("code", each.id, class_="quiet"),
-    ]  # fmt: skip
+        None if worth is None else tag("span", worth),
+        None if predicted is None else tag("span", predicted),
+        tag("span", each.at[:16].replace("T", " "), class_="quiet"),
+        tag("code", each.id, class_="quiet"),
+    ]
     parts = [tag("div", *line, class_="line")]
     if of.texts is not None:
         kept = of.texts.get(each.id, {})

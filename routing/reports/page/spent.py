@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.money import NANO
 
-from .charts import N_COLOURS, Bars, Columns, Part, Row
-from .document import Cell, empty, figure, keys, section, table
+from .bars import Bars, Part, Row
+from .chart import N_COLOURS
+from .columns import Columns
+from .document import Cell, card, cards, empty, figure, keys, section, table
 from .figures import count, money, short_usd, usd
-from .markup import Markup, tag
+from .markup import Markup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,9 +39,7 @@ def spent(of: Overview) -> Markup:
             empty("Nothing was paid yet.", 'scrimp ask "a question"', " pays for something."),
             _caps(of),
         )
-    return section(
-        "spent", "Spending", about, tag("div", _by_day(of), _by_arm(of), _caps(of), class_="cards")
-    )  # fmt: skip
+    return section("spent", "Spending", about, cards(_by_day(of), _by_arm(of), _caps(of)))
 
 
 def _span(of: Overview) -> tuple[str, dict[str, str]]:
@@ -127,11 +127,15 @@ def _by_arm(of: Overview) -> Markup:
             f"{each.n_calls:,} calls" if free else f"{money(each.charged_nano)} · {each.n_calls:,} calls",
             [
                 Part(each.n_calls if free else each.settled_nano / NANO, "f1", f"settled: {money(each.settled_nano)}"),
-                Part(0 if free else (each.charged_nano - each.settled_nano) / NANO, "note", f"at upper bounds: {money(each.charged_nano - each.settled_nano)}"),
+                Part(
+                    0 if free else (each.charged_nano - each.settled_nano) / NANO,
+                    "note",
+                    f"at upper bounds: {money(each.charged_nano - each.settled_nano)}",
+                ),
             ],
         )
         for each in sums[:12]
-    ]  # fmt: skip
+    ]
     chart = Bars(
         "Spending by arm",
         "A bar for each arm, the dearest first: what it was charged.",
@@ -142,14 +146,17 @@ def _by_arm(of: Overview) -> Markup:
         ("arm", "charged", "of that unsure", "calls", "input tokens", "output tokens", "over the bound"),
         [
             (
-                each.name, Cell(money(each.charged_nano), float(each.charged_nano)),
+                each.name,
+                Cell(money(each.charged_nano), float(each.charged_nano)),
                 Cell(money(each.charged_nano - each.settled_nano), float(each.charged_nano - each.settled_nano)),
-                Cell(count(each.n_calls), each.n_calls), Cell(count(each.input_tokens), each.input_tokens),
-                Cell(count(each.output_tokens), each.output_tokens), Cell(count(each.n_breaches), each.n_breaches),
+                Cell(count(each.n_calls), each.n_calls),
+                Cell(count(each.input_tokens), each.input_tokens),
+                Cell(count(each.output_tokens), each.output_tokens),
+                Cell(count(each.n_breaches), each.n_breaches),
             )
             for each in sums
         ],
-    )  # fmt: skip
+    )
     about = "All calls, those that failed included."
     if of.n_open:
         about += f" {of.n_open:,} of unknown true cost count as {money(unsure)}: `scrimp spend --open` lists them."
@@ -165,14 +172,11 @@ def _caps(of: Overview) -> Markup:
     if not of.caps:
         if of.caps_of is None:
             why = of.caps_problem or "There is no ledger yet."
-            return tag(
-                "div",
-                tag("h3", "Caps"),
-                empty(f"What caps leave is not known: {why}", "scrimp profile list", " names profiles."),
-                class_="card",
+            return card(
+                "Caps", empty(f"What caps leave is not known: {why}", "scrimp profile list", " names profiles.")
             )
         missing = f"Profile {of.caps_of} has no caps."
-        return tag("div", tag("h3", "Caps"), empty(missing, "scrimp profile edit", " sets some."), class_="card")
+        return card("Caps", empty(missing, "scrimp profile edit", " sets some."))
     rows = [
         Row(
             each.cap.scope,
@@ -197,12 +201,21 @@ def _caps(of: Overview) -> Markup:
         [
             (
                 each.cap.scope,
-                *(Cell(money(nano), float(nano)) for nano in (each.cap.limit_nano, each.settled_nano, each.reserved_nano, each.unknown_nano, each.left_nano)),
+                *(
+                    Cell(money(nano), float(nano))
+                    for nano in (
+                        each.cap.limit_nano,
+                        each.settled_nano,
+                        each.reserved_nano,
+                        each.unknown_nano,
+                        each.left_nano,
+                    )
+                ),
                 each.resets_at or "-",
             )
             for each in of.caps
         ],
-    )  # fmt: skip
+    )
     return figure(
         chart,
         name="caps",
