@@ -37,27 +37,36 @@ def new_output(path: Path) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def own_page(path: Path) -> Iterator[BinaryIO]:
+def own_page(path: Path, kind: str) -> Iterator[BinaryIO]:
     """Give a file for a page to write: it takes its place whole at the end of the block, readable by its owner only.
 
-    A page that was written before makes way for it, so that a report can be made anew each night; nothing else does.
+    A page of its kind that was written before makes way for it, so that a report can be made anew each night; nothing
+    else does.
+
+    Parameters
+    ----------
+    kind
+        What the page is: "report" or "log".
 
     Raises
     ------
     UsageError
         If something else is there, or it cannot be written.
     """
-    from scrimp.routing.reports.page.document import MARK
+    from scrimp.routing.reports.page.document import MARKS
 
     try:
         with path.open("rb") as before:
-            other = before.read(len(MARK)) != MARK.encode()
+            mark = MARKS[kind].encode()
+            other = before.read(len(mark)) != mark
     except FileNotFoundError:
         other = False
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
     if other:
-        raise UsageError(f"{path} exists, and is no page of scrimp's", hint="Choose another name, or remove it first.")
+        raise UsageError(
+            f"{path} exists, and is no {kind} page of scrimp's", hint="Choose another name, or remove it first."
+        )
     try:
         with replacing(path) as file:
             yield file

@@ -37,7 +37,7 @@ def report_page(path: Path, *, profile: str | None, days: float | None, texts: b
     from scrimp.routing.learn.measuring.overview import make_overview
     from scrimp.routing.reports.page.report import report_html
 
-    with own_page(path) as file:
+    with own_page(path, "report") as file:
         chosen, problem = _profile(profile)
         found = make_overview(
             session.ledger_to_read(),

@@ -74,6 +74,11 @@ class Paths:
         return self.cache / "abouts"
 
     @property
+    def pages(self) -> Path:
+        """Pages of the log that were opened in a browser: private, and gone after a day."""
+        return self.cache / "pages"
+
+    @property
     def routers(self) -> Path:
         """Learned router versions, one folder each."""
         return self.state / "routers"

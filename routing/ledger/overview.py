@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from .store import Ledger
 
-__all__ = ["excerpts", "expectations", "profiles", "refits", "spent_by_day", "stage_charges", "told"]
+__all__ = ["entries", "excerpts", "expectations", "profiles", "refits", "spent_by_day", "stage_charges", "told"]
 
 _PART: Final = 500
 """Requests that are read at once: a trace takes a few kB, and a log may have a million."""
@@ -75,6 +75,28 @@ def excerpts(ledger: Ledger, ids: Collection[str], *, n_chars: int) -> dict[str,
         (n_chars, n_chars, n_chars, *ids),
     )
     return {row["id"]: row for row in rows}
+
+
+def entries(ledger: Ledger, ids: Collection[str], *, n_chars: int) -> dict[str, dict[str, Any]]:
+    """Return requests with the beginnings of their texts, by id.
+
+    Returns
+    -------
+    For each: command, profile, tag, error, decision and sources (JSON), and system, prompt and answer (None where not
+    kept) with n_system, n_prompt and n_answer, their characters in all.
+    """
+    texts = ", ".join(
+        f"substr({name}, 1, :n) AS {name}, length({name}) AS n_{name}" for name in ("system", "prompt", "answer")
+    )
+    found: dict[str, dict[str, Any]] = {}
+    for of in ids:
+        for row in ledger.rows(
+            f"SELECT id, command, profile, tag, substr(error, 1, :n) AS error, decision, sources, {texts} "  # noqa: S608 - constants
+            "FROM requests WHERE id = :id",
+            {"n": n_chars, "id": of},
+        ):
+            found[of] = row
+    return found
 
 
 def stage_charges(ledger: Ledger, profile: str, *, since: str | None = None) -> dict[str, dict[int, int]]:

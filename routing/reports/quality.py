@@ -14,7 +14,7 @@ from scrimp.routing.ledger.steps import steps_of_answered
 from scrimp.routing.ledger.store import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from scrimp.routing.ledger.store import Ledger
 
@@ -30,6 +30,7 @@ __all__ = [
     "quantile",
     "tep",
     "wilson",
+    "worth_of",
     "worths",
 ]
 
@@ -245,11 +246,22 @@ def _rewards(ledger: Ledger, at: str | None, profile: str | None) -> tuple[_Rewa
     valid: dict[_Answer, bool] = {}
     for row in labels_of_answered(ledger, since=at, profile=profile):
         answer, kind = (row["request_id"], row["arm"]), row["check_kind"]
-        if row["source"] in TRUTH or (row["source"] == "check" and kind is not None and kind not in FORM_ONLY):
+        if _tells(row):
             rewards.setdefault(answer, {})[row["source"]] = float(row["reward"])
         if kind == "schema":
             valid[answer] = row["reward"] >= RIGHT
     return rewards, valid
+
+
+def worth_of(labels: Iterable[Mapping[str, Any]], arm: str | None) -> float | None:
+    """Return how good an arm's answer to a request was, in [0, 1], from the request's labels; None where none says."""
+    return _worth({row["source"]: float(row["reward"]) for row in labels if row["arm"] == arm and _tells(row)})
+
+
+def _tells(label: Mapping[str, Any]) -> bool:
+    """Tell whether a label says how good an answer was."""
+    kind = label["check_kind"]
+    return label["source"] in TRUTH or (label["source"] == "check" and kind is not None and kind not in FORM_ONLY)
 
 
 def _worth(rewards: dict[str, float]) -> float | None:

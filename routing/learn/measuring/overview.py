@@ -139,7 +139,7 @@ def calibrated(pairs: Sequence[Pair]) -> Calibration | None:
     bins = []
     for predicted, observed, weight in zip(*(part.tolist() for part in reliability(said, seen, N_BINS)), strict=True):
         n = round(weight * len(pairs))
-        low, high = wilson(observed * n, n) or (0.0, 1.0)  # type: ignore[arg-type]  # outcomes may be parts
+        low, high = wilson(observed * n, n) or (0.0, 1.0)
         bins.append(Bin(predicted, observed, n, low, high))
     return Calibration(
         tuple(bins), len(pairs), ece(said, seen, N_BINS), brier(said, seen), Counter(each.basis for each in pairs)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .chart import Chart
 
 __all__ = [
-    "MARK",
+    "MARKS",
     "RATE",
     "WIDE",
     "Cell",
@@ -32,8 +32,8 @@ __all__ = [
     "table",
 ]
 
-MARK: Final = "<!doctype html>\n<!-- a page of scrimp's own -->\n"
-"""What a page begins with: by it a later report knows that it may take this file's place."""
+MARKS: Final = {kind: f"<!doctype html>\n<!-- scrimp {kind} -->\n" for kind in ("report", "log")}
+"""What a page of a kind begins with: by it a later one knows that it may take this file's place."""
 
 RATE: Final = "scrimp rate last good"
 """What says how good an answer was."""
@@ -54,8 +54,8 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def document(title: str, body: Iterable[Markup]) -> str:
-    """Return a whole page.
+def document(kind: str, title: str, body: Iterable[Markup]) -> str:
+    """Return a whole page of a kind (`MARKS`).
 
     Its policy forbids everything that is not named: no request to anywhere, no script and no style but those that stand
     here, by their digests; neither a handler nor a style on an element works, whatever gets into it.
@@ -76,7 +76,7 @@ def document(title: str, body: Iterable[Markup]) -> str:
         tag("title", title),
         Markup(f"<style>{style}</style>"),
     )
-    return MARK + tag("html", head, tag("body", *body, Markup(f"<script>{script}</script>")), lang="en") + "\n"
+    return MARKS[kind] + tag("html", head, tag("body", *body, Markup(f"<script>{script}</script>")), lang="en") + "\n"
 
 
 class Cell:

@@ -34,7 +34,7 @@ def quality(of: Overview) -> Markup:
             Mark(
                 each.arm,
                 each.n_right / each.n_known,
-                *(wilson(each.n_right, each.n_known) or (None, None)),
+                *_ends(wilson(each.n_right, each.n_known)),
                 f"{share(each.success)} {share_interval(wilson(each.n_right, each.n_known))} of {each.n_known:,}",
             )
             for each in sorted(arms, key=lambda each: (-(each.success or 0.0), each.arm))
@@ -71,6 +71,10 @@ def quality(of: Overview) -> Markup:
         parts.append(card("Right answers by arm", empty(missing, RATE if n else 'scrimp ask "a question"', then)))
     parts.append(_checks(of))
     return section("quality", "Quality", about, cards(*parts))
+
+
+def _ends(bounds: tuple[float, float] | None) -> tuple[float | None, float | None]:
+    return (None, None) if bounds is None else bounds
 
 
 def _checks(of: Overview) -> Markup:

@@ -76,7 +76,9 @@ def report_html(of: Overview) -> str:
             ".",
         ),
     )
-    return document(f"scrimp report, {whose}, {of.made_at}", (header, tag("main", _facts(of), *parts), footer))
+    return document(
+        "report", f"scrimp report, {whose}, {of.made_at}", (header, tag("main", _facts(of), *parts), footer)
+    )
 
 
 def _facts(of: Overview) -> Markup:
