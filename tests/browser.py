@@ -128,7 +128,9 @@ class Page:
         if whole:
             size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
             clip = {"clip": {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"], "scale": 1}}
-        data = base64.b64decode(self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=whole, **clip)["data"])
+        data = base64.b64decode(
+            self.ask("Page.captureScreenshot", format="png", captureBeyondViewport=whole, **clip)["data"]
+        )
         if path is not None:
             Path(path).write_bytes(data)
         return data

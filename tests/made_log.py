@@ -11,10 +11,19 @@ from scrimp.routing.ledger.store import instant, new_id
 
 DAY = 86_400.0
 
+NOW = 1_790_000_000.0
+
 ARMS = {"small": (0.62, 0.0004), "medium": (0.74, 0.0021), "large": (0.86, 0.0150), "coder:low": (0.70, 0.0060)}
 """Of each arm: how often it is right, and what an answer costs, in USD."""
 
-GUARDS = (("private", "changed"), ("scope", "passed"), ("scope", "refused"), ("rules", "passed"), ("private", "passed"), ("risk", "warned"))
+GUARDS = (
+    ("private", "changed"),
+    ("scope", "passed"),
+    ("scope", "refused"),
+    ("rules", "passed"),
+    ("private", "passed"),
+    ("risk", "warned"),
+)
 
 
 def weighed(name, quality, cost, taken):
@@ -44,8 +53,11 @@ def decision(of, profile, arm, shift, rng, plan=None, guards=()):
     }  # fmt: skip
 
 
-def fill(ledger, *, n=400, now=1_790_000_000.0, days=45, profile="work", seed=1, prompt=None, answer=None):
-    """Write so many requests; return what is true of them: charged nano-USD, answers, right ones."""
+def fill(ledger, *, n=400, now=NOW, days=45, profile="work", seed=1, keep=True, word=None):
+    """Write so many requests; return what is true of them: charged nano-USD, answers, right ones.
+
+    `word(i)` is what a stranger could put wherever a text of request i stands: prompt, answer, tag, model, error, why.
+    """
     rng = random.Random(seed)
     truth = {"charged_nano": 0, "n": n, "known": 0, "right": 0, "ids": [], "guards": 0}
     with ledger.transaction():
@@ -70,20 +82,32 @@ def fill(ledger, *, n=400, now=1_790_000_000.0, days=45, profile="work", seed=1,
             found = []
             if i % 3 == 0:
                 guard, outcome = GUARDS[i // 3 % len(GUARDS)]
-                found.append({"guard": guard, "outcome": outcome, "why": f"what {guard} found", "detail": {}})
+                found.append(
+                    {
+                        "guard": guard,
+                        "outcome": outcome,
+                        "why": f"what {guard} found" if word is None else word(i),
+                        "detail": {},
+                    }
+                )
                 truth["guards"] += 1
             nano = round(cost * math.exp(rng.gauss(0, 0.5)) * 1e9)
             ledger.insert(
                 "requests",
                 {
                     "id": of, "created_at": instant(at), "command": "ask", "profile": profile, "conversation_id": of,
-                    "prompt": f"question {i}" if prompt is None else prompt(i),
-                    "answer": f"answer {i}" if answer is None else answer(i),
+                    "prompt": None if not keep else f"question {i}" if word is None else word(i),
+                    "answer": None if not keep else f"answer {i}" if word is None else word(i),
+                    "error": None if word is None else word(i)[:2000], "tag": None if word is None else word(i)[:2000],
                     "router_version": "shipped", "decision": json.dumps(decision(of, profile, arm, shift, rng, plan, found)),
                     "arm": arm, "propensity": 0.9, "status": "ok",
                 },
             )  # fmt: skip
-            stages = [("small", round(nano * 0.1)), ("large", nano - round(nano * 0.1))] if staged and arm == "large" else [(arm, nano)]
+            stages = (
+                [("small", round(nano * 0.1)), ("large", nano - round(nano * 0.1))]
+                if staged and arm == "large"
+                else [(arm, nano)]
+            )
             for seq, (each, charged) in enumerate(stages, start=1):
                 call = ledger.insert(
                     "reservations",
@@ -97,7 +121,7 @@ def fill(ledger, *, n=400, now=1_790_000_000.0, days=45, profile="work", seed=1,
                     "attempts",
                     {
                         "id": call, "request_id": of, "seq": seq, "kind": "first", "arm": each,
-                        "requested_model": f"made-up/{each}", "served_model": f"made-up/{each}", "started_at": instant(at),
+                        "requested_model": f"made-up/{each}", "served_model": f"made-up/{each}" if word is None else word(i)[:200], "started_at": instant(at),
                         "input_tokens": 120, "output_tokens": rng.randint(20, 600), "cost_nano": charged,
                         "latency_s": rng.uniform(0.3, 6.0), "finish_reason": "stop", "usage_status": "reported",
                         "expected_output": 200, "expected_output_p90": 540, "expected_s": 2.0, "expected_s_p90": 5.5,
@@ -123,7 +147,7 @@ def fill(ledger, *, n=400, now=1_790_000_000.0, days=45, profile="work", seed=1,
     return truth
 
 
-def fight(ledger, truth, *, n=60, now=1_790_000_000.0, profile="work", seed=2):
+def fight(ledger, truth, *, n=60, now=NOW, profile="work", seed=2):
     """Write so many duels between arms of known strength."""
     rng = random.Random(seed)
     strength = {"small": -0.8, "medium": 0.0, "large": 1.0}
@@ -148,7 +172,7 @@ REFITS = (
 )
 
 
-def learn(ledger, *, now=1_790_000_000.0, profile="work"):
+def learn(ledger, *, now=NOW, profile="work"):
     """Write some refits."""
     for i, (verdict, version, (gain, low, high)) in enumerate(REFITS):
         data = {

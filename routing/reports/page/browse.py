@@ -43,13 +43,18 @@ def browse_html(entries: Sequence[Entry], *, made_at: str, filters: str) -> str:
         "header",
         tag(
             "div",
-            tag("div", tag("h1", "scrimp log"), tag("p", told, class_="about")),
+            tag(
+                "div",
+                tag("h1", "scrimp log"),
+                tag("p", told, class_="about"),
+                tag("p", "Quality: what is known of the answer, 0 to 1; with ~, what was predicted.", class_="about"),
+            ),
             tag("button", "Dark or light", id="theme", class_="tool", type="button", hidden=""),
             class_="top",
         ),
         tag(
             "div",
-            tag("input", id="find", type="search", placeholder="Find in these requests", aria_label="find", autocomplete="off"),
+            tag("input", id="find", type="search", placeholder="Find in these requests", aria_label="find"),
             tag("span", f"{n:,} of {n:,}", id="found", class_="quiet", role="status"),
             id="finder", class_="find", hidden="",
         ),
@@ -76,10 +81,10 @@ def _entry(entry: Entry) -> Markup:
     summary = tag(
         "summary",
         tag("span", row["created_at"][:16].replace("T", " "), class_="when"),
-        tag("span", row["arm"] or "-"),
-        tag("span", cost, class_="n"),
+        tag("span", row["arm"] or "-", class_="arm"),
+        tag("span", cost, class_="n cost"),
         tag("span", _quality(entry), class_="n"),
-        tag("span", row["status"], class_=None if row["status"] == "ok" else "bad-word"),
+        tag("span", row["status"], class_="status" if row["status"] == "ok" else "status bad-word"),
         tag("bdi", first, class_="first quiet" if text is None else "first", dir="auto"),
     )
     return tag("details", summary, tag("div", *_body(entry), class_="body"), id=f"r{of}")

@@ -44,6 +44,9 @@ WIDE: Final = (340.0, 512.0)
 FULL: Final = (340.0, 1064.0)
 """The same of a chart that has a row for itself."""
 
+MIDDLE: Final = 680.0
+"""What lies between, for such a chart."""
+
 
 @cache
 def _own(name: str) -> str:
@@ -147,6 +150,7 @@ def figure(
         "figure",
         tag("figcaption", tag("h3", title), tag("p", prose(about), class_="about") if about else None),
         tag("div", chart.draw(wide, f"{name}-w"), class_="wide"),
+        tag("div", chart.draw(MIDDLE, f"{name}-m"), class_="middle") if full else None,
         tag("div", chart.draw(narrow, f"{name}-n"), class_="narrow"),
         legend,
         tag("details", tag("summary", "Numbers"), numbers) if numbers else None,

@@ -134,6 +134,11 @@ class Scatter(Chart):
             path = "".join(f"{'ML'[i > 0]}{x(dot.x):.1f} {y(dot.y):.1f}" for i, dot in enumerate(front))
             drawn.append(tag("path", d=path, class_="front"))
         taken = [(x(dot.x) - 7, y(dot.y) - 7, x(dot.x) + 7, y(dot.y) + 7) for dot in self.dots]
+        taken += [
+            (x(dot.x) - 2, y(dot.high), x(dot.x) + 2, y(dot.low))
+            for dot in self.dots
+            if dot.low is not None and dot.high is not None
+        ]
         names = []
         for dot in self.dots:
             cx, cy = x(dot.x), y(dot.y)
