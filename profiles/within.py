@@ -172,7 +172,7 @@ def _bound(path: Key, keys: Iterable[str], theirs: object, ours: object, tree: T
             continue
         if how == "kept" and other in _UNSET:
             continue
-        value: Any = {key: msgspec.to_builtins(other)}
+        value: Any = {key: msgspec.to_builtins(other) if isinstance(other, msgspec.Struct) else other}
         for part in reversed(path):
             value = {part: value}
         tree.lay(value, source)

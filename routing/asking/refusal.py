@@ -10,6 +10,8 @@ from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.deciding.policy import Barrier, NoDraw
 from scrimp.routing.ledger.caps import Cap, RefusedError, Room, applicable_caps, check_caps, too_small
 
+from .guarding import refused_by_guard
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -105,7 +107,7 @@ def why_none(
     lead: str = "",
     rooms: Sequence[Room] = (),
 ) -> ScrimpError:
-    """Return the error that says why no arm can take something: money (exit 3), keys (4), or anything else (2).
+    """Return the error that says why no arm can take something: money (exit 3), keys (4), a guard (9), or else (2).
 
     Parameters
     ----------
@@ -116,6 +118,8 @@ def why_none(
     rooms
         What each cap leaves: that is named which leaves too little.
     """
+    if (by_guard := refused_by_guard(decision)) is not None:
+        return by_guard
     options = _options_asked_for(decision, arm)
     if any(option.infeasible is None for option in options):  # the plan for the whole file left it out
         return BudgetRefusedError(f"{lead}the budget does not reach")
@@ -153,7 +157,7 @@ def refusal(
 ) -> ScrimpError:
     """Return the error that says why no arm can take a prompt, with the limit that is in the way."""
     cheapest = _cheapest_too_dear(decision, ask.wishes.arm)
-    if cheapest is not None:
+    if cheapest is not None and refused_by_guard(decision) is None:
         limited = _limited(ask, decision, cheapest, profile=profile, ledger=ledger, now=now)
         if limited is not None:
             return limited

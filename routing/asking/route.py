@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -11,10 +12,13 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.rungs import READ_TOKENS, reading_of
 from scrimp.routing.deciding import against_caps
 from scrimp.routing.deciding.decide import Wishes
+from scrimp.routing.guard.sentry import Sentry
 from scrimp.routing.ledger.store import new_id
 from scrimp.routing.prompts.prompt import Prompt
 from scrimp.routing.prompts.tokens import exact_tokens
 
+from .experience import Experience
+from .guarding import guarded, risked, shielded
 from .plan_choice import PlanChooser, arms_in
 from .plan_rooms import rooms_of
 from .read import check_reading, read_for
@@ -72,13 +76,14 @@ class Guide:
         way: Way | None = None,
         cache: Path | None = None,
     ) -> None:
-        self.decider = decider
+        self.decider = decider = Experience().of(decider, ledger, now=time.time())
         self.ledger = ledger
         self.wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine)
         self.needs = needs
         self.rng = rng
         self.way = way or Way()
         self.cache = cache
+        self.sentry = Sentry.open(decider.profile, decider.embedder, cache)
         self._plans = PlanChooser(decider.with_arms(arms_in(self.way)), self.way, ledger)
 
     def one(self, prompt: Prompt, *, reading: str = "auto", read_tokens: int = READ_TOKENS) -> tuple[Prompt, Decision]:
@@ -100,23 +105,25 @@ class Guide:
         if not prompt.text.strip():
             raise UsageError("the prompt is empty")
         check_reading(reading)
-        (context,) = self.decider.contexts([prompt.text])
         prompt = replace(prompt, needs=prompt.needs | self.needs)
-        ask = Ask(prompt, self.wishes, reading=reading, read_tokens=read_tokens)
+        ask = shielded(Ask(prompt, self.wishes, reading=reading, read_tokens=read_tokens), self.decider.profile)
+        (context,) = self.decider.contexts([ask.prompt.text])
+        ask = guarded(ask, context, self.sentry)
         ask = read_for(ask, context, self.decider.embedder, way=self.way, cache=self.cache)
         if ask.prompt.readings is not None:
             self.decider = informed(self.decider, self.ledger)
         now = time.time()
-        decision = against_caps.decide(
-            self._for(prompt.text, context),
+        decide = partial(
+            against_caps.decide,
+            self._for(ask.prompt.text, context),
             self.ledger,
             ask.prompt,
-            self.wishes,
             now=now,
             rng=self.rng,
             decision_id=new_id(),
             context=context,
         )
+        decision = risked(ask, decide(ask.wishes), self.decider.profile, decide)
         return ask.prompt, self._with_plan(ask, decision, self._rooms(now))
 
     def _rooms(self, now: float) -> list[Room]:
@@ -136,28 +143,32 @@ class Guide:
         left, blocked = against_caps.caps_left(self.ledger, self.decider.profile, now=now)
         rooms = self._rooms(now)
         while chunk := list(islice(rows, CHUNK)):
-            contexts = self.decider.contexts([text for _, text in chunk])
-            deciders = [self._for(text, each) for (_, text), each in zip(chunk, contexts, strict=True)]
+            asks = [
+                shielded(Ask(Prompt(text, needs=self.needs), self.wishes), self.decider.profile) for _, text in chunk
+            ]
+            contexts = self.decider.contexts([ask.prompt.text for ask in asks])
+            asks = [guarded(ask, each, self.sentry) for ask, each in zip(asks, contexts, strict=True)]
+            deciders = [self._for(ask.prompt.text, each) for ask, each in zip(asks, contexts, strict=True)]
             # Without a pool one decider takes all rows: it predicts them together.
             together = self.decider.predict(contexts) if self.decider.pool is None else None
             decisions = []
-            for row, ((_, text), decider) in enumerate(zip(chunk, deciders, strict=True)):
+            for row, (ask, decider) in enumerate(zip(asks, deciders, strict=True)):
                 if together is None:
                     left, blocked = against_caps.caps_left(self.ledger, decider.profile, now=time.time())
-                decision = decider.decide(
-                    Prompt(text, needs=self.needs),
+                decide = partial(
+                    decider.decide,
+                    ask.prompt,
                     decider.predict([contexts[row]]) if together is None else together,
-                    self.wishes,
                     decision_id=new_id(),
                     rng=self.rng,
                     row=0 if together is None else row,
                     left_nano=left,
                     blocked=blocked,
                 )
-                decisions.append(decision)
+                decisions.append(risked(ask, decide(ask.wishes), self.decider.profile, decide))
             yield [
-                (name, self._with_plan(Ask(Prompt(text, needs=self.needs), self.wishes), decision, rooms))
-                for (name, text), decision in zip(chunk, decisions, strict=True)
+                (name, self._with_plan(ask, decision, rooms))
+                for (name, _), ask, decision in zip(chunk, asks, decisions, strict=True)
             ]
 
     def _for(self, text: str, context: Context) -> Decider:

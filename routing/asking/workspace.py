@@ -24,7 +24,7 @@ from scrimp.routing.strategies.bid_memory import recalled, remembering
 from .asked import Asked, Kit
 from .drive import at_once, drive
 from .experience import Experience
-from .guarding import guarded, heard_private, restored, risked, shielded, warnings
+from .guarding import guarded, heard_private, refused_by_guard, restored, risked, shielded, warnings
 from .hands import BlockingHands
 from .home import find_key, make_decider
 from .housekeeping import look_after
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from scrimp.profiles.paths import Paths
     from scrimp.profiles.schema import Arm, Profile
     from scrimp.routing.calls.call import Call, Delta, Reply
-    from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.deciding.decide import Decider, Wishes
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.guard.sentry import Sentry
     from scrimp.routing.ledger.store import Ledger
@@ -223,13 +223,7 @@ class Workspace:
         return self._sentry
 
     def prepare(self, ask: Ask, way: Way | None = None) -> tuple[Ask, Context]:
-        """Return a request as it may go out: redacted, looked at by the guards, with what is read of its files.
-
-        Raises
-        ------
-        GuardRefusedError
-            If a guard refuses it.
-        """
+        """Return a request as it may go out: redacted, looked at by the guards, with what is read of its files."""
         ask = self.shield(ask)
         (context,) = self.decider.contexts([ask.prompt.text])
         return self.read(self.guard(ask, context), context, way), context
@@ -352,7 +346,14 @@ class Workspace:
         ledger = self.reader or self.ledger
         decider = self.experience.of(decider, ledger, now=self.clock())
         chooser = PlanChooser(decider, way, ledger)
-        decision = risked(ask, await self._decide(decider, ask, context, sleep), decider.profile)
+        decision = await self._decide(decider, ask, context, sleep)
+
+        def again(wishes: Wishes) -> Decision:
+            return at_once(self._decide(decider, replace(ask, wishes=wishes), context, self._sleep))
+
+        decision = risked(ask, decision, decider.profile, again)
+        if (refused := refused_by_guard(decision)) is not None:
+            raise refused
         run_id = ask.run_id or decision.id
         rooms = rooms_of(ledger, decider.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
         decision, plan = chooser.choose(ask, decision, rooms)
@@ -446,10 +447,10 @@ class Workspace:
         ScrimpError
             If there is none.
         """
+        ask = self.shield(ask)
         if context is None:
-            ask, context = self.prepare(ask, way)
-        else:
-            ask = self.read(self.guard(ask, context), context, way)
+            (context,) = self.decider.contexts([ask.prompt.text])
+        ask = self.read(self.guard(ask, context), context, way)
         decision, plan = self.choose(ask, context, way or Way())
         return self.run(ask, decision, context, plan, way).answer
 

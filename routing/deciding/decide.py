@@ -341,7 +341,7 @@ class Decider:
         for column, known in enumerate(self._known):
             fits, near = by_text[column], (self._near or {}).get(known.arm.name)
             left = left_nano.get(known.arm.name)
-            barred = wishes.guarded.barred.get(known.arm.name) or wishes.guarded.barred.get(known.arm.base)
+            barred = wishes.guarded.bars(known.arm.name)
             if wishes.max_cost_nano is not None:
                 left = wishes.max_cost_nano if left is None else min(left, wishes.max_cost_nano)
             shift = 0.0 if turned is None else turned.shift(known.arm.name)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from scrimp.profiles.rungs import base_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -90,6 +92,14 @@ class Guarded:
     def refused(self) -> Finding | None:
         """What refuses the prompt; None where nothing does."""
         return next((each for each in self.findings if each.outcome is Outcome.REFUSED), None)
+
+    def bars(self, arm: str) -> str | None:
+        """Return why an arm (without reading) may not take the prompt; None where it may."""
+        if (refused := self.refused) is not None:
+            return refused.why
+        if self.sends is not None and self.sends not in (arm, base_of(arm)):
+            return f"a guard sends this prompt to {self.sends}"
+        return self.barred.get(arm) or self.barred.get(base_of(arm))
 
     def then(self, other: Guarded) -> Guarded:
         """Return what both say; the earlier one's arm stands."""

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from scrimp.profiles.errors import (
     AuthError,
     BudgetRefusedError,
+    GuardRefusedError,
     RequestRefusedError,
     ScrimpError,
     TooLongError,
@@ -66,7 +67,7 @@ def kind_of(error: BaseException) -> Kind:
         return "permission"
     if isinstance(error, TryAgainError):
         return "rate_limit"
-    if isinstance(error, UsageError | RequestRefusedError):
+    if isinstance(error, UsageError | RequestRefusedError | GuardRefusedError):
         return "invalid_request"
     return "api"
 

@@ -207,10 +207,16 @@ class Service:
             names = (wanted.model, *arms_in(Way(plan=wanted.model)))
             profile = (await asyncio.to_thread(space.decider.with_arms, names)).profile
         wishes, way = resolve(wanted.model, profile, effort=wanted.effort, any_model=self.any_model)
+        whole = prompt_of_chat(wanted.chat, needs=wanted.needs, own_format=wanted.response_format)
+        shielded = space.shield(Ask(whole, wishes, command="serve", tag=self.tag))
+        wanted = replace(wanted, chat=shielded.prompt.chat or wanted.chat)
+        wishes = shielded.wishes
         thread = self.threads.find(wanted.chat, wanted.session)
         chat, recalled = await self._cut(wanted.chat, wishes, thread)
         cut = chat is not wanted.chat
-        prompt = prompt_of_chat(chat, needs=wanted.needs, own_format=wanted.response_format)
+        prompt = shielded.prompt
+        if cut:
+            prompt = prompt_of_chat(chat, needs=wanted.needs, own_format=prompt.own_format)
         if thread is not None and wishes.arm is None:
             staying = thread.staying(wanted.chat)
             if staying is not None and cut:  # what is sent is no longer what the provider has read
@@ -230,10 +236,12 @@ class Service:
             response_format=wanted.response_format,
             output_limit=wanted.limit,
             takes_back=False,
+            vault=shielded.vault,
         )
         hands = AwaitingHands(space, ask, self._scribe, on_delta)
         try:
             context = await self._context(prompt.text)
+            ask = space.guard(ask, context)
             decision, plan = await space.achoose(ask, context, way)
             asking.decision = decision
             checked = await space.arun(ask, decision, context, plan, way, hands=hands)

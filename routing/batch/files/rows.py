@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import DataError, UsageError
+from scrimp.routing.guard.verdict import UNGUARDED
 from scrimp.routing.prompts.call_fields import kind_of
 from scrimp.routing.prompts.prompt import Attachment, Prompt, Turn
 from scrimp.routing.text.clean import MAX_PROMPT_BYTES, clean_text
@@ -17,6 +18,9 @@ from scrimp.routing.text.sanitize import encodable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from scrimp.routing.guard.private import Vault
+    from scrimp.routing.guard.verdict import Guarded
 
     from .source import Lines, Source
 
@@ -67,6 +71,8 @@ class Row:
         SHA-256 of the texts of all files that go with it, in order, once they were read (`Shelf`).
     unread
         Why they cannot be read; None where they can.
+    guarded, vault
+        What the profile's guards say of it, and what placeholders in it stand for.
     """
 
     n: int
@@ -82,6 +88,8 @@ class Row:
     files: tuple[str, ...] = ()
     digests: tuple[str, ...] = ()
     unread: str | None = None
+    guarded: Guarded = UNGUARDED
+    vault: Vault | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from scrimp.routing.asking.guarding import guarded, risked, shielded
+from scrimp.routing.asking.request import Ask
+from scrimp.routing.deciding.decide import Wishes
+from scrimp.routing.guard.sentry import Sentry
 from scrimp.routing.ledger.store import new_id
 
 if TYPE_CHECKING:
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
     from scrimp.routing.asking.hinting import Drawn, Hinter
     from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.batch.files.shelf import Shelf
-    from scrimp.routing.deciding.decide import Decider, Wishes
+    from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.prompts.context import Context
     from scrimp.routing.prompts.prompt import Prompt
@@ -40,13 +45,16 @@ class Decided:
     ----------
     context
         The prompt's features; None where nothing was embedded.
+    row
+        The row, with what the guards say of it.
     prompt, hint
-        The row's prompt with what each reading of its files sends, the hint in front where one was put there, and what
+        Its prompt with what each reading of its files sends, the hint in front where one was put there, and what
         the log keeps of that.
     """
 
     decision: Decision
     context: Context | None
+    row: Row
     prompt: Prompt
     hint: Drawn | None = None
 
@@ -86,6 +94,8 @@ class Chooser:
         The run's: a row's coin falls alike whenever it is flipped.
     shelf, reader
         Where the files of rows are read, and what says how much of them is sent; None: rows have none.
+    sentry, tag
+        The profile's guards, and the user's word for the run, which they know.
 
     Attributes
     ----------
@@ -103,8 +113,13 @@ class Chooser:
         run_id: str = "",
         shelf: Shelf | None = None,
         reader: RowReader | None = None,
+        sentry: Sentry | None = None,
+        tag: str | None = None,
     ) -> None:
-        self.blind = (wishes.arm is not None or len(decider.profile.arms) == 1) and reader is None
+        self.sentry = sentry or Sentry()
+        self.tag = tag
+        seen = reader is not None or self.sentry.embeds
+        self.blind = (wishes.arm is not None or len(decider.profile.arms) == 1) and not seen
         self.decider = blind_decider(decider) if self.blind else decider
         self.keyless = keyless
         self.hinter = hinter
@@ -119,7 +134,7 @@ class Chooser:
         files: dict[str, int] = {}
         size = 0
         for bare in rows:
-            row = bare if self.shelf is None else self.shelf.fill(bare)
+            row = self._shielded(bare if self.shelf is None else self.shelf.fill(bare))
             window.append(row)
             new = {source.sha256: len(source.text) for source in row.prompt.sources if source.sha256 not in files}
             files |= new
@@ -127,6 +142,25 @@ class Chooser:
             if len(window) >= n or size >= _WINDOW_BYTES:
                 break
         return window
+
+    def _shielded(self, row: Row) -> Row:
+        """Return a row with what is private in it replaced, before anything else reads it."""
+        ask = shielded(self._ask(row, Wishes()), self.decider.profile)
+        return replace(row, prompt=ask.prompt, guarded=ask.wishes.guarded, vault=ask.vault)
+
+    def guarded(self, row: Row, context: Context | None, wishes: Wishes) -> Row:
+        """Return a row with what the guards say of it."""
+        if not self.sentry.watches:
+            return row
+        ask = guarded(self._ask(row, replace(wishes, guarded=row.guarded)), context, self.sentry)
+        return replace(row, guarded=ask.wishes.guarded)
+
+    def again(self, row: Row, wishes: Wishes) -> Row:
+        """Return a row that was decided before with what the guards say of it now."""
+        return self.guarded(row, self._contexts([row])[0] if self.sentry.embeds else None, wishes)
+
+    def _ask(self, row: Row, wishes: Wishes) -> Ask:
+        return Ask(row.prompt, wishes, command="batch", tag=self.tag, vault=row.vault)
 
     def decide(
         self, rows: Sequence[Row], wishes: Wishes, money: Money, *, rng: random.Random, now: float
@@ -138,15 +172,16 @@ class Chooser:
             chunk = rows[start : start + _CHUNK]
             contexts = self._contexts(chunk)
             predictions = self.decider.predict(contexts)
-            for i, (row, context) in enumerate(zip(chunk, contexts, strict=True)):
+            for i, (bare, context) in enumerate(zip(chunk, contexts, strict=True)):
+                row = self.guarded(bare, None if self.blind else context, wishes)
                 prompt, hint = self._hinted(row, context)
                 if self.reader is not None:
                     prompt = self.reader.read(prompt, context, row.plan)
                 decider = self.decider if self.blind else self.decider.rated(row.prompt.text, context)
-                decision = decider.decide(
+                decide = partial(
+                    decider.decide,
                     prompt,
                     predictions,
-                    wishes,
                     decision_id=new_id(now),
                     rng=rng,
                     row=i,
@@ -155,7 +190,9 @@ class Chooser:
                     blocked=blocked,
                     pace=money.pace,
                 )
-                decided.append(Decided(decision, None if self.blind else context, prompt, hint))
+                own = replace(wishes, guarded=row.guarded)
+                decision = risked(self._ask(row, own), decide(own), self.decider.profile, decide)
+                decided.append(Decided(decision, None if self.blind else context, row, prompt, hint))
         return decided
 
     def as_read(self, row: Row, prompt: Prompt) -> Prompt:

@@ -208,7 +208,7 @@ class Engine:
             what="this row",
             lead="not sent: ",
         )
-        await self._end(job, "skipped" if error.exit_code == 3 else "failed", error=error.message)
+        await self._end(job, "skipped" if error.exit_code in (3, 9) else "failed", error=error.message)
 
     async def _unread(self, row: Row) -> None:
         """Write a row off whose files cannot be read."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.routing.asking.asked import Asked
+from scrimp.routing.asking.guarding import refused_by_guard
 from scrimp.routing.asking.named_plans import checks_of
 from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.asking.refusal import why_none
@@ -125,7 +126,8 @@ class Producer:
                 if (again := self._taken_up.pop(row.n, None)) is not None:
                     prompt, memory = await self.desk.scribe.submit(partial(self._as_before, row, again))
                     prompt = await asyncio.to_thread(self.desk.chooser.as_read, row, prompt)
-                    ask = self._ask(row, prompt)
+                    known = await asyncio.to_thread(self.desk.chooser.again, row, self.desk.settings.wishes)
+                    ask = self._ask(known, prompt)
                     job = Job.again(row, again, ask, self.desk.settings.way, self.desk.decider.profile, memory)
                     await self._begin([job], last=last)
             fresh = [row for row in window if row.n not in states]
@@ -180,7 +182,8 @@ class Producer:
     def _ask(self, row: Row, prompt: Prompt, hint: Drawn | None = None) -> Ask:
         return Ask(
             prompt,
-            self.desk.settings.wishes,
+            replace(self.desk.settings.wishes, guarded=row.guarded),
+            vault=row.vault,
             command="batch",
             tag=self.desk.settings.tag,
             keep=self.desk.settings.keep,
@@ -222,8 +225,8 @@ class Producer:
             ]
         jobs = []
         for row, each, decision in zip(rows, decided, decisions, strict=True):
-            ask = self._ask(row, each.prompt, each.hint)
-            refusal: ScrimpError | None = None
+            ask = self._ask(each.row, each.prompt, each.hint)
+            refusal: ScrimpError | None = refused_by_guard(decision)
             way, asked = self.desk.settings.way, None
             try:
                 decision, plan = self._plans.choose(ask, decision, money.rooms, spelled=row.plan)  # noqa: PLW2901

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ScrimpError, UsageError
 from scrimp.profiles.money import nano_from_usd
+from scrimp.routing.asking.experience import Experience
 from scrimp.routing.asking.hinting import open_hinter
 from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.asking.read_labels import informed
@@ -24,6 +25,7 @@ from scrimp.routing.batch.planning.choosing import Chooser
 from scrimp.routing.batch.planning.row_files import RowReader
 from scrimp.routing.batch.state import parked
 from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
+from scrimp.routing.guard.sentry import Sentry
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.batches import Run
 from scrimp.routing.ledger.caps import check_zone
@@ -171,7 +173,18 @@ def prepare(
             budget=settings.read_tokens,
             cache=task.paths.cache if settings.keep == "all" else None,  # it holds words of what is read
         )
-    chooser = Chooser(task.decider, wishes, keyless=keyless, hinter=hinter, run_id=run_id, shelf=shelf, reader=reader)
+    task = replace(task, decider=Experience().of(task.decider, ledger, now=now))
+    chooser = Chooser(
+        task.decider,
+        wishes,
+        keyless=keyless,
+        hinter=hinter,
+        run_id=run_id,
+        shelf=shelf,
+        reader=reader,
+        sentry=Sentry.open(task.profile, task.decider.embedder, task.paths.cache),
+        tag=settings.tag,
+    )
     money = start.money_for(ledger, task.profile, task.goals, run_id=run_id, now=now)
     planner = start.plan(
         task.source,

@@ -12,6 +12,7 @@ from scrimp.routing.asking.awaiting import AwaitingHands, attend_loop, begin_scr
 from scrimp.routing.asking.plan_rooms import rooms_of
 from scrimp.routing.asking.request import Ask, Way
 from scrimp.routing.deciding.decide import Wishes
+from scrimp.routing.guard.verdict import UNGUARDED
 from scrimp.routing.learn.data.contestants import Contestant, fit_of
 from scrimp.routing.ledger.caps import Cap, Room, too_small
 from scrimp.routing.ledger.duels import add_duel, duels_of, give_verdict, judged_prompts, take_back
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.deciding.policy import Option
     from scrimp.routing.deciding.trace import Decision
+    from scrimp.routing.guard.private import Vault
+    from scrimp.routing.guard.verdict import Guarded
     from scrimp.routing.ledger.duels import Verdict
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.plans.plan import Plan
@@ -45,8 +48,10 @@ class Question:
     ----------
     key
         A digest of it, by which it is known again.
-    params, response_format, output_limit
+    params, response_format, output_limit, vault
         As in `Ask`.
+    guarded
+        What the profile's guards say of it.
     """
 
     key: str
@@ -54,6 +59,8 @@ class Question:
     params: Mapping[str, Any] = field(default_factory=dict)
     response_format: Mapping[str, Any] | None = None
     output_limit: int | None = None
+    guarded: Guarded = UNGUARDED
+    vault: Vault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +210,8 @@ class Arena:
         ScrimpError
             If fewer than two arms can take the prompt, or no two can be paid.
         """
-        (context,) = self.space.decider.contexts([question.prompt.text])
-        question = replace(question, prompt=self.space.read(self._ask(question), context).prompt)
+        ask, context = self.space.prepare(self._ask(question))
+        question = replace(question, prompt=ask.prompt, guarded=ask.wishes.guarded, vault=ask.vault)
         able = self._able(question, context)
         rooms = self._rooms(question)
         bounds = {name: option.bound_nano or 0 for name, option in able.items()}
@@ -229,10 +236,11 @@ class Arena:
         return Contestant(name, arm.model, instructions_id(arm))
 
     def _ask(self, question: Question, wishes: Wishes | None = None) -> Ask:
-        wishes = wishes or Wishes(on_this_machine=self.on_this_machine)
+        wishes = replace(wishes or Wishes(on_this_machine=self.on_this_machine), guarded=question.guarded)
         return Ask(
             question.prompt, wishes, command="duel", tag="duel", keep=self._keep, run_id=self.run_id,
             params=question.params, response_format=question.response_format, output_limit=question.output_limit,
+            vault=question.vault,
         )  # fmt: skip
 
     def _able(self, question: Question, context: Context) -> dict[str, Option]:
