@@ -29,7 +29,6 @@ default_arm = "full"
 [caps]
 per_day_usd = 0.01
 per_month_usd = 0.10
-timezone = "UTC"
 [policy]
 explore = 0.3
 wtp_usd = 0.001

@@ -50,7 +50,7 @@ MIDDLE: Final = 680.0
 
 @cache
 def _own(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
+    return files(__package__ or "").joinpath(name).read_text("utf-8")
 
 
 def _digest(text: str) -> str:

@@ -78,8 +78,8 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     >>> ticks(0.0, 0.83), ticks(0.0, 0.0)
     ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [0.0, 1.0])
     """
-    if not high > low:
-        high = low + 1.0
+    if not high - low > 1e-6 * max(abs(low), abs(high)):  # one number, but for what floats cannot tell apart
+        high = low + max(1.0, abs(low))
         most = 1
     rough = (high - low) / most
     power = 10.0 ** math.floor(math.log10(rough))
