@@ -11,6 +11,7 @@ import argparse
 import os
 import pty
 import re
+import select
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 DAYS = 14
+
+QUIET_S = 60.0
 
 PROFILE = """
 name = "demo"
@@ -130,12 +133,17 @@ def fight(home, profile):
     os.close(slave)
     said = ""
     try:
-        while data := os.read(master, 65_536):
+        while True:
+            ready, _, _ = select.select([master], [], [], QUIET_S)
+            data = os.read(master, 65_536) if ready else b""
+            if not data:  # after the last one it waits, in case that is taken back
+                os.write(master, b"q\n")
+                continue
             said += data.decode("utf-8", "replace")
-            if not re.search(r"--- 2.*\S.*\n[^\n]*[:?>] ?$", said, re.DOTALL):
+            if not said.endswith("q stop: "):
                 continue
             question = next(each for each in key if each in said)
-            first, second = re.split(r"--- 2[^\n]*\n", said.rpartition("--- 1")[2], maxsplit=1)
+            first, second = said.rpartition("--- answer 1")[2].split("--- answer 2", 1)
             good = right(key[question], first), right(key[question], second)
             verdict = {(True, True): "=", (False, False): "0", (True, False): "1", (False, True): "2"}[good]
             os.write(master, f"{verdict}\n".encode())

@@ -191,7 +191,7 @@ def refits(of: Overview) -> Markup:
         legend = keys((("good", "promoted"), ("bad", "refused"), ("even", "no change")))
         parts.append(figure(chart, name="refits", full=True, legend=legend))
     numbers = table(
-        ("when", "profile", "verdict", "version", "gain, USD for 1,000 prompts", "labels", "judged on", "why"),
+        ("when (UTC)", "profile", "verdict", "version", "gain, USD for 1,000 prompts", "labels", "judged on", "why"),
         [
             (
                 each.at[:16].replace("T", " "),

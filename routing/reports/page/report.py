@@ -181,7 +181,7 @@ def _request(of: Overview, each: Request) -> Markup:
         None if each.latency_s is None else tag("span", f"{each.latency_s:.1f} s"),
         None if worth is None else tag("span", worth),
         None if predicted is None else tag("span", predicted),
-        tag("span", each.at[:16].replace("T", " "), class_="quiet"),
+        tag("span", f"{each.at[:16].replace('T', ' ')} UTC", class_="quiet"),
         tag("code", each.id, class_="quiet"),
     ]
     parts = [tag("div", *line, class_="line")]

@@ -32,13 +32,8 @@ def spent(of: Overview) -> Markup:
     """Return the section."""
     about = "What was charged against the caps: settled calls at their cost, all others at their upper bound."
     if not of.daily:
-        return section(
-            "spent",
-            "Spending",
-            about,
-            empty("Nothing was paid yet.", 'scrimp ask "a question"', " pays for something."),
-            _caps(of),
-        )
+        nothing = empty("Nothing was paid yet.", 'scrimp ask "a question"', " pays for something.")
+        return section("spent", "Spending", about, cards(card("Spending by day and arm", nothing), _caps(of)))
     return section("spent", "Spending", about, cards(_by_day(of), _by_arm(of), _caps(of)))
 
 
@@ -171,10 +166,11 @@ def _by_arm(of: Overview) -> Markup:
 def _caps(of: Overview) -> Markup:
     if not of.caps:
         if of.caps_of is None:
-            why = of.caps_problem or "There is no ledger yet."
-            return card(
-                "Caps", empty(f"What caps leave is not known: {why}", "scrimp profile list", " names profiles.")
-            )
+            if of.caps_problem is None:
+                nothing = empty("There is no ledger yet, so nothing is used.", 'scrimp ask "a question"', " makes one.")
+                return card("Caps", nothing)
+            why = f"What caps leave is not known: {of.caps_problem}."
+            return card("Caps", empty(why, "scrimp profile list", " names profiles."))
         missing = f"Profile {of.caps_of} has no caps."
         return card("Caps", empty(missing, "scrimp profile edit", " sets some."))
     rows = [
