@@ -177,7 +177,7 @@ def picture(page, path, height):
     from PIL import Image
 
     image = Image.open(io.BytesIO(page.picture(height=height))).convert("RGB")
-    image.quantize(96, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+    image.quantize(255, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path}: {image.width} x {image.height}, {path.stat().st_size / 1000:.0f} kB", file=sys.stderr)
 
 

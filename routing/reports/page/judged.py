@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.money import usd_from_nano
 from scrimp.routing.reports.quality import wilson
@@ -10,15 +10,20 @@ from scrimp.routing.reports.quality import wilson
 from .bars import Mark, Whiskers
 from .document import RATE, Cell, card, cards, empty, figure, number, section, table
 from .figures import count, share, share_interval, usd
+from .markup import NOTHING, tag
 from .planes import Reliability
 
 if TYPE_CHECKING:
+    from scrimp.routing.reports.quality import CheckReport
     from scrimp.routing.reports.survey import Kind
 
     from .markup import Markup
     from .overview import Overview
 
 __all__ = ["calibration", "quality", "readings"]
+
+_CHECKS: Final = 8
+"""Checks that are shown at once: those that most is known of."""
 
 
 def quality(of: Overview) -> Markup:
@@ -86,18 +91,27 @@ def _checks(of: Overview) -> Markup:
     def measured(value: float | None, bounds: tuple[float, float] | None) -> Cell:
         return number(value, f"{share(value)} {share_interval(bounds)}")
 
-    rows = [
-        (
+    def row(each: CheckReport) -> tuple[str | Cell, ...]:
+        return (
             each.check,
             Cell(f"{each.n_pass:,} · {each.n_fail:,} · {each.n_abstain:,}", each.n_pass + each.n_fail),
             Cell(count(each.n_labelled), each.n_labelled),
             measured(each.precision, each.precision_interval),
             measured(each.recall, each.recall_interval),
         )
-        for each in of.quality.checks
-    ]
-    about = "Precision: of what passed, how much was right. Recall: of what was right, how much passed."
-    return card(title, table(("check", "pass · fail · abstain", "labelled", "precision", "recall"), rows), about=about)
+
+    most = sorted(of.quality.checks, key=lambda each: (-each.n_labelled, -(each.n_pass + each.n_fail), each.check))
+    titles = ("check", "verdicts", "labelled", "precision", "recall")
+    shown = table(titles, [row(each) for each in most[:_CHECKS]])
+    rest = NOTHING
+    if len(most) > _CHECKS:
+        more = table(titles, [row(each) for each in most[_CHECKS:]])
+        rest = tag("details", tag("summary", f"{len(most) - _CHECKS:,} more"), more)
+    about = (
+        "Verdicts: pass · fail · abstain. Precision: of what passed, how much was right; recall: of what was right, how "
+        "much passed."
+    )
+    return card(title, shown, rest, about=about)
 
 
 def calibration(of: Overview) -> Markup:

@@ -217,7 +217,13 @@ def _caps(of: Overview) -> Markup:
         name="caps",
         about=f"Profile {of.caps_of}, each cap in its own window now, whatever days this page is about.",
         numbers=numbers,
-        legend=keys((("f1", "settled"), ("f2", "in flight"), ("bad", "of unknown cost"))),
+        legend=keys(
+            [
+                ("f1", "settled"),
+                *([("f2", "in flight")] if any(each.reserved_nano for each in of.caps) else []),
+                *([("bad", "of unknown cost")] if any(each.unknown_nano for each in of.caps) else []),
+            ]
+        ),
     )
 
 
