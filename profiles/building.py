@@ -31,12 +31,13 @@ from .schema import (
     ArmCaps,
     Caps,
     Check,
+    Guard,
     Profile,
     did_you_mean,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     Path_: TypeAlias = tuple[str, ...]
     Locate: TypeAlias = Callable[[Path_], str]
@@ -142,10 +143,22 @@ def build_profile(table: Mapping[str, object], locate: Locate) -> Profile:
             f"{locate(('policy', 'wtp_usd'))}: policy.wtp_usd and policy.prefer say the same thing twice",
             hint="Keep one of them: prefer is a name for a fixed wtp_usd.",
         )
+    _check_sent(profile.guard.risky, {*names, *tops}, locate, ("guard", "risky"))
     _check_timezone(profile.caps.timezone, locate)
+    _check_guard(profile.guard, [*names, *(name for name in tops if name not in names)], locate)
     return msgspec.structs.replace(
         profile, arms=arms, checks=checks, default_arm=default if default in names else tops[default]
     )
+
+
+def _check_sent(sent: str, names: Collection[str], locate: Locate, path: Path_) -> None:
+    """Check that there is an arm that a guard sends prompts to ("arm:NAME"); a ladder's name stands for its rungs."""
+    to = sent.removeprefix("arm:")
+    if to != sent and to not in names:
+        raise ConfigError(
+            f"{locate(path)}: {dotted(path)}: no arm is called {to!r}{did_you_mean(to, names)}",
+            hint=f"The arms are: {', '.join(sorted(names))}.",
+        )
 
 
 def dotted(path: Path_) -> str:
@@ -301,6 +314,22 @@ def _unknown(cls: type, key: str, hints: Mapping[str, Any], locate: Locate, path
         )
     hint = _ELSEWHERE.get(key) or f"Known keys: {', '.join(hints)}."
     return ConfigError(f"{locate(here)}: {dotted(here)}: unknown key{near}", hint=hint)
+
+
+def _check_guard(guard: Guard, names: list[str], locate: Locate) -> None:
+    """Raise where a guard sends prompts to an arm that is not there."""
+    stated = {
+        ("guard", "risky"): guard.risky,
+        ("guard", "scope", "outside"): "" if guard.scope is None else guard.scope.outside,
+        ("guard", "unsafe", "use"): "" if guard.unsafe is None else guard.unsafe.use,
+    }
+    for path, value in stated.items():
+        mark, colon, name = value.partition(":")
+        if mark == "arm" and colon and name not in names:
+            raise ConfigError(
+                f"{locate(path)}: {dotted(path)}: no arm is called {name!r}{did_you_mean(name, names)}",
+                hint=f"The arms are: {', '.join(names)}.",
+            )
 
 
 def _check_arm(arm: Arm, locate: Locate) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import read_usd
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     Name = str | PathLike[str]
     Usd = Decimal | float | str
 
+MOST_PHRASINGS: Final = 9
+
 __all__ = ["AskOptions", "Job", "nano", "prepare", "several"]
 
 
@@ -43,6 +45,8 @@ class AskOptions(TypedDict, total=False):
     schema: Mapping[str, Any] | Name | None
     arm: str | None
     max_cost_usd: Usd | None
+    max_seconds: float | None
+    fast: bool
     prefer: str | None
     wtp_usd: float | None
     min_quality: float | None
@@ -52,12 +56,16 @@ class AskOptions(TypedDict, total=False):
     cascade: bool
     plan: str | None
     repair: bool
+    brief: bool
     tag: str | None
     conversation: Answer | str | None
     memory: str
     no_log: bool
+    rephrase: int | None
+    confirmed: bool
     read: str
     read_tokens: int
+    private: str | None
     on_text: Callable[[str], object] | None
 
 
@@ -123,6 +131,8 @@ def prepare(
     schema: Mapping[str, Any] | Name | None = None,
     arm: str | None = None,
     max_cost_usd: Usd | None = None,
+    max_seconds: float | None = None,
+    fast: bool = False,
     prefer: str | None = None,
     wtp_usd: float | None = None,
     min_quality: float | None = None,
@@ -132,12 +142,16 @@ def prepare(
     cascade: bool = False,
     plan: str | None = None,
     repair: bool = False,
+    brief: bool = False,
     tag: str | None = None,
     conversation: Answer | str | None = None,
     memory: str = "auto",
     no_log: bool = False,
+    rephrase: int | None = None,
+    confirmed: bool = False,
     read: str = "auto",
     read_tokens: int = READ_TOKENS,
+    private: str | None = None,
     on_text: Callable[[str], object] | None = None,
 ) -> Job:
     """Put a request together; nothing is reserved or sent.
@@ -168,8 +182,9 @@ def prepare(
         schema=_schema_text(schema),
         needs=several(needs),
         sources=sources,
+        brief=brief,
     )
-    profile = opened.under(prefer, wtp_usd, min_quality)
+    profile = opened.under(prefer, wtp_usd, min_quality, max_seconds, private)
     space = opened.workspace(profile, say)
     ask = make_request(
         profile,
@@ -181,8 +196,11 @@ def prepare(
         follow=_conversation_id(conversation),
         memory=memory,
         no_log=no_log,
+        fast=fast,
         tag=tag,
         takes_back=False,
+        rephrase=_phrasings(rephrase),
+        confirmed=confirmed,
         reading=read,
         read_tokens=read_tokens,
     )
@@ -194,6 +212,12 @@ def prepare(
     space.look_after()
     ask, context = space.prepare(ask, way)
     return Job(space, ask, context, way, said, None if on_text is None else Listener(on_text))
+
+
+def _phrasings(n: int | None) -> int | None:
+    if n is not None and not 2 <= n <= MOST_PHRASINGS:
+        raise UsageError(f"rephrase: expected a number from 2 to {MOST_PHRASINGS}, not {n}")
+    return n
 
 
 def several(given: Any) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from scrimp.routing.guard.verdict import Finding
 
 from .pace import Pace
 from .policy import Barrier, Choice, NoDraw, Option, Weighed
-from .price_share import price_share
+from .price_share import price_share, shares
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +46,14 @@ class Decision:
         What the conversation that it goes on with brought (`staying.Turned`); None where it began one.
     guards
         What the profile's guards found, in their order.
+    rephrase
+        Who puts the question into other words before it is asked, and what that costs at most; None where nobody does.
+    assumed
+        Which terms of an arm rest on what it does not say of itself, by name of the arm (`weights.Weighing`).
+    brief
+        Whether a short answer is asked for.
+    minute_usd, max_seconds
+        What a minute of waiting cost, USD, and how many seconds there were (None: no limit).
     by
         The `Decider` that decided (its type stands above this module): its arms are called as they were then, whatever
         becomes of their files. None where there is no pool, in copies, and from the log.
@@ -68,6 +76,11 @@ class Decision:
     turned: Mapping[str, Any] | None = None
     plans: tuple[Mapping[str, Any], ...] = ()
     guards: tuple[Finding, ...] = ()
+    rephrase: Mapping[str, Any] | None = None
+    assumed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    brief: bool = False
+    minute_usd: float = 0.0
+    max_seconds: float | None = None
     by: Any = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> list[Any]:
@@ -110,6 +123,11 @@ class Decision:
         """How much of what sets the arm taken and `against` apart is price, in [0, 1]; None where nothing does."""
         return None if self.against is None else price_share(self.choice.taken, self.against, self.wtp_usd)
 
+    @property
+    def shares(self) -> dict[str, float] | None:
+        """Of what sets the arm taken and `against` apart, each part; None where nothing does."""
+        return None if self.against is None else shares(self.choice.taken, self.against, self.wtp_usd)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as plain data, in `route --json`'s spelling."""
         choice = self.choice
@@ -139,6 +157,11 @@ class Decision:
             "plans": [dict(each) for each in self.plans],
             "conversation": self.turned,
             "guards": [each.to_dict() for each in self.guards],
+            "rephrase": self.rephrase,
+            "assumed": {arm: list(names) for arm, names in self.assumed.items()},
+            "brief": self.brief,
+            "minute_usd": self.minute_usd,
+            "max_seconds": self.max_seconds,
             "arms": [_weighed_dict(weighed, choice) for weighed in choice.weighed],
         }
 
@@ -172,6 +195,11 @@ class Decision:
             turned=trace.get("conversation"),
             plans=tuple(trace.get("plans", ())),
             guards=tuple(map(Finding.from_dict, trace.get("guards", ()))),
+            rephrase=trace.get("rephrase"),
+            assumed={arm: tuple(names) for arm, names in trace.get("assumed", {}).items()},
+            brief=trace.get("brief", False),
+            minute_usd=trace.get("minute_usd", 0.0),
+            max_seconds=trace.get("max_seconds"),
         )
 
 

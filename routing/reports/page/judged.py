@@ -108,8 +108,8 @@ def _checks(of: Overview) -> Markup:
         more = table(titles, [row(each) for each in most[_CHECKS:]])
         rest = tag("details", tag("summary", f"{len(most) - _CHECKS:,} more"), more)
     about = (
-        "Verdicts: pass · fail · abstain. Precision: of what passed, how much was right; recall: of what was right, how "
-        "much passed."
+        "Verdicts: pass · fail · abstain. Precision: of what passed, how much was right; recall: of what was right, "
+        "how much passed."
     )
     return card(title, shown, rest, about=about)
 
