@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from scrimp.profiles.money import format_usd, nano_from_usd
-from scrimp.profiles.rungs import reading_of
+from scrimp.profiles.rungs import bare_of, reading_of
 from scrimp.routing.text.compare import QUORUMS
 from scrimp.routing.text.in_words import distance_in_words, level_in_words, percent, seconds_in_words
 
@@ -179,6 +179,19 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
         yield Note(f"difficulty: {level_in_words(decision.level)}")
     if explain:
         yield Note("quality: the chance of a right answer, and the range it lies in 4 times in 5")
+        if decision.similarity is not None:
+            yield Note(
+                f"how far that holds: similarity {decision.similarity:.2f} to the nearest training prompt, distance "
+                f"quantile {decision.ood:.2f} (1: farther than all prompts that were kept apart)"
+            )
+        seen: dict[str, str] = {}
+        for option in (each.option for each in choice.weighed):
+            seen.setdefault(bare_of(option.arm), option.length_by)
+        if own := [f"{arm} {words}" for arm, words in seen.items() if words]:
+            rest = "; all others on the router's prediction" if len(own) < len(seen) else ""
+            yield Note(f"output lengths rest on: {'; '.join(own)}{rest}")
+        else:
+            yield Note("output lengths rest on the router's prediction: no arm has calls on record that tell")
     if decision.min_quality > 0:
         least = f"{100 * decision.min_quality:g}%"
         yield Note(f"a right answer is worth {worth}; best is the cheapest arm of quality {least} or more")

@@ -11,6 +11,7 @@ from .errors import ConfigError, UsageError
 from .inherit import inherit
 from .layers import File, Tree, arms_by_name, is_path, read_toml
 from .project import PROJECT_FILE
+from .ruling import check_rules
 from .schema import NAME_PATTERN, did_you_mean
 from .texts import place_examples, place_pool, read_names, read_texts
 
@@ -105,7 +106,7 @@ def merged(chain: Sequence[File]) -> Tree:
     Raises
     ------
     ConfigError
-        If an arm is like one that is not there, or like itself in a circle.
+        If an arm is like one that is not there, or like itself in a circle; or a rule names none that is there.
     """
     tree = Tree()
     for file in reversed(chain):
@@ -114,6 +115,7 @@ def merged(chain: Sequence[File]) -> Tree:
     own = {key: value for key, value in nearest.table.items() if key == "extends"}
     tree.lay({"name": nearest.name, **own}, nearest.source)
     inherit(tree)
+    check_rules(tree)
     return tree
 
 

@@ -230,6 +230,8 @@ class _PlanRun:
 
         An arm that cannot take a prompt with a failed answer in it is asked the request's own.
         """
+        if self.asked.ask.wishes.guarded.aside.bars(wish.arm) is not None:
+            return wish, None  # whatever it is wanted for: a judge, a sample, a summary
         option = None if wish.role in (Role.SUMMARY, Role.REPHRASE) else self.asked.decision.choice.option(wish.arm)
         if wish.prompt is None and option is not None:
             return replace(wish, arm=option.arm), self._as_told_now(option)

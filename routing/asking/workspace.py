@@ -224,7 +224,7 @@ class Workspace:
     def kit(self, **more: Any) -> Kit:
         """Return what a request needs to run; `more` sets further fields of the `Kit`."""
         return Kit(
-            self.decider,
+            self.experience.of(self.decider, self.reader or self.ledger, now=self.clock()),
             self.key,
             self.price_id,
             say=self.say,

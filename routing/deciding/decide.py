@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from scrimp.routing.retrieval.texts import Found
     from scrimp.routing.router.abilities import AbilityTable
     from scrimp.routing.router.arms import ArmInfo, Predictions, Router
+    from scrimp.routing.router.lengths import Length
     from scrimp.routing.router.readings import ReadingModel
     from scrimp.routing.router.timing import Tempo
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from .staying import Staying
 from .options import KnownArm, know_arm, option_for, runs_here
 from .outlook import feasibility
+from .own_lengths import OwnLengths
 from .staying import Turned, moved
 from .trace import Decision
 from .weights import Weighing
@@ -132,6 +134,8 @@ class Decider:
         self._reading_model: ReadingModel | None = None
         self._clock = Clock(machine)
         self._tempos: Mapping[str, Tempo] = {}
+        self._lengths: Mapping[str, Length] = {}
+        self._own_lengths = OwnLengths()
         self._models = {arm.name: arm.model for arm in profile.arms}
         self._known = tuple(map(self._know, profile.arms))
         self._weighing: Weighing | None = None
@@ -159,11 +163,14 @@ class Decider:
         past
             Calls by arm, the newest first; arms without any are left out.
         """
-        return self._with(_tempos=self._clock.tempos(self._known, past))
+        return self._with(
+            _tempos=self._clock.tempos(self._known, past),
+            _lengths=self._own_lengths.of(past, (known.arm for known in self._known)),
+        )
 
     def with_experience_of(self, other: Decider) -> Decider:
         """Return what decides with what another one, of the same arms, was told of earlier calls."""
-        return self._with(_tempos=other._tempos)
+        return self._with(_tempos=other._tempos, _lengths=other._lengths)
 
     def tempo(self, arm: str) -> Tempo | None:
         """Return how long calls of an arm take; None where nothing is known of that (`experienced` tells)."""
@@ -373,6 +380,7 @@ class Decider:
             }
             turned = Turned.by(staying, prompt.text, alone)
         readings = prompt.readings if told else None
+        base = None if predictions.prompt_tokens is None else float(predictions.prompt_tokens[row])
         options = []
         for column, known in enumerate(self._known):
             fits, near = by_text[column], (self._near or {}).get(known.arm.name)
@@ -403,6 +411,8 @@ class Decider:
                         rests_on=predictions.rests_on[column],
                         p50=float(predictions.output_tokens_p50[row, column]),
                         p90=float(predictions.output_tokens_p90[row, column]),
+                        prompt_output=base,
+                        length=self._lengths.get(known.arm.name),
                         output_limit=output_limit,
                         left=left,
                         blocked=blocked.get(known.arm.name),
@@ -461,6 +471,7 @@ class Decider:
             brief=prompt.brief,
             minute_usd=minute_usd,
             max_seconds=max_seconds,
+            similarity=None if predictions.similarity is None else float(predictions.similarity[row]),
             by=None if self.pool is None else self,
         )
 

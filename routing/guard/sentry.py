@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .rules import open_rules
 from .scope import open_scope
 from .telling import telling
 from .unsafe import open_unsafe
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Sentry"]
 
 KINDS: tuple[Callable[[Profile, TextEmbedder, Path | None], Watch | None], ...] = (
+    open_rules,
     open_unsafe,  # before scope: of two that send a prompt to an arm the first is heard, and this one must be
     open_scope,
 )
