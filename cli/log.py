@@ -15,8 +15,9 @@ from scrimp.profiles.money import NANO, format_usd
 from scrimp.profiles.paths import paths
 
 from . import session
-from .complete import complete_arms, complete_conversations
+from .browse import browse
 from .conversations import conversations, memory_line
+from .log_filters import ArmFilter, CidFilter, Days, Limit, ProfileFilter, TagFilter
 from .options import JsonOption
 from .outputs import agreed, new_output
 from .parser import Group, new_app
@@ -37,6 +38,7 @@ Examples:
   scrimp log -n 5 --days 1
   scrimp log search "unit tests"    full text of prompts and answers
   scrimp log show last              one request with its whole decision
+  scrimp log browse                 the last requests as a page, in your browser
   scrimp log conversations          what `ask --cid` can go on with
   scrimp log --cid move             the requests of one
   scrimp log export > log.jsonl
@@ -100,19 +102,6 @@ def _short(text: str | None, width: int, mark: str = "") -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-Limit = Annotated[int, typer.Option("-n", "--limit", min=1, help="How many, newest first.")]
-ArmFilter = Annotated[
-    str | None, typer.Option("-m", "--arm", metavar="ARM", help="Only this arm.", autocompletion=complete_arms)
-]
-ProfileFilter = Annotated[str | None, typer.Option("-p", "--profile", metavar="NAME", help="Only this profile.")]
-TagFilter = Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="Only this tag.")]
-CidFilter = Annotated[
-    str | None,
-    typer.Option("--cid", metavar="NAME|ID", help="Only this conversation.", autocompletion=complete_conversations),
-]
-Days = Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last N days.")]
-
-
 class _Listing(Group):
     """A group that lists when no subcommand is named: `log -n 5` is `log list -n 5`."""
 
@@ -143,6 +132,7 @@ def list_(
 
 
 app.command("conversations")(conversations)
+app.command("browse")(browse)
 
 
 @app.command()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd
 
 from . import session
 from .options import JsonOption
 from .parser import new_app
+from .progress import one_thread
 from .refit import hint_lines
 from .result import Column, Result, Table, emit
 
@@ -27,6 +30,7 @@ Examples:
   scrimp report                 everything in the log
   scrimp report --days 7 --json
   scrimp report --duels         strengths of arms by what you preferred
+  scrimp report --html r.html   all of it as one page, with charts; open it with a browser
 """
 
 
@@ -37,6 +41,13 @@ def report(
     duels: Annotated[
         bool, typer.Option("--duels", help="Which arm is the stronger by `scrimp duel`, and how sure that is.")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write it all as one page with charts; it asks no network."),
+    ] = None,
+    no_text: Annotated[
+        bool, typer.Option("--no-text", help="With --html: leave out what was asked and answered.")
+    ] = False,
     json: JsonOption = False,
 ) -> int:
     """Show how good the answers were: success and its price, escalation, checks against ratings, latency.
@@ -44,6 +55,15 @@ def report(
     An answer's worth is what a rating, an import, a probe or an audit says of it, else what its checks said, of those
     that can tell right from wrong: tests, a command, an expected answer, a judge, agreement.
     """
+    if no_text and html is None:
+        raise UsageError("--no-text: what is printed holds no texts; it is for --html FILE")
+    if html is not None:
+        if duels:
+            raise UsageError("--html: the page holds the duels, too", hint="Leave out --duels.")
+        from .report_page import report_page
+
+        one_thread(children=False)
+        return emit(report_page(html, profile=profile, days=days, texts=not no_text), as_json=json)
     from scrimp.routing.learn.judging.hints import judged_so_far
     from scrimp.routing.reports.lengths import length_report
     from scrimp.routing.reports.quality import quality_report

@@ -74,6 +74,11 @@ class Paths:
         return self.cache / "abouts"
 
     @property
+    def pages(self) -> Path:
+        """Pages of the log that were opened in a browser: private, and gone after a day."""
+        return self.cache / "pages"
+
+    @property
     def machine(self) -> Path:
         """How fast this machine is, and how large the models in its files are (0600)."""
         return self.cache / "machine.json"

@@ -41,11 +41,15 @@ def look_back(ledger: Ledger, profile: Profile, *, now: float, cache: Path | Non
     Parameters
     ----------
     cache
-        The folder of the cache: the words of files in it go along.
+        The folder of the cache: the words of files in it go along, and pages of the log that are a day old.
     """
     before = forget_before(profile, now=now)
     if before is not None and retire(ledger, profile=profile.name, before=before) and cache is not None:
         passages_kept.forget(cache)
+    if cache is not None and (pages := cache / "pages").is_dir():
+        from scrimp.routing.reports.page.opened import clean
+
+        clean(pages, now=now)
     return new_alerts(ledger, applicable_caps(ledger, profile, None, now=now), now=now)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from scrimp.routing.ledger.forget import purge, remove
 from scrimp.routing.ledger.requests import find
 from scrimp.routing.ledger.store import instant
+from scrimp.routing.reports.page import opened
 from scrimp.routing.retrieval import passages_kept
 
 from .files.cache import Cache
@@ -52,6 +53,7 @@ def forget_requests(
         say(f"forgot {each}")
     parked.forget_runs_of(ledger, paths.batches, ids, say=say)
     _forget_cached(paths, say, requests=ids)
+    opened.forget(paths.pages)
     if any(row["sources"] is not None for row in rows):
         passages_kept.forget(paths.cache)
 
@@ -86,6 +88,7 @@ def forget_everything(
     for run_id in gone.given_up:
         say(f"gave up run {run_id}, which was not finished")
     _forget_cached(paths, say, before=before)
+    opened.forget(paths.pages)
     for path in paths.vectors.glob("*.vectors"):
         path.unlink(missing_ok=True)
     passages_kept.forget(paths.cache)

@@ -14,16 +14,27 @@ from scrimp.routing.ledger.steps import steps_of_answered
 from scrimp.routing.ledger.store import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from scrimp.routing.ledger.store import Ledger
 
     _Answer = tuple[str, str]  # request and arm
     _Rewards = dict[_Answer, dict[str, float]]  # by source, those only that say how good the answer was
 
-__all__ = ["ArmReport", "CheckReport", "QualityReport", "quality_report", "quantile", "tep", "wilson"]
+__all__ = [
+    "RIGHT",
+    "ArmReport",
+    "CheckReport",
+    "QualityReport",
+    "quality_report",
+    "quantile",
+    "tep",
+    "wilson",
+    "worth_of",
+    "worths",
+]
 
-_RIGHT: Final = 0.5
+RIGHT: Final = 0.5
 """A reward from here on counts as success."""
 
 
@@ -212,16 +223,45 @@ def quality_report(ledger: Ledger | None, *, since: float | None = None, profile
     if ledger is None:
         return _report([], {}, {}, {})
     at = None if since is None else instant(since)
+    rewards, valid = _rewards(ledger, at, profile)
+    rows = answered(ledger, since=at, profile=profile)
+    return _report(rows, rewards, valid, steps_of_answered(ledger, since=at, profile=profile))
+
+
+def worths(ledger: Ledger, *, since: float | None = None, profile: str | None = None) -> dict[tuple[str, str], float]:
+    """Return how good answers were, in [0, 1], by request and arm: those alone of which something is known.
+
+    Parameters
+    ----------
+    since, profile
+        As for `quality_report`, which counts the same.
+    """
+    rewards, _ = _rewards(ledger, None if since is None else instant(since), profile)
+    return {answer: worth for answer, found in rewards.items() if (worth := _worth(found)) is not None}
+
+
+def _rewards(ledger: Ledger, at: str | None, profile: str | None) -> tuple[_Rewards, dict[_Answer, bool]]:
+    """Return the rewards that say how good each answer was, and whether it satisfied its schema."""
     rewards: _Rewards = {}
     valid: dict[_Answer, bool] = {}
     for row in labels_of_answered(ledger, since=at, profile=profile):
         answer, kind = (row["request_id"], row["arm"]), row["check_kind"]
-        if row["source"] in TRUTH or (row["source"] == "check" and kind is not None and kind not in FORM_ONLY):
+        if _tells(row):
             rewards.setdefault(answer, {})[row["source"]] = float(row["reward"])
         if kind == "schema":
-            valid[answer] = row["reward"] >= _RIGHT
-    rows = answered(ledger, since=at, profile=profile)
-    return _report(rows, rewards, valid, steps_of_answered(ledger, since=at, profile=profile))
+            valid[answer] = row["reward"] >= RIGHT
+    return rewards, valid
+
+
+def worth_of(labels: Iterable[Mapping[str, Any]], arm: str | None) -> float | None:
+    """Return how good an arm's answer to a request was, in [0, 1], from the request's labels; None where none says."""
+    return _worth({row["source"]: float(row["reward"]) for row in labels if row["arm"] == arm and _tells(row)})
+
+
+def _tells(label: Mapping[str, Any]) -> bool:
+    """Tell whether a label says how good an answer was."""
+    kind = label["check_kind"]
+    return label["source"] in TRUTH or (label["source"] == "check" and kind is not None and kind not in FORM_ONLY)
 
 
 def _worth(rewards: dict[str, float]) -> float | None:
@@ -237,7 +277,7 @@ def _report(
 ) -> QualityReport:
     worth = {row["id"]: _worth(rewards.get((row["id"], row["arm"]), {})) for row in rows}
     known = [row for row in rows if worth[row["id"]] is not None]
-    right = {key for key, value in worth.items() if value is not None and value >= _RIGHT}
+    right = {key for key, value in worth.items() if value is not None and value >= RIGHT}
     schema = [valid[row["id"], row["arm"]] for row in rows if (row["id"], row["arm"]) in valid]
     plans = [row["id"] for row in rows if (row["n_stages"] or 1) > 1]
     latencies = [float(row["latency_s"]) for row in rows if row["latency_s"] is not None]
@@ -295,7 +335,7 @@ def _checks(rewards: _Rewards, steps: dict[str, list[dict[str, Any]]]) -> Iterab
                 tally = counts.setdefault(verdict["check"], {"pass": 0, "fail": 0, "abstain": 0})
                 tally[verdict["outcome"]] += 1
                 if truth is not None and about and verdict["outcome"] != "abstain":
-                    pairs.setdefault(verdict["check"], []).append((verdict["outcome"] == "pass", truth >= _RIGHT))
+                    pairs.setdefault(verdict["check"], []).append((verdict["outcome"] == "pass", truth >= RIGHT))
     for name in sorted(counts):
         seen = pairs.get(name, [])
         both = sum(passed and right for passed, right in seen)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .quality import QualityReport
 
-__all__ = ["GROUPS", "Spending", "Sum", "cap_dict", "shared_states", "spending_report", "sums"]
+__all__ = ["GROUPS", "Spending", "Sum", "cap_dict", "cap_states_of", "shared_states", "spending_report", "sums"]
 
 GROUPS = tuple(spending.GROUPS)
 """What spending can be grouped by."""
@@ -154,17 +154,23 @@ def spending_report(
     """
     if ledger is None:
         return Spending(profile.name, by, [], [], [], quality_report(None), None)
-    reap(ledger, now=now)
+    caps = cap_states_of(ledger, profile, now=now)
     since = None if days is None else ledger.windows(now - (days - 1) * 86_400)[0]
     return Spending(
         profile.name,
         by,
-        cap_states(ledger, _caps(ledger, profile, now=now), now=now),
+        caps,
         sums(ledger, by, since_day=since, profile=only),
         spending.open_calls(ledger),
         quality_report(ledger, since=None if days is None else now - days * 86_400, profile=only),
         ledger.zone_name,
     )
+
+
+def cap_states_of(ledger: Ledger, profile: Profile, *, now: float) -> list[CapState]:
+    """Return every cap of a profile and what it leaves; what dead processes left is charged first."""
+    reap(ledger, now=now)
+    return cap_states(ledger, _caps(ledger, profile, now=now), now=now)
 
 
 def _caps(ledger: Ledger, profile: Profile, *, now: float) -> list[Cap]:

@@ -1,0 +1,23 @@
+"""Options that choose requests of the log, for all commands that list or show several."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .complete import complete_arms, complete_conversations
+
+__all__ = ["ArmFilter", "CidFilter", "Days", "Limit", "ProfileFilter", "TagFilter"]
+
+Limit = Annotated[int, typer.Option("-n", "--limit", min=1, help="How many, newest first.")]
+ArmFilter = Annotated[
+    str | None, typer.Option("-m", "--arm", metavar="ARM", help="Only this arm.", autocompletion=complete_arms)
+]
+ProfileFilter = Annotated[str | None, typer.Option("-p", "--profile", metavar="NAME", help="Only this profile.")]
+TagFilter = Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="Only this tag.")]
+CidFilter = Annotated[
+    str | None,
+    typer.Option("--cid", metavar="NAME|ID", help="Only this conversation.", autocompletion=complete_conversations),
+]
+Days = Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last N days.")]
