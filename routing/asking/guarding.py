@@ -267,9 +267,8 @@ def refused_by_guard(decision: Decision) -> GuardRefusedError | None:
     found = next((each for each in refused if each.guard is not Name.FEASIBLE), None)
     if found is None:
         return None
-    why, hint = found.why, None
+    why, hint = f"not sent: {found.why}", None
     if found.guard is Name.RISK:
-        why = f"not sent: {why}"
         hint = f"What may help: {found.detail['way_out']}."
         hint += " --yes (of `ask` and `redo`) sends it anyway." if found.detail["risky"] == "ask" else ""
     error = GuardRefusedError(why, hint=hint)

@@ -192,7 +192,7 @@ def finding(mode: str, vault: Vault, *, n_unseen: int = 0) -> Finding:
     elif mode == "refuse":
         outcome, why = (
             Outcome.REFUSED,
-            f"the prompt holds {said}: nothing was sent (placeholders are: --private redact)",
+            f"the prompt holds {said} (--private redact sends placeholders)",
         )
     else:
         outcome, why = Outcome.WARNED, f"{said}: sent as it is"
