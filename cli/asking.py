@@ -110,6 +110,7 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         memory=flags.memory,
         begins=not flags.dry_run,
         no_log=flags.no_log,
+        fast=flags.fast,
         tag=flags.tag,
         cap_override_nano=override,
         confirmed=flags.confirmed,
@@ -337,4 +338,5 @@ def _prompt(flags: AskFlags) -> Prompt:
         schema=flags.schema,
         needs=flags.needs,
         sources=sources,
+        brief=flags.brief,
     )

@@ -14,6 +14,7 @@ from .batch_runs import cancel_run, list_runs, show_run
 from .batching import run_batch
 from .options import (
     ArmOption,
+    BriefOption,
     CascadeOption,
     FileOption,
     HintOption,
@@ -23,6 +24,7 @@ from .options import (
     Offline,
     PlanOption,
     PreferOption,
+    PrivateOption,
     ProfileOption,
     Reading,
     RepairOption,
@@ -168,6 +170,8 @@ def batch(
             "--retry-cut", help="With --resume: ask rows again whose answer was cut; raise max_output_tokens first."
         ),
     ] = False,
+    brief: BriefOption = False,
+    private: PrivateOption = None,
     local_only: LocalOnly = False,
     offline: Offline = False,
     need: Needs = None,
@@ -211,6 +215,7 @@ def batch(
         cache=cache,
         skip_bad=skip_bad,
         unordered=unordered,
+        brief=brief,
         on_this_machine=local_only or offline,
         need=tuple(need or ()),
         tag=tag,
@@ -220,6 +225,7 @@ def batch(
         file_column=file_column,
         read=None if read is None else read.value,
         read_tokens=read_tokens,
+        private=None if private is None else private.value,
     )
     return run_batch(
         flags,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.paths import paths
@@ -12,6 +12,7 @@ from scrimp.profiles.reading import read_text
 from scrimp.profiles.rungs import bare_of
 
 from . import session
+from .progress import on_embedded
 from .result import say
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.running.work import Task
 
-__all__ = ["BatchFlags", "shelf_of", "source_of", "task_of"]
+__all__ = ["BatchFlags", "check_given_again", "kept_options", "shelf_of", "source_of", "task_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class BatchFlags:
     skip_bad: bool = False
     unordered: bool = False
     on_this_machine: bool = False
+    brief: bool = False
     need: tuple[str, ...] = ()
     tag: str | None = None
     no_log: bool = False
@@ -64,6 +66,7 @@ class BatchFlags:
     read: str | None = None
     read_tokens: int | None = None
     folder: str | None = None
+    private: str | None = None
 
     def to_saved(self) -> dict[str, Any]:
         """Return what the run remembers of them."""
@@ -78,6 +81,35 @@ class BatchFlags:
         for name in ("check", "need", "file"):
             merged[name] = tuple(merged.get(name, ()))
         return BatchFlags(**merged)
+
+
+_TEXTS: Final = ("system", "template", "schema", "check", "plan")
+"""Flags with text of the user's own."""
+
+
+def kept_options(flags: BatchFlags, profile: Profile) -> dict[str, Any]:
+    """Return what a run remembers of its flags: what is private in them, where that is replaced, it does not."""
+    from scrimp.routing.asking.guarding import holds_private
+
+    saved = flags.to_saved()
+    withheld = [name for name in _TEXTS if saved[name] and holds_private(saved[name], profile)]
+    return {name: value for name, value in saved.items() if name not in withheld} | {"withheld": withheld}
+
+
+def check_given_again(flags: BatchFlags, options: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run without the flags that it could not remember.
+
+    Raises
+    ------
+    UsageError
+        If one is not given.
+    """
+    missing = [f"--{name}" for name in options.get("withheld", ()) if not getattr(flags, name)]
+    if missing:
+        raise UsageError(
+            f"the run was begun with {' and '.join(missing)}, which was not kept: there is something private in it",
+            hint="Give it again, as it was, with --resume.",
+        )
 
 
 def source_of(flags: BatchFlags, path: Path) -> Source:
@@ -107,6 +139,7 @@ def source_of(flags: BatchFlags, path: Path) -> Source:
         schema=None if flags.schema is None else read_schema(flags.schema),
         needs=frozenset(flags.need),
         files=flags.file_column,
+        brief=flags.brief,
     )
     if source.format in ("csv", "tsv"):
         header(source)
@@ -160,7 +193,7 @@ def _template(text: str) -> str:
 
 def _profile(flags: BatchFlags) -> Profile:
     """Return the profile; batch's --min-quality is about the whole file, so it is not laid over the policy's."""
-    return session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp).profile
+    return session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp, private=flags.private).profile
 
 
 def _check_arm(profile: Profile, arm: str | None) -> None:
@@ -212,7 +245,7 @@ def task_of(
     max_cost_nano = session.parse_usd(flags.max_cost, "--max-cost")
     wtp_usd = flags.wtp if flags.prefer is None else float(PRESETS_USD[flags.prefer])
     settings = Settings(
-        wishes=Wishes(arm=flags.arm, on_this_machine=flags.on_this_machine),
+        wishes=Wishes(arm=flags.arm, on_this_machine=flags.on_this_machine, waits=False),
         concurrency=flags.jobs,
         max_errors=flags.max_errors,
         max_cost_nano=max_cost_nano,
@@ -251,4 +284,5 @@ def task_of(
         unordered=flags.unordered,
         seed=flags.seed,
         shelf=shelf,
+        on_embedded=on_embedded,
     )

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.rungs import bare_of, reading_of
 from scrimp.routing.text.compare import QUORUMS
-from scrimp.routing.text.in_words import distance_in_words, level_in_words, percent
+from scrimp.routing.text.in_words import distance_in_words, level_in_words, percent, seconds_in_words
 
 from .result import Column, Note, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from scrimp.routing.deciding.policy import Weighed
     from scrimp.routing.deciding.trace import Decision
 
     from .result import Block
@@ -54,8 +55,8 @@ def split_line(decision: Decision) -> str | None:
     merged = "by code" if split["merge"] == "code" else f"by {split['merge']}"
     return (
         f"{split['pieces']} pieces of at most about {split['piece_tokens']:,} tokens, merged {merged}; "
-        f"{percent(split['wrong'])} of them likely answered wrongly; about {split['seconds']:.0f} s"
-        + ("" if split["known_latency"] else " (no calls of this arm on record yet)")
+        f"{percent(split['wrong'])} of them likely answered wrongly; "
+        + ("how long that takes is not known yet" if split["seconds"] is None else f"about {split['seconds']:.0f} s")
     )
 
 
@@ -107,50 +108,68 @@ def _weighed_plans(decision: Decision) -> Table:
 
 def _arm_table(decision: Decision, *, explain: bool) -> Table:
     choice = decision.choice
-    rows = []
-    for weighed in choice.weighed:
-        option = weighed.option
-        flips = []
-        if weighed.flip_cost_usd is not None:
-            flips.append(f"{'above' if option.arm == choice.arm else 'below'} {_usd(weighed.flip_cost_usd)}")
-        if weighed.flip_wtp_usd is not None:
-            flips.append(f"wtp {_usd(weighed.flip_wtp_usd)}")
-        rows.append(
-            (
-                ("> " if option.arm == choice.arm else "  ") + option.arm,
-                f"{percent(option.quality)} {100 * option.quality_low:.0f}-{100 * option.quality_high:.0f}",
-                option.rests_on or "-",
-                format_usd(option.cost_nano),
-                format_usd(option.bound_nano),
-                f"{weighed.why}; {option.near}" if option.near else weighed.why,
-                f"{option.input_tokens:,}",
-                f"{option.output_tokens_p50:,} / {option.output_tokens_p90:,}",
-                "-" if weighed.utility_usd is None else f"{weighed.utility_usd:.5f}",
-                "-" if choice.propensity is None else f"{weighed.probability:.3f}",
-                ", ".join(flips) or "-",
-                option.basis,
-            )
-        )
+    weighed = choice.weighed
+    options = [each.option for each in weighed]
     more: Literal["apart", "leave out"] = "apart" if explain else "leave out"
-    read = any(reading_of(weighed.option.arm) for weighed in choice.weighed)
-    columns = [
-        Column("  arm"),
-        Column("quality", narrow="whole"),
-        Column("rests on", narrow=more if read else "wrap"),
-        Column("cost", "right"),
-        Column("at most", "right"),
-        Column("why", narrow="below"),
+    read = any(reading_of(option.arm) for option in options)
+    timed = any(option.seconds is not None or option.first_s is not None for option in options)
+    in_tokens = (
         Column("tokens in", "right", narrow="wrap" if read else more),
-        Column("out p50 / p90", "right", narrow=more),
-        Column("utility", "right", narrow=more),
-        Column("chance", "right", narrow=more),
-        Column("flips at", narrow=more),
-        Column("basis", narrow="leave out"),  # what it rests on says as much, but to a pipe
+        [f"{option.input_tokens:,}" for option in options],
+    )
+    table: list[tuple[Column, list[str]]] = [
+        (Column("  arm"), [("> " if option.arm == choice.arm else "  ") + option.arm for option in options]),
+        *([in_tokens] if read else []),  # how much each reading sends stands beside what it costs
+        (
+            Column("quality", narrow="whole"),
+            [f"{percent(o.quality)} {100 * o.quality_low:.0f}-{100 * o.quality_high:.0f}" for o in options],
+        ),
+        (Column("rests on", narrow=more if read else "wrap"), [option.rests_on or "-" for option in options]),
+        (Column("cost", "right"), [format_usd(option.cost_nano) for option in options]),
+        (Column("at most", "right"), [format_usd(option.bound_nano) for option in options]),
     ]
-    order = list(range(len(columns)))
-    if read:  # how much each reading sends stands beside what it costs
-        order.insert(1, order.pop([column.title for column in columns].index("tokens in")))
-    return Table(tuple(columns[at] for at in order), [tuple(row[at] for at in order) for row in rows])
+    if timed:
+        table.append((Column("1st word", "right"), [seconds_in_words(option.first_s) for option in options]))
+        table.append((Column("all", "right"), [seconds_in_words(option.seconds) for option in options]))
+    table.append(
+        (
+            Column("why", narrow="below"),
+            [f"{each.why}; {each.option.near}" if each.option.near else each.why for each in weighed],
+        )
+    )
+    table += [] if read else [in_tokens]
+    lengths = [f"{option.output_tokens_p50:,} / {option.output_tokens_p90:,}" for option in options]
+    table.append((Column("out p50 / p90", "right", narrow=more), lengths))
+    if timed:
+        longest = [seconds_in_words(option.seconds_p90) for option in options]
+        table.append((Column("all p90", "right", narrow=more), longest))
+    if any(option.terms for option in options):
+        terms = [", ".join(f"{name} {_usd(usd)}" for name, usd in option.terms.items()) or "-" for option in options]
+        table.append((Column("held against it", narrow=more), terms))
+    table += [
+        (
+            Column("utility", "right", narrow=more),
+            ["-" if each.utility_usd is None else f"{each.utility_usd:.5f}" for each in weighed],
+        ),
+        (
+            Column("chance", "right", narrow=more),
+            ["-" if choice.propensity is None else f"{each.probability:.3f}" for each in weighed],
+        ),
+        (Column("flips at", narrow=more), [_flips(each, taken=each.option.arm == choice.arm) for each in weighed]),
+        # What it rests on says as much, but to a pipe.
+        (Column("basis", narrow="leave out"), [option.basis for option in options]),
+    ]
+    columns, cells = zip(*table, strict=True)
+    return Table(columns, list(zip(*cells, strict=True)))
+
+
+def _flips(weighed: Weighed, *, taken: bool) -> str:
+    flips = []
+    if weighed.flip_cost_usd is not None:
+        flips.append(f"{'above' if taken else 'below'} {_usd(weighed.flip_cost_usd)}")
+    if weighed.flip_wtp_usd is not None:
+        flips.append(f"wtp {_usd(weighed.flip_wtp_usd)}")
+    return ", ".join(flips) or "-"
 
 
 def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
@@ -177,14 +196,15 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
         least = f"{100 * decision.min_quality:g}%"
         yield Note(f"a right answer is worth {worth}; best is the cheapest arm of quality {least} or more")
     else:
-        yield Note(f"a right answer is worth {worth}; best is the greatest {worth} x quality - cost")
+        less = "".join(f" - {name}" for name in {name: 0 for each in choice.weighed for name in each.option.terms})
+        yield Note(f"a right answer is worth {worth}; best is the greatest {worth} x quality - cost{less}")
     if decision.against is not None:
-        share = decision.price_share
-        parts = "the same price, the same quality"
-        if share is not None:
-            price = round(100 * share)
-            parts = f"{price}% price, {100 - price}% quality"
-        yield Note(f"against {decision.against.arm}: {parts}")
+        yield Note(f"against {decision.against.arm}: {_parts(decision)}")
+    if decision.brief:
+        yield Note("brief: a line of system text asks for a short answer (docs/front.md)")
+    for arm, missing in decision.assumed.items() if explain else ():
+        said = " and ".join({"size": "size", "recency": "release"}.get(each, each) for each in missing)
+        yield Note(f"{arm} does not say its {said}: it is taken to be like the worst that does")
     if decision.turned is not None and not decision.turned["in_tool_loop"]:
         weight, cached = decision.turned["weight"], decision.turned["n_cached"]
         kept = f"; {decision.turned['arm']} has {cached:,} tokens of it cached" if cached else ""
@@ -202,8 +222,9 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
             f"pace: {pace.used:.0%} of the {pace.scope} cap is spent and {pace.gone:.0%} of the month gone"
             + (f"; what an answer is worth is lowered to {pace.factor:.0%}" if pace.factor < 1.0 else ", as it should")
         )
-    for each in decision.guards:
-        yield Note(f"{each.guard}: {each.outcome}: {each.why}")
+    for found in decision.guards:
+        passed = " (passed)" if found.outcome == "passed" else ""
+        yield Note(f"{found.guard}: {found.why}{passed}")
     if (other := decision.rephrase) is not None:
         cost = "bought before" if other["bought_before"] else f"at most {_usd(other['bound_usd'])}"
         yield Note(f"first {other['arm']} puts it into other words, {other['n']} ways, {cost}")
@@ -217,6 +238,16 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
     like = f": this prompt is {distance_in_words(decision.ood)}" if trained else ", which has no training prompts"
     yield Note(f"router {decision.router_version}{like}")
     yield Note(f"decision {decision.id}")
+
+
+def _parts(decision: Decision) -> str:
+    """Return what sets the arm taken and the next best apart, in whole percent that add up to 100."""
+    shares = decision.shares
+    if shares is None:
+        return "the same price, the same quality"
+    ends = [round(100 * sum(list(shares.values())[: n + 1])) for n in range(len(shares))]
+    parts = zip(shares, ends, [0, *ends], strict=False)
+    return ", ".join(f"{end - before}% {name}" for name, end, before in parts)
 
 
 def _plan_blocks(plan: Mapping[str, Any], *, explain: bool) -> tuple[Block, ...]:

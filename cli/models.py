@@ -25,6 +25,7 @@ app = new_app(
 Examples:
   scrimp models -p mixed
   scrimp models --pool           the arms of the pool too
+  scrimp models --local          tokens a second, memory and energy of the arms on this machine
   scrimp models resume small     let a suspended arm take calls again
   scrimp models abilities gpt-4o claude-haiku-4-5    how able any model is taken to be
   scrimp models prices --update new.json --diff    prices of your own, and what they change
@@ -40,11 +41,18 @@ def models(
     ctx: typer.Context,
     profile: ProfileOption = None,
     pool: Annotated[bool, typer.Option("--pool", help="List the arms of the profile's pool too.")] = False,
+    local: Annotated[
+        bool, typer.Option("--local", help="Show how fast the arms of this machine are, their memory and energy.")
+    ] = False,
     json: JsonOption = False,
 ) -> int:
     """List a profile's arms: ability, price, window, limits, capabilities, and whether their key is there."""
     if ctx.invoked_subcommand is not None:
         return 0
+    if local:
+        from .local_models import show_local
+
+        return show_local(profile, as_json=json)
     from scrimp.profiles.paths import paths
     from scrimp.routing.reports.abilities import load_table
     from scrimp.routing.reports.arms import arm_rows, pool_rows

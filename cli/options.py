@@ -209,6 +209,10 @@ MaxSeconds = Annotated[
     typer.Option("--max-seconds", metavar="S", min=0.01, help="Only arms that are expected to be done in time."),
 ]
 BriefOption = Annotated[bool, typer.Option("--brief", help="Ask for a short answer, and pay for no long one.")]
+FrontOption = Annotated[
+    bool,
+    typer.Option("--front", help="Show what no other arm beats in quality, cost and time at once (docs/front.md)."),
+]
 FastOption = Annotated[bool, typer.Option("--fast", help="Waiting costs: a minute as much as a right answer is worth.")]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from . import session
-from .options import ArmOption, JsonOption, MaxCost, ProfileOption
+from .options import ArmOption, JsonOption, MaxCost, PrivateOption, ProfileOption
 from .parser import new_app
 from .result import say
 
@@ -31,6 +31,7 @@ def redo(
     arm: ArmOption = None,
     profile: ProfileOption = None,
     max_cost: MaxCost = None,
+    private: PrivateOption = None,
     explain: Annotated[bool, typer.Option("-x", "--explain", help="Show on stderr how the arm was chosen.")] = False,
     json: JsonOption = False,
     no_stream: Annotated[bool, typer.Option("--no-stream", help="Print the answer when it is complete.")] = False,
@@ -45,9 +46,10 @@ def redo(
     from .asking import answer_request
 
     ledger, row = find_request(session.ledger_to_read(), which)
-    loaded = session.load(profile, quiet=True)
+    mode = None if private is None else private.value
+    loaded = session.load(profile, private=mode, quiet=True)
     if profile is None and loaded.profile.name != row["profile"]:
-        loaded = session.load(row["profile"], quiet=True)
+        loaded = session.load(row["profile"], private=mode, quiet=True)
     limit = session.parse_usd(max_cost, "--max-cost")
     request = replace(redo_request(row, loaded.profile, ledger=ledger, arm=arm, max_cost_nano=limit), confirmed=yes)
     other = str(request.wishes.arm)

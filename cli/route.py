@@ -17,18 +17,24 @@ from scrimp.profiles.rungs import READ_TOKENS
 
 from . import session
 from .explain import decision_blocks, decision_line, split_line
+from .front import front_blocks, front_data, taken_of
 from .given import gather
 from .options import (
     ArmOption,
+    BriefOption,
+    FastOption,
     FileOption,
+    FrontOption,
     JsonOption,
     LocalOnly,
     MaxCost,
+    MaxSeconds,
     MinQuality,
     Needs,
     Offline,
     PlanOption,
     PreferOption,
+    PrivateOption,
     ProfileOption,
     Reading,
     ReadOption,
@@ -37,12 +43,14 @@ from .options import (
     WtpOption,
 )
 from .parser import new_app
-from .progress import one_thread
+from .progress import on_embedded, one_thread
 from .result import Note, Result, emit, say, write_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from scrimp.routing.asking.route import Guide
+    from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.prompts.prompt import Prompt
 
 __all__ = ["app", "route"]
@@ -55,6 +63,7 @@ Examples:
   scrimp route --wtp 0.5 --json "Translate: good morning" | jq .arm
   scrimp route -f 10k.txt "Net loss in Q1?"   whole and passages of the file, with tokens and cost
   scrimp route --plan "@3 vote" "Is 91 prime?"     who is recruited, what it costs at most
+  scrimp route --front --plot front.png "Summarise the French revolution"     quality, cost and time
   scrimp route --lines prompts.txt            one decision a line, at embedding speed
   scrimp route --jsonl - < rows.jsonl         rows with a "prompt" and perhaps an "id"
 """
@@ -80,12 +89,20 @@ def route(
         str | None, typer.Option("--jsonl", metavar="FILE|-", help="Decide every row of a JSON Lines file.")
     ] = None,
     max_cost: MaxCost = None,
+    max_seconds: MaxSeconds = None,
+    fast: FastOption = False,
     wtp: WtpOption = None,
     prefer: PreferOption = None,
     min_quality: MinQuality = None,
+    private: PrivateOption = None,
     local_only: LocalOnly = False,
     need: Needs = None,
+    brief: BriefOption = False,
     offline: Offline = False,
+    front: FrontOption = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw the front (.png or .svg); scrimp[plot].")
+    ] = None,
     exact: Annotated[
         bool, typer.Option("--exact-tokens", help="Also count the prompt with the arms' own public tokenisers.")
     ] = False,
@@ -104,13 +121,22 @@ def route(
     no key, nothing logged.
     """
     one_thread(children=False)
+    if (front or plot is not None) and (lines is not None or jsonl is not None):
+        raise UsageError("--front and --plot are of one prompt, not of --lines or --jsonl")
+    if plot is not None:
+        from scrimp.routing.learn.measuring.plot import check_plot
+
+        check_plot(plot)
     from scrimp.routing.asking.refusal import missed_quality
     from scrimp.routing.asking.route import Guide
     from scrimp.routing.asking.ways import make_way, split_plan
 
     if (split := split_plan(read.value, arm=arm, plan=plan)) is not None:
         read, arm, plan = Reading.AUTO, None, split
-    loaded = session.load(profile, prefer=prefer, wtp=wtp, min_quality=min_quality)
+    mode = None if private is None else private.value
+    loaded = session.load(
+        profile, prefer=prefer, wtp=wtp, min_quality=min_quality, max_seconds=max_seconds, private=mode
+    )
     way = make_way(loaded.profile, schema=None, checks=check or (), plan=plan, arm=arm)
     if way.cascade:  # its plan hangs on the checks that are named where it is asked: `ask -n -x` shows it
         way = replace(way, cascade=False, named=())
@@ -124,6 +150,9 @@ def route(
         rng=session.make_rng(seed),
         way=way,
         cache=paths().cache,
+        brief=brief,
+        on_embedded=on_embedded,
+        fast=fast,
     )
     if lines is not None or jsonl is not None:
         if lines is not None and jsonl is not None:
@@ -144,6 +173,8 @@ def route(
             say(f"min_quality is out of reach of {n_missed:,} of {n:,} prompts: the best arm there is is taken")
         return 0
     asked, decision = guide.one(_prompt(prompt or [], file or []), reading=read.value, read_tokens=read_tokens)
+    if (front or plot is not None) and decision.arm is not None:
+        return _show_front(guide, decision, plot, as_json=json)
     data = decision.to_dict() | {"min_quality_missed": missed_quality(decision) is not None}
     blocks = decision_blocks(decision, explain=explain)
     if (forecast := split_line(decision)) is not None:
@@ -174,6 +205,16 @@ def route(
             f"no arm of profile {loaded.profile.name} can take this prompt", hint="The reasons stand beside each arm."
         )
     return 0
+
+
+def _show_front(guide: Guide, decision: Decision, plot: Path | None, *, as_json: bool) -> int:
+    placed = guide.front(decision)
+    if plot is not None:
+        from scrimp.routing.learn.measuring.plot_front import plot_front
+
+        plot_front(placed, plot, taken=taken_of(decision))
+    result = Result(data=front_data(decision, placed), blocks=front_blocks(decision, placed))
+    return emit(result, as_json=as_json)
 
 
 def _prompt(words: list[str], files: list[str]) -> Prompt:

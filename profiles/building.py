@@ -33,6 +33,7 @@ from .schema import (
     ArmCaps,
     Caps,
     Check,
+    Guard,
     PlacedRule,
     Profile,
     Rule,
@@ -149,6 +150,7 @@ def build_profile(table: Mapping[str, object], locate: Locate) -> Profile:
         )
     _check_sent(profile.guard.risky, {*names, *tops}, locate, ("guard", "risky"))
     _check_timezone(profile.caps.timezone, locate)
+    _check_guard(profile.guard, [*names, *(name for name in tops if name not in names)], locate)
     return msgspec.structs.replace(
         profile, arms=arms, checks=checks, rules=rules, default_arm=default if default in names else tops[default]
     )
@@ -368,6 +370,22 @@ def _unknown(cls: type, key: str, hints: Mapping[str, Any], locate: Locate, path
         )
     hint = _ELSEWHERE.get(key) or f"Known keys: {', '.join(hints)}."
     return ConfigError(f"{locate(here)}: {dotted(here)}: unknown key{near}", hint=hint)
+
+
+def _check_guard(guard: Guard, names: list[str], locate: Locate) -> None:
+    """Raise where a guard sends prompts to an arm that is not there."""
+    stated = {
+        ("guard", "risky"): guard.risky,
+        ("guard", "scope", "outside"): "" if guard.scope is None else guard.scope.outside,
+        ("guard", "unsafe", "use"): "" if guard.unsafe is None else guard.unsafe.use,
+    }
+    for path, value in stated.items():
+        mark, colon, name = value.partition(":")
+        if mark == "arm" and colon and name not in names:
+            raise ConfigError(
+                f"{locate(path)}: {dotted(path)}: no arm is called {name!r}{did_you_mean(name, names)}",
+                hint=f"The arms are: {', '.join(names)}.",
+            )
 
 
 def _check_arm(arm: Arm, locate: Locate) -> None:

@@ -13,7 +13,7 @@ from .layers import File, Tree, arms_by_name, is_path, read_toml
 from .project import PROJECT_FILE
 from .ruling import check_rules
 from .schema import NAME_PATTERN, did_you_mean
-from .texts import place_pool, read_texts
+from .texts import place_examples, place_pool, read_names, read_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -163,6 +163,8 @@ def _read_file(path: Path, label: str, place: str, name: str | None = None) -> F
     table["arms"] = arms_by_name(table, source) if "arms" in table else {}
     read_texts(table["arms"], source, path.parent)
     place_pool(table, path.parent)
+    read_names(table, source, path.parent)
+    place_examples(table, path.parent)
     stated = table.get("name")
     if stated is not None and not (isinstance(stated, str) and NAME_PATTERN.fullmatch(stated)):
         raise ConfigError(f"{source.at(('name',))}: name: expected the name of a profile")

@@ -74,6 +74,11 @@ class Paths:
         return self.cache / "abouts"
 
     @property
+    def machine(self) -> Path:
+        """How fast this machine is, and how large the models in its files are (0600)."""
+        return self.cache / "machine.json"
+
+    @property
     def routers(self) -> Path:
         """Learned router versions, one folder each."""
         return self.state / "routers"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from .schema import Guard, Policy, Rule
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -35,17 +37,17 @@ def to_toml(profile: Profile, origin: Mapping[str, str] | None = None) -> str:
         return f"{_toml_key(key)} = {_toml(value)}" + (f"  # {remark}" if remark else "") + "\n"
 
     text = [line((key,), key, getattr(profile, key)) for key in ("name", "default_arm")]
-    for name in ("caps", "policy", "log", "embedding", "resident", "pool", "guard"):
-        if (table := getattr(profile, name)) is not None:
-            text.append(f"\n[{name}]\n")
-            text += [line((name, key), key, value) for key, value in _set_keys(table, whole=True)]
+    for path, table in _tables(profile):
+        text.append(f"\n[{'.'.join(path)}]\n")
+        text += [line((*path, key), key, value) for key, value in _set_keys(table, whole=True)]
     bases = {arm.base: arm for arm in reversed(profile.arms)}
     for base, arm in reversed(bases.items()):
         text.append("\n[[arms]]\n")
         text += [line(("arms", arm.name, key), key, value) for key, value in _as_stated(arm, base, bases)]
     for rule in profile.rules:
         text.append("\n[[rules]]\n")
-        text += [f"{key} = {_toml(value)}\n" for key, value in _set_keys(rule, whole=False) if key != "at"]
+        stated = [(key, value) for key, value in _set_keys(rule, whole=False) if key in Rule.__struct_fields__]
+        text += [line(("rules", key), key, value) for key, value in stated]
     if profile.plans:
         text.append("\n[plans]\n")
         text += [line(("plans", name), name, plan) for name, plan in profile.plans.items()]
@@ -53,6 +55,19 @@ def to_toml(profile: Profile, origin: Mapping[str, str] | None = None) -> str:
         text.append(f"\n[checks.{_toml_key(name)}]\n")
         text += [line(("checks", name, key), key, value) for key, value in _set_keys(check, whole=True)]
     return "".join(text)
+
+
+def _tables(profile: Profile) -> Iterator[tuple[Key, msgspec.Struct]]:
+    """Yield the tables that stand once, each before those in it; of those that say nothing only the profile's own."""
+    for name in ("caps", "policy", "log", "embedding", "resident", "pool", "guard"):
+        if (table := getattr(profile, name)) is None:
+            continue
+        if name != "guard" or table != type(table)():
+            yield (name,), table
+        for key in table.__struct_fields__:
+            inner = getattr(table, key)
+            if isinstance(inner, msgspec.Struct) and any(True for _ in _set_keys(inner, whole=False)):
+                yield (name, key), inner
 
 
 def _as_stated(arm: Arm, base: str, bases: Mapping[str, Arm]) -> Iterator[tuple[str, object]]:
@@ -74,11 +89,16 @@ def _set_keys(table: msgspec.Struct, *, whole: bool) -> Iterator[tuple[str, obje
         value = getattr(table, key.name)
         if value is None or (not whole and not key.required and value == key.default):
             continue
-        if value in ({}, ()) and not whole:
+        if (value in ({}, ()) and not whole) or (isinstance(value, msgspec.Struct) and _stands_apart(table)):
             continue
         if key.name == "prefer" and getattr(table, "wtp_usd", None) is not None:
             continue
         yield key.name, value
+
+
+def _stands_apart(table: msgspec.Struct) -> bool:
+    """Tell whether the tables in a table are written below it (`_tables`), and not on a line of it."""
+    return isinstance(table, (Policy, Guard))
 
 
 def _toml(value: object) -> str:

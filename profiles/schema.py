@@ -47,6 +47,7 @@ __all__ = [
     "Scope",
     "Tier",
     "Unsafe",
+    "Weights",
     "When",
     "did_you_mean",
 ]
@@ -187,6 +188,18 @@ class ArmCaps(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     per_month_usd: _Usd | None = None
 
 
+class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What else is held against an arm beside its cost, in USD: a billion parameters, a year of age, and so on.
+
+    `verbosity` is of 1,000 output tokens, `security` of a call that leaves this machine; 0 holds nothing against it.
+    """
+
+    size: _Usd = Decimal(0)
+    recency: _Usd = Decimal(0)
+    verbosity: _Usd = Decimal(0)
+    security: _Usd = Decimal(0)
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the router weighs quality against cost."""
 
@@ -198,6 +211,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pace: Literal["off", "month"] = "off"
     minute_usd: _Usd | None = None
     max_seconds: _Seconds | None = None
+    weights: Weights = Weights()
 
     @property
     def wtp(self) -> float:

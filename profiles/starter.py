@@ -24,6 +24,23 @@ extends = "{template}"  # with its arms: {arms}
 # prefer = "balanced"  # cheap, balanced or best: a right answer is worth $0.01, $0.10 or $1.00; or wtp_usd = 0.05
 # min_quality = 0.0
 # explore = 0.02
+# minute_usd = 0.05  # what a minute of waiting for an answer costs you; or `ask --fast`
+# max_seconds = 20  # only arms that are expected to be done in time
+# weights = {{ size = 0.0001, recency = 0.01, verbosity = 0.001, security = 0.002 }}  # held against an arm, in
+#   USD: a billion parameters, a year of age, 1,000 tokens of answer, a call that leaves this machine
+
+[guard]  # what is looked at before a prompt leaves
+# private = "redact"  # off, warn, redact, local or refuse: keys, cards, e-mail, phone numbers ...
+# names = ["Ada Lovelace", "Project Heron"]  # what else is private; or ["file:clients.txt"], a name a line
+# risky = "warn"  # off, warn, ask, refuse or "arm:NAME": where even the best arm is likely wrong
+# risk_below = 0.25
+# scope = {{ examples = "scope.jsonl", outside = "refuse" }}  # what the arms are for; or "default", or "arm:NAME"
+# unsafe = {{ use = "arm:{arm}" }}  # the arm that takes prompts which are like unsafe ones
+
+# The first rule that fits a prompt says which arms may take it.
+# [[rules]]
+# when = {{ has = "code" }}  # match, language, has, tag, command: all that is said has to hold
+# use = ["{arm}"]  # or never = [...]
 
 [log]
 # keep = "all"  # all, features (no text) or money (neither)
@@ -38,6 +55,8 @@ extends = "{template}"  # with its arms: {arms}
 # model = "{model}"
 # max_output_tokens = 1024
 # tier = "small"  # small, medium or large
+# size = "8B"  # its parameters, and release = "2026-03", its month: for weights and `--need "size<=8B"`
+# tags = ["eu"]  # what `--need eu` asks for: a region, a contract, anything
 # key_env = "MY_API_KEY"  # or key_cmd = ["pass", "show", "mine"], or `scrimp keys set`
 # price = {{ input_usd_per_mtok = 0.25, output_usd_per_mtok = 2.00 }}  # wins over the price table
 # cap = {{ per_day_usd = 1.00 }}

@@ -64,6 +64,7 @@ RULES: Final[dict[Key, Rule]] = {
     ("policy", "pace"): Rule("stricter"),
     ("policy", "minute_usd"): Rule("free", direct=True),
     ("policy", "max_seconds"): Rule("free", direct=True),
+    ("policy", "weights"): Rule("free", direct=True),
     ("log", "keep"): Rule("stricter", direct=True),
     ("log", "retention_days"): Rule("least"),
     ("arms", "*", "name"): Rule("free"),

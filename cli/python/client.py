@@ -101,11 +101,16 @@ class Scrimp:
             The arm to ask; None lets the policy choose.
         max_cost_usd
             The most that this request may cost, USD: a `Decimal`, a string, or a float read by its shortest form.
+        max_seconds, fast
+            How many seconds there are: arms that are known to take longer are not asked, and the call is broken off
+            when they are up; and whether a minute of waiting costs as much as a right answer is worth.
         prefer, wtp_usd, min_quality
             In place of the profile's policy: `cheap`, `balanced` or `best`; what a right answer is worth, USD; the
             predicted quality to reach, in [0, 1].
         on_this_machine
             Only arms that run on this machine.
+        private
+            In place of the profile's `guard.private`: `off`, `warn`, `redact`, `local` or `refuse`.
         needs
             Tags that an arm must have.
         checks
@@ -113,6 +118,8 @@ class Scrimp:
         cascade, plan, repair
             Whether a plan of several calls may be chosen; a plan as `--plan` spells it; whether the next arm is told
             what was wrong.
+        brief
+            Ask for a short answer, and pay for no long one.
         tag
             A word by which log and spending find it.
         conversation
@@ -134,7 +141,7 @@ class Scrimp:
         ------
         ScrimpError
             Where there is no answer: `UsageError`, `BudgetRefusedError`, `AuthError`, `ProviderError`, `TryAgainError`,
-            `ConfigError`, `LedgerError`; `exit_code` is what the command would have ended with.
+            `GuardRefusedError`, `ConfigError`, `LedgerError`; `exit_code` is what the command would have ended with.
         """
         with self._opened.use() as opened:
             job = prepare(opened, prompt, **options)
@@ -198,6 +205,8 @@ class Scrimp:
         *,
         arm: str | None = None,
         max_cost_usd: Usd | None = None,
+        max_seconds: float | None = None,
+        fast: bool = False,
         prefer: str | None = None,
         wtp_usd: float | None = None,
         min_quality: float | None = None,
@@ -207,6 +216,8 @@ class Scrimp:
         files: Name | Iterable[Name] = (),
         read: str = "auto",
         read_tokens: int = READ_TOKENS,
+        brief: bool = False,
+        private: str | None = None,
     ) -> Route:
         """Decide which arm or plan would take a prompt, as `scrimp route`: no network, no key, nothing logged.
 
@@ -230,7 +241,7 @@ class Scrimp:
         with self._opened.use() as opened:
             way = make_way(opened.loaded.profile, schema=None, plan=plan, arm=arm)
             guide = Guide(
-                opened.decider().under(opened.under(prefer, wtp_usd, min_quality)),
+                opened.decider().under(opened.under(prefer, wtp_usd, min_quality, max_seconds, private)),
                 opened.ledger_to_read(),
                 arm=arm,
                 max_cost_nano=nano(max_cost_usd),
@@ -239,10 +250,11 @@ class Scrimp:
                 rng=opened.rng,
                 way=replace(way, cascade=False, named=()) if way.cascade else way,
                 cache=opened.paths.cache,
+                fast=fast,
             )
             typed = clean_text(prompt, what="the prompt")
             text, sources = question_of(typed, read_sources(several(files), tell=logger.info))
-            asked = compose(text, system=None, attachments=(), schema=None, needs=(), sources=sources)
+            asked = compose(text, system=None, attachments=(), schema=None, needs=(), sources=sources, brief=brief)
             _, decision = guide.one(asked, reading=read, read_tokens=read_tokens)
         return route_of(decision, missed=missed_quality(decision) is not None)
 

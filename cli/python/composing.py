@@ -45,6 +45,8 @@ class AskOptions(TypedDict, total=False):
     schema: Mapping[str, Any] | Name | None
     arm: str | None
     max_cost_usd: Usd | None
+    max_seconds: float | None
+    fast: bool
     prefer: str | None
     wtp_usd: float | None
     min_quality: float | None
@@ -54,6 +56,7 @@ class AskOptions(TypedDict, total=False):
     cascade: bool
     plan: str | None
     repair: bool
+    brief: bool
     tag: str | None
     conversation: Answer | str | None
     memory: str
@@ -62,6 +65,7 @@ class AskOptions(TypedDict, total=False):
     confirmed: bool
     read: str
     read_tokens: int
+    private: str | None
     on_text: Callable[[str], object] | None
 
 
@@ -127,6 +131,8 @@ def prepare(
     schema: Mapping[str, Any] | Name | None = None,
     arm: str | None = None,
     max_cost_usd: Usd | None = None,
+    max_seconds: float | None = None,
+    fast: bool = False,
     prefer: str | None = None,
     wtp_usd: float | None = None,
     min_quality: float | None = None,
@@ -136,6 +142,7 @@ def prepare(
     cascade: bool = False,
     plan: str | None = None,
     repair: bool = False,
+    brief: bool = False,
     tag: str | None = None,
     conversation: Answer | str | None = None,
     memory: str = "auto",
@@ -144,6 +151,7 @@ def prepare(
     confirmed: bool = False,
     read: str = "auto",
     read_tokens: int = READ_TOKENS,
+    private: str | None = None,
     on_text: Callable[[str], object] | None = None,
 ) -> Job:
     """Put a request together; nothing is reserved or sent.
@@ -174,8 +182,9 @@ def prepare(
         schema=_schema_text(schema),
         needs=several(needs),
         sources=sources,
+        brief=brief,
     )
-    profile = opened.under(prefer, wtp_usd, min_quality)
+    profile = opened.under(prefer, wtp_usd, min_quality, max_seconds, private)
     space = opened.workspace(profile, say)
     ask = make_request(
         profile,
@@ -187,6 +196,7 @@ def prepare(
         follow=_conversation_id(conversation),
         memory=memory,
         no_log=no_log,
+        fast=fast,
         tag=tag,
         takes_back=False,
         rephrase=_phrasings(rephrase),

@@ -8,7 +8,7 @@ import os
 import random
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.keys import Keys
@@ -94,17 +94,28 @@ class Opened:
             if self.closed and not self._n_users:
                 self._shut()
 
-    def under(self, prefer: str | None, wtp_usd: float | None, min_quality: float | None) -> Profile:
-        """Return the profile with another policy laid over it; None leaves a key as it is.
+    def under(
+        self,
+        prefer: str | None,
+        wtp_usd: float | None,
+        min_quality: float | None,
+        max_seconds: float | None = None,
+        private: str | None = None,
+    ) -> Profile:
+        """Return the profile with another policy and guard laid over it; None leaves a key as it is.
 
         Raises
         ------
         UsageError
             If a value is none that its key takes.
         """
-        if prefer is None and wtp_usd is None and min_quality is None:
+        laid: dict[str, Any] = {
+            "prefer": prefer, "wtp_usd": wtp_usd, "min_quality": min_quality, "max_seconds": max_seconds,
+            "private": private,
+        }  # fmt: skip
+        if all(value is None for value in laid.values()):
             return self.loaded.profile
-        return override(self.loaded, prefer=prefer, wtp_usd=wtp_usd, min_quality=min_quality).profile
+        return override(self.loaded, **laid).profile
 
     def decider(self) -> Decider:
         """Return what decides by the profile's own policy."""

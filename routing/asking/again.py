@@ -117,6 +117,7 @@ def prompt_of(row: Mapping[str, Any], *, needs: Collection[str] = ()) -> Prompt:
         tuple(Turn(asked, answered) for asked, answered in json.loads(row["messages"] or "[]")),
         schema=None if row["schema"] is None else json.loads(row["schema"]),
         needs=frozenset(needs),
+        brief=bool(json.loads(row.get("decision") or "{}").get("brief")),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from scrimp.routing.strategies.brief import NO_MEMORY
 
+from .guarding import check_shielded
 from .paid_call import LIVE_WAIT_S
 
 if TYPE_CHECKING:
@@ -91,3 +92,8 @@ class Asked:
     records_steps: bool = False
     memory: Memory = NO_MEMORY
     put: Ask | None = None
+
+    def __post_init__(self) -> None:
+        """Have checks look for what stands in the answer: placeholders, where those were sent."""
+        if self.ask.vault is not None and self.checks:
+            object.__setattr__(self, "checks", tuple(check_shielded(each, self.ask.vault) for each in self.checks))

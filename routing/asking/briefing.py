@@ -37,7 +37,8 @@ def _card(option: Option, kit: Kit) -> Card:
     price = kit.decider.price(option.arm)
     output = 0 if price is None else price.expected_nano(0, option.output_tokens_p50)
     # As the log has it: a replay is to come to the same.
-    return Card(round(option.quality, 6), option.cost_nano, kit.decider.profile.arm(option.arm).about, output)
+    about = kit.decider.profile.arm(option.arm).about
+    return Card(round(option.quality, 6), option.cost_nano, about, output, sum(option.terms.values()))
 
 
 def _left_nano(asked: Asked) -> int | None:

@@ -108,6 +108,7 @@ def compose(
     schema: str | None,
     needs: Iterable[str],
     sources: tuple[Source, ...] = (),
+    brief: bool = False,
 ) -> Prompt:
     """Return a prompt with what goes with it.
 
@@ -119,6 +120,8 @@ def compose(
         Tags that an arm must have.
     sources
         Files that the text asks of.
+    brief
+        A short answer is asked for.
 
     Raises
     ------
@@ -135,6 +138,7 @@ def compose(
         attachments=tuple(limited(map(load_attachment, attachments), lambda each: len(each.data), "the attachments")),
         needs=frozenset(needs),
         sources=sources,
+        brief=brief,
     )
 
 
@@ -203,6 +207,7 @@ def make_request(
     no_log: bool,
     memory: str = "auto",
     begins: bool = True,
+    fast: bool = False,
     **more: Any,
 ) -> Ask:
     """Return the request of a prompt.
@@ -219,6 +224,8 @@ def make_request(
         How much of the conversation goes along, one of `memory.TIERS`.
     begins
         Whether a new conversation's name is written down now.
+    fast
+        Whether a minute of waiting costs as much as a right answer is worth.
     more
         Other fields of `Ask`.
 
@@ -236,7 +243,7 @@ def make_request(
         prompt = replace(prompt, history=history, system=prompt.system or past.system)
         if not prompt.sources and more.get("reading") != "none":
             prompt = replace(prompt, sources=of_conversation(ledger, past.id))
-    wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine)
+    wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine, fast=fast)
     keep = "money" if no_log else profile.log.keep
     which = None if past is None else past.id or None
     return Ask(prompt, wishes, conversation_id=which, keep=keep, past=past, memory=memory, **more)

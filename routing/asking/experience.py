@@ -28,14 +28,14 @@ class Experience:
     _past: dict[str, Sequence[PastCall]] = field(default_factory=dict)
 
     def of(self, decider: Decider, ledger: Ledger | None, *, now: float) -> Decider:
-        """Return what decides with what earlier calls of its arms say; as it is where there are none.
+        """Return what decides with what earlier calls of its arms say; without a ledger there are none.
 
         Parameters
         ----------
         now
             POSIX time.
         """
-        return decider if ledger is None else decider.experienced(self._calls(decider, ledger, now))
+        return decider.experienced({} if ledger is None else self._calls(decider, ledger, now))
 
     def _calls(self, decider: Decider, ledger: Ledger, now: float) -> Mapping[str, Sequence[PastCall]]:
         names = [info.name for info in decider.infos]

@@ -97,7 +97,12 @@ def make_decider(profile: Profile, paths: Paths, *, say: Callable[[str], None] =
 
         remembering = VectorCache(embedder, paths.abouts)
     prices, abilities = stock.prices(paths.prices), stock.abilities(paths.abilities)
-    return Decider(profile, prices, router, embedder, abilities, pool, remembering=remembering)
+    machine = None
+    if any(arm.model.startswith("local/") for arm in profile.arms):
+        from scrimp.routing.calls.machine import Machine
+
+        machine = Machine(paths.machine)
+    return Decider(profile, prices, router, embedder, abilities, pool, remembering=remembering, machine=machine)
 
 
 def stamp(paths: Paths) -> tuple[tuple[int, int] | None, ...]:

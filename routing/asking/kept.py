@@ -29,7 +29,7 @@ def with_kept(prompt: Prompt, decider: Decider, ledger: Ledger, *, now: float) -
         return prompt
     digests = [source.sha256 for source in prompt.sources]
     shares: dict[str, float] = {}
-    for call in read_lately(ledger, digests, prompt.system, since=now - CACHE_S):
+    for call in read_lately(ledger, digests, prompt.system, brief=prompt.brief, since=now - CACHE_S):
         if reading_of(call.arm) not in (None, "whole"):
             continue
         bare = bare_of(call.arm)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import BudgetRefusedError, UsageError
@@ -12,7 +11,6 @@ from scrimp.profiles.rungs import bare_of
 from scrimp.profiles.schema import NAME_PATTERN
 from scrimp.routing.checks.judge import JudgeCheck
 from scrimp.routing.deciding.policy import NoDraw, utility
-from scrimp.routing.ledger.attempts import latencies
 from scrimp.routing.plans.grammar import names_in, read_plan
 from scrimp.routing.plans.plan import Plan, Stage, plan_table
 from scrimp.routing.plans.power import SPREAD
@@ -180,14 +178,9 @@ class PlanChooser:
     ) -> tuple[Spelled, Decision]:
         """Return a plan as it is for a prompt, and the decision with an option for all that it names."""
         spelled = for_prompt(text, name, self._reader(checks), decision, rooms)
-        latency = {} if self._ledger is None else self._latencies
-        settled = settle_readings(spelled.plan, prompt, decision, self.decider, rooms, latency_s=latency)
+        settled = settle_readings(spelled.plan, prompt, decision, self.decider, rooms)
         check_able(settled.plan, settled.decision, rooms)
         return replace(spelled, plan=settled.plan, settled=settled), settled.decision
-
-    @cached_property
-    def _latencies(self) -> dict[str, float]:
-        return {} if self._ledger is None else latencies(self._ledger, self.decider.profile.name)
 
     def _best(self, prompt: Prompt, decision: Decision, rooms: Sequence[Room]) -> tuple[Decision, Plan]:
         """Take the plan of greatest utility of all that are worth weighing, the profile's own among them."""
@@ -246,7 +239,8 @@ class PlanChooser:
                     why = valued.infeasible or (
                         "better, which nobody has measured, is not paid for" if unpaid else None
                     )
-                    weighed.append({**each[1].to_dict(), **valued.to_dict(), "why": why})
+                    open_to = valued.infeasible is None
+                    weighed.append({**each[1].to_dict(), **valued.to_dict(), "why": why, "feasible": open_to})
         decision = replace(decision, plans=tuple(weighed))
         if not better:
             return decision, one
@@ -330,12 +324,13 @@ class PlanChooser:
             plans,
             list(options),
             [option.quality for option in options.values()],
-            PromptTariff(self.decider, options),
+            PromptTariff(self.decider, options, decision.minute_usd),
             wtp_usd=decision.wtp_usd,
             min_quality=decision.min_quality,
             left=[(room.cap.arm, room.left_nano) for room in over_calls(rooms)],
             more=more,
             asked_for=asked_for,
+            max_seconds=decision.max_seconds,
         )
         return chosen if all(bare == name for bare, name in names.items()) else chosen.named(names)
 

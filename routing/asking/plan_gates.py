@@ -8,6 +8,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.routing.checks.agree import AgreeCheck
 from scrimp.routing.checks.judge import JUDGE_LIMIT, JudgeCheck
 from scrimp.routing.deciding.beside import beside
+from scrimp.routing.deciding.times import minute_cost
 from scrimp.routing.plans.power import learn_power
 from scrimp.routing.plans.record import observations
 from scrimp.routing.plans.silence import told_of_silence
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from scrimp.routing.prompts.prompt import Prompt
 
 __all__ = ["Gates"]
+
+_JUDGEMENT = 60
+"""Output tokens of what a judge says. Chosen, not measured."""
 
 
 class Gates:
@@ -85,6 +89,8 @@ class Gates:
         gates = []
         for check in checks:
             cost = bound = 0
+            seconds: float | None = 0.0
+            held = 0.0
             if isinstance(check, JudgeCheck):
                 judge = decision.choice.option(check.arm)
                 if prompt is not None and prompt.readings is not None:
@@ -95,7 +101,10 @@ class Gates:
                         f"--check {check.name}: {check.arm} cannot judge: {judge.infeasible or 'no price'}"
                     )
                 asked = judge.input_tokens + judge.output_tokens_p50 + 150
-                cost = price.expected_nano(asked, 60)
+                cost = price.expected_nano(asked, _JUDGEMENT)
+                tempo = self.decider.tempo(check.arm)
+                seconds = None if tempo is None else tempo.seconds(asked, _JUDGEMENT)
+                held = sum(minute_cost(decision.minute_usd, seconds).values())
                 bound = PromptTariff(self.decider, options | {check.arm: judge}).most_nano(check.arm, 1, JUDGE_LIMIT)
             elif isinstance(check, AgreeCheck) and options:
                 names = [decision.choice.option(name).arm for name in check.arms]
@@ -104,8 +113,11 @@ class Gates:
                 ] * (check.n - 1)
                 cost = sum(each.cost_nano or 0 for each in asked_of)
                 bound = sum(each.bound_nano or 0 for each in asked_of)
+                known = [each.seconds for each in asked_of if each.seconds is not None]
+                seconds = sum(known) if len(known) == len(asked_of) else None
+                held = sum(sum(each.terms.values()) for each in asked_of)
             power = self._power(check)
             if check.kind == "found" and prompt is not None and prompt.readings is not None:
                 power = told_of_silence(power, self.decider.readings.silent(prompt.readings.evidence))
-            gates.append(Gate(check.name, power, cost, bound, check.kind))
+            gates.append(Gate(check.name, power, cost, bound, check.kind, seconds, held))
         return tuple(gates)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.rungs import bare_of, reading_of, with_reading
 from scrimp.routing.deciding.beside import beside, with_options
+from scrimp.routing.deciding.times import minute_cost
 from scrimp.routing.plans.pieces import NOTHING_SHARE, PIECE_ANSWER, SIZES, best_cut
 from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.prompts.pieces import piece_prompt, pieces_of
@@ -29,9 +30,6 @@ __all__ = ["Settled", "best_read", "settle_readings"]
 
 _TOLD: Final = 120
 """Tokens of what is said around a piece, and around the answers of pieces."""
-
-_PRIOR_S: Final = (1.0, 60.0)
-"""Seconds until a call's first token, and tokens a second after it, of an arm without calls on record. Chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +68,6 @@ def settle_readings(
     decision: Decision,
     decider: Decider,
     rooms: Sequence[Room] = (),
-    *,
-    latency_s: Mapping[str, float] | None = None,
 ) -> Settled:
     """Return a plan with the reading of every arm in its name.
 
@@ -85,8 +81,6 @@ def settle_readings(
     ----------
     rooms
         What each cap leaves.
-    latency_s
-        How long calls of each arm took lately, seconds.
 
     Raises
     ------
@@ -96,7 +90,7 @@ def settle_readings(
     there = {weighed.option.arm for weighed in decision.choice.weighed}
     if not prompt.sources and not any(reading_of(arm) for arm in plan.arms) and there.issuperset(plan.arms):
         return Settled(plan, decision)
-    settling = _Settling(plan, prompt, decision, decider, rooms, latency_s or {})
+    settling = _Settling(plan, prompt, decision, decider, rooms)
     stages = tuple(settling.stage(stage) for stage in plan.stages)
     decision = with_options(decision, settling.options.values())
     return Settled(replace(plan, stages=stages), decision, tuple(dict.fromkeys(settling.remarks)), settling.split)
@@ -109,7 +103,6 @@ class _Settling:
     decision: Decision
     decider: Decider
     rooms: Sequence[Room]
-    latency_s: Mapping[str, float]
     options: dict[str, Option] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     split: dict[str, Any] | None = None
@@ -167,8 +160,9 @@ class _Settling:
             lefts = [room.left_nano for room in self.rooms if room.cap.about(bare)]
             like = self.decision.choice.option(bare)
             self.options[name] = beside(
-                self.decider, name, prompt, like, quality=quality, told=told, left=min(lefts, default=None)
-            )
+                self.decider, name, prompt, like, quality=quality, told=told, left=min(lefts, default=None),
+                minute_usd=self.decision.minute_usd,
+            )  # fmt: skip
         return name
 
     # -- pieces -----------------------------------------------------------------------------------------------------
@@ -208,8 +202,7 @@ class _Settling:
             **cut.to_dict(),
             "arm": arm,
             "merge": merger[0] if merger else "code",
-            "seconds": round(self._seconds(arm, len(spans)) + (self._seconds(by, 1) if merger else 0.0), 1),
-            "known_latency": arm in self.latency_s,
+            "seconds": self._seconds(arm, cut, by if merger else None),
             "spans": [[span.source, span.start, span.end] for span in spans],
         }
         return made
@@ -217,7 +210,7 @@ class _Settling:
     def _cut(self, arm: str, by: str | None) -> Cut | None:
         """Return the size of pieces that is worth most, of those that fit the arm's window."""
         prompt, choice = self.prompt, self.decision.choice
-        option, price = choice.option(arm), self.decider.price(arm)
+        option, price, tempo = choice.option(arm), self.decider.price(arm), self.decider.tempo(arm)
         window = self.decider.window(arm)
         beside_it = approx_tokens("\n".join(replace(prompt, sources=(), readings=None).parts())) + _TOLD
         n_text = sum(source.n_tokens for source in prompt.sources)
@@ -237,6 +230,11 @@ class _Settling:
             said = round(n * (1.0 - NOTHING_SHARE) * PIECE_ANSWER)
             return float(pieces + merging.expected_nano(beside_it + said, choice.option(by).output_tokens_p50))
 
+        def held(size: int, n: int) -> float:
+            del size
+            took = None if tempo is None else n * tempo.seconds(beside_it + n_text // n, PIECE_ANSWER)
+            return sum(minute_cost(self.decision.minute_usd, took).values())
+
         room = None if by is None else self.decider.window(by)
 
         def merges(n: int) -> bool:
@@ -252,6 +250,7 @@ class _Settling:
             cost,
             self._piece_right(arm),
             wtp_usd=self.decision.wtp_usd,
+            held_usd=held,
         )
 
     def _piece_right(self, arm: str) -> Callable[[int], float]:
@@ -272,6 +271,16 @@ class _Settling:
 
         return right
 
-    def _seconds(self, arm: str, n: int) -> float:
-        first, rate = _PRIOR_S
-        return n * self.latency_s.get(arm, first + PIECE_ANSWER / rate)
+    def _seconds(self, arm: str, cut: Cut, by: str | None) -> float | None:
+        """Return how long a text takes that is read in pieces, one after another; None where that is not known."""
+        n_text = sum(source.n_tokens for source in self.prompt.sources)
+        said = round(cut.n * (1.0 - NOTHING_SHARE) * PIECE_ANSWER)
+        calls = [(arm, cut.n, n_text // cut.n + _TOLD, PIECE_ANSWER)]
+        if by is not None:
+            calls.append((by, 1, said + _TOLD, self.decision.choice.option(by).output_tokens_p50))
+        took = 0.0
+        for name, n, read, written in calls:
+            if (tempo := self.decider.tempo(name)) is None:
+                return None
+            took += n * tempo.seconds(read, written)
+        return round(took, 1)

@@ -26,6 +26,7 @@ from scrimp.routing.strategies.stages import Staged
 
 from .books import Called, Closing, Summed, digest_of, kinds_of
 from .briefing import brief_of
+from .guarding import vault_of
 from .log_rows import request_row
 from .paid_call import Bill, Command, Halted, Paid, Terms, breach_note, paid_call
 from .prompt_tariff import keeps_its_limit
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from scrimp.routing.deciding.policy import Option
+    from scrimp.routing.prompts.prompt import Prompt
     from scrimp.routing.strategies.protocol import Answered
 
     from .asked import Asked, Kit
@@ -67,6 +69,9 @@ def plan_run(
 
 class _PlanRun:
     def __init__(self, asked: Asked, kit: Kit, recorded: Sequence[Called], bill: Bill | None) -> None:
+        most = asked.decision.max_seconds
+        if most is not None:  # who set a limit is not kept waiting beyond it, whatever comes of the call
+            asked = replace(asked, ask=replace(asked.ask, deadline_s=min(most, asked.ask.deadline_s)))
         self.asked = asked
         self.kit = kit if asked.decision.by is None else replace(kit, decider=asked.decision.by)
         self.bill = bill or Bill()
@@ -77,6 +82,7 @@ class _PlanRun:
         self.phrased: Phrased | None = None
         self.closed = False
         self.started = kit.timer()
+        self.vault = vault_of(asked.ask, kit.decider.profile)
 
     def run(self) -> Generator[Command | Test | Called | Closing | Summed, Any, Checked]:
         try:
@@ -129,7 +135,9 @@ class _PlanRun:
         if wish.why is not None:
             self.kit.say(wish.why)
         before = self.bill.charged_nano
-        if wish.role is Role.PIECE:
+        if self.vault is not None and wish.prompt is not None:
+            wish = replace(wish, prompt=self.vault.prompt(wish.prompt))
+        if wish.role is Role.PIECE and self.asked.decision.max_seconds is None:
             self.started = self.kit.timer()  # each piece has the time of a request, and so has the merge after them
         wish, option = self._fitted(wish)
         result: Paid | None = None
@@ -269,6 +277,21 @@ class _PlanRun:
             return option
         return replace(option, input_bound=n, bound_nano=price.bound_nano(n, option.output_limit))
 
+    def _kept_private(self, prompt: Prompt, option: Option) -> tuple[Prompt, Option]:
+        """Return what is sent with placeholders in what came to it inside: an arm's instructions, a hint.
+
+        They may be longer than what they stand for: the bound is of what is sent.
+        """
+        made = prompt if self.vault is None else self.vault.prompt(prompt)
+        decider = self.kit.decider
+        arm, price = decider.arm(option.arm), decider.price(option.arm)
+        if made is prompt or price is None:
+            return made, option
+        n = bound_tokens(made.as_read(reading_of(option.arm)), arm.model, decider.window(option.arm))
+        if n is None or n <= option.input_bound:
+            return made, option
+        return made, replace(option, input_bound=n, bound_nano=price.bound_nano(n, option.output_limit))
+
     def _terms(self, wish: Wanted, option: Option) -> Terms:
         asked, kit = self.asked, self.kit
         arm = kit.decider.profile.arm(option.arm)
@@ -279,6 +302,7 @@ class _PlanRun:
         prompt = asked.ask.prompt if wish.prompt is None else wish.prompt
         if told:
             prompt = dressed(prompt, arm)
+        prompt, option = self._kept_private(prompt, option)
         params = {**arm.params, **asked.ask.params}
         if wish.vary and not params.get("temperature"):
             params["temperature"] = 1.0
@@ -311,7 +335,7 @@ class _PlanRun:
                 caches=chat is not None and marks["writes"],
                 stream=wish.streams,
                 timeout_s=arm.timeout_s,
-                deadline_s=max(1.0, left_s),
+                deadline_s=max(min(1.0, asked.ask.deadline_s), left_s),
             )
 
         return Terms(
@@ -336,7 +360,7 @@ class _PlanRun:
     def _answer(self, option: Option, paid: Paid) -> Answer:
         settlement, usage, reply = paid.settlement, paid.usage, paid.reply
         arm = self.kit.decider.profile.arm(option.arm)
-        notes = [*reply_notes(option, reply, paid.usage_status), *paid.remarks]
+        notes = [*reply_notes(option, reply, paid.usage_status, brief=self.asked.ask.prompt.brief), *paid.remarks]
         budget = shortened(reasoning_room(arm.model, arm.reasoning_effort, arm.params), option.output_limit)
         if budget is not None:
             notes.append(
@@ -449,4 +473,8 @@ class _PlanRun:
         arm, last = errors[-1]
         if last.kind in passing and any(error.kind != last.kind for _, error in errors):
             arm, last = next(((a, e) for a, e in reversed(errors) if e.kind not in passing), (arm, last))
-        return to_scrimp_error(last, self.kit.decider.profile.arm(arm))
+        error = to_scrimp_error(last, self.kit.decider.profile.arm(arm))
+        limit = self.asked.decision.max_seconds
+        if last.kind == "timeout" and limit is not None:
+            error.hint = f"Its {limit:g} s were up (max_seconds): give it more, or take a faster arm with `-m`."
+        return error

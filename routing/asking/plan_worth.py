@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from scrimp.profiles.errors import ArmUnavailableError
 from scrimp.profiles.rungs import bare_of
 from scrimp.routing.deciding.policy import MEASURED, NEAR_TIE, NoDraw
 from scrimp.routing.plans.skills import ENOUGH
@@ -14,7 +15,7 @@ from .plan_rooms import not_begun
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from scrimp.profiles.errors import BudgetRefusedError
+    from scrimp.profiles.errors import ScrimpError
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.ledger.caps import Room
     from scrimp.routing.plans.plan import Plan
@@ -59,9 +60,13 @@ def those_guarded(plans: Sequence[Plan], decision: Decision, default: str) -> Se
     return kept or tuple(plan for plan in plans if plan.single and bare_of(plan.arms[0]) == taken) or plans
 
 
-def refused(chosen: Chosen, rooms: Sequence[Room], what: str) -> BudgetRefusedError:
-    """Return the error of plans of which the caps can pay none to its end."""
-    assert chosen.short is not None  # noqa: S101 - where there are plans, and none can be paid
+def refused(chosen: Chosen, rooms: Sequence[Room], what: str) -> ScrimpError:
+    """Return the error of plans of which the caps can pay none to its end, or none is done in time."""
+    if chosen.short is None:
+        first = chosen.others[0]
+        return ArmUnavailableError(
+            f"the plan {first.plan} is not begun: {first.infeasible}", hint="Raise --max-seconds, or ask one arm."
+        )
     short = chosen.short
     return not_begun(over_calls(rooms)[short.at], short.needed_nano, what.format(plan=short.plan))
 
@@ -78,7 +83,7 @@ def worth_of(valued: Valued | None, decision: Decision) -> tuple[float, ...]:
     if decision.min_quality <= 0.0:
         return (valued.utility_usd,)
     reaches = valued.quality >= decision.min_quality
-    return (1.0, -float(valued.cost_nano)) if reaches else (0.0, valued.quality)
+    return (1.0, valued.utility_usd - decision.wtp_usd * valued.quality) if reaches else (0.0, valued.quality)
 
 
 def with_plan(decision: Decision, plan: Plan, trace: dict[str, Any]) -> Decision:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scrimp.routing.deciding.times import minute_cost
 from scrimp.routing.plans.spends import QUOTED_BYTES
 from scrimp.routing.plans.tariff import Tariff
 from scrimp.routing.prompts.instructions import copies
@@ -32,11 +33,14 @@ class PromptTariff(Tariff):
     ----------
     options
         The arms that can take the prompt.
+    minute_usd
+        What a minute of waiting costs, USD.
     """
 
-    def __init__(self, decider: Decider, options: Mapping[str, Option]) -> None:
+    def __init__(self, decider: Decider, options: Mapping[str, Option], minute_usd: float = 0.0) -> None:
         self.decider = decider
         self.options = options
+        self.minute_usd = minute_usd
         self._likely: dict[Likely, float] = {}
         self._most: dict[tuple[str, int, int | None], int] = {}
 
@@ -52,11 +56,32 @@ class PromptTariff(Tariff):
         price = self.decider.price(call.arm)
         if price is None or not (call.quotes or call.more or call.output is not None):
             return float(option.cost_nano or 0)
+        return float(price.expected_nano(*self._tokens(call)))
+
+    def _tokens(self, call: Likely) -> tuple[int, int]:
+        """Return how many tokens a call likely reads and writes."""
+        option = self.options[call.arm]
         quoted = sum(self.options[arm].output_tokens_p50 for arm in call.quotes)
         written = option.output_tokens_p50
         if call.output is not None and not keeps_its_limit(self.decider.profile.arm(call.arm)):
             written = call.output
-        return float(price.expected_nano(option.input_tokens + quoted + call.more, written))
+        return option.input_tokens + quoted + call.more, written
+
+    def likely_seconds(self, call: Likely) -> float | None:
+        """Return how long a call takes, seconds, the median; None where that is not known."""
+        tempo = self.decider.tempo(call.arm)
+        if tempo is None:
+            return None
+        read, written = self._tokens(call)
+        return tempo.seconds(max(0, read - (self.options[call.arm].cached_tokens or 0)), written)
+
+    def likely_held_usd(self, call: Likely) -> float:
+        """Return what is held against a call beside its cost, USD: what waiting for it costs, and its arm's terms."""
+        terms = {
+            **self.options[call.arm].terms,
+            **(minute_cost(self.minute_usd, self.likely_seconds(call)) if self.minute_usd else {}),
+        }
+        return sum(terms.values())
 
     def most_nano(self, arm: str, quotes: int, limit: int | None) -> int:
         """Return what is reserved for a call, nano-USD."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError, TooLongError
@@ -145,6 +146,10 @@ def why_none(
     can = f"take {what}" if ability is None else f"{ability}, as {what} needs"
     too_long = all(option.barrier is Barrier.WINDOW for option in options)
     hint = "`scrimp models` shows what each arm can take."
+    late = [option for option in options if option.barrier is Barrier.TIME]
+    if late and not too_long:
+        fastest = min(late, key=lambda option: option.seconds_p90 or math.inf)
+        hint = f"{fastest.arm} is the fastest: --max-seconds {_whole(fastest.seconds_p90 or 0.0):g} lets it be asked."
     if too_long and any(reading_of(option.arm) == "whole" for option in options):
         hint = "Send what the question is about (--read passages), or have the text read in pieces (--read split)."
     return (TooLongError if too_long else ArmUnavailableError)(
@@ -159,6 +164,17 @@ def _nobody_can(decision: Decision, options: Sequence[Option]) -> str | None:
     found = next((each for each in decision.guards if each.guard is Name.FEASIBLE), None)
     needs = () if found is None or found.outcome is not Outcome.REFUSED else found.detail["needs"]
     return in_words(needs) or None
+
+
+def _whole(seconds: float) -> float:
+    """Return seconds rounded up to what a person would write.
+
+    Examples
+    --------
+    >>> _whole(0.234), _whole(12.3)
+    (0.3, 13)
+    """
+    return math.ceil(seconds) if seconds > 3.0 else math.ceil(seconds * 10.0) / 10.0
 
 
 def refusal(

@@ -46,7 +46,7 @@ def with_memory(ask: Ask, context: Context, decider: Decider, *, now: float) -> 
     price, window = (None, None) if arm is None else (decider.price(arm), decider.window(arm))
     wtp = decider.profile.policy.wtp if ask.wishes.wtp_usd is None else ask.wishes.wtp_usd
     budget, tier = budget_of(price, wtp, window), ask.memory
-    n_cached = _cached(past, arm, now)
+    n_cached = _cached(past, arm, now) if past.brief == ask.prompt.brief else 0  # else it begins otherwise
     if tier == "auto":
         tier = "all" if worth_of_all(sum(sizes), n_cached, budget, price) else "relevant"
     kept = chosen(

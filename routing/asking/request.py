@@ -13,6 +13,7 @@ from scrimp.routing.checks.agree import AgreeCheck
 from scrimp.routing.checks.base import worst
 from scrimp.routing.deciding.usage_at import usage_at
 from scrimp.routing.prices.price import saved_nano
+from scrimp.routing.prompts.brief import BRIEF_TOKENS
 from scrimp.routing.strategies.protocol import Role, verdict_dict
 
 from .was_read import NOTHING_READ
@@ -405,17 +406,24 @@ class Checked:
         }
 
 
-def why_cut(finish_reason: str | None, output_limit: int) -> str | None:
-    """Return why an answer is not all that the model had to say; None where it is."""
+def why_cut(finish_reason: str | None, output_limit: int, *, brief: bool = False) -> str | None:
+    """Return why an answer is not all that the model had to say; None where it is.
+
+    Parameters
+    ----------
+    brief
+        A short answer was asked for.
+    """
+    by = "--brief" if brief and output_limit == BRIEF_TOKENS else "max_output_tokens"
     return {
-        "length": f"the answer was cut at its limit of {output_limit:,} tokens (max_output_tokens)",
+        "length": f"the answer was cut at its limit of {output_limit:,} tokens ({by})",
         "content_filter": "the provider's filter ended the answer",
         "refusal": "the model refused to answer",
     }.get(finish_reason or "")
 
 
-def reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
-    """Return remarks on a reply for the user."""
+def reply_notes(option: Option, reply: Reply, usage_status: str, *, brief: bool = False) -> list[str]:
+    """Return remarks on a reply for the user; `brief` says that a short answer was asked for."""
     from scrimp.routing.checks.form import completeness
 
     notes = []
@@ -426,7 +434,7 @@ def reply_notes(option: Option, reply: Reply, usage_status: str) -> list[str]:
         notes.append("the provider reported no usage: the whole reservation is charged")
     elif usage_status == "implausible":
         notes.append("the provider reported an impossible usage: the whole reservation is charged")
-    cut = why_cut(reply.finish_reason, option.output_limit)
+    cut = why_cut(reply.finish_reason, option.output_limit, brief=brief)
     if cut is not None:
         notes.append(cut)
     elif (verdict := completeness(reply.text, reply.finish_reason)) is not None and verdict.failed:

@@ -12,6 +12,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.rungs import READ_TOKENS, reading_of
 from scrimp.routing.deciding import against_caps
 from scrimp.routing.deciding.decide import Wishes
+from scrimp.routing.deciding.front import front, points_of
 from scrimp.routing.guard.sentry import Sentry
 from scrimp.routing.ledger.store import new_id
 from scrimp.routing.prompts.prompt import Prompt
@@ -27,10 +28,11 @@ from .request import Ask, Way
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from scrimp.routing.deciding.decide import Decider
+    from scrimp.routing.deciding.front import Placed
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.ledger.caps import Room
     from scrimp.routing.ledger.store import Ledger
@@ -51,7 +53,7 @@ class Guide:
         Of the profile.
     ledger
         For what the caps leave; None where there is none yet.
-    arm, max_cost_nano, on_this_machine
+    arm, max_cost_nano, on_this_machine, fast
         As in `Wishes`.
     needs
         Tags that an arm must have.
@@ -61,6 +63,10 @@ class Guide:
         The plan that was asked for, or the profile's own that are weighed against the arm; None: neither.
     cache
         The folder of the cache, for what is known of files; None keeps nothing.
+    brief
+        Whether short answers are asked for.
+    on_embedded
+        As in `Workspace`.
     """
 
     def __init__(
@@ -75,15 +81,19 @@ class Guide:
         rng: random.Random,
         way: Way | None = None,
         cache: Path | None = None,
+        brief: bool = False,
+        on_embedded: Callable[[int, int], None] = lambda _done, _total: None,
+        fast: bool = False,
     ) -> None:
         self.decider = decider = Experience().of(decider, ledger, now=time.time())
         self.ledger = ledger
-        self.wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine)
+        self.wishes = Wishes(arm=arm, max_cost_nano=max_cost_nano, on_this_machine=on_this_machine, fast=fast)
         self.needs = needs
         self.rng = rng
         self.way = way or Way()
         self.cache = cache
-        self.sentry = Sentry.open(decider.profile, decider.embedder, cache)
+        self.brief = brief
+        self.sentry = Sentry.open(decider.profile, decider.embedder, cache, on_embedded)
         self._plans = PlanChooser(decider.with_arms(arms_in(self.way)), self.way, ledger)
 
     def one(self, prompt: Prompt, *, reading: str = "auto", read_tokens: int = READ_TOKENS) -> tuple[Prompt, Decision]:
@@ -105,7 +115,7 @@ class Guide:
         if not prompt.text.strip():
             raise UsageError("the prompt is empty")
         check_reading(reading)
-        prompt = replace(prompt, needs=prompt.needs | self.needs)
+        prompt = replace(prompt, needs=prompt.needs | self.needs, brief=prompt.brief or self.brief)
         ask = shielded(Ask(prompt, self.wishes, reading=reading, read_tokens=read_tokens), self.decider.profile)
         (context,) = self.decider.contexts([ask.prompt.text])
         ask = guarded(ask, context, self.sentry)
@@ -144,7 +154,8 @@ class Guide:
         rooms = self._rooms(now)
         while chunk := list(islice(rows, CHUNK)):
             asks = [
-                shielded(Ask(Prompt(text, needs=self.needs), self.wishes), self.decider.profile) for _, text in chunk
+                shielded(Ask(Prompt(text, needs=self.needs, brief=self.brief), self.wishes), self.decider.profile)
+                for _, text in chunk
             ]
             contexts = self.decider.contexts([ask.prompt.text for ask in asks])
             asks = [guarded(ask, each, self.sentry) for ask, each in zip(asks, contexts, strict=True)]
@@ -179,6 +190,12 @@ class Guide:
     def reasons(self, decision: Decision) -> dict[str, str]:
         """Return what each arm's predicted quality rests on, in words."""
         return (decision.by or self.decider).reasons()
+
+    @staticmethod
+    def front(decision: Decision) -> tuple[Placed, ...]:
+        """Return the ways that were open to a decision: those on the front first, each kind from the cheapest on."""
+        placed = front(points_of(decision))
+        return tuple(sorted(placed, key=lambda each: (not each.on_front, each.point.cost_nano, -each.point.quality)))
 
     def exact_tokens(self, prompt: Prompt, decision: Decision) -> dict[str, int | None]:
         """Count a prompt as each arm is sent it with its own tokeniser; None where that is not public."""

@@ -143,7 +143,7 @@ def cheap_arm(
     weighed = decider.decide(
         prompt,
         decider.predict([context]),
-        Wishes(on_this_machine=here, guarded=guarded.aside),
+        Wishes(on_this_machine=here, guarded=guarded.aside, waits=False),
         decision_id="",
         rng=random.Random(0),  # noqa: S311 - the draw is not used
         blocked=blocked,

@@ -35,7 +35,7 @@ def try_arm(space: Workspace, arm: str) -> ScrimpError | None:
     """Make one tiny call of an arm; return what went wrong, or None."""
     prompt = Prompt("Answer with the one word OK.")
     try:
-        space.answer(Ask(prompt, Wishes(arm=arm), command="keys test", keep="money", deadline_s=60.0))
+        space.answer(Ask(prompt, Wishes(arm=arm, waits=False), command="keys test", keep="money", deadline_s=60.0))
     except ScrimpError as error:
         return error
     return None

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.errors import BudgetRefusedError, UsageError
+from scrimp.profiles.errors import BudgetRefusedError, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.routing.calls.call import TextDelta
 from scrimp.routing.deciding import against_caps
@@ -28,14 +28,16 @@ from .drive import at_once, drive
 from .experience import Experience
 from .guarding import (
     guarded,
-    heard_private,
+    partly_restored,
     refused_by_guard,
     restored,
     risk_met,
     risk_noted,
     sent_elsewhere,
     shielded,
+    still_shielded,
     warnings,
+    way_shielded,
 )
 from .hands import BlockingHands
 from .home import find_key, make_decider
@@ -109,6 +111,8 @@ class Workspace:
         The folder of the cache; None keeps nothing.
     experience
         What earlier calls say of how long answers are, and how long they take.
+    on_embedded
+        Told how far the embedding of a guard's examples has come, the first time: how many, of how many.
     confirm
         Asks the user whether to go on; None where there is nobody to be asked.
     """
@@ -126,6 +130,7 @@ class Workspace:
     reader: Ledger | None = None
     cache: Path | None = None
     experience: Experience = field(default_factory=Experience)
+    on_embedded: Callable[[int, int], None] = lambda _done, _total: None
     confirm: Callable[[str], bool] | None = None
     _price_ids: dict[str, int] = field(default_factory=dict)
     _sentry: Sentry | None = None
@@ -143,6 +148,7 @@ class Workspace:
         say: Callable[[str], None],
         rng: random.Random,
         reader: Ledger | None = None,
+        on_embedded: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> Workspace:
         """Put together what requests of a profile are asked with.
 
@@ -170,6 +176,7 @@ class Workspace:
             rng=rng,
             reader=reader,
             cache=paths.cache,
+            on_embedded=on_embedded,
         )
 
     @property
@@ -234,7 +241,7 @@ class Workspace:
         if self._sentry is None:
             from scrimp.routing.guard.sentry import Sentry
 
-            self._sentry = Sentry.open(self.profile, self.decider.embedder, self.cache)
+            self._sentry = Sentry.open(self.profile, self.decider.embedder, self.cache, self.on_embedded)
         return self._sentry
 
     def prepare(self, ask: Ask, way: Way | None = None) -> tuple[Ask, Context]:
@@ -264,7 +271,7 @@ class Workspace:
         """
         ask = with_memory(ask, context, self.decider, now=self.clock())
         if ask.memory == "summary":
-            ask = with_summary(ask, context, self.decider, self.ledger, blocked=self._blocked(ask))
+            ask = still_shielded(with_summary(ask, context, self.decider, self.ledger, blocked=self._blocked(ask)))
         if ask.rephrase is not None:
             from .to_rephrase import with_rephrasing
 
@@ -367,6 +374,7 @@ class Workspace:
     ) -> tuple[Decision, Plan]:
         if (way.cascade or way.plan is not None) and ask.wishes.arm is not None:
             raise UsageError("-m takes one arm and --cascade chooses among plans: give one of the two")
+        way = way_shielded(way, ask)
         ledger = self.reader or self.ledger
         decider = self.experience.of(decider, ledger, now=self.clock())
         chooser = PlanChooser(decider, way, ledger)
@@ -441,11 +449,10 @@ class Workspace:
         KeyboardInterrupt
             If interrupted: the call under way is settled first, and what had come of its answer is kept.
         """
-        hear = None if on_text is None else heard_private(ask, on_text)
 
         def heard(delta: Delta, _arm: str) -> None:
-            if isinstance(delta, TextDelta) and hear is not None:
-                hear(delta.text)
+            if isinstance(delta, TextDelta) and on_text is not None:
+                on_text(delta.text)
 
         hands = BlockingHands(self, ask, None if on_text is None else heard)
         asked = self._asked(ask, decision, context, plan, way)
@@ -454,7 +461,8 @@ class Workspace:
         except KeyboardInterrupt as stop:
             stop.add_note(hands.what_it_cost(decision.id))
             raise
-        except BaseException:
+        except BaseException as error:
+            partly_restored(error, ask)
             if asked.records_steps and hands.n_settled > 1:
                 self.say(f"{format_usd(hands.charged_nano)} was charged for this prompt")
             raise
@@ -484,7 +492,11 @@ class Workspace:
         asyncio.CancelledError
             If cancelled: the call under way is settled first, and what had come of its answer is kept.
         """
-        checked = await drive(plan_run(self._asked(ask, decision, context, plan, way), self.kit()), hands)
+        try:
+            checked = await drive(plan_run(self._asked(ask, decision, context, plan, way), self.kit()), hands)
+        except ScrimpError as error:
+            partly_restored(error, ask)
+            raise
         return restored(_noted(checked, hands.unlogged), ask)
 
     def _asked(self, ask: Ask, decision: Decision, context: Context, plan: Plan, way: Way | None) -> Asked:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_SYSTEM",
     "PACKAGED_MODEL",
+    "PROMPT_BATCH",
     "PROVIDER",
     "Finished",
     "Flag",
@@ -33,6 +34,7 @@ __all__ = [
     "check_available",
     "engine",
     "hash_packaged",
+    "threads_for",
 ]
 
 
@@ -50,7 +52,7 @@ _WEIGHTS_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _GGUF_MAGIC = b"GGUF"
 CONTEXT_TOKENS = 8192
-_PROMPT_BATCH = 128
+PROMPT_BATCH = 128
 """Prompt tokens evaluated between two looks at the abort flag: half a second of a busy core."""
 
 _JOIN_S = 5.0
@@ -270,9 +272,9 @@ class LocalEngine:
         params = xllamacpp.CommonParams()
         params.model.path = str(self.weights)
         params.n_ctx = CONTEXT_TOKENS
-        params.n_batch = params.n_ubatch = _PROMPT_BATCH
+        params.n_batch = params.n_ubatch = PROMPT_BATCH
         params.n_parallel = 1
-        threads = self.threads or max(1, _cores() // 2)
+        threads = self.threads or _half_the_cores()
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
         params.n_threads_http = 1
         params.verbosity = -1
@@ -384,10 +386,15 @@ def engine(model: str) -> LocalEngine:
                 weights,
                 sha256=_WEIGHTS_SHA256 if packaged else None,
                 default_system=DEFAULT_SYSTEM if packaged else None,
-                threads=1 if packaged else None,
+                threads=threads_for(model),
             )
             _engines[weights] = known
         return known
+
+
+def threads_for(model: str) -> int:
+    """Return how many cores a model's engine uses."""
+    return 1 if _name(model) == PACKAGED_MODEL else _half_the_cores()
 
 
 _engines: dict[Path, LocalEngine] = {}
@@ -482,6 +489,10 @@ def _import_xllamacpp() -> Any:
             hint="pip install 'scrimp[local]'; a missing libgomp.so.1 comes with the system package libgomp1",
         ) from error
     return xllamacpp
+
+
+def _half_the_cores() -> int:
+    return max(1, _cores() // 2)
 
 
 def _cores() -> int:

@@ -9,6 +9,7 @@ from scrimp.routing.prompts.tokens import estimate_tokens
 
 from .options import option_for
 from .policy import Barrier, Weighed, utility
+from .times import TIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +36,7 @@ def beside(
     told: bool = True,
     left: int | None = None,
     output_limit: int | None = None,
+    minute_usd: float = 0.0,
 ) -> Option:
     """Return the option of an arm under a name with a reading, for a prompt of its own.
 
@@ -50,9 +52,11 @@ def beside(
         What the caps leave for it, nano-USD; None where there is no cap.
     output_limit
         The request's own limit in tokens, where it brings one.
+    minute_usd
+        What a minute of waiting costs, USD.
     """
     shift = 0.0 if quality is None else quality - like.quality
-    return option_for(
+    option = option_for(
         decider.known(name),
         prompt,
         n_input=estimate_tokens(prompt),
@@ -70,7 +74,11 @@ def beside(
         told=told,
         near=like.near,
         nearness=like.nearness,
+        tempo=decider.tempo(name),
+        minute_usd=minute_usd,
     )
+    others = {term: usd for term, usd in like.terms.items() if term != TIME}
+    return replace(option, terms={**others, **option.terms})
 
 
 def with_options(decision: Decision, options: Iterable[Option]) -> Decision:

@@ -18,13 +18,15 @@ from scrimp.routing.router.nearness import with_text
 from scrimp.routing.router.readings import shipped_readings
 
 from .abouts import Abouts
-from .policy import MEASURED, choose
+from .clock import Clock
+from .policy import MEASURED, Option, choose
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterable, Mapping, Sequence
 
     from scrimp.profiles.schema import Arm, Profile
+    from scrimp.routing.calls.machine import Machine
     from scrimp.routing.guard.verdict import Finding, Guarded
     from scrimp.routing.ledger.past_calls import PastCall
     from scrimp.routing.prices.price import ArmPrice
@@ -36,16 +38,18 @@ if TYPE_CHECKING:
     from scrimp.routing.router.arms import ArmInfo, Predictions, Router
     from scrimp.routing.router.lengths import Length
     from scrimp.routing.router.readings import ReadingModel
+    from scrimp.routing.router.timing import Tempo
 
     from .pace import Pace
     from .policy import Option
     from .pool import ArmPool
     from .staying import Staying
-from .options import KnownArm, know_arm, option_for
+from .options import KnownArm, know_arm, option_for, runs_here
 from .outlook import feasibility
 from .own_lengths import OwnLengths
 from .staying import Turned, moved
 from .trace import Decision
+from .weights import Weighing
 
 __all__ = ["GUARD_QUANTILE", "Decider", "Wishes"]
 
@@ -72,6 +76,10 @@ class Wishes:
         The conversation that the prompt goes on with; None where it begins one.
     guarded
         What the profile's guards say of the prompt.
+    fast
+        A minute of waiting costs as much as a right answer is worth.
+    waits
+        Whether somebody waits for the answer: else the time that it takes is no matter.
     """
 
     arm: str | None = None
@@ -82,6 +90,8 @@ class Wishes:
     on_this_machine: bool = False
     staying: Staying | None = None
     guarded: Guarded = UNGUARDED
+    fast: bool = False
+    waits: bool = True
 
 
 class Decider:
@@ -97,6 +107,8 @@ class Decider:
         Arms beside the profile's own, of which a prompt sees the nearest (`narrowed`). None: there is none.
     remembering
         Embeds what arms say they are for: an embedder with a memory. None: `embedder` does.
+    machine
+        What says how fast models of this process are supposed to be. None: nothing does.
     """
 
     def __init__(
@@ -109,6 +121,7 @@ class Decider:
         pool: ArmPool | None = None,
         *,
         remembering: TextEmbedder | None = None,
+        machine: Machine | None = None,
     ) -> None:
         self.profile = profile
         self.table = table
@@ -121,8 +134,11 @@ class Decider:
         self._reading_model: ReadingModel | None = None
         self._lengths: Mapping[str, Length] = {}
         self._own_lengths = OwnLengths()
+        self._clock = Clock(machine)
+        self._tempos: Mapping[str, Tempo] = {}
         self._models = {arm.name: arm.model for arm in profile.arms}
         self._known = tuple(map(self._know, profile.arms))
+        self._weighing: Weighing | None = None
 
     def _know(self, arm: Arm) -> KnownArm:
         known = know_arm(arm, self.table)
@@ -147,7 +163,18 @@ class Decider:
         past
             Calls by arm, the newest first; arms without any are left out.
         """
-        return self._with(_lengths=self._own_lengths.of(past, (known.arm for known in self._known)))
+        return self._with(
+            _tempos=self._clock.tempos(self._known, past),
+            _lengths=self._own_lengths.of(past, (known.arm for known in self._known)),
+        )
+
+    def with_experience_of(self, other: Decider) -> Decider:
+        """Return what decides with what another one, of the same arms, was told of earlier calls."""
+        return self._with(_tempos=other._tempos, _lengths=other._lengths)
+
+    def tempo(self, arm: str) -> Tempo | None:
+        """Return how long calls of an arm take; None where nothing is known of that (`experienced` tells)."""
+        return self._tempos.get(bare_of(arm))
 
     @property
     def readings(self) -> ReadingModel:
@@ -156,6 +183,7 @@ class Decider:
 
     def _with(self, **changed: object) -> Decider:
         other = copy(self)
+        other._weighing = None  # noqa: SLF001 - of the same class
         for name, value in changed.items():
             setattr(other, name, value)
         return other
@@ -184,6 +212,14 @@ class Decider:
             return self
         profile = structs.replace(self.profile, arms=(*self.profile.arms, *arms))
         return self._with(profile=profile, _known=(*self._known, *map(self._know, arms)))
+
+    @property
+    def weighing(self) -> Weighing:
+        """What the profile's weights hold against its arms."""
+        if self._weighing is None:
+            arms = [known.arm for known in self._known]
+            self._weighing = Weighing.of(self.profile.policy.weights, arms, list(map(runs_here, arms)))
+        return self._weighing
 
     @property
     def rates(self) -> bool:
@@ -329,6 +365,8 @@ class Decider:
         wtp_usd = policy.wtp if wishes.wtp_usd is None else wishes.wtp_usd
         if pace is not None:
             wtp_usd *= pace.factor
+        minute_usd = wtp_usd if wishes.fast else float(policy.minute_usd or 0.0)
+        minute_usd, max_seconds = (minute_usd, policy.max_seconds) if wishes.waits else (0.0, None)
         min_quality = policy.min_quality if wishes.min_quality is None else wishes.min_quality
         explore = policy.explore if wishes.explore is None else wishes.explore
         n_input = estimate_tokens(prompt)
@@ -385,8 +423,13 @@ class Decider:
                         near="" if near is None or not near.by else near.in_words(),
                         nearness=fits,
                         learned=learned,
+                        tempo=self.tempo(known.arm.name),
+                        minute_usd=minute_usd,
+                        max_seconds=max_seconds,
                     )
                 )
+        weighing = self.weighing
+        options = [self._with_terms(option, weighing) for option in options]
         ood = float(predictions.ood[row])
         level = float(predictions.level[row])
         if turned is not None and not isnan(level):
@@ -425,6 +468,10 @@ class Decider:
             turned=None if turned is None else turned.to_dict(),
             guards=(*wishes.guarded.findings, *self._cannot(prompt, options)),
             similarity=None if predictions.similarity is None else float(predictions.similarity[row]),
+            assumed=weighing.assumed,
+            brief=prompt.brief,
+            minute_usd=minute_usd,
+            max_seconds=max_seconds,
             by=None if self.pool is None else self,
         )
 
@@ -436,6 +483,11 @@ class Decider:
         lacking = {known.arm.name: sorted(required - known.capabilities) for known in self._known} if required else {}
         found = feasibility(options, lacking)
         return () if found is None else (found,)
+
+    @staticmethod
+    def _with_terms(option: Option, weighing: Weighing) -> Option:
+        terms = weighing.terms(bare_of(option.arm), option.output_tokens_p50)
+        return replace(option, terms={**option.terms, **terms}) if terms else option
 
 
 def _called(known: KnownArm, name: str) -> KnownArm:

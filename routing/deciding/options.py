@@ -10,6 +10,7 @@ from scrimp.profiles.money import format_usd
 from scrimp.profiles.rungs import bare_of
 from scrimp.routing.calls.reasoning import no_room, reasoning_room
 from scrimp.routing.calls.whole_prompt import by_ollama
+from scrimp.routing.prompts.brief import BRIEF_SHARE, BRIEF_TOKENS, may_think
 from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.prompts.instructions import dressed, instructions_id
 from scrimp.routing.prompts.prompt import Prompt
@@ -19,12 +20,15 @@ from scrimp.routing.router.arms import ArmInfo
 
 from .policy import Barrier, Option
 from .staying import files_cached
+from .times import timed
+from .weights import compares, unmet
 
 if TYPE_CHECKING:
     from scrimp.profiles.schema import Arm
     from scrimp.routing.prices.price import ArmPrice
     from scrimp.routing.prices.table import ModelInfo, PriceTable
     from scrimp.routing.router.lengths import Length
+    from scrimp.routing.router.timing import Tempo
 
     from .staying import Staying
 
@@ -47,6 +51,7 @@ class KnownArm:
     output_limit: int
     window: int | None
     capabilities: frozenset[str]
+    may_think: bool
 
 
 def runs_here(arm: Arm) -> bool:
@@ -80,7 +85,8 @@ def know_arm(arm: Arm, table: PriceTable) -> KnownArm:
     if by_ollama(arm.model) and isinstance(arm.params.get("num_ctx"), int):
         window = min(window or arm.params["num_ctx"], arm.params["num_ctx"])  # it cuts what is longer
     effort = () if arm.reasoning_effort is None else (f"effort-{arm.reasoning_effort}",)
-    return KnownArm(arm, info, model, price, limit, window, model.capabilities.union(arm.tags, effort))
+    thinks = may_think(arm, known=model.known, reasoning=reasoning)
+    return KnownArm(arm, info, model, price, limit, window, model.capabilities.union(arm.tags, effort), thinks)
 
 
 def option_for(
@@ -107,6 +113,9 @@ def option_for(
     near: str = "",
     nearness: float = 1.0,
     learned: float = 0.0,
+    tempo: Tempo | None = None,
+    minute_usd: float = 0.0,
+    max_seconds: float | None = None,
 ) -> Option:
     """Work out one arm's option for one prompt: limits, costs, and the first reason against it.
 
@@ -120,6 +129,8 @@ def option_for(
         What the arm's own calls say of its lengths; None where there are none, or none that tell.
     told
         Whether the arm is told its instructions with it.
+    tempo, minute_usd, max_seconds
+        How long its calls take, what a minute of that costs, USD, and how many seconds there are (`times.timed`).
     """
     arm, price = known.arm, known.price
     own = length if told and prompt_output is not None else None  # a judge's and a planner's are no answers
@@ -129,11 +140,15 @@ def option_for(
     if asked is not prompt:
         n_input = estimate_tokens(asked)
     limit = known.output_limit if output_limit is None else min(known.output_limit, output_limit)
+    if prompt.brief and told and prompt.chat is None and not known.may_think:
+        p50, p90 = p50 * BRIEF_SHARE, p90 * BRIEF_SHARE
+        limit = limit if prompt.forms else min(limit, BRIEF_TOKENS)  # how long a form is, its schema says
     n_p50, n_p90 = max(1, round(min(p50, limit))), max(1, round(min(p90, limit)))
     against: tuple[Barrier, str] | None = None
     lowered = False
     bound_in = bound_tokens(asked, arm.model, known.window)
-    missing = sorted(prompt.required - known.capabilities)
+    missing = sorted(need for need in prompt.required - known.capabilities if not compares(need))
+    failing = next((why for need in sorted(prompt.required) if (why := unmet(need, arm)) is not None), None)
     may_lower = not known.info.reasoning
     if here_only and not runs_here(arm):  # first: the log is to say so, whatever else stands against the arm
         against = Barrier.NOT_HERE, "does not run on this machine"
@@ -143,6 +158,8 @@ def option_for(
         against = Barrier.BLOCKED, blocked
     elif missing:
         against = Barrier.CAPABILITY, _lacking(missing)
+    elif failing is not None:
+        against = Barrier.CAPABILITY, failing
     elif (why := no_room(reasoning_room(arm.model, arm.reasoning_effort, arm.params), limit)) is not None:
         against = Barrier.REASONING, why
     elif known.window is not None and n_input + limit > known.window:
@@ -169,7 +186,7 @@ def option_for(
             else:
                 rest = format_usd(max(left, 0))
                 against = Barrier.CAP, f"could cost up to {format_usd(bound)}, and the caps leave {rest}"
-    return Option(
+    option = Option(
         arm=arm.name,
         model=arm.model,
         quality=quality,
@@ -195,6 +212,7 @@ def option_for(
         prompt_output=prompt_output,
         length_by="" if own is None else own.text,
     )
+    return timed(option, tempo, minute_usd=minute_usd, max_seconds=max_seconds)
 
 
 def _in_cache(arm: str, price: ArmPrice, asked: Prompt, staying: Staying | None) -> int | None:

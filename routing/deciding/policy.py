@@ -10,11 +10,24 @@ from typing import TYPE_CHECKING, Final
 from scrimp.profiles.money import NANO
 from scrimp.profiles.rungs import bare_of, base_of
 
+from .weights import shortfalls
+
 if TYPE_CHECKING:
     import random
     from collections.abc import Mapping, Sequence
 
-__all__ = ["MEASURED", "NEAR_TIE", "Barrier", "Choice", "NoDraw", "Option", "Weighed", "choose", "utility"]
+__all__ = [
+    "MEASURED",
+    "NEAR_TIE",
+    "Barrier",
+    "Choice",
+    "NoDraw",
+    "Option",
+    "Weighed",
+    "burden",
+    "choose",
+    "utility",
+]
 
 NEAR_TIE: Final = 0.02
 """Arms whose utility is within this share of wtp_usd of the best (two points of quality) are explored among; the
@@ -221,11 +234,14 @@ def _worth(weighed: Weighed) -> tuple[bool, float]:
     return weighed.option.infeasible is None, -math.inf if weighed.utility_usd is None else weighed.utility_usd
 
 
+def burden(option: Option) -> float:
+    """Return what an arm's answer takes in USD: its predicted cost, and the `terms` that are held against it."""
+    return (option.cost_nano or 0) / NANO + sum(option.terms.values())
+
+
 def utility(option: Option, wtp_usd: float) -> float | None:
-    """Return wtp_usd * quality - predicted cost - `terms`, in USD; None where the cost is not known."""
-    if option.cost_nano is None:
-        return None
-    return wtp_usd * option.quality - option.cost_nano / NANO - sum(option.terms.values())
+    """Return wtp_usd * quality - burden, in USD; None where the cost is not known."""
+    return None if option.cost_nano is None else wtp_usd * option.quality - burden(option)
 
 
 def choose(
@@ -312,8 +328,8 @@ def choose(
 def _rank(options: list[Option], wtp_usd: float, min_quality: float) -> list[Option]:
     """Order options from best to worst."""
 
-    def by_utility(option: Option) -> tuple[float, int]:
-        return -(utility(option, wtp_usd) or 0.0), option.cost_nano or 0
+    def by_utility(option: Option) -> tuple[float, float]:
+        return -(utility(option, wtp_usd) or 0.0), burden(option)
 
     if min_quality <= 0.0:
         ranked = sorted(options, key=by_utility)
@@ -322,9 +338,9 @@ def _rank(options: list[Option], wtp_usd: float, min_quality: float) -> list[Opt
     reaching = [option for option in options if option.quality >= min_quality]
     if reaching:
         rest = [option for option in options if option.quality < min_quality]
-        cheapest = sorted(reaching, key=lambda option: (option.cost_nano or 0, -option.quality))
+        cheapest = sorted(reaching, key=lambda option: (burden(option), -option.quality))
         return cheapest + sorted(rest, key=by_utility)
-    return sorted(options, key=lambda option: (-option.quality, option.cost_nano or 0))
+    return sorted(options, key=lambda option: (-option.quality, burden(option)))
 
 
 def margin(one: Option, other: Option, wtp_usd: float) -> float:
@@ -345,10 +361,9 @@ def _unpaid(ranked: list[Option], wtp_usd: float) -> Option:
     near = [
         option
         for option in ranked
-        if (option.cost_nano or 0) < (best.cost_nano or 0)
-        and (utility(option, wtp_usd) or 0.0) >= top - margin(best, option, wtp_usd)
+        if burden(option) < burden(best) and (utility(option, wtp_usd) or 0.0) >= top - margin(best, option, wtp_usd)
     ]
-    return min(near, key=lambda option: option.cost_nano or 0, default=best)
+    return min(near, key=burden, default=best)
 
 
 def _near(ranked: list[Option], greedy: Option, wtp_usd: float, min_quality: float) -> list[Option]:
@@ -387,8 +402,8 @@ def _weigh(
             flip_cost = _flip_cost(option, chosen, rivals, wtp_usd)
             gap = option.quality - chosen.quality
             if option is not chosen and chosen.cost_nano is not None and gap:
-                slack = margin(option, chosen, 1.0) * (1.0 if option.cost_nano > chosen.cost_nano else -1.0)
-                break_even = (option.cost_nano - chosen.cost_nano) / NANO / (gap - slack) if gap != slack else -1.0
+                slack = margin(option, chosen, 1.0) * (1.0 if burden(option) > burden(chosen) else -1.0)
+                break_even = (burden(option) - burden(chosen)) / (gap - slack) if gap != slack else -1.0
                 flip_wtp = break_even if break_even > 0.0 else None
         weighed.append(
             Weighed(
@@ -413,8 +428,8 @@ def _flip_cost(option: Option, chosen: Option, rivals: Sequence[Option], wtp_usd
     for other in rivals if option is chosen else [chosen]:
         even = wtp_usd * option.quality - (utility(other, wtp_usd) or 0.0)
         slack = margin(option, other, wtp_usd)
-        costs.append(min(even + slack, max((other.cost_nano or 0) / NANO, even - slack)))
-    cost = min(costs, default=-1.0)
+        costs.append(min(even + slack, max(burden(other), even - slack)))
+    cost = min(costs, default=-1.0) - sum(option.terms.values())
     return cost if cost > 0.0 else None
 
 
@@ -425,23 +440,40 @@ def _why(option: Option, chosen: Option | None, wtp_usd: float, min_quality: flo
         return "taken"
     if chosen is None:
         return "not asked for"
+    dearer = (option.cost_nano or 0) > (chosen.cost_nano or 0)
     if min_quality > 0.0:
         if option.quality < min_quality:
             return f"predicted quality below {min_quality:g}"
-        return "dearer than the arm taken"
+        if burden(option) <= burden(chosen):
+            same = burden(option) == burden(chosen) and option.quality <= chosen.quality
+            return "no cheaper, and no better" if same else "worth more, but not drawn or not asked for"
+        return "dearer than the arm taken" if dearer else _outweighed(option, chosen)
     mine, best = utility(option, wtp_usd), utility(chosen, wtp_usd)
     if mine is None or best is None:
         return "cost not known"
     if mine == best:
         return "worth exactly as much"
     if mine > best:
-        dearer = (option.cost_nano or 0) > (chosen.cost_nano or 0)
-        if dearer and mine <= best + margin(option, chosen, wtp_usd):
+        if burden(option) > burden(chosen) and mine <= best + margin(option, chosen, wtp_usd):
             return f"{option.quality - chosen.quality:.0%} better, which nobody has measured, is not paid for"
         return "worth more, but not drawn or not asked for"
+    if mine + sum(option.terms.values()) >= best + sum(chosen.terms.values()) and option.terms:
+        return _outweighed(option, chosen)  # by quality and cost alone it would be no worse
     if option.quality > chosen.quality:
-        gap = option.quality - chosen.quality
-        return f"{f'{gap:.0%}' if gap >= 0.01 else 'under 1%'} better is not worth its extra cost"
-    return (
-        "no better, and dearer" if (option.cost_nano or 0) > (chosen.cost_nano or 0) else "cheaper, but worse by more"
-    )
+        return f"{_better(option, chosen)} is not worth its extra cost"
+    if option.cost_nano == chosen.cost_nano:
+        return "worse, and no cheaper"
+    return "no better, and dearer" if dearer else "cheaper, but worse by more"
+
+
+def _outweighed(option: Option, chosen: Option) -> str:
+    """Return why an arm was not taken that something else than quality and cost speaks against."""
+    gains = [_better(option, chosen)] if option.quality > chosen.quality else []
+    if (option.cost_nano or 0) < (chosen.cost_nano or 0):
+        gains.append("cheaper")
+    return f"{' and '.join(gains) or 'as good'}, but {shortfalls(option.terms, chosen.terms)}, which weighs more"
+
+
+def _better(option: Option, chosen: Option) -> str:
+    gap = option.quality - chosen.quality
+    return f"{f'{gap:.0%}' if gap >= 0.01 else 'under 1%'} better"

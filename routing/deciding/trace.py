@@ -11,7 +11,7 @@ from scrimp.routing.guard.verdict import Finding
 
 from .pace import Pace
 from .policy import Barrier, Choice, NoDraw, Option, Weighed
-from .price_share import price_share
+from .price_share import price_share, shares
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +51,12 @@ class Decision:
         none, or an older trace does not say.
     rephrase
         Who puts the question into other words before it is asked, and what that costs at most; None where nobody does.
+    assumed
+        Which terms of an arm rest on what it does not say of itself, by name of the arm (`weights.Weighing`).
+    brief
+        Whether a short answer is asked for.
+    minute_usd, max_seconds
+        What a minute of waiting cost, USD, and how many seconds there were (None: no limit).
     by
         The `Decider` that decided (its type stands above this module): its arms are called as they were then, whatever
         becomes of their files. None where there is no pool, in copies, and from the log.
@@ -75,6 +81,10 @@ class Decision:
     guards: tuple[Finding, ...] = ()
     similarity: float | None = None
     rephrase: Mapping[str, Any] | None = None
+    assumed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    brief: bool = False
+    minute_usd: float = 0.0
+    max_seconds: float | None = None
     by: Any = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> list[Any]:
@@ -117,6 +127,11 @@ class Decision:
         """How much of what sets the arm taken and `against` apart is price, in [0, 1]; None where nothing does."""
         return None if self.against is None else price_share(self.choice.taken, self.against, self.wtp_usd)
 
+    @property
+    def shares(self) -> dict[str, float] | None:
+        """Of what sets the arm taken and `against` apart, each part; None where nothing does."""
+        return None if self.against is None else shares(self.choice.taken, self.against, self.wtp_usd)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as plain data, in `route --json`'s spelling."""
         choice = self.choice
@@ -148,6 +163,10 @@ class Decision:
             "conversation": self.turned,
             "guards": [each.to_dict() for each in self.guards],
             "rephrase": self.rephrase,
+            "assumed": {arm: list(names) for arm, names in self.assumed.items()},
+            "brief": self.brief,
+            "minute_usd": self.minute_usd,
+            "max_seconds": self.max_seconds,
             "arms": [_weighed_dict(weighed, choice) for weighed in choice.weighed],
         }
 
@@ -183,6 +202,10 @@ class Decision:
             guards=tuple(map(Finding.from_dict, trace.get("guards", ()))),
             similarity=trace.get("similarity"),
             rephrase=trace.get("rephrase"),
+            assumed={arm: tuple(names) for arm, names in trace.get("assumed", {}).items()},
+            brief=trace.get("brief", False),
+            minute_usd=trace.get("minute_usd", 0.0),
+            max_seconds=trace.get("max_seconds"),
         )
 
 

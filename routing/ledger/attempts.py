@@ -1,4 +1,4 @@
-"""Calls that were made: a request's attempts with their money, and how long arms take."""
+"""Calls that were made: a request's attempts with their money."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from .clauses import all_of, bare
 if TYPE_CHECKING:
     from .store import Ledger
 
-__all__ = ["attempts_of", "final_attempts", "latencies", "most_asked"]
-
-_LATEST = 2_000
-"""How many of the ledger's latest attempts say how long an arm takes now."""
+__all__ = ["attempts_of", "final_attempts", "most_asked"]
 
 
 def attempts_of(ledger: Ledger, request_id: str) -> list[dict[str, Any]]:
@@ -54,14 +51,3 @@ def most_asked(ledger: Ledger, profile: str, n: int) -> list[str]:
         (profile, n),
     )
     return [row["name"] for row in rows]
-
-
-def latencies(ledger: Ledger, profile: str) -> dict[str, float]:
-    """Return how long an answer of each arm took lately, whatever it read, on average, in seconds."""
-    rows = ledger.rows(
-        "SELECT r.arm, avg(a.latency_s) AS s FROM attempts a JOIN reservations r ON r.id = a.id "
-        "WHERE r.profile = ? AND a.latency_s IS NOT NULL AND a.error_kind IS NULL "
-        "AND a.id > (SELECT coalesce(max(id), 0) - ? FROM attempts) GROUP BY r.arm",
-        (profile, _LATEST),
-    )
-    return {row["arm"]: row["s"] for row in rows}

@@ -75,6 +75,8 @@ class Conversation:
         is not known), and when it began, as the ledger spells it.
     whole
         Whether all turns were sent with it.
+    brief
+        Whether it asked for a short answer.
     """
 
     id: str
@@ -85,6 +87,7 @@ class Conversation:
     n_cached: int = 0
     at: str = ""
     whole: bool = True
+    brief: bool = False
 
 
 def find_conversation(ledger: Ledger, which: str) -> str | None:
@@ -183,7 +186,8 @@ def conversation(ledger: Ledger, which: str) -> Conversation:
         If its text was not kept.
     """
     rows = ledger.rows(
-        f"SELECT id, system, prompt, answer, embedding, embedder_id, memory FROM requests "  # noqa: S608 - constants
+        "SELECT id, system, prompt, answer, embedding, embedder_id, memory, "  # noqa: S608 - constants
+        "coalesce(json_extract(decision, '$.brief'), 0) AS brief FROM requests "
         f"WHERE conversation_id = ? AND {_TURN} ORDER BY created_at, n",
         (which,),
     )
@@ -212,6 +216,7 @@ def conversation(ledger: Ledger, which: str) -> Conversation:
         call.get("cached_tokens") or 0,
         call.get("started_at") or "",
         whole='"tier": "all"' in (rows[-1]["memory"] or '"tier": "all"'),
+        brief=bool(rows[-1]["brief"]),
     )
 
 

@@ -35,8 +35,10 @@ class ReadLately:
     in_cache: bool
 
 
-def read_lately(ledger: Ledger, digests: Sequence[str], system: str | None, *, since: float) -> list[ReadLately]:
-    """Return the calls that were asked about just these files since a POSIX time, with the same system prompt.
+def read_lately(
+    ledger: Ledger, digests: Sequence[str], system: str | None, *, brief: bool = False, since: float
+) -> list[ReadLately]:
+    """Return the calls that were asked about just these files since a POSIX time, with the same system text.
 
     Calls of conversations that had gone on before are left out: their messages begin otherwise.
 
@@ -50,8 +52,9 @@ def read_lately(ledger: Ledger, digests: Sequence[str], system: str | None, *, s
         "coalesce(a.cached_tokens, 0) + coalesce(a.cache_write_tokens, 0) > 0 AS in_cache "
         "FROM requests q JOIN attempts a ON a.request_id = q.id "
         "WHERE q.created_at >= ? AND q.sources IS NOT NULL AND q.messages IS NULL AND q.system IS ? "
+        "AND coalesce(json_extract(q.decision, '$.brief'), 0) = ? "
         "AND a.error_kind IS NULL AND a.latency_s IS NOT NULL",
-        (instant(since), system),
+        (instant(since), system, int(brief)),
     )
     return [
         ReadLately(row["arm"], row["instructions"], bool(row["in_cache"]))

@@ -334,7 +334,8 @@ def _m6_what_was_expected(conn: sqlite3.Connection) -> None:
     conn.execute("ALTER TABLE attempts ADD COLUMN expected_s REAL")  # the median, in seconds to the end
     conn.execute("ALTER TABLE attempts ADD COLUMN expected_s_p90 REAL")
     conn.execute("CREATE INDEX idx_steps_asked ON steps(asked_sha256) WHERE asked_sha256 IS NOT NULL")
-    conn.execute("CREATE INDEX idx_attempts_past ON attempts(arm, started_at) WHERE output_tokens IS NOT NULL")
+    conn.execute("CREATE INDEX idx_attempts_past ON attempts(arm) WHERE output_tokens IS NOT NULL")
+    conn.execute("CREATE INDEX idx_attempts_late ON attempts(arm) WHERE error_kind = 'timeout'")
 
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (

@@ -62,6 +62,7 @@ def best_cut(
     right: Callable[[int], float],
     *,
     wtp_usd: float,
+    held_usd: Callable[[int, int], float] = lambda _size, _n: 0.0,
 ) -> Cut | None:
     """Return the size of pieces of greatest utility, wtp * p(m) - cost(m); None where each makes too many pieces.
 
@@ -75,10 +76,16 @@ def best_cut(
         What so many pieces of a size cost with their merge, nano-USD.
     right
         P(a piece of a size is answered rightly).
+    held_usd
+        What else is held against so many pieces of a size, USD (the time they take).
     """
     cuts = []
     for size in sizes:
         n = n_pieces(size)
         if n <= MOST_PIECES:
             cuts.append(Cut(size, n, right(size), cost_nano(size, n)))
-    return max(cuts, key=lambda cut: wtp_usd * cut.right - cut.cost_nano / 1e9, default=None)
+
+    def worth(cut: Cut) -> float:
+        return wtp_usd * cut.right - cut.cost_nano / 1e9 - held_usd(cut.n_tokens, cut.n)
+
+    return max(cuts, key=worth, default=None)

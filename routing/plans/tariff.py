@@ -1,4 +1,4 @@
-"""What calls of a plan likely cost, and cost at most."""
+"""What calls of a plan likely cost, and cost at most, and how long they take."""
 
 from __future__ import annotations
 
@@ -19,6 +19,14 @@ class Tariff(Protocol):
     def likely_nano(self, call: Likely) -> float:
         """Return the expected cost of a call, nano-USD."""
         ...
+
+    def likely_seconds(self, call: Likely) -> float | None:  # noqa: ARG002 - a price list alone knows of no time
+        """Return how long a call takes, seconds, the median; None where that is not known."""
+        return None
+
+    def likely_held_usd(self, call: Likely) -> float:  # noqa: ARG002 - nor of what else is held against an arm
+        """Return what is held against a call beside its cost, USD (`policy.Option.terms`)."""
+        return 0.0
 
     def most_nano(self, arm: str, quotes: int, limit: int | None) -> int:
         """Return what is reserved for a call, nano-USD.

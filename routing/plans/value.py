@@ -13,7 +13,9 @@ the nodes d_k,
     P(right) = sum_k w_k sum_s reach_sk * stops_right_sk,    reach_(s+1)k = reach_sk * (1 - stops_sk)
     E[cost]  = sum_k w_k sum_s reach_sk * cost_s
 
-    utility = wtp_usd * P(right) - E[cost]
+    utility = wtp_usd * P(right) - E[cost] - E[what else is held against its calls]
+
+Its seconds are summed like its cost: calls are made one after another.
 """
 
 from __future__ import annotations
@@ -59,6 +61,9 @@ class Gate:
         What using it once is expected to cost, and costs at most, nano-USD (a judge's call).
     kind
         What sort of check it is.
+    seconds, held_usd
+        How long using it once takes (a judge's call; 0 of a check that asks nobody; None: not known), and what is held
+        against that, USD.
     """
 
     name: str
@@ -66,6 +71,8 @@ class Gate:
     cost_nano: int = 0
     bound_nano: int = 0
     kind: str = ""
+    seconds: float | None = 0.0
+    held_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,8 @@ class Valued:
         Expected number of calls.
     infeasible
         Why it is not begun, or None.
+    seconds
+        Expected seconds to its end; None where not all of them are known.
     """
 
     plan: Plan
@@ -91,6 +100,7 @@ class Valued:
     n_calls: float
     utility_usd: float
     infeasible: str | None = None
+    seconds: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -100,6 +110,7 @@ class Valued:
             "cost_usd": self.cost_nano / NANO,
             "bound_usd": self.bound_nano / NANO,
             "calls": round(self.n_calls, 3),
+            "seconds": None if self.seconds is None else round(self.seconds, 3),
             "utility": round(self.utility_usd, 9),
             "why": self.infeasible,
         }
@@ -152,6 +163,30 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
+class _Values:
+    """What is expected of n plans.
+
+    Attributes
+    ----------
+    right, cost, calls, held, seconds
+        `(n,) float64`: P(right), nano-USD, calls, USD that are held against them beside, and seconds (NaN: not known).
+    longest
+        `(n,) float64`: seconds of all their calls, as far as they are known, where no check ends them early.
+    """
+
+    right: Floats
+    cost: Floats
+    calls: Floats
+    held: Floats
+    seconds: Floats
+    longest: Floats
+
+
+def _joined(parts: Sequence[_Values]) -> _Values:
+    return _Values(*(np.concatenate([getattr(part, name) for part in parts]) for name in _Values.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
 class Planner:
     """Chooses plans for one profile's arms and one set of checks.
 
@@ -187,11 +222,12 @@ class Planner:
         With `low` skills are taken at the lower ends of their intervals.
         """
         table = plan_arrays(tuple(plans), tuple(gate.name for gate in self.gates))
-        return self._values(table, arms, clipped(quality), tariff, low=low)
+        values = self._values(table, arms, clipped(quality), tariff, low=low)
+        return values.right, values.cost, values.calls
 
     def _values(
         self, table: PlanTable, arms: Sequence[str], q: Floats, tariff: Tariff, *, low: bool = False
-    ) -> tuple[Floats, Floats, Floats]:
+    ) -> _Values:
         at = {name: i for i, name in enumerate(arms)}
         world = self._world(table, over_difficulty(q, self.spread)[[at[name] for name in table.names]], q, low=low)
         extra = np.array([float(gate.cost_nano) for gate in self.gates])
@@ -205,6 +241,9 @@ class Planner:
         costs = np.array([tariff.likely_nano(call) for call in table.calls], dtype=np.float64)
         cost = np.append(table.n_calls @ costs + extra[table.checks] * table.n_checked, 0.0)
         sizes = np.append(table.n_calls.sum(axis=1), 0.0)
+        beside = self._beside(table, tariff)
+        spent = np.zeros((len(table.plans), beside.shape[1]))
+        longest = np.zeros(len(table.plans))
         shape = (len(table.plans), n_nodes)
         reach = np.ones(shape)
         p_right, p_cost, p_calls = np.zeros(shape), np.zeros(shape), np.zeros(shape)
@@ -213,8 +252,26 @@ class Planner:
             p_cost += reach * cost[stage][:, None]
             p_calls += reach * sizes[stage][:, None]
             p_right += reach * right[stage]
+            if beside.any():
+                spent += (reach @ WEIGHTS)[:, None] * beside[stage]
+                longest += beside[stage, 1]
             reach = reach * (1.0 - stops[stage])
-        return p_right @ WEIGHTS, p_cost @ WEIGHTS, p_calls @ WEIGHTS
+        held, seconds, unknown = spent.T
+        seconds = np.where(unknown > 0.0, np.nan, seconds)
+        return _Values(p_right @ WEIGHTS, p_cost @ WEIGHTS, p_calls @ WEIGHTS, held, seconds, longest)
+
+    def _beside(self, table: PlanTable, tariff: Tariff) -> Floats:
+        """Return `(n_stages + 1, 3)`: USD held against a stage's calls, their seconds, and how many are not known."""
+        seconds = [tariff.likely_seconds(call) for call in table.calls]
+        calls = [
+            (tariff.likely_held_usd(call), took or 0.0, float(took is None))
+            for call, took in zip(table.calls, seconds, strict=True)
+        ]
+        gates = np.array([(gate.held_usd, gate.seconds or 0.0, float(gate.seconds is None)) for gate in self.gates])
+        gates = gates.reshape(-1, 3)
+        gates = np.vstack([gates, gates.sum(axis=0), np.zeros(3)])  # of each, of all together, of none
+        own = table.n_calls @ np.array(calls, dtype=np.float64).reshape(-1, 3)
+        return np.vstack([own + gates[table.checks] * np.asarray(table.n_checked)[:, None], np.zeros(3)])
 
     def _world(self, table: PlanTable, at_nodes: Floats, q: Floats, *, low: bool) -> World:
         """Return what the kinds of stages are valued by."""
@@ -256,6 +313,7 @@ class Planner:
         n_others: int = 4,
         more: Sequence[Plan] = (),
         asked_for: bool = False,
+        max_seconds: float | None = None,
     ) -> Chosen:
         """Choose the plan of greatest utility among those that can be paid to the end.
 
@@ -274,6 +332,8 @@ class Planner:
             Further plans, which change from prompt to prompt; a plan that stands in `plans` too is weighed once.
         asked_for
             Whether they were asked for by name: then nothing has to be proven.
+        max_seconds
+            What all calls of a plan may take together, as far as it is known, where none of its checks ends it early.
         """
         q = clipped(quality)
         gates = tuple(gate.name for gate in self.gates)
@@ -283,24 +343,28 @@ class Planner:
             tables.append(plan_arrays(further, gates))
         every = tuple(plan for table in tables for plan in table.plans)
         starts = (0, len(plans))
-        values = [self._values(table, arms, q, tariff) for table in tables]
-        p_right, p_cost, p_calls = (np.concatenate([each[i] for each in values]) for i in range(3))
+        values = _joined([self._values(table, arms, q, tariff) for table in tables])
+        p_right, p_cost, p_calls = values.right, values.cost, values.calls
         bounds = [_bounds(table, self.gates, tariff, [arm for arm, _ in left]) for table in tables]
         total = np.concatenate([each[0] for each in bounds])
         payable = np.ones(len(every), dtype=bool)
         for k, (arm, nano) in enumerate(left):
             mine = total if arm is None else np.concatenate([each[1][k] for each in bounds])
             payable &= (mine <= max(nano, 0)) | (mine == 0)
-        utility = wtp_usd * p_right - p_cost / NANO
-        offered = payable
+        burden = p_cost / NANO + values.held
+        utility = wtp_usd * p_right - burden
+        late = np.zeros(len(every), dtype=bool) if max_seconds is None else values.longest > max_seconds
+        offered = payable & ~late
         made = [i for first, table in zip(starts, tables, strict=False) for i in (first + j for j in table.made)]
         if made and not asked_for:
-            offered = payable & self._offered(every, made, arms, q, tariff, wtp_usd, utility, payable)
+            offered = offered & self._offered(every, made, arms, q, tariff, wtp_usd, utility, offered)
 
         def valued(i: int) -> Valued:
             why = None
             if not payable[i]:
                 why = "the caps leave too little to pay it to its end"
+            elif late[i]:
+                why = f"its calls take about {values.longest[i]:.2g} s, and {max_seconds:g} s are left for them"
             elif not offered[i]:
                 few = not self.proven(every[i])
                 why = f"not by itself before {ENOUGH} labels" if few else "labels do not show that it pays"
@@ -312,6 +376,7 @@ class Planner:
                 n_calls=float(p_calls[i]),
                 utility_usd=float(utility[i]),
                 infeasible=why,
+                seconds=None if np.isnan(values.seconds[i]) else float(values.seconds[i]),
             )
 
         n_unpayable = int((~payable).sum())
@@ -325,9 +390,9 @@ class Planner:
             at = min(lacking, key=lambda k: left[k][1])
             return Chosen(None, None, (), len(every), n_unpayable, Short(every[least], at, needs[at]))
         if min_quality > 0.0 and (p_right[offered] >= min_quality).any():
-            ranked = np.lexsort((-p_right, p_cost, ~(offered & (p_right >= min_quality))))
+            ranked = np.lexsort((-p_right, burden, ~(offered & (p_right >= min_quality))))
         elif min_quality > 0.0:
-            ranked = np.lexsort((p_cost, -p_right, ~offered))
+            ranked = np.lexsort((burden, -p_right, ~offered))
         else:
             # Of equal plans the one of fewer calls: a check without power is not worth its own complication.
             ranked = np.lexsort((p_calls, -np.where(offered, utility - 1e-9 * wtp_usd * p_calls, -np.inf)))
@@ -362,8 +427,9 @@ class Planner:
             rest = offered & payable
             rest[unproven] = False
             table = plan_arrays(tuple(plans[i] for i in unproven), tuple(gate.name for gate in self.gates))
-            right, cost, _ = self._values(table, arms, q, tariff, low=True)
-            offered[unproven] = wtp_usd * right - cost / NANO > utility[rest].max(initial=-np.inf)
+            least = self._values(table, arms, q, tariff, low=True)
+            worth = wtp_usd * least.right - least.cost / NANO - least.held
+            offered[unproven] = worth > utility[rest].max(initial=-np.inf)
         return offered
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.reading import read_bytes
 
+from .brief import BRIEFLY
 from .sources import read_whole
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ class Prompt:
     kept
         What prompt caches are expected to hold of the sources, where they are sent whole; None: nothing, as far as is
         known.
+    brief
+        A short answer is asked for, by a line after all system text (`told`); a program's own chat is sent as it is.
     """
 
     text: str
@@ -114,6 +117,14 @@ class Prompt:
     readings: Readings | None = None
     block: str | None = None
     kept: Kept | None = None
+    brief: bool = False
+
+    @property
+    def told(self) -> str | None:
+        """The system text as it is sent."""
+        if not self.brief:
+            return self.system
+        return BRIEFLY if self.system is None else f"{self.system}\n\n{BRIEFLY}"
 
     @property
     def forms(self) -> tuple[Mapping[str, Any], ...]:
@@ -142,8 +153,8 @@ class Prompt:
                 yield self.hint
             yield from self.chat.texts()
             return
-        if self.system is not None:
-            yield self.system
+        if (told := self.told) is not None:
+            yield told
         for turn in self.history:
             yield turn.prompt
             if turn.answer is not None:
@@ -158,8 +169,8 @@ class Prompt:
             chat = self.chat if self.hint is None else self.chat.led(self.hint)
             return [dict(message) for message in chat.messages]
         messages: list[dict[str, Any]] = []
-        if self.system is not None:
-            messages.append({"role": "system", "content": self.system})
+        if (told := self.told) is not None:
+            messages.append({"role": "system", "content": told})
         for turn in self.history:
             messages.append({"role": "user", "content": turn.prompt})
             if turn.answer is not None:

@@ -85,8 +85,8 @@ class Examination:
         """Yield what was found, part after part; a part that fails is a finding too."""
         parts = {
             "versions": _versions, "environment": _environment, "folders": self._folders, "profile": self._profile,
-            "embedder": self._embedder, "local model": _local_model, "checks": _checks, "router": self._router,
-            "ledger": self._ledger,
+            "embedder": self._embedder, "local model": _local_model, "machine": self._machine, "checks": _checks,
+            "router": self._router, "ledger": self._ledger,
         }  # fmt: skip
         for name, look in parts.items():
             try:
@@ -126,6 +126,24 @@ class Examination:
         embedder = Embedder(loaded.profile.embedding.model, cache_dir=self.paths.cache)
         embedder.embed(["a prompt"])
         yield Finding("embedder", "ok", f"{embedder.id}, loaded and run in {time.perf_counter() - began:.1f} s")
+
+    def _machine(self) -> Iterator[Finding]:
+        """Measure how fast this machine is, where that is not known, and say it."""
+        from scrimp.routing.calls.machine import Machine
+
+        rates = Machine(self.paths.machine).rates(full=True)
+        if rates is None:
+            yield Finding(
+                "machine", "note", "its speed cannot be measured: local models are timed by their calls alone"
+            )
+            return
+        day = datetime.fromtimestamp(rates.measured_at, UTC).date()
+        power = "power unknown (no energy counter can be read)" if rates.watts is None else f"{rates.watts:.0f} W"
+        yield Finding(
+            "machine",
+            "ok",
+            f"one core: {rates.flops / 1e9:.0f} GFLOP/s, {rates.bytes_per_s / 1e9:.1f} GB/s, {power}; measured {day}",
+        )
 
     def _router(self) -> Iterator[Finding]:
         from scrimp.routing.router.in_force import load_router

@@ -78,9 +78,10 @@ class _Bid:
     scores: dict[str, float] = field(default_factory=dict)
     quality: float = 0.0
     cost_nano: int = 0
+    held_usd: float = 0.0
 
     def worth(self, wtp_usd: float) -> float:
-        return wtp_usd * self.quality - self.cost_nano / NANO
+        return wtp_usd * self.quality - self.cost_nano / NANO - self.held_usd
 
 
 def believed(quality: float, scores: Sequence[float], trust: float) -> float:
@@ -206,6 +207,7 @@ class _Bidding:
             # A longer plan is more work: the answer grows with it, within reason.
             longer = min(2.0, max(0.5, len(bid.text.split()) / mean))
             bid.cost_nano = round(self._cost(bid.arm) + (longer - 1.0) * card.output_nano)
+            bid.held_usd = card.held_usd
 
     def winner(self, bids: Sequence[_Bid]) -> _Bid:
         """Return the bid worth most, and take down how each fared; without bids, who is predicted to be worth most."""
@@ -213,7 +215,7 @@ class _Bidding:
         if not bids:
             self.desk.notes.append("no plan came: predicted quality and cost decided")
             bids = [
-                _Bid(arm, 0, "", quality=brief.quality(arm), cost_nano=self._cost(arm))
+                _Bid(arm, 0, "", {}, brief.quality(arm), self._cost(arm), brief.arms[arm].held_usd)
                 for arm in dict.fromkeys(self.arms)
             ]
             return max(bids, key=lambda bid: bid.worth(brief.wtp_usd))

@@ -29,12 +29,15 @@ class Card:
         What it is for, in its owner's words; None where they say nothing.
     output_nano
         How much of that cost is the answer's length, nano-USD.
+    held_usd
+        What else is held against it, USD (what waiting for it costs).
     """
 
     quality: float
     cost_nano: int | None = None
     about: str | None = None
     output_nano: int = 0
+    held_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

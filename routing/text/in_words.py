@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["distance_in_words", "level_in_words", "percent"]
+__all__ = ["distance_in_words", "level_in_words", "percent", "seconds_in_words"]
 
 _LEVELS: Final = ((1.5, "very easy"), (2.5, "easy"), (3.5, "middling"), (4.5, "hard"))
 """Below each: the word for the level that it rounds to."""
@@ -51,3 +51,21 @@ def percent(chance: float) -> str:
     ('>99%', '50%', '<1%')
     """
     return ">99%" if chance > 0.99 else "<1%" if chance < 0.01 else f"{chance:.0%}"
+
+
+def seconds_in_words(seconds: float | None) -> str:
+    """Return how long something takes as a person reads it; "-" where that is not known.
+
+    Examples
+    --------
+    >>> [seconds_in_words(each) for each in (None, 0.042, 0.38, 3.14, 42.4, 130.0)]
+    ['-', '0.04 s', '0.4 s', '3.1 s', '42 s', '2 min 10 s']
+    """
+    if seconds is None:
+        return "-"
+    if seconds < 0.1:
+        return "<0.01 s" if seconds < 0.005 else f"{seconds:.2f} s"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60:02d} s"

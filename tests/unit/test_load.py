@@ -709,6 +709,10 @@ def test_everything_in_a_starters_comments_can_be_set(load, home):
     assert made.caps.per_run_usd == 1
     assert made.arm("small").price is not None
     assert made.arm("small").key_env == "MY_API_KEY"
+    assert made.policy.weights.size == Decimal("0.0001")
+    assert made.guard.private == "redact"
+    assert made.guard.scope is not None
+    assert [rule.when.has for rule in made.rules] == ["code"]
 
 
 def test_a_starter_never_overwrites(home, write, tmp_path):
@@ -732,6 +736,57 @@ def test_a_folder_that_cannot_be_written(home):
     home.config.write_text("a file where the folder should be")
     with pytest.raises(ConfigError, match="cannot be written"):
         init_profile("mine", "local", home)
+
+
+GUARDED = """
+[policy]
+minute_usd = 0.05
+max_seconds = 20
+[policy.weights]
+size = 0.0001
+security = 0.002
+[guard]
+private = "redact"
+names = ["Ada"]
+risky = "warn"
+[guard.scope]
+examples = "scope.jsonl"
+outside = "default"
+[guard.unsafe]
+use = "arm:large"
+[[rules]]
+when = { has = "code", match = "re:^x" }
+use = ["small"]
+[[rules]]
+when = { language = "de" }
+never = ["small"]
+[[arms]]
+name = "small"
+size = "8B"
+release = "2026-03"
+"""
+
+
+@pytest.mark.parametrize("text", [GUARDED, "[guard.unsafe]\nuse = 'arm:large'\n", "[policy.weights]\nrecency = 0.01\n"])
+def test_guards_rules_and_weights_are_written_out_too(load, write, cwd, text):
+    write("work", f'extends = "openai"\n{text}')
+    (cwd / "scope.jsonl").write_text('{"prompt": "How do I prune a vine?"}\n')
+    loaded = load("work")
+    (cwd / "out.toml").write_text(to_toml(loaded.profile, loaded.origin))
+    again = load("out.toml").profile
+    assert (again.guard, again.policy, again.arms) == (loaded.profile.guard, loaded.profile.policy, loaded.profile.arms)
+    assert [(rule.when, rule.use, rule.never) for rule in again.rules] == [
+        (rule.when, rule.use, rule.never) for rule in loaded.profile.rules
+    ]
+    assert to_toml(again) == to_toml(loaded.profile)
+
+
+@pytest.mark.parametrize("wrong", ["size = -1", 'size = "8B"', "readability = 0.1"])
+def test_weights_are_amounts_by_known_names(load, write, wrong):
+    file = write("work", f'extends = "openai"\n[policy.weights]\n{wrong}\n')
+    with pytest.raises(ConfigError) as caught:
+        load("work")
+    assert f"{file}:3: policy.weights.{wrong.partition(' ')[0]}" in caught.value.message
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

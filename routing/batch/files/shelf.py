@@ -169,5 +169,5 @@ def _joint(sources: Iterable[Source]) -> str:
 def _start(row: Row) -> bytes:
     """Return what is equal for rows whose calls begin alike, with the same files."""
     turns = [[turn.prompt, turn.answer] for turn in row.prompt.history]
-    what: list[Any] = [row.prompt.system, turns, row.digests]
+    what: list[Any] = [row.prompt.told, turns, row.digests]
     return hashlib.sha256(json.dumps(what).encode()).digest()[:16]

@@ -54,6 +54,8 @@ class Source:
         What every answer must satisfy, and what every arm must be able to do.
     layout
         How it is laid out.
+    brief
+        Whether short answers are asked for.
     stamp
         Inode, size and time of change of the file that was looked at: only that one is read.
     """
@@ -69,6 +71,7 @@ class Source:
     files: str | None = None
     layout: Layout = PLAIN
     stamp: tuple[int, int, int] | None = None
+    brief: bool = False
 
     @classmethod
     def of(
@@ -83,6 +86,7 @@ class Source:
         schema: Mapping[str, Any] | None = None,
         needs: frozenset[str] = frozenset(),
         files: str | None = None,
+        brief: bool = False,
     ) -> Source:
         """Return the source of a path; a format that is not given is taken from its name, or from how it begins.
 
@@ -99,7 +103,7 @@ class Source:
             stamp = _stamp(file)
         found = format or format_named(path) or ("jsonl" if begins_json(start) else "lines")
         layout = layout_of(start, found, whole=len(start) < SAMPLE_BYTES, name=name)
-        return cls(path, found, name, column, template, system, schema, needs, files, layout, stamp)
+        return cls(path, found, name, column, template, system, schema, needs, files, layout, stamp, brief)
 
     @contextmanager
     def lines(self) -> Iterator[Lines]:

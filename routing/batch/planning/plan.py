@@ -61,6 +61,9 @@ class Options:
         `(m, k) float64`, USD: expected, with a short answer, with a long one, and what would be reserved.
     tokens, read
         `(m, k) float64`: expected output, and input, about.
+    held
+        `(m, k) float64`: what else is held against each arm (`policy.Option.terms`), in units of quality at the
+        policy's own worth of it, beyond what is held against the arm of the row that has least.
     feasible
         `(m, k) bool`.
     natural
@@ -74,6 +77,7 @@ class Options:
     bound: Floats
     tokens: Floats
     read: Floats
+    held: Floats
     feasible: Bools
     natural: Ints
 
@@ -82,17 +86,7 @@ class Options:
 
     def take(self, rows: Any) -> Options:
         """Return the options of some rows."""
-        return Options(
-            self.quality[rows],
-            self.cost[rows],
-            self.low[rows],
-            self.high[rows],
-            self.bound[rows],
-            self.tokens[rows],
-            self.read[rows],
-            self.feasible[rows],
-            self.natural[rows],
-        )
+        return Options(*(getattr(self, name)[rows] for name in Options.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +133,7 @@ def options_of(decisions: Sequence[Decision], arms: Sequence[str]) -> Options:
     import numpy as np
 
     shape = (len(decisions), len(arms))
-    quality, cost, low, high, bound, tokens, read = (np.zeros(shape) for _ in range(7))
+    quality, cost, low, high, bound, tokens, read, held = (np.zeros(shape) for _ in range(8))
     feasible = np.zeros(shape, dtype=bool)
     natural = np.full(len(decisions), SKIP, dtype=np.int64)
     column = {name: j for j, name in enumerate(arms)}
@@ -160,7 +154,10 @@ def options_of(decisions: Sequence[Decision], arms: Sequence[str]) -> Options:
             guess = forecast(option)
             tokens[i, j], cost[i, j], low[i, j], high[i, j] = guess.tokens, guess.mean, guess.low, guess.high
             bound[i, j], read[i, j] = option.bound_nano / NANO, option.input_tokens
-    return Options(quality, cost, low, high, bound, tokens, read, feasible, natural)
+            held[i, j] = sum(option.terms.values()) / decision.wtp_usd if decision.wtp_usd > 0.0 else 0.0
+        # Only what sets the arms of a row apart: no row is left out for what is held against all of them.
+        held[i] -= held[i, feasible[i]].min(initial=np.inf) if feasible[i].any() else 0.0
+    return Options(quality, cost, low, high, bound, tokens, read, held, feasible, natural)
 
 
 def planned(decision: Decision, arm: str | None) -> Decision:
@@ -322,7 +319,7 @@ class Planner:
     def _value(self, options: Options) -> Floats:
         if self.target is not None:
             return options.quality
-        return options.quality - self.floor * options.cost * self.ratios()
+        return options.quality - options.held - self.floor * options.cost * self.ratios()
 
     def estimate(
         self, *, n_rows: int, budget_usd: float | None, seconds: Mapping[str, float], parallel: Mapping[str, int]

@@ -61,7 +61,8 @@ def plan_options(
         # Answers that are short or long are so for every call: the whole moves as the first one does.
         low[i] = likely * (one.low / one.mean if one.mean else 1.0)
         high[i] = likely * (one.high / one.mean if one.mean else 1.0)
-    return Options(quality, cost, low, high, bound, tokens, read, natural[:, None] != SKIP, natural)
+    held = np.zeros((len(rows), 1))  # there is one plan a row, and nothing to hold it against
+    return Options(quality, cost, low, high, bound, tokens, read, held, natural[:, None] != SKIP, natural)
 
 
 def with_checks(plans: PlanChooser, decided: Sequence[Decided], options: Options) -> Options:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Final
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.files import kind_of_file
 from scrimp.profiles.money import NANO, format_usd, nano_from_usd
-from scrimp.profiles.rungs import bare_of
 from scrimp.routing.asking.refusal import why_none
 from scrimp.routing.batch.files.output import Journal
 from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.batch.state import parked
 from scrimp.routing.batch.state.recovery import recover
-from scrimp.routing.ledger import attempts, batches
+from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.store import new_id
 
 from .money import Money, money_left
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.state.recovery import Recovered
-    from scrimp.routing.deciding.decide import Wishes
+    from scrimp.routing.deciding.decide import Decider, Wishes
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.ledger.batches import Run
     from scrimp.routing.ledger.store import Ledger
@@ -46,12 +45,12 @@ __all__ = [
     "check_rows",
     "check_same_input",
     "in_flight",
-    "latencies",
     "money_for",
     "needs_yes",
     "open_new",
     "open_old",
     "plan",
+    "seconds_of",
 ]
 
 CONFIRM_NANO: Final = NANO
@@ -245,22 +244,19 @@ def _joined(parts: list[Options], n_arms: int) -> Options:
     if not parts:
         empty = np.zeros((0, n_arms))
         natural = np.zeros(0, dtype=np.int64)
-        return Options(empty, empty, empty, empty, empty, empty, empty, empty.astype(bool), natural)
+        return Options(empty, empty, empty, empty, empty, empty, empty, empty, empty.astype(bool), natural)
     names = Options.__slots__
     return Options(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def latencies(ledger: Ledger | None, profile: Profile, planner: Planner) -> dict[str, float]:
-    """Return how long an answer of each arm takes, in seconds: from the log, else guessed from its length."""
-    logged = {} if ledger is None else attempts.latencies(ledger, profile.name)
+def seconds_of(decider: Decider, planner: Planner) -> dict[str, float]:
+    """Return how long an answer of each arm takes on average, seconds; arms of which nothing is known are left out."""
     known: dict[str, float] = {}
     for j, arm in enumerate(planner.arms):
-        could = planner.sample.feasible[:, j]
-        if bare_of(arm) in logged:
-            known[arm] = logged[bare_of(arm)]
-        elif arm != PLANS and could.any():
-            rate = 20.0 if profile.arm(arm).model.startswith("local/") else 60.0
-            known[arm] = 0.5 + float(planner.sample.tokens[could, j].mean()) / rate
+        could, tempo = planner.sample.feasible[:, j], decider.tempo(arm)
+        if tempo is not None and could.any():
+            read, written = (float(each[could, j].mean()) for each in (planner.sample.read, planner.sample.tokens))
+            known[arm] = tempo.seconds(read, written)
     return known
 
 

@@ -252,7 +252,7 @@ class Producer:
         """Begin rows: those that start alike, or are about the same files, one after another, for prompt caches."""
         self.n_left -= len(jobs)
         self._n_planned += sum(job.decision.arm is not None for job in jobs)
-        jobs.sort(key=lambda job: (job.row.prompt.system or "", job.row.digests, job.row.prompt.text[:256]))
+        jobs.sort(key=lambda job: (job.row.prompt.told or "", job.row.digests, job.row.prompt.text[:256]))
         for job in jobs:
             if job.decision.arm is None and not last and job.decision.choice.no_draw is NoDraw.FILE_PLAN:
                 self._n_later += 1
@@ -276,6 +276,7 @@ class Producer:
             error="in flight when the run was killed: it may have been billed (--retry-unknown asks again)",
             at=int(self.desk.clock()),
             cells=row.cells,
+            sealed=row.sealed,
         )
         await self.desk.file(result)
         self.desk.stats.count("unknown")

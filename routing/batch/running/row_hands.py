@@ -93,7 +93,7 @@ class RowHands:
         row, option = self.job.row, wanted.option
         if option.cached_tokens is None or not row.digests or self._opens is not None:
             return
-        key = hashlib.sha256("\0".join((wanted.charge.arm, row.prompt.system or "", *row.digests)).encode()).digest()
+        key = hashlib.sha256("\0".join((wanted.charge.arm, row.prompt.told or "", *row.digests)).encode()).digest()
         first = self.desk.openers.get(key)
         if first is None:
             self.desk.openers[key] = self._opens = asyncio.Event()
@@ -269,6 +269,7 @@ class RowHands:
             cost_nano=job.bill.cost_nano,
             at=int(self.desk.clock()),
             cells=job.row.cells,
+            sealed=job.row.sealed,
         )
         if isinstance(outcome, Halted):
             return None
@@ -292,7 +293,8 @@ class RowHands:
             return make(status="unknown", arm=self._arms.get(last.id, last.arm), error=why, cost_nano=None)
         answer = outcome.answer
         problem = problem_of(outcome.verdicts)
-        cut = why_cut(answer.finish_reason, answer.decision.choice.option(answer.arm).output_limit)
+        limit = answer.decision.choice.option(answer.arm).output_limit
+        cut = why_cut(answer.finish_reason, limit, brief=answer.decision.brief)
         status: Status = "failed" if problem is not None else "ok" if cut is None else "cut"
         return make(
             status=status,

@@ -161,7 +161,7 @@ def run_audit(
         try:
             request = Ask(
                 prompt=with_files(ledger, each.row, each.prompt),
-                wishes=Wishes(arm=best, max_cost_nano=left),
+                wishes=Wishes(arm=best, max_cost_nano=left, waits=False),
                 command="audit",
                 redo_of=each.id,
                 tag="audit",

@@ -249,7 +249,7 @@ def _see_who_lives(
         left = max_nano - sum(balance(asker.ledger, f"run:{run_id}"))
         request = Ask(
             _ALIVE,
-            Wishes(arm=each.arm.name, max_cost_nano=left),
+            Wishes(arm=each.arm.name, max_cost_nano=left, waits=False),
             command="probe",
             keep=keep if keep == "money" else "features",
             run_id=run_id,

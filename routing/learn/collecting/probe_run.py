@@ -96,7 +96,7 @@ class Run:
         keep = self.asker.decider.profile.log.keep
         request = Ask(
             prompt_of_item(item),
-            Wishes(arm=self.arm, max_cost_nano=self.max_nano - self.charged_nano()),
+            Wishes(arm=self.arm, max_cost_nano=self.max_nano - self.charged_nano(), waits=False),
             command="probe",
             redo_of=item.id if logged else None,
             keep=keep if logged or keep == "money" else "features",

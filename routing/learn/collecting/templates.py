@@ -308,7 +308,7 @@ def make_templates(
             done.kinds.append(made)
             continue
         ask = Ask(
-            prompt, Wishes(arm=option.arm, max_cost_nano=left), command="templates", tag="templates",
+            prompt, Wishes(arm=option.arm, max_cost_nano=left, waits=False), command="templates", tag="templates",
             keep="money" if space.profile.log.keep == "money" else "features",
             output_limit=_limit(decider, option.arm),
         )  # fmt: skip
@@ -359,7 +359,7 @@ def _asked(
     def options(prompt: Prompt, limit: int | None) -> list[Option]:
         (context,) = decider.contexts([prompt.text])
         decision = against_caps.decide(
-            decider, space.ledger, prompt, Wishes(arm=arm, max_cost_nano=left), now=now, rng=space.rng,
+            decider, space.ledger, prompt, Wishes(arm=arm, max_cost_nano=left, waits=False), now=now, rng=space.rng,
             decision_id=new_id(now), context=context, blocked=blocked, output_limit=limit,
         )  # fmt: skip
         found = (weighed.option for weighed in decision.choice.weighed)
