@@ -160,7 +160,7 @@ def _inverse(far: Floats, shrink: float) -> Floats:
     square: Floats = far.T @ far / len(far)
     mean = max(float(np.trace(square)) / len(square), 1e-4)
     square[np.diag_indices(len(square))] += shrink * mean
-    found: Floats = np.linalg.inv(square)
+    found: Floats = np.asarray(np.linalg.inv(square), dtype=np.float64)
     return found
 
 
