@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     Name = str | PathLike[str]
     Usd = Decimal | float | str
 
-MOST_PHRASINGS: Final = 9
-
 __all__ = ["AskOptions", "Job", "nano", "prepare", "several"]
+
+MOST_PHRASINGS: Final = 9
+"""As many as `ask --rephrase` takes."""
 
 
 class AskOptions(TypedDict, total=False):

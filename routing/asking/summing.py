@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from scrimp.routing.deciding.decide import Wishes
@@ -128,7 +128,7 @@ def cheap_arm(
     """Return the arm that helps with a request, and the most that can cost, nano-USD: the cheapest that is good enough.
 
     What was to stay on this machine stays there, and so does a conversation with an arm that runs here; and what a
-    guard keeps from an arm is kept from it here too.
+    guard keeps from an arm, or sends to one, is kept from others here too.
 
     Parameters
     ----------
@@ -143,7 +143,11 @@ def cheap_arm(
     weighed = decider.decide(
         prompt,
         decider.predict([context]),
-        Wishes(on_this_machine=here, guarded=guarded.aside, waits=False),
+        Wishes(
+            on_this_machine=here,
+            guarded=replace(guarded.aside, sends=guarded.sends),
+            waits=False,
+        ),
         decision_id="",
         rng=random.Random(0),  # noqa: S311 - the draw is not used
         blocked=blocked,

@@ -132,10 +132,10 @@ class Decider:
         self._abouts = Abouts(profile.arms, remembering or embedder)
         self._near: Mapping[str, Found] | None = None
         self._reading_model: ReadingModel | None = None
-        self._lengths: Mapping[str, Length] = {}
-        self._own_lengths = OwnLengths()
         self._clock = Clock(machine)
         self._tempos: Mapping[str, Tempo] = {}
+        self._lengths: Mapping[str, Length] = {}
+        self._own_lengths = OwnLengths()
         self._models = {arm.name: arm.model for arm in profile.arms}
         self._known = tuple(map(self._know, profile.arms))
         self._weighing: Weighing | None = None
@@ -467,11 +467,11 @@ class Decider:
             level=None if isnan(level) else level,
             turned=None if turned is None else turned.to_dict(),
             guards=(*wishes.guarded.findings, *self._cannot(prompt, options)),
-            similarity=None if predictions.similarity is None else float(predictions.similarity[row]),
             assumed=weighing.assumed,
             brief=prompt.brief,
             minute_usd=minute_usd,
             max_seconds=max_seconds,
+            similarity=None if predictions.similarity is None else float(predictions.similarity[row]),
             by=None if self.pool is None else self,
         )
 

@@ -157,7 +157,7 @@ def _distances(
 
 def _inverse(far: Floats, shrink: float) -> Floats:
     """Return `(d, d)`: the inverse of the covariance of what lies about 0, shrunk towards a sphere."""
-    square: Floats = far.T @ far / len(far)
+    square: Floats = np.asarray(far.T @ far / len(far), dtype=np.float64)
     mean = max(float(np.trace(square)) / len(square), 1e-4)
     square[np.diag_indices(len(square))] += shrink * mean
     found: Floats = np.asarray(np.linalg.inv(square), dtype=np.float64)

@@ -354,3 +354,26 @@ def test_the_router_itself_ranks_them(scrimp, phrased, server):
     assert len(set(qualities)) > 1
     assert qualities[found["taken"]] == max(qualities)
     assert last_sent(server) == found["candidates"][found["taken"]]["text"]
+
+
+def test_what_a_guard_sends_elsewhere_is_phrased_nowhere_else(scrimp, phrased, server):
+    """The risk is only known once it is decided; what is known before (a rule, a scope) holds for the phrasings too."""
+    from scrimp.cli import session
+    from scrimp.routing.asking.phrasings import task_of
+    from scrimp.routing.asking.summing import cheap_arm
+    from scrimp.routing.deciding.decide import Wishes
+    from scrimp.routing.guard.verdict import Guarded
+
+    loaded = session.load(str(phrased(says(*GOOD))))
+    decider = session.make_decider(loaded.profile)
+    prompt = task_of(QUESTION, 3)
+    (context,) = decider.contexts([QUESTION])
+
+    def asked(**guarded):
+        found = cheap_arm(prompt, Wishes(guarded=Guarded(**guarded)), context, decider, {}, good=0.0)
+        return None if found is None else found[0]
+
+    assert asked() == "small"
+    assert asked(barred={"small": "by a rule"}) == "large"
+    assert asked(sends="large") == "large"
+    assert asked(barred={"small": "by a rule", "large": "by a rule"}) is None
