@@ -23,7 +23,8 @@ _SCANNED: Final = 2_000
 
 
 class _Detector(Protocol):
-    labels: Sequence[str]
+    @property
+    def labels(self) -> Sequence[str]: ...
 
     def classify(self, text: str) -> tuple[str, float]: ...
 

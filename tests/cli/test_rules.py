@@ -38,7 +38,7 @@ def test_a_rule_decides_who_is_asked_and_is_on_record(scrimp, ruled, server):
     assert asked(server) == ["large"]
     assert f"rule 2 ({path}:" in done.err
     shown = scrimp("log", "show", "last")
-    assert f"rules: changed: rule 2 ({path}:" in shown.out
+    assert f"rules: rule 2 ({path}:" in shown.out
     (finding,) = json.loads(scrimp("log", "show", "last", "--json").out)["decision"]["guards"]
     assert finding["guard"] == "rules"
     assert finding["detail"]["rule"] == 2
@@ -104,7 +104,7 @@ def test_route_shows_the_rule_and_what_it_bars(scrimp, ruled):
     assert arms["large"]["why"].startswith(f"rule 1 ({path}:")
     assert [(each["guard"], each["detail"]["rule"]) for each in data["guards"]] == [("rules", 1)]
     shown = scrimp("route", "-p", path, "What did ACME sell?").out
-    assert f"rules: changed: rule 1 ({path}:" in shown
+    assert f"rules: rule 1 ({path}:" in shown
     assert "only small and medium may take this prompt" in shown
     lines = path.parent / "lines.txt"
     lines.write_text("What did ACME sell?\nWhat is 2 + 2?\n")
