@@ -47,6 +47,7 @@ COMMANDS: Final[dict[str, str]] = {
     "train": "Learn a router from files of outcomes.",
     "eval": "Measure routers on files of outcomes.",
     "models": "List a profile's arms: prices, limits, capabilities, keys.",
+    "guard": "How well guards tell what is out of scope.",
     "profile": "Arms, caps and a policy under one name.",
     "keys": "API keys: readable by you alone, never shown.",
     "resident": "The process that makes the next command instant.",

@@ -142,7 +142,9 @@ def ask(
             "--cap-override", metavar="USD", help="Pay up to this for this one call whatever the caps say; needs --yes."
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Confirm --cap-override.")] = False,
+    yes: Annotated[
+        bool, typer.Option("-y", "--yes", help="Confirm --cap-override, and what guard.risky would ask about.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Nothing on stderr but errors and warnings.")] = False,
     seed: SeedOption = None,
 ) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
+from scrimp.profiles.errors import ExitCode, GuardRefusedError, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
 from scrimp.profiles.rungs import READ_TOKENS, bare_of, with_reading
@@ -17,7 +18,7 @@ from .conversations import memory_line, memory_words
 from .explain import decision_blocks, decision_line, hint_line, split_line, steps_table
 from .given import gather
 from .readings import read_in_words, reading_blocks
-from .result import Note, Result, as_line, deliver, emit, emit_stderr, say
+from .result import Note, Result, as_line, confirm, deliver, emit, emit_stderr, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,6 +113,8 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         fast=flags.fast,
         tag=flags.tag,
         cap_override_nano=override,
+        confirmed=flags.confirmed,
+        rephrase=flags.rephrase,
         reading=flags.read,
         read_tokens=flags.read_tokens,
     )
@@ -163,6 +166,9 @@ def answer_request(
 
     try:
         space = session.workspace(loaded, ledger, seed=seed, calls=not dry_run)
+        if sys.stdin.isatty():
+            # What is only tried is not asked about: it goes on, as it might.
+            space.confirm = (lambda _question: True) if dry_run else confirm
         space.look_after()
         way = make_way(loaded.profile, schema=request.prompt.schema, arm=request.wishes.arm) if way is None else way
         request, context = space.prepare(request, way)
@@ -170,6 +176,13 @@ def answer_request(
         decision, plan = space.choose(request, context, way)
     except KeyboardInterrupt as stop:
         stop.add_note("interrupted before anything was sent: nothing is charged")
+        raise
+    except GuardRefusedError as refused:
+        if refused.decision is not None and explain:
+            emit_stderr(decision_blocks(refused.decision, explain=True))
+        if refused.decision is not None and dry_run:
+            shown = Result(data=refused.decision.to_dict(), blocks=(Note(decision_line(refused.decision)),))
+            emit(shown, as_json=as_json)
         raise
     if (missed := missed_quality(decision)) is not None:
         say(missed)
@@ -196,7 +209,7 @@ def answer_request(
         if printer:
             printer.end()
     answer = checked.answer
-    told = way.records_steps(decision) or request.summing is not None
+    told = way.records_steps(decision) or request.summing is not None or decision.rephrase is not None
     if as_json:
         code = deliver(as_line((checked if told else answer).to_dict()), otherwise=otherwise, as_json=True)
     elif printer is None:

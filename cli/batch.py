@@ -24,6 +24,7 @@ from .options import (
     Offline,
     PlanOption,
     PreferOption,
+    PrivateOption,
     ProfileOption,
     Reading,
     RepairOption,
@@ -170,6 +171,7 @@ def batch(
         ),
     ] = False,
     brief: BriefOption = False,
+    private: PrivateOption = None,
     local_only: LocalOnly = False,
     offline: Offline = False,
     need: Needs = None,
@@ -223,6 +225,7 @@ def batch(
         file_column=file_column,
         read=None if read is None else read.value,
         read_tokens=read_tokens,
+        private=None if private is None else private.value,
     )
     return run_batch(
         flags,

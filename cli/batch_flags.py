@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.paths import paths
@@ -12,6 +12,7 @@ from scrimp.profiles.reading import read_text
 from scrimp.profiles.rungs import bare_of
 
 from . import session
+from .progress import on_embedded
 from .result import say
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.running.work import Task
 
-__all__ = ["BatchFlags", "shelf_of", "source_of", "task_of"]
+__all__ = ["BatchFlags", "check_given_again", "kept_options", "shelf_of", "source_of", "task_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class BatchFlags:
     read: str | None = None
     read_tokens: int | None = None
     folder: str | None = None
+    private: str | None = None
 
     def to_saved(self) -> dict[str, Any]:
         """Return what the run remembers of them."""
@@ -79,6 +81,35 @@ class BatchFlags:
         for name in ("check", "need", "file"):
             merged[name] = tuple(merged.get(name, ()))
         return BatchFlags(**merged)
+
+
+_TEXTS: Final = ("system", "template", "schema", "check", "plan")
+"""Flags with text of the user's own."""
+
+
+def kept_options(flags: BatchFlags, profile: Profile) -> dict[str, Any]:
+    """Return what a run remembers of its flags: what is private in them, where that is replaced, it does not."""
+    from scrimp.routing.asking.guarding import holds_private
+
+    saved = flags.to_saved()
+    withheld = [name for name in _TEXTS if saved[name] and holds_private(saved[name], profile)]
+    return {name: value for name, value in saved.items() if name not in withheld} | {"withheld": withheld}
+
+
+def check_given_again(flags: BatchFlags, options: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run without the flags that it could not remember.
+
+    Raises
+    ------
+    UsageError
+        If one is not given.
+    """
+    missing = [f"--{name}" for name in options.get("withheld", ()) if not getattr(flags, name)]
+    if missing:
+        raise UsageError(
+            f"the run was begun with {' and '.join(missing)}, which was not kept: there is something private in it",
+            hint="Give it again, as it was, with --resume.",
+        )
 
 
 def source_of(flags: BatchFlags, path: Path) -> Source:
@@ -162,7 +193,7 @@ def _template(text: str) -> str:
 
 def _profile(flags: BatchFlags) -> Profile:
     """Return the profile; batch's --min-quality is about the whole file, so it is not laid over the policy's."""
-    return session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp).profile
+    return session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp, private=flags.private).profile
 
 
 def _check_arm(profile: Profile, arm: str | None) -> None:
@@ -253,4 +284,5 @@ def task_of(
         unordered=flags.unordered,
         seed=flags.seed,
         shelf=shelf,
+        on_embedded=on_embedded,
     )

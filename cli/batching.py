@@ -20,7 +20,7 @@ from scrimp.profiles.files import new_file
 from scrimp.profiles.paths import make_private_dir, paths
 
 from . import session
-from .batch_flags import BatchFlags, shelf_of, source_of, task_of
+from .batch_flags import BatchFlags, check_given_again, kept_options, shelf_of, source_of, task_of
 from .batch_progress import watch
 from .batch_report import counted, estimate_blocks, forecast, how_to_go_on, missed_target, sum_up
 from .interrupts import SIGNALS, exit_code
@@ -129,7 +129,7 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
         if not confirmed and flags.max_cost is None:
             _confirm(start.needs_yes(guess, task.profile))
         assert flags.output is not None  # noqa: S101 - checked above
-        work = begin(prepared, ledger, flags.output, overwrite=overwrite, options=flags.to_saved())
+        work = begin(prepared, ledger, flags.output, overwrite=overwrite, options=kept_options(flags, task.profile))
     except BaseException:
         if kept:
             path.unlink(missing_ok=True)
@@ -230,6 +230,7 @@ def _resume(
         bad = any(counts.get(state) for state in batches.CAN_BE_RETRIED)
         return int(ExitCode.BATCH_FAILURES if bad else ExitCode.OK)
     parked.can_go_on(run, folder)
+    check_given_again(flags, run.options)
     merged = flags.over(run.options | {"profile": flags.profile or run.options.get("profile")})
     path = Path(run.input)
     if not path.is_file():

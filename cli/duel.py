@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import JsonOption, LocalOnly, Offline, ProfileOption, SeedOption
+from .options import JsonOption, LocalOnly, Offline, PrivateOption, ProfileOption, SeedOption
 from .parser import new_app
 
 __all__ = ["app", "duel"]
@@ -38,6 +38,7 @@ def duel(
     ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out rows of FILE that cannot be read.")] = False,
     profile: ProfileOption = None,
+    private: PrivateOption = None,
     local_only: LocalOnly = False,
     offline: Offline = False,
     dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Say what it would cost; ask nothing.")] = False,
@@ -62,6 +63,7 @@ def duel(
             max_usd=max_usd,
             skip_bad=skip_bad,
             profile=profile,
+            private=None if private is None else private.value,
             on_this_machine=local_only or offline,
             seed=seed,
         ),

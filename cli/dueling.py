@@ -37,6 +37,7 @@ class DuelFlags:
     arms: str | None = None
     max_usd: str | None = None
     profile: str | None = None
+    private: str | None = None
     skip_bad: bool = False
     on_this_machine: bool = False
     seed: int | None = None
@@ -56,7 +57,7 @@ def run_duels(flags: DuelFlags, *, dry_run: bool, as_json: bool) -> int:
     named = _named(flags.arms)
     if bool(flags.words) == (flags.file is not None):
         raise UsageError("what is to be asked? A prompt, or a file of prompts with -f: one of the two")
-    loaded = session.load(flags.profile)
+    loaded = session.load(flags.profile, private=flags.private)
     questions, n_judged = _questions(flags, loaded.profile, named)
     if n_judged:
         say(f"{n_judged:,} of {n_judged + len(questions):,} prompts were judged before, and are left out")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from scrimp.profiles.money import format_usd, nano_from_usd
-from scrimp.profiles.rungs import reading_of
+from scrimp.profiles.rungs import bare_of, reading_of
 from scrimp.routing.text.compare import QUORUMS
 from scrimp.routing.text.in_words import distance_in_words, level_in_words, percent, seconds_in_words
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .result import Block
 
-__all__ = ["decision_blocks", "decision_line", "hint_line", "neighbour_table", "split_line", "steps_table"]
+__all__ = ["asked_as", "decision_blocks", "decision_line", "hint_line", "neighbour_table", "split_line", "steps_table"]
 
 
 def _usd(usd: float | None) -> str:
@@ -31,7 +31,8 @@ def _usd(usd: float | None) -> str:
 def decision_line(decision: Decision) -> str:
     """Return a decision in one line."""
     if decision.arm is None:
-        return "no arm can take this prompt"
+        held = next((each.why for each in decision.guards if each.outcome == "refused"), None)
+        return "no arm can take this prompt" if held is None else held
     if decision.plan is not None:
         expected = decision.plan["expected"]
         return (
@@ -178,6 +179,19 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
         yield Note(f"difficulty: {level_in_words(decision.level)}")
     if explain:
         yield Note("quality: the chance of a right answer, and the range it lies in 4 times in 5")
+        if decision.similarity is not None:
+            yield Note(
+                f"how far that holds: similarity {decision.similarity:.2f} to the nearest training prompt, distance "
+                f"quantile {decision.ood:.2f} (1: farther than all prompts that were kept apart)"
+            )
+        seen: dict[str, str] = {}
+        for option in (each.option for each in choice.weighed):
+            seen.setdefault(bare_of(option.arm), option.length_by)
+        if own := [f"{arm} {words}" for arm, words in seen.items() if words]:
+            rest = "; all others on the router's prediction" if len(own) < len(seen) else ""
+            yield Note(f"output lengths rest on: {'; '.join(own)}{rest}")
+        else:
+            yield Note("output lengths rest on the router's prediction: no arm has calls on record that tell")
     if decision.min_quality > 0:
         least = f"{100 * decision.min_quality:g}%"
         yield Note(f"a right answer is worth {worth}; best is the cheapest arm of quality {least} or more")
@@ -208,6 +222,12 @@ def _notes(decision: Decision, *, explain: bool) -> Iterator[Note]:
             f"pace: {pace.used:.0%} of the {pace.scope} cap is spent and {pace.gone:.0%} of the month gone"
             + (f"; what an answer is worth is lowered to {pace.factor:.0%}" if pace.factor < 1.0 else ", as it should")
         )
+    for found in decision.guards:
+        passed = " (passed)" if found.outcome == "passed" else ""
+        yield Note(f"{found.guard}: {found.why}{passed}")
+    if (other := decision.rephrase) is not None:
+        cost = "bought before" if other["bought_before"] else f"at most {_usd(other['bound_usd'])}"
+        yield Note(f"first {other['arm']} puts it into other words, {other['n']} ways, {cost}")
     if choice.guard:
         yield Note(f"guard: {choice.guard}; the default arm is taken")
     if choice.no_draw:
@@ -318,13 +338,20 @@ def _stage_in_words(stage: Mapping[str, Any]) -> str:
     return f"ask {arms}{then.get(stage['how'], '')}"
 
 
+def asked_as(decision: Decision | None, steps: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return in which words a question was asked, from the steps of the log; None where as it was put, or not kept."""
+    if decision is None or decision.rephrase is None:
+        return None
+    return next((step["asked"] for step in steps if step["kind"] == "ask"), None)
+
+
 def steps_table(steps: Sequence[Mapping[str, Any]]) -> Table:
     """Return what happened at each step of a plan."""
 
     def verdicts(step: Mapping[str, Any]) -> str:
         said = [
             f"{each['check']}: {each['evidence']}"
-            if step["kind"] == "bid" and each["evidence"]
+            if step["kind"] in ("bid", "rephrase") and each["evidence"]
             else f"{each['check']}: {each['outcome']}" + (f" ({each['evidence']})" if each["evidence"] else "")
             for each in step["verdicts"]
         ]

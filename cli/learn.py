@@ -14,6 +14,7 @@ from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.paths import paths
 
 from . import learn_export, session
+from .certificate import certificate_blocks
 from .options import ArmOption, JsonOption, ProfileOption, SeedOption
 from .parser import new_app
 from .result import Column, Result, Table, emit, say, show_progress
@@ -21,6 +22,8 @@ from .side_by_side import ask_verdict, show_pair
 
 if TYPE_CHECKING:
     from scrimp.routing.learn.collecting.audit import Heard
+
+    from .result import Block
 
 __all__ = ["app"]
 
@@ -107,8 +110,8 @@ def _count(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
-def _status_blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
-    blocks: list[str | Table] = []
+def _status_blocks(data: dict[str, Any]) -> tuple[Block, ...]:
+    blocks: list[Block] = []
     sources = ", ".join(f"{n:,} {source}" for source, n in data["sources"].items()) or "none yet"
     blocks.append(f"{_count(data['n_prompts'], 'prompt')} of profile {data['profile']}; labels: {sources}")
     blocks.append(
@@ -166,6 +169,8 @@ def _status_blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
                 title="most worth labelling next (scrimp rate ID good|bad)",
             )
         )  # fmt: skip
+    if data["certificate"]["n_sent"]:
+        blocks += certificate_blocks(data["certificate"])
     blocks.append(
         f"{_count(data['n_fresh'], 'fresh outcome')} may judge the next refit (100 are the least); "
         f"{_count(data['n_tests'], 'test')} so far against the router in force"

@@ -179,7 +179,7 @@ def show(
     """Show one request: prompt, answer, every attempt, and the decision as it was made."""
     from scrimp.routing.reports.log import show_request
 
-    from .explain import decision_blocks, hint_line, neighbour_table, steps_table
+    from .explain import asked_as, decision_blocks, hint_line, neighbour_table, steps_table
 
     shown = show_request(session.ledger_to_read(), which, near=explain)
     if passages:
@@ -196,6 +196,8 @@ def show(
         for title, text in (("system", row["system"]), told[::-1], ("answer", row["answer"])):
             if text is not None:
                 blocks.append(f"\n{title}:\n{text}")
+            if title == "prompt" and (other := asked_as(shown.decision, steps)) is not None:
+                blocks.append(f"\nasked as:\n{other}")
         if row["memory"] is not None:
             blocks.append(f"\n{memory_line(shown.memory)}")
         if shown.files:
@@ -204,6 +206,9 @@ def show(
             blocks.append(f"\n{hint_line(row)}")
         if row["error"]:
             blocks.append(f"\nerror: {row['error']}")
+        if (verdict := shown.complete) is not None:
+            said = f"failed: {verdict.evidence}" if verdict.failed else "passed"
+            blocks.append(f"\ncomplete: {said}")
         blocks.append(_attempts(shown.attempts))
         blocks += [f"call {each['id']}: {each['note']}" for each in shown.attempts if each["note"]]
         if len(steps) > 1 or any(step["verdicts"] for step in steps):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from . import session
-from .options import ArmOption, JsonOption, MaxCost, ProfileOption
+from .options import ArmOption, JsonOption, MaxCost, PrivateOption, ProfileOption
 from .parser import new_app
 from .result import say
 
@@ -30,9 +31,11 @@ def redo(
     arm: ArmOption = None,
     profile: ProfileOption = None,
     max_cost: MaxCost = None,
+    private: PrivateOption = None,
     explain: Annotated[bool, typer.Option("-x", "--explain", help="Show on stderr how the arm was chosen.")] = False,
     json: JsonOption = False,
     no_stream: Annotated[bool, typer.Option("--no-stream", help="Print the answer when it is complete.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Confirm what guard.risky would ask about.")] = False,
 ) -> int:
     """Ask a prompt again, of another arm; the first arm gets a weak bad mark for it.
 
@@ -43,11 +46,12 @@ def redo(
     from .asking import answer_request
 
     ledger, row = find_request(session.ledger_to_read(), which)
-    loaded = session.load(profile, quiet=True)
+    mode = None if private is None else private.value
+    loaded = session.load(profile, private=mode, quiet=True)
     if profile is None and loaded.profile.name != row["profile"]:
-        loaded = session.load(row["profile"], quiet=True)
+        loaded = session.load(row["profile"], private=mode, quiet=True)
     limit = session.parse_usd(max_cost, "--max-cost")
-    request = redo_request(row, loaded.profile, ledger=ledger, arm=arm, max_cost_nano=limit)
+    request = replace(redo_request(row, loaded.profile, ledger=ledger, arm=arm, max_cost_nano=limit), confirmed=yes)
     other = str(request.wishes.arm)
     say(f"asking {other} what {row['arm']} answered")
     code = answer_request(

@@ -12,6 +12,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.paths import paths
 
 from . import session
+from .certificate import certificate_blocks
 from .options import JsonOption, ProfileOption, SeedOption
 from .parser import new_app
 from .progress import on_fitted, one_thread
@@ -19,6 +20,8 @@ from .result import Column, Result, Table, emit, say
 
 if TYPE_CHECKING:
     from typer import Context
+
+    from .result import Block
 
 __all__ = ["app", "refit"]
 
@@ -87,8 +90,8 @@ def refit(
     return emit(Result(data=data, blocks=_blocks(data)), as_json=json)
 
 
-def _blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
-    blocks: list[str | Table] = [f"{data['verdict']}: {data['reasons'][0]}"]
+def _blocks(data: dict[str, Any]) -> tuple[Block, ...]:
+    blocks: list[Block] = [f"{data['verdict']}: {data['reasons'][0]}"]
     blocks += [f"  {reason}" for reason in data["reasons"][1:]]
     blocks += [f"  note: {note}" for note in data["notes"]]
     judgement = data["judgement"]
@@ -102,7 +105,7 @@ def _blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
             f"{judgement['n_changed']:,} decisions change"
         )
     if data["certificate"]["status"] != "not-enough-data" or judgement is not None:
-        blocks.append(f"certificate: {data['certificate']['text']}")
+        blocks += certificate_blocks(data["certificate"])
     blocks += hint_lines(data["hints"])
     blocks.append(f"in force: {data['version']}")
     return tuple(blocks)

@@ -45,6 +45,7 @@ def report(
     that can tell right from wrong: tests, a command, an expected answer, a judge, agreement.
     """
     from scrimp.routing.learn.judging.hints import judged_so_far
+    from scrimp.routing.reports.lengths import length_report
     from scrimp.routing.reports.quality import quality_report
 
     since = None if days is None else time.time() - days * 86_400
@@ -57,7 +58,8 @@ def report(
     ledger = session.ledger_to_read()
     found = quality_report(ledger, since=since, profile=profile)
     hints = judged_so_far(ledger, profile)
-    data: dict[str, Any] = {**found.to_dict(), "hints": hints}
+    lengths = [each.to_dict() for each in length_report(ledger, since=since, profile=profile)]
+    data: dict[str, Any] = {**found.to_dict(), "hints": hints, "lengths": lengths}
     price = found.cost_per_success_nano
     lines = [
         f"answered: {found.n:,}, of known worth: {found.n_known:,}, right: {_share(found.n_right, found.n_known)}"
@@ -86,8 +88,26 @@ def report(
         ],
     )  # fmt: skip
     blocks: list[str | Table] = ["\n".join([*lines, *hint_lines(hints)])]
-    blocks += [table for table in (arms, checks) if table.rows]
+    blocks += [table for table in (arms, checks, lengths_table(lengths)) if table.rows]
     return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
+
+
+def lengths_table(lengths: list[dict[str, Any]]) -> Table:
+    """Return of each arm how often the 90th percentile of its answers' tokens covered what came."""
+    return Table(
+        (
+            Column("arm"), Column("answers", "right"), Column("within p90", "right"), Column("95%", "right"),
+            Column("p90 at the limit", "right"),
+        ),
+        [
+            (
+                each["arm"], f"{each['n']:,}", "unknown" if each["share"] is None else f"{each['share']:.0%}",
+                _interval(each["interval"]).strip() or "-", f"{each['n_bounded']:,}",
+            )
+            for each in lengths
+        ],
+        title="output tokens: how often the predicted 90th percentile covered what came",
+    )  # fmt: skip
 
 
 def quality_line(found: QualityReport) -> str:

@@ -34,6 +34,7 @@ from .options import (
     Offline,
     PlanOption,
     PreferOption,
+    PrivateOption,
     ProfileOption,
     Reading,
     ReadOption,
@@ -42,7 +43,7 @@ from .options import (
     WtpOption,
 )
 from .parser import new_app
-from .progress import one_thread
+from .progress import on_embedded, one_thread
 from .result import Note, Result, emit, say, write_out
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def route(
     wtp: WtpOption = None,
     prefer: PreferOption = None,
     min_quality: MinQuality = None,
+    private: PrivateOption = None,
     local_only: LocalOnly = False,
     need: Needs = None,
     brief: BriefOption = False,
@@ -131,7 +133,10 @@ def route(
 
     if (split := split_plan(read.value, arm=arm, plan=plan)) is not None:
         read, arm, plan = Reading.AUTO, None, split
-    loaded = session.load(profile, prefer=prefer, wtp=wtp, min_quality=min_quality, max_seconds=max_seconds)
+    mode = None if private is None else private.value
+    loaded = session.load(
+        profile, prefer=prefer, wtp=wtp, min_quality=min_quality, max_seconds=max_seconds, private=mode
+    )
     way = make_way(loaded.profile, schema=None, checks=check or (), plan=plan, arm=arm)
     if way.cascade:  # its plan hangs on the checks that are named where it is asked: `ask -n -x` shows it
         way = replace(way, cascade=False, named=())
@@ -146,6 +151,7 @@ def route(
         way=way,
         cache=paths().cache,
         brief=brief,
+        on_embedded=on_embedded,
         fast=fast,
     )
     if lines is not None or jsonl is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from . import session
 from .options import JsonOption, ProfileOption
 from .parser import new_app
 from .result import Column, Result, Table, emit
+
+if TYPE_CHECKING:
+    from .result import Block
 
 __all__ = ["app"]
 
@@ -76,7 +79,7 @@ def show(version: Name = None, json: JsonOption = False) -> int:
 
     data = router_version(paths().routers, version)
     card, verdict = data["card"], data["verdict"]
-    blocks: list[str | Table] = [f"{data['name']}{', in force' if data['current'] else ''}"]
+    blocks: list[Block] = [f"{data['name']}{', in force' if data['current'] else ''}"]
     if data["problem"]:
         blocks.append(f"it cannot be used: {data['problem']}")
     if card:
@@ -103,6 +106,7 @@ def show(version: Name = None, json: JsonOption = False) -> int:
             )
         )  # fmt: skip
     if verdict:
+        from .certificate import certificate_blocks
         from .refit import values_table
 
         blocks.append(f"verdict ({verdict.get('at', '-')[:16].replace('T', ' ')}): {_word(verdict)}")
@@ -110,7 +114,7 @@ def show(version: Name = None, json: JsonOption = False) -> int:
         if (verdict.get("judgement") or {}).get("values"):
             blocks.append(values_table(verdict["judgement"]))
         if verdict.get("certificate"):
-            blocks.append(f"certificate: {verdict['certificate'].get('text')}")
+            blocks += certificate_blocks(verdict["certificate"])
     for event in data["history"]:
         when = event["at"][:16].replace("T", " ")
         blocks.append(f"{when}: {event['action']} (before: {event['previous']})")

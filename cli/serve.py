@@ -12,7 +12,7 @@ import typer
 from scrimp.profiles.errors import UsageError
 
 from . import session
-from .options import ProfileOption
+from .options import PrivateOption, ProfileOption
 from .parser import new_app
 from .result import say, write_err
 
@@ -96,6 +96,7 @@ def serve(
             help="Cut long chats of text to these turns (docs/memory.md). Else all is sent.",
         ),
     ] = None,
+    private: PrivateOption = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing about requests that go well.")] = False,
 ) -> int:
     """Answer programs that speak OpenAI's or Anthropic's interface, each request routed and under every cap.
@@ -109,7 +110,8 @@ def serve(
         raise UsageError("--no-token and a token do not go together")
     if no_token and not listen.is_loopback(host):
         raise UsageError(f"--no-token is for this machine alone, and --host {host} is not")
-    loaded = capped(session.load(profile), session.parse_usd(max_cost, "--max-cost"))
+    mode = None if private is None else private.value
+    loaded = capped(session.load(profile, private=mode), session.parse_usd(max_cost, "--max-cost"))
     shown = None if no_token else token or (token_file and listen.read_token(token_file)) or listen.make_token()
     if shown is not None and (not shown.isascii() or not shown.isprintable() or " " in shown):
         raise UsageError("a token is printable ASCII characters without spaces")

@@ -13,7 +13,7 @@ from scrimp.profiles.load import load_profile, override
 from scrimp.profiles.money import read_usd
 from scrimp.profiles.paths import paths, working_folder
 
-from .progress import one_thread
+from .progress import on_embedded, one_thread
 from .result import say
 
 if TYPE_CHECKING:
@@ -118,7 +118,14 @@ def workspace(
         from scrimp.routing.asking.workspace import Workspace
 
     return Workspace.open(
-        loaded.profile, paths(), ledger, keys() if calls else None, decider=decider, say=say, rng=make_rng(seed)
+        loaded.profile,
+        paths(),
+        ledger,
+        keys() if calls else None,
+        decider=decider,
+        say=say,
+        rng=make_rng(seed),
+        on_embedded=on_embedded,
     )
 
 

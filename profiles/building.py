@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from decimal import Decimal
 from functools import lru_cache
 from typing import (
@@ -31,17 +33,20 @@ from .schema import (
     ArmCaps,
     Caps,
     Check,
+    Guard,
+    PlacedRule,
     Profile,
+    Rule,
     did_you_mean,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     Path_: TypeAlias = tuple[str, ...]
     Locate: TypeAlias = Callable[[Path_], str]
 
-__all__ = ["build", "build_profile", "dotted"]
+__all__ = ["build", "build_profile", "build_rules", "dotted"]
 
 _SECRET_FIELDS: Final = frozenset({"key_env", "key_cmd", "api_base"})
 """Fields whose value an error never repeats: people paste keys into them."""
@@ -107,7 +112,7 @@ def build_profile(table: Mapping[str, object], locate: Locate) -> Profile:
     ConfigError
         If any key is wrong, no arm is left, or `default_arm` is not one of them.
     """
-    profile = build(Profile, {**table, "arms": {}, "checks": {}}, locate)
+    profile = build(Profile, {**table, "arms": {}, "checks": {}, "rules": ()}, locate)
     stated = tuple(
         build(Arm, {"name": name, **_as_table(arm, locate, ("arms", name))}, locate, ("arms", name))
         for name, arm in _as_table(table.get("arms", {}), locate, ("arms",)).items()
@@ -116,6 +121,7 @@ def build_profile(table: Mapping[str, object], locate: Locate) -> Profile:
         name: build(Check, each, locate, ("checks", name))
         for name, each in _as_table(table.get("checks", {}), locate, ("checks",)).items()
     }
+    rules = build_rules(table.get("rules", []), locate)
     for name, check in checks.items():
         if not NAME_PATTERN.fullmatch(name):
             raise _wrong(name, NAME_WORDS, locate, ("checks", name))
@@ -142,10 +148,70 @@ def build_profile(table: Mapping[str, object], locate: Locate) -> Profile:
             f"{locate(('policy', 'wtp_usd'))}: policy.wtp_usd and policy.prefer say the same thing twice",
             hint="Keep one of them: prefer is a name for a fixed wtp_usd.",
         )
+    _check_sent(profile.guard.risky, {*names, *tops}, locate, ("guard", "risky"))
     _check_timezone(profile.caps.timezone, locate)
+    _check_guard(profile.guard, [*names, *(name for name in tops if name not in names)], locate)
     return msgspec.structs.replace(
-        profile, arms=arms, checks=checks, default_arm=default if default in names else tops[default]
+        profile, arms=arms, checks=checks, rules=rules, default_arm=default if default in names else tops[default]
     )
+
+
+def build_rules(value: object, locate: Locate) -> tuple[PlacedRule, ...]:
+    """Return the rules that a list of tables describes, each of which says something; arms' names are not looked up.
+
+    Parameters
+    ----------
+    value
+        Tables, in the order in which they are tried.
+    locate
+        Gives "FILE:LINE" for the path of a key, such as `("rules", "0", "when")`.
+
+    Raises
+    ------
+    ConfigError
+        If it is no list of tables, a key is wrong, or a rule asks for nothing or says nothing.
+    """
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise ConfigError(f"{locate(('rules',))}: rules: expected a list of tables: write [[rules]] above each")
+    return tuple(_rule(each, locate, ("rules", str(number))) for number, each in enumerate(value))
+
+
+def _rule(table: dict[str, Any], locate: Locate, path: Path_) -> PlacedRule:
+    rule = build(Rule, table, locate, path)
+    when = (*path, "when")
+    if not any(getattr(rule.when, key) is not None for key in rule.when.__struct_fields__):
+        raise ConfigError(
+            f"{locate(when)}: {dotted(when)}: it asks for nothing, so the rule would hold for every prompt",
+            hint=f"Say one of: {', '.join(rule.when.__struct_fields__)}.",
+        )
+    if not rule.use and not rule.never:
+        raise ConfigError(f"{locate(path)}: {dotted(path)}: it says neither use nor never, so nothing comes of it")
+    if rule.when.match is not None:
+        _check_match(rule.when.match, locate, (*when, "match"))
+    return PlacedRule(when=rule.when, use=rule.use, never=rule.never, at=locate(path))
+
+
+def _check_match(match: str, locate: Locate, path: Path_) -> None:
+    pattern = match.removeprefix("re:")
+    if not pattern.strip():
+        raise ConfigError(f"{locate(path)}: {dotted(path)}: it is empty")
+    if pattern != match:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what a later Python may read otherwise
+                re.compile(pattern, re.MULTILINE)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ConfigError(f"{locate(path)}: {dotted(path)}: not a regular expression: {error}") from None
+
+
+def _check_sent(sent: str, names: Collection[str], locate: Locate, path: Path_) -> None:
+    """Check that there is an arm that a guard sends prompts to ("arm:NAME"); a ladder's name stands for its rungs."""
+    to = sent.removeprefix("arm:")
+    if to != sent and to not in names:
+        raise ConfigError(
+            f"{locate(path)}: {dotted(path)}: no arm is called {to!r}{did_you_mean(to, names)}",
+            hint=f"The arms are: {', '.join(sorted(names))}.",
+        )
 
 
 def dotted(path: Path_) -> str:
@@ -153,9 +219,12 @@ def dotted(path: Path_) -> str:
 
     Examples
     --------
-    >>> dotted(("caps", "per_day_usd")), dotted(("arms", "small", "price"))
-    ('caps.per_day_usd', 'arm "small": price')
+    >>> dotted(("caps", "per_day_usd")), dotted(("arms", "small", "price")), dotted(("rules", "0", "when", "match"))
+    ('caps.per_day_usd', 'arm "small": price', 'rules[1]: when.match')
     """
+    if len(path) >= 2 and path[0] == "rules":
+        rest = ".".join(path[2:])
+        return f"rules[{int(path[1]) + 1}]" + (f": {rest}" if rest else "")
     if len(path) >= 2 and path[0] == "arms":
         rest = ".".join(path[2:])
         return f'arm "{path[1]}"' + (f": {rest}" if rest else "")
@@ -171,8 +240,8 @@ def _value(name: str, value: object, kind: Any, locate: Locate, path: Path_) -> 
     """Return `value` as `kind`, or raise the error that names its place."""
     if name == "params":
         return _params(value, locate, path)
-    if name in {"arms", "checks"}:
-        return () if name == "arms" else {}  # built by build_profile, under their own names
+    if path in {("arms",), ("checks",), ("rules",)}:
+        return {} if name == "checks" else ()  # built by build_profile, under their own names
     table = _struct_in(kind)
     if table is not None:
         return build(table, value, locate, path)
@@ -301,6 +370,22 @@ def _unknown(cls: type, key: str, hints: Mapping[str, Any], locate: Locate, path
         )
     hint = _ELSEWHERE.get(key) or f"Known keys: {', '.join(hints)}."
     return ConfigError(f"{locate(here)}: {dotted(here)}: unknown key{near}", hint=hint)
+
+
+def _check_guard(guard: Guard, names: list[str], locate: Locate) -> None:
+    """Raise where a guard sends prompts to an arm that is not there."""
+    stated = {
+        ("guard", "risky"): guard.risky,
+        ("guard", "scope", "outside"): "" if guard.scope is None else guard.scope.outside,
+        ("guard", "unsafe", "use"): "" if guard.unsafe is None else guard.unsafe.use,
+    }
+    for path, value in stated.items():
+        mark, colon, name = value.partition(":")
+        if mark == "arm" and colon and name not in names:
+            raise ConfigError(
+                f"{locate(path)}: {dotted(path)}: no arm is called {name!r}{did_you_mean(name, names)}",
+                hint=f"The arms are: {', '.join(names)}.",
+            )
 
 
 def _check_arm(arm: Arm, locate: Locate) -> None:

@@ -11,8 +11,9 @@ from .errors import ConfigError, UsageError
 from .inherit import inherit
 from .layers import File, Tree, arms_by_name, is_path, read_toml
 from .project import PROJECT_FILE
+from .ruling import check_rules
 from .schema import NAME_PATTERN, did_you_mean
-from .texts import place_pool, read_texts
+from .texts import place_examples, place_pool, read_names, read_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -105,7 +106,7 @@ def merged(chain: Sequence[File]) -> Tree:
     Raises
     ------
     ConfigError
-        If an arm is like one that is not there, or like itself in a circle.
+        If an arm is like one that is not there, or like itself in a circle; or a rule names none that is there.
     """
     tree = Tree()
     for file in reversed(chain):
@@ -114,6 +115,7 @@ def merged(chain: Sequence[File]) -> Tree:
     own = {key: value for key, value in nearest.table.items() if key == "extends"}
     tree.lay({"name": nearest.name, **own}, nearest.source)
     inherit(tree)
+    check_rules(tree)
     return tree
 
 
@@ -161,6 +163,8 @@ def _read_file(path: Path, label: str, place: str, name: str | None = None) -> F
     table["arms"] = arms_by_name(table, source) if "arms" in table else {}
     read_texts(table["arms"], source, path.parent)
     place_pool(table, path.parent)
+    read_names(table, source, path.parent)
+    place_examples(table, path.parent)
     stated = table.get("name")
     if stated is not None and not (isinstance(stated, str) and NAME_PATTERN.fullmatch(stated)):
         raise ConfigError(f"{source.at(('name',))}: name: expected the name of a profile")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 __all__ = [
     "ArmUnavailableError",
@@ -111,9 +112,16 @@ class CheckFailedError(ScrimpError):
 
 
 class GuardRefusedError(ScrimpError):
-    """A guard of the profile refuses the prompt: nothing was sent (exit 9)."""
+    """A guard of the profile refuses the prompt: nothing was sent (exit 9).
+
+    Attributes
+    ----------
+    decision
+        What had been decided before it was refused, as a `Decision`; None where it was refused before that.
+    """
 
     exit_code = ExitCode.GUARD
+    decision: Any = None
 
 
 class TryAgainError(ScrimpError):

@@ -6,7 +6,7 @@ import copy
 import re
 import stat
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,10 +77,12 @@ class Tree:
         """Lay one source's tables over what is below, key by key."""
         self.last = source
         layered = {key: value for key, value in layer.items() if key != "arms"}
+        placed = self._rules_together(layered, source)
         policy = layered.get("policy")
         if isinstance(policy, dict) and ("prefer" in policy) != ("wtp_usd" in policy):
             self.drop("policy", "wtp_usd" if "prefer" in policy else "prefer")  # one replaces the other
         self._merge(self.table, layered, (), source)
+        self.sources |= placed
         for name, arm in layer.get("arms", {}).items():
             below = self.table.setdefault("arms", {}).setdefault(name, {})
             self._forget_old_model(name, below, arm)
@@ -88,6 +90,18 @@ class Tree:
                 self.drop("arms", name, "reasoning_effort" if "efforts" in arm else "efforts")  # one replaces the other
             self.sources.setdefault(("arms", name), source)
             self._merge(below, arm, ("arms", name), source)
+
+    def _rules_together(self, layered: dict[str, Any], source: Source) -> dict[Key, Source]:
+        """Put a layer's rules before those below, which are tried after them; return where each was said."""
+        above, below = layered.get("rules"), self.table.get("rules", [])
+        if not (isinstance(above, list) and isinstance(below, list)):
+            return {}
+        layered["rules"] = [*above, *below]
+        placed: dict[Key, Source] = {("rules", str(number)): source for number in range(len(above))}
+        for number in range(len(below)):
+            moved = number + len(above)
+            placed["rules", str(moved)] = _renumbered(self.sources["rules", str(number)], number, moved)
+        return placed
 
     def copy(self) -> Tree:
         """Return a tree that can be laid over without touching this one."""
@@ -132,6 +146,15 @@ class Tree:
         if "model" in below and (moved or elsewhere):
             for key in ADDRESS:
                 self.drop("arms", name, key)
+
+
+def _renumbered(source: Source, old: int, new: int) -> Source:
+    """Return the source of one rule that is counted by another number."""
+    was, now = ("rules", str(old)), ("rules", str(new))
+    lines = {(*now, *key[2:]): line for key, line in source.lines.items() if key[:2] == was}
+    if not lines and ("rules",) in source.lines:  # a list in one line
+        lines = {now: source.lines["rules",]}
+    return replace(source, lines=lines)
 
 
 @dataclass(frozen=True, slots=True)

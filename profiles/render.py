@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from .schema import Guard, Policy, Rule
+from .schema import Guard, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,8 +46,7 @@ def to_toml(profile: Profile, origin: Mapping[str, str] | None = None) -> str:
         text += [line(("arms", arm.name, key), key, value) for key, value in _as_stated(arm, base, bases)]
     for rule in profile.rules:
         text.append("\n[[rules]]\n")
-        stated = [(key, value) for key, value in _set_keys(rule, whole=False) if key in Rule.__struct_fields__]
-        text += [line(("rules", key), key, value) for key, value in stated]
+        text += [f"{key} = {_toml(value)}\n" for key, value in _set_keys(rule, whole=False) if key != "at"]
     if profile.plans:
         text.append("\n[plans]\n")
         text += [line(("plans", name), name, plan) for name, plan in profile.plans.items()]

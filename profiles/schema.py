@@ -35,6 +35,7 @@ __all__ = [
     "Keep",
     "Limits",
     "Log",
+    "PlacedRule",
     "Policy",
     "Pool",
     "Prefer",
@@ -104,6 +105,7 @@ _ArmName = Annotated[
         description='the name of an arm, or of one of its efforts such as "sonnet:low"',
     ),
 ]
+_ArmNames = Annotated[tuple[_ArmName, ...], _Meta(description='a list of arms, such as ["small", "sonnet:low"]')]
 _Model = Annotated[
     str,
     _Meta(
@@ -355,15 +357,21 @@ class When(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     language: Annotated[str, _Meta(pattern=r"^[a-z]{2,3}\Z", description='a language code such as "de"')] | None = None
     has: Literal["code", "image", "file"] | None = None
     tag: Annotated[str, _Meta(min_length=1, max_length=256)] | None = None
-    command: Annotated[str, _Meta(min_length=1, max_length=32, description='a command such as "batch"')] | None = None
+    command: Literal["ask", "redo", "batch", "serve", "duel", "probe", "audit"] | None = None
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which arms may take certain prompts; of a profile's rules the first that fits holds."""
 
     when: When
-    use: tuple[_ArmName, ...] = ()
-    never: tuple[_ArmName, ...] = ()
+    use: _ArmNames = ()
+    never: _ArmNames = ()
+
+
+class PlacedRule(Rule, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A rule with where it stands, "FILE:LINE"."""
+
+    at: str = ""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -382,7 +390,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     plans: dict[str, _PlanText] = {}
     pool: Pool | None = None
     guard: Guard = Guard()
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[PlacedRule, ...] = ()
 
     def arm(self, name: str) -> Arm:
         """Return the arm called `name`; with a reading in its name, that arm under this name.

@@ -26,8 +26,8 @@ extends = "{template}"  # with its arms: {arms}
 # explore = 0.02
 # minute_usd = 0.05  # what a minute of waiting for an answer costs you; or `ask --fast`
 # max_seconds = 20  # only arms that are expected to be done in time
-# weights = {{ size = 0.0001, recency = 0.01, verbosity = 0.001, security = 0.002 }}  # also held against it,
-#   in USD: a billion parameters, a year of age, 1,000 tokens of answer, a call that leaves this machine
+# weights = {{ size = 0.0001, recency = 0.01, verbosity = 0.001, security = 0.002 }}  # held against an arm, in
+#   USD: a billion parameters, a year of age, 1,000 tokens of answer, a call that leaves this machine
 
 [guard]  # what is looked at before a prompt leaves
 # private = "redact"  # off, warn, redact, local or refuse: keys, cards, e-mail, phone numbers ...

@@ -1,4 +1,4 @@
-"""Texts of an arm that stand in files of their own, `system = "file:careful.md"`, and a folder full of them."""
+"""What stands in files of its own: texts of an arm (`system = "file:careful.md"`), a folder of them, lists of names."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
     from .layers import Source
 
-__all__ = ["TEXTS", "place_pool", "read_texts"]
+__all__ = ["TEXTS", "place_examples", "place_pool", "read_names", "read_texts"]
 
 TEXTS: Final = ("system", "prompt", "about")
 """Keys of an arm that may name a file."""
 
 _MARK: Final = "file:"
+_MAX_NAME: Final = 200
 _MAX_BYTES: Final = 4 * MAX_TEXT
 """A character of UTF-8 has four bytes at most."""
 
@@ -51,6 +52,47 @@ def read_texts(arms: Mapping[str, dict[str, Any]], source: Source, folder: Path)
                 arm[key] = _read(stated.removeprefix(_MARK), folder, f"{source.at(path)}: {dotted(path)}")
 
 
+def read_names(table: Mapping[str, Any], source: Source, folder: Path) -> None:
+    """Put the names that stand in files, one a line, in the place of the files' names (`guard.names`).
+
+    Empty lines are passed over, and those that begin with #.
+
+    Parameters
+    ----------
+    table
+        A file's tables; they are changed.
+    folder
+        Where that file lies: names are read from there.
+
+    Raises
+    ------
+    ConfigError
+        If a list is missing, cannot be read, or holds no name, or a line of it is too long to be one: it names the
+        profile's line and the list's.
+    """
+    guard = table.get("guard")
+    stated = guard.get("names") if isinstance(guard, dict) else None
+    if not isinstance(guard, dict) or not isinstance(stated, list):
+        return
+    path = ("guard", "names")
+    found: list[Any] = []
+    for each in stated:
+        if not (isinstance(each, str) and each.startswith(_MARK)):
+            found.append(each)
+            continue
+        at = f"{source.at(path)}: {dotted(path)}"
+        name = each.removeprefix(_MARK)
+        lines = [line.strip() for line in _read(name, folder, at).split("\n")]
+        names = [line for line in lines if line and not line.startswith("#")]
+        long = next((n for n, line in enumerate(lines, 1) if len(line) > _MAX_NAME), None)
+        if long is not None:
+            raise ConfigError(f"{at}: {folder / name}:{long}: a name has {_MAX_NAME} characters at most")
+        if not names:
+            raise ConfigError(f"{at}: {folder / name}: there is no name in it")
+        found += names
+    guard["names"] = found
+
+
 def place_pool(table: Mapping[str, Any], folder: Path) -> None:
     """Give a pool's folder its whole path: a file states it from where it lies itself.
 
@@ -61,12 +103,24 @@ def place_pool(table: Mapping[str, Any], folder: Path) -> None:
     folder
         Where that file lies.
     """
-    pool = table.get("pool")
-    stated = pool.get("folder") if isinstance(pool, dict) else None
-    if isinstance(pool, dict) and isinstance(stated, str) and stated:
+    _place(table.get("pool"), "folder", folder)
+
+
+def place_examples(table: Mapping[str, Any], folder: Path) -> None:
+    """Give the files of examples that guards go by their whole paths, as `place_pool`."""
+    guard = table.get("guard")
+    if isinstance(guard, dict):
+        for kind in ("scope", "unsafe"):
+            _place(guard.get(kind), "examples", folder)
+
+
+def _place(table: object, key: str, folder: Path) -> None:
+    """Give what a table names as a file or folder its whole path; what is no name is left for the schema to refuse."""
+    stated = table.get(key) if isinstance(table, dict) else None
+    if isinstance(table, dict) and isinstance(stated, str) and stated:
         with contextlib.suppress(RuntimeError):  # a home folder that nobody knows: it is not found later
             stated = str(Path(stated).expanduser())
-        pool["folder"] = os.path.normpath((folder / stated).absolute())
+        table[key] = os.path.normpath((folder / stated).absolute())
 
 
 def _read(name: str, folder: Path, at: str) -> str:

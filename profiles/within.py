@@ -13,12 +13,14 @@ import msgspec
 
 from .building import build_profile
 from .keys import provider_of
+from .layers import Source
+from .ruling import rules_for
 from .schema import Arm, Caps, Guard, Keep, Log, Policy, Private, Profile, Resident
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .layers import Source, Tree
+    from .layers import Tree
 
     Key = tuple[str, ...]
 
@@ -101,7 +103,7 @@ RULES: Final[dict[Key, Rule]] = {
     ("guard", "risk_below"): Rule("kept"),
     ("guard", "scope"): Rule("kept"),
     ("guard", "unsafe"): Rule("kept"),
-    ("rules",): Rule("free"),  # its arms go where the user's own profile sends prompts, or are left out
+    ("rules",): Rule("kept"),  # those of the user's own profile are tried first
     ("pool",): Rule("free"),  # its arms go where the one does that they are like
 }
 """Every key of the schema. "free" is what the user wrote (or scrimp brings) and cannot raise a cap or name a host."""
@@ -156,6 +158,9 @@ def keep_within(tree: Tree, own: Tree, *, source: Source) -> list[str] | None:
         if arm.name not in left_out and (same := _called(arm.base, ours)) is not None and same.cap is not None:
             _bound(("arms", arm.base, "cap"), same.cap.__struct_fields__, arm.cap, same.cap, tree, source)
     tree.lay({"name": ours.name}, source)
+    arms = tuple(arm for arm in theirs.arms if arm.name not in left_out)
+    for rule, said in reversed(rules_for(arms, ours.rules, ours.arms, _same_model)):
+        tree.lay({"rules": [said]}, Source(source.label, rule.at))
     return left_out
 
 
@@ -187,6 +192,10 @@ def _reachable(arm: Arm, own: Profile) -> bool:
         if ours.base != arm.base and ours.cap is not None and (ours.model, _host(ours)) == (arm.model, _host(arm)):
             return False
     return any(_host(arm) == _host(ours) for ours in own.arms)
+
+
+def _same_model(arm: Arm, other: Arm) -> bool:
+    return (arm.model, _host(arm)) == (other.model, _host(other))
 
 
 def _host(arm: Arm) -> str:

@@ -7,6 +7,7 @@ import os
 import pty
 import signal
 import sys
+import termios
 import textwrap
 import threading
 import tty
@@ -90,10 +91,13 @@ def scrimp(home, capfd, monkeypatch):
     from scrimp.cli.app import run
 
     def call(*argv, stdin=None, typed=None):
-        stdin = stdin if typed is None else typed
         session.keys.cache_clear()
         capfd.readouterr()
-        if stdin is None:
+        if typed is not None:
+            master, handle = pty.openpty()
+            _say_nothing_back(handle)
+            os.write(master, typed.encode() + b"\x04")
+        elif stdin is None:
             handle = os.open(os.devnull, os.O_RDONLY)
         else:
             path = home.parent / "stdin"
@@ -102,11 +106,20 @@ def scrimp(home, capfd, monkeypatch):
         with os.fdopen(handle, "rb") as raw, monkeypatch.context() as patch:
             patch.setattr(sys, "stdin", _Stdin(raw, tty=typed is not None))
             code = run([str(word) for word in argv])
+        if typed is not None:
+            os.close(master)
         os.environ.pop("SCRIMP_DEBUG", None)  # what `--debug` sets is for the process that ends here
         captured = capfd.readouterr()
         return Done(code, captured.out, captured.err)
 
     return call
+
+
+def _say_nothing_back(slave):
+    """Have a terminal hand on whole lines, and echo none of them."""
+    modes = termios.tcgetattr(slave)
+    modes[3] &= ~termios.ECHO
+    termios.tcsetattr(slave, termios.TCSANOW, modes)
 
 
 class _Stdin:

@@ -36,6 +36,7 @@ import json
 import random
 import threading
 import time
+import urllib.parse
 from collections import Counter, deque
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
@@ -694,8 +695,8 @@ async def digest(wire: Wire) -> None:
 
 
 async def say(wire: Wire) -> None:
-    """Answer `@text=...` (no commas), spaces written as `_`."""
-    text = wire.settings.get("text", "yes").replace("_", " ")
+    """Answer `@text=...`: a space is written as `_`, a comma and what else has no place in a name as in a URL (`%2C`)."""
+    text = urllib.parse.unquote(wire.settings.get("text", "yes").replace("_", " "))
     await wire.answer(wire.plan(text=text, output_tokens=max(1, len(text.split())), finish_reason="stop"))
 
 

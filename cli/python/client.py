@@ -109,6 +109,8 @@ class Scrimp:
             predicted quality to reach, in [0, 1].
         on_this_machine
             Only arms that run on this machine.
+        private
+            In place of the profile's `guard.private`: `off`, `warn`, `redact`, `local` or `refuse`.
         needs
             Tags that an arm must have.
         checks
@@ -124,6 +126,11 @@ class Scrimp:
             Goes on with a conversation: an answer of it, its name, or its id. A new name begins one.
         memory
             How much of the conversation goes along: `auto`, `last`, `relevant`, `all` or `summary`.
+        rephrase
+            Have the cheapest arm put it into other words, so many ways; the one most likely to be answered right is
+            asked (`Answer.asked_as`).
+        confirmed
+            Send it even where the profile would ask a person first, since a right answer is unlikely (`guard.risky`).
         no_log
             Keep neither text nor features of it, only its money.
         on_text
@@ -134,7 +141,7 @@ class Scrimp:
         ------
         ScrimpError
             Where there is no answer: `UsageError`, `BudgetRefusedError`, `AuthError`, `ProviderError`, `TryAgainError`,
-            `ConfigError`, `LedgerError`; `exit_code` is what the command would have ended with.
+            `GuardRefusedError`, `ConfigError`, `LedgerError`; `exit_code` is what the command would have ended with.
         """
         with self._opened.use() as opened:
             job = prepare(opened, prompt, **options)
@@ -186,7 +193,8 @@ class Scrimp:
                 job.space.say(line)
         except LedgerError as error:  # the answer is paid for: it is not lost for this
             job.space.say(error.message)
-        was_checked = job.way.records_steps(checked.answer.decision)
+        decision = checked.answer.decision
+        was_checked = job.way.records_steps(decision) or decision.rephrase is not None
         return answer_of(checked, was_checked=was_checked, missed=missed, said=tuple(job.said))
 
     # -- deciding, rating, spending ---------------------------------------------------------------------------------
@@ -209,6 +217,7 @@ class Scrimp:
         read: str = "auto",
         read_tokens: int = READ_TOKENS,
         brief: bool = False,
+        private: str | None = None,
     ) -> Route:
         """Decide which arm or plan would take a prompt, as `scrimp route`: no network, no key, nothing logged.
 
@@ -232,7 +241,7 @@ class Scrimp:
         with self._opened.use() as opened:
             way = make_way(opened.loaded.profile, schema=None, plan=plan, arm=arm)
             guide = Guide(
-                opened.decider().under(opened.under(prefer, wtp_usd, min_quality, max_seconds)),
+                opened.decider().under(opened.under(prefer, wtp_usd, min_quality, max_seconds, private)),
                 opened.ledger_to_read(),
                 arm=arm,
                 max_cost_nano=nano(max_cost_usd),

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import read_usd
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     Usd = Decimal | float | str
 
 __all__ = ["AskOptions", "Job", "nano", "prepare", "several"]
+
+MOST_PHRASINGS: Final = 9
+"""As many as `ask --rephrase` takes."""
 
 
 class AskOptions(TypedDict, total=False):
@@ -59,8 +62,11 @@ class AskOptions(TypedDict, total=False):
     conversation: Answer | str | None
     memory: str
     no_log: bool
+    rephrase: int | None
+    confirmed: bool
     read: str
     read_tokens: int
+    private: str | None
     on_text: Callable[[str], object] | None
 
 
@@ -142,8 +148,11 @@ def prepare(
     conversation: Answer | str | None = None,
     memory: str = "auto",
     no_log: bool = False,
+    rephrase: int | None = None,
+    confirmed: bool = False,
     read: str = "auto",
     read_tokens: int = READ_TOKENS,
+    private: str | None = None,
     on_text: Callable[[str], object] | None = None,
 ) -> Job:
     """Put a request together; nothing is reserved or sent.
@@ -176,7 +185,7 @@ def prepare(
         sources=sources,
         brief=brief,
     )
-    profile = opened.under(prefer, wtp_usd, min_quality, max_seconds)
+    profile = opened.under(prefer, wtp_usd, min_quality, max_seconds, private)
     space = opened.workspace(profile, say)
     ask = make_request(
         profile,
@@ -191,6 +200,8 @@ def prepare(
         fast=fast,
         tag=tag,
         takes_back=False,
+        rephrase=_phrasings(rephrase),
+        confirmed=confirmed,
         reading=read,
         read_tokens=read_tokens,
     )
@@ -202,6 +213,12 @@ def prepare(
     space.look_after()
     ask, context = space.prepare(ask, way)
     return Job(space, ask, context, way, said, None if on_text is None else Listener(on_text))
+
+
+def _phrasings(n: int | None) -> int | None:
+    if n is not None and not 2 <= n <= MOST_PHRASINGS:
+        raise UsageError(f"rephrase: expected a number from 2 to {MOST_PHRASINGS}, not {n}")
+    return n
 
 
 def several(given: Any) -> tuple[Any, ...]:

@@ -95,9 +95,14 @@ class Opened:
                 self._shut()
 
     def under(
-        self, prefer: str | None, wtp_usd: float | None, min_quality: float | None, max_seconds: float | None = None
+        self,
+        prefer: str | None,
+        wtp_usd: float | None,
+        min_quality: float | None,
+        max_seconds: float | None = None,
+        private: str | None = None,
     ) -> Profile:
-        """Return the profile with another policy laid over it; None leaves a key as it is.
+        """Return the profile with another policy and guard laid over it; None leaves a key as it is.
 
         Raises
         ------
@@ -105,7 +110,8 @@ class Opened:
             If a value is none that its key takes.
         """
         laid: dict[str, Any] = {
-            "prefer": prefer, "wtp_usd": wtp_usd, "min_quality": min_quality, "max_seconds": max_seconds
+            "prefer": prefer, "wtp_usd": wtp_usd, "min_quality": min_quality, "max_seconds": max_seconds,
+            "private": private,
         }  # fmt: skip
         if all(value is None for value in laid.values()):
             return self.loaded.profile

@@ -256,6 +256,10 @@ class Answer:
         What each check said.
     decision
         How the arm was chosen.
+    asked_as
+        The words in which it was asked (`rephrase`); None where that was as it was put.
+    complete
+        Whether the answer is whole, as far as its form tells; None where it has no text.
     """
 
     id: str
@@ -293,6 +297,8 @@ class Answer:
     passed: bool | None
     checks: tuple[CheckResult, ...]
     decision: Route
+    asked_as: str | None
+    complete: bool | None
     _source: Checked = field(repr=False, compare=False)
     _was_checked: bool = field(repr=False, compare=False)
 

@@ -131,6 +131,8 @@ def answer_of(checked: Checked, *, was_checked: bool, missed: bool, said: tuple[
             for each in checked.verdicts
         ),
         decision=route_of(answer.decision, missed=missed),
+        asked_as=checked.phrased.text if checked.phrased is not None and checked.phrased.taken else None,
+        complete=answer.complete,
         _source=checked,
         _was_checked=was_checked,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from scrimp.routing.strategies.brief import NO_MEMORY
 
+from .guarding import check_shielded
 from .paid_call import LIVE_WAIT_S
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ class Asked:
         Whether its calls are rows of `steps`: where there are checks or a plan.
     memory
         What the log knows of bids, for a plan that has some.
+    put
+        The request as it was put, where it is asked in other words; None where it is asked as it was put.
     """
 
     ask: Ask
@@ -88,3 +91,9 @@ class Asked:
     checks: tuple[Check, ...] = ()
     records_steps: bool = False
     memory: Memory = NO_MEMORY
+    put: Ask | None = None
+
+    def __post_init__(self) -> None:
+        """Have checks look for what stands in the answer: placeholders, where those were sent."""
+        if self.ask.vault is not None and self.checks:
+            object.__setattr__(self, "checks", tuple(check_shielded(each, self.ask.vault) for each in self.checks))

@@ -147,6 +147,7 @@ class AwaitingHands(RequestHands):
 
     async def finish(self, records: list[Record], outcome: Checked | BaseException) -> None:
         """Have the last records written."""
+        self.say_rest()
         try:
             await self.write(records)
         except LedgerError as error:

@@ -16,6 +16,7 @@ from scrimp.routing.ledger.reservations import mark_sent, reap, reserve
 from scrimp.routing.ledger.store import instant
 
 from .books import Settlement, write
+from .guarding import heard_private
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -94,7 +95,8 @@ class RequestHands:
     def __init__(self, space: Means, ask: Ask, on_delta: Callable[[Delta, str], object] | None) -> None:
         self.space = space
         self.ask = ask
-        self.on_delta = on_delta
+        self._private = heard_private(ask, on_delta)
+        self.on_delta = self._private or on_delta
         self.unlogged: str | None = None
         self.n_settled = 0
         self.charged_nano = 0
@@ -130,6 +132,11 @@ class RequestHands:
             hear(delta, wanted.reservation.arm)
 
         return heard
+
+    def say_rest(self) -> None:
+        """Pass on what was held back of the answer, in case it became a placeholder."""
+        if self._private is not None:
+            self._private.end()
 
     def tested(self, wanted: Test) -> tuple[Verdict, ...]:
         """Run checks."""
@@ -195,6 +202,7 @@ class BlockingHands(RequestHands):
 
     async def finish(self, records: list[Record], outcome: Checked | BaseException) -> None:
         """Write the last records."""
+        self.say_rest()
         try:
             await self.write(records)
         except LedgerError as error:

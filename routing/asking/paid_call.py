@@ -410,6 +410,7 @@ def _reserve(
             "instructions": terms.instructions,
             "expected_output": option.output_tokens_p50,
             "expected_output_p90": option.output_tokens_p90,
+            "prompt_output": option.prompt_output,
             "expected_s": option.seconds,
             "expected_s_p90": option.seconds_p90,
         }

@@ -20,7 +20,7 @@ __all__ = ["not_begun", "rooms_of"]
 
 def rooms_of(ledger: Ledger | None, profile: Profile, ask: Ask, *, run_id: str, now: float) -> list[Room]:
     """Return what each cap on a request leaves; where there is no ledger yet, nothing was spent of the profile's."""
-    held = 0 if ask.summing is None else ask.summing.bound_nano
+    held = ask.held_nano
     rooms = _rooms(ledger, profile, ask, run_id=run_id, now=now)
     return [replace(room, left_nano=room.left_nano - held) for room in rooms] if held else rooms
 

@@ -26,6 +26,7 @@ from scrimp.routing.strategies.stages import Staged
 
 from .books import Called, Closing, Summed, digest_of, kinds_of
 from .briefing import brief_of
+from .guarding import vault_of
 from .log_rows import request_row
 from .paid_call import Bill, Command, Halted, Paid, Terms, breach_note, paid_call
 from .prompt_tariff import keeps_its_limit
@@ -37,10 +38,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from scrimp.routing.deciding.policy import Option
+    from scrimp.routing.prompts.prompt import Prompt
     from scrimp.routing.strategies.protocol import Answered
 
     from .asked import Asked, Kit
-
+    from .phrasings import Phrased
+    from .rephrasing import Rephrasing
 
 __all__ = ["plan_run"]
 
@@ -76,8 +79,10 @@ class _PlanRun:
         self.answers: dict[int, Answer] = {}
         self.refusal: ScrimpError | None = None
         self.recorded = deque(recorded)
+        self.phrased: Phrased | None = None
         self.closed = False
         self.started = kit.timer()
+        self.vault = vault_of(asked.ask, kit.decider.profile)
 
     def run(self) -> Generator[Command | Test | Called | Closing | Summed, Any, Checked]:
         try:
@@ -85,7 +90,11 @@ class _PlanRun:
                 self.asked = not_summed(self.asked, summing)
                 self.asked = yield from sum_up(self.asked, summing, self.kit, self._call)
                 self.refusal = None  # what stood in its way need not stand in the answer's
+            # Judges, merges and repairs go by the question as it was put.
             strategy = Staged(self.asked.plan, brief_of(self.asked, self.kit)).run()
+            if (rephrasing := self.asked.ask.rephrasing) is not None and self.asked.decision.rephrase is not None:
+                yield from self._rephrase(rephrasing)
+                self.refusal = None
             back: Any = None
             while True:
                 try:
@@ -103,6 +112,20 @@ class _PlanRun:
             yield self._closing("interrupted", error="interrupted", text=self.bill.partial)
             raise
 
+    def _rephrase(self, rephrasing: Rephrasing) -> Generator[Command | Called, Any, None]:
+        """Have the question put into other words, and ask it so from here on."""
+        from .rephrase import refuse_risky, rephrased
+
+        n_steps = len(self.steps)
+        self.phrased = phrased = yield from rephrased(self.asked, rephrasing, self.kit, self._call)
+        if len(self.steps) > n_steps:
+            self.steps[n_steps] = replace(self.steps[n_steps], verdicts=phrased.verdicts())
+        refuse_risky(self.asked, phrased)
+        put = self.asked.ask
+        if phrased.taken:
+            ask = replace(put, prompt=replace(put.prompt, text=phrased.text))
+            self.asked = replace(self.asked, ask=ask, put=put)
+
     # -- calls ------------------------------------------------------------------------------------------------------
 
     def _call(self, wish: Wanted) -> Generator[Command | Called, Any, Got]:
@@ -112,6 +135,8 @@ class _PlanRun:
         if wish.why is not None:
             self.kit.say(wish.why)
         before = self.bill.charged_nano
+        if self.vault is not None and wish.prompt is not None:
+            wish = replace(wish, prompt=self.vault.prompt(wish.prompt))
         if wish.role is Role.PIECE and self.asked.decision.max_seconds is None:
             self.started = self.kit.timer()  # each piece has the time of a request, and so has the merge after them
         wish, option = self._fitted(wish)
@@ -146,7 +171,7 @@ class _PlanRun:
             note = refusal.message
         charged = self.bill.charged_nano - before
         outcome = Outcome.ANSWERED if result else Outcome.REFUSED if refusal else Outcome.FAILED
-        own = None if wish.prompt is None else wish.prompt.text
+        own = self._own_words(wish)
         step = Step(
             len(self.steps) + 1, wish.stage, wish.role, wish.arm, outcome, charged, note=note,
             asked=own if self.asked.ask.keep == "all" else None, asked_sha256=digest_of(own),
@@ -171,6 +196,12 @@ class _PlanRun:
                 asked.records_steps,
             )
         return Got(step.seq, wish.arm, step.text, step.finish_reason, charged, refusal, calls, final)
+
+    def _own_words(self, wish: Wanted) -> str | None:
+        """Return what a call asks where that is not the question as it was put."""
+        if wish.prompt is not None:
+            return wish.prompt.text
+        return None if self.asked.put is None else self.asked.ask.prompt.text
 
     def _again(self, record: Called) -> Got:
         step = record.step
@@ -199,7 +230,9 @@ class _PlanRun:
 
         An arm that cannot take a prompt with a failed answer in it is asked the request's own.
         """
-        option = None if wish.role is Role.SUMMARY else self.asked.decision.choice.option(wish.arm)
+        if self.asked.ask.wishes.guarded.aside.bars(wish.arm) is not None:
+            return wish, None  # whatever it is wanted for: a judge, a sample, a summary
+        option = None if wish.role in (Role.SUMMARY, Role.REPHRASE) else self.asked.decision.choice.option(wish.arm)
         if wish.prompt is None and option is not None:
             return replace(wish, arm=option.arm), self._as_told_now(option)
         assert wish.prompt is not None  # noqa: S101 - a summary is asked for by a prompt of its own
@@ -232,16 +265,32 @@ class _PlanRun:
     def _as_told_now(self, option: Option) -> Option:
         """Return an arm's option with a bound on what it is told now.
 
-        A request that a killed process had begun was decided then, and the arm's texts may be longer since.
+        A request that a killed process had begun was decided then, and the arm's texts may be longer since; and other
+        words for the question may be.
         """
         decider = self.kit.decider
         arm, price = decider.arm(option.arm), decider.price(option.arm)
-        if instructions_id(arm) is None or price is None:
+        if price is None or (instructions_id(arm) is None and self.asked.put is None):
             return option
         n = bound_tokens(dressed(self.asked.ask.prompt, arm), arm.model, decider.window(option.arm))
         if n is None or n <= option.input_bound:
             return option
         return replace(option, input_bound=n, bound_nano=price.bound_nano(n, option.output_limit))
+
+    def _kept_private(self, prompt: Prompt, option: Option) -> tuple[Prompt, Option]:
+        """Return what is sent with placeholders in what came to it inside: an arm's instructions, a hint.
+
+        They may be longer than what they stand for: the bound is of what is sent.
+        """
+        made = prompt if self.vault is None else self.vault.prompt(prompt)
+        decider = self.kit.decider
+        arm, price = decider.arm(option.arm), decider.price(option.arm)
+        if made is prompt or price is None:
+            return made, option
+        n = bound_tokens(made.as_read(reading_of(option.arm)), arm.model, decider.window(option.arm))
+        if n is None or n <= option.input_bound:
+            return made, option
+        return made, replace(option, input_bound=n, bound_nano=price.bound_nano(n, option.output_limit))
 
     def _terms(self, wish: Wanted, option: Option) -> Terms:
         asked, kit = self.asked, self.kit
@@ -253,6 +302,7 @@ class _PlanRun:
         prompt = asked.ask.prompt if wish.prompt is None else wish.prompt
         if told:
             prompt = dressed(prompt, arm)
+        prompt, option = self._kept_private(prompt, option)
         params = {**arm.params, **asked.ask.params}
         if wish.vary and not params.get("temperature"):
             params["temperature"] = 1.0
@@ -298,7 +348,7 @@ class _PlanRun:
             price_id=lambda: kit.price_id(option.arm),
             call=call,
             kind=kind,
-            request_row=lambda now: request_row(asked.ask, asked.decision, asked.context, now),
+            request_row=lambda now: request_row(asked.put or asked.ask, asked.decision, asked.context, now),
             answers=wish.role in (Role.ASK, Role.MERGE),
             instructions=instructions_id(arm) if told else None,
             window=window,
@@ -362,7 +412,8 @@ class _PlanRun:
         """Close the request, with its answer or without."""
         single = self.asked.plan.single
         self.steps = [
-            replace(step, verdicts=end.verdicts.get(step.seq, ()), taken=step.seq == end.taken) for step in self.steps
+            replace(step, verdicts=end.verdicts.get(step.seq, step.verdicts), taken=step.seq == end.taken)
+            for step in self.steps
         ]
         if end.taken is None:
             failure = self._failure(end)
@@ -388,7 +439,7 @@ class _PlanRun:
         )
         yield self._closing("ok", arm=answer.arm, text=answer.said)
         verdicts = end.verdicts.get(end.taken, ())
-        return Checked(answer, verdicts, tuple(self.steps), self.asked.plan, self.bill.cost_nano)
+        return Checked(answer, verdicts, tuple(self.steps), self.asked.plan, self.bill.cost_nano, self.phrased)
 
     def _closing(self, status: str, *, arm: str | None = None, error: str | None = None, text: str = "") -> Closing:
         asked = self.asked
@@ -422,4 +473,8 @@ class _PlanRun:
         arm, last = errors[-1]
         if last.kind in passing and any(error.kind != last.kind for _, error in errors):
             arm, last = next(((a, e) for a, e in reversed(errors) if e.kind not in passing), (arm, last))
-        return to_scrimp_error(last, self.kit.decider.profile.arm(arm))
+        error = to_scrimp_error(last, self.kit.decider.profile.arm(arm))
+        limit = self.asked.decision.max_seconds
+        if last.kind == "timeout" and limit is not None:
+            error.hint = f"Its {limit:g} s were up (max_seconds): give it more, or take a faster arm with `-m`."
+        return error

@@ -6,9 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ScrimpError, TooLongError
-from scrimp.profiles.rungs import bare_of, reading_of
+from scrimp.profiles.rungs import bare_of, base_of, reading_of
 from scrimp.routing.deciding.options import runs_here
+from scrimp.routing.deciding.outlook import in_words
 from scrimp.routing.deciding.policy import Barrier, NoDraw
+from scrimp.routing.guard.verdict import Name, Outcome
 from scrimp.routing.ledger.caps import Cap, RefusedError, Room, applicable_caps, check_caps, too_small
 
 from .guarding import refused_by_guard
@@ -69,7 +71,9 @@ def missed_quality(decision: Decision) -> str | None:
 def _options_asked_for(decision: Decision, arm: str | None) -> list[Option]:
     """Return the options of the arms that were asked for: the one by name, else all."""
     options = [weighed.option for weighed in decision.choice.weighed]
-    return options if arm is None else [each for each in options if arm in (each.arm, bare_of(each.arm))]
+    if arm is None:
+        return options
+    return [each for each in options if arm in (each.arm, bare_of(each.arm), base_of(each.arm))]
 
 
 def _cheapest_too_dear(decision: Decision, arm: str | None) -> Option | None:
@@ -138,6 +142,8 @@ def why_none(
     if keyless and all(option.arm in keyless for option in options):
         return keyless[options[0].arm]
     reasons = "; ".join(f"{option.arm}: {option.infeasible}" for option in options)
+    ability = _nobody_can(decision, options)
+    can = f"take {what}" if ability is None else f"{ability}, as {what} needs"
     too_long = all(option.barrier is Barrier.WINDOW for option in options)
     hint = "`scrimp models` shows what each arm can take."
     late = [option for option in options if option.barrier is Barrier.TIME]
@@ -147,8 +153,17 @@ def why_none(
     if too_long and any(reading_of(option.arm) == "whole" for option in options):
         hint = "Send what the question is about (--read passages), or have the text read in pieces (--read split)."
     return (TooLongError if too_long else ArmUnavailableError)(
-        f"no arm of profile {profile} can take {what} ({reasons})", hint=hint
+        f"no arm of profile {profile} can {can} ({reasons})", hint=hint
     )
+
+
+def _nobody_can(decision: Decision, options: Sequence[Option]) -> str | None:
+    """Return in words what none of these arms is known to be able to do; None where something else is in the way."""
+    if any(option.barrier is not Barrier.CAPABILITY for option in options):
+        return None
+    found = next((each for each in decision.guards if each.guard is Name.FEASIBLE), None)
+    needs = () if found is None or found.outcome is not Outcome.REFUSED else found.detail["needs"]
+    return in_words(needs) or None
 
 
 def _whole(seconds: float) -> float:
@@ -172,12 +187,13 @@ def refusal(
     now: float,
 ) -> ScrimpError:
     """Return the error that says why no arm can take a prompt, with the limit that is in the way."""
-    cheapest = _cheapest_too_dear(decision, ask.wishes.arm)
+    arm = ask.wishes.guarded.sends or ask.wishes.arm  # what a guard sends goes there whatever was asked for
+    cheapest = _cheapest_too_dear(decision, arm)
     if cheapest is not None and refused_by_guard(decision) is None:
         limited = _limited(ask, decision, cheapest, profile=profile, ledger=ledger, now=now)
         if limited is not None:
             return limited
-    return why_none(decision, ask.wishes.arm, keyless, profile=profile.name, what="this prompt")
+    return why_none(decision, arm, keyless, profile=profile.name, what="this prompt")
 
 
 def _limited(

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from .hinting import Drawn, Hinter
     from .memory import Recalled
+    from .phrasings import Phrased
+    from .rephrasing import Rephrasing
     from .summing import Summing
 
 __all__ = [
@@ -107,6 +109,12 @@ class Ask:
         What of it goes along; None until that is chosen (`Workspace.read`).
     summing
         The summary of what is older that is bought first; None where none is needed.
+    rephrase
+        How many phrasings of the question are bought before it is asked; None asks it as it is.
+    rephrasing
+        Who makes them, and what they can cost; None until that is settled (`Workspace.read`), and where none are made.
+    confirmed
+        Whether the user has said that it is to be sent even where the profile would ask first (`guard.risky`).
     vault
         What placeholders in the prompt stand for, so that they are values again in the answer; None where nothing was
         replaced. It is never written down.
@@ -134,7 +142,16 @@ class Ask:
     memory: str = "auto"
     recalled: Recalled | None = None
     summing: Summing | None = None
+    rephrase: int | None = None
+    rephrasing: Rephrasing | None = None
+    confirmed: bool = False
     vault: Vault | None = None
+
+    @property
+    def held_nano(self) -> int:
+        """What other calls may cost that are made before it is answered, nano-USD: a summary, phrasings."""
+        summing, rephrasing = self.summing, self.rephrasing
+        return (0 if summing is None else summing.bound_nano) + (0 if rephrasing is None else rephrasing.held_nano)
 
     def with_hint(self, hinter: Hinter | None, embedding: NDArray[np.float32] | None = None) -> Ask:
         """Return it with the hint that is put in front of its prompt (`Hinter.put`), and what is logged of that."""
@@ -289,6 +306,13 @@ class Answer:
         """The answer as the log keeps it: its text, or where it has none its tool calls as JSON."""
         return self.text or as_text(self.tool_calls)
 
+    @property
+    def complete(self) -> bool | None:
+        """Whether the answer is whole, as far as its form tells (the check `complete`); None where it has no text."""
+        from scrimp.routing.checks.form import completeness
+
+        return None if (verdict := completeness(self.text, self.finish_reason)) is None else not verdict.failed
+
     def facts(self) -> dict[str, Any]:
         """Return what is known of the call itself, as plain data: all but what it says, its decision and its prompt."""
         names = (each.name for each in fields(self))
@@ -316,6 +340,7 @@ class Answer:
             "latency_s": round(self.latency_s, 6),
             "ttft_s": None if self.ttft_s is None else round(self.ttft_s, 6),
             "finish_reason": self.finish_reason,
+            "complete": self.complete,
             "predicted_quality": taken.quality,
             "predicted_quality_basis": taken.basis,
             "predicted_cost_usd": None if taken.cost_nano is None else usd_from_nano(taken.cost_nano),
@@ -349,6 +374,8 @@ class Checked:
         The plan that was followed.
     cost_nano
         What all calls cost together, nano-USD; None where a part of it is not known.
+    phrased
+        In which words it was asked; None where nothing but the question as it was put was weighed.
     """
 
     answer: Answer
@@ -356,6 +383,7 @@ class Checked:
     steps: tuple[Step, ...]
     plan: Plan
     cost_nano: int | None
+    phrased: Phrased | None = None
 
     @property
     def failed(self) -> tuple[Verdict, ...]:
@@ -374,6 +402,7 @@ class Checked:
             "checks": [verdict_dict(verdict) for verdict in self.verdicts],
             "plan": self.plan.to_dict(),
             "steps": [step.to_dict() for step in self.steps],
+            "rephrased": None if self.phrased is None else self.phrased.to_dict(),
         }
 
 
@@ -395,6 +424,8 @@ def why_cut(finish_reason: str | None, output_limit: int, *, brief: bool = False
 
 def reply_notes(option: Option, reply: Reply, usage_status: str, *, brief: bool = False) -> list[str]:
     """Return remarks on a reply for the user; `brief` says that a short answer was asked for."""
+    from scrimp.routing.checks.form import completeness
+
     notes = []
     other = other_model(reply, option.model)
     if other:
@@ -406,6 +437,8 @@ def reply_notes(option: Option, reply: Reply, usage_status: str, *, brief: bool 
     cut = why_cut(reply.finish_reason, option.output_limit, brief=brief)
     if cut is not None:
         notes.append(cut)
+    elif (verdict := completeness(reply.text, reply.finish_reason)) is not None and verdict.failed:
+        notes.append(f"the answer may not be whole: {verdict.evidence}")
     if not (reply.text.strip() or reply.tool_calls):
         notes.append("the answer is empty")
     return notes

@@ -28,7 +28,7 @@ from .request import Ask, Way
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from scrimp.routing.deciding.decide import Decider
@@ -65,6 +65,8 @@ class Guide:
         The folder of the cache, for what is known of files; None keeps nothing.
     brief
         Whether short answers are asked for.
+    on_embedded
+        As in `Workspace`.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Guide:
         way: Way | None = None,
         cache: Path | None = None,
         brief: bool = False,
+        on_embedded: Callable[[int, int], None] = lambda _done, _total: None,
         fast: bool = False,
     ) -> None:
         self.decider = decider = Experience().of(decider, ledger, now=time.time())
@@ -90,7 +93,7 @@ class Guide:
         self.way = way or Way()
         self.cache = cache
         self.brief = brief
-        self.sentry = Sentry.open(decider.profile, decider.embedder, cache)
+        self.sentry = Sentry.open(decider.profile, decider.embedder, cache, on_embedded)
         self._plans = PlanChooser(decider.with_arms(arms_in(self.way)), self.way, ledger)
 
     def one(self, prompt: Prompt, *, reading: str = "auto", read_tokens: int = READ_TOKENS) -> tuple[Prompt, Decision]:
@@ -130,7 +133,7 @@ class Guide:
             decision_id=new_id(),
             context=context,
         )
-        decision = risked(ask, decide(ask.wishes), self.decider.profile, decide)
+        decision = risked(ask, decide(ask.wishes), self.decider.profile, decide, holds=False)
         return ask.prompt, self._with_plan(ask, decision, self._rooms(now))
 
     def _rooms(self, now: float) -> list[Room]:
@@ -173,7 +176,7 @@ class Guide:
                     left_nano=left,
                     blocked=blocked,
                 )
-                decisions.append(risked(ask, decide(ask.wishes), self.decider.profile, decide))
+                decisions.append(risked(ask, decide(ask.wishes), self.decider.profile, decide, holds=False))
             yield [
                 (name, self._with_plan(ask, decision, rooms))
                 for (name, _), ask, decision in zip(chunk, asks, decisions, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from scrimp.routing.deciding.decide import Wishes
@@ -116,18 +116,38 @@ def _short(text: str) -> str:
 
 
 def cheap_arm(
-    prompt: Prompt, wishes: Wishes, context: Context, decider: Decider, blocked: Mapping[str, str]
+    prompt: Prompt,
+    wishes: Wishes,
+    context: Context,
+    decider: Decider,
+    blocked: Mapping[str, str],
+    *,
+    limit: int = SUMMARY_TOKENS,
+    good: float = _GOOD,
 ) -> tuple[str, int] | None:
-    """Return the arm that sums up, and the most that can cost, nano-USD: the cheapest that is not far below the best.
+    """Return the arm that helps with a request, and the most that can cost, nano-USD: the cheapest that is good enough.
 
-    What was to stay on this machine stays there, and so does a conversation with an arm that runs here.
+    What was to stay on this machine stays there, and so does a conversation with an arm that runs here; and what a
+    guard keeps from an arm, or sends to one, is kept from others here too.
+
+    Parameters
+    ----------
+    limit
+        The most output tokens that are of use.
+    good
+        What part of the best predicted quality is good enough, in [0, 1].
     """
-    named = wishes.arm
-    here = wishes.on_this_machine or (named is not None and runs_here(decider.arm(named)))
+    guarded = wishes.guarded
+    named = guarded.sends or wishes.arm
+    here = wishes.on_this_machine or (named is not None and _runs_here(named, decider))
     weighed = decider.decide(
         prompt,
         decider.predict([context]),
-        Wishes(on_this_machine=here, waits=False),
+        Wishes(
+            on_this_machine=here,
+            guarded=replace(guarded.aside, sends=guarded.sends),
+            waits=False,
+        ),
         decision_id="",
         rng=random.Random(0),  # noqa: S311 - the draw is not used
         blocked=blocked,
@@ -135,14 +155,20 @@ def cheap_arm(
     ).choice.weighed
     able = [each.option for each in weighed if each.option.infeasible is None and each.option.cost_nano is not None]
     best = max((option.quality for option in able), default=0.0)
-    good = [option for option in able if option.quality >= _GOOD * best]
-    if not good:
+    able = [option for option in able if option.quality >= good * best]
+    if not able:
         return None
-    option = min(good, key=lambda each: (each.cost_nano or 0, each.arm))
+    option = min(able, key=lambda each: (each.cost_nano or 0, each.arm))
     price = decider.price(option.arm)
     if price is None:
         return None
-    limit = option.output_limit
+    most = option.output_limit
     if not keeps_its_limit(decider.arm(option.arm)):
-        limit = min(limit, SUMMARY_TOKENS)
-    return option.arm, price.bound_nano(option.input_bound, limit)
+        most = min(most, limit)
+    return option.arm, price.bound_nano(option.input_bound, most)
+
+
+def _runs_here(name: str, decider: Decider) -> bool:
+    """Tell whether an arm that was named runs on this machine; of a ladder, its rungs do or do not alike."""
+    rungs = decider.profile.rungs(name)
+    return runs_here(rungs[0] if rungs else decider.arm(name))

@@ -11,10 +11,12 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.errors import UsageError
+from scrimp.profiles.errors import BudgetRefusedError, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.routing.calls.call import TextDelta
 from scrimp.routing.deciding import against_caps
+from scrimp.routing.deciding.outlook import risk_of
+from scrimp.routing.guard.verdict import Outcome
 from scrimp.routing.ledger.caps import RefusedError, check_zone
 from scrimp.routing.ledger.reservations import price_id, reap
 from scrimp.routing.ledger.store import new_id
@@ -24,7 +26,19 @@ from scrimp.routing.strategies.bid_memory import recalled, remembering
 from .asked import Asked, Kit
 from .drive import at_once, drive
 from .experience import Experience
-from .guarding import guarded, heard_private, refused_by_guard, restored, risked, shielded, warnings
+from .guarding import (
+    guarded,
+    partly_restored,
+    refused_by_guard,
+    restored,
+    risk_met,
+    risk_noted,
+    sent_elsewhere,
+    shielded,
+    still_shielded,
+    warnings,
+    way_shielded,
+)
 from .hands import BlockingHands
 from .home import find_key, make_decider
 from .housekeeping import look_after
@@ -48,7 +62,7 @@ if TYPE_CHECKING:
     from scrimp.profiles.paths import Paths
     from scrimp.profiles.schema import Arm, Profile
     from scrimp.routing.calls.call import Call, Delta, Reply
-    from scrimp.routing.deciding.decide import Decider, Wishes
+    from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.guard.sentry import Sentry
     from scrimp.routing.ledger.store import Ledger
@@ -97,6 +111,10 @@ class Workspace:
         The folder of the cache; None keeps nothing.
     experience
         What earlier calls say of how long answers are, and how long they take.
+    on_embedded
+        Told how far the embedding of a guard's examples has come, the first time: how many, of how many.
+    confirm
+        Asks the user whether to go on; None where there is nobody to be asked.
     """
 
     decider: Decider
@@ -112,6 +130,8 @@ class Workspace:
     reader: Ledger | None = None
     cache: Path | None = None
     experience: Experience = field(default_factory=Experience)
+    on_embedded: Callable[[int, int], None] = lambda _done, _total: None
+    confirm: Callable[[str], bool] | None = None
     _price_ids: dict[str, int] = field(default_factory=dict)
     _sentry: Sentry | None = None
     _ready: set[str] = field(default_factory=set)
@@ -128,6 +148,7 @@ class Workspace:
         say: Callable[[str], None],
         rng: random.Random,
         reader: Ledger | None = None,
+        on_embedded: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> Workspace:
         """Put together what requests of a profile are asked with.
 
@@ -155,6 +176,7 @@ class Workspace:
             rng=rng,
             reader=reader,
             cache=paths.cache,
+            on_embedded=on_embedded,
         )
 
     @property
@@ -202,7 +224,7 @@ class Workspace:
     def kit(self, **more: Any) -> Kit:
         """Return what a request needs to run; `more` sets further fields of the `Kit`."""
         return Kit(
-            self.decider,
+            self.experience.of(self.decider, self.reader or self.ledger, now=self.clock()),
             self.key,
             self.price_id,
             say=self.say,
@@ -219,7 +241,7 @@ class Workspace:
         if self._sentry is None:
             from scrimp.routing.guard.sentry import Sentry
 
-            self._sentry = Sentry.open(self.profile, self.decider.embedder, self.cache)
+            self._sentry = Sentry.open(self.profile, self.decider.embedder, self.cache, self.on_embedded)
         return self._sentry
 
     def prepare(self, ask: Ask, way: Way | None = None) -> tuple[Ask, Context]:
@@ -249,16 +271,25 @@ class Workspace:
         """
         ask = with_memory(ask, context, self.decider, now=self.clock())
         if ask.memory == "summary":
-            here = ask.wishes.on_this_machine
-            keyless = keyless_arms(self.profile, self.key, None, on_this_machine=here)
-            blocked = {name: error.message for name, error in keyless.items()}
-            blocked |= suspensions(self.ledger, self.profile.name)
-            ask = with_summary(ask, context, self.decider, self.ledger, blocked=blocked)
+            ask = still_shielded(with_summary(ask, context, self.decider, self.ledger, blocked=self._blocked(ask)))
+        if ask.rephrase is not None:
+            from .to_rephrase import with_rephrasing
+
+            ledger = self.reader or self.ledger
+            ask, why_not = with_rephrasing(ask, context, self.decider, ledger, blocked=self._blocked(ask))
+            if why_not is not None:
+                self.say(why_not)
         ask = read_for(ask, context, self.decider.embedder, way=way, cache=self.cache)
         prompt = with_kept(ask.prompt, self.decider, self.reader or self.ledger, now=self.clock())
         if prompt.readings is not None:
             self.decider = informed(self.decider, self.reader or self.ledger)
         return ask if prompt is ask.prompt else replace(ask, prompt=prompt)
+
+    def _blocked(self, ask: Ask) -> dict[str, str]:
+        """Return the arms that cannot be called now, whatever they are asked, and why."""
+        keyless = keyless_arms(self.profile, self.key, None, on_this_machine=ask.wishes.on_this_machine)
+        blocked = {name: error.message for name, error in keyless.items()}
+        return blocked | suspensions(self.ledger, self.profile.name)
 
     # -- deciding ---------------------------------------------------------------------------------------------------
 
@@ -304,7 +335,7 @@ class Workspace:
                 ledger,
                 ask.prompt,
                 ask.wishes,
-                held_nano=0 if ask.summing is None else ask.summing.bound_nano,
+                held_nano=ask.held_nano,
                 now=self.clock(),
                 rng=self.rng,
                 decision_id=new_id(self.clock()),
@@ -343,23 +374,54 @@ class Workspace:
     ) -> tuple[Decision, Plan]:
         if (way.cascade or way.plan is not None) and ask.wishes.arm is not None:
             raise UsageError("-m takes one arm and --cascade chooses among plans: give one of the two")
+        way = way_shielded(way, ask)
         ledger = self.reader or self.ledger
         decider = self.experience.of(decider, ledger, now=self.clock())
         chooser = PlanChooser(decider, way, ledger)
-        decision = await self._decide(decider, ask, context, sleep)
 
-        def again(wishes: Wishes) -> Decision:
-            return at_once(self._decide(decider, replace(ask, wishes=wishes), context, self._sleep))
+        async def chosen(ask: Ask) -> tuple[Decision, Plan]:
+            decision = await self._decide_risk(decider, ask, context, sleep)
+            run_id = ask.run_id or decision.id
+            rooms = rooms_of(ledger, decider.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
+            return chooser.choose(ask, decision, rooms)
 
-        decision = risked(ask, decision, decider.profile, again)
-        if (refused := refused_by_guard(decision)) is not None:
-            raise refused
-        run_id = ask.run_id or decision.id
-        rooms = rooms_of(ledger, decider.profile, ask, run_id=run_id, now=self.clock()) if way.several else []
-        decision, plan = chooser.choose(ask, decision, rooms)
+        try:
+            decision, plan = await chosen(ask)
+        except BudgetRefusedError:
+            if ask.rephrasing is None:
+                raise
+            ask = replace(ask, rephrasing=None)
+            decision, plan = await chosen(ask)
+            self.say("the caps leave too little for other words beside the answer: it is asked as it is")
+        if (rephrasing := ask.rephrasing) is not None:
+            from .rephrasing import asks_own_words
+
+            if asks_own_words(plan):
+                self.say("this plan asks in words of its own: no phrasings are bought")
+            else:
+                decision = replace(decision, rephrase=rephrasing.to_dict())
         for remark in (decision.plan or {}).get("remarks", ()):
             self.say(remark)
         return remembering(ledger, decision, plan, context), plan
+
+    async def _decide_risk(
+        self, decider: Decider, ask: Ask, context: Context, sleep: Callable[[float], Awaitable[None]]
+    ) -> Decision:
+        """Decide, and do with what is likely to be answered wrongly as the profile says: `guarding.risked`, awaited."""
+        profile = decider.profile
+        decision = await self._decide(decider, ask, context, sleep)
+        found = risk_of(decision, profile.guard)
+        if found is None:
+            return decision
+        if (wishes := sent_elsewhere(ask.wishes, found, profile)) is not None:
+            decision = risk_noted(await self._decide(decider, replace(ask, wishes=wishes), context, sleep), found)
+        else:
+            decision = risk_met(ask, decision, found, profile, confirm=self.confirm)
+            if (refused := refused_by_guard(decision)) is not None:
+                raise refused
+        if found.outcome in (Outcome.WARNED, Outcome.CHANGED):
+            self.say(found.why)
+        return decision
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -387,11 +449,10 @@ class Workspace:
         KeyboardInterrupt
             If interrupted: the call under way is settled first, and what had come of its answer is kept.
         """
-        hear = None if on_text is None else heard_private(ask, on_text)
 
         def heard(delta: Delta, _arm: str) -> None:
-            if isinstance(delta, TextDelta) and hear is not None:
-                hear(delta.text)
+            if isinstance(delta, TextDelta) and on_text is not None:
+                on_text(delta.text)
 
         hands = BlockingHands(self, ask, None if on_text is None else heard)
         asked = self._asked(ask, decision, context, plan, way)
@@ -400,7 +461,8 @@ class Workspace:
         except KeyboardInterrupt as stop:
             stop.add_note(hands.what_it_cost(decision.id))
             raise
-        except BaseException:
+        except BaseException as error:
+            partly_restored(error, ask)
             if asked.records_steps and hands.n_settled > 1:
                 self.say(f"{format_usd(hands.charged_nano)} was charged for this prompt")
             raise
@@ -430,13 +492,17 @@ class Workspace:
         asyncio.CancelledError
             If cancelled: the call under way is settled first, and what had come of its answer is kept.
         """
-        checked = await drive(plan_run(self._asked(ask, decision, context, plan, way), self.kit()), hands)
+        try:
+            checked = await drive(plan_run(self._asked(ask, decision, context, plan, way), self.kit()), hands)
+        except ScrimpError as error:
+            partly_restored(error, ask)
+            raise
         return restored(_noted(checked, hands.unlogged), ask)
 
     def _asked(self, ask: Ask, decision: Decision, context: Context, plan: Plan, way: Way | None) -> Asked:
         way = way or Way()
         checks, memory = checks_of(way, decision, self.profile), recalled(self.reader or self.ledger, decision)
-        steps = way.records_steps(decision) or ask.summing is not None
+        steps = way.records_steps(decision) or ask.summing is not None or decision.rephrase is not None
         return Asked(ask, decision, context, plan, checks, records_steps=steps, memory=memory)
 
     def answer(self, ask: Ask, context: Context | None = None, way: Way | None = None) -> Answer:

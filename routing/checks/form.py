@@ -16,7 +16,16 @@ from .layout import LAID_OUT, amount
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CompleteCheck", "CountCheck", "FormCheck", "LanguageCheck", "RefusalCheck", "WordingCheck", "read_range"]
+__all__ = [
+    "CompleteCheck",
+    "CountCheck",
+    "FormCheck",
+    "LanguageCheck",
+    "RefusalCheck",
+    "WordingCheck",
+    "completeness",
+    "read_range",
+]
 
 
 def _bullets(text: str) -> int:
@@ -271,3 +280,23 @@ class CompleteCheck(BaseCheck):
         if len(text) > 400 and (text[-1].isalpha() or text[-1] in ",;-(") and "\n" not in text[-80:]:
             return self.failed("the answer stops in the middle of a sentence")
         return self.passed()
+
+
+def completeness(text: str | None, finish_reason: str | None) -> Verdict | None:
+    """Return what the check `complete` says of an answer, whether or not anybody asked for it.
+
+    Parameters
+    ----------
+    text
+        The answer; None where it was not kept.
+    finish_reason
+        Why the model stopped; None where that is not known.
+
+    Returns
+    -------
+    Verdict
+        None where there is nothing to tell by: no text, and no word of the provider's that it was cut.
+    """
+    if not (text or "").strip() and finish_reason != "length":
+        return None
+    return CompleteCheck().test(text or "", Given(finish_reason=finish_reason))

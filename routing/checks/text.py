@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.reading import read_text
 from scrimp.routing.text.normal import bare_json, final_number, normalise, plain_text
+from scrimp.routing.text.patterns import QUICK_CHARS, searched_quickly
 
 from .base import NOTHING, SHOWN, BaseCheck, Given, Outcome, Verdict
 
@@ -25,14 +26,11 @@ __all__ = [
     "PatternCheck",
     "SchemaCheck",
     "schema_verdict",
-    "searched_quickly",
 ]
 
 
 PATTERN_TIMEOUT_S: Final = 5.0
 """A pattern that searches an answer for longer than this has failed."""
-
-_QUICK_CHARS: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class SchemaCheck(BaseCheck):
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""
         del given
-        if self._risky or (len(answer) > _QUICK_CHARS and any(True for _ in _patterns(self.schema))):
+        if self._risky or (len(answer) > QUICK_CHARS and any(True for _ in _patterns(self.schema))):
             from .sandbox import validate_apart
 
             found = validate_apart(self.schema, answer, timeout_s=self.timeout_s)
@@ -138,27 +136,6 @@ class JsonCheck(BaseCheck):
         return self.passed()
 
 
-def searched_quickly(pattern: str) -> bool:
-    r"""Return whether searching a short text for a pattern cannot take long.
-
-    So it is with at most one repetition, which is not of a group, and few alternatives: each of those can double the
-    ways in which the rest is tried.
-
-    Examples
-    --------
-    >>> [searched_quickly(each) for each in (r"^\d{3}-[a-d]$", "^(yes|no)", "(a|a)*b", "(a+)+$", "a?" * 30 + "a" * 30)]
-    [True, True, False, False, False]
-    """
-    source = re.sub(r"\\.|\[\^?\]?[^\]]*\]", "x", pattern).replace("(?:", "(")
-    many = re.findall(r"[*+]|\{\d*,?\d*\}", source)
-    return (
-        len(many) <= 1
-        and len(re.findall(r"[?|]", source)) <= 8
-        and re.search(r"\)(?:[*+]|\{\d*,?\d*\})", source) is None
-        and "(?P=" not in source
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class PatternCheck(BaseCheck):
     """A regular expression is found in the answer.
@@ -188,7 +165,7 @@ class PatternCheck(BaseCheck):
     def test(self, answer: str, given: Given = NOTHING) -> Verdict:
         """Return the verdict on an answer."""
         del given
-        if self.quick and len(answer) <= _QUICK_CHARS:
+        if self.quick and len(answer) <= QUICK_CHARS:
             found = self.pattern.search(answer) is not None
         else:
             from .sandbox import search_apart

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.schema import Arm, Profile
     from scrimp.routing.calls.machine import Machine
-    from scrimp.routing.guard.verdict import Guarded
+    from scrimp.routing.guard.verdict import Finding, Guarded
     from scrimp.routing.ledger.past_calls import PastCall
     from scrimp.routing.prices.price import ArmPrice
     from scrimp.routing.prices.table import PriceTable
@@ -36,13 +36,17 @@ if TYPE_CHECKING:
     from scrimp.routing.retrieval.texts import Found
     from scrimp.routing.router.abilities import AbilityTable
     from scrimp.routing.router.arms import ArmInfo, Predictions, Router
+    from scrimp.routing.router.lengths import Length
     from scrimp.routing.router.readings import ReadingModel
     from scrimp.routing.router.timing import Tempo
 
     from .pace import Pace
+    from .policy import Option
     from .pool import ArmPool
     from .staying import Staying
 from .options import KnownArm, know_arm, option_for, runs_here
+from .outlook import feasibility
+from .own_lengths import OwnLengths
 from .staying import Turned, moved
 from .trace import Decision
 from .weights import Weighing
@@ -130,6 +134,8 @@ class Decider:
         self._reading_model: ReadingModel | None = None
         self._clock = Clock(machine)
         self._tempos: Mapping[str, Tempo] = {}
+        self._lengths: Mapping[str, Length] = {}
+        self._own_lengths = OwnLengths()
         self._models = {arm.name: arm.model for arm in profile.arms}
         self._known = tuple(map(self._know, profile.arms))
         self._weighing: Weighing | None = None
@@ -157,11 +163,14 @@ class Decider:
         past
             Calls by arm, the newest first; arms without any are left out.
         """
-        return self._with(_tempos=self._clock.tempos(self._known, past))
+        return self._with(
+            _tempos=self._clock.tempos(self._known, past),
+            _lengths=self._own_lengths.of(past, (known.arm for known in self._known)),
+        )
 
     def with_experience_of(self, other: Decider) -> Decider:
         """Return what decides with what another one, of the same arms, was told of earlier calls."""
-        return self._with(_tempos=other._tempos)
+        return self._with(_tempos=other._tempos, _lengths=other._lengths)
 
     def tempo(self, arm: str) -> Tempo | None:
         """Return how long calls of an arm take; None where nothing is known of that (`experienced` tells)."""
@@ -371,6 +380,7 @@ class Decider:
             }
             turned = Turned.by(staying, prompt.text, alone)
         readings = prompt.readings if told else None
+        base = None if predictions.prompt_tokens is None else float(predictions.prompt_tokens[row])
         options = []
         for column, known in enumerate(self._known):
             fits, near = by_text[column], (self._near or {}).get(known.arm.name)
@@ -401,6 +411,8 @@ class Decider:
                         rests_on=predictions.rests_on[column],
                         p50=float(predictions.output_tokens_p50[row, column]),
                         p90=float(predictions.output_tokens_p90[row, column]),
+                        prompt_output=base,
+                        length=self._lengths.get(known.arm.name),
                         output_limit=output_limit,
                         left=left,
                         blocked=blocked.get(known.arm.name),
@@ -454,13 +466,23 @@ class Decider:
             pace=pace,
             level=None if isnan(level) else level,
             turned=None if turned is None else turned.to_dict(),
-            guards=wishes.guarded.findings,
+            guards=(*wishes.guarded.findings, *self._cannot(prompt, options)),
             assumed=weighing.assumed,
             brief=prompt.brief,
             minute_usd=minute_usd,
             max_seconds=max_seconds,
+            similarity=None if predictions.similarity is None else float(predictions.similarity[row]),
             by=None if self.pool is None else self,
         )
+
+    def _cannot(self, prompt: Prompt, options: Sequence[Option]) -> tuple[Finding, ...]:
+        """Return what is found of arms that cannot take a prompt (`outlook.feasibility`)."""
+        if all(option.infeasible is None for option in options):
+            return ()
+        required = prompt.required
+        lacking = {known.arm.name: sorted(required - known.capabilities) for known in self._known} if required else {}
+        found = feasibility(options, lacking)
+        return () if found is None else (found,)
 
     @staticmethod
     def _with_terms(option: Option, weighing: Weighing) -> Option:

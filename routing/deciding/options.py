@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from scrimp.profiles.schema import Arm
     from scrimp.routing.prices.price import ArmPrice
     from scrimp.routing.prices.table import ModelInfo, PriceTable
+    from scrimp.routing.router.lengths import Length
     from scrimp.routing.router.timing import Tempo
 
     from .staying import Staying
@@ -100,6 +101,8 @@ def option_for(
     rests_on: str,
     p50: float,
     p90: float,
+    prompt_output: float | None = None,
+    length: Length | None = None,
     output_limit: int | None,
     left: int | None,
     blocked: str | None,
@@ -120,12 +123,19 @@ def option_for(
     ----------
     n_input
         Tokens of the prompt, about, as it was asked; what the arm itself is told is counted here.
+    prompt_output
+        What a middling model is predicted to write for it, the median in tokens; None where the router does not say.
+    length
+        What the arm's own calls say of its lengths; None where there are none, or none that tell.
     told
         Whether the arm is told its instructions with it.
     tempo, minute_usd, max_seconds
         How long its calls take, what a minute of that costs, USD, and how many seconds there are (`times.timed`).
     """
     arm, price = known.arm, known.price
+    own = length if told and prompt_output is not None else None  # a judge's and a planner's are no answers
+    if own is not None and prompt_output is not None:
+        p50, p90 = own.of(prompt_output, p50)
     asked = dressed(prompt, arm) if told else prompt.as_read(None)
     if asked is not prompt:
         n_input = estimate_tokens(asked)
@@ -199,6 +209,8 @@ def option_for(
         near=near,
         nearness=nearness,
         learned=learned,
+        prompt_output=prompt_output,
+        length_by="" if own is None else own.text,
     )
     return timed(option, tempo, minute_usd=minute_usd, max_seconds=max_seconds)
 

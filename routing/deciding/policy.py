@@ -97,6 +97,11 @@ class Option:
         By what its quality was multiplied for how near to the prompt is what arms are told, or are for.
     learned
         By how much, in logits, labels had moved its quality at this reading of the prompt's files.
+    prompt_output
+        What a middling model is predicted to write for the prompt, the median in tokens; None where the router does not
+        say.
+    length_by
+        What the lengths rest on beside the router, in words; "" where that is nothing.
     first_s, seconds, seconds_p90
         Seconds to its first word and to its end: the median, and of the end the 90th percentile; None where nothing is
         known of its pace.
@@ -134,6 +139,8 @@ class Option:
     seconds_p90: float | None = None
     timed_by: str = ""
     terms: Mapping[str, float] = field(default_factory=dict)
+    prompt_output: float | None = None
+    length_by: str = ""
 
     @property
     def by_cap(self) -> bool:

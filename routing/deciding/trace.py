@@ -46,6 +46,11 @@ class Decision:
         What the conversation that it goes on with brought (`staying.Turned`); None where it began one.
     guards
         What the profile's guards found, in their order.
+    similarity
+        The cosine between the prompt and the nearest that the router was trained on, in [-1, 1]; None where there is
+        none, or an older trace does not say.
+    rephrase
+        Who puts the question into other words before it is asked, and what that costs at most; None where nobody does.
     assumed
         Which terms of an arm rest on what it does not say of itself, by name of the arm (`weights.Weighing`).
     brief
@@ -74,6 +79,8 @@ class Decision:
     turned: Mapping[str, Any] | None = None
     plans: tuple[Mapping[str, Any], ...] = ()
     guards: tuple[Finding, ...] = ()
+    similarity: float | None = None
+    rephrase: Mapping[str, Any] | None = None
     assumed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     brief: bool = False
     minute_usd: float = 0.0
@@ -142,6 +149,7 @@ class Decision:
             "min_quality": self.min_quality,
             "explore": self.explore,
             "ood": self.ood,
+            "similarity": self.similarity,
             "level": self.level,
             "against": None if self.against is None else self.against.arm,
             "price_share": self.price_share,
@@ -154,6 +162,7 @@ class Decision:
             "plans": [dict(each) for each in self.plans],
             "conversation": self.turned,
             "guards": [each.to_dict() for each in self.guards],
+            "rephrase": self.rephrase,
             "assumed": {arm: list(names) for arm, names in self.assumed.items()},
             "brief": self.brief,
             "minute_usd": self.minute_usd,
@@ -191,6 +200,8 @@ class Decision:
             turned=trace.get("conversation"),
             plans=tuple(trace.get("plans", ())),
             guards=tuple(map(Finding.from_dict, trace.get("guards", ()))),
+            similarity=trace.get("similarity"),
+            rephrase=trace.get("rephrase"),
             assumed={arm: tuple(names) for arm, names in trace.get("assumed", {}).items()},
             brief=trace.get("brief", False),
             minute_usd=trace.get("minute_usd", 0.0),
@@ -213,6 +224,8 @@ def _weighed_dict(weighed: Weighed, choice: Choice) -> dict[str, Any]:
         "cached_tokens": option.cached_tokens,
         "output_tokens_p50": option.output_tokens_p50,
         "output_tokens_p90": option.output_tokens_p90,
+        "prompt_output_tokens": option.prompt_output,
+        "length_rests_on": option.length_by or "the router",
         "output_limit": option.output_limit,
         "cost_usd": None if option.cost_nano is None else usd_from_nano(option.cost_nano),
         "cost_usd_p90": None if option.cost_p90_nano is None else usd_from_nano(option.cost_p90_nano),
@@ -270,6 +283,8 @@ def _weighed_from(each: Mapping[str, Any]) -> Weighed:
             seconds_p90=each.get("seconds_p90"),
             timed_by=each.get("timed_by", ""),
             terms=each.get("terms", {}),
+            prompt_output=each.get("prompt_output_tokens"),
+            length_by="" if each.get("length_rests_on", "the router") == "the router" else each["length_rests_on"],
         ),
         utility_usd=each["utility"],
         probability=each["propensity"] or 0.0,

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .rules import open_rules
+from .scope import open_scope
+from .telling import telling
+from .unsafe import open_unsafe
 from .verdict import UNGUARDED, Guarded
 
 if TYPE_CHECKING:
@@ -18,7 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Sentry"]
 
-KINDS: tuple[Callable[[Profile, TextEmbedder, Path | None], Watch | None], ...] = ()
+KINDS: tuple[Callable[[Profile, TextEmbedder, Path | None], Watch | None], ...] = (
+    open_rules,
+    open_unsafe,  # before scope: of two that send a prompt to an arm the first is heard, and this one must be
+    open_scope,
+)
 """Opens each guard of a profile, in the order in which they look; None where the profile has none of that kind."""
 
 
@@ -35,7 +43,13 @@ class Sentry:
     watches: tuple[Watch, ...] = ()
 
     @classmethod
-    def open(cls, profile: Profile, embedder: TextEmbedder, cache: Path | None) -> Sentry:
+    def open(
+        cls,
+        profile: Profile,
+        embedder: TextEmbedder,
+        cache: Path | None,
+        on_embedded: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> Sentry:
         """Open the guards of a profile.
 
         Parameters
@@ -44,13 +58,16 @@ class Sentry:
             Embeds examples.
         cache
             The folder of the cache, for what was embedded; None keeps nothing.
+        on_embedded
+            Told how many examples are embedded, of how many that are new.
 
         Raises
         ------
         DataError
             If a file of examples is malformed.
         """
-        return cls(tuple(watch for kind in KINDS if (watch := kind(profile, embedder, cache)) is not None))
+        with telling(on_embedded):
+            return cls(tuple(watch for kind in KINDS if (watch := kind(profile, embedder, cache)) is not None))
 
     @property
     def embeds(self) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from scrimp.profiles.rungs import base_of
+from scrimp.profiles.rungs import bare_of, base_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -81,12 +81,18 @@ class Guarded:
         The arm that the prompt is sent to, whatever is worth more; None leaves the choice.
     here
         Whether only arms that run on this machine may take it.
+    only
+        The names that alone may take it (without reading; a ladder's name stands for its rungs); None leaves all.
+    only_why
+        Why.
     """
 
     findings: tuple[Finding, ...] = ()
     barred: Mapping[str, str] = field(default_factory=dict)
     sends: str | None = None
     here: bool = False
+    only: frozenset[str] | None = None
+    only_why: str = ""
 
     @property
     def refused(self) -> Finding | None:
@@ -94,12 +100,20 @@ class Guarded:
         return next((each for each in self.findings if each.outcome is Outcome.REFUSED), None)
 
     def bars(self, arm: str) -> str | None:
-        """Return why an arm (without reading) may not take the prompt; None where it may."""
+        """Return why an arm may not take the prompt; None where it may, as far as guards say."""
+        name, base = bare_of(arm), base_of(arm)
         if (refused := self.refused) is not None:
             return refused.why
-        if self.sends is not None and self.sends not in (arm, base_of(arm)):
+        if self.sends is not None and self.sends not in (name, base):
             return f"a guard sends this prompt to {self.sends}"
-        return self.barred.get(arm) or self.barred.get(base_of(arm))
+        if (barred := self.barred.get(name) or self.barred.get(base)) is not None:
+            return barred
+        return self.only_why if self.only is not None and self.only.isdisjoint((name, base)) else None
+
+    @property
+    def aside(self) -> Guarded:
+        """What holds for calls that do not answer (a judge, a summary): what keeps arms from the text, and no more."""
+        return Guarded(barred=self.barred, here=self.here, only=self.only, only_why=self.only_why)
 
     def then(self, other: Guarded) -> Guarded:
         """Return what both say; the earlier one's arm stands."""
@@ -108,6 +122,8 @@ class Guarded:
             {**other.barred, **self.barred},
             self.sends or other.sends,
             here=self.here or other.here,
+            only=self.only if other.only is None else other.only if self.only is None else self.only & other.only,
+            only_why=self.only_why or other.only_why,
         )
 
     def also(self, *findings: Finding) -> Guarded:

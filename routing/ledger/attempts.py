@@ -37,7 +37,7 @@ def final_attempts(ledger: Ledger, *, since_day: str | None = None, profile: str
         "a.reasoning_tokens, (SELECT sum(charged_nano) FROM reservations WHERE request_id = q.id) AS charged_nano "
         "FROM requests q JOIN attempts a ON a.request_id = q.id AND a.arm = q.arm "
         "JOIN reservations r ON r.id = a.id WHERE q.status = 'ok' AND q.decision IS NOT NULL AND a.error_kind IS NULL "
-        "AND a.kind NOT IN ('sample', 'judge', 'feedback', 'bid', 'drop', 'summary') "
+        "AND a.kind NOT IN ('sample', 'judge', 'feedback', 'bid', 'drop', 'summary', 'rephrase') "
         f"AND {where} GROUP BY q.id HAVING a.id = max(a.id)",
         parameters,
     )

@@ -330,9 +330,11 @@ def _m6_what_was_expected(conn: sqlite3.Connection) -> None:
     """Add what was expected of a call's length and time, to be held against what came."""
     conn.execute("ALTER TABLE attempts ADD COLUMN expected_output INTEGER")  # the median, in tokens
     conn.execute("ALTER TABLE attempts ADD COLUMN expected_output_p90 INTEGER")
+    conn.execute("ALTER TABLE attempts ADD COLUMN prompt_output REAL")  # the same, of a middling model: by the prompt
     conn.execute("ALTER TABLE attempts ADD COLUMN expected_s REAL")  # the median, in seconds to the end
     conn.execute("ALTER TABLE attempts ADD COLUMN expected_s_p90 REAL")
-    conn.execute("CREATE INDEX idx_attempts_past ON attempts(arm, started_at) WHERE output_tokens IS NOT NULL")
+    conn.execute("CREATE INDEX idx_steps_asked ON steps(asked_sha256) WHERE asked_sha256 IS NOT NULL")
+    conn.execute("CREATE INDEX idx_attempts_past ON attempts(arm) WHERE output_tokens IS NOT NULL")
     conn.execute("CREATE INDEX idx_attempts_late ON attempts(arm) WHERE error_kind = 'timeout'")
 
 

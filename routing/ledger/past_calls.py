@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.profiles.rungs import bare_of
+from scrimp.profiles.rungs import READINGS, SPLIT, bare_of, with_reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from .store import Ledger
 
-__all__ = ["PastCall", "past_calls"]
+__all__ = ["ASIDE", "PastCall", "past_calls"]
 
 LAST: Final = 300
 """Calls of an arm that are looked at, the newest."""
@@ -20,7 +20,7 @@ LAST: Final = 300
 _BYTES: Final = 4
 """Of a token, about."""
 
-_ASIDE: Final = ("sample", "judge", "feedback", "bid", "drop", "summary", "lead", "piece", "rephrase")
+ASIDE: Final = ("sample", "judge", "feedback", "bid", "drop", "summary", "lead", "piece", "rephrase")
 """Kinds of calls whose length says nothing of an answer's."""
 
 
@@ -40,6 +40,11 @@ class PastCall:
         The limit that was sent; an answer of that length was cut.
     expected_output, expected_output_p90
         Median and 90th percentile that were predicted, in tokens.
+    prompt_output
+        What a middling model was predicted to write for that prompt, the median in tokens: nothing that is known of the
+        arm is in it.
+    instructions
+        A digest of what the arm was told of its own then; None where it was told nothing.
     latency_s, first_s
         Seconds to its end, and to its first text where it was streamed.
     expected_s, expected_s_p90
@@ -63,6 +68,8 @@ class PastCall:
     expected_s: float | None
     expected_s_p90: float | None
     cut: bool = False
+    prompt_output: float | None = None
+    instructions: str | None = None
 
 
 def past_calls(ledger: Ledger, arms: Iterable[str], *, last: int = LAST) -> dict[str, list[PastCall]]:
@@ -90,13 +97,18 @@ _WHICH: Final = (
 """Calls that were answered, and those that a deadline broke off. Each has an index of its own."""
 
 
+_COLUMNS: Final = (
+    "id, requested_model, kind, error_kind, input_tokens, input_bound, cached_tokens, output_tokens, reasoning_tokens, "
+    "output_limit, expected_output, expected_output_p90, latency_s, ttft_s, expected_s, expected_s_p90, "
+    "prompt_output, instructions"
+)
+
+
 def _latest(ledger: Ledger, arm: str, which: str, last: int) -> list[dict[str, Any]]:
-    return ledger.rows(
-        f"SELECT id, requested_model, kind, error_kind, input_tokens, input_bound, cached_tokens, output_tokens, "  # noqa: S608 - constants
-        f"reasoning_tokens, output_limit, expected_output, expected_output_p90, latency_s, ttft_s, expected_s, "
-        f"expected_s_p90 FROM attempts WHERE (arm = ? OR (arm >= ? AND arm < ?)) AND {which} ORDER BY id DESC LIMIT ?",
-        (arm, f"{arm}/", f"{arm}0", last),
-    )
+    """Return the latest calls of an arm at any reading: of each reading by its index, from the newest on."""
+    names = [with_reading(arm, reading) for reading in (None, *READINGS, SPLIT)]
+    one = f"SELECT * FROM (SELECT {_COLUMNS} FROM attempts WHERE arm = ? AND {which} ORDER BY id DESC LIMIT {last:d})"  # noqa: S608 - constants
+    return ledger.rows(" UNION ALL ".join([one] * len(names)), names)
 
 
 def _past_call(arm: str, row: Mapping[str, Any]) -> PastCall:
@@ -104,7 +116,7 @@ def _past_call(arm: str, row: Mapping[str, Any]) -> PastCall:
     return PastCall(
         arm=arm,
         model=row["requested_model"],
-        answers=row["kind"] not in _ASIDE and not cut,
+        answers=row["kind"] not in ASIDE and not cut,
         # Of one that was broken off nothing was counted: the bound is in bytes.
         input_tokens=row["input_bound"] // _BYTES if cut and read is None and row["input_bound"] else read,
         cached_tokens=row["cached_tokens"],
@@ -118,4 +130,6 @@ def _past_call(arm: str, row: Mapping[str, Any]) -> PastCall:
         expected_s=row["expected_s"],
         expected_s_p90=row["expected_s_p90"],
         cut=cut,
+        prompt_output=row["prompt_output"],
+        instructions=row["instructions"],
     )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from .store import Ledger
 
-__all__ = ["steps_of", "steps_of_answered", "write_step"]
+__all__ = ["answered_before", "steps_of", "steps_of_answered", "write_step"]
 
 
 def write_step(ledger: Ledger, row: Mapping[str, object]) -> None:
@@ -33,6 +33,22 @@ def steps_of(ledger: Ledger, request_id: str) -> list[dict[str, Any]]:
         (request_id,),
     )
     return [{**row, "verdicts": json.loads(row["verdicts"] or "[]")} for row in rows]
+
+
+def answered_before(ledger: Ledger, kind: str, asked_sha256: str) -> str | None:
+    """Return the newest answer to the same prompt of a step's own that is kept; None where there is none.
+
+    Parameters
+    ----------
+    kind, asked_sha256
+        What the call was for, and the SHA-256 of what was asked, as the step has them.
+    """
+    rows = ledger.rows(
+        "SELECT answer FROM steps WHERE asked_sha256 = ? AND kind = ? AND outcome = 'answered' AND answer IS NOT NULL "
+        "ORDER BY id DESC LIMIT 1",
+        (asked_sha256, kind),
+    )
+    return rows[0]["answer"] if rows else None
 
 
 def steps_of_answered(

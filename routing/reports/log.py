@@ -19,6 +19,7 @@ from scrimp.routing.prompts.chat_log import after_of, lines
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from scrimp.routing.checks.base import Verdict
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.ledger.store import Ledger
 
@@ -81,6 +82,16 @@ class Shown:
         return after_of(self.row), lines(self.row)
 
     @property
+    def complete(self) -> Verdict | None:
+        """Whether the answer is whole (the check `complete`); None where there is none, or nothing to tell by."""
+        from scrimp.routing.checks.form import completeness
+
+        if self.row["status"] != "ok":
+            return None
+        ends = [each for each in self.attempts if each["arm"] == self.row["arm"] and each["error_kind"] is None]
+        return completeness(self.row["answer"], ends[-1]["finish_reason"] if ends else None)
+
+    @property
     def memory(self) -> dict[str, Any]:
         """What of its conversation went along (`asking.memory.Recalled`); empty where that is not on record."""
         found: dict[str, Any] = json.loads(self.row["memory"] or "{}")
@@ -117,6 +128,7 @@ class Shown:
             for name in ("decision", "attachments", "schema", "messages", "memory", "sources", "readings")
         }
         read["reading"] = reading_of(self.row["arm"] or "") or ("whole" if self.files else None)
+        read["complete"] = None if self.complete is None else not self.complete.failed
         found = {"attempts": self.attempts, "labels": self.labels, "steps": self.steps}
         return {"schema_version": 1, **self.row, **read, **found}
 

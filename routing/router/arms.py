@@ -83,6 +83,12 @@ class Predictions:
     level
         `(n,) float64` in [1, 5]: how hard each prompt is, from 1 (any model) to 5 (the best may fail); NaN where the
         router has no such judgement.
+    prompt_tokens
+        `(n,) float64`, what a middling model writes for each prompt, the median in tokens; None where the router does
+        not tell that from what it says of arms.
+    similarity
+        `(n,) float64` in [-1, 1]: the cosine between each prompt and the nearest that was trained on; None where the
+        router was trained on none.
     """
 
     quality: NDArray[np.float64]
@@ -94,6 +100,8 @@ class Predictions:
     output_tokens_p90: NDArray[np.float64]
     ood: NDArray[np.float64]
     level: NDArray[np.float64]
+    similarity: NDArray[np.float64] | None = None
+    prompt_tokens: NDArray[np.float64] | None = None
 
 
 class Router(Protocol):

@@ -487,6 +487,8 @@ class LearnedRouter:
             output_tokens_p90=p90,
             ood=ood,
             level=view.level,
+            prompt_tokens=np.exp(np.clip(x @ self.weights.tokens, 0.0, 12.0)),
+            similarity=1.0 - distances.min(axis=1).astype(np.float64),
         )
 
     def _tokens(self, x: Floats, arms: Sequence[ArmInfo], layers: Sequence[ArmLayer | None]) -> tuple[Floats, Floats]:

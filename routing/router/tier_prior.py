@@ -72,6 +72,7 @@ class TierPrior:
             output_tokens_p90=np.minimum(3.5 * median * thinking, limits),
             ood=np.zeros(len(surface)),
             level=np.full(len(surface), np.nan),
+            prompt_tokens=median[:, 0],
         )
 
     def reasons(self, arms: Sequence[ArmInfo]) -> list[str]:

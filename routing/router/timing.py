@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["FEW", "Tempo", "Timed", "TimedArm", "learn_tempos"]
+__all__ = ["ENOUGH", "LAST", "Tempo", "Timed", "TimedArm", "learn_tempos"]
 
-LAST: Final = 120
+LAST: Final = 100
 """Calls of an arm that are learned from, the newest: places change."""
 
-FEW: Final = 5
-"""From so many calls of its own on an arm is told from what it was supposed to be by these above all."""
+ENOUGH: Final = 30
+"""With so many calls of its own an arm is told by them and what is stated: what others take moves it no more."""
 
 _STATED: Final = (math.log(0.7), math.log(1 / 4_000), math.log(1 / 60))
 """log f, log g, log s of a place that a first call is the first to tell of. Chosen: what hosted models often take."""
@@ -58,8 +58,10 @@ _ROOFLINE_SD: Final = (1.0, 0.5, 0.5)
 """How far a model on this machine lies from what its size and the machine's speed say."""
 
 _NOISE: Final = 0.4
-_PSEUDO: Final = 8
-"""So many stated residuals, of standard deviation `_NOISE`, stand beside the calls' own."""
+_NORMAL: Final = (-1.534, -0.887, -0.489, -0.157, 0.157, 0.489, 0.887, 1.534)
+"""Quantiles of the standard normal distribution at 1/16, 3/16 ... 15/16: the stated residuals, by their noise."""
+
+_PSEUDO: Final = len(_NORMAL)
 
 _Z90: Final = 1.2816
 _STEPS: Final = 12
@@ -227,20 +229,14 @@ def learn_tempos(arms: Sequence[TimedArm]) -> dict[str, Tempo]:
     for arm in arms:
         others = [other for other in timed if other.place == arm.place and other.name != arm.name]
         kin = [other for other in others if other.model == arm.model]
+        kin_fits = [alone[each.name] for each in kin]
         if not arm.calls and not others and arm.supposed is None:
             continue
-        mean, sd = _supposed(arm)
-        variance = np.square(sd)
-        if arm.supposed is None or kin:  # how fast a model runs here tells little of another size
-            mean, variance = _shrunk(mean, variance, [alone[each.name] for each in others if each not in kin], _APART)
-            if kin:
-                mean, variance = _shrunk(mean, variance, [alone[each.name] for each in kin], _KIN_APART)
         before = alone.get(arm.name)
-        known = (
-            before
-            if not others and before is not None
-            else _fit(arm, mean, np.sqrt(variance), start=None if before is None else before.at)
-        )
+        if before is not None and (before.n >= ENOUGH or not others):
+            known = before
+        else:
+            known = _beside(arm, before, [alone[each.name] for each in others if each not in kin], kin_fits)
         noise = _noise([alone[each.name] for each in kin or others])
         if not known.n:
             noise = math.hypot(noise, float(np.sqrt(known.variance).mean()))
@@ -261,6 +257,18 @@ def learn_tempos(arms: Sequence[TimedArm]) -> dict[str, Tempo]:
             bend=arm.bend,
         )
     return tempos
+
+
+def _beside(arm: TimedArm, before: _Fit | None, others: Sequence[_Fit], kin: Sequence[_Fit]) -> _Fit:
+    """Return the fit of an arm that is shrunk to others of its place, and to its kin."""
+    import numpy as np
+
+    mean, sd = _supposed(arm)
+    variance = np.square(sd)
+    if arm.supposed is None or kin:  # how fast a model runs here tells little of another size
+        mean, variance = _shrunk(mean, variance, others, _APART)
+        mean, variance = _shrunk(mean, variance, kin, _KIN_APART)
+    return _fit(arm, mean, np.sqrt(variance), start=None if before is None else before.at)
 
 
 def _said(arm: TimedArm, n: int, *, kin: bool, others: bool) -> str:
@@ -380,8 +388,7 @@ def _quantiles(residuals: Floats, noise: float) -> tuple[float, float]:
     """
     import numpy as np
 
-    places = (np.arange(_PSEUDO) + 0.5) / _PSEUDO
-    stated = noise * np.array([_normal_quantile(p) for p in places.tolist()])
+    stated = noise * np.array(_NORMAL)
     n = len(residuals)
     share = 1.0 / (1.0 + n / (2.0 * _PSEUDO))
     values = np.concatenate([residuals, stated])
@@ -395,18 +402,10 @@ def _quantiles(residuals: Floats, noise: float) -> tuple[float, float]:
     return middle, max(high, middle)
 
 
-def _normal_quantile(p: float) -> float:
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(p)
-
-
 def _hidden(calls: Sequence[Timed]) -> float | None:
     """Return the median share of the output that is thoughts; None where no call tells."""
-    from statistics import median
-
     shares = [min(1.0, call.hidden / call.written) for call in calls[:LAST] if call.written > 0 and not call.cut]
-    return median(shares) if shares else None
+    return sorted(shares)[len(shares) // 2] if shares else None
 
 
 def _come_at_once(calls: Sequence[Timed]) -> bool:

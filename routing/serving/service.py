@@ -207,18 +207,17 @@ class Service:
             names = (wanted.model, *arms_in(Way(plan=wanted.model)))
             profile = (await asyncio.to_thread(space.decider.with_arms, names)).profile
         wishes, way = resolve(wanted.model, profile, effort=wanted.effort, any_model=self.any_model)
-        whole = prompt_of_chat(wanted.chat, needs=wanted.needs, own_format=wanted.response_format)
-        shielded = space.shield(Ask(whole, wishes, command="serve", tag=self.tag))
-        wanted = replace(wanted, chat=shielded.prompt.chat or wanted.chat)
+        given = wanted.chat  # conversations are known by what their clients say
+        wanted, shielded = await self._shielded(wanted, wishes)
         wishes = shielded.wishes
-        thread = self.threads.find(wanted.chat, wanted.session)
+        thread = self.threads.find(given, wanted.session)
         chat, recalled = await self._cut(wanted.chat, wishes, thread)
         cut = chat is not wanted.chat
         prompt = shielded.prompt
         if cut:
             prompt = prompt_of_chat(chat, needs=wanted.needs, own_format=prompt.own_format)
         if thread is not None and wishes.arm is None:
-            staying = thread.staying(wanted.chat)
+            staying = thread.staying(given)
             if staying is not None and cut:  # what is sent is no longer what the provider has read
                 staying = replace(staying, n_cached=0)
             wishes = replace(wishes, staying=staying)
@@ -227,7 +226,7 @@ class Service:
             wishes,
             command="serve",
             conversation_id=None if thread is None else thread.conversation_id,
-            after=None if thread is None or cut else thread.after(wanted.chat),
+            after=None if thread is None or cut else thread.after(given),
             recalled=recalled,
             keep=space.profile.log.keep,
             run_id=self.run_id,
@@ -262,7 +261,7 @@ class Service:
         self.totals.n_by_arm[answer.arm] += 1
         self.totals.saved_nano += answer.saved_nano or 0
         self.threads.note(
-            wanted.chat,
+            given,
             wanted.session,
             answer.id,
             answer.arm,
@@ -272,6 +271,17 @@ class Service:
             kept=ask.keep == "all" and not cut,
         )
         return checked
+
+    async def _shielded(self, wanted: Wanted, wishes: Wishes) -> tuple[Wanted, Ask]:
+        """Return what is wanted with what is private replaced, and the request that holds what was."""
+        prompt = prompt_of_chat(wanted.chat, needs=wanted.needs, own_format=wanted.response_format)
+        ask = Ask(
+            prompt, wishes, command="serve", tag=self.tag, params=wanted.params, response_format=wanted.response_format
+        )
+        shield = self.space.shield
+        made = ask if self.space.profile.guard.private == "off" else await asyncio.to_thread(shield, ask)
+        chat = made.prompt.chat or wanted.chat
+        return replace(wanted, chat=chat, params=made.params, response_format=made.response_format), made
 
     async def _cut(self, chat: Chat, wishes: Wishes, thread: Thread | None) -> tuple[Chat, Recalled | None]:
         """Return a chat as it is sent, and what is logged of that; as it is where this endpoint cuts none."""

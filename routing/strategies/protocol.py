@@ -59,6 +59,9 @@ class Role(StrEnum):
     SUMMARY = "summary"
     """A conversation in few words."""
 
+    REPHRASE = "rephrase"
+    """The question in other words."""
+
     @property
     def answers(self) -> bool:
         """Whether it is a question that is answered: the arm's instructions go with it."""

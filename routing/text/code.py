@@ -1,8 +1,61 @@
-"""The code in an answer."""
+"""The code in a text."""
 
 from __future__ import annotations
 
-__all__ = ["code_in"]
+import re
+from typing import Final
+
+__all__ = ["code_in", "has_code"]
+
+_SCANNED: Final = 16_000
+"""Of a longer text head and tail are looked at, half of this each."""
+
+_SURE: Final = re.compile(
+    r"""^[ \t]*(?:
+        ```|~~~
+        |(?:async[ ])?def[ ]\w+\(|class[ ]\w+(?:\([^)\n]{0,200}\))?:[ \t]*$
+        |import[ ][\w.]+(?:[ ]as[ ]\w+)?;?[ \t]*$|from[ ][\w.]+[ ]import[ ]
+        |\#include[ ]*[<"]|\#!/|(?:export[ ])?(?:async[ ])?function\b[ *]*\w*\(|func[ ][\w(]|fn[ ]\w+[(<]
+        |(?:const|let|var|val)[ ]\w+[ ]*(?::[^=\n]{1,60})?=
+        |(?:public|private|protected|static)[ ][\w<>\[\] ]{1,80}[({]
+        |(?:[S]ELECT|select)\b[^\n]{1,400}\b(?:FROM|from)\b[ ]+\w+
+            (?:[ ]*;|[ ]+(?:WHERE|where|JOIN|join|GROUP|ORDER)\b|[ \t]*$)
+        |(?:[I]NSERT[ ]INTO|[C]REATE[ ]TABLE|[U]PDATE[ ]\w+[ ]SET|[D]ELETE[ ]FROM)\b
+        |Traceback[ ]\(most[ ]recent[ ]call[ ]last\)|File[ ]"[^"\n]{1,200}",[ ]line[ ]\d
+        |</?(?:html|head|body|div|span|script|table|tr|td|p|a|ul|li|form|input|button)\b[^>\n]{0,200}>
+    )
+    |\b(?:if|for|while|switch)[ ]*\([^\n]{0,200}\)[ ]*\{""",
+    re.MULTILINE | re.VERBOSE,
+)
+_MARKS: Final = tuple(
+    re.compile(pattern, re.MULTILINE)
+    for pattern in (
+        r"[{};][ \t]*$",
+        r"\b\w+\.\w+\(",
+        r"\w\((?:\w|\"|')?[^()\n ]{0,40}\)(?=[^a-z]|$)",
+        r"[=!]==?(?=[^=])",
+        r"\bfor \w+ in\b|\bprintf?\(",
+        r"->|=>|::|&&|\|\|",
+        r"^[ \t]*[\w.\[\]]+[ ]*[-+*/|]?=[ ]*\S",
+        r"^[ \t]*(?:return|if|elif|else|for|while|try|except|with)\b[^\n]{0,200}:[ \t]*$",
+        r"`[^`\n]{0,80}[(){}=_.<>/][^`\n]{0,80}`",
+        r"\b\w+_\w+\b|\b[a-z]+[A-Z]\w+\b",
+    )
+)
+"""Each alone occurs in prose."""
+
+
+def has_code(text: str) -> bool:
+    """Return whether there is program text in a text: a fence, a line that only code has, or three marks of it.
+
+    Examples
+    --------
+    >>> [has_code(each) for each in ("x = f(3); y = g.h(x)", "Which page(s)?", "if (a == b) { return; }")]
+    [True, False, True]
+    """
+    if len(text) > _SCANNED:
+        text = text[: _SCANNED // 2] + "\n" + text[-_SCANNED // 2 :]
+    return _SURE.search(text) is not None or sum(mark.search(text) is not None for mark in _MARKS) >= 3
 
 
 def code_in(answer: str) -> str:

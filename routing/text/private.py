@@ -1,109 +1,164 @@
-"""Find what is private in a text, by its form, and put placeholders there: cards, accounts, addresses, keys."""
+"""Find what is private in a text, by its form or by a list, and put placeholders there."""
 
 from __future__ import annotations
 
-import ipaddress
+import hashlib
+import json
 import re
-from collections import Counter
+import threading
+from bisect import bisect_left, insort
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from .sanitize import REDACTED, scrub
+from .check_digits import luhn, valid_iban
+from .escapes import read_escapes
+from .private_kinds import KINDS, WORDS
+from .sanitize import REDACTED, secret_spans, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Redactor", "in_every_text", "luhn", "valid_iban"]
+    from .private_names import NameList
+
+__all__ = ["PLACEHOLDER", "Hit", "Redactor", "find_private", "in_every_text", "in_json", "luhn", "valid_iban"]
+
+PLACEHOLDER: Final = re.compile(rf"<(?:{'|'.join(WORDS)})_[1-9]\d{{0,5}}>")
+"""What stands where something private stood."""
+
+_LONG: Final = 2_000
+"""What was found in a text of so many characters is remembered, by its digest: places, no values."""
 
 
-def luhn(digits: str) -> bool:
-    """Return whether digits end in the check digit that cards have (ISO/IEC 7812-1).
+class Hit(NamedTuple):
+    """Something private: characters `start` to `end` of a text, and of which kind."""
+
+    start: int
+    end: int
+    name: str
+
+
+class _Taken:
+    """Pieces of a text that are spoken for, none over another."""
+
+    def __init__(self) -> None:
+        self.hits: list[Hit] = []
+
+    def free(self, start: int, end: int) -> bool:
+        at = bisect_left(self.hits, (start,))
+        before = at > 0 and self.hits[at - 1].end > start
+        return not before and not (at < len(self.hits) and self.hits[at].start < end)
+
+    def take(self, start: int, end: int, name: str) -> None:
+        if start < end and self.free(start, end):
+            insort(self.hits, Hit(start, end, name))
+
+
+def find_private(text: str, names: NameList | None = None) -> list[Hit]:
+    """Return what is private in a text, in its order; placeholders that stand in it already are none of it.
+
+    Parameters
+    ----------
+    names
+        A list of the user's own.
 
     Examples
     --------
-    >>> luhn("4111111111111111"), luhn("4111111111111112")
-    (True, False)
+    >>> find_private("Tell ann@example.com")
+    [Hit(start=5, end=20, name='EMAIL')]
     """
-    total = 0
-    for place, char in enumerate(reversed(digits)):
-        value = int(char) * (1 + place % 2)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0
+    if (read := read_escapes(text)) is not None:
+        plain, places = read
+        return [Hit(places[hit.start], places[hit.end], hit.name) for hit in _find(plain, names)]
+    return _find(text, names)
 
 
-def valid_iban(text: str) -> bool:
-    """Return whether a text is an account number of ISO 13616 with its check digits.
+def _find(text: str, names: NameList | None) -> list[Hit]:
+    taken = _Taken()
+    low = text.lower()
+    if "<" in text:
+        for found in PLACEHOLDER.finditer(text):
+            taken.take(*found.span(), "")
+    for start, end in secret_spans(text):
+        taken.take(start, end, "KEY")
+    where, everywhere = _where_numbers_are(text), [(0, len(text))]
+    for kind in KINDS:
+        if kind.needs not in low:
+            continue
+        group = "v" if "v" in kind.form.groupindex else 0
+        for begin, end in where if kind.digits else everywhere:
+            for found in kind.form.finditer(text, begin, end):
+                what = kind.is_it(found[group])
+                if what:
+                    taken.take(found.start(group), found.start(group) + len(what), kind.name)
+    if names is not None:
+        for start, end in names.find(text):
+            taken.take(start, end, "NAME")
+    return [hit for hit in taken.hits if hit.name]
 
-    Examples
-    --------
-    >>> valid_iban("DE89370400440532013000"), valid_iban("DE89370400440532013001")
-    (True, False)
+
+def _find_again(text: str, names: NameList | None) -> list[Hit]:
+    """Return what `find_private` does; of long texts it is remembered where something stands, and what is clean.
+
+    A program sends its whole chat with every turn, and each call of a plan is looked through again.
     """
-    if not 15 <= len(text) <= 34 or not text.isascii() or not text.isalnum():
-        return False
-    return int("".join(str(int(char, 36)) for char in text[4:] + text[:4])) % 97 == 1
+    if len(text) < _LONG:
+        return find_private(text, names)
+    key = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), names
+    with _seen_by:
+        known = _seen.get(key)
+        if known is not None:
+            _seen.move_to_end(key)
+            return known
+    found = find_private(text, names)
+    with _seen_by:
+        _seen[key] = found
+        if len(_seen) > _MOST_SEEN:
+            _seen.popitem(last=False)
+    return found
 
 
-def _card(text: str) -> str | None:
-    digits = re.sub(r"\D", "", text)
-    return text if len(set(digits)) > 1 and luhn(digits) else None
+_seen: OrderedDict[tuple[bytes, NameList | None], list[Hit]] = OrderedDict()
+_seen_by = threading.Lock()
+_MOST_SEEN: Final = 512
 
 
-def _iban(text: str) -> str | None:
-    """Return as much of a text, from its beginning, as is an account number: words may follow it."""
-    for end in range(len(text), 14, -1):
-        if (end == len(text) or text[end] == " ") and valid_iban(text[:end].replace(" ", "")):
-            return text[:end]
-    return None
+_FIVE_DIGITS: Final = re.compile(r"\d(?:[^\d\n]{0,4}\d){4}")
+_AROUND: Final = 96
+"""So far from its digits the word may stand that says what they are."""
 
 
-def _phone(text: str) -> str | None:
-    return text if 8 <= sum(map(str.isdigit, text)) <= 15 else None
-
-
-def _machine(text: str) -> str | None:
-    """Return an address where it is one of IP, version 4 or 6, and not a clock's time."""
-    trimmed = text.rstrip(".:") if not text.endswith("::") else text
-    try:
-        ipaddress.ip_address(trimmed)
-    except ValueError:
-        return None
-    return trimmed
-
-
-def _any(text: str) -> str | None:
-    return text
-
-
-_KINDS: Final[tuple[tuple[str, re.Pattern[str], Callable[[str], str | None]], ...]] = (
-    ("EMAIL", re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}\.[A-Za-z]{2,24}\b"), _any),
-    ("IBAN", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}\b"), _iban),
-    ("CARD", re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d-])"), _card),
-    ("MACHINE", re.compile(r"(?<![\w.:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:-])"), _any),
-    ("MACHINE", re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)"), _machine),
-    ("MACHINE", re.compile(r"(?<![\w:])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])"), _machine),
-    ("MACHINE", re.compile(r"\b[\w-]{1,63}(?:\.[\w-]{1,63}){0,4}\.(?:local|internal|lan|corp|intranet)\b"), _any),
-    ("SSN", re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])"), _any),
-    ("PHONE", re.compile(r"(?<![\w.])(?:\+|00)\d{1,3}(?:[ ./-]?\(?\d{1,4}\)?){2,7}(?!\w)"), _phone),
-    ("PHONE", re.compile(r"(?<![\w.-])\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}(?![\w-])"), _phone),
-)
-"""What is looked for, in this order: its name, its form, and what of a match it is (None: nothing)."""
+def _where_numbers_are(text: str) -> list[tuple[int, int]]:
+    """Return the stretches of a text with five digits or more close together, and what stands around them."""
+    stretches: list[tuple[int, int]] = []
+    for found in _FIVE_DIGITS.finditer(text):
+        begin, end = max(0, found.start() - _AROUND), min(len(text), found.end() + _AROUND)
+        if stretches and begin <= stretches[-1][1]:
+            stretches[-1] = (stretches[-1][0], end)
+        else:
+            stretches.append((begin, end))
+    return stretches
 
 
 @dataclass(slots=True)
 class Redactor:
     """Puts placeholders where private text stands; the same text gets the same one, as long as this lives.
 
-    What has a form of its own is found: e-mail, IBAN, cards, telephone numbers, social security numbers, addresses and
-    names of machines, and what looks like a key. Names of people and streets have none, and are not.
+    What has a form of its own is found (`private_kinds`), what looks like a key, and what stands in a list. Other names
+    of people, and streets, have no form, and are not.
 
     Attributes
     ----------
     secrets
-        Keys to be taken out wherever they stand, whole or in part.
+        Keys to be taken out for good wherever they stand, whole or in part.
+    names
+        A list of the user's own; None: none.
     found
-        How much of each kind was replaced.
+        How often something of each kind was replaced.
+    known
+        What placeholders stand for: they are numbered as they come.
+    standing
+        Placeholders that stood in the text as it was given: nothing gets them.
 
     Examples
     --------
@@ -112,34 +167,78 @@ class Redactor:
     """
 
     secrets: Sequence[str] = ()
+    names: NameList | None = None
     found: Counter[str] = field(default_factory=Counter)
-    _known: dict[tuple[str, str], str] = field(default_factory=dict)
+    known: dict[str, str] = field(default_factory=dict, repr=False)
+    standing: set[str] = field(default_factory=set)
+    _by_value: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
+    _last: Counter[str] = field(default_factory=Counter)
+
+    def avoid(self, text: str) -> None:
+        """Take note of placeholders that stand in a text, before anything is replaced."""
+        if "<" in text:
+            self.standing.update(PLACEHOLDER.findall(text))
 
     def redact(self, text: str) -> str:
         """Return a text with placeholders."""
-        clean = scrub(text, self.secrets)
-        keys = clean.count(REDACTED) - text.count(REDACTED)
-        if keys > 0:
-            self.found["KEY"] += keys
-        for name, form, is_it in _KINDS:
-            clean = form.sub(partial(self._put, name, is_it), clean)
-        return clean
+        if self.secrets:
+            clean = without_secrets(text, self.secrets)
+            self.found["KEY"] += max(0, clean.count(REDACTED) - text.count(REDACTED))
+            text = clean
+        pieces, at = [], 0
+        for start, end, name in _find_again(text, self.names):
+            self.found[name] += 1
+            pieces += [text[at:start], self._placeholder(name, text[start:end])]
+            at = end
+        return "".join([*pieces, text[at:]]) if pieces else text
 
-    def _put(self, name: str, is_it: Callable[[str], str | None], hit: re.Match[str]) -> str:
-        what = is_it(hit[0])
-        if what is None:
-            return hit[0]
-        self.found[name] += 1
-        number = 1 + sum(kind == name for kind, _ in self._known)
-        return self._known.setdefault((name, what), f"<{name}_{number}>") + hit[0][len(what) :]
+    def _placeholder(self, name: str, value: str) -> str:
+        made = self._by_value.get((name, value))
+        while made is None:
+            self._last[name] += 1
+            new = f"<{name}_{self._last[name]}>"
+            made = None if new in self.standing else new
+        if made not in self.known:
+            self._by_value[name, value] = made
+            self.known[made] = value
+        return made
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many different values of each kind were found."""
+        return dict(Counter(name for name, _ in self._by_value))
 
 
-def in_every_text(value: Any, change: Callable[[str], str]) -> Any:
-    """Return plain data with every string in it changed; names of fields stay."""
+def in_every_text(value: Any, change: Callable[[str], str], *, names_too: bool = False) -> Any:
+    """Return plain data with every string in it changed; a number that would be becomes text.
+
+    Parameters
+    ----------
+    names_too
+        Whether names of fields are changed: they are data where the user made them up.
+    """
     if isinstance(value, str):
         return change(value)
     if isinstance(value, list | tuple):
-        return [in_every_text(each, change) for each in value]
+        return [in_every_text(each, change, names_too=names_too) for each in value]
     if isinstance(value, dict):
-        return {name: in_every_text(each, change) for name, each in value.items()}
+        return {
+            change(name) if names_too and isinstance(name, str) else name: in_every_text(
+                each, change, names_too=names_too
+            )
+            for name, each in value.items()
+        }
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**6:
+        made = change(str(value))
+        return value if made == str(value) else made
     return value
+
+
+def in_json(text: str, change: Callable[[str], str]) -> str:
+    """Return JSON text with every string in it changed, names too; what is no JSON is changed as it stands."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return change(text)
+    made = in_every_text(value, change, names_too=True)
+    return text if made == value else json.dumps(made, ensure_ascii=False)

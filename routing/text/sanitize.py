@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["REDACTED", "Sanitizer", "encodable", "escape_json", "sanitize", "scrub"]
+__all__ = [
+    "REDACTED",
+    "Sanitizer",
+    "encodable",
+    "escape_json",
+    "sanitize",
+    "scrub",
+    "secret_spans",
+    "without_secrets",
+]
 
 REDACTED = "[redacted]"
 """What stands in the place of a secret."""
@@ -83,9 +92,11 @@ _SHAPES = re.compile(
     | \b(?:(?:sk|pk|rk|gsk|xai|hf|ghp|r8|nvapi|AIza|AKIA)[-_]?           # the usual shapes of keys
         | (?:sk|rk|pk|whsec)_(?:live|test)?_? | gh[ousr]_ | gl(?:c|sa)_ | github_pat_ | glpat- | npm_ | pypi-
         | dop_v1_ | shp(?:at|ss)_
-        | ASIA | SG\. | ya29\. | tvly- | pplx- | AGE-SECRET-KEY-
+        | ASIA | SG\. | ya29\. | tvly- | pplx- | AGE-SECRET-KEY- | GOCSPX- | dapi(?=[0-9a-f]{{32}}\b) | hvs\. | lin_api_
+        | sq0[a-z]{3}- | figd_ | ntn_ | sntrys_ | pscale_tkn_ | key-(?=[0-9a-f]{{32}}\b) | dckr_pat_ | AccountKey=
       )[\w-]{{16,}}(?:\.[\w-]+)*
-    | \bxox[a-z]-[\w-]{{10,}} | \bxapp-[\w-]{{10,}}
+    | \bxox[a-z]-[\w-]{{10,}} | \bxapp-[\w-]{{10,}} | \b\d{{8,10}}:AA[\w-]{{33}}\b
+    | (?P<hook>\bhooks\.slack\.com/services/)[\w/]{{20,}}
     """
 )
 
@@ -172,11 +183,96 @@ def scrub(text: str, secrets: Iterable[str | None]) -> str:
     secrets
         The secrets to look for; None and strings shorter than 4 characters are passed over.
     """
+    return _SHAPES.sub(lambda match: _before(match) + REDACTED, without_secrets(text, secrets))
+
+
+def without_secrets(text: str, secrets: Iterable[str | None]) -> str:
+    """Return `text` without the secrets given, whole, in part, masked or encoded; keys that nobody named stay."""
     known = tuple(secret for secret in secrets if secret is not None and len(secret) >= 4)
     if known:
         text = _without(text, _fragments(known))
         text = _MASKED.sub(functools.partial(_masked, tuple(map(str.lower, known))), text)
-    return _SHAPES.sub(lambda match: (match["keep"] or match["named"] or match["user"] or "") + REDACTED, text)
+    return text
+
+
+def _before(match: re.Match[str]) -> str:
+    """Return what stands before a secret and says that it is one."""
+    return match["keep"] or match["named"] or match["user"] or match["hook"] or ""
+
+
+def secret_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where keys and passwords stand in a text, in its order: what looks like one, without what names it.
+
+    Unlike `scrub`, which takes out of an error all that might be one, it leaves a word that has no digit in it where
+    only its beginning, or the name of a variable, looks like one of a key's.
+
+    Examples
+    --------
+    >>> text = 'password = "hunter2", token = get_token()'
+    >>> [text[start:end] for start, end in secret_spans(text)]
+    ['hunter2']
+    """
+    for begin, end in _where_secrets_may_be(text):
+        for match in _SHAPES.finditer(text, begin, end):
+            start = match.start() + len(_before(match))
+            secret = text[start : match.end()]
+            if secret.startswith("-----BEGIN") or match["user"]:
+                yield start, match.end()
+            elif _is_secret(secret, match["named"] or ""):
+                yield start, start + len(secret.rstrip(".!?:`*_"))
+        for match in _SAID.finditer(text, begin, end):
+            yield match.span("v")
+
+
+_LONG_WORD = re.compile(r"(?<![\w-])[\w-]{16,}|\b\d{8,10}:AA")
+_SIGNS = (
+    "bearer", "basic", "authorization", "cookie", "key", "token", "pass", "pwd", "secret", "credential", "sig=", "://",
+    "kennwort", "contrase", "heslo", "wachtwoord", "senha", "pin ",
+)  # fmt: skip
+_BEFORE, _AFTER = 64, 512
+
+
+def _where_secrets_may_be(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the stretches of a text in which a secret could stand, in order: to look everywhere is slow."""
+    low, signs = _lower(text), []
+    for sign in _SIGNS:
+        at = low.find(sign)
+        while at >= 0:
+            signs.append((at, at + _AFTER))
+            at = low.find(sign, at + 1)
+    signs += [(match.start(), match.end() + _AFTER) for match in _LONG_WORD.finditer(text)]
+    at = text.find("-----BEGIN ")
+    while at >= 0:
+        end = text.find("-----END ", at)
+        signs.append((at, len(text) if end < 0 else end + _AFTER))
+        at = -1 if end < 0 else text.find("-----BEGIN ", end)
+    begun, ended = 0, -1
+    for start, end in sorted(signs):
+        if start - _BEFORE > ended:
+            if ended >= 0:
+                yield begun, ended
+            begun, ended = max(0, start - _BEFORE), end
+        ended = max(ended, end)
+    if ended >= 0:
+        yield begun, ended
+
+
+_SAID = re.compile(
+    r"(?i:\b(?:password|passwd|passcode|passphrase|passwort|kennwort|contraseña|mot de passe|heslo|wachtwoord|senha"
+    r"|api key|access key|secret key|access token|pin)(?: code)?\s+(?:is|was|are|ist|lautet|es|est|je|é)\s*:?\s*)"
+    r"[\"'`“‘]?(?P<v>(?=[^\s\"'`]{0,63}\d)[^\s\"'`”’,;]{3,64}[^\s\"'`”’,;.!?)])"
+)
+"""A password as a person tells it: it has a digit in it, or it could be any word."""
+
+
+def _is_secret(text: str, named: str) -> bool:
+    """Tell whether what stands where a key would is one: by a digit in it, or since it is said to be a password."""
+    if any(map(str.isdigit, text)) and len(text) >= 4:
+        return not re.fullmatch(r"\d{1,3}(?:\.\d+)?|[a-z_.]+\(.*|[a-z_]+\[.*", text)
+    if not named:
+        return False
+    quoted = named.rstrip().endswith(('"', "'"))
+    return bool(re.search("(?i)pass|pwd", named)) and (quoted or named.rstrip().endswith("=")) and "(" not in text
 
 
 def _forms(secret: str) -> Iterator[str]:

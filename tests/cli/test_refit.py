@@ -77,7 +77,28 @@ def test_the_loop(scrimp, profile, fill):
     assert data["verdict"] in ("promoted", "no-change"), data["reasons"]
     assert set(data) >= {"schema_version", "verdict", "reasons", "n_labels", "version", "gain_utility", "certificate"}
     assert set(data["gain_utility"]) >= {"estimate", "low", "high"}
+    assert set(status["certificate"]) >= {"status", "n", "n_wrong", "at_most"}
+    assert data["certificate"]["by_kind"] == {}, "nothing goes to an arm cheaper than the best"
+    route = json.loads(scrimp("route", "--json", "-p", path, "Name a colour of the sky").out)
+    assert -1 <= route["similarity"] <= 1
+    shown = scrimp("route", "-x", "-p", path, "Name a colour of the sky").out
+    assert f"similarity {route['similarity']:.2f} to the nearest training prompt" in shown
     assert data["n_labels"] == 1800
+
+
+def test_what_cheaper_arms_lose_is_certified_by_kind(scrimp, profile, fill):
+    path = profile(small="ok", large="ok", extra="[policy]\nwtp_usd = 0.0005\n")
+    fill(400, quality=(0.9, 0.97))
+    data = refit(scrimp, path)["certificate"]
+    assert data["best_arm"] == "large"
+    kinds = data["by_kind"].values()
+    assert sum(each["n_sent"] for each in kinds) == data["n_sent"] > 0
+    assert sum(each["n_wrong"] for each in kinds) == data["n_wrong"] > 0
+    assert all(set(each) >= {"status", "n", "n_wrong", "at_most", "confidence", "text"} for each in kinds)
+    status = json.loads(scrimp("learn", "status", "--json", "-p", path).out)["certificate"]
+    assert set(status["by_kind"]) == set(data["by_kind"])
+    for command in (("learn", "status"), ("refit",)):
+        assert "kind of prompt\tsent cheaper\tboth known\tlost\tat most" in scrimp(*command, "-p", path).out
 
 
 def test_promotion_show_diff_replay_and_rollback(scrimp, profile, fill):

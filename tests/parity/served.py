@@ -136,6 +136,8 @@ def serve(shape, *, streamed=False):
         else:
             text, by = _whole(shape, json.loads(raw))
         exits = EXITS[status]
+        if status == 400 and error["message"].startswith("not sent: "):
+            exits = {9}  # by a guard of the profile, which a program can do no more about than about a bad prompt
         if status == 200 and not text:
             exits = {5}  # of an answer that is empty `ask` says so; its program sees it, and why it ended
         (ends,) = {ENDS.get(code, "failed") for code in exits}

@@ -12,7 +12,7 @@ from .worlds import SECRET
 
 __all__ = ["ENDS", "Outcome", "Stage", "differences"]
 
-ENDS = {0: "ok", 2: "usage", 3: "refused", 7: "unfit"}
+ENDS = {0: "ok", 2: "usage", 3: "refused", 7: "unfit", 9: "refused"}
 """How a prompt ended, by the exit code of a command; any other is a failure."""
 
 

@@ -149,6 +149,24 @@ CAPPED = (
     plain("a cap between two tries", "drop-headers", RIGHT, caps="per_run_usd = 0.0015", ends="failed", says=None, by=None),
 )  # fmt: skip
 
+# -- what is likely to be answered wrongly
+
+
+def risky(how, below, **more):
+    """Return a world whose profile looks at the risk of each prompt."""
+    return plain(
+        f"risk, {how}, below {below}", RIGHT, RIGHT, extra=f'[guard]\nrisky = "{how}"\nrisk_below = {below}\n', **more
+    )
+
+
+RISKY = (
+    risky("refuse", 1.0, ends="refused", says=None, by=None, calls=0),
+    risky("ask", 1.0, ends="refused", says=None, by=None, calls=0),
+    risky("refuse", 0.0),
+    risky("warn", 1.0),
+    risky("arm:medium", 1.0, by="medium"),
+)
+
 # -- checks
 
 CHECKED = (
@@ -277,7 +295,7 @@ UNLOGGED = (
 )
 
 WORLDS: tuple[World, ...] = (
-    *ONE_CALL, *FALLBACKS, *CAPPED, *CHECKED, *PLANNED, *MADE, *READ, *READ_IN_PLANS, *READ_BY_NAME, *UNLOGGED,
+    *ONE_CALL, *FALLBACKS, *CAPPED, *RISKY, *CHECKED, *PLANNED, *MADE, *READ, *READ_IN_PLANS, *READ_BY_NAME, *UNLOGGED,
     unlogged(READ[0], kills=("sent:1",)),
     *(by_name(world) for world in ONE_CALL if world is not BEST),
     *map(by_name, (CAPPED[1], CAPPED[2])),

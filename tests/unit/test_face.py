@@ -14,8 +14,8 @@ from pauses import no_pause
 import scrimp as package
 from scrimp import Scrimp
 
-VARYING = {"id", "latency_s", "ttft_s", "conversation_id"}
-"""What two requests alike do not share."""
+VARYING = {"id", "latency_s", "ttft_s", "conversation_id", "first_s", "seconds", "seconds_p90", "timed_by"}
+"""What two requests alike do not share: the second knows how long the first took."""
 
 
 @pytest.fixture

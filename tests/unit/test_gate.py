@@ -237,3 +237,44 @@ def test_the_certificate():
     assert "no prompt goes to an arm cheaper than large" in none_cheaper.text
     unknown = certify(decided, np.full((412, 2), np.nan), 1, ("small", "large"))
     assert unknown.n == 0
+
+
+def test_certificates_by_kind_hold_together():
+    """What is lost in one kind shows there, and is drowned in the whole; each bound is as sure as all need."""
+    outcome = np.ones((500, 2))
+    outcome[400:412, 0] = 0.0
+    kinds = ["task"] * 400 + ["code"] * 80 + ["mathematics"] * 20
+    whole = certify(np.zeros(500, np.intp), outcome, 1, ("small", "large"), kinds=kinds)
+    assert (whole.status, whole.n_wrong) == ("certified", 12)
+    assert list(whole.by_kind) == ["task", "code", "mathematics"]
+    task, code, few = whole.by_kind.values()
+    assert (task.status, task.n_wrong, task.confidence) == ("certified", 0, 0.975)
+    assert (code.status, code.n_wrong, code.n) == ("above-target", 12, 80)
+    assert (few.status, few.at_most, few.n) == ("not-enough-data", None, 20)
+    assert task.at_most == pytest.approx(clopper_pearson_upper(0, 400, 0.025))
+    assert code.at_most == pytest.approx(clopper_pearson_upper(12, 80, 0.025))
+    assert "97.5% confidence, n = 80" in code.text
+    data = whole.to_dict()
+    assert data["by_kind"]["code"]["n_wrong"] == 12
+    assert "by_kind" not in data["by_kind"]["code"]
+    assert whole.at_most == certify(np.zeros(500, np.intp), outcome, 1, ("small", "large")).at_most
+
+
+def test_bounds_by_kind_cover_the_truth_together():
+    """Of 400 logs with 4 kinds and known rates, at most about 5% have any bound below its truth."""
+    rng = np.random.default_rng(3)
+    truth, sizes = np.array([0.02, 0.05, 0.10, 0.30]), [300, 120, 80, 60]
+    kinds = [f"k{each}" for each, size in enumerate(sizes) for _ in range(size)]
+    rates, below = np.repeat(truth, sizes), 0
+    for _ in range(400):
+        outcome = np.ones((len(kinds), 2))
+        outcome[rng.random(len(kinds)) < rates, 0] = 0.0
+        found = certify(np.zeros(len(kinds), np.intp), outcome, 1, ("small", "large"), kinds=kinds).by_kind
+        below += any(found[f"k{each}"].at_most < rate for each, rate in enumerate(truth))
+    assert below <= 32, "20 are expected at most; 33 or more have a chance of under 1%"
+
+
+def test_kinds_that_go_to_the_best_arm_are_not_certified():
+    decided = np.repeat([0, 1], 100)
+    found = certify(decided, np.ones((200, 2)), 1, ("small", "large"), kinds=["task"] * 100 + ["code"] * 100)
+    assert list(found.by_kind) == ["task"]

@@ -29,7 +29,7 @@ class World:
     def buy(self, error):
         option = SimpleNamespace(
             arm="a", bound_nano=5, input_bound=10, output_limit=20, output_tokens_p50=3, output_tokens_p90=9,
-            seconds=None, seconds_p90=None,
+            prompt_output=None, seconds=None, seconds_p90=None,
         )  # fmt: skip
         terms = Terms(
             ask=Ask(Prompt("hello"), Wishes()), request_id="r", profile="p", arm=SimpleNamespace(model="openai/m"),

@@ -19,7 +19,7 @@ PRIVATE = [
     ("mac 00:1A:2B:3C:4D:5E", "mac <MACHINE_1>"),
     ("at db01.prod.internal now", "at <MACHINE_1> now"),
     ("SSN 078-05-1120", "SSN <SSN_1>"),
-    ("key sk-abcdefghijklmnop1234567890", "key [redacted]"),
+    ("key sk-abcdefghijklmnop1234567890", "key <KEY_1>"),
     ("a@b.org, c@d.org, a@b.org", "<EMAIL_1>, <EMAIL_2>, <EMAIL_1>"),
 ]
 
@@ -56,7 +56,7 @@ def test_ibans_need_their_check_digits():
     assert not valid_iban("FR1420041010050500013M02607")
 
 
-def test_keys_that_are_known_go_and_are_counted():
+def test_keys_that_are_known_go_for_good():
     redactor = Redactor(("plain-words-secret",))
     assert redactor.redact("use plain-words-secret here") == "use [redacted] here"
     assert redactor.found == {"KEY": 1}

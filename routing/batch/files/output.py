@@ -7,7 +7,7 @@ import gzip
 import json
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from scrimp.profiles.errors import DataError, TryAgainError, UsageError
@@ -19,10 +19,10 @@ from scrimp.routing.text.spreadsheet import table_line
 from .layout import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Journal", "Result", "Shape", "Status", "render", "result_of", "table_columns", "write_output"]
+__all__ = ["Journal", "Result", "Shape", "Status", "render", "restored", "result_of", "table_columns", "write_output"]
 
 Shape = Literal["jsonl", "openai", "csv", "tsv"]
 Status = Literal["ok", "cut", "failed", "unknown", "skipped"]
@@ -46,7 +46,9 @@ class Result:
     note
         A remark on an answer: that not all of the prompt seems to have been read.
     cells
-        The row of a table as it was.
+        The row of a table as it was; where what is private is replaced, with placeholders until the output is written.
+    sealed
+        What tells that a row's placeholders stand for what they stood for (`Row.sealed`); None where it has none.
     """
 
     n: int
@@ -65,6 +67,7 @@ class Result:
     at: int = 0
     cells: tuple[str, ...] | None = None
     note: str | None = None
+    sealed: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row of a JSON Lines output."""
@@ -289,6 +292,22 @@ def result_of(entry: dict[str, Any]) -> Result:
     return Result(**values, cells=None if cells is None else tuple(cells))
 
 
+def restored(result: Result, restore: Callable[[str], str]) -> Result:
+    """Return a result with the values that placeholders in it stand for."""
+
+    def back(text: str | None) -> str | None:
+        return None if text is None else restore(text)
+
+    return replace(
+        result,
+        id=restore(result.id) if isinstance(result.id, str) else result.id,
+        answer=back(result.answer),
+        error=back(result.error),
+        note=back(result.note),
+        cells=None if result.cells is None else tuple(map(restore, result.cells)),
+    )
+
+
 def write_output(
     path: Path,
     journal: Journal,
@@ -296,6 +315,7 @@ def write_output(
     shape: Shape,
     head: str = "",
     layout: Layout | None = None,
+    values: Mapping[int, Callable[[str], str]] | None = None,
 ) -> int:
     """Write the output whole beside its place, then rename it there; return how many rows it has.
 
@@ -307,6 +327,8 @@ def write_output(
         What comes first (a table's header).
     layout
         How the input was laid out.
+    values
+        Puts into a row's texts what its placeholders stand for, by its place.
 
     Raises
     ------
@@ -321,7 +343,10 @@ def write_output(
                 out = files.enter_context(gzip.GzipFile(fileobj=out, mode="wb", filename="", mtime=0))
             out.write(head.encode())
             for offset, length in spans:
-                out.write(render(result_of(journal.read(offset, length)), shape, layout).encode("utf-8", "replace"))
+                result = result_of(journal.read(offset, length))
+                if values and (restore := values.get(result.n)) is not None:
+                    result = restored(result, restore)
+                out.write(render(result, shape, layout).encode("utf-8", "replace"))
                 n += 1
     except OSError as error:
         raise DataError(

@@ -35,6 +35,7 @@ __all__ = [
     "id_of",
     "lines_in",
     "prompt_of",
+    "sealed",
     "variables",
 ]
 
@@ -73,6 +74,10 @@ class Row:
         Why they cannot be read; None where they can.
     guarded, vault
         What the profile's guards say of it, and what placeholders in it stand for.
+    given
+        Its `content_key` before anything in it was replaced; empty where nothing was looked for.
+    sealed
+        What tells that its placeholders stand for the same values again; None where it has none.
     """
 
     n: int
@@ -90,6 +95,8 @@ class Row:
     unread: str | None = None
     guarded: Guarded = UNGUARDED
     vault: Vault | None = None
+    given: bytes = b""
+    sealed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +126,13 @@ def content_key(row: Row) -> bytes:
         *(["brief"] if prompt.brief else []),
     ]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).digest()[:16]
+
+
+def sealed(row: Row) -> str | None:
+    """Return 32 hexadecimal digits that are the same where a row has the same placeholders again; None: it has none."""
+    if row.vault is None or not row.vault.values:
+        return None
+    return hashlib.sha256(content_key(row) + " ".join(row.vault.values).encode()).hexdigest()[:32]
 
 
 def lines_in(file: Lines) -> Iterator[tuple[int, bytes | None]]:

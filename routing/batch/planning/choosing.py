@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from scrimp.routing.asking.guarding import guarded, risked, shielded
 from scrimp.routing.asking.request import Ask
+from scrimp.routing.batch.files.rows import content_key, sealed
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.guard.sentry import Sentry
 from scrimp.routing.ledger.store import new_id
@@ -134,7 +135,7 @@ class Chooser:
         files: dict[str, int] = {}
         size = 0
         for bare in rows:
-            row = self._shielded(bare if self.shelf is None else self.shelf.fill(bare))
+            row = self.shielded(bare)
             window.append(row)
             new = {source.sha256: len(source.text) for source in row.prompt.sources if source.sha256 not in files}
             files |= new
@@ -143,10 +144,30 @@ class Chooser:
                 break
         return window
 
-    def _shielded(self, row: Row) -> Row:
-        """Return a row with what is private in it replaced, before anything else reads it."""
+    def shielded(self, bare: Row) -> Row:
+        """Return a row with the texts of its files, and what is private in it replaced before anything else reads it.
+
+        That goes for its id and its cells, too, which are written down until the output has them.
+        """
+        row = bare if self.shelf is None else self.shelf.fill(bare)
+        if self.decider.profile.guard.private == "off":
+            return row
         ask = shielded(self._ask(row, Wishes()), self.decider.profile)
-        return replace(row, prompt=ask.prompt, guarded=ask.wishes.guarded, vault=ask.vault)
+        given, vault = content_key(row), ask.vault
+        row = replace(
+            row,
+            prompt=ask.prompt,
+            params=ask.params,
+            response_format=ask.response_format,
+            guarded=ask.wishes.guarded,
+            vault=vault,
+            given=given,
+        )
+        if vault is None:
+            return row
+        cells = None if row.cells is None else tuple(map(vault.redacted, row.cells))
+        row = replace(row, cells=cells, id=vault.redacted(row.id) if isinstance(row.id, str) else row.id)
+        return replace(row, sealed=sealed(row))
 
     def guarded(self, row: Row, context: Context | None, wishes: Wishes) -> Row:
         """Return a row with what the guards say of it."""
@@ -160,7 +181,10 @@ class Chooser:
         return self.guarded(row, self._contexts([row])[0] if self.sentry.embeds else None, wishes)
 
     def _ask(self, row: Row, wishes: Wishes) -> Ask:
-        return Ask(row.prompt, wishes, command="batch", tag=self.tag, vault=row.vault)
+        return Ask(
+            row.prompt, wishes, command="batch", tag=self.tag, params=row.params, response_format=row.response_format,
+            vault=row.vault,
+        )  # fmt: skip
 
     def decide(
         self, rows: Sequence[Row], wishes: Wishes, money: Money, *, rng: random.Random, now: float

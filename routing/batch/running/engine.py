@@ -177,7 +177,8 @@ class Engine:
         if job.decision.arm is None or job.asked is None:
             await self._refuse(job)
             return
-        if int.from_bytes((key := content_key(job.row))[:8], "little") in self.repeated:
+        key = content_key(job.row)
+        if int.from_bytes((job.row.given or key)[:8], "little") in self.repeated:
             job.same = key
             if key in self._followers:
                 self._followers[key].append(job)
@@ -221,6 +222,7 @@ class Engine:
             error=f"line {row.line}, {row.unread}",
             at=int(self.desk.clock()),
             cells=row.cells,
+            sealed=row.sealed,
         )
         await self.desk.file(result)
         self._count(result)
@@ -268,6 +270,7 @@ class Engine:
             error=error,
             at=int(self.desk.clock()),
             cells=job.row.cells,
+            sealed=job.row.sealed,
         )
         await self.desk.file(result)
         await self._ended(job, result)
@@ -337,7 +340,8 @@ class Engine:
         return True
 
     async def _take_over(self, job: Job, found: Result) -> Result:
-        result = replace(found, n=job.row.n, id=job.row.id, cost_nano=0, cells=job.row.cells, at=int(self.desk.clock()))
+        row, at = job.row, int(self.desk.clock())
+        result = replace(found, n=row.n, id=row.id, cost_nano=0, cells=row.cells, sealed=row.sealed, at=at)
         await self.desk.file(result)
         self._count(result)
         return result

@@ -276,6 +276,7 @@ class Producer:
             error="in flight when the run was killed: it may have been billed (--retry-unknown asks again)",
             at=int(self.desk.clock()),
             cells=row.cells,
+            sealed=row.sealed,
         )
         await self.desk.file(result)
         self.desk.stats.count("unknown")

@@ -269,6 +269,7 @@ class RowHands:
             cost_nano=job.bill.cost_nano,
             at=int(self.desk.clock()),
             cells=job.row.cells,
+            sealed=job.row.sealed,
         )
         if isinstance(outcome, Halted):
             return None

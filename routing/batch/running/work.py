@@ -17,7 +17,7 @@ from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.asking.read_labels import informed
 from scrimp.routing.asking.refusal import keyless_arms
 from scrimp.routing.batch.files.cache import Cache
-from scrimp.routing.batch.files.output import Journal, Shape, table_columns, write_output
+from scrimp.routing.batch.files.output import Journal, Shape, result_of, table_columns, write_output
 from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.batch.files.table import header
 from scrimp.routing.batch.planning import start
@@ -71,6 +71,8 @@ class Task:
         Of the sample that is planned on, and of what is explored.
     shelf
         Reads the files that rows are asked about, and was there when they were counted; None: they have none.
+    on_embedded
+        As in `Workspace`.
     """
 
     source: Source
@@ -85,6 +87,7 @@ class Task:
     unordered: bool = False
     seed: int | None = None
     shelf: Shelf | None = None
+    on_embedded: Callable[[int, int], None] = lambda _done, _total: None
 
     @property
     def profile(self) -> Profile:
@@ -182,7 +185,7 @@ def prepare(
         run_id=run_id,
         shelf=shelf,
         reader=reader,
-        sentry=Sentry.open(task.profile, task.decider.embedder, task.paths.cache),
+        sentry=Sentry.open(task.profile, task.decider.embedder, task.paths.cache, task.on_embedded),
         tag=settings.tag,
     )
     money = start.money_for(ledger, task.profile, task.goals, run_id=run_id, now=now)
@@ -277,6 +280,7 @@ class Work:
         self.ledger = ledger
         self.run = run
         self.journal = journal
+        self.chooser = prepared.chooser
         # Now: the file may have changed by the time that the output is written.
         self._columns = header(task.source) if task.source.format in ("csv", "tsv") else ()
         n_good, n_done = task.found.n_good, len(prepared.done)
@@ -353,4 +357,15 @@ class Work:
             shape = source.format
             head = table_columns(self._columns, shape, source.layout)
         spans = batches.spans(self.ledger, self.run.id, ordered=not self.task.unordered)
-        write_output(Path(self.run.output), self.journal, spans, shape, head, source.layout)
+        values: dict[int, Callable[[str], str]] = {}
+        n_sealed = 0
+        if self.task.profile.guard.private == "redact":
+            from scrimp.routing.batch.files.restoring import values_of
+
+            results = (result_of(self.journal.read(*span)) for span in spans)
+            values, n_sealed = values_of(results, good_rows(source, self.task.found), self.chooser.shielded)
+            spans = batches.spans(self.ledger, self.run.id, ordered=not self.task.unordered)
+        write_output(Path(self.run.output), self.journal, spans, shape, head, source.layout, values)
+        if n_sealed:
+            rows = "1 row keeps its" if n_sealed == 1 else f"{n_sealed:,} rows keep their"
+            self.task.say(f"{rows} placeholders: what they were made of is not what it was (a file, a list of names)")

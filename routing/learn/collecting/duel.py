@@ -211,7 +211,10 @@ class Arena:
             If fewer than two arms can take the prompt, or no two can be paid.
         """
         ask, context = self.space.prepare(self._ask(question))
-        question = replace(question, prompt=ask.prompt, guarded=ask.wishes.guarded, vault=ask.vault)
+        question = replace(
+            question, prompt=ask.prompt, params=ask.params, response_format=ask.response_format,
+            guarded=ask.wishes.guarded, vault=ask.vault,
+        )  # fmt: skip
         able = self._able(question, context)
         rooms = self._rooms(question)
         bounds = {name: option.bound_nano or 0 for name, option in able.items()}

@@ -155,4 +155,12 @@ def predict_in_parts(
         output_tokens_p90=np.concatenate([each.output_tokens_p90 for each in parts]),
         ood=np.concatenate([each.ood for each in parts]),
         level=np.concatenate([each.level for each in parts]),
+        similarity=_together([each.similarity for each in parts]),
+        prompt_tokens=_together([each.prompt_tokens for each in parts]),
     )
+
+
+def _together(parts: Sequence[Floats | None]) -> Floats | None:
+    """Return what a router says of parts as one; None where it says nothing: of all of them or of none."""
+    said = [each for each in parts if each is not None]
+    return np.concatenate(said) if len(said) == len(parts) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -11,7 +11,7 @@ from scrimp.routing.learn.maths.offpolicy import quantile_t
 from scrimp.routing.learn.maths.sequential import ALPHA, GROWTH, informed, level_of_test, spent_by, spent_so_far
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -35,6 +35,9 @@ __all__ = [
 MIN_ESS: Final = 100.0
 MIN_CHANGED: Final = 20
 """Decisions that differ, with outcomes for both arms in effect, below which nothing can be told."""
+
+LEAST: Final = 59
+"""Outcomes of both arms below which not even none lost would show that at most 5% are, at 95%."""
 
 MAX_UNSUPPORTED: Final = 0.1
 """Share of the changed decisions that may lie where the log has no support; they count as no gain."""
@@ -69,6 +72,9 @@ class Certificate:
         Prompts sent to a cheaper arm whose outcome and the best arm's are known; of those, lost to the cheaper arm.
     n_sent
         Prompts sent to a cheaper arm, whatever is known of them; None where there was nothing to look at.
+    by_kind
+        The same for each kind of prompt that went to a cheaper arm, the most frequent first. Those with a bound hold
+        all together at 95% (Bonferroni): each alone at the confidence that it says, which is higher.
     """
 
     status: Literal["certified", "above-target", "not-enough-data"]
@@ -79,6 +85,7 @@ class Certificate:
     target: float = 0.05
     confidence: float = 0.95
     n_sent: int | None = None
+    by_kind: Mapping[str, Certificate] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -88,15 +95,19 @@ class Certificate:
                 return f"nothing to certify: no prompt goes to an arm cheaper than {self.best_arm}, the best here"
             return (
                 f"not enough data to certify: {self.n} prompts sent to a cheaper arm have outcomes of both; "
-                "59 without a loss are the least"
+                f"{LEAST} without a loss are the least"
             )
         return (
             f"of the prompts sent to a cheaper arm, at most {self.at_most:.1%} were lost that {self.best_arm} would "
-            f"have answered ({self.confidence:.0%} confidence, n = {self.n}, {self.n_wrong} seen)"
+            f"have answered ({100 * self.confidence:.3g}% confidence, n = {self.n}, {self.n_wrong} seen)"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
+        return self.alone() | {"by_kind": {kind: each.alone() for kind, each in self.by_kind.items()}}
+
+    def alone(self) -> dict[str, Any]:
+        """Return it as plain data, without its kinds."""
         return {
             "status": self.status, "at_most": self.at_most, "confidence": self.confidence, "n": self.n,
             "n_wrong": self.n_wrong, "n_sent": self.n_sent, "best_arm": self.best_arm, "target": self.target,
@@ -112,6 +123,8 @@ def certify(
     *,
     target: float = 0.05,
     cheaper: NDArray[np.bool_] | None = None,
+    kinds: Sequence[str] = (),
+    alpha: float = 0.05,
 ) -> Certificate:
     """Bound the share of prompts sent to a cheaper arm that the best arm would have answered and this one did not.
 
@@ -125,6 +138,10 @@ def certify(
         Position of the best arm.
     cheaper
         `(m,)` which arms are cheaper than the best one; all others unless given.
+    kinds
+        `(n,)` what kind each prompt is of: each is certified by itself, too.
+    alpha
+        1 less the confidence.
     """
     import numpy as np
 
@@ -134,11 +151,45 @@ def certify(
     known = ~np.isnan(mine) & ~np.isnan(other)
     n = int(known.sum())
     wrong = int(((other >= 0.5) & (mine < 0.5) & known).sum())
-    if n < 59:
-        return Certificate("not-enough-data", None, wrong, n, names[best], target, n_sent=len(rows))
-    bound = clopper_pearson_upper(wrong, n)
+    own = {} if not kinds else _by_kind(kinds, rows, known, (decisions, outcome, best, names, target, counts), alpha)
+    sure, sent = 1.0 - alpha, len(rows)
+    if n < LEAST:
+        return Certificate("not-enough-data", None, wrong, n, names[best], target, sure, n_sent=sent, by_kind=own)
+    bound = clopper_pearson_upper(wrong, n, alpha)
     status: Literal["certified", "above-target"] = "certified" if bound <= target else "above-target"
-    return Certificate(status, bound, wrong, n, names[best], target, n_sent=len(rows))
+    return Certificate(status, bound, wrong, n, names[best], target, sure, n_sent=sent, by_kind=own)
+
+
+def _by_kind(
+    kinds: Sequence[str],
+    rows: NDArray[np.intp],
+    known: NDArray[np.bool_],
+    seen: tuple[NDArray[np.intp], Floats, int, tuple[str, ...], float, NDArray[np.bool_]],
+    alpha: float,
+) -> dict[str, Certificate]:
+    """Return a certificate for each kind of prompt that was sent to a cheaper arm, the most frequent first.
+
+    How many bounds are told, and so their confidence, hangs on how many outcomes a kind has, never on what they were.
+
+    Parameters
+    ----------
+    rows, known
+        The prompts sent to a cheaper arm, and of which of them both outcomes are known.
+    """
+    import numpy as np
+
+    decisions, outcome, best, names, target, counts = seen
+    of = np.array([str(each) for each in kinds])
+    told, n_each = np.unique(of[rows], return_counts=True)
+    told = told[np.argsort(-n_each, kind="stable")]
+    n_bounds = sum(int(known[of[rows] == kind].sum()) >= LEAST for kind in told)
+    found = {}
+    for kind in told.tolist():
+        mine = of == kind
+        found[kind] = certify(
+            decisions[mine], outcome[mine], best, names, target=target, cheaper=counts, alpha=alpha / max(1, n_bounds)
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from scrimp.routing.learn.data.decisions import predict_in_parts
 from scrimp.routing.learn.data.labelled import contradictions
 from scrimp.routing.learn.fitting.fit import Drift, Fitted, drift, fit, layer_key
 from scrimp.routing.learn.maths.sequential import Look, spent_so_far
+from scrimp.routing.prompts.kinds import kinds_of
 from scrimp.routing.router.in_force import SHIPPED
 
 from .gate import MIN_ESS, Certificate, Verdict, certify, judge_gain
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from .gate import Word
     from .timeline import Block
 
-__all__ = ["MAX_DISORDER", "MIN_LABELS", "Refit", "history_of", "made_by", "refit"]
+__all__ = ["MAX_DISORDER", "MIN_LABELS", "Refit", "certificate_of", "history_of", "made_by", "refit"]
 
 MIN_LABELS: Final = 20
 """Labelled prompts below which nothing is fitted."""
@@ -349,7 +350,21 @@ def _certificate(router: LearnedRouter, log: Labelled, rows: NDArray[np.intp], p
     cost = np.nanmean(pool.costs(part.input_tokens, predictions.output_tokens_p50), axis=0)
     cheaper = (cost < cost[best]) | (np.isclose(cost, cost[best]) & (np.arange(len(cost)) != best))
     decided = pool.decide(predictions, part.input_tokens, part.feasible)
-    return certify(decided, part.judged, best, pool.names, cheaper=cheaper)
+    return certify(decided, part.judged, best, pool.names, cheaper=cheaper, kinds=kinds_of(part.surface))
+
+
+def certificate_of(current: LearnedRouter, log: Labelled, pool: Pool, watermark: int) -> Certificate:
+    """Return what may be said of the router in force: on what is fresh since it was made; of the shipped one, on all.
+
+    Parameters
+    ----------
+    watermark
+        Labels up to this id were there when it was made.
+    """
+    blocks = timeline(log, watermark) if current.layers else []
+    fresh = np.concatenate([block.judged for block in blocks]) if blocks else np.zeros(0, np.intp)
+    rows = fresh if current.layers else np.flatnonzero(log.may_judge)[-_CERTIFIED_ON:]
+    return _certificate(current, log, rows, pool)
 
 
 def history_of(rows: Sequence[Mapping[str, Any]], against: str) -> tuple[tuple[Look, ...], int]:

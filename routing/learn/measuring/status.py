@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scrimp.routing.learn.data.decisions import predict_in_parts
-from scrimp.routing.learn.judging.refit import MIN_LABELS, history_of, made_by
+from scrimp.routing.learn.judging.refit import MIN_LABELS, certificate_of, history_of, made_by
 from scrimp.routing.learn.judging.refitting import past_refits, set_up
 from scrimp.routing.learn.judging.timeline import timeline
 from scrimp.routing.learn.maths.kmeans import clusters_of
@@ -175,6 +175,7 @@ def label_status(ledger: Ledger | None, decider: Decider, routers: Path, *, kind
         "n_fresh": sum(len(block.judged) for block in timeline(log, watermark)),
         "n_tests": len(past),
         "least_to_fit": MIN_LABELS,
+        "certificate": certificate_of(bench.current, log, bench.pool, watermark).to_dict(),
         "sources": {} if ledger is None else count_by_source(ledger, profile),
         "arms": arms,
         "clusters": [
