@@ -153,7 +153,7 @@ def test_what_a_minute_costs_turns_the_choice():
     assert slow.terms == {"time": pytest.approx(0.5 * slow.seconds / 60)}
     assert utility(slow, 0.1) == pytest.approx(0.1 * 0.9 - slow.cost_nano / 1e9 - slow.terms["time"])
     (why,) = (each.why for each in decision.choice.weighed if each.option.arm == "slow")
-    assert why == "20% better is not worth its slowness"
+    assert why == "20% better, but slower, which weighs more"
 
 
 def test_fast_is_a_minute_at_the_price_of_a_right_answer():
@@ -215,9 +215,6 @@ def test_every_number_of_the_policy_counts_what_is_held_against_an_arm():
         assert pick([small, large], wtp_usd=choice.weighed[1].flip_wtp_usd + side).arm == (
             "large" if side > 0 else "small"
         )
-    cheaper = option("large", 0.9, 0.0, terms={"time": 0.0109})
-    flip = pick([small, cheaper]).weighed[0].flip_cost_usd
-    assert flip is None or flip > 0.0
     taken = pick([option("a", 0.9, 0.001, terms={"time": 0.004}), option("b", 0.8, 0.002)]).weighed
     for side, arm_taken in ((-1e-6, "a"), (1e-6, "b")):
         dearer = option("a", 0.9, taken[0].flip_cost_usd + side, terms={"time": 0.004})
@@ -225,7 +222,7 @@ def test_every_number_of_the_policy_counts_what_is_held_against_an_arm():
     assert pick([small, large], min_quality=0.75).arm == "small"
     slow = option("slow", 0.8, 0.0005, terms={"time": 0.01})
     assert pick([small, slow], min_quality=0.75).arm == "small", "the cheapest is that of the least burden"
-    assert price_share(small, large, 0.1) == pytest.approx(0.034 / (0.034 + 0.01))
+    assert price_share(small, large, 0.1) == pytest.approx(0.004 / (0.004 + 0.01 + 0.03))
 
 
 def test_a_plan_takes_the_time_of_its_calls_one_after_another():
