@@ -11,6 +11,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from scrimp.profiles.errors import ScrimpError
     from scrimp.routing.asking.request import Checked
     from scrimp.routing.deciding.trace import Decision
@@ -39,13 +41,17 @@ class RoutedArm:
     cost_usd, cost_usd_p90, bound_usd
         What it is predicted to cost, at the median and at the 90th percentile, and at most; None without a price.
     utility_usd
-        wtp_usd * quality - cost_usd; None where it was not weighed.
+        wtp_usd * quality - cost_usd - all terms; None where it was not weighed.
     propensity
         The chance that the policy takes it, in [0, 1]; None where nothing was drawn.
     feasible
         Whether it can take the prompt.
     why
         Why it was taken, or was not.
+    first_s, seconds, seconds_p90
+        Predicted seconds to the first word, and to the end: the median and the 90th percentile; None: not known.
+    terms
+        What else is held against it, USD by name: what waiting costs, and the weights of the profile.
     """
 
     name: str
@@ -66,6 +72,10 @@ class RoutedArm:
     propensity: float | None
     feasible: bool
     why: str
+    first_s: float | None = None
+    seconds: float | None = None
+    seconds_p90: float | None = None
+    terms: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

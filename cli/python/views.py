@@ -49,6 +49,10 @@ def _arm(weighed: Weighed, choice: Choice) -> RoutedArm:
         propensity=None if choice.no_draw else weighed.probability,
         feasible=option.infeasible is None,
         why=weighed.why,
+        first_s=option.first_s,
+        seconds=option.seconds,
+        seconds_p90=option.seconds_p90,
+        terms=dict(option.terms),
     )
 
 

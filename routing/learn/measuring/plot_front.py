@@ -113,19 +113,20 @@ def _name(axes: Any, placed: Sequence[Placed], renderer: Any) -> None:
     frame = axes.get_window_extent(renderer)
     boxes: list[Any] = []
     for each in placed:
-        point = each.point
-        time = "" if point.seconds is None else f"\n{seconds_in_words(point.seconds)}"
-        text = f"{point.name}{time}"
+        at = (each.point.cost_nano / NANO, 100.0 * each.point.quality)
+        time = "" if each.point.seconds is None else f"\n{seconds_in_words(each.point.seconds)}"
+        look = {"fontsize": 8, "color": "#202020" if each.on_front else "#6a6a6a", "zorder": 4}
+        tried = []
         for dx, dy, side, level in _PLACES:
             named = axes.annotate(
-                text, (point.cost_nano / NANO, 100.0 * point.quality), xytext=(dx, dy), textcoords="offset points",
-                ha=side, va=level, fontsize=8, color="#202020" if each.on_front else "#6a6a6a", zorder=4,
-            )  # fmt: skip
+                f"{each.point.name}{time}", at, xytext=(dx, dy), textcoords="offset points", ha=side, va=level, **look
+            )
             box = named.get_window_extent(renderer)
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
             clear = not any(box.overlaps(other) for other in boxes)
+            tried.append((named, box))
             if inside and clear and not any(box.padded(3).contains(x, y) for x, y in spots):
                 break
-            if (dx, dy, side, level) != _PLACES[-1]:
-                named.remove()
-        boxes.append(box)
+        for named, _ in tried[:-1]:  # where none is free, the last place is taken
+            named.remove()
+        boxes.append(tried[-1][1])
