@@ -277,8 +277,11 @@ def refused_by_guard(decision: Decision) -> GuardRefusedError | None:
 
 
 def warnings(found: Guarded) -> list[str]:
-    """Return what the user is told before anything is sent."""
-    return [f"{each.guard}: {each.why}" for each in found.findings if each.outcome in (Outcome.WARNED, Outcome.CHANGED)]
+    """Return what the user is told before anything is sent; that a rule holds is as the user wrote it, and is not."""
+    told = [each for each in found.findings if each.outcome in (Outcome.WARNED, Outcome.CHANGED)]
+    return [
+        f"{each.guard}: {each.why}" for each in told if each.guard is not Name.RULES or each.outcome is Outcome.WARNED
+    ]
 
 
 # -- on the way out -------------------------------------------------------------------------------------------------
