@@ -48,6 +48,7 @@ from .options import KnownArm, know_arm, option_for, runs_here
 from .outlook import feasibility
 from .own_lengths import OwnLengths
 from .staying import Turned, moved
+from .times import none_gains_by_silence
 from .trace import Decision
 from .weights import Weighing
 
@@ -429,7 +430,7 @@ class Decider:
                     )
                 )
         weighing = self.weighing
-        options = [self._with_terms(option, weighing) for option in options]
+        options = [self._with_terms(option, weighing) for option in none_gains_by_silence(options)]
         ood = float(predictions.ood[row])
         level = float(predictions.level[row])
         if turned is not None and not isnan(level):

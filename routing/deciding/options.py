@@ -140,7 +140,8 @@ def option_for(
     if asked is not prompt:
         n_input = estimate_tokens(asked)
     limit = known.output_limit if output_limit is None else min(known.output_limit, output_limit)
-    if prompt.brief and told and prompt.chat is None and not known.may_think:
+    brief = prompt.brief and told and prompt.chat is None and not known.may_think
+    if brief:
         p50, p90 = p50 * BRIEF_SHARE, p90 * BRIEF_SHARE
         limit = limit if prompt.forms else min(limit, BRIEF_TOKENS)  # how long a form is, its schema says
     n_p50, n_p90 = max(1, round(min(p50, limit))), max(1, round(min(p90, limit)))
@@ -209,7 +210,7 @@ def option_for(
         near=near,
         nearness=nearness,
         learned=learned,
-        prompt_output=prompt_output,
+        prompt_output=None if brief else prompt_output,  # what was asked to be short tells nothing of other answers
         length_by="" if own is None else own.text,
     )
     return timed(option, tempo, minute_usd=minute_usd, max_seconds=max_seconds)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final
 from .policy import Barrier
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from scrimp.routing.router.timing import Tempo
 
     from .policy import Option
 
-__all__ = ["TIME", "minute_cost", "said", "timed"]
+__all__ = ["TIME", "minute_cost", "none_gains_by_silence", "said", "timed"]
 
 TIME: Final = "time"
 """What the term of utility is called that stands for waiting."""
@@ -51,6 +53,17 @@ def timed(option: Option, tempo: Tempo | None, *, minute_usd: float = 0.0, max_s
         barrier=Barrier.TIME if late else option.barrier,
         infeasible=f"takes up to {said(high)}, and {max_seconds:g} s are left for it" if late else option.infeasible,
     )
+
+
+def none_gains_by_silence(options: Sequence[Option]) -> list[Option]:
+    """Return options with the time of those that nothing is known of: as slow as the slowest that is known."""
+    known = [option.terms[TIME] for option in options if TIME in option.terms]
+    if not known:
+        return [*options]
+    return [
+        option if TIME in option.terms else replace(option, terms={**option.terms, TIME: max(known)})
+        for option in options
+    ]
 
 
 def said(seconds: float) -> str:

@@ -22,8 +22,8 @@ class Name(StrEnum):
 
     PRIVATE = "private"
     RULES = "rules"
-    SCOPE = "scope"
     UNSAFE = "unsafe"
+    SCOPE = "scope"
     FEASIBLE = "feasible"
     RISK = "risk"
 

@@ -65,6 +65,19 @@ def test_a_line_is_told_the_limit_is_lower_and_the_log_has_what_was_typed(scrimp
     assert short["input_tokens"] <= short["decision"]["arms"][0]["input_bound"]
 
 
+def test_short_answers_that_were_asked_for_tell_nothing_of_others(scrimp, arms, home):
+    def predicted():
+        return json.loads(scrimp("route", "-p", arms(), "--json", "Why is the sky blue?").out)["arms"][0]
+
+    before = predicted()
+    for _ in range(3):
+        ask(scrimp, "-p", arms(), "--brief", "Why is the sky blue?")
+    after = predicted()
+    assert (after["output_tokens_p50"], after["length_rests_on"]) == (before["output_tokens_p50"], "the router")
+    ask(scrimp, "-p", arms(), "Why is the sky blue?")
+    assert predicted()["length_rests_on"] == "1 call of its own"
+
+
 def test_it_is_said_where_the_choice_is_explained(scrimp, arms):
     done = scrimp("ask", "-n", "-x", "--brief", "-p", arms(), "Why is the sky blue?")
     assert "brief: a line of system text asks for a short answer" in done.err

@@ -163,6 +163,13 @@ def test_fast_is_a_minute_at_the_price_of_a_right_answer():
     assert decide(BOTH, wishes=Wishes(fast=True), quality=(0.85, 0.855)).arm == "quick"
 
 
+def test_an_arm_of_unknown_time_gains_nothing_by_that():
+    decision = decide({"quick": QUICK}, minute_usd=Decimal("0.5"))
+    quick, slow = (decision.choice.option(name) for name in ("quick", "slow"))
+    assert (slow.seconds, slow.terms["time"]) == (None, quick.terms["time"])
+    assert decide({}, minute_usd=Decimal("0.5")).choice.option("slow").terms == {}, "where none is known"
+
+
 def test_where_nobody_waits_time_is_no_matter():
     decision = decide(BOTH, wishes=Wishes(waits=False), minute_usd=Decimal(5), max_seconds=1.0)
     assert decision.arm == "slow"
