@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scrimp.profiles.errors import DataError
 
 from .examples import read_examples
-from .turns import with_what_went_before
+from .turns import nearest_of
 from .verdict import Finding, Guarded, Name, Outcome
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ class ScopeWatch:
         """Return what it says of a prompt."""
         if seen.context is None:
             return Guarded()
-        found = self.nearest.one(seen.context.embedding)
-        if not found.like and (whole := with_what_went_before(seen.prompt)) is not None:
-            found = max(found, self.nearest.one(self.embedder.embed([whole])[0]), key=lambda each: each.score)
+        found = nearest_of(seen.prompt, seen.context, self.nearest, self.embedder)
         if found.like:
             return Guarded((Finding(Name.SCOPE, Outcome.PASSED, f"in scope: {found.domain}", found.to_dict()),))
         why = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .examples import forms, read_examples
 from .scope import sent_to
-from .turns import with_what_went_before
+from .turns import nearest_of
 from .verdict import Finding, Guarded, Name, Outcome
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ class UnsafeWatch:
         """Return what it says of a prompt."""
         if seen.context is None:
             return Guarded()
-        found = self.nearest.one(seen.context.embedding)
-        if not found.like and (whole := with_what_went_before(seen.prompt)) is not None:
-            found = max(found, self.nearest.one(self.embedder.embed([whole])[0]), key=lambda each: each.score)
+        found = nearest_of(seen.prompt, seen.context, self.nearest, self.embedder)
         if not found.like:
             return Guarded((Finding(Name.UNSAFE, Outcome.PASSED, "like none of the unsafe forms", found.to_dict()),))
         why = f"like unsafe forms ({found.domain}, {found.similarity:.2f}): {sent_to(self.sends, seen)}"
