@@ -64,7 +64,7 @@ def _call(prompt: str, limit: int) -> tuple[Timed, float]:
 def _supposed() -> tuple[Tempo, TimedArm]:
     with tempfile.TemporaryDirectory() as folder:
         machine = Machine(Path(folder) / "machine.json")
-        machine.rates(full=True)
+        machine.rates()
         found = machine.supposed(Arm(name="local", model=MODEL))
     assert found is not None
     arm = TimedArm("local", MODEL, "local", (), (found.start_s, found.read_s, found.write_s), found.bend)
@@ -197,7 +197,7 @@ def parts(calls: int, asks: int) -> Iterator[Row]:
     """Yield every row as it is measured; those of the local model where it is installed."""
     yield from simulated(calls)
     yield from kept(asks)
-    if importlib.util.find_spec("xllamacpp") and measure(quick=True) is not None:
+    if importlib.util.find_spec("xllamacpp") and measure() is not None:
         yield from roofline()
         yield from after_calls(calls)
 

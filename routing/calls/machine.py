@@ -69,8 +69,6 @@ class Rates:
         POSIX time.
     machine
         What tells this machine from others.
-    quick
-        Whether it was measured in passing, in less time.
     """
 
     flops: float
@@ -78,7 +76,6 @@ class Rates:
     watts: float | None
     measured_at: float
     machine: str
-    quick: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +107,17 @@ def this_machine() -> str:
     return f"{platform.node()}, {model}, {os.cpu_count()} cores"
 
 
-def measure(*, quick: bool = False) -> Rates | None:
-    """Measure this machine, in about a second, or a third of one; None where that fails."""
+def measure() -> Rates | None:
+    """Measure this machine, in about a second; None where that fails."""
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "scrimp.routing.calls.speed", *(["quick"] if quick else [])]
+    command = [sys.executable, "-m", "scrimp.routing.calls.speed"]
     try:
         ran = subprocess.run(command, env=env, capture_output=True, timeout=_PATIENCE_S, check=True)
         found = msgspec.json.decode(ran.stdout)
         rates = {name: found[name] for name in ("flops", "bytes_per_s", "watts")}
     except (OSError, subprocess.SubprocessError, msgspec.DecodeError, KeyError, TypeError):
         return None
-    return Rates(**rates, measured_at=time.time(), machine=this_machine(), quick=quick)
+    return Rates(**rates, measured_at=time.time(), machine=this_machine())
 
 
 @dataclass(slots=True)
@@ -131,12 +128,9 @@ class Machine:
     ----------
     file
         Where it is kept; None keeps nothing.
-    measures
-        Whether it may be measured where it is not known: in passing, in a third of a second.
     """
 
     file: Path | None
-    measures: bool = True
     _kept: dict[str, Any] | None = None
     _models: dict[str, Gguf | None] = field(default_factory=dict)
 
@@ -152,13 +146,11 @@ class Machine:
         )
         return rates if fresh else None
 
-    def rates(self, *, full: bool = False) -> Rates | None:
-        """Return the machine's rates, measured now where they are not known (`full`: in passing does not do)."""
+    def rates(self) -> Rates | None:
+        """Return the machine's rates, measured now where they are not known; None where they cannot be."""
         rates = self.known()
-        if (rates is None and self.measures) or (full and (rates is None or rates.quick)):
-            rates = measure(quick=not full) or rates
-            if rates is not None:
-                self._keep(rates=asdict(rates))
+        if rates is None and (rates := measure()) is not None:
+            self._keep(rates=asdict(rates))
         return rates
 
     def model(self, arm: Arm) -> Gguf | None:
@@ -175,7 +167,7 @@ class Machine:
     def supposed(self, arm: Arm) -> Supposed | None:
         """Return how long a model of this process is supposed to take; None where size or speed is not known."""
         size = self.model(arm)
-        rates = None if size is None else self.rates()
+        rates = None if size is None else self.known()
         if size is None or rates is None:
             return None
         flops = KERNEL_SHARE * rates.flops * threads_for(arm.model)

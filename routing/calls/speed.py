@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["joules_read"]
 
-_FULL_S, _QUICK_S = 0.9, 0.2
+_BUDGET_S: Final = 0.9
 _SIDE: Final = 512
 _ARRAY_BYTES: Final = 256 * 1024 * 1024
-"""No cache holds it; in a hurry half of it."""
+"""No cache holds it."""
 
 _POWERCAP: Final = Path("/sys/class/powercap")
 
@@ -37,18 +37,19 @@ def joules_read(folder: Path = _POWERCAP) -> float | None:
     return sum(counted) / 1e6 if counted else None
 
 
-def measured(*, quick: bool, joules: Callable[[], float | None] = joules_read) -> dict[str, float | None]:
+def measured(
+    *, budget_s: float = _BUDGET_S, joules: Callable[[], float | None] = joules_read
+) -> dict[str, float | None]:
     """Return `flops`, `bytes_per_s` and `watts` of this machine while one of its cores is at work.
 
     Each rate is that of the best of several tries, by the core's own time: other work matters little.
     """
     import numpy as np
 
-    budget_s = _QUICK_S if quick else _FULL_S
     before, began = joules(), time.perf_counter()
     square = np.ones((_SIDE, _SIDE), dtype=np.float32)
     flops = 2.0 * _SIDE**3 / _best(lambda: square @ square, budget_s / 2)
-    array = np.ones(_ARRAY_BYTES // (8 if quick else 4), dtype=np.float32)
+    array = np.ones(_ARRAY_BYTES // 4, dtype=np.float32)
     rate = array.nbytes / _best(array.max, budget_s / 4)
     after, took = joules(), time.perf_counter() - began
     watts = None if before is None or after is None or after <= before else (after - before) / took
@@ -69,4 +70,4 @@ def _best(run: Callable[[], object], budget_s: float) -> float:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(measured(quick="quick" in sys.argv[1:])))
+    sys.stdout.write(json.dumps(measured()))

@@ -131,7 +131,7 @@ class Examination:
         """Measure how fast this machine is, where that is not known, and say it."""
         from scrimp.routing.calls.machine import Machine
 
-        rates = Machine(self.paths.machine).rates(full=True)
+        rates = Machine(self.paths.machine).rates()
         if rates is None:
             yield Finding(
                 "machine", "note", "its speed cannot be measured: local models are timed by their calls alone"

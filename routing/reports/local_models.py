@@ -74,7 +74,7 @@ def local_models(profile: Profile, paths: Paths, ledger: Ledger | None) -> tuple
 
 
 def _model(arm: Arm, machine: Machine, past: Sequence[PastCall]) -> LocalModel:
-    size, supposed, rates = machine.model(arm), machine.supposed(arm), machine.rates()
+    size, rates, supposed = machine.model(arm), machine.rates(), machine.supposed(arm)
     seen = [
         (call.output_tokens - 1) / (call.latency_s - call.first_s)
         for call in past
