@@ -86,7 +86,7 @@ def test_what_was_not_marked_is_written_and_costs_more(scrimp, arm, minutes, ser
     first, second = (ask(scrimp, path, minutes, f"{i}?", "--read", "whole") for i in "ab")
     one, two = options(first)["one/whole"], options(second)["one/whole"]
     assert (one["cached_tokens"], two["cached_tokens"]) == (None, 0)
-    assert two["cost_usd"] > 1.2 * one["cost_usd"]
+    assert two["cost_usd"] > 1.15 * one["cost_usd"]  # though its answer is expected to be as short as the first one was
     assert two["bound_usd"] == pytest.approx(one["bound_usd"], rel=0.001)  # the dearest of all prices, either way
 
 

@@ -271,10 +271,10 @@ def test_of_an_answer_whose_text_is_not_kept_the_reason_for_its_end_says_it(scri
 # -- every way in which a prompt is asked -----------------------------------------------------------------------------
 
 
-def test_route_shows_it_and_refuses_nothing(scrimp, guarded):
+def test_route_shows_what_would_be_taken_and_ends_as_ask_would(scrimp, guarded):
     for risky, outcome in (("warn", "warned"), ("ask", "refused"), ("refuse", "refused"), ("arm:large", "changed")):
         done = scrimp("route", "-p", guarded(risky), "--json", HARD)
-        assert done.code == 0, done.err
+        assert done.code == (9 if outcome == "refused" else 0), done.err
         trace = json.loads(done.out)
         assert risk_in(trace)["outcome"] == outcome
         assert trace["arm"] is not None
