@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.routing.checks.base import Verdict
@@ -43,6 +44,9 @@ _KEPT: Final = re.compile(
     r"|\d+(?:[.,:/]\d+)*"
 )
 """What a phrasing may not lose."""
+
+_TRIES: Final = 64
+"""How many brackets may begin the list: a reply of nothing else would be read once for each."""
 
 _PLACEHOLDER: Final = re.compile(r"<[A-Z][A-Z_]*_\d+>")
 _NUMBERED: Final = re.compile(r"^[ \t]*(?:\(?\d{1,2}[.):]|[-*•+])[ \t]+(\S.*)$", re.MULTILINE)
@@ -93,7 +97,7 @@ def phrasings_in(text: str, n: int) -> list[str]:
 
 def _of_json(text: str) -> list[str] | None:
     """Return the texts of the first JSON list in a reply; None where there is none."""
-    for start in (at for at, character in enumerate(text) if character == "["):
+    for start in islice((at for at, character in enumerate(text) if character == "["), _TRIES):
         try:
             value, _ = json.JSONDecoder().raw_decode(text, start)
         except (ValueError, RecursionError):
