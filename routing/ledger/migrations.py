@@ -338,6 +338,11 @@ def _m6_what_was_expected(conn: sqlite3.Connection) -> None:
     conn.execute("CREATE INDEX idx_attempts_late ON attempts(arm) WHERE error_kind = 'timeout'")
 
 
+def _m7_many_rows(conn: sqlite3.Connection) -> None:
+    """Add who holds a reservation besides a process: a batch of a provider's, by the name that it is found by."""
+    conn.execute("ALTER TABLE reservations ADD COLUMN holder TEXT")  # NULL: the process in `pid`
+
+
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _m1_ledger,
     _m2_sent_and_resumed,
@@ -345,6 +350,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
     _m4_instructions_hints_and_duels,
     _m5_files_and_conversations,
     _m6_what_was_expected,
+    _m7_many_rows,
 )
 """Migration n (from 1) takes a ledger from user_version n - 1 to n. Append; never edit one that was released."""
 

@@ -78,6 +78,10 @@ class Row:
         Its `content_key` before anything in it was replaced; empty where nothing was looked for.
     sealed
         What tells that its placeholders stand for the same values again; None where it has none.
+    priority
+        Rows of a higher one go first; 0 where it says nothing.
+    deadline_s
+        Seconds from the run's beginning within which its answer is wanted; None: whenever it comes.
     """
 
     n: int
@@ -97,6 +101,8 @@ class Row:
     vault: Vault | None = None
     given: bytes = b""
     sealed: str | None = None
+    priority: int = 0
+    deadline_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,8 @@ class Settings:
         Checks for every row, and whether a plan of several calls may be chosen.
     reading, read_tokens
         How much of rows' files is to be read, as in `asking.request.Ask`.
+    deadline_s
+        Seconds from the run's beginning within which all answers are wanted; None: whenever they come.
     hint, use_hint
         Whether a coin decides if the nearest hint stands in front of a row; the one to put in front of every row.
     """
@@ -77,6 +79,7 @@ class Settings:
     use_hint: str | None = None
     reading: str = "auto"
     read_tokens: int = READ_TOKENS
+    deadline_s: float | None = None
 
 
 @dataclass(slots=True)
