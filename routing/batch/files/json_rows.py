@@ -123,6 +123,7 @@ def _by(keys: OwnKeys, row: Row) -> Row:
     return replace(
         row,
         arm=keys.arm,
+        schema=keys.schema,
         checks=keys.checks,
         priority=keys.priority,
         deadline_s=keys.deadline_s,

@@ -83,8 +83,9 @@ class Row:
         Seconds from the run's beginning within which its answer is wanted; None: whenever it comes.
     refs
         Ids of the rows whose answers stand in its prompt, once they are there.
-    arm, checks
-        What it is asked with, as `-m` names an arm; what its answer has to pass, as `--check` spells it.
+    arm, schema, checks
+        What it brings of its own: the arm, as `-m` names one, the form of its answer, and what that has to pass, as
+        `--check` spells it.
     """
 
     n: int
@@ -108,6 +109,7 @@ class Row:
     deadline_s: float | None = None
     refs: tuple[str, ...] = ()
     arm: str | None = None
+    schema: Mapping[str, Any] | None = None
     checks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
