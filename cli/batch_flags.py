@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.profiles.errors import DataError, ScrimpError, UsageError
+from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.paths import paths
 from scrimp.profiles.reading import read_text
 from scrimp.profiles.rungs import bare_of
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from scrimp.profiles.schema import Profile
-    from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.files.shelf import Shelf
     from scrimp.routing.batch.files.source import Source
@@ -187,8 +186,8 @@ def check_used(source: Source) -> None:
         )
 
 
-def _look(flags: BatchFlags) -> Callable[[Row], None]:
-    """Return what looks at the arm and the checks that a row names; the profile is loaded for the first that does."""
+def _look(flags: BatchFlags) -> Callable[[str | None, tuple[str, ...]], None]:
+    """Return what looks at the arm and the checks that a row brings; the profile is loaded for the first that does."""
 
     @cache
     def decider() -> Decider:
@@ -196,24 +195,12 @@ def _look(flags: BatchFlags) -> Callable[[Row], None]:
 
     @cache
     def problem(arm: str | None, checks: tuple[str, ...]) -> str | None:
-        from scrimp.routing.asking.plan_choice import arms_in
-        from scrimp.routing.asking.request import Way
-        from scrimp.routing.checks.names import make_check
+        from scrimp.routing.batch.planning.row_plans import not_there
 
-        try:
-            made = [make_check(text, decider().profile.checks, calls=True) for text in checks]
-        except ScrimpError as error:
-            return f"check: {error.message}"
-        judges = {bare_of(name) for name in arms_in(Way(tuple(made)))}
-        known = decider().with_arms(judges if arm is None else {*judges, arm}).profile
-        names = {each.name for each in known.arms}
-        if arm is not None and bare_of(arm) not in names:
-            return f"arm: profile {known.name} has no arm {arm!r}. {known.known_arms(arm)}"
-        lost = next((name for name in judges if name not in names), None)
-        return None if lost is None else f"check: profile {known.name} has no arm {lost!r}. {known.known_arms(lost)}"
+        return not_there(decider(), arm, checks)
 
-    def look(row: Row) -> None:
-        if (found := problem(row.arm, row.checks)) is not None:
+    def look(arm: str | None, checks: tuple[str, ...]) -> None:
+        if (found := problem(arm, checks)) is not None:
             raise DataError(found)
 
     return look

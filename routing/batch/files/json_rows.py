@@ -142,7 +142,7 @@ def _looked_at(source: Source, row: Row) -> Row:
     if row.arm is not None and row.plan is not None:
         raise DataError("arm and plan both say who answers: give one of them")
     if row.arm is not None or row.checks:
-        source.look(row)
+        source.look(row.arm, row.checks)
     return row
 
 

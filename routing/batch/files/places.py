@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from scrimp.routing.prompts.prompt import Prompt
 
-    from .rows import Row
-
 __all__ = ["answered", "filled", "filled_template", "named_in", "references"]
 
 _PLACE: Final = re.compile(r"\{\{([^{}]{1,256})\}\}")
@@ -106,8 +104,8 @@ def references(prompt: Prompt) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for text in _texts(prompt) if "\0" in text for name in _REFERENCE.findall(text)))
 
 
-def answered(row: Row, answers: Mapping[str, str]) -> Row:
-    """Return a row with answers where its references stand.
+def answered(prompt: Prompt, answers: Mapping[str, str]) -> Prompt:
+    """Return a prompt with answers where its references stand.
 
     Raises
     ------
@@ -118,7 +116,6 @@ def answered(row: Row, answers: Mapping[str, str]) -> Row:
     def put(text: str) -> str:
         return _REFERENCE.sub(lambda hit: answers[hit[1]], text) if "\0" in text else text
 
-    prompt = row.prompt
     history = tuple(
         Turn(put(turn.prompt), None if turn.answer is None else put(turn.answer)) for turn in prompt.history
     )
@@ -132,4 +129,4 @@ def answered(row: Row, answers: Mapping[str, str]) -> Row:
         raise UsageError(f"with the answers in it the prompt is over {MAX_PROMPT_BYTES // 1024 // 1024} MB")
     if not made.text.strip() and not made.attachments:
         raise UsageError("the prompt is empty: so is the answer that it is made of")
-    return replace(row, prompt=made)
+    return made

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from .rows import Row
-
 __all__ = ["Format", "Lines", "Source", "format_named", "opened", "sha256"]
 
 Format = Literal["jsonl", "csv", "tsv", "lines"]
@@ -61,7 +59,7 @@ class Source:
     given, used
         Values for `{{NAME}}` in prompts (`--var`), and the names of those that stood in one.
     look
-        Looks at a row that names an arm, a plan or checks of its own; raises `DataError` where there are none such.
+        Looks at the arm and the checks that a row brings; raises `DataError` where there are none such.
     stamp
         Inode, size and time of change of the file that was looked at: only that one is read.
     """
@@ -80,7 +78,7 @@ class Source:
     brief: bool = False
     given: Mapping[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set, compare=False)
-    look: Callable[[Row], object] = field(default=lambda _row: None, compare=False)
+    look: Callable[[str | None, tuple[str, ...]], object] = field(default=lambda _arm, _checks: None, compare=False)
 
     @classmethod
     def of(
@@ -97,7 +95,7 @@ class Source:
         files: str | None = None,
         brief: bool = False,
         given: Mapping[str, str] | None = None,
-        look: Callable[[Row], object] = lambda _row: None,
+        look: Callable[[str | None, tuple[str, ...]], object] = lambda _arm, _checks: None,
     ) -> Source:
         """Return the source of a path; a format that is not given is taken from its name, or from how it begins.
 

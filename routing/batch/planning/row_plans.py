@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import NANO
+from scrimp.profiles.rungs import bare_of
 from scrimp.routing.asking.named_plans import with_own
-from scrimp.routing.asking.request import Ask
+from scrimp.routing.asking.plan_choice import arms_in
+from scrimp.routing.asking.request import Ask, Way
 from scrimp.routing.checks.names import make_check
 from scrimp.routing.checks.text import SchemaCheck
 from scrimp.routing.strategies.desk import calls_models
@@ -23,14 +25,13 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.schema import Profile
     from scrimp.routing.asking.plan_choice import PlanChooser
-    from scrimp.routing.asking.request import Way
     from scrimp.routing.batch.files.rows import Row
-    from scrimp.routing.deciding.decide import Wishes
+    from scrimp.routing.deciding.decide import Decider, Wishes
 
     from .choosing import Decided
     from .money import Money
 
-__all__ = ["PLANS", "RowWays", "plan_options", "with_checks"]
+__all__ = ["PLANS", "RowWays", "not_there", "plan_options", "with_checks"]
 
 PLANS: Final = "plans"
 """What stands in the place of an arm's name where each row has a plan of its own."""
@@ -77,6 +78,21 @@ class RowWays:
             checks = (SchemaCheck(dict(row.schema)), *rest)
         made = (make_check(text, self.profile.checks, calls=True) for text in row.checks)
         return replace(way, checks=with_own(checks, tuple(made)))
+
+
+def not_there(decider: Decider, arm: str | None, checks: Sequence[str]) -> str | None:
+    """Return why a row cannot be asked as it says: an arm, or a check, that is not there; None where it can."""
+    try:
+        made = tuple(make_check(text, decider.profile.checks, calls=True) for text in checks)
+    except ScrimpError as error:
+        return f"check: {error.message}"
+    judges = {bare_of(name) for name in arms_in(Way(made))}
+    known = decider.with_arms(judges if arm is None else {*judges, arm}).profile
+    names = {each.name for each in known.arms}
+    if arm is not None and bare_of(arm) not in names:
+        return f"arm: profile {known.name} has no arm {arm!r}. {known.known_arms(arm)}"
+    lost = next((name for name in judges if name not in names), None)
+    return None if lost is None else f"check: profile {known.name} has no arm {lost!r}. {known.known_arms(lost)}"
 
 
 def plan_options(

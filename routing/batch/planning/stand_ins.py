@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import UsageError
@@ -91,6 +92,6 @@ class Lengths:
             name: stand_in(self._tokens.get(parent, usual)) for name, parent in zip(row.refs, parents, strict=True)
         }
         try:
-            return answered(row, texts)
+            return replace(row, prompt=answered(row.prompt, texts))
         except UsageError:  # too long: that is said when the answers are there
-            return answered(row, dict.fromkeys(row.refs, "..."))
+            return replace(row, prompt=answered(row.prompt, dict.fromkeys(row.refs, "...")))

@@ -6,6 +6,7 @@ are put back first, and the row that takes the answer is looked through as a who
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from scrimp.routing.batch.files.output import result_of
@@ -81,7 +82,7 @@ class Resolver:
             if status != "ok" or span is None:
                 return row
             answers[name] = self._answer(result_of(self._journal.read(*span)))
-        return answered(row, answers)
+        return replace(row, prompt=answered(row.prompt, answers))
 
     def _answer(self, result: Result) -> str:
         text = result.answer or ""

@@ -23,6 +23,7 @@ from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.batch.files.table import header
 from scrimp.routing.batch.planning import start
 from scrimp.routing.batch.planning.choosing import Chooser
+from scrimp.routing.batch.planning.flow_outlook import flow_outlook
 from scrimp.routing.batch.planning.row_files import RowReader
 from scrimp.routing.batch.state import parked
 from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
@@ -32,6 +33,8 @@ from scrimp.routing.ledger.batches import Run
 from scrimp.routing.ledger.caps import check_zone
 from scrimp.routing.ledger.reservations import reap
 from scrimp.routing.ledger.store import instant
+from scrimp.routing.plans.power import SPREAD
+from scrimp.routing.plans.record import learned_spread
 
 from .engine import Engine
 from .flow import Flow
@@ -121,13 +124,38 @@ class Prepared:
 
     def estimate(self) -> Estimate:
         """Return what the run (or the rest of it) would cost and achieve, and how long it would take."""
-        profile = self.task.profile
-        return self.planner.estimate(
-            n_rows=max(0, self.task.found.n_good - self.task.found.n_unread - len(self.done)),
+        task, profile = self.task, self.task.profile
+        n_rows = max(0, task.found.n_good - task.found.n_unread - len(self.done))
+        guess = self.planner.estimate(
+            n_rows=n_rows,
             budget_usd=self.money.budget_usd,
-            seconds=start.seconds_of(self.task.decider, self.planner),
-            parallel={arm.name: start.in_flight(arm, self.task.settings.concurrency) for arm in profile.arms},
+            seconds=start.seconds_of(task.decider, self.planner),
+            parallel={arm.name: start.in_flight(arm, task.settings.concurrency) for arm in profile.arms},
         )
+        graph = task.found.graph
+        if graph is None or not n_rows:
+            return guess
+        flow = flow_outlook(
+            graph,
+            self.planner.foreseen(n_rows=n_rows, budget_usd=self.money.budget_usd, seconds=self._seconds),
+            n_rows=n_rows,
+            spread=SPREAD if self.ledger is None else learned_spread(self.ledger),
+            deadlines=self._deadlines(),
+        )
+        # A row is not begun before those are answered that it waits for, however many calls are made at a time.
+        longer = flow.path_s is not None and guess.time_s is not None and flow.path_s > guess.time_s
+        return replace(guess, flow=flow, time_s=flow.path_s if longer else guess.time_s)
+
+    def _seconds(self, arm: str, read: float, written: float) -> float | None:
+        tempo = self.task.decider.tempo(arm)
+        return None if tempo is None else tempo.seconds(read, written)
+
+    def _deadlines(self) -> dict[int, float]:
+        """Return the deadlines of rows in the graph, seconds from the beginning, by their places."""
+        found, every = self.task.found, self.task.settings.deadline_s
+        own = {n: found.hurry.get(n, (0, None))[1] for n in (() if found.graph is None else found.graph.ids)}
+        limits = {n: [each for each in (limit, every) if each is not None] for n, limit in own.items()}
+        return {n: min(each) for n, each in limits.items() if each}
 
 
 def prepare(
