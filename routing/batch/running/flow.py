@@ -174,7 +174,7 @@ def _inherited(hurry: Mapping[int, tuple[int, float | None]], graph: Graph) -> d
     for n in reversed(graph.order):
         each = [found[child] for child in graph.children.get(n, ()) if child in found]
         if each:
-            own, own_s = found.get(n, (min(priority for priority, _ in each), None))
+            own, own_s = found.get(n, (0, None))
             deadlines = [seconds for _, seconds in (*each, (0, own_s)) if seconds is not None]
             priority = max(own, *(priority for priority, _ in each))
             found[n] = (priority, min(deadlines, default=None))
