@@ -178,7 +178,7 @@ def _truths(ledger: Ledger, columns: str, joins: str, where: str, last: int) -> 
     """Return labels of `TRUTH`, of each answer the newest: request_id, arm, reward, weight and decision (JSON)."""
     sources = ", ".join(f"'{source}'" for source in TRUTH)
     return ledger.rows(
-        f"SELECT l.request_id, l.arm, l.reward, l.weight, q.decision{columns} FROM labels l "  # noqa: S608 - constants
+        f"SELECT l.request_id, l.arm, l.reward, l.weight, unpacked(q.decision) AS decision{columns} FROM labels l "  # noqa: S608 - constants
         f"JOIN requests q ON q.id = l.request_id {joins} WHERE l.source IN ({sources}) AND {where} "
         "AND l.id = (SELECT max(o.id) FROM labels o WHERE o.request_id = l.request_id AND o.arm = l.arm "
         f"AND o.source IN ({sources})) ORDER BY l.id DESC LIMIT ?",

@@ -341,6 +341,28 @@ def _m6_what_was_expected(conn: sqlite3.Connection) -> None:
 def _m7_many_rows(conn: sqlite3.Connection) -> None:
     """Add who holds a reservation besides a process: a batch of a provider's, by the name that it is found by."""
     conn.execute("ALTER TABLE reservations ADD COLUMN holder TEXT")  # NULL: the process in `pid`
+    _many_requests(conn)
+
+
+def _many_requests(conn: sqlite3.Connection) -> None:
+    """Keep what a log of a million requests is asked for, so that no command reads all of it.
+
+    What is large stays as it is: traces and features are packed from here on, and read in both shapes.
+    """
+    # Only where a text changes is the full-text index written.
+    conn.execute("DROP TRIGGER requests_au")
+    conn.execute(
+        "CREATE TRIGGER requests_au AFTER UPDATE OF prompt, answer ON requests BEGIN "
+        "INSERT INTO requests_fts (requests_fts, rowid, prompt, answer) "
+        "VALUES ('delete', old.rowid, old.prompt, old.answer); "
+        "INSERT INTO requests_fts (rowid, prompt, answer) VALUES (new.rowid, new.prompt, new.answer); END"
+    )
+    conn.execute("ALTER TABLE requests ADD COLUMN n_stages INTEGER")  # of the plan in the trace; NULL: there is none
+    conn.execute(
+        "UPDATE requests SET n_stages = json_array_length(decision, '$.plan.stages') "
+        """WHERE decision LIKE '%"plan": {%' AND json_valid(decision)"""
+    )
+    conn.execute("CREATE INDEX idx_requests_planned ON requests(profile) WHERE n_stages IS NOT NULL")
 
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (

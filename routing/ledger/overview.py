@@ -50,7 +50,7 @@ def told(ledger: Ledger, *, since: str | None = None, profile: str | None = None
     while True:
         where, parameters = all_of(("q.n > ?", last), ("q.created_at >= ?", since), ("q.profile = ?", profile))
         rows = ledger.rows(
-            "SELECT q.n, q.id, q.created_at, q.arm, q.status, q.memory, q.decision, "  # noqa: S608 - constants
+            "SELECT q.n, q.id, q.created_at, q.arm, q.status, q.memory, unpacked(q.decision) AS decision, "  # noqa: S608 - constants
             "CASE WHEN json_valid(q.sources) THEN json_array_length(q.sources) END AS n_files, "
             f"{_CHARGED} AS charged_nano, "
             "(SELECT sum(latency_s) FROM attempts a WHERE a.request_id = q.id) AS latency_s, "
@@ -91,7 +91,8 @@ def entries(ledger: Ledger, ids: Collection[str], *, n_chars: int) -> dict[str, 
     found: dict[str, dict[str, Any]] = {}
     for of in ids:
         for row in ledger.rows(
-            f"SELECT id, command, profile, tag, substr(error, 1, :n) AS error, decision, sources, {texts} "  # noqa: S608 - constants
+            f"SELECT id, command, profile, tag, substr(error, 1, :n) AS error, "  # noqa: S608 - constants
+            f"unpacked(decision) AS decision, sources, {texts} "
             "FROM requests WHERE id = :id",
             {"n": n_chars, "id": of},
         ):
