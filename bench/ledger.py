@@ -26,9 +26,6 @@ import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
 from batch import server
 from load import ASKS, KINDS, NOUNS
 
@@ -73,9 +70,7 @@ def make_real(folder, url, n):
     home = folder / "real"
     home.mkdir()
     profile = folder / "bench.toml"
-    profile.write_text(
-        CAPS + "".join(ARM.format(name=a, tokens=b, price=c, output=d, url=url) for a, b, c, d in ARMS)
-    )
+    profile.write_text(CAPS + "".join(ARM.format(name=a, tokens=b, price=c, output=d, url=url) for a, b, c, d in ARMS))
     rng = random.Random(0)
     rows = folder / "rows.jsonl"
     rows.write_text("".join(json.dumps({"prompt": question(rng, i)}) + "\n" for i in range(n)))
@@ -118,7 +113,9 @@ def fill(path, n, *, texts=True):
                     key = new_id(at)
                     if i % 1000 == 0:
                         run_id = new_id(at)
-                        ledger.insert("batch_runs", {**run, "id": run_id, "created_at": instant(at), "status": "finished"})
+                        ledger.insert(
+                            "batch_runs", {**run, "id": run_id, "created_at": instant(at), "status": "finished"}
+                        )
                     words = question(rng, i) if texts else None
                     moved = {
                         "id": key, "created_at": instant(at), "conversation_id": key, "prompt": words,
@@ -128,9 +125,7 @@ def fill(path, n, *, texts=True):
                     del own["n"]
                     ledger.insert("requests", own)
                     batched = bool(of[like["id"]]["batch_rows"])
-                    for money, sent in zip(
-                        of[like["id"]]["reservations"], of[like["id"]]["attempts"], strict=True
-                    ):
+                    for money, sent in zip(of[like["id"]]["reservations"], of[like["id"]]["attempts"], strict=True):
                         call += 1
                         when = {"request_id": key, "id": call}
                         ledger.insert(

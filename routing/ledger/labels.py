@@ -99,13 +99,24 @@ def count_by_source(ledger: Ledger, profile: str) -> dict[str, int]:
     return {row["source"]: row["n"] for row in rows}
 
 
-def labels_of_answered(ledger: Ledger, *, since: str | None = None, profile: str | None = None) -> list[dict[str, Any]]:
-    """Return the labels of answered requests, oldest first: request_id, arm, reward, source and check_kind."""
+def labels_of_answered(
+    ledger: Ledger, *, span: tuple[int, int] | None = None, since: str | None = None, profile: str | None = None
+) -> list[dict[str, Any]]:
+    """Return the labels of answered requests, oldest first: request_id, arm, reward, source and check_kind.
+
+    Parameters
+    ----------
+    span
+        The first and the last number of the requests; None takes all.
+    """
     where, parameters = all_of(("q.created_at >= ?", since), ("q.profile = ?", profile))
+    # Of a span the requests are looked up first: a CROSS JOIN keeps the order.
+    tables = "labels l JOIN requests q" if span is None else "requests q CROSS JOIN labels l"
+    within = "" if span is None else "q.n BETWEEN ? AND ? AND "
     return ledger.rows(
-        "SELECT l.request_id, l.arm, l.reward, l.source, l.check_kind FROM labels l "  # noqa: S608 - constants
-        f"JOIN requests q ON q.id = l.request_id WHERE q.status = 'ok' AND {where} ORDER BY l.id",
-        parameters,
+        f"SELECT l.request_id, l.arm, l.reward, l.source, l.check_kind FROM {tables} ON q.id = l.request_id "  # noqa: S608 - constants
+        f"WHERE {within}q.status = 'ok' AND {where} ORDER BY l.id",
+        (*(span or ()), *parameters),
     )
 
 

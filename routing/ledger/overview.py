@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from .store import Ledger
 
-__all__ = ["entries", "excerpts", "expectations", "profiles", "refits", "spent_by_day", "stage_charges", "told"]
+__all__ = ["entries", "excerpts", "expectations", "profiles", "refits", "stage_charges", "told"]
 
 _PART: Final = 500
 """Requests that are read at once: a trace takes a few kB, and a log may have a million."""
@@ -24,18 +24,8 @@ _CHARGED: Final = "(SELECT sum(charged_nano) FROM reservations r WHERE r.request
 
 def profiles(ledger: Ledger) -> list[str]:
     """Return the names of the profiles that something was paid or asked for, in order."""
-    rows = ledger.rows("SELECT profile FROM requests UNION SELECT profile FROM reservations ORDER BY 1")
+    rows = ledger.rows("SELECT profile FROM requests UNION SELECT profile FROM spent ORDER BY 1")
     return [row["profile"] for row in rows]
-
-
-def spent_by_day(ledger: Ledger, *, since_day: str | None = None, profile: str | None = None) -> list[dict[str, Any]]:
-    """Return what was charged each day for each arm: day, profile, arm, n_calls, charged_nano; in order of days."""
-    where, parameters = all_of(("r.day >= ?", since_day), ("r.profile = ?", profile))
-    return ledger.rows(
-        "SELECT r.day, r.profile, r.arm, count(*) AS n_calls, sum(r.charged_nano) AS charged_nano "  # noqa: S608 - constants
-        f"FROM reservations r WHERE {where} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-        parameters,
-    )
 
 
 def told(ledger: Ledger, *, since: str | None = None, profile: str | None = None) -> Iterator[dict[str, Any]]:

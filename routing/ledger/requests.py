@@ -123,7 +123,10 @@ def listing(
     since: str | None = None,
     conversation: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Return requests, newest first, with what each was charged; `query` searches prompts and answers."""
+    """Return requests, newest first, with what each was charged; `query` searches prompts and answers.
+
+    What was written last is what is found first, whatever the clock said then.
+    """
     # Each word in quotes: no word of a question is an operator of the full-text search.
     words = None if query is None else " ".join('"' + word.replace('"', '""') + '"' for word in query.split()) or '""'
     where, parameters = all_of(
@@ -132,17 +135,23 @@ def listing(
         ("q.tag = ?", tag),
         ("q.created_at >= ?", since),
         ("q.conversation_id = ?", conversation),
-        ("q.n IN (SELECT rowid FROM requests_fts WHERE requests_fts MATCH ?)", words),
+        ("requests_fts MATCH ?", words),
     )
-    return ledger.rows(
+    # What is found is read from the newest on, until there is enough: never all that has a word.
+    found = "requests_fts CROSS JOIN requests q ON q.n = requests_fts.rowid"
+    tables, order = (
+        ("requests q", "q.created_at DESC, q.n DESC") if words is None else (found, "requests_fts.rowid DESC")
+    )
+    rows = ledger.rows(
         "SELECT q.id, q.created_at, q.command, q.profile, q.arm, q.status, q.prompt, q.answer, q.error, q.tag, "  # noqa: S608 - constants
         "q.sources, "
         "(SELECT sum(charged_nano) FROM reservations r WHERE r.request_id = q.id) AS charged_nano, "
         "(SELECT count(*) FROM reservations r WHERE r.request_id = q.id "
         "AND r.status IN ('unverified', 'unknown', 'reserved')) AS n_open "
-        f"FROM requests q WHERE q.{_ASKED} AND {where} ORDER BY q.created_at DESC, q.n DESC LIMIT ?",
+        f"FROM {tables} WHERE q.{_ASKED} AND {where} ORDER BY {order} LIMIT ?",
         (*parameters, limit),
     )
+    return sorted(rows, key=lambda row: str(row["created_at"]), reverse=True)
 
 
 def export(ledger: Ledger) -> Iterator[dict[str, Any]]:
@@ -172,22 +181,27 @@ def decisions(ledger: Ledger, profile: str, *, since: str | None = None) -> list
     )
 
 
-def answered(ledger: Ledger, *, since: str | None = None, profile: str | None = None) -> list[dict[str, Any]]:
-    """Return the answered requests, with what all calls of each took together.
+def answered(ledger: Ledger, span: tuple[int, int], *, since: str | None = None) -> list[dict[str, Any]]:
+    """Return the answered requests of a span, with what all calls of each took together.
+
+    Parameters
+    ----------
+    span
+        The first and the last number.
 
     Returns
     -------
-    For each: id, arm, n_stages (of its plan; None without one), charged_nano, latency_s and tokens (of input and
-    output; None where none were reported).
+    For each: id, profile, arm, n_stages (of its plan; None without one), charged_nano, latency_s and tokens (of input
+    and output; None where none were reported).
     """
-    where, parameters = all_of(("q.created_at >= ?", since), ("q.profile = ?", profile))
+    where, parameters = all_of(("q.created_at >= ?", since))
     return ledger.rows(
-        "SELECT q.id, q.arm, q.n_stages, "  # noqa: S608 - constants
+        "SELECT q.id, q.profile, q.arm, q.n_stages, "  # noqa: S608 - constants
         "(SELECT sum(charged_nano) FROM reservations r WHERE r.request_id = q.id) AS charged_nano, "
         "(SELECT sum(latency_s) FROM attempts a WHERE a.request_id = q.id) AS latency_s, "
         "(SELECT sum(input_tokens + output_tokens) FROM attempts a WHERE a.request_id = q.id) AS tokens "
-        f"FROM requests q WHERE q.status = 'ok' AND {where}",
-        parameters,
+        f"FROM requests q WHERE q.n BETWEEN ? AND ? AND q.status = 'ok' AND {where}",
+        (*span, *parameters),
     )
 
 
