@@ -21,6 +21,7 @@ from scrimp.profiles.files import hold, new_file, sync_folder
 from scrimp.profiles.paths import make_private_dir
 
 from .migrations import SCHEMA_VERSION, migrate
+from .packing import teach
 from .place import BESIDE, damaged, explain, explain_os, is_there
 
 if TYPE_CHECKING:
@@ -277,6 +278,7 @@ def read_ledger(path: Path) -> Ledger | None:
 def _connect(path: Path) -> sqlite3.Connection:
     conn = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
+        teach(conn)
         # A deleted prompt must not linger in free pages.
         conn.execute("PRAGMA secure_delete = ON")
         conn.execute("PRAGMA synchronous = FULL")
