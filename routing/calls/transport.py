@@ -29,11 +29,14 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import httpx
 
+from .admission import asked_by
 from .inflate import CompressedError, Inflate
 from .wire import MAX_REPLY_BYTES, TakenError, Wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+
+    from .learnt import Composed
 
 __all__ = ["TLS_VARIABLES", "AsyncWatched", "NoWayOutError", "Proxy", "Watched", "proxy_for"]
 
@@ -195,7 +198,7 @@ class Watched(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; the wire that is current may refuse it, and may take the reply."""
         wire = Wire.now()
-        pool = _pool(self._ways, request, wire)
+        pool = _pool(self._ways, request.url, wire)
         request.headers["Accept-Encoding"] = "identity"
         paid = None if wire is None else wire.admit(request)
         if wire is None or paid is None:
@@ -207,7 +210,8 @@ class Watched(httpx.BaseTransport):
         except BaseException as error:
             wire.failed(error)
             raise
-        wire.begin(_staying(response, wire))
+        response = _staying(response, wire)
+        wire.begin(response.status_code, response.headers)
         wire.guard(response)
         stream = response.stream
         assert isinstance(stream, httpx.SyncByteStream)  # noqa: S101 - what transports return
@@ -248,19 +252,43 @@ class AsyncWatched(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; the wire that is current may refuse it, and may take the reply."""
         wire = Wire.now()
-        pool = _pool(self._here(), request, wire)
+        if wire is not None and wire.held is not None and asked_by(request) is not None:
+            response, wire.held = wire.held, None
+            return response
+        pool = _pool(self._here(), request.url, wire)
         request.headers["Accept-Encoding"] = "identity"
         paid = None if wire is None else wire.admit(request)
         if wire is None or paid is None:
             response = _staying(await pool.handle_async_request(request), wire)
             response.stream = _AsyncBounded(response)
             return response
+        return await self._carry(pool, paid, wire)
+
+    async def post(self, composed: Composed, wire: Wire) -> httpx.Response:
+        """Send a request that was composed here; return the reply where the wire does not take it.
+
+        Raises
+        ------
+        TakenError
+            Where it does.
+        """
+        pool = _pool(self._here(), composed.url, wire)
+        wire.admit_composed(composed)
+        timeout = {"timeout": wire.limits_s()}
+        request = httpx.Request(
+            "POST", composed.url, headers=composed.headers, content=composed.body, extensions=timeout
+        )
+        return await self._carry(pool, request, wire)
+
+    async def _carry(self, pool: httpx.AsyncBaseTransport, paid: httpx.Request, wire: Wire) -> httpx.Response:
+        """Send a request that was let out, and have the wire read the reply."""
         try:
             response = await pool.handle_async_request(paid)
         except BaseException as error:
             wire.failed(error)
             raise
-        wire.begin(_staying(response, wire))
+        response = _staying(response, wire)
+        wire.begin(response.status_code, response.headers)
         stream = response.stream
         assert isinstance(stream, httpx.AsyncByteStream)  # noqa: S101 - what async transports return
         wire.when_aclosed(stream.aclose)
@@ -297,10 +325,10 @@ def _staying(response: httpx.Response, wire: Wire | None) -> httpx.Response:
     return response
 
 
-def _pool(ways: _Ways[_T], request: httpx.Request, wire: Wire | None) -> _T:
+def _pool(ways: _Ways[_T], url: httpx.URL, wire: Wire | None) -> _T:
     """Return the pool for a request; where there can be none, the wire refuses it."""
     try:
-        return ways.pool(request.url)
+        return ways.pool(url)
     except NoWayOutError as error:
         if wire is None:
             raise httpx.ConnectError(str(error)) from None
