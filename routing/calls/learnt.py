@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -41,7 +41,8 @@ _encode: Final = msgspec.json.Encoder().encode
 _encode_sorted: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
-class Kind(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Kind:
     """What a call has in common with others, and what it says itself.
 
     Attributes
@@ -57,8 +58,8 @@ class Kind(NamedTuple):
     """
 
     digest: bytes
-    texts: tuple[str, ...]
-    key: str | None
+    texts: tuple[str, ...] = field(repr=False)
+    key: str | None = field(repr=False)
     timeout_s: float
 
 
