@@ -187,9 +187,7 @@ def _is_openai(api_base: str | None) -> bool:
     return host.endswith(".openai.com")
 
 
-def _wire(
-    call: Call, on_send: Callable[[], object] | None, on_request: Callable[..., object] | None = None
-) -> Wire:
+def _wire(call: Call, on_send: Callable[[], object] | None, on_request: Callable[..., object] | None = None) -> Wire:
     return Wire(
         output_limit=call.max_output_tokens,
         timeout_s=call.timeout_s,
