@@ -111,14 +111,20 @@ class RequestHands:
             charged += ", as much as the call that was under way may cost (`scrimp spend --open`)"
         return charged if self.ask.keep == "money" else f"{charged}; `scrimp log show {request_id}` has it"
 
-    def hold(self, wanted: Reserve) -> Reservation:
-        """Write the intent to disk and reserve the bound."""
+    def hold(self, wanted: Reserve, *, sent: bool = False) -> Reservation:
+        """Write the intent to disk and reserve the bound; `sent` as in `reserve`."""
         space, charge = self.space, wanted.charge
         now = space.clock()
         caps = applicable_caps(space.ledger, space.paying(charge.arm), charge.arm, now=now, run_id=charge.run_id)
         request = None if wanted.request is None else wanted.request()
         return reserve(
-            space.ledger, charge, (*caps, *wanted.own_caps), now=now, attempt=wanted.attempt, request=request
+            space.ledger,
+            charge,
+            (*caps, *wanted.own_caps),
+            now=now,
+            attempt=wanted.attempt,
+            request=request,
+            sent=sent,
         )
 
     def hearing(self, wanted: Send) -> Callable[[Delta], object] | None:

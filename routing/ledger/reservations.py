@@ -141,6 +141,7 @@ def reserve(
     now: float,
     attempt: Mapping[str, object] | None = None,
     request: Mapping[str, object] | None = None,
+    sent: bool = False,
 ) -> Reservation:
     """Reserve the upper bound of a call against every cap that applies, in one transaction.
 
@@ -157,6 +158,8 @@ def reserve(
     attempt, request
         Rows of the log to write in the same transaction, so that intent is on disk before a call leaves; a request's
         may bring the texts of its files (`documents.write_request`).
+    sent
+        Whether the call counts as sent from here on (`mark_sent`): it leaves at once.
 
     Raises
     ------
@@ -210,7 +213,7 @@ def reserve(
                 "boot_id": me.boot_id,
                 "host": me.host,
                 "pid_namespace": me.namespace,
-                "sent": 0,
+                "sent": int(sent),
             },
         )
         _move(conn, window_keys(charge.profile, charge.arm, charge.run_id, day, month), live=charge.bound_nano)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 from typing import TYPE_CHECKING, Final
 
@@ -102,7 +101,7 @@ class Desk:
         self.pending = 0
         self.committed_usd = self.variance = 0.0
         self._said: set[str] = set()
-        self._changed = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
         self._reaped_at = 0.0
         self._prepare = prepare
         self._prepared: dict[str, asyncio.Task[None]] = {}
@@ -156,13 +155,22 @@ class Desk:
 
     def wake(self) -> None:
         """Tell whoever waits that something has changed."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting.clear()
 
     async def change(self, timeout_s: float | None = None) -> None:
         """Wait until something has changed."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), timeout_s)
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(waiting)
+        timer = None if timeout_s is None else loop.call_later(timeout_s, self.wake)
+        try:
+            await waiting
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def fail(self, error: Exception) -> None:
         """Stop for good: the error is raised once what is in flight is safe; one for the user goes before a bug."""
