@@ -341,6 +341,19 @@ def _m6_what_was_expected(conn: sqlite3.Connection) -> None:
 def _m7_many_rows(conn: sqlite3.Connection) -> None:
     """Add who holds a reservation besides a process: a batch of a provider's, by the name that it is found by."""
     conn.execute("ALTER TABLE reservations ADD COLUMN holder TEXT")  # NULL: the process in `pid`
+    # Limits that all processes keep together: places for calls in flight, and what was let through in the last minutes.
+    conn.execute(
+        "CREATE TABLE places (id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, held INTEGER NOT NULL, "
+        "wanted INTEGER NOT NULL, urgent INTEGER NOT NULL, until REAL NOT NULL, pid INTEGER NOT NULL, "
+        "process_started TEXT, boot_id TEXT, host TEXT, pid_namespace TEXT)"
+    )
+    conn.execute("CREATE INDEX idx_places_account ON places(account)")
+    conn.execute(
+        "CREATE TABLE takes (id INTEGER PRIMARY KEY, account TEXT NOT NULL, requests INTEGER NOT NULL, "
+        "tokens INTEGER NOT NULL, requests_ahead REAL NOT NULL, tokens_ahead REAL NOT NULL, usable_s REAL NOT NULL, "
+        "wall REAL NOT NULL, steady REAL NOT NULL, boot_id TEXT)"  # times: POSIX, and of the boot's steady clock
+    )
+    conn.execute("CREATE INDEX idx_takes_account ON takes(account, id)")
 
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (
