@@ -342,6 +342,7 @@ def _m7_many_rows(conn: sqlite3.Connection) -> None:
     """Add who holds a reservation besides a process: a batch of a provider's, by the name that it is found by."""
     conn.execute("ALTER TABLE reservations ADD COLUMN holder TEXT")  # NULL: the process in `pid`
     _many_requests(conn)
+    _limits_together(conn)
 
 
 def _many_requests(conn: sqlite3.Connection) -> None:
@@ -451,6 +452,22 @@ def _sums_by_day(conn: sqlite3.Connection) -> None:
             f"CREATE TRIGGER spent_{name} AFTER {event} ON attempts WHEN {changed if old else known} "  # noqa: S608 - constants
             f"BEGIN UPDATE spent SET {changes} {whose}; END"
         )
+
+
+def _limits_together(conn: sqlite3.Connection) -> None:
+    """Add limits that all processes keep together: places for calls in flight, and what was let through lately."""
+    conn.execute(
+        "CREATE TABLE places (id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, held INTEGER NOT NULL, "
+        "wanted INTEGER NOT NULL, urgent INTEGER NOT NULL, until REAL NOT NULL, pid INTEGER NOT NULL, "
+        "process_started TEXT, boot_id TEXT, host TEXT, pid_namespace TEXT)"
+    )
+    conn.execute("CREATE INDEX idx_places_account ON places(account)")
+    conn.execute(
+        "CREATE TABLE takes (id INTEGER PRIMARY KEY, account TEXT NOT NULL, requests INTEGER NOT NULL, "
+        "tokens INTEGER NOT NULL, requests_ahead REAL NOT NULL, tokens_ahead REAL NOT NULL, usable_s REAL NOT NULL, "
+        "wall REAL NOT NULL, steady REAL NOT NULL, boot_id TEXT)"  # times: POSIX, and of the boot's steady clock
+    )
+    conn.execute("CREATE INDEX idx_takes_account ON takes(account, id)")
 
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (

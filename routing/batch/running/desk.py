@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import NANO
@@ -16,14 +17,17 @@ from scrimp.routing.batch.state.recovery import entry
 from scrimp.routing.batch.state.scribe import Scribe
 from scrimp.routing.calls.faults import to_scrimp_error
 from scrimp.routing.ledger import batches
+from scrimp.routing.ledger.leases import Limited, limited
 from scrimp.routing.ledger.reservations import reap
 
 from .gates import ProviderGate
 from .jobs import Lane, Limiter
+from .shared_limits import SharedLimits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from scrimp.profiles.schema import Arm
     from scrimp.routing.asking.books import Settlement
     from scrimp.routing.batch.files.output import Journal, Result
     from scrimp.routing.batch.planning.choosing import Chooser
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
     from .jobs import Job, Settings, Stats
 
 __all__ = ["Desk"]
+
+T = TypeVar("T")
 
 _SLOW_CHECKS: Final = 4
 _REAP_EVERY_S: Final = 5.0
@@ -92,9 +98,10 @@ class Desk:
         self.attempt = attempt
         self.say = say
         self.clock = clock
-        self.lanes = self._make_lanes()
         self.openers: dict[bytes, asyncio.Event] = {}
         self.stopped = asyncio.Event()
+        self.shared: dict[Limited, SharedLimits] = {}
+        self.lanes = self._make_lanes()
         self.slow_checks = asyncio.Semaphore(_SLOW_CHECKS)
         self.tasks: set[asyncio.Task[None]] = set()
         self.error: Exception | None = None
@@ -130,11 +137,32 @@ class Desk:
             provider = arm.api_base or arm.provider or arm.model
             gate = gates.setdefault(provider, ProviderGate(0))
             if arm.base not in limiters:  # the rungs of a ladder share one
-                limiters[arm.base] = Limiter(arm, most)
+                limiters[arm.base] = Limiter(most, self._shared(arm, most))
                 gate.most += most
                 gate.limit = float(gate.most)
             lanes[arm.name] = Lane(arm, self.decider.price(arm.name), gate, limiters[arm.base], most)
         return lanes
+
+    def _shared(self, arm: Arm, most: int) -> SharedLimits | None:
+        """Return an arm's limits as all processes keep them; None where it has none. Arms of one account share them."""
+        what = limited(arm)
+        if what is None:
+            return None
+        if what not in self.shared:
+            self.shared[what] = SharedLimits(self.ledger, what, 0, self._soon, self.stopped)
+        self.shared[what].most += most
+        return self.shared[what]
+
+    def _soon(self, do: Callable[[], T]) -> Awaitable[T]:
+        """Have something done by the scribe that need not outlive the machine."""
+        return asyncio.shield(self.scribe.submit(lambda _span: do(), durable=False))
+
+    async def close(self) -> None:
+        """Give back what is shared with other processes, and let the scribe end."""
+        for shared in self.shared.values():
+            with contextlib.suppress(Exception):  # a dead ledger: this process's end gives them back
+                await shared.close()
+        await asyncio.to_thread(self.scribe.close)
 
     # -- control ----------------------------------------------------------------------------------------------------
 
