@@ -115,6 +115,10 @@ def batch(
             "-t", "--template", metavar="TEXT|FILE", help="Make the prompt from columns: {{name}} stands for one."
         ),
     ] = None,
+    var: Annotated[
+        list[str] | None,
+        typer.Option("--var", metavar="NAME=VALUE", help="What stands for {{NAME}} in prompts. Repeats."),
+    ] = None,
     schema: Annotated[
         str | None, typer.Option("--schema", metavar="JSON|FILE", help="Every answer must satisfy this JSON Schema.")
     ] = None,
@@ -144,6 +148,10 @@ def batch(
     ] = None,
     max_errors: Annotated[
         int | None, typer.Option("--max-errors", metavar="N", min=1, help="Stop after this many failed rows.")
+    ] = None,
+    deadline: Annotated[
+        str | None,
+        typer.Option("--deadline", metavar="TIME", help="Send nothing later than this after the beginning (90s, 24h)."),
     ] = None,
     cache: Annotated[
         str | None,
@@ -226,6 +234,8 @@ def batch(
         read=None if read is None else read.value,
         read_tokens=read_tokens,
         private=None if private is None else private.value,
+        var=tuple(var or ()),
+        deadline=deadline,
     )
     return run_batch(
         flags,

@@ -147,7 +147,7 @@ class RequestHands:
         )
 
     def hold(self, wanted: Reserve, place: int | None, *, sent: bool = False) -> Reservation:
-        """Write the intent to disk and reserve the bound, for a call with its place (`turn`); `sent` as in `reserve`."""
+        """Write the intent to disk and reserve the bound, for a call with its place; `sent` as in `reserve`."""
         space, charge = self.space, wanted.charge
         now = space.clock()
         caps = applicable_caps(space.ledger, space.paying(charge.arm), charge.arm, now=now, run_id=charge.run_id)

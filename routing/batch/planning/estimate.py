@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .flow_outlook import FlowOutlook
 
 __all__ = ["Estimate"]
 
@@ -33,6 +36,8 @@ class Estimate:
         About how long it would take; None where nothing is known of an arm's pace.
     dual_quality
         The mean quality that no plan within the budget can beat; None without a budget.
+    flow
+        What is foreseen of rows that take other rows' answers; None where none does.
     missed_target
         The mean quality that was asked for, where no plan within the limits reaches it; None elsewhere.
     """
@@ -52,6 +57,7 @@ class Estimate:
     planned: bool
     missed_target: float | None = None
     readings: tuple[tuple[str, int, int, float, float], ...] = ()
+    flow: FlowOutlook | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `--estimate --json` prints."""
@@ -76,5 +82,6 @@ class Estimate:
                 {"arm": name, "rows": rows, "input_tokens": n_read, "cost_usd": usd, "predicted_quality": quality}
                 for name, rows, n_read, usd, quality in self.readings
             ],
+            "flow": None if self.flow is None else self.flow.to_dict(),
             "frontier": [{"cost_usd": usd, "predicted_quality": quality} for usd, quality in self.frontier],
         }

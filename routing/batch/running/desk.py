@@ -20,6 +20,7 @@ from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.leases import Limited, limited
 from scrimp.routing.ledger.reservations import reap
 
+from .flow import Flow
 from .gates import ProviderGate
 from .jobs import Lane, Limiter
 from .shared_limits import SharedLimits
@@ -70,6 +71,10 @@ class Desk:
         Takes a line for the user.
     clock
         POSIX time.
+    flow
+        Which rows wait for which, and which go first; None: they go as they stand in the file.
+    rows_name_arms
+        Whether any row says which arm is to answer it.
     """
 
     def __init__(
@@ -86,7 +91,11 @@ class Desk:
         prepare: Callable[[str], object],
         say: Callable[[str], None],
         clock: Callable[[], float],
+        flow: Flow | None = None,
+        rows_name_arms: bool = False,
     ) -> None:
+        self.flow = flow or Flow()
+        self.rows_name_arms = rows_name_arms
         self.run = run
         self.journal = journal
         self.ledger = ledger
@@ -241,7 +250,7 @@ class Desk:
             return
         lane.blocked = to_scrimp_error(error, lane.arm)
         self.say(f"{lane.blocked.message}; no more rows are sent to {lane.arm.name}")
-        wanted = self.settings.wishes.arm
+        wanted = None if self.rows_name_arms else self.settings.wishes.arm
         wanted = None if wanted is None else bare_of(wanted)
         usable = [each for each in self.lanes.values() if wanted in (None, each.arm.name) and each.blocked is None]
         if not [each for each in usable if each.arm.name not in self.chooser.keyless]:
@@ -291,3 +300,10 @@ class Desk:
                 )
 
         await self.scribe.submit(do, entry(result.n, result.decision_id, (), result))
+        self.over(result.n, result.status)
+
+    def over(self, n: int, status: str) -> None:
+        """Let the rows go on that waited for a row, now that its result is written."""
+        self.flow.ended(n, status)
+        if self.flow.has_ready:
+            self.wake()

@@ -15,6 +15,8 @@ from scrimp.routing.asking.paid_call import Bill
 from scrimp.routing.asking.request import Way
 from scrimp.routing.strategies.bid_memory import recalled
 
+from .turns import FIRST_COME, Rank, Turns
+
 if TYPE_CHECKING:
     from scrimp.profiles.errors import ScrimpError
     from scrimp.profiles.schema import Arm, Profile
@@ -172,6 +174,8 @@ class Job:
         Why it is not begun; None where it is.
     same
         The key (16 bytes) by which equal rows find it; None where no other row asks the same.
+    rank, due
+        What lets it go before others; POSIX time after which it is not sent any more, or None.
     committed_usd, variance
         What it is still expected to cost (USD), and the variance of that (USD squared).
     """
@@ -183,6 +187,8 @@ class Job:
     recorded: tuple[Called, ...] = ()
     refusal: ScrimpError | None = None
     same: bytes | None = None
+    rank: Rank = FIRST_COME
+    due: float | None = None
     committed_usd: float = 0.0
     variance: float = 0.0
 
@@ -223,7 +229,7 @@ class Limiter:
 
     def __init__(self, most: int, shared: SharedLimits | None) -> None:
         self.shared = shared
-        self.turns = asyncio.Semaphore(min(most, _UNPROVEN))
+        self.turns = Turns(min(most, _UNPROVEN))
         self._held_back = max(0, most - _UNPROVEN)
 
     def prove(self) -> None:
@@ -254,11 +260,11 @@ class Lane:
         self.most = most
         self.blocked: ScrimpError | None = None
 
-    async def enter(self, option: Option) -> None:
+    async def enter(self, option: Option, rank: Rank = FIRST_COME) -> None:
         """Wait for a turn, for the provider to take more calls, and for the arm's own limits."""
-        await self.limiter.turns.acquire()
+        await self.limiter.turns.acquire(rank)
         try:
-            await self.gate.enter()
+            await self.gate.enter(rank)
         except BaseException:
             self.limiter.turns.release()
             raise

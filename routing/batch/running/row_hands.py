@@ -40,9 +40,13 @@ if TYPE_CHECKING:
     from .desk import Desk
     from .jobs import Job, Lane
 
-__all__ = ["RowHands"]
+__all__ = ["RowHands", "too_late"]
 
 BUDGET_WAIT_S = 0.25
+
+
+class TooLateError(Halted):
+    """A row's deadline passed before anything of it was sent; `args` has the seconds since."""
 
 
 class RowHands:
@@ -73,9 +77,10 @@ class RowHands:
         lane = desk.lanes[wanted.charge.arm]
         await desk.ready(lane.arm.model)
         await self._after_the_first(wanted)
-        await lane.enter(wanted.option)
+        await lane.enter(wanted.option, self.job.rank)
         try:
             self._look_before(lane)
+            self._look_at_the_clock()
             reservation = await self._reserve(wanted)
         except SuspendedError as error:
             lane.blocked = error
@@ -114,6 +119,15 @@ class RowHands:
             raise Halted
         if lane.blocked is not None:
             raise ArmUnavailableError(lane.blocked.message)
+
+    def _look_at_the_clock(self) -> None:
+        """Leave a row unasked whose deadline has passed before anything of it was sent."""
+        job = self.job
+        if job.due is None or job.bill.n_attempts or job.recorded:
+            return
+        late = self.desk.clock() - job.due
+        if late >= 0.0:
+            raise TooLateError(late)
 
     async def _reserve(self, wanted: Reserve) -> Reservation:
         desk, charge = self.desk, wanted.charge
@@ -241,9 +255,10 @@ class RowHands:
         shared = result is not None and result.status in batches.ANSWERED and desk.is_steady(job, result.arm)
         same = job.same if shared else None
 
-        def do(span: Span | None) -> None:
+        def do(span: Span | None) -> str:
             now = desk.clock()
             write(desk.ledger, records, now=now, at=instant(now))
+            status = ""
             if result is not None:
                 # An answer that could not be written is lost, and was paid for: to be asked again only on request.
                 status = "unknown" if span is None and result.answer is not None else result.status
@@ -258,8 +273,11 @@ class RowHands:
                     same=same,
                     span=span,
                 )
+            return status
 
-        await desk.scribe.submit(do, line)
+        status = await desk.scribe.submit(do, line)
+        if result is not None:
+            desk.over(job.row.n, status)
 
     def _result(self, records: list[Record], outcome: Checked | BaseException) -> Result | None:
         """Return how the row ended; None where it is left to be resumed."""
@@ -274,6 +292,8 @@ class RowHands:
             cells=job.row.cells,
             sealed=job.row.sealed,
         )
+        if isinstance(outcome, TooLateError):
+            return make(status="skipped", error=too_late(outcome.args[0]))
         if isinstance(outcome, Halted):
             return None
         if isinstance(outcome, BudgetRefusedError) and not job.bill.errors:
@@ -310,6 +330,13 @@ class RowHands:
             note=answer.prompt_cut,
             model=answer.served_model or answer.requested_model,
         )
+
+
+def too_late(seconds: float) -> str:
+    """Return why a row is not sent whose deadline has passed."""
+    return (
+        f"not sent: its deadline passed {seconds:,.0f} s ago" if seconds >= 1 else "not sent: its deadline has passed"
+    )
 
 
 def _without_what_follows(records: list[Record]) -> list[Record]:
