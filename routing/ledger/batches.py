@@ -358,7 +358,7 @@ def known_of(ledger: Ledger, request_id: str) -> dict[str, Any]:
     decision (JSON; None where none is logged), n_calls, charged_nano, and cost_nano (None: a part of it is not known).
     """
     (row,) = ledger.rows(
-        "SELECT (SELECT decision FROM requests WHERE id = ?1) AS decision, count(*) AS n_calls, "
+        "SELECT (SELECT unpacked(decision) FROM requests WHERE id = ?1) AS decision, count(*) AS n_calls, "
         "coalesce(sum(charged_nano), 0) AS charged_nano, CASE WHEN sum(status NOT IN ('settled', 'released')) = 0 "
         "THEN sum(charged_nano) END AS cost_nano FROM reservations WHERE request_id = ?1",
         (request_id,),

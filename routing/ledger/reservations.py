@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 from .caps import Cap, at_window, check_caps, shared_at, window_keys
 
 __all__ = [
+    "HOLDER",
     "MAX_CALL_NANO",
     "Charge",
     "Reservation",
@@ -141,6 +142,7 @@ def reserve(
     now: float,
     attempt: Mapping[str, object] | None = None,
     request: Mapping[str, object] | None = None,
+    sent: bool = False,
 ) -> Reservation:
     """Reserve the upper bound of a call against every cap that applies, in one transaction.
 
@@ -157,6 +159,8 @@ def reserve(
     attempt, request
         Rows of the log to write in the same transaction, so that intent is on disk before a call leaves; a request's
         may bring the texts of its files (`documents.write_request`).
+    sent
+        Whether the call counts as sent from here on (`mark_sent`): it leaves at once.
 
     Raises
     ------
@@ -210,7 +214,7 @@ def reserve(
                 "boot_id": me.boot_id,
                 "host": me.host,
                 "pid_namespace": me.namespace,
-                "sent": 0,
+                "sent": int(sent),
             },
         )
         _move(conn, window_keys(charge.profile, charge.arm, charge.run_id, day, month), live=charge.bound_nano)
@@ -308,7 +312,7 @@ def reap(ledger: Ledger, *, now: float) -> int:
     Where the call had certainly not left, it cost nothing, and the reservation is released. Where it cannot be told
     whether its process lives (it runs on another machine, or in another container), it stays reserved.
     """
-    rows = ledger.rows(f"SELECT id, {', '.join(_HOLDER)} FROM reservations WHERE status = 'reserved'")  # noqa: S608 - constants
+    rows = ledger.rows(f"SELECT id, {', '.join(HOLDER)} FROM reservations WHERE status = 'reserved'")  # noqa: S608 - constants
     verdicts: dict[Process, Holder] = {}
     dead = []
     for row in rows:
@@ -340,7 +344,7 @@ def reap(ledger: Ledger, *, now: float) -> int:
 
 def holder_of(row: Mapping[str, Any]) -> Process:
     """Return the process that holds a reservation, from its row."""
-    return Process(*(row[name] for name in _HOLDER))
+    return Process(*(row[name] for name in HOLDER))
 
 
 def run_of(ledger: Ledger, reservation_id: int) -> str | None:
@@ -388,11 +392,11 @@ def _move(conn: sqlite3.Connection, keys: Iterable[str], *, live: int = 0, fixed
     )
 
 
-_HOLDER: Final = ("pid", "process_started", "boot_id", "host", "pid_namespace")
+HOLDER: Final = ("pid", "process_started", "boot_id", "host", "pid_namespace")
 
 _COLUMNS: Final = (
     "id", "request_id", "status", "reserved_nano", "charged_nano", "profile", "arm", "run_id", "day", "month", "breach",
-    "sent", "at", "settled_at", "note", *_HOLDER,
+    "sent", "at", "settled_at", "note", *HOLDER,
 )  # fmt: skip
 
 

@@ -63,12 +63,16 @@ _IN_FLIGHT: Final = 8
 
 
 def in_flight(arm: Arm, wanted: int | None) -> int:
-    """Return how many calls of an arm are made at a time: a model in this process answers one after another."""
+    """Return how many calls of an arm are made at a time: a model in this process answers one after another.
+
+    Of two places or more one is left to whoever asks one question at a time (`ledger.leases`).
+    """
     if arm.model.startswith("local/"):
         return 1
     if arm.limits.concurrency is None:
         return wanted or _IN_FLIGHT
-    return min(arm.limits.concurrency, wanted or arm.limits.concurrency)
+    own = max(1, arm.limits.concurrency - 1)
+    return min(own, wanted or own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import NANO
@@ -17,15 +17,18 @@ from scrimp.routing.batch.state.recovery import entry
 from scrimp.routing.batch.state.scribe import Scribe
 from scrimp.routing.calls.faults import to_scrimp_error
 from scrimp.routing.ledger import batches
+from scrimp.routing.ledger.leases import Limited, limited
 from scrimp.routing.ledger.reservations import reap
 
 from .flow import Flow
 from .gates import ProviderGate
 from .jobs import Lane, Limiter
+from .shared_limits import SharedLimits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from scrimp.profiles.schema import Arm
     from scrimp.routing.asking.books import Settlement
     from scrimp.routing.batch.files.output import Journal, Result
     from scrimp.routing.batch.planning.choosing import Chooser
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from .jobs import Job, Settings, Stats
 
 __all__ = ["Desk"]
+
+T = TypeVar("T")
 
 _SLOW_CHECKS: Final = 4
 _REAP_EVERY_S: Final = 5.0
@@ -102,16 +107,17 @@ class Desk:
         self.attempt = attempt
         self.say = say
         self.clock = clock
-        self.lanes = self._make_lanes()
         self.openers: dict[bytes, asyncio.Event] = {}
         self.stopped = asyncio.Event()
+        self.shared: dict[Limited, SharedLimits] = {}
+        self.lanes = self._make_lanes()
         self.slow_checks = asyncio.Semaphore(_SLOW_CHECKS)
         self.tasks: set[asyncio.Task[None]] = set()
         self.error: Exception | None = None
         self.pending = 0
         self.committed_usd = self.variance = 0.0
         self._said: set[str] = set()
-        self._changed = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
         self._reaped_at = 0.0
         self._prepare = prepare
         self._prepared: dict[str, asyncio.Task[None]] = {}
@@ -140,11 +146,32 @@ class Desk:
             provider = arm.api_base or arm.provider or arm.model
             gate = gates.setdefault(provider, ProviderGate(0))
             if arm.base not in limiters:  # the rungs of a ladder share one
-                limiters[arm.base] = Limiter(arm, most)
+                limiters[arm.base] = Limiter(most, self._shared(arm, most))
                 gate.most += most
                 gate.limit = float(gate.most)
             lanes[arm.name] = Lane(arm, self.decider.price(arm.name), gate, limiters[arm.base], most)
         return lanes
+
+    def _shared(self, arm: Arm, most: int) -> SharedLimits | None:
+        """Return an arm's limits as all processes keep them; None where it has none. Arms of one account share them."""
+        what = limited(arm)
+        if what is None:
+            return None
+        if what not in self.shared:
+            self.shared[what] = SharedLimits(self.ledger, what, 0, self._soon, self.stopped)
+        self.shared[what].most += most
+        return self.shared[what]
+
+    def _soon(self, do: Callable[[], T]) -> Awaitable[T]:
+        """Have something done by the scribe that need not outlive the machine."""
+        return asyncio.shield(self.scribe.submit(lambda _span: do(), durable=False))
+
+    async def close(self) -> None:
+        """Give back what is shared with other processes, and let the scribe end."""
+        for shared in self.shared.values():
+            with contextlib.suppress(Exception):  # a dead ledger: this process's end gives them back
+                await shared.close()
+        await asyncio.to_thread(self.scribe.close)
 
     # -- control ----------------------------------------------------------------------------------------------------
 
@@ -165,13 +192,22 @@ class Desk:
 
     def wake(self) -> None:
         """Tell whoever waits that something has changed."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting.clear()
 
     async def change(self, timeout_s: float | None = None) -> None:
         """Wait until something has changed."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), timeout_s)
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(waiting)
+        timer = None if timeout_s is None else loop.call_later(timeout_s, self.wake)
+        try:
+            await waiting
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def fail(self, error: Exception) -> None:
         """Stop for good: the error is raised once what is in flight is safe; one for the user goes before a bug."""

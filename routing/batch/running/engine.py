@@ -173,7 +173,7 @@ class Engine:
                 if not task.cancelling():
                     task.cancel()
             await asyncio.gather(producer, *desk.tasks, return_exceptions=True)
-            await asyncio.to_thread(desk.scribe.close)
+            await desk.close()
         error = desk.scribe.failure or desk.error
         if error is not None:
             raise error

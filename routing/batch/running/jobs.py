@@ -15,7 +15,6 @@ from scrimp.routing.asking.paid_call import Bill
 from scrimp.routing.asking.request import Way
 from scrimp.routing.strategies.bid_memory import recalled
 
-from .gates import Bucket
 from .turns import FIRST_COME, Rank, Turns
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from scrimp.routing.strategies.brief import Memory
 
     from .gates import ProviderGate
+    from .shared_limits import SharedLimits
 
 __all__ = ["Job", "Lane", "Limiter", "Settings", "Stats"]
 
@@ -227,11 +227,10 @@ class Job:
 class Limiter:
     """The limits on an arm's calls, which all rungs of a ladder share: how many at a time, and how many a minute."""
 
-    def __init__(self, arm: Arm, most: int) -> None:
+    def __init__(self, most: int, shared: SharedLimits | None) -> None:
+        self.shared = shared
         self.turns = Turns(min(most, _UNPROVEN))
         self._held_back = max(0, most - _UNPROVEN)
-        self.requests = None if arm.limits.rpm is None else Bucket(arm.limits.rpm)
-        self.tokens = None if arm.limits.tpm is None else Bucket(arm.limits.tpm)
 
     def prove(self) -> None:
         """Let all calls have their turns that the arm allows: it takes calls."""
@@ -240,17 +239,14 @@ class Limiter:
         self._held_back = 0
 
     async def pace(self, option: Option) -> None:
-        """Wait for the arm's own limits a minute."""
-        waits = [
-            bucket.take(amount)
-            for bucket, amount in (
-                (self.requests, 1.0),
-                (self.tokens, float(option.input_tokens + option.output_tokens_p50)),
-            )
-            if bucket is not None
-        ]
-        if waits and max(waits) > 0.0:
-            await asyncio.sleep(max(waits))
+        """Wait for the arm's own limits, which all processes keep together."""
+        if self.shared is not None:
+            await self.shared.take(option)
+
+    def over(self) -> None:
+        """Let another call have the place, of this process or of others."""
+        if self.shared is not None:
+            self.shared.give()
 
 
 class Lane:
@@ -265,7 +261,7 @@ class Lane:
         self.blocked: ScrimpError | None = None
 
     async def enter(self, option: Option, rank: Rank = FIRST_COME) -> None:
-        """Wait for a turn, for the provider to take more calls, and for the arm's own limits a minute."""
+        """Wait for a turn, for the provider to take more calls, and for the arm's own limits."""
         await self.limiter.turns.acquire(rank)
         try:
             await self.gate.enter(rank)
@@ -275,11 +271,15 @@ class Lane:
         try:
             await self.limiter.pace(option)
         except BaseException:
-            self.leave()
+            self._next()
             raise
 
     def leave(self) -> None:
         """Let the next call have its turn."""
+        self.limiter.over()
+        self._next()
+
+    def _next(self) -> None:
         self.gate.leave()
         self.limiter.turns.release()
 
