@@ -34,9 +34,10 @@ def path(tmp_path):
 # -- places ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_rows_own_values_go_before_those_that_are_given(path):
-    row = one(path, {"prompt": "{{a}} {{ b }} {{c}}", "a": "own", "n": 1}, given={"a": "given", "b": "told"})
-    assert row.prompt.text == "own told {{c}}"
+def test_what_is_given_goes_before_a_rows_own_values(path):
+    row = one(path, {"prompt": "{{a}} {{ b }} {{c}}", "a": "own", "b": "own"}, given={"a": "given"})
+    assert row.prompt.text == "given own {{c}}"
+    assert one(path, {"a": "own"}, template="{{a}} {{d}}", given={"a": "given", "d": "e"}).prompt.text == "given e"
 
 
 def test_values_that_are_no_text_stand_as_json(path):
