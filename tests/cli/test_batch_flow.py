@@ -338,3 +338,17 @@ def test_a_duel_takes_no_graph(scrimp, profile, flow, server):
     done = scrimp("duel", "-f", flow([{"id": "a", "prompt": "x"}, {"prompt": "{{@a}}"}]), "-p", profile(large="ok"))
     assert done.code == 2
     assert server.chats == []
+
+
+def test_rows_that_begin_with_one_long_answer_let_the_first_fill_the_cache(scrimp, profile, flow, out, server):
+    latency_s = 0.2
+    path = profile(small=f"ok@tokens=1500,latency_ms={latency_s * 1000:.0f}")
+    text = path.read_text().replace("max_output_tokens = 200", "max_output_tokens = 2000")
+    path.write_text(text.replace("output_usd_per_mtok = 4", "output_usd_per_mtok = 4, cache_read_usd_per_mtok = 0.1"))
+    rows = [{"id": "a", "prompt": "hello"}, {"id": "late", "prompt": "{{@a}}\n\nnow", "deadline_s": 600}]
+    rows += [{"id": f"b{i}", "prompt": f"{{{{@a}}}}\n\nquestion {i}"} for i in range(4)]
+    assert scrimp("batch", flow(rows), "-o", out, "-p", path, "-q", "-y").code == 0
+    assert server.chats[1].prompt.endswith("now"), "who has a deadline waits for nobody"
+    first, *others = [each.time for each in server.chats if "question" in each.prompt]
+    assert len(others) == 3
+    assert min(others) - first >= latency_s
