@@ -2,7 +2,8 @@
 
 python bench/graph.py path       wall time of 100 rows in 4 levels over their critical path; line by line over it
 python bench/graph.py priority   95th percentile of how long priority rows wait, over that of first come, first served
-python bench/graph.py forecast   what `-n` says against what the ledger is charged, on random graphs (--graphs 20)
+python bench/graph.py forecast   what `-n` says against what the ledger is charged, on random graphs (--graphs 20), with
+                                 one such graph in the log
 python bench/graph.py prefix     input that a provider's prefix cache would have, where rows go together and where not
 
 The server's log has when each request arrived; its latency is fixed. A prefix cache is taken to have how a prompt
@@ -153,10 +154,9 @@ def measure_forecast(folder, args):
     errors = []
     with server(folder, latency_ms=5, median_tokens=120) as (url, _):
         path = profile(folder, url)
-        plain = [
-            {"prompt": f"Write on tide moon water report coast wind harbour tide (number {i})."} for i in range(200)
-        ]
-        scrimp(folder, write(folder, plain), "-o", folder / "warm.jsonl", "-p", path, "-j", "32")
+        # What rows with answers in them are answered is learnt from such rows.
+        warm = write(folder, random_graph(random.Random(f"{args.seed} warm"), 2 * args.rows))
+        scrimp(folder, warm, "-o", folder / "warm.jsonl", "-p", path, "-j", "32")
         for seed in range(args.graphs):
             rows = write(folder, random_graph(random.Random(f"{args.seed} {seed}"), args.rows), f"g{seed}.jsonl")
             guess = scrimp(folder, rows, "-n", "-p", path)
