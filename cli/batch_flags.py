@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.files.shelf import Shelf
     from scrimp.routing.batch.files.source import Source
+    from scrimp.routing.batch.planning.lanes import Lane
     from scrimp.routing.batch.running.work import Task
 
 __all__ = ["BatchFlags", "check_given_again", "kept_options", "shelf_of", "source_of", "task_of"]
@@ -66,11 +67,14 @@ class BatchFlags:
     read: str | None = None
     read_tokens: int | None = None
     folder: str | None = None
+    lane: str | None = None
+    deadline: str | None = None
+    detach: bool = False
     private: str | None = None
 
     def to_saved(self) -> dict[str, Any]:
         """Return what the run remembers of them."""
-        return {key: value for key, value in asdict(self).items() if key not in ("input", "output")}
+        return {key: value for key, value in asdict(self).items() if key not in ("input", "output", "detach")}
 
     def over(self, saved: dict[str, Any]) -> BatchFlags:
         """Return the flags of a resumed run: these, where they were given, over what it remembers."""
@@ -191,6 +195,19 @@ def _template(text: str) -> str:
     return template
 
 
+def _lane(flags: BatchFlags) -> Lane:
+    """Return the lane that is asked for; with a deadline and no word for it, the one that goes by the deadline."""
+    from scrimp.routing.batch.planning.lanes import LANES
+
+    lane = flags.lane or ("sync" if flags.deadline is None else "auto")
+    found = next((each for each in LANES if each == lane), None)
+    if found is None:
+        raise UsageError(f"--lane {lane}: expected one of {', '.join(LANES)}")
+    if flags.detach and found == "sync":
+        raise UsageError("--detach leaves calls with providers: it goes with --lane batch or auto")
+    return found
+
+
 def _profile(flags: BatchFlags) -> Profile:
     """Return the profile; batch's --min-quality is about the whole file, so it is not laid over the policy's."""
     return session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp, private=flags.private).profile
@@ -266,6 +283,9 @@ def task_of(
         use_hint=flags.use_hint,
         reading=flags.read or "auto",
         read_tokens=flags.read_tokens or READ_TOKENS,
+        deadline_s=None if flags.deadline is None else parse_age(flags.deadline, "--deadline"),
+        lane=_lane(flags),
+        detach=flags.detach,
     )
     decider = for_rows(
         session.make_decider(profile), source, found, settings.way, flags.arm, seed=flags.seed or 0, also=asked

@@ -193,6 +193,7 @@ def plan(
     several = plans is not None and plans.way.several
     places: list[int] = []
     refused: Decision | None = None
+    n_can_wait = 0
     picked = (row for row in good_rows(source, found) if row.n in sampled and row.n not in done)
     keep = n <= SAMPLE_ROWS and not chooser.blind
     while window := chooser.read(picked, _CHUNK):
@@ -205,6 +206,7 @@ def plan(
             options = with_checks(plans, decided, options)
         parts.append(options)
         places += [row.n for row in chunk]
+        n_can_wait += sum(bool(chooser.lanes.prices(row, now)) for row in chunk)
         if keep:
             chooser.kept |= {
                 row.n: each.context for row, each in zip(chunk, decided, strict=True) if each.context is not None
@@ -235,6 +237,7 @@ def plan(
         always=goals.max_cost_nano is not None and (wishes.arm is None or reads),
         target=goals.target,
         forced=several or (wishes.arm is not None and not reads),
+        can_wait=n_can_wait / max(1, len(places)),
     )
 
 

@@ -101,12 +101,18 @@ class Producer:
             before = self._n_planned
             await self._go_through(last=last)
             n_sent = self._n_planned - before
-            while self.desk.pending and not self.desk.halted:
-                await self.desk.change()
+            await self._while(lambda: self.desk.pending > 0)
             if self._n_later == 0 or self.desk.halted:
                 return
             self.n_left = self._n_later
             self._among = frozenset(self._later) if len(self._later) == self._n_later else None
+
+    async def _while(self, holds: Callable[[], bool]) -> None:
+        """Wait while something holds, and the run goes on."""
+        self.desk.producing = False
+        while holds() and not self.desk.halted:
+            await self.desk.change()
+        self.desk.producing = True
 
     async def _go_through(self, *, last: bool) -> None:
         """Read, decide and begin the rows, a window at a time; stay at most one window ahead."""
@@ -142,8 +148,7 @@ class Producer:
                 if any(job.bids for job in jobs):
                     jobs = await self.desk.scribe.submit(partial(self._remembering, jobs))
                 await self._begin(jobs, last=last)
-            while self.desk.pending > size and not self.desk.halted:
-                await self.desk.change()
+            await self._while(lambda: self.desk.busy > size)
 
     def _states(self, first: int, last: int, _span: Span | None = None) -> dict[int, str]:
         return batches.states(self.desk.ledger, self.desk.run.id, first, last)

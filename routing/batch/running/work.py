@@ -22,6 +22,7 @@ from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.batch.files.table import header
 from scrimp.routing.batch.planning import start
 from scrimp.routing.batch.planning.choosing import Chooser
+from scrimp.routing.batch.planning.lanes import Lanes
 from scrimp.routing.batch.planning.row_files import RowReader
 from scrimp.routing.batch.state import parked
 from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
@@ -117,16 +118,25 @@ class Prepared:
     def estimate(self) -> Estimate:
         """Return what the run (or the rest of it) would cost and achieve, and how long it would take."""
         profile = self.task.profile
-        return self.planner.estimate(
+        guess = self.planner.estimate(
             n_rows=max(0, self.task.found.n_good - self.task.found.n_unread - len(self.done)),
             budget_usd=self.money.budget_usd,
             seconds=start.seconds_of(self.task.decider, self.planner),
             parallel={arm.name: start.in_flight(arm, self.task.settings.concurrency) for arm in profile.arms},
         )
+        lanes = self.chooser.lanes.saved(guess.arms, self.planner.can_wait)
+        waits = any(lane == "batch" for lane, *_ in lanes)
+        return replace(guess, lanes=lanes, time_s=None if waits else guess.time_s)
 
 
 def prepare(
-    task: Task, ledger: Ledger | None, run_id: str, *, done: frozenset[int] = frozenset(), calls: bool
+    task: Task,
+    ledger: Ledger | None,
+    run_id: str,
+    *,
+    done: frozenset[int] = frozenset(),
+    calls: bool,
+    began: float | None = None,
 ) -> Prepared:
     """Plan a run.
 
@@ -135,6 +145,8 @@ def prepare(
     calls
         Whether calls will be made: then LiteLLM is imported beside everything else, arms need their keys, and what
         dead processes left in the ledger is cleared.
+    began
+        When the run began, POSIX time, where it goes on: deadlines count from there.
 
     Raises
     ------
@@ -187,6 +199,14 @@ def prepare(
         reader=reader,
         sentry=Sentry.open(task.profile, task.decider.embedder, task.paths.cache, task.on_embedded),
         tag=settings.tag,
+        lanes=Lanes.of(
+            settings.lane,
+            task.decider,
+            ledger,
+            run_id=run_id,
+            began=now if began is None else began,
+            deadline_s=settings.deadline_s,
+        ),
     )
     money = start.money_for(ledger, task.profile, task.goals, run_id=run_id, now=now)
     planner = start.plan(
@@ -263,7 +283,8 @@ def go_on(task: Task, ledger: Ledger, run: Run, journal: Journal, recovered: Rec
     """
     try:
         done = frozenset(batches.states(ledger, run.id))
-        return Work(prepare(task, ledger, run.id, done=done, calls=True), ledger, run, journal, recovered)
+        prepared = prepare(task, ledger, run.id, done=done, calls=True, began=parked.began(run))
+        return Work(prepared, ledger, run, journal, recovered)
     except BaseException:
         journal.close()
         batches.finish(ledger, run.id, "stopped", now=time.time())
@@ -309,6 +330,11 @@ class Work:
     def keeps_answers(self) -> bool:
         """Whether text is kept: rows of a run without can be asked again only until it is finished."""
         return self.task.settings.keep == "all"
+
+    @property
+    def waits(self) -> bool:
+        """Whether calls of it are with providers' Batch APIs."""
+        return self.engine.desk.gatherer.waits
 
     @property
     def cap_nano(self) -> int | None:
