@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.files.shelf import Shelf
     from scrimp.routing.batch.files.source import Source
+    from scrimp.routing.batch.planning.lanes import Lane
     from scrimp.routing.batch.running.work import Task
     from scrimp.routing.deciding.decide import Decider
 
@@ -68,13 +69,15 @@ class BatchFlags:
     read: str | None = None
     read_tokens: int | None = None
     folder: str | None = None
+    lane: str | None = None
+    detach: bool = False
     private: str | None = None
     var: tuple[str, ...] = ()
     deadline: str | None = None
 
     def to_saved(self) -> dict[str, Any]:
         """Return what the run remembers of them."""
-        return {key: value for key, value in asdict(self).items() if key not in ("input", "output")}
+        return {key: value for key, value in asdict(self).items() if key not in ("input", "output", "detach")}
 
     def over(self, saved: dict[str, Any]) -> BatchFlags:
         """Return the flags of a resumed run: these, where they were given, over what it remembers."""
@@ -244,6 +247,19 @@ def _template(text: str) -> str:
     return template
 
 
+def _lane(flags: BatchFlags) -> Lane:
+    """Return the lane that is asked for; with a deadline and no word for it, the one that goes by the deadline."""
+    from scrimp.routing.batch.planning.lanes import LANES
+
+    lane = flags.lane or ("sync" if flags.deadline is None else "auto")
+    found = next((each for each in LANES if each == lane), None)
+    if found is None:
+        raise UsageError(f"--lane {lane}: expected one of {', '.join(LANES)}")
+    if flags.detach and found == "sync":
+        raise UsageError("--detach leaves calls with providers: it goes with --lane batch or auto")
+    return found
+
+
 def _profile(flags: BatchFlags, *, quiet: bool = False) -> Profile:
     """Return the profile; batch's --min-quality is about the whole file, so it is not laid over the policy's."""
     return session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp, private=flags.private, quiet=quiet).profile
@@ -320,6 +336,8 @@ def task_of(
         reading=flags.read or "auto",
         read_tokens=flags.read_tokens or READ_TOKENS,
         deadline_s=None if flags.deadline is None else parse_age(flags.deadline, "--deadline"),
+        lane=_lane(flags),
+        detach=flags.detach,
     )
     decider = for_rows(
         session.make_decider(profile), source, found, settings.way, flags.arm, seed=flags.seed or 0, also=asked

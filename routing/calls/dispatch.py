@@ -42,7 +42,18 @@ if TYPE_CHECKING:
 
     from .litellm_setup import LiteLLM
 
-__all__ = ["Attempt", "aattempt", "aclose", "attempt", "get_ready", "prepare", "ready", "stream", "warm"]
+__all__ = [
+    "Attempt",
+    "aattempt",
+    "aclose",
+    "attempt",
+    "get_ready",
+    "prepare",
+    "ready",
+    "stream",
+    "warm",
+    "whole_arguments",
+]
 
 _TOOL_PARAMS = ("tools", "tool_choice", "parallel_tool_calls")
 _HERE = "local/"
@@ -129,6 +140,17 @@ def _prepared(call: Call, *, streams: bool) -> tuple[LiteLLM, dict[str, Any]]:
         why = f"litellm cannot be loaded ({type(error).__name__}: {error})"
         raise CallError("not_sent", f"{call.model}: not sent: {why}", billable="no") from error
     return litellm, _arguments(call, streams=streams)
+
+
+def whole_arguments(call: Call) -> tuple[LiteLLM, dict[str, Any]]:
+    """Return litellm and the arguments of a completion that is not streamed.
+
+    Raises
+    ------
+    CallError
+        If the call cannot be made: it is certain to cost nothing.
+    """
+    return _prepared(call, streams=False)
 
 
 def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:

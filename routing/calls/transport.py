@@ -45,11 +45,14 @@ if TYPE_CHECKING:
 
     from .learnt import Composed
 
-__all__ = ["TLS_VARIABLES", "AsyncWatched", "NoWayOutError", "Proxy", "Watched", "proxy_for"]
+__all__ = ["MOST_BYTES", "TLS_VARIABLES", "AsyncWatched", "NoWayOutError", "Proxy", "Watched", "proxy_for"]
 
 TLS_VARIABLES = (
     "SSLKEYLOGFILE", "SSL_CERT_FILE", "SSL_CERTIFICATE", "SSL_VERIFY", "SSL_SECURITY_LEVEL", "SSL_ECDH_CURVE",
 )  # fmt: skip
+MOST_BYTES = "scrimp_most_bytes"
+"""The extension of a request that no wire watches by which its reply may be longer than an answer."""
+
 _T = TypeVar("_T")
 _Pool = TypeVar("_Pool", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30.0)
@@ -267,7 +270,7 @@ class AsyncWatched(httpx.AsyncBaseTransport):
         paid = None if wire is None else wire.admit(request)
         if wire is None or paid is None:
             response = _staying(await pool.handle_async_request(request), wire)
-            response.stream = _AsyncBounded(response)
+            response.stream = _AsyncBounded(response, request.extensions.get(MOST_BYTES, MAX_REPLY_BYTES))
             return response
         return await self._carry(pool, paid, wire)
 
@@ -365,7 +368,7 @@ async def _posted(pool: LiteLLMAiohttpTransport, composed: Composed, limits_s: M
     from litellm.llms.custom_httpx.aiohttp_transport import map_aiohttp_exceptions
 
     with map_aiohttp_exceptions():
-        return await pool.get_valid_client_session().request(
+        response: ClientResponse = await pool.get_valid_client_session().request(
             "POST",
             _address(str(composed.url)),
             headers=composed.headers,
@@ -376,6 +379,7 @@ async def _posted(pool: LiteLLMAiohttpTransport, composed: Composed, limits_s: M
                 sock_connect=limits_s["connect"], sock_read=limits_s["read"], connect=limits_s["pool"]
             ),
         )
+    return response
 
 
 @lru_cache(maxsize=64)
@@ -492,7 +496,8 @@ class _AsyncRest(httpx.AsyncByteStream):
 class _Limit:
     """Makes the parts of a reply that no wire watches plain, and breaks it off where it is longer than any."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, most: int = MAX_REPLY_BYTES) -> None:
+        self._most = most
         try:
             self._inflate = Inflate(response.headers.pop("content-encoding", ""))
         except CompressedError as error:
@@ -510,7 +515,7 @@ class _Limit:
         try:
             for each in self._inflate.steps(part):
                 self._n_bytes += len(each)
-                if self._n_bytes > MAX_REPLY_BYTES:
+                if self._n_bytes > self._most:
                     raise httpx.ReadError("the reply is too large")
                 yield each
         except CompressedError as error:
@@ -535,9 +540,9 @@ class _Bounded(httpx.SyncByteStream):
 class _AsyncBounded(httpx.AsyncByteStream):
     """As `_Bounded`."""
 
-    def __init__(self, response: httpx.Response) -> None:
+    def __init__(self, response: httpx.Response, most: int) -> None:
         assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - what async transports return
-        self.stream, self.limit = response.stream, _Limit(response)
+        self.stream, self.limit = response.stream, _Limit(response, most)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for part in self.stream:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scrimp.profiles.errors import UsageError
 
 from .clauses import all_of, marks, named
+from .provider_batches import kept_decision
 from .store import instant
 
 if TYPE_CHECKING:
@@ -326,7 +327,10 @@ def mark_unknown(ledger: Ledger, run_id: str, *, retry: bool) -> tuple[int, ...]
     retry
         Have them, and those that counted so before, be begun without a result: they are gone on with.
     """
-    last = "(SELECT r.status FROM reservations r WHERE r.request_id = b.request_id ORDER BY r.id DESC LIMIT 1)"
+    last = (  # what a provider's batch holds is not lost: its row waits for it
+        "(SELECT CASE WHEN r.status = 'reserved' AND r.holder IS NOT NULL THEN 'waiting' ELSE r.status END "
+        "FROM reservations r WHERE r.request_id = b.request_id ORDER BY r.id DESC LIMIT 1)"
+    )
     with ledger.transaction() as conn:
         found = ledger.rows(
             f"UPDATE batch_rows AS b SET status = 'unknown' WHERE run_id = ? AND status = 'sent' "  # noqa: S608 - constants
@@ -355,12 +359,18 @@ def known_of(ledger: Ledger, request_id: str) -> dict[str, Any]:
 
     Returns
     -------
-    decision (JSON; None where none is logged), n_calls, charged_nano, and cost_nano (None: a part of it is not known).
+    decision (JSON; None where none is on record), logged (whether the log holds it), n_calls, charged_nano, and
+    cost_nano (None: a part of it is not known). A call that a provider's batch holds is not among them: it is not over.
     """
     (row,) = ledger.rows(
         "SELECT (SELECT unpacked(decision) FROM requests WHERE id = ?1) AS decision, count(*) AS n_calls, "
-        "coalesce(sum(charged_nano), 0) AS charged_nano, CASE WHEN sum(status NOT IN ('settled', 'released')) = 0 "
-        "THEN sum(charged_nano) END AS cost_nano FROM reservations WHERE request_id = ?1",
+        "coalesce(sum(charged_nano), 0) AS charged_nano, "
+        "CASE WHEN coalesce(sum(status NOT IN ('settled', 'released')), 0) = 0 "
+        "THEN coalesce(sum(charged_nano), 0) END AS cost_nano FROM reservations "
+        "WHERE request_id = ?1 AND NOT (status = 'reserved' AND holder IS NOT NULL)",
         (request_id,),
     )
-    return row
+    return row | {
+        "logged": row["decision"] is not None,
+        "decision": row["decision"] or kept_decision(ledger, request_id),
+    }

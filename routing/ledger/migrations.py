@@ -343,6 +343,7 @@ def _m7_many_rows(conn: sqlite3.Connection) -> None:
     conn.execute("ALTER TABLE reservations ADD COLUMN holder TEXT")  # NULL: the process in `pid`
     _many_requests(conn)
     _limits_together(conn)
+    _half_price(conn)
 
 
 def _many_requests(conn: sqlite3.Connection) -> None:
@@ -468,6 +469,26 @@ def _limits_together(conn: sqlite3.Connection) -> None:
         "wall REAL NOT NULL, steady REAL NOT NULL, boot_id TEXT)"  # times: POSIX, and of the boot's steady clock
     )
     conn.execute("CREATE INDEX idx_takes_account ON takes(account, id)")
+
+
+def _half_price(conn: sqlite3.Connection) -> None:
+    """Add what was handed over to providers' Batch APIs, on record before it leaves."""
+    conn.execute("ALTER TABLE attempts ADD COLUMN lane TEXT")  # batch; NULL: asked at once
+    conn.execute(
+        "CREATE TABLE provider_batches (id TEXT PRIMARY KEY, run_id TEXT NOT NULL, arm TEXT NOT NULL, "
+        "api TEXT NOT NULL, url TEXT NOT NULL, provider_id TEXT, "  # id: our name for it; provider_id: NULL until known
+        "status TEXT NOT NULL, "  # submitting | going | ended | failed | lost
+        "word TEXT, n_calls INTEGER NOT NULL, n_done INTEGER, at TEXT NOT NULL, expires_at TEXT, ended_at TEXT)"
+    )
+    conn.execute("CREATE INDEX idx_provider_batches_run ON provider_batches(run_id)")
+    conn.execute(
+        "CREATE TABLE provider_batch_calls (reservation_id INTEGER PRIMARY KEY, batch_id TEXT NOT NULL, "
+        "custom_id TEXT NOT NULL, decision TEXT)"  # decision: JSON, where the log keeps no row that holds it
+    )
+    conn.execute("CREATE INDEX idx_provider_batch_calls ON provider_batch_calls(batch_id)")
+    conn.execute(
+        "CREATE INDEX idx_reservations_held ON reservations(holder) WHERE status = 'reserved' AND holder IS NOT NULL"
+    )
 
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (

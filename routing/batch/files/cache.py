@@ -33,7 +33,7 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def parse_age(text: str, flag: str = "--cache") -> float:
-    """Read a time such as 90s, 12h, 7d or 2w, in seconds.
+    """Read an age, or a time from now, such as 90s, 12h, 7d or 2w, in seconds.
 
     Raises
     ------

@@ -14,6 +14,8 @@ from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.guard.sentry import Sentry
 from scrimp.routing.ledger.store import new_id
 
+from .lanes import Lanes
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -97,6 +99,8 @@ class Chooser:
         Where the files of rows are read, and what says how much of them is sent; None: rows have none.
     sentry, tag
         The profile's guards, and the user's word for the run, which they know.
+    lanes
+        Which rows are asked at the price of Batch APIs; None: none is.
 
     Attributes
     ----------
@@ -116,7 +120,9 @@ class Chooser:
         reader: RowReader | None = None,
         sentry: Sentry | None = None,
         tag: str | None = None,
+        lanes: Lanes | None = None,
     ) -> None:
+        self.lanes = lanes or Lanes()
         self.sentry = sentry or Sentry()
         self.tag = tag
         seen = reader is not None or self.sentry.embeds
@@ -196,7 +202,8 @@ class Chooser:
     ) -> list[Decided]:
         """Decide rows, embedding them in chunks."""
         decided = []
-        blocked = money.blocked | {name: error.message for name, error in self.keyless.items()}
+        blocked = {**self.lanes.barred, **money.blocked}
+        blocked |= {name: error.message for name, error in self.keyless.items()}
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
             contexts = self._contexts(chunk)
@@ -207,6 +214,7 @@ class Chooser:
                 if self.reader is not None:
                     prompt = self.reader.read(prompt, context, row.plan or row.arm)
                 decider = self.decider if self.blind else self.decider.rated(row.prompt.text, context)
+                decider = decider.at_prices(self.lanes.prices(row, now))
                 decide = partial(
                     decider.decide,
                     prompt,

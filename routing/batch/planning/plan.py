@@ -199,6 +199,8 @@ class Planner:
         Mean quality to reach at the least cost, or None.
     forced
         One arm was asked for by name: it takes all rows until the money is spent.
+    can_wait
+        The share of the sampled rows, in [0, 1], that can be asked through Batch APIs.
     """
 
     arms: tuple[str, ...]
@@ -208,6 +210,7 @@ class Planner:
     always: bool = False
     target: float | None = None
     forced: bool = False
+    can_wait: float = 0.0
     true_usd: dict[str, float] = field(default_factory=dict)
     predicted_usd: dict[str, float] = field(default_factory=dict)
     n_true: dict[str, int] = field(default_factory=dict)

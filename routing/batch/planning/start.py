@@ -200,6 +200,7 @@ def plan(
     places: list[int] = []
     refused: Decision | None = None
     lengths = Lengths(found.graph)
+    n_can_wait = 0
     picked = (row for row in good_rows(source, found) if row.n in sampled and row.n not in done)
     keep = n <= SAMPLE_ROWS and not chooser.blind
     for window in lengths.windows(picked, lambda rows: chooser.read(rows, _CHUNK)):
@@ -212,6 +213,7 @@ def plan(
             options = with_checks(ways, decided, options)
         parts.append(options)
         places += [row.n for row in chunk]
+        n_can_wait += sum(bool(chooser.lanes.prices(row, now)) for row in chunk)
         for row, each in zip(chunk, decided, strict=True):
             lengths.learn(row.n, each.decision)
             if keep and each.context is not None and not row.refs:  # their true prompts are other ones
@@ -244,6 +246,7 @@ def plan(
         always=goals.max_cost_nano is not None and (wishes.arm is None or reads),
         target=goals.target,
         forced=several or (wishes.arm is not None and not reads),
+        can_wait=n_can_wait / max(1, len(places)),
     )
 
 

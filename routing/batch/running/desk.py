@@ -22,6 +22,7 @@ from scrimp.routing.ledger.reservations import reap
 
 from .flow import Flow
 from .gates import ProviderGate
+from .gatherer import MOST_PARKED, Gatherer
 from .jobs import Lane, Limiter
 from .shared_limits import SharedLimits
 
@@ -67,6 +68,8 @@ class Desk:
     prepare
         Imports or loads what calls to a model take, by its name: done before the first is reserved, so that a kill
         meanwhile costs nothing.
+    key
+        Returns an arm's key; raises where the arm cannot be called.
     say
         Takes a line for the user.
     clock
@@ -89,6 +92,7 @@ class Desk:
         *,
         attempt: Callable[[Call, Callable[[], None]], Awaitable[Reply]],
         prepare: Callable[[str], object],
+        key: Callable[[Arm], str | None],
         say: Callable[[str], None],
         clock: Callable[[], float],
         flow: Flow | None = None,
@@ -115,12 +119,16 @@ class Desk:
         self.tasks: set[asyncio.Task[None]] = set()
         self.error: Exception | None = None
         self.pending = 0
+        self.producing = True  # the producer reads or decides rows: others may come at once
+        self.n_short = 0  # rows that wait for caps
+        self.price_ids: dict[tuple[str, str], int] = {}  # of arms with two prices, by lane
         self.committed_usd = self.variance = 0.0
         self._said: set[str] = set()
         self._waiting: list[asyncio.Future[None]] = []
         self._reaped_at = 0.0
         self._prepare = prepare
         self._prepared: dict[str, asyncio.Task[None]] = {}
+        self.gatherer = Gatherer(self, key)
 
     async def ready(self, model: str) -> None:
         """Wait until calls to a model can be made."""
@@ -255,6 +263,12 @@ class Desk:
         usable = [each for each in self.lanes.values() if wanted in (None, each.arm.name) and each.blocked is None]
         if not [each for each in usable if each.arm.name not in self.chooser.keyless]:
             self.fail(lane.blocked)
+
+    @property
+    def busy(self) -> int:
+        """How many rows are on their way, less those that wait for a provider's batch, of which there may be many."""
+        n = self.gatherer.n_parked
+        return self.pending - n if n < MOST_PARKED else self.pending
 
     def lane(self, arm: str) -> Lane:
         """Return the lane of an arm, whatever it reads."""

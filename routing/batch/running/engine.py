@@ -113,6 +113,7 @@ class Engine:
             stats,
             attempt=attempt,
             prepare=prepare,
+            key=key,
             say=say,
             clock=clock,
             flow=flow,
@@ -141,7 +142,9 @@ class Engine:
             rng=rng,
             embed=chooser.decider.embedder.embed,
             caps_wait_s=None,
+            price_in=chooser.lanes.price_in if chooser.lanes.arms else None,
         )
+        self._price_lanes()
         self._produced = False
         self._followers: dict[bytes, list[Job]] = {}
 
@@ -149,6 +152,14 @@ class Engine:
         assert lane.price is not None  # noqa: S101 - the caller has looked
         desk = self.desk
         return price_id(desk.ledger, lane.price, model=lane.arm.model, table=desk.decider.table, now=desk.clock())
+
+    def _price_lanes(self) -> None:
+        """Have the ledger know both prices of the arms that have two."""
+        desk = self.desk
+        for name, known in desk.chooser.lanes.arms.items():
+            model, table = desk.lanes[name].arm.model, desk.decider.table
+            for lane, price in (("sync", known.sync), ("batch", known.batch)):
+                desk.price_ids[name, lane] = price_id(desk.ledger, price, model=model, table=table, now=desk.clock())
 
     def stop(self, why: str) -> None:
         """Send nothing more; what is in flight is waited for. Called again, what is in flight is given up."""
@@ -165,14 +176,18 @@ class Engine:
         desk = self.desk
         desk.open()
         producer = asyncio.create_task(self._produce())
+        gatherer = asyncio.create_task(desk.gatherer.run()) if desk.gatherer.active else None
         try:
             while not ((self._produced and desk.pending == 0) or (desk.halted and not desk.tasks)):
                 await desk.change(0.5)
+            if gatherer is not None and not desk.halted:
+                await desk.gatherer.settle_rest()
         finally:
-            for task in (producer, *desk.tasks):
+            apart = [producer] if gatherer is None else [producer, gatherer]
+            for task in (*apart, *desk.tasks):
                 if not task.cancelling():
                     task.cancel()
-            await asyncio.gather(producer, *desk.tasks, return_exceptions=True)
+            await asyncio.gather(*apart, *desk.tasks, return_exceptions=True)
             await desk.close()
         error = desk.scribe.failure or desk.error
         if error is not None:
@@ -185,6 +200,7 @@ class Engine:
             self.desk.fail(error)
         finally:
             self._produced = True
+            self.desk.producing = False
             self.desk.wake()
 
     # -- asking -----------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scrimp.routing.asking.books import Called
     from scrimp.routing.asking.request import Ask
     from scrimp.routing.batch.files.rows import Row
+    from scrimp.routing.batch.planning.lanes import Lane as LaneName
     from scrimp.routing.batch.state.recovery import TakenUp
     from scrimp.routing.deciding.decide import Wishes
     from scrimp.routing.deciding.policy import Option
@@ -64,6 +65,10 @@ class Settings:
         How much of rows' files is to be read, as in `asking.request.Ask`.
     deadline_s
         Seconds from the run's beginning within which all answers are wanted; None: whenever they come.
+    lane
+        Which calls go through providers' Batch APIs (`planning.lanes.Lanes`).
+    detach
+        Whether the run is left as soon as all that can be handed over is with providers.
     hint, use_hint
         Whether a coin decides if the nearest hint stands in front of a row; the one to put in front of every row.
     """
@@ -80,6 +85,8 @@ class Settings:
     reading: str = "auto"
     read_tokens: int = READ_TOKENS
     deadline_s: float | None = None
+    lane: LaneName = "sync"
+    detach: bool = False
 
 
 @dataclass(slots=True)
@@ -108,8 +115,11 @@ class Stats:
         How many rows failed, by the kind of their last error.
     started, first_at
         Seconds on the monotonic clock: when this process began, and when its first result came.
+    n_handed, n_back
+        Calls that providers' batches hold, or held since this process began, and those of them that are over there.
     stopping
-        Why it sends nothing more: `interrupted`, `failed` or `errors` (`max_errors` is reached); None while it goes on.
+        Why it sends nothing more: `interrupted`, `failed`, `errors` (`max_errors` is reached) or `detached`; None while
+        it goes on.
     """
 
     n_rows: int
@@ -127,6 +137,8 @@ class Stats:
     charged_nano: int = 0
     by_arm: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    n_handed: int = 0
+    n_back: int = 0
     started: float = field(default_factory=time.monotonic)
     first_at: float | None = None
     stopping: str | None = None

@@ -121,13 +121,19 @@ class Producer:
             before = self._n_planned
             await self._go_through(last=last)
             n_sent = self._n_planned - before
-            while self.desk.pending and not self.desk.halted:
-                await self.desk.change()
+            await self._while(lambda: self.desk.pending > 0)
             if self._n_later == 0 or self.desk.halted:
                 return
             self.n_left = self._n_later + self.desk.flow.n_waiting
             whole = len(self._later) == self._n_later and not self.desk.flow.reorders
             self._among = frozenset(self._later) if whole else None
+
+    async def _while(self, holds: Callable[[], bool]) -> None:
+        """Wait while something holds, and the run goes on."""
+        self.desk.producing = False
+        while holds() and not self.desk.halted:
+            await self.desk.change()
+        self.desk.producing = True
 
     async def _go_through(self, *, last: bool) -> None:
         """Read, decide and begin the rows, a window at a time; stay at most one window ahead.
@@ -143,7 +149,7 @@ class Producer:
         while not desk.halted:
             if desk.flow.has_ready:
                 await self._take(await self._answered(desk.flow.ready(size)), last=last)
-            elif more and desk.pending <= size:
+            elif more and desk.busy <= size:
                 window = await asyncio.to_thread(desk.chooser.read, rows, size)
                 for row in self._waits:
                     desk.flow.park(row)
@@ -153,7 +159,9 @@ class Producer:
             elif not more and desk.pending == 0:
                 return
             else:
+                desk.producing = False
                 await desk.change()
+                desk.producing = True
 
     def _not_waiting(self) -> Iterator[Row]:
         """Yield the rows that wait for no answer; the others are put aside."""

@@ -24,6 +24,8 @@ from scrimp.routing.ledger.reservations import reserve
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.ledger.suspensions import SuspendedError
 
+from .handed import GivenUp
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -65,6 +67,8 @@ class RowHands:
         self._lane: Lane | None = None
         self._arms: dict[int, str] = {}
         self._opens: asyncio.Event | None = None
+        self._through_batch = False
+        self._given_up: str | None = None
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
@@ -75,13 +79,25 @@ class RowHands:
         """
         desk = self.desk
         lane = desk.lanes[wanted.charge.arm]
+        if self._given_up is not None:
+            raise ArmUnavailableError(self._given_up)
+        held = desk.gatherer.held(wanted.charge.request_id, wanted.charge.arm)
+        if held is None and desk.chooser.lanes.takes(lane.arm.name, self.job.row, desk.clock()):
+            await desk.ready(lane.arm.model)
+            self._look_before(lane)
+            held = await self._reserve(wanted, "batch")
+        if held is not None:
+            self._through_batch = True
+            self._arms[held.id] = wanted.option.arm
+            return held
         await desk.ready(lane.arm.model)
         await self._after_the_first(wanted)
         await lane.enter(wanted.option, self.job.rank)
         try:
             self._look_before(lane)
             self._look_at_the_clock()
-            reservation = await self._reserve(wanted)
+            two = lane.arm.name in desk.chooser.lanes.arms
+            reservation = await self._reserve(wanted, "sync" if two else None)
         except SuspendedError as error:
             lane.blocked = error
             lane.leave()
@@ -140,8 +156,15 @@ class RowHands:
         if late >= 0.0:
             raise TooLateError(late)
 
-    async def _reserve(self, wanted: Reserve) -> Reservation:
-        desk, charge = self.desk, wanted.charge
+    async def _reserve(self, wanted: Reserve, lane: str | None) -> Reservation:
+        """Reserve the bound, at the price of a lane where the arm has two."""
+        desk, charge, attempt = self.desk, wanted.charge, wanted.attempt
+        if lane is not None:
+            option = wanted.option
+            bound = desk.chooser.lanes.price_in(charge.arm, lane).bound_nano(option.input_bound, option.output_limit)
+            charge = replace(charge, bound_nano=bound, price_id=desk.price_ids[charge.arm, lane])
+        if lane == "batch":
+            attempt = {**attempt, "lane": lane}
 
         def do(_span: Span | None) -> Reservation:
             now = desk.clock()
@@ -158,7 +181,7 @@ class RowHands:
                 charge,
                 (*caps, *wanted.own_caps),
                 now=now,
-                attempt=wanted.attempt,
+                attempt=attempt,
                 request=None if wanted.request is None else wanted.request(),
                 sent=True,
             )
@@ -179,7 +202,7 @@ class RowHands:
             with contextlib.suppress(Exception):
                 await asyncio.shield(self._give_back(await done))
             raise
-        return reservation
+        return reservation if lane is None else replace(reservation, lane=lane)
 
     async def _give_back(self, reservation: Reservation) -> None:
         """Release what was reserved for a call that was not made."""
@@ -188,8 +211,10 @@ class RowHands:
     async def send(self, wanted: Send) -> Reply | CallError:
         """Make a call; the arm's turn is over when it is settled."""
         desk, lane = self.desk, self._lane
-        assert lane is not None  # noqa: S101 - reserved just now
         desk.stats.n_attempts += 1
+        if self._through_batch:
+            return await self._hand_over(wanted)
+        assert lane is not None  # noqa: S101 - reserved just now
         ticket = wanted.ticket
 
         def leaving() -> None:
@@ -205,6 +230,17 @@ class RowHands:
             lane.gate.answered()
             return reply
 
+    async def _hand_over(self, wanted: Send) -> Reply | CallError:
+        """Have a call go with its provider's next batch, and wait for what comes of it."""
+        desk, lane = self.desk, self.desk.lanes[wanted.reservation.arm]
+        self._through_batch = False
+        outcome = await desk.gatherer.answer(wanted, lane.arm, self.job.decision, keeps=desk.settings.keep)
+        if isinstance(outcome, CallError):
+            desk.failed(lane, outcome)
+            if isinstance(outcome, GivenUp) and desk.settings.lane == "batch":
+                self._given_up = outcome.message
+        return outcome
+
     def _leave(self) -> None:
         """Let the next call have the arm's turn."""
         if self._lane is not None:
@@ -218,7 +254,11 @@ class RowHands:
         desk = self.desk
         if wanted.for_caps:
             await desk.reap()
-            await desk.change(BUDGET_WAIT_S)
+            desk.n_short += 1
+            try:
+                await desk.change(BUDGET_WAIT_S)
+            finally:
+                desk.n_short -= 1
         elif not desk.halted:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(desk.stopped.wait(), wanted.seconds)
@@ -307,6 +347,8 @@ class RowHands:
             return make(status="skipped", error=too_late(outcome.args[0]))
         if isinstance(outcome, Halted):
             return None
+        if self._given_up is not None and isinstance(outcome, ScrimpError):
+            return make(status="skipped", error=self._given_up)
         if isinstance(outcome, BudgetRefusedError) and not job.bill.errors:
             return make(status="skipped", error=outcome.message)
         if isinstance(outcome, ScrimpError):

@@ -6,7 +6,6 @@ import random
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from scrimp.routing.batch.files.table import header
 from scrimp.routing.batch.planning import start
 from scrimp.routing.batch.planning.choosing import Chooser
 from scrimp.routing.batch.planning.flow_outlook import flow_outlook
+from scrimp.routing.batch.planning.lanes import Lanes
 from scrimp.routing.batch.planning.row_files import RowReader
 from scrimp.routing.batch.state import parked
 from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
@@ -132,6 +132,10 @@ class Prepared:
             seconds=start.seconds_of(task.decider, self.planner),
             parallel={arm.name: start.in_flight(arm, task.settings.concurrency) for arm in profile.arms},
         )
+        lanes = self.chooser.lanes.saved(guess.arms, self.planner.can_wait)
+        if any(lane == "batch" for lane, *_ in lanes):
+            guess = replace(guess, time_s=None)
+        guess = replace(guess, lanes=lanes)
         graph = task.found.graph
         if graph is None or not n_rows:
             return guess
@@ -159,7 +163,13 @@ class Prepared:
 
 
 def prepare(
-    task: Task, ledger: Ledger | None, run_id: str, *, done: frozenset[int] = frozenset(), calls: bool
+    task: Task,
+    ledger: Ledger | None,
+    run_id: str,
+    *,
+    done: frozenset[int] = frozenset(),
+    calls: bool,
+    began: float | None = None,
 ) -> Prepared:
     """Plan a run.
 
@@ -168,6 +178,8 @@ def prepare(
     calls
         Whether calls will be made: then LiteLLM is imported beside everything else, arms need their keys, and what
         dead processes left in the ledger is cleared.
+    began
+        When the run began, POSIX time, where it goes on: deadlines count from there.
 
     Raises
     ------
@@ -222,6 +234,14 @@ def prepare(
         reader=reader,
         sentry=Sentry.open(task.profile, task.decider.embedder, task.paths.cache, task.on_embedded),
         tag=settings.tag,
+        lanes=Lanes.of(
+            settings.lane,
+            task.decider,
+            ledger,
+            run_id=run_id,
+            began=now if began is None else began,
+            deadline_s=settings.deadline_s,
+        ),
     )
     money = start.money_for(ledger, task.profile, task.goals, run_id=run_id, now=now)
     planner = start.plan(
@@ -313,7 +333,8 @@ def go_on(
     """
     try:
         done = frozenset(batches.states(ledger, run.id))
-        prepared = prepare(task, ledger, run.id, done=done, calls=True)
+        began = parked.began(run) if began is None else began
+        prepared = prepare(task, ledger, run.id, done=done, calls=True, began=began)
         return Work(prepared, ledger, run, journal, recovered, began=began)
     except BaseException:
         journal.close()
@@ -370,7 +391,7 @@ class Work:
                 found.graph,
                 found.hurry,
                 n_rows=found.n_rows,
-                began=datetime.fromisoformat(run.created_at).timestamp() if began is None else began,
+                began=parked.began(run) if began is None else began,
                 deadline_s=task.settings.deadline_s,
                 over=_ended(ledger, run, found.graph),
             ),
@@ -403,6 +424,11 @@ class Work:
     def keeps_answers(self) -> bool:
         """Whether text is kept: rows of a run without can be asked again only until it is finished."""
         return self.task.settings.keep == "all"
+
+    @property
+    def waits(self) -> bool:
+        """Whether calls of it are with providers' Batch APIs."""
+        return self.engine.desk.gatherer.waits
 
     @property
     def cap_nano(self) -> int | None:

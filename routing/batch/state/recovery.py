@@ -242,8 +242,8 @@ def _take_up(ledger: Ledger, run: Run, journal: Journal) -> dict[int, TakenUp | 
 
 def _taken_up(ledger: Ledger, request_id: str, called: Sequence[Called]) -> TakenUp | None:
     known = batches.known_of(ledger, request_id)
-    logged = known["decision"] is not None
-    trace = json.loads(known["decision"]) if logged else called[-1].decision if called else None
+    logged = known["logged"]
+    trace = json.loads(known["decision"]) if known["decision"] is not None else called[-1].decision if called else None
     if trace is None:
         return None
     decision = Decision.from_dict(trace)
