@@ -139,10 +139,10 @@ def measure_priority(folder, args):
 
 
 def random_graph(rng, n):
-    """Return n rows: each takes the answers of up to three of those before it, and they stand in any order."""
+    """Return n rows: each takes the answers of up to three of the 20 before it, and they stand in any order."""
     rows = []
     for i in range(n):
-        parents = rng.sample(range(i), min(i, rng.choice((0, 1, 1, 2, 3)))) if i else []
+        parents = rng.sample(range(max(0, i - 20), i), min(i, rng.choice((0, 1, 1, 2, 3)))) if i else []
         words = " ".join(rng.choices(("tide", "moon", "water", "report", "coast", "wind", "harbour"), k=12))
         refs = "".join(f"\n\n{{{{@r{parent}}}}}" for parent in parents)
         rows.append({"id": f"r{i}", "prompt": f"Write on {words} (number {i}).{refs}"})
@@ -155,7 +155,7 @@ def measure_forecast(folder, args):
     with server(folder, latency_ms=5, median_tokens=120) as (url, _):
         path = profile(folder, url)
         # What rows with answers in them are answered is learnt from such rows.
-        warm = write(folder, random_graph(random.Random(f"{args.seed} warm"), 2 * args.rows))
+        warm = write(folder, random_graph(random.Random(f"{args.seed} warm"), args.rows))
         scrimp(folder, warm, "-o", folder / "warm.jsonl", "-p", path, "-j", "32")
         for seed in range(args.graphs):
             rows = write(folder, random_graph(random.Random(f"{args.seed} {seed}"), args.rows), f"g{seed}.jsonl")
@@ -213,8 +213,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("path", "priority", "forecast", "prefix"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--latency-ms", type=int, default=500)
-    parser.add_argument("--rows", type=int, default=200)
+    parser.add_argument("--latency-ms", type=int, default=1000)
+    parser.add_argument("--rows", type=int, default=400)
     parser.add_argument("--graphs", type=int, default=20)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as there:

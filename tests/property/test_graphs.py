@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scrimp.routing.batch.files.graph import Node, graph_of
+from scrimp.routing.batch.files.graph import Node, graph_of, inherited
 from scrimp.routing.batch.files.rows import Row
 from scrimp.routing.batch.running.flow import Flow
 from scrimp.routing.prompts.prompt import Prompt
@@ -41,7 +41,7 @@ def test_every_order_is_topological(refs, rng, priorities):
     graph, bad = built(refs)
     assert bad == []
     n = len(refs)
-    flow = Flow(graph, {i: (p, None) for i, p in priorities.items() if i < n and p}, n_rows=n)
+    flow = Flow(graph, inherited({i: (p, None) for i, p in priorities.items() if i < n and p}, graph), n_rows=n)
     going, done = [], []
     for row in flow.arranged(lambda: iter(rows_of(refs))):
         if row.refs:

@@ -5,8 +5,9 @@ import random
 
 import pytest
 
-from scrimp.routing.batch.files.graph import Node, graph_of
+from scrimp.routing.batch.files.graph import Node, graph_of, inherited
 from scrimp.routing.batch.files.rows import Row
+from scrimp.routing.batch.planning.lanes import BatchArm, Lanes
 from scrimp.routing.batch.running.flow import Flow
 from scrimp.routing.batch.running.turns import FIRST_COME, OLDEST_EVERY, Rank, Turns, Waiting
 from scrimp.routing.prompts.prompt import Prompt
@@ -142,7 +143,9 @@ def chain():
 
 
 def test_a_row_is_as_urgent_as_what_waits_for_it():
-    flow = Flow(chain(), {2: (7, 30.0), 5: (3, None)}, n_rows=6, began=1000.0, deadline_s=600.0)
+    urgency = inherited({2: (7, 30.0), 5: (3, None)}, chain())
+    assert urgency == {0: (7, 30.0), 1: (7, 30.0), 2: (7, 30.0), 5: (3, None)}
+    flow = Flow(chain(), urgency, n_rows=6, began=1000.0, deadline_s=600.0)
     first = flow.rank_of(row(0), 2.0)
     assert (first.priority, first.due, first.height, first.seconds) == (7, 1030.0, 2, 2.0)
     assert flow.due_of(row(0)) == 1600.0, "but it is not left out for another's deadline"
@@ -150,8 +153,14 @@ def test_a_row_is_as_urgent_as_what_waits_for_it():
 
 
 def test_a_low_priority_below_does_not_hold_back():
-    flow = Flow(chain(), {2: (-5, None)}, n_rows=3)
-    assert flow.rank_of(row(0), None).priority == 0
+    assert inherited({2: (-5, None)}, chain()) == {2: (-5, None)}
+    assert inherited({2: (-5, None), 0: (-9, 5.0)}, chain()) == {2: (-5, None), 0: (0, 5.0)}
+
+
+def test_who_is_waited_for_does_not_take_the_long_way():
+    lanes = Lanes("auto", 1000.0, None, {0: 60.0}, {"a": BatchArm(None, None, None, 3600.0)})
+    assert not lanes.takes("a", row(0), 1000.0)
+    assert lanes.takes("a", row(1), 1000.0)
 
 
 def test_rows_wait_until_all_is_there():

@@ -85,6 +85,7 @@ class RowHands:
         if held is None and desk.chooser.lanes.takes(lane.arm.name, self.job.row, desk.clock()):
             await desk.ready(lane.arm.model)
             self._look_before(lane)
+            self._look_at_the_clock()
             held = await self._reserve(wanted, "batch")
         if held is not None:
             self._through_batch = True
