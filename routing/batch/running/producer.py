@@ -316,9 +316,8 @@ class Producer:
         )
         decisions = [each.decision for each in decided]
         in_order = not self.desk.flow.reorders
-        several = self.desk.settings.way.several or any(row.plan for row in rows)
         rule = None
-        if not several:
+        if not self.desk.settings.way.several:
             rule = self.desk.planner.solve(
                 after=rows[0].n if in_order else 0,
                 n_left=self.n_left,
@@ -327,11 +326,12 @@ class Producer:
                 variance=max(0.0, self.desk.variance),
             )
         if rule is not None:
-            chosen = self.desk.planner.choose(rule, options_of(decisions, self.desk.planner.arms))
-            decisions = [
-                planned(decision, None if j < 0 else self.desk.planner.arms[j])
-                for decision, j in zip(decisions, chosen.tolist(), strict=True)
-            ]
+            # A row that brings its own plan is decided by itself; one that brings its arm may still have to wait.
+            free = [i for i, row in enumerate(rows) if row.plan is None]
+            chosen = self.desk.planner.choose(rule, options_of([decisions[i] for i in free], self.desk.planner.arms))
+            for i, j in zip(free, chosen.tolist(), strict=True):
+                if j < 0 or rows[i].arm is None:
+                    decisions[i] = planned(decisions[i], None if j < 0 else self.desk.planner.arms[j])
         jobs = []
         for row, each, decision in zip(rows, decided, decisions, strict=True):
             ask = self._ask(each.row, each.prompt, each.hint)
