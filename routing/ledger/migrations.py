@@ -394,6 +394,7 @@ def _many_requests(conn: sqlite3.Connection) -> None:
             f"CREATE TRIGGER digests_{name}_{event[:6].lower()} AFTER {event} ON {name} "
             f"BEGIN {'; '.join(statements)}; END"
         )
+    conn.execute("CREATE INDEX idx_batch_rows_request_same ON batch_rows(request_id) WHERE same IS NOT NULL")
     conn.execute("CREATE INDEX idx_requests_hinted ON requests(profile) WHERE hint_propensity IS NOT NULL")
 
 

@@ -263,7 +263,7 @@ def checked(ledger: Ledger, profile: str, *, last: int) -> list[dict[str, Any]]:
 def batch_options(ledger: Ledger, request_id: str) -> dict[str, Any] | None:
     """Return the options of the batch that asked a request; None where none did."""
     rows = ledger.rows(
-        "SELECT b.options FROM batch_rows r JOIN batch_runs b ON b.id = r.run_id WHERE r.request_id = ? LIMIT 1",
+        "SELECT b.options FROM reservations r JOIN batch_runs b ON b.id = r.run_id WHERE r.request_id = ? LIMIT 1",
         (request_id,),
     )
     options: dict[str, Any] | None = json.loads(rows[0]["options"]) if rows else None
