@@ -56,7 +56,7 @@ def audit_some(ledger: Ledger, *, seconds: float) -> tuple[dict[str, _Pair], str
     """Look at what can be looked at soon: return the sums that disagree, and the day until which the calls were summed.
 
     The windows of caps over days and months are held against the sums by day, all of them. Those are held against the
-    calls day by day, from where it was left the last time, until the time is over.
+    calls day by day, from where it was left the last time, until the time is over: one at least.
     """
     with ledger.reading():
         windows = ledger.rows("SELECT key, live_nano, fixed_nano FROM balances WHERE key < 'run:'")
@@ -78,12 +78,12 @@ def audit_some(ledger: Ledger, *, seconds: float) -> tuple[dict[str, _Pair], str
     order = sorted(days)
     after = [day for day in order if day > mark]
     for day in after + order[: len(order) - len(after)]:
-        if time.monotonic() > until:
-            break
         if days[day] <= _MANY:
             with ledger.reading():
                 wrong |= _differ(_spent(ledger, day), _calls(ledger, day), (0,) * len(_SUMS))
         mark = day
+        if time.monotonic() >= until:
+            break
     with ledger.transaction(durable=False) as conn:
         conn.execute(
             "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",

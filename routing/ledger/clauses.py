@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["all_of", "bare", "marks", "named"]
+__all__ = ["OPEN", "all_of", "bare", "marks", "named"]
+
+OPEN = "status IN ('reserved', 'unknown', 'unverified')"
+"""Calls whose true cost is not known: the words of the index that holds them alone, which only they bring into use."""
 
 
 def all_of(*conditions: tuple[str, object | None]) -> tuple[str, list[object]]:

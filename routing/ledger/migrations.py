@@ -395,6 +395,10 @@ def _many_requests(conn: sqlite3.Connection) -> None:
             f"BEGIN {'; '.join(statements)}; END"
         )
     conn.execute("CREATE INDEX idx_batch_rows_request_same ON batch_rows(request_id) WHERE same IS NOT NULL")
+    conn.execute(
+        "CREATE INDEX idx_labels_truth ON labels(source) WHERE source IN ('rating', 'import', 'probe', 'audit')"
+    )
+    conn.execute("CREATE INDEX idx_requests_asked ON requests(created_at) WHERE command = 'ask'")
     conn.execute("CREATE INDEX idx_requests_hinted ON requests(profile) WHERE hint_propensity IS NOT NULL")
 
 

@@ -65,8 +65,11 @@ def find(ledger: Ledger | None, which: str = "last") -> dict[str, Any]:
                 f"SELECT {_COLUMNS} FROM requests WHERE {_ASKED} ORDER BY created_at DESC, n DESC LIMIT 1"  # noqa: S608 - constants
             )
         else:
+            rows = ledger.rows(f"SELECT {_COLUMNS} FROM requests WHERE id = ?", (which.lower(),))  # noqa: S608 - constants
             where, parameters = named(which)
-            rows = ledger.rows(f"SELECT {_COLUMNS} FROM requests WHERE {where} LIMIT 2", parameters)  # noqa: S608 - constants
+            # An end of an id is looked for in all of them: in the index, which has nothing else.
+            some = f"SELECT id FROM requests WHERE {where} LIMIT 2"  # noqa: S608 - constants
+            rows = rows or ledger.rows(f"SELECT {_COLUMNS} FROM requests WHERE id IN ({some})", parameters)  # noqa: S608 - constants
     if not rows:
         raise UsageError(
             "the log is empty" if which == "last" else f"no request {which!r} in the log",

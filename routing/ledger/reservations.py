@@ -21,6 +21,7 @@ from scrimp.profiles.errors import LedgerError
 from scrimp.profiles.money import format_usd
 
 from .audit import audit_balances
+from .clauses import OPEN
 from .documents import write_request
 from .process import Holder, Process, look, this_process
 from .store import instant
@@ -309,7 +310,7 @@ def reap(ledger: Ledger, *, now: float) -> int:
     Where the call had certainly not left, it cost nothing, and the reservation is released. Where it cannot be told
     whether its process lives (it runs on another machine, or in another container), it stays reserved.
     """
-    rows = ledger.rows(f"SELECT id, {', '.join(_HOLDER)} FROM reservations WHERE status = 'reserved'")  # noqa: S608 - constants
+    rows = ledger.rows(f"SELECT id, {', '.join(_HOLDER)} FROM reservations WHERE {OPEN} AND status = 'reserved'")  # noqa: S608 - constants
     verdicts: dict[Process, Holder] = {}
     dead = []
     for row in rows:

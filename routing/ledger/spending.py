@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .clauses import all_of
+from .clauses import OPEN, all_of
 
 if TYPE_CHECKING:
     from .store import Ledger
@@ -75,9 +75,8 @@ def open_calls(ledger: Ledger) -> list[dict[str, Any]]:
     from .reservations import holder_of
 
     rows = ledger.rows(
-        "SELECT id, request_id, at, profile, arm, status, charged_nano, note, pid, process_started, boot_id, host, "
-        "pid_namespace FROM reservations "
-        "WHERE status IN ('reserved', 'unknown', 'unverified') AND charged_nano > 0 ORDER BY id"
+        "SELECT id, request_id, at, profile, arm, status, charged_nano, note, pid, process_started, boot_id, host, "  # noqa: S608 - constants
+        f"pid_namespace FROM reservations WHERE {OPEN} AND charged_nano > 0 ORDER BY id"
     )
     for row in rows:
         away = row["status"] == "reserved" and look(holder_of(row)) is Holder.ELSEWHERE
@@ -89,7 +88,8 @@ def open_calls(ledger: Ledger) -> list[dict[str, Any]]:
 
 def n_unknown(ledger: Ledger) -> int:
     """Return how many calls of dead processes are charged at their upper bounds."""
-    return int(ledger.rows("SELECT count(*) AS n FROM reservations WHERE status = 'unknown'")[0]["n"])
+    where = f"{OPEN} AND status = 'unknown'"
+    return int(ledger.rows(f"SELECT count(*) AS n FROM reservations WHERE {where}")[0]["n"])  # noqa: S608 - constants
 
 
 def last_prices(ledger: Ledger, profile: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.files import new_file
 
+from .clauses import OPEN
 from .place import damaged
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _damage_of_money(ledger: Ledger) -> str | None:
         return found
     if long:  # sums of runs are as many as calls: those of days and months come before them
         ledger.rows("SELECT sum(live_nano), sum(fixed_nano) FROM balances WHERE key < 'run:'")
-        ledger.rows("SELECT status, count(*) FROM reservations WHERE status IN ('reserved', 'unknown') GROUP BY 1")
+        ledger.rows(f"SELECT status, count(*) FROM reservations WHERE {OPEN} GROUP BY 1")  # noqa: S608 - constants
     for table, last in long.items():
         _read(ledger, table, last - _FEW, last)
         column = "at" if table == "reservations" else "request_id"
