@@ -398,6 +398,7 @@ def _many_requests(conn: sqlite3.Connection) -> None:
     conn.execute(
         "CREATE INDEX idx_labels_truth ON labels(source) WHERE source IN ('rating', 'import', 'probe', 'audit')"
     )
+    conn.execute("CREATE INDEX idx_requests_redo ON requests(redo_of) WHERE redo_of IS NOT NULL")
     conn.execute("CREATE INDEX idx_requests_asked ON requests(created_at) WHERE command = 'ask'")
     conn.execute("CREATE INDEX idx_requests_hinted ON requests(profile) WHERE hint_propensity IS NOT NULL")
 

@@ -208,20 +208,40 @@ def answered(ledger: Ledger, span: tuple[int, int], *, since: str | None = None)
     )
 
 
-def features(ledger: Ledger, profile: str, *, since: str | None = None) -> list[dict[str, Any]]:
+def features(
+    ledger: Ledger, profile: str, *, since: str | None = None, labelled: bool = False, last: int | None = None
+) -> list[dict[str, Any]]:
     """Return what learning reads of a profile's answered requests, in the order of writing.
 
     Where a program's request goes on with what tools gave, that is not what was embedded: `prompt` is None.
+
+    Parameters
+    ----------
+    labelled
+        Only those with a label, what they ask again, and what asked those again.
+    last
+        At most so many, the latest ones.
     """
     where, parameters = all_of(("profile = ?", profile), ("created_at >= ?", since))
-    return ledger.rows(
-        "SELECT n, id, created_at, command, redo_of, "  # noqa: S608 - constants
+    of, known = "requests q", ""
+    if labelled:
+        # The few that have one are looked up, however long the log is.
+        known = (
+            "WITH RECURSIVE roots AS (SELECT DISTINCT request_id AS id FROM labels UNION "
+            "SELECT q.redo_of FROM roots CROSS JOIN requests q ON q.id = roots.id WHERE q.redo_of IS NOT NULL), "
+            "wanted AS (SELECT id FROM roots UNION "
+            "SELECT q.id FROM wanted CROSS JOIN requests q ON q.redo_of = wanted.id) "
+        )
+        of = "wanted CROSS JOIN requests q ON q.id = wanted.id"
+    rows = ledger.rows(
+        f"{known}SELECT n, q.id, created_at, command, redo_of, "  # noqa: S608 - constants
         f"CASE WHEN messages LIKE '{IN_TOOL_LOOP}%' THEN NULL ELSE prompt END AS prompt, "
         "floats(embedding) AS embedding, unpacked(surface) AS surface, embedder_id, "
         "unpacked(decision) AS decision, arm, "
-        f"propensity FROM requests WHERE {where} AND status = 'ok' ORDER BY n",
-        parameters,
+        f"propensity FROM {of} WHERE {where} AND status = 'ok' ORDER BY n DESC LIMIT ?",
+        (*parameters, -1 if last is None else last),
     )
+    return rows[::-1]
 
 
 def embedded(ledger: Ledger, request_id: str, *, last: int) -> tuple[bytes | None, list[dict[str, Any]]]:
