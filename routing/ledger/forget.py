@@ -65,7 +65,7 @@ def remove(ledger: Ledger, request_ids: Sequence[str]) -> int:
     return n_removed
 
 
-def purge(ledger: Ledger, *, before: str | None = None, tell: Callable[[int], None] | None = None) -> int:
+def purge(ledger: Ledger, *, before: str | None = None, tell: Callable[[int, bool], None] | None = None) -> int:
     """Forget every request (before an instant), so that nothing of them is left in the file.
 
     It is done in transactions of some ten milliseconds, with as long a pause after each: others go on writing. What is
@@ -76,7 +76,7 @@ def purge(ledger: Ledger, *, before: str | None = None, tell: Callable[[int], No
     Parameters
     ----------
     tell
-        Takes how many requests are forgotten so far.
+        Takes how many requests are forgotten so far, and whether that is all.
 
     Raises
     ------
@@ -96,6 +96,8 @@ def purge(ledger: Ledger, *, before: str | None = None, tell: Callable[[int], No
     drop_unread(ledger)
     _merge_index(ledger)
     _give_back(ledger)
+    if tell is not None:
+        tell(n_removed, True)
     if not _empty_wal(ledger):
         raise TryAgainError(
             f"{n_removed} requests are forgotten, but {ledger.path}-wal still holds some of their text: "
@@ -137,7 +139,7 @@ def retire(ledger: Ledger, *, profile: str, before: str) -> int:
 
 
 def _forget_all(
-    ledger: Ledger, *, before: str | None, profile: str | None = None, tell: Callable[[int], None] | None = None
+    ledger: Ledger, *, before: str | None, profile: str | None = None, tell: Callable[[int, bool], None] | None = None
 ) -> int:
     """Forget requests (of a profile) from the oldest on, in many transactions; return how many."""
     n_removed, at_once, last = 0, _AT_ONCE[0] * 4, ""
@@ -155,7 +157,7 @@ def _forget_all(
         last = found[-1][1]
         took = time.monotonic() - began
         if tell is not None:
-            tell(n_removed)
+            tell(n_removed, False)
         if took < _SPAN_S[0]:
             at_once = min(2 * at_once, _AT_ONCE[1])
         elif took > _SPAN_S[1]:

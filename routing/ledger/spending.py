@@ -94,9 +94,13 @@ def n_unknown(ledger: Ledger) -> int:
 
 def last_prices(ledger: Ledger, profile: str) -> dict[str, str]:
     """Return the price (JSON, as `ArmPrice.to_json` writes it) that each arm of a profile was last charged at."""
-    rows = ledger.rows(
-        "SELECT r.arm, p.json FROM reservations r JOIN prices p ON p.id = r.price_id WHERE r.id IN "
-        "(SELECT max(id) FROM reservations WHERE profile = ? AND price_id IS NOT NULL GROUP BY arm)",
-        (profile,),
-    )
-    return {row["arm"]: row["json"] for row in rows}
+    # Of each arm the last day is known; its calls are looked up from that day's end on backwards.
+    found = {}
+    for row in ledger.rows("SELECT arm, max(day) AS day FROM spent WHERE profile = ? GROUP BY arm", (profile,)):
+        for price in ledger.rows(
+            "SELECT p.json FROM reservations r CROSS JOIN prices p ON p.id = r.price_id "
+            "WHERE r.at < date(?, '+3 days') AND r.profile = ? AND r.arm = ? ORDER BY r.at DESC, r.id DESC LIMIT 1",
+            (row["day"], profile, row["arm"]),
+        ):
+            found[row["arm"]] = price["json"]
+    return found

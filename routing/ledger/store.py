@@ -33,6 +33,9 @@ __all__ = ["Ledger", "instant", "new_id", "open_ledger", "read_ledger"]
 BUSY_TIMEOUT_S: Final = 60.0
 """How long a writer waits for its turn. Each turn takes under a millisecond, so this is thousands of writers."""
 
+WAL_BYTES: Final = 32_000_000
+"""Up to this size the write-ahead log's file is kept for what comes next; one that grew beyond it is shortened."""
+
 INCREMENTAL: Final = 2
 """SQLite's auto_vacuum of new ledgers: free pages can be given back in pieces, without rewriting the file."""
 
@@ -299,6 +302,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         # A deleted prompt must not linger in free pages.
         conn.execute("PRAGMA secure_delete = ON")
         conn.execute("PRAGMA synchronous = FULL")
+        conn.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except BaseException:
         conn.close()

@@ -316,12 +316,16 @@ def test_a_batch_writes_on_while_the_log_is_purged(long, monkeypatch):
     try:
         while not waits:
             time.sleep(0.01)
-        assert forget.purge(long, before=instant(NOW + 1), tell=told.append) == 2 * digests.BLOCK + 300
+        assert (
+            forget.purge(long, before=instant(NOW + 1), tell=lambda n, over: told.append((n, over)))
+            == 2 * digests.BLOCK + 300
+        )
     finally:
         over.set()
         writer.join()
     assert len(told) > 3, "it is done in pieces"
     assert told == sorted(told)
+    assert [over for _, over in told] == [False] * (len(told) - 1) + [True]
     assert len(waits) > 10
     assert max(waits) < 3.0
     assert len(listing(long, query="batch", limit=10_000)) == len(waits)
@@ -335,7 +339,7 @@ from pathlib import Path
 from scrimp.routing.ledger import forget
 from scrimp.routing.ledger.store import open_ledger
 with open_ledger(Path(sys.argv[1])) as ledger:
-    print(forget.purge(ledger, tell=lambda n: print(n, flush=True)))
+    print(forget.purge(ledger, tell=lambda n, over: print(n, flush=True)))
 """
 
 
