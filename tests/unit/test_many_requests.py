@@ -25,6 +25,7 @@ from scrimp.routing.ledger.labels import add_label
 from scrimp.routing.ledger.migrations import MIGRATIONS
 from scrimp.routing.ledger.packing import floats, pack, pack_floats, unpack
 from scrimp.routing.ledger.requests import export, find, listing
+from scrimp.routing.ledger.reservations import Reservation, settle
 from scrimp.routing.ledger.spending import GROUPS, sums
 from scrimp.routing.ledger.store import instant, new_id, open_ledger
 from scrimp.routing.reports.lengths import length_report, tally_lengths
@@ -266,6 +267,21 @@ def test_what_changes_later_is_counted_once(long, change):
     assert blocks(long) == [0, 1]
     if change is not CHANGES["a step"]:
         assert after != before
+
+
+def test_a_call_in_flight_keeps_its_block_open(long):
+    """It may end long after 2,000 others were asked: until then its block is read each time."""
+    for sql in (
+        "UPDATE reservations SET status = 'reserved' WHERE id = 5 RETURNING id",
+        "UPDATE attempts SET latency_s = NULL, output_tokens = NULL, input_tokens = NULL WHERE id = 5 RETURNING id",
+    ):
+        assert long.rows(sql)
+    before = same(long)
+    assert (blocks(long), blocks(long, "calls")) == ([1], [1])
+    held = Reservation(5, 10**12, "work", "small")
+    settle(long, held, cost_nano=12345, now=NOW, attempt={"latency_s": 9.0, "output_tokens": 9, "input_tokens": 1})
+    assert same(long) != before
+    assert (blocks(long), blocks(long, "calls")) == ([0, 1], [0, 1])
 
 
 def test_a_purge_of_whole_blocks_leaves_a_true_report(long):
