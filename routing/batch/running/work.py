@@ -157,7 +157,7 @@ class Prepared:
     def _deadlines(self) -> dict[int, float]:
         """Return the deadlines of rows in the graph, seconds from the beginning, by their places."""
         found, every = self.task.found, self.task.settings.deadline_s
-        own = {n: found.hurry.get(n, (0, None))[1] for n in (() if found.graph is None else found.graph.ids)}
+        own = {n: found.urgency.get(n, (0, None))[1] for n in (() if found.graph is None else found.graph.ids)}
         limits = {n: [each for each in (limit, every) if each is not None] for n, limit in own.items()}
         return {n: min(each) for n, each in limits.items() if each}
 
@@ -241,6 +241,7 @@ def prepare(
             run_id=run_id,
             began=now if began is None else began,
             deadline_s=settings.deadline_s,
+            soon={n: limit for n, (_, limit) in task.found.urgency.items() if limit is not None},
         ),
     )
     money = start.money_for(ledger, task.profile, task.goals, run_id=run_id, now=now)
@@ -389,7 +390,7 @@ class Work:
             repeated=found.repeated,
             flow=Flow(
                 found.graph,
-                found.hurry,
+                found.urgency,
                 n_rows=found.n_rows,
                 began=parked.began(run) if began is None else began,
                 deadline_s=task.settings.deadline_s,
