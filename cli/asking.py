@@ -225,7 +225,7 @@ def answer_request(
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
         emit_stderr((Note(_summary(answer, checked, request)),))
-    session.look_back(space.ledger, space.profile)
+    session.look_back(space.ledger, space.profile, on_this_machine=request.wishes.on_this_machine)
     if (bad := failure(checked)) is not None:
         raise bad
     return int(code)

@@ -45,6 +45,7 @@ __all__ = [
     "parse_usd",
     "price_table",
     "secrets",
+    "send_out",
     "workspace",
 ]
 
@@ -139,13 +140,28 @@ def hinter(space: Workspace, name: str | None) -> Hinter:
     )
 
 
-def look_back(ledger: Ledger, profile: Profile, *, quiet: bool = False) -> None:
-    """After something was paid: say which caps are filling up, and forget what is older than the profile keeps."""
+def look_back(ledger: Ledger, profile: Profile, *, quiet: bool = False, on_this_machine: bool = False) -> None:
+    """After something was paid: say which caps fill up, forget what is older than the profile keeps, tell others.
+
+    Parameters
+    ----------
+    on_this_machine
+        Whether nothing may leave this machine.
+    """
     from .upkeep import look_back as lines_of
 
     for line in lines_of(ledger, profile, paths()):
         if not quiet:
             say(line)
+    send_out(ledger, profile, on_this_machine=on_this_machine)
+
+
+def send_out(ledger: Ledger, profile: Profile, *, on_this_machine: bool = False) -> None:
+    """Deliver the profile's alerts, and export what it asks to; say what could not be."""
+    from scrimp.routing.asking.outbox import send_out as lines_of
+
+    for line in lines_of(ledger, profile, on_this_machine=on_this_machine):
+        say(line)
 
 
 def ledger() -> Ledger:
