@@ -179,6 +179,8 @@ def run(argv: Sequence[str]) -> int:
             sys.stdout.flush()
             return done if isinstance(done, int) else 0
     except (KeyboardInterrupt, Ended, typer.Abort) as error:
+        if session := sys.modules.get(f"{__package__}.session"):
+            session.tell_nobody()
         _trace(error)
         write_err("\n")
         for note in getattr(error.__cause__ or error, "__notes__", ()):

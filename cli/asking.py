@@ -170,6 +170,8 @@ def answer_request(
             # What is only tried is not asked about: it goes on, as it might.
             space.confirm = (lambda _question: True) if dry_run else confirm
         space.look_after()
+        if not dry_run:
+            session.tell_at_end(ledger, loaded.profile, on_this_machine=request.wishes.on_this_machine)
         way = make_way(loaded.profile, schema=request.prompt.schema, arm=request.wishes.arm) if way is None else way
         request, context = space.prepare(request, way)
         request = request.with_hint(session.hinter(space, use_hint) if hint else None, context.embedding)

@@ -89,7 +89,7 @@ def refit(
     elif changed:
         say(f"router {data['version']} is in force: {data['reasons'][0]}")
     if changed and ledger is not None:
-        session.send_out(ledger, loaded.profile)
+        session.tell_at_end(ledger, loaded.profile)
     return code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from functools import cache
@@ -45,7 +46,8 @@ __all__ = [
     "parse_usd",
     "price_table",
     "secrets",
-    "send_out",
+    "tell_at_end",
+    "tell_nobody",
     "workspace",
 ]
 
@@ -153,15 +155,26 @@ def look_back(ledger: Ledger, profile: Profile, *, quiet: bool = False, on_this_
     for line in lines_of(ledger, profile, paths()):
         if not quiet:
             say(line)
-    send_out(ledger, profile, on_this_machine=on_this_machine)
+    tell_at_end(ledger, profile, on_this_machine=on_this_machine)
 
 
-def send_out(ledger: Ledger, profile: Profile, *, on_this_machine: bool = False) -> None:
-    """Deliver the profile's alerts, and export what it asks to; say what could not be."""
-    from scrimp.routing.asking.outbox import send_out as lines_of
+def tell_at_end(ledger: Ledger, profile: Profile, *, on_this_machine: bool = False) -> None:
+    """Deliver the profile's alerts, and export what it asks to, when the command has said all (`close`)."""
+    _telling[profile.name] = (ledger, profile, on_this_machine)
 
-    for line in lines_of(ledger, profile, on_this_machine=on_this_machine):
-        say(line)
+
+def tell_nobody() -> None:
+    """Leave that to the next command: the user wants this one to end."""
+    _telling.clear()
+
+
+def _tell() -> None:
+    from scrimp.routing.asking.outbox import send_out
+
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        for ledger, profile, on_this_machine in _telling.values():
+            for line in send_out(ledger, profile, on_this_machine=on_this_machine):
+                say(line)
 
 
 def ledger() -> Ledger:
@@ -174,8 +187,14 @@ def ledger_to_read() -> Ledger | None:
     return home().ledger_to_read()
 
 
+_telling: dict[str, tuple[Ledger, Profile, bool]] = {}
+
+
 def close() -> None:
-    """Close what this command opened."""
+    """Tell other programs what is to be told, and close what this command opened."""
+    if _telling:
+        _tell()
+        _telling.clear()
     if home.cache_info().currsize:
         home().close()
         home.cache_clear()

@@ -57,6 +57,8 @@ def send_out(ledger: Ledger, profile: Profile, *, on_this_machine: bool = False)
         ]
     except ScrimpError as error:
         lines = [error.message]
+    except Exception as error:  # noqa: BLE001 - the question is answered: nothing may take that back
+        lines = [f"other programs could not be told: {type(error).__name__}: {error}"]
     fresh = [line for line in dict.fromkeys(lines) if line not in _said]
     _said.update(fresh)
     return fresh

@@ -83,7 +83,7 @@ def held(world):
 def test_two_batches_and_questions_keep_the_calls_in_flight_together(worker, world, server):
     """Of two profiles that name the same account; the later batch gets its share, and a question never waits long."""
     one, two = (profile(world, server, name, "concurrency = 5") for name in ("one", "two"))
-    first, first_out = batch(worker, world, one, "first", 170)
+    first, first_out = batch(worker, world, one, "first", 320)
     wait_until(lambda: len(seen(server, "first")) >= 8)
     assert server.peak_in_flight == 4, "one place is left to questions"
     asks = [ask(worker, world, two, f"question {i}") for i in range(3)]
@@ -91,7 +91,7 @@ def test_two_batches_and_questions_keep_the_calls_in_flight_together(worker, wor
     wait_until(lambda: seen(server, "second"))
     assert [worker.wait(pid) for pid in asks] == [0, 0, 0]
     assert [worker.wait(pid) for pid in (first, second)] == [0, 0]
-    assert (n_ok(first_out), n_ok(second_out)) == (170, 110)
+    assert (n_ok(first_out), n_ok(second_out)) == (320, 110)
     assert server.peak_in_flight == 5
     begun = seen(server, "second")[0] + 3.0
     end = min(seen(server, "first")[-1], seen(server, "second")[-1])
