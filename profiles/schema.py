@@ -247,6 +247,7 @@ class Arm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     name: _Name
     model: _Model
     api_base: _Url | None = None
+    batch_api: Literal["openai", "anthropic", "gemini"] | None = None
     key_env: _Variable | None = None
     key_cmd: _Command | None = None
     max_output_tokens: _Count | None = None

@@ -70,6 +70,7 @@ RULES: Final[dict[Key, Rule]] = {
     ("arms", "*", "name"): Rule("free"),
     ("arms", "*", "model"): Rule("hosts"),
     ("arms", "*", "api_base"): Rule("hosts"),
+    ("arms", "*", "batch_api"): Rule("free"),
     ("arms", "*", "key_env"): Rule("free"),
     ("arms", "*", "key_cmd"): Rule("free"),
     ("arms", "*", "max_output_tokens"): Rule("free"),

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from scrimp.profiles.errors import LedgerError
 from scrimp.routing.calls.call import TextDelta
 from scrimp.routing.calls.faults import CallError
-from scrimp.routing.ledger.reservations import mark_sent, reap
+from scrimp.routing.ledger.reservations import reap
 from scrimp.routing.ledger.scribe import Scribe, Work
 
 from .books import Settlement
@@ -100,12 +100,7 @@ class AwaitingHands(RequestHands):
         await self.space.amake_ready(wanted.charge.arm)
         place = await self.turn(wanted, self._do, asyncio.sleep)
 
-        def hold() -> Reservation:
-            held = self.hold(wanted, place)
-            mark_sent(self.space.ledger, held.id)
-            return held
-
-        done = self.scribe.put(Work.here(hold))
+        done = self.scribe.put(Work.here(lambda: self.hold(wanted, place, sent=True)))
         try:
             reservation: Reservation = await asyncio.shield(done)
         except asyncio.CancelledError:

@@ -146,14 +146,20 @@ class RequestHands:
             say=space.say,
         )
 
-    def hold(self, wanted: Reserve, place: int | None) -> Reservation:
-        """Write the intent to disk and reserve the bound, for a call that has a place (`turn`)."""
+    def hold(self, wanted: Reserve, place: int | None, *, sent: bool = False) -> Reservation:
+        """Write the intent to disk and reserve the bound, for a call with its place; `sent` as in `reserve`."""
         space, charge = self.space, wanted.charge
         now = space.clock()
         caps = applicable_caps(space.ledger, space.paying(charge.arm), charge.arm, now=now, run_id=charge.run_id)
         request = None if wanted.request is None else wanted.request()
         reservation = reserve(
-            space.ledger, charge, (*caps, *wanted.own_caps), now=now, attempt=wanted.attempt, request=request
+            space.ledger,
+            charge,
+            (*caps, *wanted.own_caps),
+            now=now,
+            attempt=wanted.attempt,
+            request=request,
+            sent=sent,
         )
         if place is not None:
             self._places[reservation.id] = place

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, ProviderError, ScrimpError
@@ -356,6 +357,7 @@ class _PlanRun:
             streams=wish.streams,
             started=self.started,
             caps_wait_s=kit.caps_wait_s,
+            price_in=None if kit.price_in is None else partial(kit.price_in, bare_of(option.arm)),
         )
 
     def _answer(self, option: Option, paid: Paid) -> Answer:

@@ -421,24 +421,13 @@ def held_of(ledger: Ledger, cap: Cap, *, now: float) -> Held:
 
 
 def cap_states(ledger: Ledger, caps: Iterable[Cap], *, now: float) -> list[CapState]:
-    """Return what is charged to each cap's window now, apart by status, from the reservations themselves."""
+    """Return what is charged to each cap's window now, apart by status."""
     states = []
     for cap in caps:
-        settled = reserved = unknown = 0
-        if cap.key is not None:
-            where, parameters = _where(cap.key)
-            for row in ledger.rows(
-                f"SELECT status, sum(charged_nano) AS nano FROM reservations WHERE {where} GROUP BY status",  # noqa: S608 - built from constants
-                parameters,
-            ):
-                if row["status"] == "reserved":
-                    reserved += row["nano"]
-                elif row["status"] == "unknown":
-                    unknown += row["nano"]
-                else:
-                    settled += row["nano"]
+        reserved, fixed = balance(ledger, cap.key)
+        unknown = held_of(ledger, cap, now=now).nano
         resets = ledger.rolls_over_at(cap.window, now) if cap.window in ("day", "month") else None
-        states.append(CapState(cap, settled, reserved, unknown, resets))
+        states.append(CapState(cap, fixed - unknown, reserved, unknown, resets))
     return states
 
 

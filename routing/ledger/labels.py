@@ -99,13 +99,24 @@ def count_by_source(ledger: Ledger, profile: str) -> dict[str, int]:
     return {row["source"]: row["n"] for row in rows}
 
 
-def labels_of_answered(ledger: Ledger, *, since: str | None = None, profile: str | None = None) -> list[dict[str, Any]]:
-    """Return the labels of answered requests, oldest first: request_id, arm, reward, source and check_kind."""
+def labels_of_answered(
+    ledger: Ledger, *, span: tuple[int, int] | None = None, since: str | None = None, profile: str | None = None
+) -> list[dict[str, Any]]:
+    """Return the labels of answered requests, oldest first: request_id, arm, reward, source and check_kind.
+
+    Parameters
+    ----------
+    span
+        The first and the last number of the requests; None takes all.
+    """
     where, parameters = all_of(("q.created_at >= ?", since), ("q.profile = ?", profile))
+    # Of a span the requests are looked up first: a CROSS JOIN keeps the order.
+    tables = "labels l JOIN requests q" if span is None else "requests q CROSS JOIN labels l"
+    within = "" if span is None else "q.n BETWEEN ? AND ? AND "
     return ledger.rows(
-        "SELECT l.request_id, l.arm, l.reward, l.source, l.check_kind FROM labels l "  # noqa: S608 - constants
-        f"JOIN requests q ON q.id = l.request_id WHERE q.status = 'ok' AND {where} ORDER BY l.id",
-        parameters,
+        f"SELECT l.request_id, l.arm, l.reward, l.source, l.check_kind FROM {tables} ON q.id = l.request_id "  # noqa: S608 - constants
+        f"WHERE {within}q.status = 'ok' AND {where} ORDER BY l.id",
+        (*(span or ()), *parameters),
     )
 
 
@@ -178,7 +189,7 @@ def _truths(ledger: Ledger, columns: str, joins: str, where: str, last: int) -> 
     """Return labels of `TRUTH`, of each answer the newest: request_id, arm, reward, weight and decision (JSON)."""
     sources = ", ".join(f"'{source}'" for source in TRUTH)
     return ledger.rows(
-        f"SELECT l.request_id, l.arm, l.reward, l.weight, q.decision{columns} FROM labels l "  # noqa: S608 - constants
+        f"SELECT l.request_id, l.arm, l.reward, l.weight, unpacked(q.decision) AS decision{columns} FROM labels l "  # noqa: S608 - constants
         f"JOIN requests q ON q.id = l.request_id {joins} WHERE l.source IN ({sources}) AND {where} "
         "AND l.id = (SELECT max(o.id) FROM labels o WHERE o.request_id = l.request_id AND o.arm = l.arm "
         f"AND o.source IN ({sources})) ORDER BY l.id DESC LIMIT ?",

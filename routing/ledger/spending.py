@@ -9,18 +9,20 @@ from .clauses import all_of
 if TYPE_CHECKING:
     from .store import Ledger
 
-__all__ = ["GROUPS", "last_prices", "n_unknown", "open_calls", "sums"]
+__all__ = ["GROUPS", "last_prices", "n_unknown", "open_calls", "spent_by_day", "sums"]
 
 GROUPS: Final = {
-    "day": "r.day",
-    "week": "strftime('%Y-W%W', r.day)",
-    "month": "r.month",
-    "arm": "r.profile || '/' || r.arm",
-    "profile": "r.profile",
-    "source": "coalesce(r.source, '-')",
-    "tag": "coalesce(r.tag, '-')",
+    "day": "day",
+    "week": "strftime('%Y-W%W', day)",
+    "month": "substr(day, 1, 7)",
+    "arm": "profile || '/' || arm",
+    "profile": "profile",
+    "source": "source",
+    "tag": "tag",
 }
-"""What spending can be summed by, and how that reads in SQL."""
+"""What spending can be summed by, and how that reads in SQL of `spent`: a row for each day, arm, source and tag."""
+
+_PARTS: Final = ("settled_nano", "unverified_nano", "reserved_nano", "unknown_nano", "n_breaches")
 
 
 def sums(
@@ -39,16 +41,24 @@ def sums(
     nano-USD charged_nano and what it is made of: settled_nano (released included), unverified_nano, reserved_nano,
     unknown_nano.
     """
-    where, parameters = all_of(("r.day >= ?", since_day), ("r.profile = ?", profile), ("r.arm = ?", arm))
+    where, parameters = all_of(("day >= ?", since_day), ("profile = ?", profile), ("arm = ?", arm))
     order = "name" if by in ("day", "week", "month") else "charged_nano DESC, name"
+    parts = ", ".join(f"sum({name}) AS {name}" for name in _PARTS)
     return ledger.rows(
-        f"SELECT {GROUPS[by]} AS name, count(*) AS n_calls, sum(r.charged_nano) AS charged_nano, "  # noqa: S608 - constants
-        "sum(CASE WHEN r.status IN ('settled', 'released') THEN r.charged_nano ELSE 0 END) AS settled_nano, "
-        "sum(CASE WHEN r.status = 'unverified' THEN r.charged_nano ELSE 0 END) AS unverified_nano, "
-        "sum(CASE WHEN r.status = 'reserved' THEN r.charged_nano ELSE 0 END) AS reserved_nano, "
-        "sum(CASE WHEN r.status = 'unknown' THEN r.charged_nano ELSE 0 END) AS unknown_nano, "
-        "sum(r.breach) AS n_breaches, sum(a.input_tokens) AS input_tokens, sum(a.output_tokens) AS output_tokens "
-        f"FROM reservations r LEFT JOIN attempts a ON a.id = r.id WHERE {where} GROUP BY 1 ORDER BY {order}",
+        f"SELECT {GROUPS[by]} AS name, sum(n_calls) AS n_calls, sum(charged_nano) AS charged_nano, {parts}, "  # noqa: S608 - constants
+        "CASE WHEN sum(n_input) THEN sum(input_tokens) END AS input_tokens, "
+        "CASE WHEN sum(n_output) THEN sum(output_tokens) END AS output_tokens "
+        f"FROM spent WHERE {where} GROUP BY 1 ORDER BY {order}",
+        parameters,
+    )
+
+
+def spent_by_day(ledger: Ledger, *, since_day: str | None = None, profile: str | None = None) -> list[dict[str, Any]]:
+    """Return what was charged each day for each arm: day, profile, arm, n_calls, charged_nano; in order of days."""
+    where, parameters = all_of(("day >= ?", since_day), ("profile = ?", profile))
+    return ledger.rows(
+        "SELECT day, profile, arm, sum(n_calls) AS n_calls, sum(charged_nano) AS charged_nano "  # noqa: S608 - constants
+        f"FROM spent WHERE {where} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
         parameters,
     )
 
@@ -58,21 +68,22 @@ def open_calls(ledger: Ledger) -> list[dict[str, Any]]:
 
     Returns
     -------
-    For each: id, request_id, at, profile, arm, status, charged_nano, note, and held_by: the machine of a process that
-    holds it and cannot be seen from here, else None.
+    For each: id, request_id, at, profile, arm, status, charged_nano, note, and held_by: the provider's batch that holds
+    it, or the machine of a process that does and cannot be seen from here, else None.
     """
     from .process import Holder, look
     from .reservations import holder_of
 
     rows = ledger.rows(
         "SELECT id, request_id, at, profile, arm, status, charged_nano, note, pid, process_started, boot_id, host, "
-        "pid_namespace FROM reservations "
+        "pid_namespace, holder FROM reservations "
         "WHERE status IN ('reserved', 'unknown', 'unverified') AND charged_nano > 0 ORDER BY id"
     )
     for row in rows:
         away = row["status"] == "reserved" and look(holder_of(row)) is Holder.ELSEWHERE
         row["held_by"] = (row["host"] or "another machine").partition("/")[0] if away else None
-        for name in ("pid", "process_started", "boot_id", "host", "pid_namespace"):
+        row["held_by"] = row["holder"] or row["held_by"]
+        for name in ("pid", "process_started", "boot_id", "host", "pid_namespace", "holder"):
             del row[name]
     return rows
 

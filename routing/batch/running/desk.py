@@ -20,7 +20,9 @@ from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.leases import Limited, limited
 from scrimp.routing.ledger.reservations import reap
 
+from .flow import Flow
 from .gates import ProviderGate
+from .gatherer import MOST_PARKED, Gatherer
 from .jobs import Lane, Limiter
 from .shared_limits import SharedLimits
 
@@ -66,10 +68,16 @@ class Desk:
     prepare
         Imports or loads what calls to a model take, by its name: done before the first is reserved, so that a kill
         meanwhile costs nothing.
+    key
+        Returns an arm's key; raises where the arm cannot be called.
     say
         Takes a line for the user.
     clock
         POSIX time.
+    flow
+        Which rows wait for which, and which go first; None: they go as they stand in the file.
+    rows_name_arms
+        Whether any row says which arm is to answer it.
     """
 
     def __init__(
@@ -84,9 +92,14 @@ class Desk:
         *,
         attempt: Callable[[Call, Callable[[], None]], Awaitable[Reply]],
         prepare: Callable[[str], object],
+        key: Callable[[Arm], str | None],
         say: Callable[[str], None],
         clock: Callable[[], float],
+        flow: Flow | None = None,
+        rows_name_arms: bool = False,
     ) -> None:
+        self.flow = flow or Flow()
+        self.rows_name_arms = rows_name_arms
         self.run = run
         self.journal = journal
         self.ledger = ledger
@@ -106,12 +119,16 @@ class Desk:
         self.tasks: set[asyncio.Task[None]] = set()
         self.error: Exception | None = None
         self.pending = 0
+        self.producing = True  # the producer reads or decides rows: others may come at once
+        self.n_short = 0  # rows that wait for caps
+        self.price_ids: dict[tuple[str, str], int] = {}  # of arms with two prices, by lane
         self.committed_usd = self.variance = 0.0
         self._said: set[str] = set()
-        self._changed = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
         self._reaped_at = 0.0
         self._prepare = prepare
         self._prepared: dict[str, asyncio.Task[None]] = {}
+        self.gatherer = Gatherer(self, key)
 
     async def ready(self, model: str) -> None:
         """Wait until calls to a model can be made."""
@@ -183,13 +200,22 @@ class Desk:
 
     def wake(self) -> None:
         """Tell whoever waits that something has changed."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting.clear()
 
     async def change(self, timeout_s: float | None = None) -> None:
         """Wait until something has changed."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), timeout_s)
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(waiting)
+        timer = None if timeout_s is None else loop.call_later(timeout_s, self.wake)
+        try:
+            await waiting
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def fail(self, error: Exception) -> None:
         """Stop for good: the error is raised once what is in flight is safe; one for the user goes before a bug."""
@@ -232,11 +258,17 @@ class Desk:
             return
         lane.blocked = to_scrimp_error(error, lane.arm)
         self.say(f"{lane.blocked.message}; no more rows are sent to {lane.arm.name}")
-        wanted = self.settings.wishes.arm
+        wanted = None if self.rows_name_arms else self.settings.wishes.arm
         wanted = None if wanted is None else bare_of(wanted)
         usable = [each for each in self.lanes.values() if wanted in (None, each.arm.name) and each.blocked is None]
         if not [each for each in usable if each.arm.name not in self.chooser.keyless]:
             self.fail(lane.blocked)
+
+    @property
+    def busy(self) -> int:
+        """How many rows are on their way, less those that wait for a provider's batch, of which there may be many."""
+        n = self.gatherer.n_parked
+        return self.pending - n if n < MOST_PARKED else self.pending
 
     def lane(self, arm: str) -> Lane:
         """Return the lane of an arm, whatever it reads."""
@@ -282,3 +314,10 @@ class Desk:
                 )
 
         await self.scribe.submit(do, entry(result.n, result.decision_id, (), result))
+        self.over(result.n, result.status)
+
+    def over(self, n: int, status: str) -> None:
+        """Let the rows go on that waited for a row, now that its result is written."""
+        self.flow.ended(n, status)
+        if self.flow.has_ready:
+            self.wake()

@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from .turns import FIRST_COME, Rank, Waiting
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -41,9 +43,9 @@ class ProviderGate:
         self.sleep = sleep
         self._calm_until = 0.0
         self._closed_until = 0.0
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting = Waiting()
 
-    async def enter(self) -> None:
+    async def enter(self, rank: Rank = FIRST_COME) -> None:
         """Wait for a place."""
         while True:
             wait = self._closed_until - self.clock()
@@ -53,9 +55,7 @@ class ProviderGate:
             if self.in_flight < max(1, int(self.limit)):
                 self.in_flight += 1
                 return
-            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(place)
-            await place
+            await self._waiting.join(rank)
 
     def leave(self) -> None:
         """Give the place back."""
@@ -78,8 +78,5 @@ class ProviderGate:
 
     def _wake(self) -> None:
         free = max(1, int(self.limit)) - self.in_flight
-        while self._waiting and free > 0:
-            place = self._waiting.pop(0)
-            if not place.done():
-                place.set_result(None)
-                free -= 1
+        while free > 0 and self._waiting.let_go():
+            free -= 1
