@@ -69,6 +69,7 @@ class Gatherer:
     def __init__(self, desk: Desk, key: Callable[[Arm], str | None]) -> None:
         self.desk = desk
         self.n_parked = 0
+        self._closed = False
         self._key = key
         self._queues: dict[str, list[Item]] = {}
         self._apis: dict[str, ProviderBatch] = {}
@@ -171,7 +172,7 @@ class Gatherer:
         """Hand over what is gathered, and look after what is with providers, until the run sends nothing more."""
         desk = self.desk
         try:
-            while not desk.halted:
+            while not (desk.halted or self._closed):
                 await self._hand_over()
                 await self._look_after()
                 if desk.settings.detach and self._nothing_left_to_do():
@@ -182,6 +183,10 @@ class Gatherer:
             desk.fail(error)
         finally:
             self._let_go()
+
+    def close(self) -> None:
+        """Have the loop end; cancelling it is not enough: before Python 3.12, `asyncio.wait_for` may lose that."""
+        self._closed = True
 
     def _let_go(self) -> None:
         """Have the rows leave that wait: their calls are with providers, or have not left."""
