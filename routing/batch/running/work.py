@@ -31,7 +31,7 @@ from scrimp.routing.batch.planning.row_files import RowReader
 from scrimp.routing.batch.state import parked
 from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
 from scrimp.routing.guard.sentry import Sentry
-from scrimp.routing.ledger import batches
+from scrimp.routing.ledger import batches, provider_batches
 from scrimp.routing.ledger.batches import Run
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.plans.power import SPREAD
@@ -472,6 +472,7 @@ class Work:
                 counts = batches.counts(self.ledger, self.run.id)
                 keep = self.keeps_answers and any(counts.get(state) for state in batches.CAN_BE_RETRIED)
                 with suppress(ScrimpError):
+                    provider_batches.cut_off(self.ledger, self.run.id)
                     parked.park(self.ledger, self.run, self.task.paths.batches, keep=keep)
             with suppress(ScrimpError):
                 batches.finish(self.ledger, self.run.id, status, now=time.time())
