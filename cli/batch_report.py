@@ -53,7 +53,8 @@ def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
             say(f"not all of the prompt seems to have been read: {_rows(stats.n_prompts_cut)} (see their `note`)")
         if n_uncertain := batches.n_uncertain(work.ledger, run.id):
             say(f"cost not known for certain, and charged at its bound: {_rows(n_uncertain)} (`scrimp spend --open`)")
-    session.look_back(work.ledger, work.task.profile, quiet=quiet)
+    alone = work.task.settings.wishes.on_this_machine
+    session.look_back(work.ledger, work.task.profile, quiet=quiet, on_this_machine=alone)
     bad = any(counts.get(state) for state in batches.CAN_BE_RETRIED)
     if status == "finished":
         code = ExitCode.BATCH_FAILURES if bad else ExitCode.OK

@@ -317,6 +317,7 @@ def _go(work: Work, *, quiet: bool, as_json: bool) -> int:
         status = work.carry_out(lambda: asyncio.run(_drive(work, received, quiet=quiet)))
     except ScrimpError:
         say(f"stopped, {how_to_go_on(work)}")
+        session.tell_at_end(work.ledger, work.task.profile, on_this_machine=work.task.settings.wishes.on_this_machine)
         raise
     code = sum_up(work, status, quiet=quiet, as_json=as_json)
     return exit_code(received) if code == ExitCode.INTERRUPTED else code

@@ -244,7 +244,7 @@ def _live(conn: sqlite3.Connection, account: str, now: Moment) -> list[dict[str,
     sql = f"SELECT {', '.join(names)} FROM places WHERE account = ? ORDER BY id"  # noqa: S608 - constants
     live = []
     for values in conn.execute(sql, (account,)).fetchall():
-        row = dict(zip(names, values, strict=True))
+        row: dict[str, Any] = dict(zip(names, values, strict=True))
         found = look(holder_of(row))
         if found is Holder.DEAD or (found is Holder.ELSEWHERE and row["until"] < now.wall):
             conn.execute("DELETE FROM places WHERE id = ?", (row["id"],))
@@ -394,7 +394,8 @@ def _wait_s(conn: sqlite3.Connection, what: Limited, tokens: int, now: Moment) -
     ).fetchall()
     names = ("requests", "tokens", "usable_s", "wall", "steady", "boot_id")
     recent: list[tuple[float, int, int]] = []
-    for row in (dict(zip(names, values, strict=True)) for values in rows):
+    for values in rows:
+        row: dict[str, Any] = dict(zip(names, values, strict=True))
         leaves = MINUTE_S + float(row["usable_s"]) - now.since(row)
         if leaves > 0.0:
             recent.append((leaves, int(row["requests"]), int(row["tokens"])))

@@ -379,23 +379,31 @@ def _many_requests(conn: sqlite3.Connection) -> None:
     )
     drop = "DELETE FROM digests WHERE kind = '{0}' AND block = {1} / 2000"
     by_request = drop.format("requests", "(SELECT n FROM requests WHERE id = {0}.request_id)")
-    for name, event, statements in (
-        ("requests", "UPDATE OF status, arm, profile", [drop.format("requests", "NEW.n")]),
-        ("requests", "DELETE", [drop.format("requests", "OLD.n")]),
-        ("reservations", "UPDATE OF charged_nano", [by_request.format("NEW")]),
+    both = [by_request.format("NEW"), drop.format("calls", "NEW.id")]
+    # The end of a call in flight drops nothing: as long as there is one, there are no sums of its block.
+    for name, event, when, statements in (
+        ("requests", "UPDATE OF status, arm, profile", "1", [drop.format("requests", "NEW.n")]),
+        ("requests", "DELETE", "1", [drop.format("requests", "OLD.n")]),
+        ("reservations", "UPDATE OF charged_nano", "OLD.status <> 'reserved'", both),
         ("attempts", "UPDATE OF latency_s, input_tokens, output_tokens, error_kind",
-         [by_request.format("NEW"), drop.format("calls", "NEW.id")]),
-        ("labels", "INSERT", [by_request.format("NEW")]),
-        ("labels", "UPDATE", [by_request.format("NEW")]),
-        ("labels", "DELETE", [by_request.format("OLD")]),
-        ("steps", "INSERT", [by_request.format("NEW")]),
-        ("steps", "UPDATE", [by_request.format("NEW")]),
-        ("steps", "DELETE", [by_request.format("OLD")]),
+         "coalesce(OLD.latency_s, OLD.input_tokens, OLD.output_tokens, OLD.error_kind) IS NOT NULL", both),
+        ("labels", "INSERT", "1", [by_request.format("NEW")]),
+        ("labels", "UPDATE", "1", [by_request.format("NEW")]),
+        ("labels", "DELETE", "1", [by_request.format("OLD")]),
+        ("steps", "INSERT", "1", [by_request.format("NEW")]),
+        ("steps", "UPDATE", "1", [by_request.format("NEW")]),
+        ("steps", "DELETE", "1", [by_request.format("OLD")]),
     ):  # fmt: skip
         conn.execute(
-            f"CREATE TRIGGER digests_{name}_{event[:6].lower()} AFTER {event} ON {name} "
+            f"CREATE TRIGGER digests_{name}_{event[:6].lower()} AFTER {event} ON {name} WHEN {when} "
             f"BEGIN {'; '.join(statements)}; END"
         )
+    conn.execute("CREATE INDEX idx_batch_rows_request_same ON batch_rows(request_id) WHERE same IS NOT NULL")
+    conn.execute(
+        "CREATE INDEX idx_labels_truth ON labels(source) WHERE source IN ('rating', 'import', 'probe', 'audit')"
+    )
+    conn.execute("CREATE INDEX idx_requests_redo ON requests(redo_of) WHERE redo_of IS NOT NULL")
+    conn.execute("CREATE INDEX idx_requests_asked ON requests(created_at) WHERE command = 'ask'")
     conn.execute("CREATE INDEX idx_requests_hinted ON requests(profile) WHERE hint_propensity IS NOT NULL")
 
 
@@ -469,6 +477,47 @@ def _limits_together(conn: sqlite3.Connection) -> None:
         "wall REAL NOT NULL, steady REAL NOT NULL, boot_id TEXT)"  # times: POSIX, and of the boot's steady clock
     )
     conn.execute("CREATE INDEX idx_takes_account ON takes(account, id)")
+    _events_and_exports(conn)
+
+
+def _events_and_exports(conn: sqlite3.Connection) -> None:
+    """Add what is to be told (`alerts`), and the calls that are to be exported (`otel`), noted as they happen."""
+    conn.execute(
+        "CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, "
+        "percent INTEGER NOT NULL DEFAULT 0, at TEXT NOT NULL, profile TEXT NOT NULL, "
+        "kind TEXT NOT NULL, subject TEXT NOT NULL, data TEXT, "  # kind: cap | breach | unknown | batch | refit
+        "state TEXT NOT NULL DEFAULT 'new', "  # new | delivered | given up | kept (nobody asked for it)
+        "tries INTEGER NOT NULL DEFAULT 0, claimed REAL NOT NULL DEFAULT 0, error TEXT, UNIQUE (key, percent))"
+    )
+    conn.execute("CREATE INDEX idx_events_new ON events(profile) WHERE state = 'new'")
+    conn.execute(
+        "INSERT INTO events (key, percent, at, profile, kind, subject, state) "
+        "SELECT key, percent, at, '', 'cap', key, 'kept' FROM alerts"
+    )
+    conn.execute("DROP TABLE alerts")
+    now = "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')"
+    into = "INSERT OR IGNORE INTO events (key, at, profile, kind, subject) VALUES"
+    for kind, when in (("breach", "NEW.breach = 1 AND OLD.breach = 0"), ("unknown", "NEW.status = 'unknown'")):
+        conn.execute(
+            f"CREATE TRIGGER events_{kind} AFTER UPDATE OF status ON reservations WHEN {when} "
+            f"BEGIN {into} ('{kind} ' || NEW.id, {now}, NEW.profile, '{kind}', NEW.id); END"
+        )
+    conn.execute(
+        "CREATE TRIGGER events_batch AFTER UPDATE OF status ON batch_runs "
+        "WHEN NEW.status IN ('finished', 'stopped') AND OLD.status <> NEW.status "
+        f"BEGIN {into} ('batch ' || NEW.id || ' ' || NEW.finished_at, {now}, NEW.profile, 'batch', NEW.id); END"
+    )
+    conn.execute(
+        "CREATE TRIGGER events_refit AFTER INSERT ON refits WHEN NEW.verdict = 'promoted' "
+        f"BEGIN {into} ('refit ' || NEW.id, {now}, NEW.profile, 'refit', NEW.id); END"
+    )
+    # Of profiles that ask for it (`exports.ask_for`): the calls that are over and not exported yet.
+    conn.execute("CREATE TABLE unexported (call INTEGER PRIMARY KEY, request_id TEXT NOT NULL, profile TEXT NOT NULL)")
+    conn.execute(
+        "CREATE TRIGGER unexported_call AFTER UPDATE OF status ON reservations WHEN OLD.status = 'reserved' "
+        "AND NEW.status <> 'reserved' AND EXISTS (SELECT 1 FROM meta WHERE key = 'export:' || NEW.profile) "
+        "BEGIN INSERT OR IGNORE INTO unexported VALUES (NEW.id, NEW.request_id, NEW.profile); END"
+    )
 
 
 def _half_price(conn: sqlite3.Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from contextlib import suppress
@@ -13,6 +14,8 @@ from scrimp.profiles.errors import ScrimpError, UsageError
 from scrimp.profiles.money import nano_from_usd
 from scrimp.routing.asking.experience import Experience
 from scrimp.routing.asking.hinting import open_hinter
+from scrimp.routing.asking.housekeeping import look_after
+from scrimp.routing.asking.outbox import keep_telling
 from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.asking.read_labels import informed
 from scrimp.routing.asking.refusal import keyless_arms
@@ -28,10 +31,8 @@ from scrimp.routing.batch.planning.row_files import RowReader
 from scrimp.routing.batch.state import parked
 from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
 from scrimp.routing.guard.sentry import Sentry
-from scrimp.routing.ledger import batches
+from scrimp.routing.ledger import batches, provider_batches
 from scrimp.routing.ledger.batches import Run
-from scrimp.routing.ledger.caps import check_zone
-from scrimp.routing.ledger.reservations import reap
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.plans.power import SPREAD
 from scrimp.routing.plans.record import learned_spread
@@ -195,8 +196,7 @@ def prepare(
             cache = Cache(task.paths.responses, max_age_s=task.cache_age_s)
             cache.prune(now=now)
         if ledger is not None:
-            check_zone(ledger, task.profile)
-            reap(ledger, now=now)
+            look_after(ledger, task.profile, now=now)
         keyless = keyless_arms(
             task.profile, task.key, None if task.found.arms else wishes.arm, on_this_machine=wishes.on_this_machine
         )
@@ -440,9 +440,16 @@ class Work:
 
     async def answer(self) -> None:
         """Answer the rows, until all have a result or the engine is stopped."""
+        task = self.task
+        telling = None
+        if not task.settings.wishes.on_this_machine:
+            telling = asyncio.create_task(keep_telling(self.ledger, lambda: task.profile, task.say))
         try:
             await self.engine.go()
         finally:
+            if telling is not None:
+                telling.cancel()
+                await asyncio.gather(telling, return_exceptions=True)
             await aclose()
 
     def carry_out(self, drive: Callable[[], None]) -> str:
@@ -465,6 +472,7 @@ class Work:
                 counts = batches.counts(self.ledger, self.run.id)
                 keep = self.keeps_answers and any(counts.get(state) for state in batches.CAN_BE_RETRIED)
                 with suppress(ScrimpError):
+                    provider_batches.cut_off(self.ledger, self.run.id)
                     parked.park(self.ledger, self.run, self.task.paths.batches, keep=keep)
             with suppress(ScrimpError):
                 batches.finish(self.ledger, self.run.id, status, now=time.time())
