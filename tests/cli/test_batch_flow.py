@@ -8,6 +8,8 @@ from contextlib import closing
 import pytest
 from canaries import FOUND, NAMES, in_home, leaked, sent
 
+from scrimp.routing.ledger.packing import unpack
+
 FLOW = [
     {"id": "all", "prompt": "Merge:\n{{@s1}}\n{{@s2}}"},
     {"id": "outline", "prompt": "Outline {{topic}}", "topic": "tides"},
@@ -368,6 +370,6 @@ def test_rows_beside_a_plan_keep_the_plan_for_the_file(scrimp, profile, flow, ou
     assert done.code == 0, done.err
     assert rows_of(out)["r4"]["arm"] == "large"
     with closing(sqlite3.connect(home / "scrimp.db")) as ledger:
-        decisions = [decision for (decision,) in ledger.execute("SELECT decision FROM requests")]
+        decisions = [unpack(decision) for (decision,) in ledger.execute("SELECT decision FROM requests")]
     assert sum("taken by the plan for the whole file" in each for each in decisions) == 8
     assert sum('"spelled"' in each for each in decisions) == 1
