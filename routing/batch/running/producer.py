@@ -147,7 +147,7 @@ class Producer:
         size = min(WINDOW, max(_LEAST_WINDOW, desk.stats.n_rows // 20, 2 * widest))
         more = True
         while not desk.halted:
-            if desk.flow.has_ready:
+            if desk.flow.has_ready and desk.busy <= 2 * size:
                 await self._take(await self._answered(desk.flow.ready(size)), last=last)
             elif more and desk.busy <= size:
                 window = await asyncio.to_thread(desk.chooser.read, rows, size)
