@@ -373,3 +373,12 @@ def test_rows_beside_a_plan_keep_the_plan_for_the_file(scrimp, profile, flow, ou
         decisions = [unpack(decision) for (decision,) in ledger.execute("SELECT decision FROM requests")]
     assert sum("taken by the plan for the whole file" in each for each in decisions) == 8
     assert sum('"spelled"' in each for each in decisions) == 1
+
+
+def test_large_answers_are_taken_in_parts(scrimp, profile, flow, out, server, monkeypatch):
+    from scrimp.routing.batch.planning import choosing
+
+    monkeypatch.setattr(choosing, "_WINDOW_BYTES", 64)
+    rows = [{"id": "a", "prompt": "x" * 50}, *({"id": f"b{i}", "prompt": f"{{{{@a}}}} {i}"} for i in range(9))]
+    assert scrimp("batch", flow(rows), "-o", out, "-p", profile(small="echo"), "-q").code == 0
+    assert len(server.chats) == len(rows_of(out)) == 10

@@ -15,6 +15,7 @@ from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.asking.refusal import why_none
 from scrimp.routing.asking.request import Ask
 from scrimp.routing.batch.files.output import Result
+from scrimp.routing.batch.files.rows import Row
 from scrimp.routing.batch.planning.money import money_left
 from scrimp.routing.batch.planning.plan import options_of, planned
 from scrimp.routing.batch.planning.row_plans import RowWays
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from scrimp.routing.asking.hinting import Drawn
     from scrimp.routing.batch.files.output import Status
-    from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.batch.planning.money import Money
     from scrimp.routing.batch.state.recovery import Recovered, TakenUp
     from scrimp.routing.batch.state.scribe import Span
@@ -175,27 +175,36 @@ class Producer:
         """Return rows that waited with the answers in their prompts; those that wait in vain are written off."""
         desk = self.desk
         states = await desk.scribe.submit(partial(self._states, [row.n for row in rows]))
+        left = [row for row in rows if states.get(row.n) in (None, "sent", "unknown")]
         made: list[Row] = []
-        for row in rows:
-            if row.n in states and states[row.n] not in ("sent", "unknown"):
-                continue
+        for row, found in zip(left, await desk.scribe.submit(partial(self._resolved, left)), strict=True):
             status: Status = "skipped"
             if (missing := desk.flow.in_the_way(row)) is not None:
                 problem = f"not sent: it takes the answer of row {missing[0]}, which {_ENDED[missing[1]]}"
+            elif isinstance(found, Row):
+                made.append(found)
+                continue
             else:
-                try:
-                    made.append(await desk.scribe.submit(partial(self._resolved, row)))
-                    continue
-                except UsageError as error:
-                    problem, status = error.message, "failed"
+                problem, status = found, "failed"
             self.n_left -= 1
-            row = await asyncio.to_thread(desk.chooser.shielded, row)  # noqa: PLW2901 - nothing private is written down
-            await self.write_off(row, status, problem if row.vault is None else row.vault.redacted(problem))
-        return await asyncio.to_thread(desk.chooser.read, iter(made), len(made)) if made else []
+            hidden = await asyncio.to_thread(desk.chooser.shielded, row)  # nothing private is written down
+            await self.write_off(hidden, status, problem if hidden.vault is None else hidden.vault.redacted(problem))
+        read: list[Row] = []
+        stream = iter(made)
+        while part := await asyncio.to_thread(desk.chooser.read, stream, len(made)):  # by 16 MB of text
+            read += part
+        return read
 
-    def _resolved(self, row: Row, _span: Span | None = None) -> Row:
+    def _resolved(self, rows: Sequence[Row], _span: Span | None = None) -> list[Row | str]:
+        """Return rows with the answers in their prompts, or why that cannot be."""
         assert self.resolver is not None  # noqa: S101 - there are rows that wait
-        return self.resolver.resolved(row)
+        made: list[Row | str] = []
+        for row in rows:
+            try:
+                made.append(self.resolver.resolved(row))
+            except UsageError as error:
+                made.append(error.message)
+        return made
 
     async def _take(self, window: Sequence[Row], *, last: bool) -> None:
         """Begin rows, or go on with them, or write down what became of them."""
