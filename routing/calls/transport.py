@@ -365,7 +365,7 @@ async def _posted(pool: LiteLLMAiohttpTransport, composed: Composed, limits_s: M
     from litellm.llms.custom_httpx.aiohttp_transport import map_aiohttp_exceptions
 
     with map_aiohttp_exceptions():
-        return await pool.get_valid_client_session().request(
+        reply: ClientResponse = await pool.get_valid_client_session().request(
             "POST",
             _address(str(composed.url)),
             headers=composed.headers,
@@ -376,6 +376,7 @@ async def _posted(pool: LiteLLMAiohttpTransport, composed: Composed, limits_s: M
                 sock_connect=limits_s["connect"], sock_read=limits_s["read"], connect=limits_s["pool"]
             ),
         )
+    return reply
 
 
 @lru_cache(maxsize=64)
