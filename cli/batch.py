@@ -11,7 +11,8 @@ from scrimp.profiles.errors import UsageError
 
 from .batch_flags import BatchFlags
 from .batch_runs import cancel_run, list_runs, show_run
-from .batching import run_batch
+from .batch_waiting import show_waiting
+from .batching import collect_runs, run_batch
 from .options import (
     ArmOption,
     BriefOption,
@@ -44,11 +45,13 @@ Examples:
   scrimp batch prompts.jsonl -o answers.jsonl --max-cost 2     the most quality that $2 buys
   scrimp batch mails.csv -o out.csv -t "Sort this mail: {{body}}" --check re:^(work|home)$
   scrimp batch questions.txt -f 10k.txt -o out.jsonl           every line is a question about one file
+  scrimp batch prompts.jsonl -o answers.jsonl --deadline 24h   half price where a provider's Batch API may take its time
+  scrimp batch collect                                         fetch what providers' batches have done
   scrimp batch --resume                                        go on after a crash or Ctrl-C
   scrimp batch --resume --retry-unknown --retry-errors
-  scrimp batch list; scrimp batch show ID; scrimp batch cancel ID
+  scrimp batch list; scrimp batch show ID; scrimp batch status ID; scrimp batch cancel ID
 \b
-Write ./list for a file that is called list (likewise show and cancel).
+Write ./list for a file that is called list (likewise show, cancel, status and collect).
 """
 
 
@@ -57,7 +60,7 @@ def batch(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="INPUT | list | show ID | cancel ID",
+            metavar="INPUT | list | show ID | cancel ID | status [ID] | collect [ID]",
             help="JSON Lines (prompt, messages, or OpenAI's Batch shape), CSV, TSV, plain lines; also .gz; - is stdin.",
         ),
     ] = None,
@@ -115,6 +118,10 @@ def batch(
             "-t", "--template", metavar="TEXT|FILE", help="Make the prompt from columns: {{name}} stands for one."
         ),
     ] = None,
+    var: Annotated[
+        list[str] | None,
+        typer.Option("--var", metavar="NAME=VALUE", help="What stands for {{NAME}} in prompts. Repeats."),
+    ] = None,
     schema: Annotated[
         str | None, typer.Option("--schema", metavar="JSON|FILE", help="Every answer must satisfy this JSON Schema.")
     ] = None,
@@ -142,6 +149,24 @@ def batch(
             help="Calls in flight on each arm (8; an arm may allow fewer).",
         ),
     ] = None,
+    lane: Annotated[
+        str | None,
+        typer.Option(
+            "--lane",
+            metavar="LANE",
+            help="sync: at once; batch: through providers' Batch APIs, at half price; auto: that where the deadline "
+            "allows (sync; with --deadline auto).",
+        ),
+    ] = None,
+    deadline: Annotated[
+        str | None,
+        typer.Option(
+            "--deadline", metavar="TIME", help="When all answers are wanted (90s, 24h): later, nothing is sent."
+        ),
+    ] = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave the run as soon as all is with providers; collect it later.")
+    ] = False,
     max_errors: Annotated[
         int | None, typer.Option("--max-errors", metavar="N", min=1, help="Stop after this many failed rows.")
     ] = None,
@@ -186,6 +211,8 @@ def batch(
 ) -> int:
     """Answer a file of prompts under one budget; kill it at any point, and --resume finishes it."""
     words = words or []
+    if words and words[0] in ("status", "collect"):
+        return _about_waiting(words, quiet=quiet, as_json=json)
     if words and words[0] in ("list", "show", "cancel"):
         return _about_runs(words, as_json=json)
     if len(words) > 1:
@@ -211,6 +238,9 @@ def batch(
         hint=hint,
         use_hint=use_hint,
         jobs=jobs,
+        lane=lane,
+        deadline=deadline,
+        detach=detach,
         max_errors=max_errors,
         cache=cache,
         skip_bad=skip_bad,
@@ -226,6 +256,7 @@ def batch(
         read=None if read is None else read.value,
         read_tokens=read_tokens,
         private=None if private is None else private.value,
+        var=tuple(var or ()),
     )
     return run_batch(
         flags,
@@ -249,3 +280,12 @@ def _about_runs(words: list[str], *, as_json: bool) -> int:
     if len(words) != 2:
         raise UsageError(f"which run? `scrimp batch {words[0]} ID`", hint="`scrimp batch list` shows the runs.")
     return (show_run if words[0] == "show" else cancel_run)(words[1], as_json=as_json)
+
+
+def _about_waiting(words: list[str], *, quiet: bool, as_json: bool) -> int:
+    if len(words) > 2:
+        raise UsageError(f"`scrimp batch {words[0]}` takes one run, or none for all that wait")
+    which = words[1] if len(words) == 2 else None
+    if words[0] == "status":
+        return show_waiting(which, as_json=as_json)
+    return collect_runs(which, quiet=quiet, as_json=as_json)

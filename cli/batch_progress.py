@@ -36,6 +36,8 @@ def progress_line(stats: Stats, cap_nano: int | None) -> str:
     if rate > 0 and done < stats.n_rows:
         parts.append(f"{_clock((stats.n_rows - done) / rate)} left")
     parts.append(format_usd(stats.charged_nano) + ("" if cap_nano is None else f" of {format_usd(cap_nano)}"))
+    if stats.n_handed > stats.n_back:
+        parts.append(f"{stats.n_back:,} of {stats.n_handed:,} back from providers")
     if stats.by_arm:
         parts.append(", ".join(f"{arm} {n:,}" for arm, n in stats.by_arm.most_common(4)))
     counts = {"cut": stats.cut, "failed": stats.failed, "skipped": stats.skipped, "unknown": stats.unknown}

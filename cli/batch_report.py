@@ -13,6 +13,7 @@ from .result import Column, Result, Table, emit, say
 if TYPE_CHECKING:
     from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.planning.estimate import Estimate
+    from scrimp.routing.batch.planning.flow_outlook import FlowOutlook
     from scrimp.routing.batch.running.work import Work
 
     from .batch_flags import BatchFlags
@@ -27,6 +28,9 @@ _AGAIN: Final = {
 """The flags that ask rows again, and the states of those rows."""
 
 
+_SHOWN_IDS: Final = 8
+
+
 def counted(counts: dict[str, int]) -> str:
     """Return counts of rows by state, in words."""
     states = ("ok", "cut", "failed", "skipped", "unknown")
@@ -35,6 +39,7 @@ def counted(counts: dict[str, int]) -> str:
 
 def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
     """Say what came of a run and how to go on with it; return the exit code."""
+    from scrimp.routing.batch.running import waiting
     from scrimp.routing.ledger import batches
 
     stats, run = work.stats, work.run
@@ -48,7 +53,8 @@ def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
             say(f"not all of the prompt seems to have been read: {_rows(stats.n_prompts_cut)} (see their `note`)")
         if n_uncertain := batches.n_uncertain(work.ledger, run.id):
             say(f"cost not known for certain, and charged at its bound: {_rows(n_uncertain)} (`scrimp spend --open`)")
-    session.look_back(work.ledger, work.task.profile, quiet=quiet)
+    alone = work.task.settings.wishes.on_this_machine
+    session.look_back(work.ledger, work.task.profile, quiet=quiet, on_this_machine=alone)
     bad = any(counts.get(state) for state in batches.CAN_BE_RETRIED)
     if status == "finished":
         code = ExitCode.BATCH_FAILURES if bad else ExitCode.OK
@@ -59,6 +65,10 @@ def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
                 if work.keeps_answers
                 else "they cannot be asked again by this run: no answers are kept of it (--no-log, or log.keep)"
             )
+    elif stats.stopping == "detached":
+        n = waiting.n_waiting(work.ledger, run.id)
+        say(f"{n:,} calls are with providers; to fetch what is done: scrimp batch collect {run.id}")
+        code = ExitCode.TRY_AGAIN
     else:
         why = f"after {stats.failed:,} failed rows (--max-errors)" if stats.stopping == "errors" else "as asked"
         say(f"stopped {why}, {how_to_go_on(work)}")
@@ -138,7 +148,9 @@ def forecast(guess: Estimate) -> str:
         else f"likely {_usd(guess.likely_usd)} ({_usd(guess.low_usd)} to {_usd(guess.high_usd)})"
     )
     arms = ", ".join(f"{name} {rows:,}" for name, rows, _ in guess.arms)
-    return f"{_rows(guess.n_rows)}: {cost}, predicted quality {guess.quality:.0%}; {arms or 'no arm'}"
+    saved = sum(each[3] for each in guess.lanes)
+    lane = f"; {_usd(saved)} saved by Batch APIs" if saved > 0.0 else ""
+    return f"{_rows(guess.n_rows)}: {cost}, predicted quality {guess.quality:.0%}; {arms or 'no arm'}{lane}"
 
 
 def _rows(n: int) -> str:
@@ -164,6 +176,11 @@ def _usd(usd: float) -> str:
 
 def estimate_blocks(guess: Estimate, found: Scan) -> tuple[str | Table, ...]:
     """Return what `batch --estimate` prints."""
+    lanes = []
+    for lane, rows, usd, saved in guess.lanes:
+        how = "through Batch APIs" if lane == "batch" else "at once"
+        lanes.append(f"{how}: {_rows(rows)}, {_usd(usd)}" + (f" (saves {_usd(saved)})" if saved > 0 else ""))
+    unknown = "time: as long as the providers take" if lanes else "time: unknown"
     lines = [
         _rows(guess.n_rows)
         + (f", planned on a sample of {guess.n_sampled:,}" if guess.n_sampled < guess.n_rows else ""),
@@ -173,8 +190,11 @@ def estimate_blocks(guess: Estimate, found: Scan) -> tuple[str | Table, ...]:
         ),
         f"predicted quality: {guess.quality:.1%}"
         + ("" if guess.dual_quality is None else f" (no plan within the budget can beat {guess.dual_quality:.1%})"),
-        "time: unknown" if guess.time_s is None else f"time: about {_duration(guess.time_s)}",
+        unknown if guess.time_s is None else f"time: about {_duration(guess.time_s)}",
+        *lanes,
     ]
+    if guess.flow is not None:
+        lines += _flow_lines(guess.flow)
     if guess.n_skipped:
         lines.append(f"the budget does not reach for {_rows(guess.n_skipped)}")
     if found.n_unread:
@@ -195,6 +215,23 @@ def estimate_blocks(guess: Estimate, found: Scan) -> tuple[str | Table, ...]:
     curve = "what money buys: " + ", ".join(f"{_usd(usd)}: {quality:.1%}" for usd, quality in guess.frontier)
     more = (readings,) if guess.readings else ()
     return ("\n".join(lines), arms, *more, *((curve,) if len(guess.frontier) > 1 else ()))
+
+
+def _flow_lines(flow: FlowOutlook) -> list[str]:
+    """Return what is foreseen of rows that take other rows' answers."""
+    path = list(flow.path)
+    if len(path) > _SHOWN_IDS:
+        path[4:-3] = [f"... {len(path) - 7:,} more"]
+    takes = "" if flow.path_s is None else f", about {_duration(flow.path_s)}"
+    lines = [
+        f"levels: {flow.n_levels:,}; rows that take other rows' answers: {flow.n_waiting:,}",
+        f"critical path: {' > '.join(path)}{takes}",
+        f"all rows right: {flow.all_right:.1%} (independent), {flow.all_right_shared:.1%} (a flow's rows hard alike)",
+    ]
+    if flow.late:
+        more = "" if len(flow.late) <= _SHOWN_IDS else f" and {len(flow.late) - _SHOWN_IDS:,} more"
+        lines.append(f"late by their deadlines at best: {', '.join(flow.late[:_SHOWN_IDS])}{more}")
+    return lines
 
 
 def _duration(seconds: float) -> str:

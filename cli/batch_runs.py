@@ -10,6 +10,7 @@ from scrimp.profiles.paths import paths
 
 from . import session
 from .batch_report import counted
+from .batch_waiting import give_up_waiting, waits
 from .result import Column, Result, Table, emit
 
 if TYPE_CHECKING:
@@ -97,17 +98,21 @@ def cancel_run(which: str, *, as_json: bool) -> int:
         parked.forget(ledger, run, paths().batches)
         said = f"run {run.id} is finished: no row of it can be asked again now"
     else:
+        told = None
+        if not parked.is_live(run):  # else it is refused
+            told = give_up_waiting(run)
         parked.cancel(ledger, run, paths().batches, now=time.time())
-        said = f"run {run.id} is given up; what it cost stays on record"
+        said = "; ".join(filter(None, (f"run {run.id} is given up", told, "what it cost stays on record")))
     data = {"schema_version": 1, "id": run.id, "status": batches.fetch(ledger, run.id).status}
     return emit(Result(data=data, messages=(said,)), as_json=as_json)
 
 
 def _state(run: Run) -> str:
-    """Return how a run stands: one that is `running` on record and has no process was killed."""
+    """Return how a run stands: `running` on record, and without a process, it was killed, or waits for a provider."""
     from scrimp.routing.batch.state import parked
 
-    return "killed" if run.status == "running" and not parked.is_live(run) else run.status
+    state = "killed" if run.status == "running" and not parked.is_live(run) else run.status
+    return "waiting" if state in ("killed", "stopped") and waits(run) else state
 
 
 def _run_dict(run: Run, counts: dict[str, int]) -> dict[str, Any]:

@@ -20,9 +20,10 @@ from scrimp.profiles.files import new_file
 from scrimp.profiles.paths import make_private_dir, paths
 
 from . import session
-from .batch_flags import BatchFlags, check_given_again, kept_options, shelf_of, source_of, task_of
+from .batch_flags import BatchFlags, check_given_again, check_used, kept_options, shelf_of, source_of, task_of
 from .batch_progress import watch
 from .batch_report import counted, estimate_blocks, forecast, how_to_go_on, missed_target, sum_up
+from .batch_waiting import settle_loose
 from .interrupts import SIGNALS, exit_code
 from .progress import one_thread
 from .result import Result, confirm, emit, say
@@ -111,6 +112,7 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
             start.check_output(flags.output, path, overwrite=overwrite)
         shelf = shelf_of(flags, path)
         found = scan(source, shelf)
+        check_used(source)
         for line in start.check_rows(source, found, skip_bad=flags.skip_bad):
             say(line)
         task = task_of(flags, source, found, shelf or None)
@@ -257,19 +259,50 @@ def _resume(
         now=time.time(),
     )
     _tell_recovered(ledger, run, recovered, n_again, found, retry_unknown=retry_unknown)
-    return _go(go_on(task, ledger, run, journal, recovered), quiet=quiet, as_json=as_json)
+    # Rows that are asked anew have all of their time again.
+    began = time.time() if retry_unknown or retry_errors or retry_cut else None
+    return _go(go_on(task, ledger, run, journal, recovered, began=began), quiet=quiet, as_json=as_json)
+
+
+def collect_runs(which: str | None, *, quiet: bool, as_json: bool) -> int:
+    """Fetch what providers have done for a run, or for all that wait; finish those that have all; return the exit code.
+
+    A run goes on as `--resume --detach` has it: what its rows want next is handed over, and nothing is waited for.
+    """
+    from scrimp.routing.batch.running import waiting
+    from scrimp.routing.ledger import batches
+
+    ledger = session.ledger()
+    if which is None:
+        runs = [run for run, found in waiting.by_run(ledger, None) if run is not None and found]
+    else:
+        runs = [batches.fetch(ledger, which)]
+    if not runs:
+        say("nothing is with a provider")
+    codes = []
+    for run in runs:
+        if run.status in ("running", "stopped"):
+            flags = BatchFlags(output=Path(run.output), detach=True)
+            code = _resume(flags, run, False, False, False, False, quiet, as_json)
+        else:
+            code = settle_loose(run)
+        codes.append(code)
+    return next((code for code in codes if code not in (0, ExitCode.TRY_AGAIN)), max(codes, default=0))
 
 
 def _tell_recovered(
     ledger: Ledger, run: Run, recovered: Recovered, n_again: int, found: Scan, *, retry_unknown: bool
 ) -> None:
+    from scrimp.routing.batch.running import waiting
     from scrimp.routing.ledger import batches
 
     counts = batches.counts(ledger, run.id)
-    n_done = sum(counts.values())
+    n_done = sum(n for state, n in counts.items() if state != "sent")
     say(f"going on with run {run.id}: {n_done:,} of {found.n_good:,} rows have a result")
     if recovered.n_late:
         say(f"{recovered.n_late:,} answers were on disk and had not been booked yet")
+    if n_waiting := waiting.n_waiting(ledger, run.id):
+        say(f"{n_waiting:,} calls are with providers: what is done of them is fetched")
     if recovered.unknown:
         what = "they are asked again" if retry_unknown else "--retry-unknown asks them again"
         say(f"{len(recovered.unknown):,} rows were in flight: they may have been answered and billed ({what})")
@@ -284,6 +317,7 @@ def _go(work: Work, *, quiet: bool, as_json: bool) -> int:
         status = work.carry_out(lambda: asyncio.run(_drive(work, received, quiet=quiet)))
     except ScrimpError:
         say(f"stopped, {how_to_go_on(work)}")
+        session.tell_at_end(work.ledger, work.task.profile, on_this_machine=work.task.settings.wishes.on_this_machine)
         raise
     code = sum_up(work, status, quiet=quiet, as_json=as_json)
     return exit_code(received) if code == ExitCode.INTERRUPTED else code
@@ -301,7 +335,8 @@ async def _drive(work: Work, received: list[int], *, quiet: bool) -> None:
         first = stats.stopping is None
         work.engine.stop("interrupted")
         if first:
-            say("stopping: waiting for the calls in flight (Ctrl-C again gives them up)")
+            left = "; what is with providers stays there" if work.waits else ""
+            say(f"stopping: waiting for the calls in flight (Ctrl-C again gives them up){left}")
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
     before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}

@@ -234,6 +234,11 @@ def _passages(shown: Shown, *, as_json: bool) -> int:
     return emit(Result(data=data, blocks=blocks), as_json=as_json)
 
 
+def _kind(attempt: dict[str, Any]) -> str:
+    """Return what a call was for, and that it went through a provider's Batch API where it did."""
+    return f"{attempt['kind']} (batch)" if attempt["lane"] == "batch" else str(attempt["kind"])
+
+
 def _attempts(attempts: list[dict[str, Any]]) -> Table:
     def number(value: object) -> str:
         return "unknown" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
@@ -246,7 +251,7 @@ def _attempts(attempts: list[dict[str, Any]]) -> Table:
         ),
         [
             (
-                str(each["id"]), each["kind"], each["arm"], each["requested_model"] or "-",
+                str(each["id"]), _kind(each), each["arm"], each["requested_model"] or "-",
                 each["served_model"] or "unknown",
                 number(each["input_tokens"]), number(each["output_tokens"]), format_usd(each["charged_nano"]),
                 each["status"] + (" BREACH" if each["breach"] else ""), number(each["latency_s"]),

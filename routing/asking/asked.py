@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.deciding.trace import Decision
     from scrimp.routing.plans.plan import Plan
+    from scrimp.routing.prices.price import ArmPrice
     from scrimp.routing.prompts.context import Context
     from scrimp.routing.strategies.brief import Memory
     from scrimp.routing.text.compare import Embed
@@ -49,6 +50,8 @@ class Kit:
         Embeds prose, to compare answers.
     caps_wait_s
         How long a call waits, seconds, where only live calls stand in its way; None for as long as it takes.
+    price_in
+        Returns an arm's price in a lane (`ledger.reservations.Reservation.lane`); None where all have one price alone.
     """
 
     decider: Decider
@@ -60,6 +63,7 @@ class Kit:
     rng: random.Random = field(default_factory=random.Random)
     embed: Embed | None = None
     caps_wait_s: float | None = LIVE_WAIT_S
+    price_in: Callable[[str, str], ArmPrice] | None = None
 
 
 @dataclass(frozen=True, slots=True)

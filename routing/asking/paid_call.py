@@ -44,6 +44,7 @@ __all__ = [
     "Bill",
     "Failed",
     "Halted",
+    "Left",
     "Paid",
     "Pause",
     "Reserve",
@@ -63,6 +64,10 @@ CAP_POLL_S: Final = 0.2
 
 class Halted(Exception):  # noqa: N818 - it is no error
     """The run that a request belongs to sends nothing more: the request is left as it is, to be resumed later."""
+
+
+class Left(Halted):
+    """A call is left with a provider's batch: it is not over, and is settled by whoever collects it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +110,14 @@ class Ticket:
         The pieces of the answer that were shown, in order.
     n_tool_pieces
         How many pieces of tool calls were.
+    queued_s
+        How long it stood in a provider's batch, seconds: that does not count against the request's deadline.
     """
 
     sent: bool = False
     text: list[str] = field(default_factory=list)
     n_tool_pieces: int = 0
+    queued_s: float = 0.0
 
     def hear(self, delta: Delta) -> None:
         """Take note of a piece that is shown."""
@@ -231,6 +239,8 @@ class Terms:
         How long to wait, seconds, where only live calls stand in the way; None for as long as it takes.
     instructions
         What tells the instructions that the arm is asked with from others; None where it is asked without.
+    price_in
+        Returns the arm's price in a lane (`Reservation.lane`); None where it has one price alone.
     """
 
     ask: Ask
@@ -249,6 +259,13 @@ class Terms:
     started: float
     caps_wait_s: float | None = LIVE_WAIT_S
     instructions: str | None = None
+    price_in: Callable[[str], ArmPrice] | None = None
+
+    def price_of(self, reservation: Reservation) -> ArmPrice:
+        """Return what a call is charged at."""
+        if reservation.lane is None or self.price_in is None:
+            return self.price
+        return self.price_in(reservation.lane)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,12 +355,16 @@ def paid_call(
         ticket = Ticket()
         try:
             outcome: Reply | CallError = yield Send(call, reservation, terms.streams, ticket)
+        except Left:
+            raise
         except BaseException as error:
             settlement = _interrupted(reservation, ticket, error)
             bill.add(settlement)
             bill.partial = "".join(ticket.text)
             yield settlement
             raise
+        bill.queued_s += ticket.queued_s
+        backoff.deadline += ticket.queued_s
         if not isinstance(outcome, CallError):
             paid = _settled(terms, reservation, outcome, call)
             bill.add(paid.settlement)
@@ -439,7 +460,7 @@ def _usage(terms: Terms, reply: Reply) -> tuple[Usage | None, UsageStatus]:
 def _settled(terms: Terms, reservation: Reservation, reply: Reply, call: Call) -> Paid:
     """Settle an answer to the truth."""
     usage, status = _usage(terms, reply)
-    cost, remarks = charge(terms.price, usage, reply.stated, bound_nano=reservation.bound_nano)
+    cost, remarks = charge(terms.price_of(reservation), usage, reply.stated, bound_nano=reservation.bound_nano)
     request: dict[str, Any] = {}
     if terms.answers and terms.ask.keep != "money":
         request = {"status": "ok", "arm": terms.option.arm}
@@ -453,13 +474,21 @@ def _settled(terms: Terms, reservation: Reservation, reply: Reply, call: Call) -
         reservation,
         cost,
         released=False,
-        attempt=attempt_row(reply, usage, status, cost),
+        attempt=_attempt(reservation, reply, usage, status, cost),
         request=request,
         request_id=terms.request_id,
         note="; ".join([*odd, *remarks, *(each for each in (other, unread) if each)]) or None,
         answers=terms.answers,
     )
     return Paid(reply, settlement, usage, status, unread, remarks)
+
+
+def _attempt(
+    reservation: Reservation, reply: Reply, usage: Usage | None, status: UsageStatus, cost: int | None
+) -> dict[str, object]:
+    """Return the columns of a reply; how long a provider's batch took says nothing of the arm's pace."""
+    row = attempt_row(reply, usage, status, cost)
+    return row | {"latency_s": None} if reservation.lane == "batch" else row
 
 
 def _failed(terms: Terms, reservation: Reservation, error: CallError, *, shown: int) -> Settlement:
@@ -470,14 +499,15 @@ def _failed(terms: Terms, reservation: Reservation, error: CallError, *, shown: 
         usage, status = _usage(terms, error.reply)
     stated = Stated() if error.reply is None else error.reply.stated
     released = error.billable == "no" and not shown and usage is None and not stated.cost_nano
-    cost, remarks = (0, ()) if released else charge(terms.price, usage, stated, bound_nano=reservation.bound_nano)
+    price = terms.price_of(reservation)
+    cost, remarks = (0, ()) if released else charge(price, usage, stated, bound_nano=reservation.bound_nano)
     # A provider's error may quote the prompt.
     columns: dict[str, object] = {
         "error_kind": error.kind,
         "error": error.message if terms.ask.keep == "all" else None,
     }
     if error.reply is not None:
-        columns |= attempt_row(error.reply, usage, status, cost)
+        columns |= _attempt(reservation, error.reply, usage, status, cost)
     note = None if released else "; ".join([f"{error.kind}: may have been billed", *remarks])
     return Settlement(reservation, cost, released=released, attempt=columns, note=note)
 

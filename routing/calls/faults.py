@@ -79,6 +79,18 @@ class CallError(Exception):
         self.billed = billed
         self.lasting: Lasting | None = lasting or _LASTING.get(kind)
 
+    def harmless(self) -> CallError:
+        """Return the same error where it is certain that nothing is billed for it."""
+        return CallError(
+            self.kind,
+            self.message,
+            retryable=self.retryable,
+            billable="no",
+            retry_after_s=self.retry_after_s,
+            status=self.status,
+            lasting=self.lasting,
+        )
+
 
 def problem(  # one return a case
     call: Call, wire: Wire, failure: BaseException | None, reply: Reply, *, complete: bool

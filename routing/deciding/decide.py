@@ -152,6 +152,11 @@ class Decider:
         """Return what decides under another policy for the same arms; nothing is loaded anew."""
         return self._with(profile=profile)
 
+    def at_prices(self, prices: Mapping[str, ArmPrice]) -> Decider:
+        """Return what decides where some arms cost something else: predictions stay as they are."""
+        known = (replace(each, price=prices.get(each.arm.name, each.price)) for each in self._known)
+        return self._with(_known=tuple(known)) if prices else self
+
     def reading_by(self, model: ReadingModel) -> Decider:
         """Return what decides by another judgement of readings: what labels added to the shipped one."""
         return self._with(_reading_model=model)
@@ -293,7 +298,11 @@ class Decider:
 
     def _find(self, name: str) -> KnownArm:
         bare = bare_of(name)
-        found = next((known for known in self._known if known.arm.name == bare), None)
+        found = None
+        for known in self._known:  # a generator would take three times as long, and each row asks a dozen times
+            if known.arm.name == bare:
+                found = known
+                break
         if found is None and self.pool is not None and (arm := self.pool.arm(bare)) is not None:
             found = self._know(arm)
         if found is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scrimp.profiles.errors import UsageError
 
 from .clauses import all_of, marks, named
+from .provider_batches import kept_decision
 from .store import instant
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ __all__ = [
     "n_uncertain",
     "partial_of",
     "reopen",
+    "reopen_skipped",
+    "results_of",
     "row_state",
     "runs_of",
     "same_answer",
@@ -154,6 +157,17 @@ def reopen(ledger: Ledger, run_id: str, *, again: Collection[str]) -> int:
         ).rowcount
 
 
+def reopen_skipped(ledger: Ledger, run_id: str, places: Collection[int]) -> int:
+    """Have those of some rows asked anew that were skipped. Return how many."""
+    with ledger.transaction() as conn:
+        return sum(
+            conn.execute(
+                "DELETE FROM batch_rows WHERE run_id = ? AND n = ? AND status = 'skipped'", (run_id, n)
+            ).rowcount
+            for n in places
+        )
+
+
 def finish(ledger: Ledger, run_id: str, status: str, *, now: float) -> None:
     """Set how a run ended."""
     with ledger.transaction():
@@ -228,6 +242,19 @@ def states(ledger: Ledger, run_id: str, first: int | None = None, last: int | No
     return {row["n"]: row["status"] if row["offset"] is None else "done" for row in rows}
 
 
+def results_of(ledger: Ledger, run_id: str, places: Sequence[int]) -> dict[int, tuple[str, tuple[int, int] | None]]:
+    """Return how some rows stand, by their places: the state, and where the journal holds the result, if it does."""
+    found = {}
+    for start in range(0, len(places), 500):
+        some = places[start : start + 500]
+        for row in ledger.rows(
+            f"SELECT n, status, offset, length FROM batch_rows WHERE run_id = ? AND n IN ({marks(some)})",  # noqa: S608 - marks
+            (run_id, *some),
+        ):
+            found[row["n"]] = row["status"], None if row["offset"] is None else (row["offset"], row["length"])
+    return found
+
+
 def row_state(ledger: Ledger, run_id: str, n: int) -> dict[str, Any]:
     """Return the request and the arm of a row that has been sent."""
     return ledger.rows("SELECT request_id, arm FROM batch_rows WHERE run_id = ? AND n = ?", (run_id, n))[0]
@@ -300,7 +327,10 @@ def mark_unknown(ledger: Ledger, run_id: str, *, retry: bool) -> tuple[int, ...]
     retry
         Have them, and those that counted so before, be begun without a result: they are gone on with.
     """
-    last = "(SELECT r.status FROM reservations r WHERE r.request_id = b.request_id ORDER BY r.id DESC LIMIT 1)"
+    last = (  # what a provider's batch holds is not lost: its row waits for it
+        "(SELECT CASE WHEN r.status = 'reserved' AND r.holder IS NOT NULL THEN 'waiting' ELSE r.status END "
+        "FROM reservations r WHERE r.request_id = b.request_id ORDER BY r.id DESC LIMIT 1)"
+    )
     with ledger.transaction() as conn:
         found = ledger.rows(
             f"UPDATE batch_rows AS b SET status = 'unknown' WHERE run_id = ? AND status = 'sent' "  # noqa: S608 - constants
@@ -329,12 +359,18 @@ def known_of(ledger: Ledger, request_id: str) -> dict[str, Any]:
 
     Returns
     -------
-    decision (JSON; None where none is logged), n_calls, charged_nano, and cost_nano (None: a part of it is not known).
+    decision (JSON; None where none is on record), logged (whether the log holds it), n_calls, charged_nano, and
+    cost_nano (None: a part of it is not known). A call that a provider's batch holds is not among them: it is not over.
     """
     (row,) = ledger.rows(
         "SELECT (SELECT unpacked(decision) FROM requests WHERE id = ?1) AS decision, count(*) AS n_calls, "
-        "coalesce(sum(charged_nano), 0) AS charged_nano, CASE WHEN sum(status NOT IN ('settled', 'released')) = 0 "
-        "THEN sum(charged_nano) END AS cost_nano FROM reservations WHERE request_id = ?1",
+        "coalesce(sum(charged_nano), 0) AS charged_nano, "
+        "CASE WHEN coalesce(sum(status NOT IN ('settled', 'released')), 0) = 0 "
+        "THEN coalesce(sum(charged_nano), 0) END AS cost_nano FROM reservations "
+        "WHERE request_id = ?1 AND NOT (status = 'reserved' AND holder IS NOT NULL)",
         (request_id,),
     )
-    return row
+    return row | {
+        "logged": row["decision"] is not None,
+        "decision": row["decision"] or kept_decision(ledger, request_id),
+    }

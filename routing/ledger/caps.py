@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from .store import Ledger
 
 __all__ = [
-    "ALERT_PERCENTS",
     "FREE_HINT",
     "SHARED_SCOPES",
     "Cap",
@@ -48,7 +47,6 @@ __all__ = [
     "held_of",
     "known_limits",
     "left_nano",
-    "new_alerts",
     "room_of",
     "set_shared_cap",
     "shared_at",
@@ -57,9 +55,6 @@ __all__ = [
     "too_small",
     "window_keys",
 ]
-
-ALERT_PERCENTS: Final = (50, 80, 100)
-"""Shares of a cap at which the user is told, once each."""
 
 SHARED_SCOPES: Final = ("shared:day", "shared:month")
 """The caps that can stand over all profiles together."""
@@ -435,30 +430,6 @@ def cap_states(ledger: Ledger, caps: Iterable[Cap], *, now: float) -> list[CapSt
         resets = ledger.rolls_over_at(cap.window, now) if cap.window in ("day", "month") else None
         states.append(CapState(cap, fixed - unknown, reserved, unknown, resets))
     return states
-
-
-def new_alerts(ledger: Ledger, caps: Iterable[Cap], *, now: float) -> list[str]:
-    """Return a line for each cap whose window has newly reached 50, 80 or 100%; each is returned once, ever."""
-    lines = []
-    for cap in caps:
-        if cap.key is None or cap.limit_nano <= 0 or cap.window not in ("day", "month"):
-            continue
-        used = sum(balance(ledger, cap.key))
-        percent = max((step for step in ALERT_PERCENTS if used * 100 >= step * cap.limit_nano), default=None)
-        if percent is None:
-            continue
-        name = f"{cap.key} {cap.scope} {cap.limit_nano}"
-        if ledger.rows("SELECT 1 FROM alerts WHERE key = ? AND percent >= ?", (name, percent)):
-            continue
-        with ledger.transaction() as conn:
-            fresh = conn.execute(
-                "INSERT OR IGNORE INTO alerts (key, percent, at) VALUES (?, ?, ?)", (name, percent, instant(now))
-            ).rowcount
-        if fresh:
-            lines.append(
-                f"{format_usd(used)} of the {cap.scope} cap of {format_usd(cap.limit_nano)} is used ({percent}% passed)"
-            )
-    return lines
 
 
 def window_keys(profile: str, arm: str, run_id: str | None, day: str, month: str) -> list[str]:

@@ -94,7 +94,12 @@ def _call(conn: sqlite3.Connection, call: int) -> dict[str, Any]:
 
 def _check_free(row: Mapping[str, Any], nano: int, *, sure: bool) -> None:
     """Refuse to change a call that may still settle itself, or whose cost is known."""
-    if row["status"] == "reserved":
+    if row["status"] == "reserved" and row["holder"] is not None and not sure:
+        raise UsageError(
+            f"call {row['id']} is held by the provider's batch {row['holder']}: it will settle itself",
+            hint="`scrimp batch collect` fetches what is done; add --yes to set its cost all the same.",
+        )
+    if row["status"] == "reserved" and row["holder"] is None:
         holder = look(holder_of(row))
         if holder is Holder.ALIVE:
             raise UsageError(

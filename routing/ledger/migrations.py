@@ -342,6 +342,8 @@ def _m7_many_rows(conn: sqlite3.Connection) -> None:
     """Add who holds a reservation besides a process: a batch of a provider's, by the name that it is found by."""
     conn.execute("ALTER TABLE reservations ADD COLUMN holder TEXT")  # NULL: the process in `pid`
     _many_requests(conn)
+    _limits_together(conn)
+    _half_price(conn)
 
 
 def _many_requests(conn: sqlite3.Connection) -> None:
@@ -459,6 +461,83 @@ def _sums_by_day(conn: sqlite3.Connection) -> None:
             f"CREATE TRIGGER spent_{name} AFTER {event} ON attempts WHEN {changed if old else known} "  # noqa: S608 - constants
             f"BEGIN UPDATE spent SET {changes} {whose}; END"
         )
+
+
+def _limits_together(conn: sqlite3.Connection) -> None:
+    """Add limits that all processes keep together: places for calls in flight, and what was let through lately."""
+    conn.execute(
+        "CREATE TABLE places (id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, held INTEGER NOT NULL, "
+        "wanted INTEGER NOT NULL, urgent INTEGER NOT NULL, until REAL NOT NULL, pid INTEGER NOT NULL, "
+        "process_started TEXT, boot_id TEXT, host TEXT, pid_namespace TEXT)"
+    )
+    conn.execute("CREATE INDEX idx_places_account ON places(account)")
+    conn.execute(
+        "CREATE TABLE takes (id INTEGER PRIMARY KEY, account TEXT NOT NULL, requests INTEGER NOT NULL, "
+        "tokens INTEGER NOT NULL, requests_ahead REAL NOT NULL, tokens_ahead REAL NOT NULL, usable_s REAL NOT NULL, "
+        "wall REAL NOT NULL, steady REAL NOT NULL, boot_id TEXT)"  # times: POSIX, and of the boot's steady clock
+    )
+    conn.execute("CREATE INDEX idx_takes_account ON takes(account, id)")
+    _events_and_exports(conn)
+
+
+def _events_and_exports(conn: sqlite3.Connection) -> None:
+    """Add what is to be told (`alerts`), and the calls that are to be exported (`otel`), noted as they happen."""
+    conn.execute(
+        "CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, "
+        "percent INTEGER NOT NULL DEFAULT 0, at TEXT NOT NULL, profile TEXT NOT NULL, "
+        "kind TEXT NOT NULL, subject TEXT NOT NULL, data TEXT, "  # kind: cap | breach | unknown | batch | refit
+        "state TEXT NOT NULL DEFAULT 'new', "  # new | delivered | given up | kept (nobody asked for it)
+        "tries INTEGER NOT NULL DEFAULT 0, claimed REAL NOT NULL DEFAULT 0, error TEXT, UNIQUE (key, percent))"
+    )
+    conn.execute("CREATE INDEX idx_events_new ON events(profile) WHERE state = 'new'")
+    conn.execute(
+        "INSERT INTO events (key, percent, at, profile, kind, subject, state) "
+        "SELECT key, percent, at, '', 'cap', key, 'kept' FROM alerts"
+    )
+    conn.execute("DROP TABLE alerts")
+    now = "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')"
+    into = "INSERT OR IGNORE INTO events (key, at, profile, kind, subject) VALUES"
+    for kind, when in (("breach", "NEW.breach = 1 AND OLD.breach = 0"), ("unknown", "NEW.status = 'unknown'")):
+        conn.execute(
+            f"CREATE TRIGGER events_{kind} AFTER UPDATE OF status ON reservations WHEN {when} "
+            f"BEGIN {into} ('{kind} ' || NEW.id, {now}, NEW.profile, '{kind}', NEW.id); END"
+        )
+    conn.execute(
+        "CREATE TRIGGER events_batch AFTER UPDATE OF status ON batch_runs "
+        "WHEN NEW.status IN ('finished', 'stopped') AND OLD.status <> NEW.status "
+        f"BEGIN {into} ('batch ' || NEW.id || ' ' || NEW.finished_at, {now}, NEW.profile, 'batch', NEW.id); END"
+    )
+    conn.execute(
+        "CREATE TRIGGER events_refit AFTER INSERT ON refits WHEN NEW.verdict = 'promoted' "
+        f"BEGIN {into} ('refit ' || NEW.id, {now}, NEW.profile, 'refit', NEW.id); END"
+    )
+    # Of profiles that ask for it (`exports.ask_for`): the calls that are over and not exported yet.
+    conn.execute("CREATE TABLE unexported (call INTEGER PRIMARY KEY, request_id TEXT NOT NULL, profile TEXT NOT NULL)")
+    conn.execute(
+        "CREATE TRIGGER unexported_call AFTER UPDATE OF status ON reservations WHEN OLD.status = 'reserved' "
+        "AND NEW.status <> 'reserved' AND EXISTS (SELECT 1 FROM meta WHERE key = 'export:' || NEW.profile) "
+        "BEGIN INSERT OR IGNORE INTO unexported VALUES (NEW.id, NEW.request_id, NEW.profile); END"
+    )
+
+
+def _half_price(conn: sqlite3.Connection) -> None:
+    """Add what was handed over to providers' Batch APIs, on record before it leaves."""
+    conn.execute("ALTER TABLE attempts ADD COLUMN lane TEXT")  # batch; NULL: asked at once
+    conn.execute(
+        "CREATE TABLE provider_batches (id TEXT PRIMARY KEY, run_id TEXT NOT NULL, arm TEXT NOT NULL, "
+        "api TEXT NOT NULL, url TEXT NOT NULL, provider_id TEXT, "  # id: our name for it; provider_id: NULL until known
+        "status TEXT NOT NULL, "  # submitting | going | ended | failed | lost
+        "word TEXT, n_calls INTEGER NOT NULL, n_done INTEGER, at TEXT NOT NULL, expires_at TEXT, ended_at TEXT)"
+    )
+    conn.execute("CREATE INDEX idx_provider_batches_run ON provider_batches(run_id)")
+    conn.execute(
+        "CREATE TABLE provider_batch_calls (reservation_id INTEGER PRIMARY KEY, batch_id TEXT NOT NULL, "
+        "custom_id TEXT NOT NULL, decision TEXT)"  # decision: JSON, where the log keeps no row that holds it
+    )
+    conn.execute("CREATE INDEX idx_provider_batch_calls ON provider_batch_calls(batch_id)")
+    conn.execute(
+        "CREATE INDEX idx_reservations_held ON reservations(holder) WHERE status = 'reserved' AND holder IS NOT NULL"
+    )
 
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (

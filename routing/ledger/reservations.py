@@ -24,6 +24,7 @@ from .audit import audit_balances
 from .clauses import OPEN
 from .documents import write_request
 from .process import Holder, Process, look, this_process
+from .provider_batches import out_of_reach
 from .store import instant
 from .suspensions import SuspendedError, suspend
 from .upkeep import make_sure
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 from .caps import Cap, at_window, check_caps, shared_at, window_keys
 
 __all__ = [
+    "HOLDER",
     "MAX_CALL_NANO",
     "Charge",
     "Reservation",
@@ -99,12 +101,26 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A reservation that stands: its id in the ledger, its upper bound, and the arm it was taken for."""
+    """A reservation that stands.
+
+    Attributes
+    ----------
+    id
+        Its number in the ledger.
+    bound_nano
+        Its upper bound, nano-USD.
+    profile, arm
+        Whom it was taken for.
+    lane
+        By which of an arm's two prices the call is charged: `batch` (the provider's Batch API) or `sync`; None where it
+        has one.
+    """
 
     id: int
     bound_nano: int
     profile: str
     arm: str
+    lane: str | None = None
 
 
 def believed_nano(nano: object) -> int | None:
@@ -143,6 +159,7 @@ def reserve(
     now: float,
     attempt: Mapping[str, object] | None = None,
     request: Mapping[str, object] | None = None,
+    sent: bool = False,
 ) -> Reservation:
     """Reserve the upper bound of a call against every cap that applies, in one transaction.
 
@@ -159,6 +176,8 @@ def reserve(
     attempt, request
         Rows of the log to write in the same transaction, so that intent is on disk before a call leaves; a request's
         may bring the texts of its files (`documents.write_request`).
+    sent
+        Whether the call counts as sent from here on (`mark_sent`): it leaves at once.
 
     Raises
     ------
@@ -212,7 +231,7 @@ def reserve(
                 "boot_id": me.boot_id,
                 "host": me.host,
                 "pid_namespace": me.namespace,
-                "sent": 0,
+                "sent": int(sent),
             },
         )
         _move(conn, window_keys(charge.profile, charge.arm, charge.run_id, day, month), live=charge.bound_nano)
@@ -308,9 +327,11 @@ def reap(ledger: Ledger, *, now: float) -> int:
     """Turn the reservations of dead processes into `unknown`, still charged in full; return how many there were.
 
     Where the call had certainly not left, it cost nothing, and the reservation is released. Where it cannot be told
-    whether its process lives (it runs on another machine, or in another container), it stays reserved.
+    whether its process lives (it runs on another machine, or in another container), it stays reserved; so does one that
+    a provider's batch holds, until its results are not to be had any more.
     """
-    rows = ledger.rows(f"SELECT id, {', '.join(_HOLDER)} FROM reservations WHERE {OPEN} AND status = 'reserved'")  # noqa: S608 - constants
+    held = "SELECT id, {} FROM reservations WHERE {} AND status = 'reserved' AND holder IS NULL"
+    rows = ledger.rows(held.format(", ".join(HOLDER), OPEN))
     verdicts: dict[Process, Holder] = {}
     dead = []
     for row in rows:
@@ -319,6 +340,7 @@ def reap(ledger: Ledger, *, now: float) -> int:
             verdicts[process] = look(process)
         if verdicts[process] is Holder.DEAD:
             dead.append(row["id"])
+    dead += out_of_reach(ledger, now=now)
     if not dead:
         return 0
     n_reaped = 0
@@ -330,6 +352,8 @@ def reap(ledger: Ledger, *, now: float) -> int:
                 continue  # settled, or reaped by another process, since we looked
             never_left = not row["sent"] and row["boot_id"] == boot_id
             note = "the process that was to make this call died before it " + ("left" if never_left else "was settled")
+            if row["holder"] is not None:
+                note = f"{row['holder']} kept no results for so long"
             charged = 0 if never_left else row["reserved_nano"]
             recharge(conn, row, "released" if never_left else "unknown", charged, at=instant(now), note=note)
             conn.execute(
@@ -342,7 +366,7 @@ def reap(ledger: Ledger, *, now: float) -> int:
 
 def holder_of(row: Mapping[str, Any]) -> Process:
     """Return the process that holds a reservation, from its row."""
-    return Process(*(row[name] for name in _HOLDER))
+    return Process(*(row[name] for name in HOLDER))
 
 
 def run_of(ledger: Ledger, reservation_id: int) -> str | None:
@@ -370,11 +394,11 @@ def _move(conn: sqlite3.Connection, keys: Iterable[str], *, live: int = 0, fixed
     )
 
 
-_HOLDER: Final = ("pid", "process_started", "boot_id", "host", "pid_namespace")
+HOLDER: Final = ("pid", "process_started", "boot_id", "host", "pid_namespace")
 
 _COLUMNS: Final = (
     "id", "request_id", "status", "reserved_nano", "charged_nano", "profile", "arm", "run_id", "day", "month", "breach",
-    "sent", "at", "settled_at", "note", *_HOLDER,
+    "sent", "at", "settled_at", "note", "holder", *HOLDER,
 )  # fmt: skip
 
 

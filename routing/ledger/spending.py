@@ -68,20 +68,21 @@ def open_calls(ledger: Ledger) -> list[dict[str, Any]]:
 
     Returns
     -------
-    For each: id, request_id, at, profile, arm, status, charged_nano, note, and held_by: the machine of a process that
-    holds it and cannot be seen from here, else None.
+    For each: id, request_id, at, profile, arm, status, charged_nano, note, and held_by: the provider's batch that holds
+    it, or the machine of a process that does and cannot be seen from here, else None.
     """
     from .process import Holder, look
     from .reservations import holder_of
 
     rows = ledger.rows(
         "SELECT id, request_id, at, profile, arm, status, charged_nano, note, pid, process_started, boot_id, host, "  # noqa: S608 - constants
-        f"pid_namespace FROM reservations WHERE {OPEN} AND charged_nano > 0 ORDER BY id"
+        f"pid_namespace, holder FROM reservations WHERE {OPEN} AND charged_nano > 0 ORDER BY id"
     )
     for row in rows:
         away = row["status"] == "reserved" and look(holder_of(row)) is Holder.ELSEWHERE
         row["held_by"] = (row["host"] or "another machine").partition("/")[0] if away else None
-        for name in ("pid", "process_started", "boot_id", "host", "pid_namespace"):
+        row["held_by"] = row["holder"] or row["held_by"]
+        for name in ("pid", "process_started", "boot_id", "host", "pid_namespace", "holder"):
             del row[name]
     return rows
 

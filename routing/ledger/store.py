@@ -40,6 +40,18 @@ INCREMENTAL: Final = 2
 """SQLite's auto_vacuum of new ledgers: free pages can be given back in pieces, without rewriting the file."""
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_forks = 0
+"""How many forks lie between this process and the one that imported this module: counted, since a ledger looks at it
+before each statement, and asking the system for a process's number takes as long as some of them."""
+
+
+def _forked() -> None:
+    global _forks  # noqa: PLW0603  # a process is forked as a whole
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def new_id(now: float | None = None) -> str:
@@ -50,7 +62,7 @@ def new_id(now: float | None = None) -> str:
 
 def instant(now: float) -> str:
     """Spell a POSIX time as the ledger does: UTC, microseconds, sortable as text; one before 1970 as its beginning."""
-    return datetime.fromtimestamp(max(now, 0.0), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(max(now, 0.0), UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 class Ledger:
@@ -73,8 +85,9 @@ class Ledger:
         self.path = path
         self.sound = False
         self._conn = conn
-        self._pid = os.getpid()
+        self._born = _forks
         self._turn = threading.RLock()
+        self._windows = (-1, ("", ""))
         self._zone: tzinfo | None = None
         self._zone_name: str | None = None
 
@@ -89,7 +102,7 @@ class Ledger:
         LedgerError
             In a process that was forked from the one that opened it: SQLite's locks do not survive a fork.
         """
-        if os.getpid() != self._pid:
+        if self._born != _forks:
             raise LedgerError(
                 f"the ledger {self.path} was opened before this process was forked",
                 hint="Please report this: each process has to open the ledger for itself.",
@@ -98,7 +111,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the connection (in the process that opened it: elsewhere this does nothing)."""
-        if os.getpid() == self._pid:
+        if self._born == _forks:
             self._conn.close()
 
     def __enter__(self) -> Self:
@@ -227,8 +240,11 @@ class Ledger:
 
     def windows(self, now: float) -> tuple[str, str]:
         """Return the day (YYYY-MM-DD) and the month (YYYY-MM) of an instant, in the ledger's zone."""
-        local = datetime.fromtimestamp(max(now, 0.0), self.zone)
-        return local.strftime("%Y-%m-%d"), local.strftime("%Y-%m")
+        minute = int(max(now, 0.0) // 60.0)  # windows begin with one, in every zone of today
+        if self._windows[0] != minute:
+            local = datetime.fromtimestamp(minute * 60.0, self.zone).strftime("%Y-%m-%d")
+            self._windows = minute, (local, local[:7])
+        return self._windows[1]
 
     def rolls_over_at(self, window: str, now: float) -> str:
         """Return when the current day or month ends, ISO 8601 with its offset.
@@ -328,6 +344,9 @@ def _create(path: Path) -> None:
         conn = sqlite3.connect(unfinished, isolation_level=None)
         try:
             conn.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+            # Nobody has it yet: what a crash leaves is thrown away, so that one flush at the end is enough.
+            conn.execute("PRAGMA synchronous = OFF")
+            conn.execute("PRAGMA journal_mode = MEMORY").fetchone()
             migrate(conn)
             now = instant(time.time())
             conn.executemany(
@@ -338,6 +357,8 @@ def _create(path: Path) -> None:
             conn.execute("PRAGMA journal_mode = WAL").fetchone()
         finally:
             conn.close()
+        with unfinished.open("rb+") as file:
+            os.fsync(file.fileno())
         os.rename(unfinished, path)  # noqa: PTH104 - os and Path alike; the lock makes it exclusive
         sync_folder(path.parent)
 

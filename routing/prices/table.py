@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from scrimp.profiles.schema import Arm, Price
+from .batch_price import batch_entry, halved
 from .price import EXACT, ArmPrice, Tier
 from .surcharges import surcharges, uplift
 
@@ -181,6 +182,16 @@ class PriceTable:
         if found is None:
             return None
         return _listed(found[0], arm.model, arm.api_base, found[1])
+
+    def batch_price(self, arm: Arm) -> ArmPrice | None:
+        """Return what an arm costs through its provider's Batch API, or None when nobody has said what it costs."""
+        found = self._look_up(arm.model)
+        if arm.price is not None:
+            price = self.price(arm)
+            return None if price is None else replace(halved(price), source=f"{price.source}, batch")
+        if found is None:
+            return None
+        return _listed(batch_entry(found[0]), arm.model, arm.api_base, f"{found[1]}, batch")
 
     def model_info(self, arm: Arm) -> ModelInfo:
         """Return what is known of an arm's model, with a successor when it is deprecated or unknown."""

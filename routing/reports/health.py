@@ -92,7 +92,7 @@ class Examination:
         parts = {
             "versions": _versions, "environment": _environment, "folders": self._folders, "profile": self._profile,
             "embedder": self._embedder, "local model": _local_model, "machine": self._machine, "checks": _checks,
-            "router": self._router, "ledger": self._ledger,
+            "router": self._router, "ledger": self._ledger, "alerts": self._alerts, "otel": self._otel,
         }  # fmt: skip
         for name, look in parts.items():
             try:
@@ -156,6 +156,35 @@ class Examination:
 
         router = load_router(None, self.paths.routers)
         yield Finding("router", "note" if router.note else "ok", router.note or router.version)
+
+    def _alerts(self) -> Iterator[Finding]:
+        from scrimp.routing.ledger.events import undelivered
+        from scrimp.routing.signals.alerts import why_broken
+
+        alerts = self.load().profile.alerts
+        if not alerts.wanted:
+            return
+        if (broken := why_broken(alerts)) is not None:
+            yield Finding("alerts", "problem", broken, "Install it, or name another command under [alerts].")
+            return
+        n, why = undelivered(self.ledger(), self.load().profile.name)
+        if n:
+            yield Finding("alerts", "note", f"{n} not delivered: {why or 'they are to be'}", "scrimp alerts test")
+        else:
+            yield Finding("alerts", "ok", "by a command" if alerts.cmd is not None else "to an address")
+
+    def _otel(self) -> Iterator[Finding]:
+        from scrimp.routing.ledger.exports import n_waiting
+        from scrimp.routing.signals.telemetry import is_installed
+
+        profile = self.load().profile
+        if profile.otel is None:
+            return
+        if not is_installed():
+            yield Finding("otel", "problem", "OpenTelemetry is not installed", "pip install 'scrimp[otel]'")
+            return
+        n = n_waiting(self.ledger(), profile.name)
+        yield Finding("otel", "ok", f"{n:,} calls are to be exported" if n else "all calls are exported")
 
     def _ledger(self) -> Iterator[Finding]:
         from scrimp.routing.ledger.audit import audit_balances, audit_some

@@ -32,8 +32,8 @@ _VERSION: Final = 1
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-def parse_age(text: str) -> float:
-    """Read an age such as 90s, 12h, 7d or 2w, in seconds.
+def parse_age(text: str, flag: str = "--cache") -> float:
+    """Read an age, or a time from now, such as 90s, 12h, 7d or 2w, in seconds.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def parse_age(text: str) -> float:
     """
     found = re.fullmatch(r"(\d{1,6})([smhdw])", text.strip())
     if found is None or int(found[1]) == 0:
-        raise UsageError(f"--cache {text}: expected an age such as 12h, 7d or 2w")
+        raise UsageError(f"{flag} {text}: expected a time such as 90s, 12h or 7d")
     return float(int(found[1]) * _UNITS[found[2]])
 
 

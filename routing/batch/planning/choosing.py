@@ -14,6 +14,8 @@ from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.guard.sentry import Sentry
 from scrimp.routing.ledger.store import new_id
 
+from .lanes import Lanes
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -97,6 +99,8 @@ class Chooser:
         Where the files of rows are read, and what says how much of them is sent; None: rows have none.
     sentry, tag
         The profile's guards, and the user's word for the run, which they know.
+    lanes
+        Which rows are asked at the price of Batch APIs; None: none is.
 
     Attributes
     ----------
@@ -116,7 +120,9 @@ class Chooser:
         reader: RowReader | None = None,
         sentry: Sentry | None = None,
         tag: str | None = None,
+        lanes: Lanes | None = None,
     ) -> None:
+        self.lanes = lanes or Lanes()
         self.sentry = sentry or Sentry()
         self.tag = tag
         seen = reader is not None or self.sentry.embeds
@@ -169,11 +175,16 @@ class Chooser:
         row = replace(row, cells=cells, id=vault.redacted(row.id) if isinstance(row.id, str) else row.id)
         return replace(row, sealed=sealed(row))
 
+    @staticmethod
+    def wishes_of(row: Row, wishes: Wishes) -> Wishes:
+        """Return what is wanted of the arms for one row."""
+        return replace(wishes, guarded=row.guarded, arm=row.arm or wishes.arm)
+
     def guarded(self, row: Row, context: Context | None, wishes: Wishes) -> Row:
         """Return a row with what the guards say of it."""
         if not self.sentry.watches:
             return row
-        ask = guarded(self._ask(row, replace(wishes, guarded=row.guarded)), context, self.sentry)
+        ask = guarded(self._ask(row, self.wishes_of(row, wishes)), context, self.sentry)
         return replace(row, guarded=ask.wishes.guarded)
 
     def again(self, row: Row, wishes: Wishes) -> Row:
@@ -191,7 +202,8 @@ class Chooser:
     ) -> list[Decided]:
         """Decide rows, embedding them in chunks."""
         decided = []
-        blocked = money.blocked | {name: error.message for name, error in self.keyless.items()}
+        blocked = {**self.lanes.barred, **money.blocked}
+        blocked |= {name: error.message for name, error in self.keyless.items()}
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
             contexts = self._contexts(chunk)
@@ -200,8 +212,9 @@ class Chooser:
                 row = self.guarded(bare, None if self.blind else context, wishes)
                 prompt, hint = self._hinted(row, context)
                 if self.reader is not None:
-                    prompt = self.reader.read(prompt, context, row.plan)
+                    prompt = self.reader.read(prompt, context, row.plan or row.arm)
                 decider = self.decider if self.blind else self.decider.rated(row.prompt.text, context)
+                decider = decider.at_prices(self.lanes.prices(row, now))
                 decide = partial(
                     decider.decide,
                     prompt,
@@ -214,7 +227,7 @@ class Chooser:
                     blocked=blocked,
                     pace=money.pace,
                 )
-                own = replace(wishes, guarded=row.guarded)
+                own = self.wishes_of(row, wishes)
                 decision = risked(self._ask(row, own), decide(own), self.decider.profile, decide)
                 decided.append(Decided(decision, None if self.blind else context, row, prompt, hint))
         return decided
@@ -223,7 +236,7 @@ class Chooser:
         """Return the prompt of a row that was decided before with what each reading of its files sends."""
         if self.reader is None or not prompt.sources:
             return prompt
-        return self.reader.read(prompt, self._contexts([row])[0], row.plan)
+        return self.reader.read(prompt, self._contexts([row])[0], row.plan or row.arm)
 
     def _hinted(self, row: Row, context: Context) -> tuple[Prompt, Drawn | None]:
         if self.hinter is None:

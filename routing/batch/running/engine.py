@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from scrimp.routing.ledger.batches import Run
     from scrimp.routing.ledger.store import Ledger
 
+    from .flow import Flow
     from .jobs import Job, Lane, Settings, Stats
+    from .resolving import Resolver
 
 __all__ = ["Engine"]
 
@@ -69,6 +71,10 @@ class Engine:
         What was found of a run that was killed.
     repeated
         64-bit content hashes of rows that are in the file more than once.
+    flow, resolver
+        Which rows wait for which, and what puts answers into their prompts; None: none of them waits.
+    rows_name_arms
+        Whether any row says which arm is to answer it.
     """
 
     def __init__(
@@ -88,6 +94,9 @@ class Engine:
         prepare: Callable[[str], object] = lambda _model: None,
         recovered: Recovered | None = None,
         repeated: frozenset[int] = frozenset(),
+        flow: Flow | None = None,
+        resolver: Resolver | None = None,
+        rows_name_arms: bool = False,
         cache: Cache | None = None,
         say: Callable[[str], None] = lambda _line: None,
         clock: Callable[[], float] = time.time,
@@ -104,13 +113,23 @@ class Engine:
             stats,
             attempt=attempt,
             prepare=prepare,
+            key=key,
             say=say,
             clock=clock,
+            flow=flow,
+            rows_name_arms=rows_name_arms,
         )
         self.repeated = repeated
         self.cache = cache
         self._producer = Producer(
-            self.desk, rows, n_left, recovered=recovered, rng=rng, begin=self._begin, unread=self._unread
+            self.desk,
+            rows,
+            n_left,
+            recovered=recovered,
+            rng=rng,
+            begin=self._begin,
+            write_off=self._write_off,
+            resolver=resolver,
         )
         self._prices = {
             lane.arm.name: self._price_id(lane) for lane in self.desk.lanes.values() if lane.price is not None
@@ -123,7 +142,9 @@ class Engine:
             rng=rng,
             embed=chooser.decider.embedder.embed,
             caps_wait_s=None,
+            price_in=chooser.lanes.price_in if chooser.lanes.arms else None,
         )
+        self._price_lanes()
         self._produced = False
         self._followers: dict[bytes, list[Job]] = {}
 
@@ -131,6 +152,14 @@ class Engine:
         assert lane.price is not None  # noqa: S101 - the caller has looked
         desk = self.desk
         return price_id(desk.ledger, lane.price, model=lane.arm.model, table=desk.decider.table, now=desk.clock())
+
+    def _price_lanes(self) -> None:
+        """Have the ledger know both prices of the arms that have two."""
+        desk = self.desk
+        for name, known in desk.chooser.lanes.arms.items():
+            model, table = desk.lanes[name].arm.model, desk.decider.table
+            for lane, price in (("sync", known.sync), ("batch", known.batch)):
+                desk.price_ids[name, lane] = price_id(desk.ledger, price, model=model, table=table, now=desk.clock())
 
     def stop(self, why: str) -> None:
         """Send nothing more; what is in flight is waited for. Called again, what is in flight is given up."""
@@ -147,15 +176,20 @@ class Engine:
         desk = self.desk
         desk.open()
         producer = asyncio.create_task(self._produce())
+        gatherer = asyncio.create_task(desk.gatherer.run()) if desk.gatherer.active else None
         try:
             while not ((self._produced and desk.pending == 0) or (desk.halted and not desk.tasks)):
                 await desk.change(0.5)
+            if gatherer is not None and not desk.halted:
+                await desk.gatherer.settle_rest()
         finally:
-            for task in (producer, *desk.tasks):
+            desk.gatherer.close()
+            apart = [producer] if gatherer is None else [producer, gatherer]
+            for task in (*apart, *desk.tasks):
                 if not task.cancelling():
                     task.cancel()
-            await asyncio.gather(producer, *desk.tasks, return_exceptions=True)
-            await asyncio.to_thread(desk.scribe.close)
+            await asyncio.gather(*apart, *desk.tasks, return_exceptions=True)
+            await desk.close()
         error = desk.scribe.failure or desk.error
         if error is not None:
             raise error
@@ -167,6 +201,7 @@ class Engine:
             self.desk.fail(error)
         finally:
             self._produced = True
+            self.desk.producing = False
             self.desk.wake()
 
     # -- asking -----------------------------------------------------------------------------------------------------
@@ -178,7 +213,7 @@ class Engine:
             await self._refuse(job)
             return
         key = content_key(job.row)
-        if int.from_bytes((job.row.given or key)[:8], "little") in self.repeated:
+        if job.row.refs or int.from_bytes((job.row.given or key)[:8], "little") in self.repeated:
             job.same = key
             if key in self._followers:
                 self._followers[key].append(job)
@@ -203,7 +238,7 @@ class Engine:
         desk = self.desk
         error = job.refusal or why_none(
             job.decision,
-            desk.settings.wishes.arm,
+            job.row.arm or desk.settings.wishes.arm,
             desk.chooser.keyless,
             profile=desk.decider.profile.name,
             what="this row",
@@ -211,15 +246,15 @@ class Engine:
         )
         await self._end(job, "skipped" if error.exit_code in (3, 9) else "failed", error=error.message)
 
-    async def _unread(self, row: Row) -> None:
-        """Write a row off whose files cannot be read."""
+    async def _write_off(self, row: Row, status: Status, error: str) -> None:
+        """Write down a row that is not to be asked, and has not been decided."""
         result = Result(
             row.n,
             row.id,
-            "failed",
+            status,
             None,
             cost_nano=0,
-            error=f"line {row.line}, {row.unread}",
+            error=error,
             at=int(self.desk.clock()),
             cells=row.cells,
             sealed=row.sealed,

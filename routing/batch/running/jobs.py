@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from scrimp.routing.asking.paid_call import Bill
 from scrimp.routing.asking.request import Way
 from scrimp.routing.strategies.bid_memory import recalled
 
-from .gates import Bucket
+from .turns import FIRST_COME, Rank, Turns
 
 if TYPE_CHECKING:
     from scrimp.profiles.errors import ScrimpError
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from scrimp.routing.asking.books import Called
     from scrimp.routing.asking.request import Ask
     from scrimp.routing.batch.files.rows import Row
+    from scrimp.routing.batch.planning.lanes import Lane as LaneName
     from scrimp.routing.batch.state.recovery import TakenUp
     from scrimp.routing.deciding.decide import Wishes
     from scrimp.routing.deciding.policy import Option
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from scrimp.routing.strategies.brief import Memory
 
     from .gates import ProviderGate
+    from .shared_limits import SharedLimits
 
 __all__ = ["Job", "Lane", "Limiter", "Settings", "Stats"]
 
@@ -64,6 +65,10 @@ class Settings:
         How much of rows' files is to be read, as in `asking.request.Ask`.
     deadline_s
         Seconds from the run's beginning within which all answers are wanted; None: whenever they come.
+    lane
+        Which calls go through providers' Batch APIs (`planning.lanes.Lanes`).
+    detach
+        Whether the run is left as soon as all that can be handed over is with providers.
     hint, use_hint
         Whether a coin decides if the nearest hint stands in front of a row; the one to put in front of every row.
     """
@@ -80,6 +85,8 @@ class Settings:
     reading: str = "auto"
     read_tokens: int = READ_TOKENS
     deadline_s: float | None = None
+    lane: LaneName = "sync"
+    detach: bool = False
 
 
 @dataclass(slots=True)
@@ -108,8 +115,11 @@ class Stats:
         How many rows failed, by the kind of their last error.
     started, first_at
         Seconds on the monotonic clock: when this process began, and when its first result came.
+    n_handed, n_back
+        Calls that providers' batches hold, or held since this process began, and those of them that are over there.
     stopping
-        Why it sends nothing more: `interrupted`, `failed` or `errors` (`max_errors` is reached); None while it goes on.
+        Why it sends nothing more: `interrupted`, `failed`, `errors` (`max_errors` is reached) or `detached`; None while
+        it goes on.
     """
 
     n_rows: int
@@ -127,6 +137,8 @@ class Stats:
     charged_nano: int = 0
     by_arm: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    n_handed: int = 0
+    n_back: int = 0
     started: float = field(default_factory=time.monotonic)
     first_at: float | None = None
     stopping: str | None = None
@@ -173,6 +185,8 @@ class Job:
         Why it is not begun; None where it is.
     same
         The key (16 bytes) by which equal rows find it; None where no other row asks the same.
+    rank, due
+        What lets it go before others; POSIX time after which it is not sent any more, or None.
     committed_usd, variance
         What it is still expected to cost (USD), and the variance of that (USD squared).
     """
@@ -184,6 +198,8 @@ class Job:
     recorded: tuple[Called, ...] = ()
     refusal: ScrimpError | None = None
     same: bytes | None = None
+    rank: Rank = FIRST_COME
+    due: float | None = None
     committed_usd: float = 0.0
     variance: float = 0.0
 
@@ -222,11 +238,10 @@ class Job:
 class Limiter:
     """The limits on an arm's calls, which all rungs of a ladder share: how many at a time, and how many a minute."""
 
-    def __init__(self, arm: Arm, most: int) -> None:
-        self.turns = asyncio.Semaphore(min(most, _UNPROVEN))
+    def __init__(self, most: int, shared: SharedLimits | None) -> None:
+        self.shared = shared
+        self.turns = Turns(min(most, _UNPROVEN))
         self._held_back = max(0, most - _UNPROVEN)
-        self.requests = None if arm.limits.rpm is None else Bucket(arm.limits.rpm)
-        self.tokens = None if arm.limits.tpm is None else Bucket(arm.limits.tpm)
 
     def prove(self) -> None:
         """Let all calls have their turns that the arm allows: it takes calls."""
@@ -235,17 +250,14 @@ class Limiter:
         self._held_back = 0
 
     async def pace(self, option: Option) -> None:
-        """Wait for the arm's own limits a minute."""
-        waits = [
-            bucket.take(amount)
-            for bucket, amount in (
-                (self.requests, 1.0),
-                (self.tokens, float(option.input_tokens + option.output_tokens_p50)),
-            )
-            if bucket is not None
-        ]
-        if waits and max(waits) > 0.0:
-            await asyncio.sleep(max(waits))
+        """Wait for the arm's own limits, which all processes keep together."""
+        if self.shared is not None:
+            await self.shared.take(option)
+
+    def over(self) -> None:
+        """Let another call have the place, of this process or of others."""
+        if self.shared is not None:
+            self.shared.give()
 
 
 class Lane:
@@ -259,22 +271,26 @@ class Lane:
         self.most = most
         self.blocked: ScrimpError | None = None
 
-    async def enter(self, option: Option) -> None:
-        """Wait for a turn, for the provider to take more calls, and for the arm's own limits a minute."""
-        await self.limiter.turns.acquire()
+    async def enter(self, option: Option, rank: Rank = FIRST_COME) -> None:
+        """Wait for a turn, for the provider to take more calls, and for the arm's own limits."""
+        await self.limiter.turns.acquire(rank)
         try:
-            await self.gate.enter()
+            await self.gate.enter(rank)
         except BaseException:
             self.limiter.turns.release()
             raise
         try:
             await self.limiter.pace(option)
         except BaseException:
-            self.leave()
+            self._next()
             raise
 
     def leave(self) -> None:
         """Let the next call have its turn."""
+        self.limiter.over()
+        self._next()
+
+    def _next(self) -> None:
         self.gate.leave()
         self.limiter.turns.release()
 

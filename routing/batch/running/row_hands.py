@@ -20,9 +20,11 @@ from scrimp.routing.batch.state.recovery import entry
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.checks.base import problem_of, run_checks
 from scrimp.routing.ledger import batches
-from scrimp.routing.ledger.reservations import mark_sent, reserve
+from scrimp.routing.ledger.reservations import reserve
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.ledger.suspensions import SuspendedError
+
+from .handed import GivenUp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,9 +42,13 @@ if TYPE_CHECKING:
     from .desk import Desk
     from .jobs import Job, Lane
 
-__all__ = ["RowHands"]
+__all__ = ["RowHands", "too_late"]
 
 BUDGET_WAIT_S = 0.25
+
+
+class TooLateError(Halted):
+    """A row's deadline passed before anything of it was sent; `args` has the seconds since."""
 
 
 class RowHands:
@@ -61,19 +67,38 @@ class RowHands:
         self._lane: Lane | None = None
         self._arms: dict[int, str] = {}
         self._opens: asyncio.Event | None = None
+        self._through_batch = False
+        self._given_up: str | None = None
 
     # -- calls ------------------------------------------------------------------------------------------------------
 
     async def reserve(self, wanted: Reserve) -> Reservation:
-        """Wait for the arm's turn, then write the intent to disk and reserve the bound, in one transaction."""
+        """Wait for the arm's turn, then write the intent to disk and reserve the bound, in one transaction.
+
+        The call counts as sent from here on, as in `awaiting`: it leaves at once.
+        """
         desk = self.desk
         lane = desk.lanes[wanted.charge.arm]
+        if self._given_up is not None:
+            raise ArmUnavailableError(self._given_up)
+        held = desk.gatherer.held(wanted.charge.request_id, wanted.charge.arm)
+        if held is None and desk.chooser.lanes.takes(lane.arm.name, self.job.row, desk.clock()):
+            await desk.ready(lane.arm.model)
+            self._look_before(lane)
+            self._look_at_the_clock()
+            held = await self._reserve(wanted, "batch")
+        if held is not None:
+            self._through_batch = True
+            self._arms[held.id] = wanted.option.arm
+            return held
         await desk.ready(lane.arm.model)
         await self._after_the_first(wanted)
-        await lane.enter(wanted.option)
+        await lane.enter(wanted.option, self.job.rank)
         try:
             self._look_before(lane)
-            reservation = await self._reserve(wanted)
+            self._look_at_the_clock()
+            two = lane.arm.name in desk.chooser.lanes.arms
+            reservation = await self._reserve(wanted, "sync" if two else None)
         except SuspendedError as error:
             lane.blocked = error
             lane.leave()
@@ -86,19 +111,30 @@ class RowHands:
         return reservation
 
     async def _after_the_first(self, wanted: Reserve) -> None:
-        """Wait until the first row that has an arm read the same files whole is answered: its provider keeps them then.
+        """Wait until the first row is answered that begins alike: with the same files whole, or the same long answer.
 
-        The first goes at once, and other rows do meanwhile.
+        The first goes at once, and other rows do meanwhile; its provider has that in its cache then.
         """
-        row, option = self.job.row, wanted.option
-        if option.cached_tokens is None or not row.digests or self._opens is not None:
+        key = None if self._opens is not None else self._opening(wanted)
+        if key is None:
             return
-        key = hashlib.sha256("\0".join((wanted.charge.arm, row.prompt.told or "", *row.digests)).encode()).digest()
         first = self.desk.openers.get(key)
         if first is None:
             self.desk.openers[key] = self._opens = asyncio.Event()
         else:
             await first.wait()
+
+    def _opening(self, wanted: Reserve) -> bytes | None:
+        """Return what is equal for calls that help each other by a provider's cache; None where none would."""
+        row, arm = self.job.row, wanted.charge.arm
+        if wanted.option.cached_tokens is not None and row.digests:
+            return hashlib.sha256("\0".join((arm, row.prompt.told or "", *row.digests)).encode()).digest()
+        price = self.desk.lanes[arm].price
+        # One that wants a mark in the call keeps nothing without; and who is in a hurry does not wait.
+        if row.opening is None or row.digests or self.job.due is not None or price is None:
+            return None
+        kept = price.cache_read is not None and price.cache_read < price.input and not price.keeps_what_is_marked
+        return arm.encode() + row.opening if kept else None
 
     def let_others(self) -> None:
         """Let the rows go on that wait for this one to have its files kept."""
@@ -112,8 +148,24 @@ class RowHands:
         if lane.blocked is not None:
             raise ArmUnavailableError(lane.blocked.message)
 
-    async def _reserve(self, wanted: Reserve) -> Reservation:
-        desk, charge = self.desk, wanted.charge
+    def _look_at_the_clock(self) -> None:
+        """Leave a row unasked whose deadline has passed before anything of it was sent."""
+        job = self.job
+        if job.due is None or job.bill.n_attempts or job.recorded:
+            return
+        late = self.desk.clock() - job.due
+        if late >= 0.0:
+            raise TooLateError(late)
+
+    async def _reserve(self, wanted: Reserve, lane: str | None) -> Reservation:
+        """Reserve the bound, at the price of a lane where the arm has two."""
+        desk, charge, attempt = self.desk, wanted.charge, wanted.attempt
+        if lane is not None:
+            option = wanted.option
+            bound = desk.chooser.lanes.price_in(charge.arm, lane).bound_nano(option.input_bound, option.output_limit)
+            charge = replace(charge, bound_nano=bound, price_id=desk.price_ids[charge.arm, lane])
+        if lane == "batch":
+            attempt = {**attempt, "lane": lane}
 
         def do(_span: Span | None) -> Reservation:
             now = desk.clock()
@@ -130,8 +182,9 @@ class RowHands:
                 charge,
                 (*caps, *wanted.own_caps),
                 now=now,
-                attempt=wanted.attempt,
+                attempt=attempt,
                 request=None if wanted.request is None else wanted.request(),
+                sent=True,
             )
             batches.file_row(
                 desk.ledger,
@@ -150,7 +203,7 @@ class RowHands:
             with contextlib.suppress(Exception):
                 await asyncio.shield(self._give_back(await done))
             raise
-        return reservation
+        return reservation if lane is None else replace(reservation, lane=lane)
 
     async def _give_back(self, reservation: Reservation) -> None:
         """Release what was reserved for a call that was not made."""
@@ -159,14 +212,15 @@ class RowHands:
     async def send(self, wanted: Send) -> Reply | CallError:
         """Make a call; the arm's turn is over when it is settled."""
         desk, lane = self.desk, self._lane
-        assert lane is not None  # noqa: S101 - reserved just now
         desk.stats.n_attempts += 1
+        if self._through_batch:
+            return await self._hand_over(wanted)
+        assert lane is not None  # noqa: S101 - reserved just now
         ticket = wanted.ticket
 
         def leaving() -> None:
             ticket.sent = True
 
-        await desk.scribe.submit(lambda _span: mark_sent(desk.ledger, wanted.reservation.id), durable=False)
         try:
             reply = await desk.attempt(wanted.call, leaving)
         except CallError as error:
@@ -176,6 +230,17 @@ class RowHands:
             lane.limiter.prove()
             lane.gate.answered()
             return reply
+
+    async def _hand_over(self, wanted: Send) -> Reply | CallError:
+        """Have a call go with its provider's next batch, and wait for what comes of it."""
+        desk, lane = self.desk, self.desk.lanes[wanted.reservation.arm]
+        self._through_batch = False
+        outcome = await desk.gatherer.answer(wanted, lane.arm, self.job.decision, keeps=desk.settings.keep)
+        if isinstance(outcome, CallError):
+            desk.failed(lane, outcome)
+            if isinstance(outcome, GivenUp) and desk.settings.lane == "batch":
+                self._given_up = outcome.message
+        return outcome
 
     def _leave(self) -> None:
         """Let the next call have the arm's turn."""
@@ -190,7 +255,11 @@ class RowHands:
         desk = self.desk
         if wanted.for_caps:
             await desk.reap()
-            await desk.change(BUDGET_WAIT_S)
+            desk.n_short += 1
+            try:
+                await desk.change(BUDGET_WAIT_S)
+            finally:
+                desk.n_short -= 1
         elif not desk.halted:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(desk.stopped.wait(), wanted.seconds)
@@ -238,9 +307,10 @@ class RowHands:
         shared = result is not None and result.status in batches.ANSWERED and desk.is_steady(job, result.arm)
         same = job.same if shared else None
 
-        def do(span: Span | None) -> None:
+        def do(span: Span | None) -> str:
             now = desk.clock()
             write(desk.ledger, records, now=now, at=instant(now))
+            status = ""
             if result is not None:
                 # An answer that could not be written is lost, and was paid for: to be asked again only on request.
                 status = "unknown" if span is None and result.answer is not None else result.status
@@ -255,8 +325,11 @@ class RowHands:
                     same=same,
                     span=span,
                 )
+            return status
 
-        await desk.scribe.submit(do, line)
+        status = await desk.scribe.submit(do, line)
+        if result is not None:
+            desk.over(job.row.n, status)
 
     def _result(self, records: list[Record], outcome: Checked | BaseException) -> Result | None:
         """Return how the row ended; None where it is left to be resumed."""
@@ -271,8 +344,12 @@ class RowHands:
             cells=job.row.cells,
             sealed=job.row.sealed,
         )
+        if isinstance(outcome, TooLateError):
+            return make(status="skipped", error=too_late(outcome.args[0]))
         if isinstance(outcome, Halted):
             return None
+        if self._given_up is not None and isinstance(outcome, ScrimpError):
+            return make(status="skipped", error=self._given_up)
         if isinstance(outcome, BudgetRefusedError) and not job.bill.errors:
             return make(status="skipped", error=outcome.message)
         if isinstance(outcome, ScrimpError):
@@ -307,6 +384,13 @@ class RowHands:
             note=answer.prompt_cut,
             model=answer.served_model or answer.requested_model,
         )
+
+
+def too_late(seconds: float) -> str:
+    """Return why a row is not sent whose deadline has passed."""
+    return (
+        f"not sent: its deadline passed {seconds:,.0f} s ago" if seconds >= 1 else "not sent: its deadline has passed"
+    )
 
 
 def _without_what_follows(records: list[Record]) -> list[Record]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Purged",
+    "began",
     "can_go_on",
     "cancel",
     "ended",
@@ -93,7 +94,12 @@ def ended(ledger: Ledger, run: Run, folder: Path, *, now: float) -> Run:
 
 def _is_older(path: Path, run: Run) -> bool:
     """Tell whether a file was there before a run began."""
-    return path.stat().st_mtime < datetime.fromisoformat(run.created_at).timestamp()
+    return path.stat().st_mtime < began(run)
+
+
+def began(run: Run) -> float:
+    """Return when a run began, POSIX time."""
+    return datetime.fromisoformat(run.created_at).timestamp()
 
 
 def can_go_on(run: Run, folder: Path) -> None:

@@ -41,7 +41,11 @@ def entry(n: int, request_id: str | None, records: Sequence[Record], result: Res
         closed = record.get("closed")
         if closed is not None and values is not None and closed["request"].get("answer") == values["answer"]:
             closed["request"] = {**closed["request"], "answer": _AS_THE_RESULT}
-    return (json.dumps({"n": n, "request": request_id, "records": told, "result": values}) + "\n").encode()
+    line = {"n": n, "request": request_id, "records": told, "result": values}
+    try:
+        return msgspec.json.encode(line) + b"\n"
+    except UnicodeEncodeError:  # half of a surrogate pair, in an id or a cell
+        return (json.dumps(line) + "\n").encode()
 
 
 def _records(line: dict[str, Any]) -> list[Record]:
@@ -238,8 +242,8 @@ def _take_up(ledger: Ledger, run: Run, journal: Journal) -> dict[int, TakenUp | 
 
 def _taken_up(ledger: Ledger, request_id: str, called: Sequence[Called]) -> TakenUp | None:
     known = batches.known_of(ledger, request_id)
-    logged = known["decision"] is not None
-    trace = json.loads(known["decision"]) if logged else called[-1].decision if called else None
+    logged = known["logged"]
+    trace = json.loads(known["decision"]) if known["decision"] is not None else called[-1].decision if called else None
     if trace is None:
         return None
     decision = Decision.from_dict(trace)
