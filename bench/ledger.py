@@ -307,7 +307,8 @@ def measure(folder, url, args):
     if not args.only or "log purge" in args.only:
         before = DAYS * 3 / 4
         took = {
-            which: scrimp(homes[which], "log", "purge", "--older-than", before, "--yes")[0] for which in ("small", "large")
+            which: scrimp(homes[which], "log", "purge", "--older-than", before, "--yes")[0]
+            for which in ("small", "large")
         }
         print(f"log purge of the oldest quarter: {took['small']:.1f} s and {took['large']:.1f} s")
 
