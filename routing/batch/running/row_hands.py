@@ -20,7 +20,7 @@ from scrimp.routing.batch.state.recovery import entry
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.checks.base import problem_of, run_checks
 from scrimp.routing.ledger import batches
-from scrimp.routing.ledger.reservations import reserve
+from scrimp.routing.ledger.reservations import mark_sent, reserve
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.ledger.suspensions import SuspendedError
 
@@ -73,10 +73,7 @@ class RowHands:
     # -- calls ------------------------------------------------------------------------------------------------------
 
     async def reserve(self, wanted: Reserve) -> Reservation:
-        """Wait for the arm's turn, then write the intent to disk and reserve the bound, in one transaction.
-
-        The call counts as sent from here on, as in `awaiting`: it leaves at once.
-        """
+        """Wait for the arm's turn, then write the intent to disk and reserve the bound, in one transaction."""
         desk = self.desk
         lane = desk.lanes[wanted.charge.arm]
         if self._given_up is not None:
@@ -120,7 +117,8 @@ class RowHands:
             return
         first = self.desk.openers.get(key)
         if first is None:
-            self.desk.openers[key] = self._opens = asyncio.Event()
+            self.desk.open_alone(key, opens := asyncio.Event())
+            self._opens = opens
         else:
             await first.wait()
 
@@ -184,7 +182,6 @@ class RowHands:
                 now=now,
                 attempt=attempt,
                 request=None if wanted.request is None else wanted.request(),
-                sent=True,
             )
             batches.file_row(
                 desk.ledger,
@@ -221,6 +218,7 @@ class RowHands:
         def leaving() -> None:
             ticket.sent = True
 
+        await desk.scribe.submit(lambda _span: mark_sent(desk.ledger, wanted.reservation.id), durable=False)
         try:
             reply = await desk.attempt(wanted.call, leaving)
         except CallError as error:
