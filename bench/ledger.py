@@ -34,6 +34,9 @@ from scrimp.routing.ledger.store import instant, new_id, open_ledger
 
 DAYS = 400
 PART = 5000
+BASE = 100_000
+"""Requests that are written row by row; of a longer log SQLite writes the rest."""
+ROWS = ("requests", "reservations", "attempts", "steps", "labels")
 ARM = """
 [[arms]]
 name = "{name}"
@@ -89,60 +92,25 @@ def rows_of(conn, table):
 
 
 def fill(path, n, *, texts=True):
-    """Repeat the rows of a log until it has `n` requests more, over `DAYS` days until now."""
-    rng = random.Random(1)
+    """Repeat the rows of a log until it has `n` requests more, over `DAYS` days until now.
+
+    Some are written row by row; SQLite then repeats these, each time some days later, under other ids.
+    """
+    copies = max(1, n // BASE)
+    days = DAYS / copies
     with open_ledger(path) as ledger:
         conn = ledger.conn
         conn.execute("PRAGMA synchronous = OFF")
-        made = rows_of(conn, "requests")
-        of = {row["id"]: {table: [] for table in OF_REQUEST} for row in made}
-        for table in OF_REQUEST:
-            for row in rows_of(conn, table):
-                if row["request_id"] in of:
-                    of[row["request_id"]][table].append(row)
-        (run,) = rows_of(conn, "batch_runs")
-        call = conn.execute("SELECT max(id) FROM reservations").fetchone()[0]
-        now = time.time()
-        run_id = ""
-        for first in range(0, n, PART):
+        before = {table: last(conn, table) for table in ROWS}
+        runs = write_rows(ledger, n // copies, start=time.time() - DAYS * 86_400, days=days, texts=texts)
+        base = {table: (before[table] + 1, last(conn, table)) for table in ROWS}
+        conn.execute("CREATE TEMP TABLE base_runs (id TEXT PRIMARY KEY)")
+        conn.executemany("INSERT INTO base_runs VALUES (?)", [(run,) for run in runs])
+        for copy in range(1, copies):
             with ledger.transaction():
-                for i in range(first, min(first + PART, n)):
-                    like = made[i % len(made)]
-                    at = now - DAYS * 86_400 * (1 - (i + 1) / (n + 1))
-                    day, month = ledger.windows(at)
-                    key = new_id(at)
-                    if i % 1000 == 0:
-                        run_id = new_id(at)
-                        ledger.insert(
-                            "batch_runs", {**run, "id": run_id, "created_at": instant(at), "status": "finished"}
-                        )
-                    words = question(rng, i) if texts else None
-                    moved = {
-                        "id": key, "created_at": instant(at), "conversation_id": key, "prompt": words,
-                        "answer": like["answer"] if texts else None,
-                    }  # fmt: skip
-                    own = {**like, **moved}
-                    del own["n"]
-                    ledger.insert("requests", own)
-                    batched = bool(of[like["id"]]["batch_rows"])
-                    for money, sent in zip(of[like["id"]]["reservations"], of[like["id"]]["attempts"], strict=True):
-                        call += 1
-                        when = {"request_id": key, "id": call}
-                        ledger.insert(
-                            "reservations",
-                            {**money, **when, "run_id": run_id if batched else key, "at": instant(at), "day": day,
-                             "month": month, "settled_at": instant(at + 1)},
-                        )  # fmt: skip
-                        ledger.insert("attempts", {**sent, **when, "started_at": instant(at)})
-                    for step in of[like["id"]]["steps"]:
-                        ledger.insert("steps", {**step, "id": None, "request_id": key, "at": instant(at)})
-                    if i % 20 == 0:
-                        label = {"request_id": key, "arm": like["arm"], "reward": rng.random(), "source": "rating"}
-                        ledger.insert("labels", {**label, "at": instant(at)})
-                    for row in of[like["id"]]["batch_rows"]:
-                        ledger.insert("batch_rows", {**row, "run_id": run_id, "n": i, "request_id": key})
-            if first % 100_000 == 0 and first:
-                print(f"  {first:,} of {n:,} rows are written", file=sys.stderr, flush=True)
+                for table in (*ROWS, "batch_runs", "batch_rows"):
+                    repeat(ledger, table, base.get(table), copy, round(copy * days))
+            print(f"  {(copy + 1) * (n // copies):,} of {n:,} requests are written", file=sys.stderr, flush=True)
         sums = {}
         for row in ledger.rows(
             "SELECT profile, arm, run_id, day, month, sum(charged_nano) AS nano FROM reservations GROUP BY 1, 2, 3, 4, 5"
@@ -153,6 +121,95 @@ def fill(path, n, *, texts=True):
             conn.execute("DELETE FROM balances")
             conn.executemany("INSERT INTO balances (key, live_nano, fixed_nano) VALUES (?, 0, ?)", sums.items())
         conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def last(conn, table):
+    return conn.execute(f"SELECT coalesce(max(rowid), 0) FROM {table}").fetchone()[0]
+
+
+def repeat(ledger, table, span, copy, days):
+    """Write the base's rows of a table once more, `days` later."""
+    later = "strftime('%Y-%m-%dT%H:%M:%f', {0}, '+" + str(days) + " days') || '000Z'"
+    dates = ("created_at", "at", "settled_at", "started_at")
+    values = {}
+    for name in ledger.columns(table):
+        if (
+            name in ("id", "n")
+            and table in ("requests", "steps", "labels")
+            and not (table == "requests" and name == "id")
+        ):
+            continue  # a new number
+        if name in ("request_id", "run_id", "conversation_id") or (
+            name == "id" and table in ("requests", "batch_runs")
+        ):
+            values[name] = f"substr({name}, 1, 22) || '{copy:04d}'"
+        elif name == "id":
+            values[name] = f"id + {copy * (span[1] - span[0] + 1)}"
+        elif name in dates:
+            values[name] = later.format(name)
+        elif name in ("day", "month"):
+            values[name] = f"substr(date(day, '+{days} days'), 1, {10 if name == 'day' else 7})"
+        elif name == "prompt":
+            values[name] = f"prompt || ' {copy}'"
+        else:
+            values[name] = f'"{name}"'
+    names = ", ".join(f'"{name}"' for name in values)
+    where = {
+        "batch_runs": "id IN (SELECT id FROM base_runs)",
+        "batch_rows": "run_id IN (SELECT id FROM base_runs)",
+    }.get(table, "rowid BETWEEN {} AND {} ORDER BY rowid".format(*(span or (0, 0))))
+    ledger.conn.execute(f"INSERT INTO {table} ({names}) SELECT {', '.join(values.values())} FROM {table} WHERE {where}")
+
+
+def write_rows(ledger, n, *, start, days, texts):
+    """Write `n` requests like those that are there, over some days from an instant on; return their runs."""
+    rng = random.Random(1)
+    conn = ledger.conn
+    made = rows_of(conn, "requests")
+    of = {row["id"]: {table: [] for table in OF_REQUEST} for row in made}
+    for table in OF_REQUEST:
+        for row in rows_of(conn, table):
+            if row["request_id"] in of:
+                of[row["request_id"]][table].append(row)
+    (run,) = rows_of(conn, "batch_runs")
+    call = last(conn, "reservations")
+    runs = []
+    for first in range(0, n, PART):
+        with ledger.transaction():
+            for i in range(first, min(first + PART, n)):
+                like = made[i % len(made)]
+                at = start + days * 86_400 * i / n
+                day, month = ledger.windows(at)
+                key = new_id(at)
+                if i % 1000 == 0:
+                    runs.append(new_id(at))
+                    ledger.insert(
+                        "batch_runs", {**run, "id": runs[-1], "created_at": instant(at), "status": "finished"}
+                    )
+                own = {
+                    **like, "id": key, "created_at": instant(at), "conversation_id": key,
+                    "prompt": question(rng, i) if texts else None, "answer": like["answer"] if texts else None,
+                }  # fmt: skip
+                del own["n"]
+                ledger.insert("requests", own)
+                mine = of[like["id"]]
+                for money, sent in zip(mine["reservations"], mine["attempts"], strict=True):
+                    call += 1
+                    when = {"request_id": key, "id": call}
+                    ledger.insert(
+                        "reservations",
+                        {**money, **when, "run_id": runs[-1] if mine["batch_rows"] else key, "at": instant(at), "day": day,
+                         "month": month, "settled_at": instant(at + 1)},
+                    )  # fmt: skip
+                    ledger.insert("attempts", {**sent, **when, "started_at": instant(at)})
+                for step in mine["steps"]:
+                    ledger.insert("steps", {**step, "id": None, "request_id": key, "at": instant(at)})
+                if i % 20 == 0:
+                    label = {"request_id": key, "arm": like["arm"], "reward": rng.random(), "source": "rating"}
+                    ledger.insert("labels", {**label, "at": instant(at)})
+                for row in mine["batch_rows"]:
+                    ledger.insert("batch_rows", {**row, "run_id": runs[-1], "n": i, "request_id": key})
+    return runs
 
 
 def sizes(path):
@@ -248,9 +305,10 @@ def measure(folder, url, args):
         target = f"{TARGETS[name]:.1f}" if name in TARGETS else ""
         print(f"{name:18} {small:8.2f} {large:8.2f} {large / small:7.2f} {target:>7} {first:8.2f}", flush=True)
     if not args.only or "log purge" in args.only:
-        before = time.strftime("%Y-%m-%d", time.gmtime(time.time() - DAYS * 86_400 * 3 / 4))
+        before = DAYS * 3 / 4
         took = {
-            which: scrimp(homes[which], "log", "purge", "--before", before, "--yes")[0] for which in ("small", "large")
+            which: scrimp(homes[which], "log", "purge", "--older-than", before, "--yes")[0]
+            for which in ("small", "large")
         }
         print(f"log purge of the oldest quarter: {took['small']:.1f} s and {took['large']:.1f} s")
 

@@ -34,7 +34,7 @@ HOLDS: Final[Mapping[str, tuple[str, ...] | None]] = {
 ABOUT: Final[Mapping[str, tuple[str, ...]]] = {"duels": ("left_request", "right_request")}
 """The columns by which tables of `HOLDS` name the requests that they are about, where that is not `request_id`."""
 
-MONEY: Final = frozenset({"reservations"})
+MONEY: Final = frozenset({"reservations", "unexported"})
 """Tables about requests that hold neither text nor features."""
 
 _MERGE_PAGES: Final = 500

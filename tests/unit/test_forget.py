@@ -15,7 +15,9 @@ KEPT = {
         "output_limit", "input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens",
         "usage_status", "cost_nano", "latency_s", "ttft_s", "finish_reason", "error_kind", "reply_id", "trace_id",
         "instructions", "expected_output", "expected_output_p90", "prompt_output", "expected_s", "expected_s_p90",
+        "lane",
     },
+    "unexported": {"call", "request_id", "profile"},
     "batch_rows": {"run_id", "n", "status", "request_id", "arm", "cost_nano", "offset", "length"},
     "reservations": {
         "id", "request_id", "run_id", "profile", "arm", "source", "tag", "at", "day", "month", "status",

@@ -1,8 +1,10 @@
 """A long log: what is packed, sums that are kept, reports from parts, purges beside a writer, damage found in parts."""
 
+import ast
 import json
 import math
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -10,13 +12,14 @@ import sys
 import textwrap
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from made_log import NOW, fill
 
 from scrimp.profiles.errors import LedgerError
-from scrimp.routing.ledger import digests, forget, upkeep
+from scrimp.routing.ledger import digests, forget, store, upkeep
 from scrimp.routing.ledger.audit import audit_balances, audit_some
 from scrimp.routing.ledger.caps import window_keys
 from scrimp.routing.ledger.corrections import correct
@@ -156,6 +159,29 @@ def test_a_ledger_of_the_version_before_is_brought_up(tmp_path):
         with ledger.transaction() as conn:
             conn.execute("UPDATE requests SET answer = 'quagga' WHERE id = 'r0'")
         assert [row["id"] for row in listing(ledger, query="quagga")] == ["r0"]
+
+
+def statements():
+    """Every text of the ledger's modules that reads requests, with what stands in braces left out."""
+    for path in sorted(Path(store.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+            text = "".join(
+                part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)
+            )
+            if path.name != "migrations.py" and re.search(r"SELECT .*\b(FROM|JOIN) requests\b", text):
+                yield path.name, text
+
+
+def test_what_is_packed_is_read_in_one_way():
+    found = list(statements())
+    assert len(found) > 20
+    for name, text in found:
+        for hit in re.finditer(r"(\S*\(|AS )?(?:\b[a-z]\.)?\b(decision|surface|embedding)\b(?! IS)", text):
+            assert hit[1] in ("AS ", "unpacked(", "floats(") or (hit[1] or "").endswith(("(unpacked(", "(floats(")), (
+                name,
+                text,
+            )
 
 
 # ---- sums
