@@ -1,6 +1,6 @@
 """What `scrimp batch` costs beside what it saves.
 
-python bench/batch.py throughput   rows a second against a bare asyncio + litellm.acompletion loop that logs nothing
+python bench/batch.py throughput   rows a second and CPU a row against bare asyncio + litellm.acompletion loops (two processes) that log nothing
 python bench/batch.py llm          the same against `llm` under xargs -P 8 (LLM=path/to/llm, else it is installed for the time of the run)
 python bench/batch.py memory       peak memory of 10,000 and of 200,000 rows (calls are stood in for: --real makes them)
 python bench/batch.py replay       the optimiser against each row at a preset price, on public outcomes (SCRIMP_OUTCOMES)
@@ -14,11 +14,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 
 HERE = Path(__file__).parent
 SERVER = HERE.parent / "tests" / "server.py"
+QUICK = HERE / "quick_server.py"
+IN_FLIGHT = 256
+FEW = 64
+"""Rows of a run whose CPU is all start-up, near enough."""
 PROFILE = """
 name = "bench"
 [[arms]]
@@ -36,7 +42,7 @@ os.environ["LITELLM_MODE"] = "PRODUCTION"
 import litellm
 litellm.suppress_debug_info = True
 async def main():
-    gate = asyncio.Semaphore(64)
+    gate = asyncio.Semaphore(int(sys.argv[4]))
     async def one(text):
         async with gate:
             reply = await litellm.acompletion(model="openai/ok@tokens=5", messages=[{"role": "user", "content": text}],
@@ -51,23 +57,26 @@ asyncio.run(main())
 
 STAND_IN = """
 import asyncio, sys
-from scrimp.cli import batching
-from scrimp.cli.app import run
+from scrimp.cli.main import main
+from scrimp.routing.batch.running import work
 from scrimp.routing.calls.call import Reply
 from scrimp.routing.calls.dispatch import prepare
 from scrimp.routing.prices.usage import Usage
 prepare()
-async def answer(call):
+async def answer(call, on_send=None, on_delta=None):
     await asyncio.sleep(0)
-    text = "the answer is a short one"
-    return Reply(text, "m", Usage(3, 5, None, None, None), "reported", "stop", 0.001, None, "r")
-batching._attempt = answer
-sys.exit(run(sys.argv[1:]))
+    if on_send is not None:
+        on_send()
+    return Reply("the answer is a short one", "ok", Usage(3, 5, None, None, None), "reported", "stop", 0.001, None, "r")
+assert callable(work.aattempt)
+work.aattempt = answer
+sys.exit(main())
 """
 
 
 @contextmanager
 def server(folder, latency_ms):
+    """The server of the tests: it knows streams."""
     log = folder / "server.jsonl"
     log.unlink(missing_ok=True)
     process = subprocess.Popen(
@@ -83,6 +92,24 @@ def server(folder, latency_ms):
         process.wait(10)
 
 
+@contextmanager
+def quick(latency_ms):
+    """A server that costs next to nothing; yields its URL and a dictionary that it fills when it ends."""
+    process = subprocess.Popen(
+        [sys.executable, str(QUICK), "--latency-ms", str(latency_ms)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    seen = {}
+    try:
+        yield process.stdout.readline().strip(), seen
+    finally:
+        process.stdin.close()
+        seen.update(json.loads(process.stdout.read() or "{}"))
+        process.wait(10)
+
+
 def rows_file(folder, n):
     path = folder / f"rows-{n}.jsonl"
     with path.open("w") as file:
@@ -91,13 +118,18 @@ def rows_file(folder, n):
     return path
 
 
-def rate(log):
-    """Rows a second from the first to the last request that the server saw, the same way for everybody."""
-    times = sorted(json.loads(line)["time"] for line in log.read_text().splitlines())
-    return (len(times) - 1) / (times[-1] - times[0])
+def run(command, **more):
+    """Run a command; return its standard output, seconds, CPU seconds and peak memory in MB, with its children's."""
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, **more)
+    out = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, process.returncode
+    return out, time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def batch(folder, url, rows, *more, stand_in=False):
+def batch(folder, url, rows, *more, stand_in=False, in_flight=64):
     (folder / "bench.toml").write_text(PROFILE.format(url=url))
     env = {**os.environ, "SCRIMP_HOME": str(folder / f"home-{time.monotonic_ns()}")}
     command = [
@@ -109,37 +141,54 @@ def batch(folder, url, rows, *more, stand_in=False):
         str(folder / "out.jsonl"),
         "--overwrite",
     ]
-    command += ["-p", str(folder / "bench.toml"), "-j", "64", "--yes", "--json", *more]
-    started = time.monotonic()
-    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
-    out = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, process.returncode
-    return json.loads(out), time.monotonic() - started, usage.ru_maxrss / 1024
+    command += ["-p", str(folder / "bench.toml"), "-j", str(in_flight), "--yes", "--json", *more]
+    out, *figures = run(command, env=env)
+    shutil.rmtree(env["SCRIMP_HOME"], ignore_errors=True)
+    return json.loads(out), *figures
+
+
+def bare(folder, url, rows, n_processes=2):
+    """The bare loop, in as many processes, each with its share of the rows and of the calls in flight; CPU seconds."""
+    lines = rows.read_text().splitlines(keepends=True)
+    commands = []
+    for i in range(n_processes):
+        part = folder / f"part-{i}.jsonl"
+        part.write_text("".join(lines[i::n_processes]))
+        places = [str(part), str(folder / f"bare-{i}.jsonl"), str(IN_FLIGHT // n_processes)]
+        commands.append([sys.executable, "-c", BARE, url, *places])
+    with ThreadPoolExecutor(n_processes) as pool:
+        return sum(cpu for _, _, cpu, _ in pool.map(run, commands))
 
 
 def throughput(args):
+    """Both sides in turn; CPU a row is that of the run less that of a run of few rows."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rows = rows_file(folder, args.rows)
-        found = {"bare": [], "scrimp": []}
-        for _ in range(args.repeats):
-            with server(folder, 50) as (url, log):
-                started = time.monotonic()
-                subprocess.run([sys.executable, "-c", BARE, url, str(rows), str(folder / "bare.jsonl")], check=True)
-                found["bare"].append((rate(log), args.rows / (time.monotonic() - started)))
-            with server(folder, 50) as (url, log):
-                _, wall, _ = batch(folder, url, rows)
-                found["scrimp"].append((rate(log), args.rows / wall))
-        for who, runs in found.items():
-            both = ", ".join(f"{steady:.0f} ({whole:.0f})" for steady, whole in runs)
-            print(f"{who:7} rows/s at 50 ms and 64 in flight, {args.rows:,} rows (with start-up): {both}")
-        middle = {
-            who: [sorted(column)[len(column) // 2] for column in zip(*runs, strict=True)] for who, runs in found.items()
+        sides = {
+            "bare": lambda url, rows: bare(folder, url, rows),
+            "scrimp": lambda url, rows: batch(folder, url, rows, in_flight=IN_FLIGHT)[2],
         }
-        steady, whole = (middle["scrimp"][i] / middle["bare"][i] for i in (0, 1))
-        print(f"ratio of medians: {steady:.2f} (with start-up {whole:.2f})")
+        found = {who: {"rate": [], "cpu": []} for who in sides}
+        few, rows = rows_file(folder, FEW), rows_file(folder, args.rows)
+        for turn in range(args.repeats):
+            for who in list(sides) if turn % 2 == 0 else list(sides)[::-1]:
+                with quick(50) as (url, _):
+                    idle = sides[who](url, few)
+                with quick(50) as (url, seen):
+                    cpu = sides[who](url, rows)
+                assert seen["requests"] == args.rows, seen
+                found[who]["rate"].append((args.rows - 1) / seen["seconds"])
+                found[who]["cpu"].append((cpu - idle) / (args.rows - FEW) * 1000.0)
+                rate, each = (found[who][what][-1] for what in ("rate", "cpu"))
+                print(
+                    f"{who:7} {rate:7.0f} rows/s, {each:6.2f} ms CPU a row (start-up {idle:.1f} s); "
+                    f"the server's {seen['cpu_s'] / args.rows * 1000.0:.2f} ms a row",
+                    flush=True,
+                )
+    middle = {who: {what: median(values) for what, values in each.items()} for who, each in found.items()}
+    print(f"{args.rows:,} rows, 50 ms, {IN_FLIGHT} in flight, bare loop in two processes; medians of {args.repeats}:")
+    print(f"rows/s, scrimp to bare: {middle['scrimp']['rate'] / middle['bare']['rate']:.2f}")
+    print(f"CPU a row, scrimp to bare: {middle['scrimp']['cpu'] / middle['bare']['cpu']:.2f}")
 
 
 def find_llm(folder):
@@ -180,7 +229,7 @@ def llm(args):
             theirs = args.rows / (time.monotonic() - started)
             n_answered = len(done.stdout.splitlines())
         with server(folder, 50) as (url, _):
-            _, wall, _ = batch(folder, url, rows_file(folder, args.rows))
+            _, wall, *_ = batch(folder, url, rows_file(folder, args.rows))
             ours = args.rows / wall
     print(f"llm under xargs -P 8: {theirs:.2f} rows/s; scrimp batch: {ours:.2f}, start-up and all")
     print(
@@ -197,10 +246,10 @@ def memory(args):
             rows = rows_file(folder, n)
             more = ("--no-log",) if args.no_log else ()
             if args.real:
-                with server(folder, 0) as (url, _):
-                    data, wall, peak = batch(folder, url, rows, *more)
+                with quick(0) as (url, _):
+                    data, wall, _, peak = batch(folder, url, rows, *more)
             else:
-                data, wall, peak = batch(folder, "http://127.0.0.1:9/v1", rows, *more, stand_in=True)
+                data, wall, _, peak = batch(folder, "http://127.0.0.1:9/v1", rows, *more, stand_in=True)
             peaks[n] = peak
             print(f"{n:,} rows: peak {peak:.0f} MB, {wall:.0f} s, {data['ok'] / wall:.0f} rows/s", flush=True)
     first, last = min(peaks), max(peaks)
@@ -378,7 +427,7 @@ def main():
     parser.add_argument("--most", type=int, default=2000, help="prompts a file in the replay")
     parser.add_argument("--outcomes", default=os.environ.get("SCRIMP_OUTCOMES", ""))
     args = parser.parse_args()
-    args.rows = args.rows or (48 if args.what == "llm" else 3000)
+    args.rows = args.rows or (48 if args.what == "llm" else 10_000)
     {"throughput": throughput, "llm": llm, "memory": memory, "replay": replay}[args.what](args)
 
 

@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, str]] = {
     "log": "What was asked, why an arm was chosen, what came of it.",
     "spend": "Show what was spent, and what the caps leave.",
     "budget": "Show, set or lift the caps that all profiles share.",
+    "alerts": "What is told of caps, breaches and batches, and how.",
     "plans": "Plans of several calls: what each cost and brought.",
     "report": "Show how good the answers were, and what that cost.",
     "rate": "Record how good an answer was: good, bad, or 0 to 1.",
@@ -178,6 +179,8 @@ def run(argv: Sequence[str]) -> int:
             sys.stdout.flush()
             return done if isinstance(done, int) else 0
     except (KeyboardInterrupt, Ended, typer.Abort) as error:
+        if session := sys.modules.get(f"{__package__}.session"):
+            session.tell_nobody()
         _trace(error)
         write_err("\n")
         for note in getattr(error.__cause__ or error, "__notes__", ()):

@@ -170,6 +170,8 @@ def answer_request(
             # What is only tried is not asked about: it goes on, as it might.
             space.confirm = (lambda _question: True) if dry_run else confirm
         space.look_after()
+        if not dry_run:
+            session.tell_at_end(ledger, loaded.profile, on_this_machine=request.wishes.on_this_machine)
         way = make_way(loaded.profile, schema=request.prompt.schema, arm=request.wishes.arm) if way is None else way
         request, context = space.prepare(request, way)
         request = request.with_hint(session.hinter(space, use_hint) if hint else None, context.embedding)
@@ -225,7 +227,7 @@ def answer_request(
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
         emit_stderr((Note(_summary(answer, checked, request)),))
-    session.look_back(space.ledger, space.profile)
+    session.look_back(space.ledger, space.profile, on_this_machine=request.wishes.on_this_machine)
     if (bad := failure(checked)) is not None:
         raise bad
     return int(code)

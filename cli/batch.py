@@ -118,6 +118,10 @@ def batch(
             "-t", "--template", metavar="TEXT|FILE", help="Make the prompt from columns: {{name}} stands for one."
         ),
     ] = None,
+    var: Annotated[
+        list[str] | None,
+        typer.Option("--var", metavar="NAME=VALUE", help="What stands for {{NAME}} in prompts. Repeats."),
+    ] = None,
     schema: Annotated[
         str | None, typer.Option("--schema", metavar="JSON|FILE", help="Every answer must satisfy this JSON Schema.")
     ] = None,
@@ -155,7 +159,10 @@ def batch(
         ),
     ] = None,
     deadline: Annotated[
-        str | None, typer.Option("--deadline", metavar="TIME", help="When all answers are wanted: 24h, 2d.")
+        str | None,
+        typer.Option(
+            "--deadline", metavar="TIME", help="When all answers are wanted (90s, 24h): later, nothing is sent."
+        ),
     ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Leave the run as soon as all is with providers; collect it later.")
@@ -249,6 +256,7 @@ def batch(
         read=None if read is None else read.value,
         read_tokens=read_tokens,
         private=None if private is None else private.value,
+        var=tuple(var or ()),
     )
     return run_batch(
         flags,

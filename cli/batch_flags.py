@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.profiles.errors import UsageError
+from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.paths import paths
 from scrimp.profiles.reading import read_text
 from scrimp.profiles.rungs import bare_of
@@ -16,7 +17,7 @@ from .progress import on_embedded
 from .result import say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from scrimp.profiles.schema import Profile
     from scrimp.routing.batch.files.scan import Scan
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.planning.lanes import Lane
     from scrimp.routing.batch.running.work import Task
+    from scrimp.routing.deciding.decide import Decider
 
-__all__ = ["BatchFlags", "check_given_again", "kept_options", "shelf_of", "source_of", "task_of"]
+__all__ = ["BatchFlags", "check_given_again", "check_used", "kept_options", "shelf_of", "source_of", "task_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +70,10 @@ class BatchFlags:
     read_tokens: int | None = None
     folder: str | None = None
     lane: str | None = None
-    deadline: str | None = None
     detach: bool = False
     private: str | None = None
+    var: tuple[str, ...] = ()
+    deadline: str | None = None
 
     def to_saved(self) -> dict[str, Any]:
         """Return what the run remembers of them."""
@@ -82,12 +85,12 @@ class BatchFlags:
         names = {each.name for each in fields(self)}
         merged = {key: value for key, value in saved.items() if key in names}
         merged |= {key: value for key, value in given.items() if value not in (None, False, ())}
-        for name in ("check", "need", "file"):
+        for name in ("check", "need", "file", "var"):
             merged[name] = tuple(merged.get(name, ()))
         return BatchFlags(**merged)
 
 
-_TEXTS: Final = ("system", "template", "schema", "check", "plan")
+_TEXTS: Final = ("system", "template", "schema", "check", "plan", "var")
 """Flags with text of the user's own."""
 
 
@@ -144,6 +147,8 @@ def source_of(flags: BatchFlags, path: Path) -> Source:
         needs=frozenset(flags.need),
         files=flags.file_column,
         brief=flags.brief,
+        given=_given(flags.var),
+        look=_look(flags),
     )
     if source.format in ("csv", "tsv"):
         header(source)
@@ -152,6 +157,53 @@ def source_of(flags: BatchFlags, path: Path) -> Source:
     elif source.format == "lines" and flags.file_column is not None:
         raise UsageError("plain lines have no columns", hint="One file for all of them goes with -f.")
     return source
+
+
+def _given(pairs: Iterable[str]) -> dict[str, str]:
+    """Read --var."""
+    from scrimp.routing.text.clean import clean_text
+
+    given: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        name = name.strip()
+        if not equals or not name or name.startswith("@") or set("{}") & set(name):
+            raise UsageError(f"--var {pair}: expected NAME=VALUE, as in topic=tides, for {{{{topic}}}} in prompts")
+        given[name] = clean_text(value, what=f"--var {name}")
+    return given
+
+
+def check_used(source: Source) -> None:
+    """Refuse values that stand in no prompt: a name that is misspelt would be sent as it is.
+
+    Raises
+    ------
+    UsageError
+        If one does.
+    """
+    unused = next((name for name in source.given if name not in source.used), None)
+    if unused is not None:
+        raise UsageError(f"--var {unused}: no prompt of {source.name} has {{{{{unused}}}}} in it")
+
+
+def _look(flags: BatchFlags) -> Callable[[str | None, tuple[str, ...]], None]:
+    """Return what looks at the arm and the checks that a row brings; the profile is loaded for the first that does."""
+
+    @cache
+    def decider() -> Decider:
+        return session.make_decider(_profile(flags, quiet=True))
+
+    @cache
+    def problem(arm: str | None, checks: tuple[str, ...]) -> str | None:
+        from scrimp.routing.batch.planning.row_plans import not_there
+
+        return not_there(decider(), arm, checks)
+
+    def look(arm: str | None, checks: tuple[str, ...]) -> None:
+        if (found := problem(arm, checks)) is not None:
+            raise DataError(found)
+
+    return look
 
 
 def shelf_of(flags: BatchFlags, path: Path, began: Mapping[str, str] | None = None) -> Shelf:
@@ -208,9 +260,9 @@ def _lane(flags: BatchFlags) -> Lane:
     return found
 
 
-def _profile(flags: BatchFlags) -> Profile:
+def _profile(flags: BatchFlags, *, quiet: bool = False) -> Profile:
     """Return the profile; batch's --min-quality is about the whole file, so it is not laid over the policy's."""
-    return session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp, private=flags.private).profile
+    return session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp, private=flags.private, quiet=quiet).profile
 
 
 def _check_arm(profile: Profile, arm: str | None) -> None:

@@ -13,6 +13,7 @@ from .result import Column, Result, Table, emit, say
 if TYPE_CHECKING:
     from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.planning.estimate import Estimate
+    from scrimp.routing.batch.planning.flow_outlook import FlowOutlook
     from scrimp.routing.batch.running.work import Work
 
     from .batch_flags import BatchFlags
@@ -25,6 +26,9 @@ _AGAIN: Final = {
     "--retry-cut": ("cut",),
 }
 """The flags that ask rows again, and the states of those rows."""
+
+
+_SHOWN_IDS: Final = 8
 
 
 def counted(counts: dict[str, int]) -> str:
@@ -50,7 +54,8 @@ def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
             say(f"not all of the prompt seems to have been read: {_rows(stats.n_prompts_cut)} (see their `note`)")
         if n_uncertain := batches.n_uncertain(work.ledger, run.id):
             say(f"cost not known for certain, and charged at its bound: {_rows(n_uncertain)} (`scrimp spend --open`)")
-    session.look_back(work.ledger, work.task.profile, quiet=quiet)
+    alone = work.task.settings.wishes.on_this_machine
+    session.look_back(work.ledger, work.task.profile, quiet=quiet, on_this_machine=alone)
     bad = any(counts.get(state) for state in batches.CAN_BE_RETRIED)
     if status == "finished":
         code = ExitCode.BATCH_FAILURES if bad else ExitCode.OK
@@ -191,6 +196,8 @@ def estimate_blocks(guess: Estimate, found: Scan) -> tuple[str | Table, ...]:
         unknown if guess.time_s is None else f"time: about {_duration(guess.time_s)}",
         *lanes,
     ]
+    if guess.flow is not None:
+        lines += _flow_lines(guess.flow)
     if guess.n_skipped:
         lines.append(f"the budget does not reach for {_rows(guess.n_skipped)}")
     if found.n_unread:
@@ -211,6 +218,23 @@ def estimate_blocks(guess: Estimate, found: Scan) -> tuple[str | Table, ...]:
     curve = "what money buys: " + ", ".join(f"{_usd(usd)}: {quality:.1%}" for usd, quality in guess.frontier)
     more = (readings,) if guess.readings else ()
     return ("\n".join(lines), arms, *more, *((curve,) if len(guess.frontier) > 1 else ()))
+
+
+def _flow_lines(flow: FlowOutlook) -> list[str]:
+    """Return what is foreseen of rows that take other rows' answers."""
+    path = list(flow.path)
+    if len(path) > _SHOWN_IDS:
+        path[4:-3] = [f"... {len(path) - 7:,} more"]
+    takes = "" if flow.path_s is None else f", about {_duration(flow.path_s)}"
+    lines = [
+        f"levels: {flow.n_levels:,}; rows that take other rows' answers: {flow.n_waiting:,}",
+        f"critical path: {' > '.join(path)}{takes}",
+        f"all rows right: {flow.all_right:.1%} (independent), {flow.all_right_shared:.1%} (a flow's rows hard alike)",
+    ]
+    if flow.late:
+        more = "" if len(flow.late) <= _SHOWN_IDS else f" and {len(flow.late) - _SHOWN_IDS:,} more"
+        lines.append(f"late by their deadlines at best: {', '.join(flow.late[:_SHOWN_IDS])}{more}")
+    return lines
 
 
 def _duration(seconds: float) -> str:

@@ -20,7 +20,7 @@ from scrimp.profiles.files import new_file
 from scrimp.profiles.paths import make_private_dir, paths
 
 from . import session
-from .batch_flags import BatchFlags, check_given_again, kept_options, shelf_of, source_of, task_of
+from .batch_flags import BatchFlags, check_given_again, check_used, kept_options, shelf_of, source_of, task_of
 from .batch_progress import watch
 from .batch_report import counted, estimate_blocks, forecast, how_to_go_on, missed_target, sum_up
 from .batch_waiting import settle_loose
@@ -112,6 +112,7 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
             start.check_output(flags.output, path, overwrite=overwrite)
         shelf = shelf_of(flags, path)
         found = scan(source, shelf)
+        check_used(source)
         for line in start.check_rows(source, found, skip_bad=flags.skip_bad):
             say(line)
         task = task_of(flags, source, found, shelf or None)
@@ -258,7 +259,9 @@ def _resume(
         now=time.time(),
     )
     _tell_recovered(ledger, run, recovered, n_again, found, retry_unknown=retry_unknown)
-    return _go(go_on(task, ledger, run, journal, recovered), quiet=quiet, as_json=as_json)
+    # Rows that are asked anew have all of their time again.
+    began = time.time() if retry_unknown or retry_errors or retry_cut else None
+    return _go(go_on(task, ledger, run, journal, recovered, began=began), quiet=quiet, as_json=as_json)
 
 
 def collect_runs(which: str | None, *, profile: str | None, quiet: bool, as_json: bool) -> int:
@@ -314,6 +317,7 @@ def _go(work: Work, *, quiet: bool, as_json: bool) -> int:
         status = work.carry_out(lambda: asyncio.run(_drive(work, received, quiet=quiet)))
     except ScrimpError:
         say(f"stopped, {how_to_go_on(work)}")
+        session.tell_at_end(work.ledger, work.task.profile, on_this_machine=work.task.settings.wishes.on_this_machine)
         raise
     code = sum_up(work, status, quiet=quiet, as_json=as_json)
     return exit_code(received) if code == ExitCode.INTERRUPTED else code

@@ -114,6 +114,8 @@ def _questions(flags: DuelFlags, profile: Profile, named: tuple[str, str] | None
     found = scan(source, shelf)
     for line in check_rows(source, found, skip_bad=flags.skip_bad):
         say(line)
+    if found.graph is not None:
+        raise UsageError(f"{source.name}: rows that take other rows' answers are for `scrimp batch`")
     questions: dict[str, Question] = {}
     for row in map(shelf.fill, good_rows(source, found)):
         if row.unread is not None:

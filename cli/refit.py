@@ -83,11 +83,14 @@ def refit(
         on_fitted=None if quiet else on_fitted,
     )
     changed = data["verdict"] == "promoted"
-    if quiet and not json:
-        if changed:
-            say(f"router {data['version']} is in force: {data['reasons'][0]}")
-        return 0
-    return emit(Result(data=data, blocks=_blocks(data)), as_json=json)
+    code = 0
+    if not quiet or json:
+        code = emit(Result(data=data, blocks=_blocks(data)), as_json=json)
+    elif changed:
+        say(f"router {data['version']} is in force: {data['reasons'][0]}")
+    if changed and ledger is not None:
+        session.tell_at_end(ledger, loaded.profile)
+    return code
 
 
 def _blocks(data: dict[str, Any]) -> tuple[Block, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from functools import cache
@@ -45,6 +46,8 @@ __all__ = [
     "parse_usd",
     "price_table",
     "secrets",
+    "tell_at_end",
+    "tell_nobody",
     "workspace",
 ]
 
@@ -139,13 +142,39 @@ def hinter(space: Workspace, name: str | None) -> Hinter:
     )
 
 
-def look_back(ledger: Ledger, profile: Profile, *, quiet: bool = False) -> None:
-    """After something was paid: say which caps are filling up, and forget what is older than the profile keeps."""
+def look_back(ledger: Ledger, profile: Profile, *, quiet: bool = False, on_this_machine: bool = False) -> None:
+    """After something was paid: say which caps fill up, forget what is older than the profile keeps, tell others.
+
+    Parameters
+    ----------
+    on_this_machine
+        Whether nothing may leave this machine.
+    """
     from .upkeep import look_back as lines_of
 
     for line in lines_of(ledger, profile, paths()):
         if not quiet:
             say(line)
+    tell_at_end(ledger, profile, on_this_machine=on_this_machine)
+
+
+def tell_at_end(ledger: Ledger, profile: Profile, *, on_this_machine: bool = False) -> None:
+    """Deliver the profile's alerts, and export what it asks to, when the command has said all (`close`)."""
+    _telling[profile.name] = (ledger, profile, on_this_machine)
+
+
+def tell_nobody() -> None:
+    """Leave that to the next command: the user wants this one to end."""
+    _telling.clear()
+
+
+def _tell() -> None:
+    from scrimp.routing.asking.outbox import send_out
+
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        for ledger, profile, on_this_machine in _telling.values():
+            for line in send_out(ledger, profile, on_this_machine=on_this_machine):
+                say(line)
 
 
 def ledger() -> Ledger:
@@ -158,8 +187,14 @@ def ledger_to_read() -> Ledger | None:
     return home().ledger_to_read()
 
 
+_telling: dict[str, tuple[Ledger, Profile, bool]] = {}
+
+
 def close() -> None:
-    """Close what this command opened."""
+    """Tell other programs what is to be told, and close what this command opened."""
+    if _telling:
+        _tell()
+        _telling.clear()
     if home.cache_info().currsize:
         home().close()
         home.cache_clear()

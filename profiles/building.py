@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "build_profile", "build_rules", "dotted"]
 
-_SECRET_FIELDS: Final = frozenset({"key_env", "key_cmd", "api_base"})
+_SECRET_FIELDS: Final = frozenset({"key_env", "key_cmd", "api_base", "url", "endpoint"})
 """Fields whose value an error never repeats: people paste keys into them."""
 
 _ELSEWHERE: Final = {
@@ -150,6 +150,8 @@ def build_profile(table: Mapping[str, object], locate: Locate) -> Profile:
         )
     _check_sent(profile.guard.risky, {*names, *tops}, locate, ("guard", "risky"))
     _check_timezone(profile.caps.timezone, locate)
+    if profile.alerts.cmd is not None and profile.alerts.url is not None:
+        raise ConfigError(f"{locate(('alerts', 'url'))}: alerts: give cmd or url, one of the two")
     _check_guard(profile.guard, [*names, *(name for name in tops if name not in names)], locate)
     return msgspec.structs.replace(
         profile, arms=arms, checks=checks, rules=rules, default_arm=default if default in names else tops[default]

@@ -58,10 +58,10 @@ def to_toml(profile: Profile, origin: Mapping[str, str] | None = None) -> str:
 
 def _tables(profile: Profile) -> Iterator[tuple[Key, msgspec.Struct]]:
     """Yield the tables that stand once, each before those in it; of those that say nothing only the profile's own."""
-    for name in ("caps", "policy", "log", "embedding", "resident", "pool", "guard"):
+    for name in ("caps", "policy", "log", "embedding", "resident", "pool", "guard", "alerts", "otel"):
         if (table := getattr(profile, name)) is None:
             continue
-        if name != "guard" or table != type(table)():
+        if name not in ("guard", "alerts") or table != type(table)():
             yield (name,), table
         for key in table.__struct_fields__:
             inner = getattr(table, key)

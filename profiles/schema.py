@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = [
+    "ALERT_PERCENTS",
     "DEFAULT_OUTPUT_LIMIT",
     "EFFORTS",
     "INPUT",
@@ -25,6 +26,7 @@ __all__ = [
     "PRESETS_USD",
     "REASONING_OUTPUT_LIMIT",
     "TIERS",
+    "Alerts",
     "Arm",
     "ArmCaps",
     "Caps",
@@ -35,6 +37,7 @@ __all__ = [
     "Keep",
     "Limits",
     "Log",
+    "Otel",
     "PlacedRule",
     "Policy",
     "Pool",
@@ -119,6 +122,14 @@ _Url = Annotated[
         description="an http:// or https:// address without user name, password, ? or #",
     ),
 ]
+_Hook = Annotated[
+    str,
+    _Meta(
+        pattern=r"^(https://[^\s/?#@\x00-\x1f]+|http://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?)([/?][^\s#\x00-\x1f]*)?\Z",
+        description="an https:// address (http:// on this machine only) without user name, password or #",
+    ),
+]
+_Percent = Annotated[int, _Meta(ge=1, le=100, description="a whole number from 1 to 100")]
 _Variable = Annotated[
     str,
     _Meta(
@@ -298,6 +309,34 @@ class Embedding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     model: Annotated[str, _Meta(min_length=1, max_length=256, description="the name of an embedding model")] = "builtin"
 
 
+ALERT_PERCENTS: Final = (50, 80, 100)
+"""Shares of a cap at which the user is told where the profile does not say."""
+
+
+class Alerts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is told of events as they happen: a command that is run, or an address that is posted to."""
+
+    cmd: _Command | None = None
+    url: _Hook | None = None
+    at: Annotated[tuple[_Percent, ...], _Meta(min_length=1, description="a list of percents such as [50, 80, 100]")] = (
+        ALERT_PERCENTS
+    )
+    timeout_s: Annotated[float, _Meta(gt=0, le=60, description="a number of seconds up to 60")] = 10.0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is told."""
+        return self.cmd is not None or self.url is not None
+
+
+class Otel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where spans and metrics of paid requests go, over OTLP/HTTP, and whether with texts."""
+
+    endpoint: _Hook
+    content: bool = False
+    timeout_s: Annotated[float, _Meta(gt=0, le=60, description="a number of seconds up to 60")] = 3.0
+
+
 class Resident(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whether a process that has everything loaded is kept for the next command."""
 
@@ -391,6 +430,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     plans: dict[str, _PlanText] = {}
     pool: Pool | None = None
     guard: Guard = Guard()
+    alerts: Alerts = Alerts()
+    otel: Otel | None = None
     rules: tuple[PlacedRule, ...] = ()
 
     def arm(self, name: str) -> Arm:

@@ -97,6 +97,13 @@ RULES: Final[dict[Key, Rule]] = {
     ("checks", "*", "timeout_s"): Rule("free"),
     ("embedding", "model"): Rule("free"),
     ("resident", "start"): Rule("own"),
+    ("alerts", "cmd"): Rule("free"),  # the user's own, from a file of the user's: never the project's
+    ("alerts", "url"): Rule("free"),
+    ("alerts", "at"): Rule("free"),
+    ("alerts", "timeout_s"): Rule("free"),
+    ("otel", "endpoint"): Rule("free"),
+    ("otel", "content"): Rule("free"),
+    ("otel", "timeout_s"): Rule("free"),
     ("plans",): Rule("free"),
     ("guard", "private"): Rule("stricter"),
     ("guard", "names"): Rule("kept"),

@@ -4,6 +4,7 @@ import json
 import math
 import random
 
+from scrimp.routing.ledger.documents import insert_request
 from scrimp.routing.ledger.duels import add_duel, give_verdict
 from scrimp.routing.ledger.labels import add_label
 from scrimp.routing.ledger.learning import add_refit
@@ -92,8 +93,8 @@ def fill(ledger, *, n=400, now=NOW, days=45, profile="work", seed=1, keep=True, 
                 )
                 truth["guards"] += 1
             nano = round(cost * math.exp(rng.gauss(0, 0.5)) * 1e9)
-            ledger.insert(
-                "requests",
+            insert_request(
+                ledger,
                 {
                     "id": of, "created_at": instant(at), "command": "ask", "profile": profile, "conversation_id": of,
                     "prompt": None if not keep else f"question {i}" if word is None else word(i),

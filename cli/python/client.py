@@ -191,6 +191,7 @@ class Scrimp:
         try:
             for line in look_back(job.space.ledger, job.space.profile, self._opened.paths):
                 job.space.say(line)
+            self._opened.tell(job.space.ledger)
         except LedgerError as error:  # the answer is paid for: it is not lost for this
             job.space.say(error.message)
         decision = checked.answer.decision

@@ -58,6 +58,7 @@ class Opened:
         self.closed = False
         self._pid = os.getpid()
         self._turn = threading.RLock()
+        self._telling = threading.Lock()
         self._n_users = 0
         self._home = Home(self.paths)
         self._ledger: Ledger | None = None
@@ -123,6 +124,24 @@ class Opened:
             if self._decider is None:
                 self._decider = make_decider(self.loaded.profile, self.paths, say=logger.info)
             return self._decider
+
+    def tell(self, ledger: Ledger) -> None:
+        """Deliver alerts and export spans in a thread, where the profile asks for that; what fails is tried later."""
+        profile = self.loaded.profile
+        if (profile.alerts.wanted or profile.otel is not None) and self._telling.acquire(blocking=False):
+            threading.Thread(target=self._tell, args=(ledger, profile), name="scrimp-tell", daemon=True).start()
+
+    def _tell(self, ledger: Ledger, profile: Profile) -> None:
+        from scrimp.routing.asking.outbox import send_out
+
+        try:
+            with self.use():
+                for line in send_out(ledger, profile):
+                    logger.info(line)
+        except UsageError:
+            pass  # it was closed meanwhile: a later process does it
+        finally:
+            self._telling.release()
 
     def workspace(self, profile: Profile, say: Callable[[str], None]) -> Workspace:
         """Return what one request is asked with.

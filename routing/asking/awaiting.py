@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 from scrimp.profiles.errors import LedgerError
 from scrimp.routing.calls.call import TextDelta
 from scrimp.routing.calls.faults import CallError
-from scrimp.routing.ledger.reservations import mark_sent, reap
+from scrimp.routing.ledger.reservations import reap
 from scrimp.routing.ledger.scribe import Scribe, Work
 
 from .books import Settlement
 from .hands import RequestHands
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from scrimp.routing.calls.call import Delta, Reply
     from scrimp.routing.checks.base import Verdict
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .request import Ask, Checked
 
 __all__ = ["AwaitingHands", "attend_loop", "begin_scribe", "of_text"]
+
+T = TypeVar("T")
 
 _attended: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None]] = WeakKeyDictionary()
 
@@ -96,13 +98,9 @@ class AwaitingHands(RequestHands):
         would come on top of every answer. A kill in between charges a call that had not left.
         """
         await self.space.amake_ready(wanted.charge.arm)
+        place = await self.turn(wanted, self._do, asyncio.sleep)
 
-        def hold() -> Reservation:
-            held = self.hold(wanted)
-            mark_sent(self.space.ledger, held.id)
-            return held
-
-        done = self.scribe.put(Work.here(hold))
+        done = self.scribe.put(Work.here(lambda: self.hold(wanted, place, sent=True)))
         try:
             reservation: Reservation = await asyncio.shield(done)
         except asyncio.CancelledError:
@@ -110,7 +108,15 @@ class AwaitingHands(RequestHands):
                 unused = Settlement(await done, 0, released=True, attempt={"error_kind": "interrupted"})
                 await asyncio.shield(self.scribe.put(Work.here(lambda: self.put([unused]))))
             raise
+        except BaseException:
+            if place is not None:
+                await self._do(lambda: self.free(place))
+            raise
         return reservation
+
+    def _do(self, do: Callable[[], T]) -> Awaitable[T]:
+        """Have something done by the scribe that need not outlive the machine."""
+        return asyncio.shield(self.scribe.put(Work.here(do, durable=False)))
 
     async def send(self, wanted: Send) -> Reply | CallError:
         """Make the call."""

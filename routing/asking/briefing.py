@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,9 @@ from scrimp.profiles.money import NANO
 from scrimp.routing.strategies.brief import Brief, Card
 
 if TYPE_CHECKING:
-    from scrimp.routing.deciding.policy import Option
+    from collections.abc import Iterator, Sequence
+
+    from scrimp.routing.deciding.policy import Option, Weighed
 
     from .asked import Asked, Kit
 
@@ -24,13 +27,32 @@ def brief_of(asked: Asked, kit: Kit) -> Brief:
     return Brief(
         prompt=prompt,
         checks=asked.checks,
-        arms={weighed.option.arm: _card(weighed.option, kit) for weighed in decision.choice.weighed},
+        arms=_Cards(decision.choice.weighed, kit),
         fallbacks=tuple(option.arm for option in decision.fallbacks()) if asked.plan.single else (),
         embed=kit.embed,
         wtp_usd=decision.wtp_usd,
         left_nano=_left_nano(asked),
         memory=asked.memory,
     )
+
+
+class _Cards(Mapping[str, Card]):
+    """Every arm of a decision by its name, told of when it is asked about: a plan of one call asks about none."""
+
+    def __init__(self, weighed: Sequence[Weighed], kit: Kit) -> None:
+        self._weighed, self._kit = weighed, kit
+
+    def __getitem__(self, arm: str) -> Card:
+        for each in reversed(self._weighed):
+            if each.option.arm == arm:
+                return _card(each.option, self._kit)
+        raise KeyError(arm)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(each.option.arm for each in self._weighed))
+
+    def __len__(self) -> int:
+        return len({each.option.arm for each in self._weighed})
 
 
 def _card(option: Option, kit: Kit) -> Card:

@@ -5,18 +5,20 @@ What is done is the same in an event loop (`awaiting`); who waits is not.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from scrimp.profiles.errors import LedgerError
 from scrimp.profiles.money import format_usd
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.checks.base import Given, run_checks
 from scrimp.routing.ledger.caps import applicable_caps
+from scrimp.routing.ledger.leases import leave, limited
 from scrimp.routing.ledger.reservations import mark_sent, reap, reserve
 from scrimp.routing.ledger.store import instant
 
 from .books import Settlement, write
 from .guarding import heard_private
+from .turns import expected_tokens, take_turn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -32,8 +34,11 @@ if TYPE_CHECKING:
     from .books import Record
     from .paid_call import Pause, Reserve, Send
     from .request import Ask, Checked
+    from .turns import Do
 
 __all__ = ["BlockingHands", "Means", "RequestHands", "given_of"]
+
+T = TypeVar("T")
 
 
 def given_of(prompt: Prompt, wanted: Test) -> Given:
@@ -56,8 +61,18 @@ class Means(Protocol):
         ...
 
     @property
+    def timer(self) -> Callable[[], float]:
+        """Monotonic seconds."""
+        ...
+
+    @property
     def sleep(self) -> Callable[[float], None]:
         """Waits."""
+        ...
+
+    @property
+    def say(self) -> Callable[[str], None]:
+        """Takes a line for the user."""
         ...
 
     @property
@@ -101,6 +116,7 @@ class RequestHands:
         self.n_settled = 0
         self.charged_nano = 0
         self.unknown_nano = 0
+        self._places: dict[int, int] = {}
 
     def what_it_cost(self, request_id: str) -> str:
         """Return the line for the user about a prompt that was interrupted."""
@@ -111,15 +127,43 @@ class RequestHands:
             charged += ", as much as the call that was under way may cost (`scrimp spend --open`)"
         return charged if self.ask.keep == "money" else f"{charged}; `scrimp log show {request_id}` has it"
 
-    def hold(self, wanted: Reserve) -> Reservation:
-        """Write the intent to disk and reserve the bound."""
+    async def turn(self, wanted: Reserve, do: Do, sleep: Callable[[float], Awaitable[object]]) -> int | None:
+        """Wait until the arm's limits let one more call be made; return the number of its place, if it has one."""
+        space = self.space
+        arm = space.paying(wanted.charge.arm).arm(wanted.charge.arm)
+        what = limited(arm)
+        if what is None:
+            return None
+        return await take_turn(
+            space.ledger,
+            what,
+            expected_tokens(wanted.option),
+            command=wanted.charge.source,
+            arm=arm.name,
+            do=do,
+            sleep=sleep,
+            timer=space.timer,
+            say=space.say,
+        )
+
+    def hold(self, wanted: Reserve, place: int | None, *, sent: bool = False) -> Reservation:
+        """Write the intent to disk and reserve the bound, for a call with its place; `sent` as in `reserve`."""
         space, charge = self.space, wanted.charge
         now = space.clock()
         caps = applicable_caps(space.ledger, space.paying(charge.arm), charge.arm, now=now, run_id=charge.run_id)
         request = None if wanted.request is None else wanted.request()
-        return reserve(
-            space.ledger, charge, (*caps, *wanted.own_caps), now=now, attempt=wanted.attempt, request=request
+        reservation = reserve(
+            space.ledger,
+            charge,
+            (*caps, *wanted.own_caps),
+            now=now,
+            attempt=wanted.attempt,
+            request=request,
+            sent=sent,
         )
+        if place is not None:
+            self._places[reservation.id] = place
+        return reservation
 
     def hearing(self, wanted: Send) -> Callable[[Delta], object] | None:
         """Return what takes the pieces of a reply, to the ticket and to whoever hears them; None where nobody does."""
@@ -152,7 +196,16 @@ class RequestHands:
     def put(self, records: list[Record]) -> None:
         """Write records to the ledger."""
         now = self.space.clock()
-        write(self.space.ledger, records, now=now, at=instant(now))
+        with self.space.ledger.transaction():
+            write(self.space.ledger, records, now=now, at=instant(now))
+            for record in records:
+                if isinstance(record, Settlement):
+                    self.free(self._places.pop(record.reservation.id, None))
+
+    def free(self, place: int | None) -> None:
+        """Give the place of a call back."""
+        if place is not None:
+            leave(self.space.ledger, place)
 
     def failed(self, error: LedgerError, outcome: Checked | BaseException) -> None:
         """Meet a ledger that could not be written at the end.
@@ -164,13 +217,25 @@ class RequestHands:
         self.unlogged = error.message
 
 
+async def _at_once(do: Callable[[], T]) -> T:
+    return do()
+
+
 class BlockingHands(RequestHands):
     """Does one thing after another, in the thread that asks: nothing is awaited."""
 
     async def reserve(self, wanted: Reserve) -> Reservation:
         """Import what the call takes, then reserve: a kill meanwhile costs nothing."""
         self.space.make_ready(wanted.charge.arm)
-        return self.hold(wanted)
+        place = await self.turn(wanted, _at_once, self._sleep)
+        try:
+            return self.hold(wanted, place)
+        except BaseException:
+            self.free(place)
+            raise
+
+    async def _sleep(self, seconds: float) -> None:
+        self.space.sleep(seconds)
 
     async def send(self, wanted: Send) -> Reply | CallError:
         """Make the call."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scrimp.routing.ledger.caps import applicable_caps, check_zone, new_alerts
+from scrimp.routing.ledger.caps import check_zone
+from scrimp.routing.ledger.exports import ask_for
 from scrimp.routing.ledger.forget import retire
 from scrimp.routing.ledger.reservations import reap
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.ledger.upkeep import make_sure
 from scrimp.routing.retrieval import passages_kept
+
+from .outbox import filled_caps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +35,7 @@ def look_after(ledger: Ledger, profile: Profile, *, now: float) -> None:
     """
     make_sure(ledger)
     check_zone(ledger, profile)
+    ask_for(ledger, profile.name, wanted=profile.otel is not None)
     reap(ledger, now=now)
 
 
@@ -50,7 +54,7 @@ def look_back(ledger: Ledger, profile: Profile, *, now: float, cache: Path | Non
         from scrimp.routing.reports.page.opened import clean
 
         clean(pages, now=now)
-    return new_alerts(ledger, applicable_caps(ledger, profile, None, now=now), now=now)
+    return filled_caps(ledger, profile, now=now)
 
 
 def forget_before(profile: Profile, *, now: float) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -101,6 +102,20 @@ class PlanChooser:
         if way.several and ledger is not None:
             self._spread = learned_spread(ledger)
             self._skills = learned_skills(ledger, spread=self._spread)
+
+    def by(self, way: Way) -> PlanChooser:
+        """Return what chooses plans by another way of the same plan, with all that is known already.
+
+        Raises
+        ------
+        UsageError
+            If a check of it names an arm that is not there.
+        """
+        for check in way.checks:
+            self.gates.check_arms(check)
+        made = copy(self)
+        made.way = way
+        return made
 
     def _reader(self, checks: Sequence[Check]) -> Callable[[str, str], Plan]:
         """Return what reads plans that may stop at some checks."""

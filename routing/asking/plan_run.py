@@ -20,6 +20,7 @@ from scrimp.routing.calls.reasoning import reasoning_room, shortened
 from scrimp.routing.calls.tool_calls import as_text, what_is_called
 from scrimp.routing.calls.whole_prompt import window_arguments
 from scrimp.routing.ledger.caps import RefusedError
+from scrimp.routing.ledger.leases import BusyError
 from scrimp.routing.prompts.instructions import dressed, instructions_id
 from scrimp.routing.prompts.tokens import bound_tokens
 from scrimp.routing.strategies.protocol import Got, Outcome, Role, Step, Test, Wanted
@@ -159,7 +160,7 @@ class _PlanRun:
                     timer=self.kit.timer,
                     say=self.kit.say,
                 )
-            except (BudgetRefusedError, ArmUnavailableError) as error:
+            except (BudgetRefusedError, ArmUnavailableError, BusyError) as error:
                 refusal = error
             else:
                 if isinstance(bought, Paid):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .events import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import httpx
 
@@ -40,7 +40,7 @@ def asked_by(request: httpx.Request) -> dict[str, Any] | None:
     return asked if isinstance(asked, dict) and _PROMPT_KEYS & asked.keys() else None
 
 
-def why_unbounded(asked: dict[str, Any], output_limit: int) -> str | None:
+def why_unbounded(asked: Mapping[str, Any], output_limit: int) -> str | None:
     """Return why a request could cost more than an answer of `output_limit` tokens; None when it cannot."""
     limits = list(_numbers(asked, _LIMIT_KEYS))
     if not limits:
@@ -57,7 +57,7 @@ def why_unbounded(asked: dict[str, Any], output_limit: int) -> str | None:
     return None
 
 
-def _budgets(asked: dict[str, Any]) -> Iterator[int]:
+def _budgets(asked: Mapping[str, Any]) -> Iterator[int]:
     """Yield the budgets of reasoning that have to be below the output limit: Anthropic's, wherever its models run."""
     for layer in (asked, asked.get("additionalModelRequestFields")):
         thinking = layer.get("thinking") if isinstance(layer, dict) else None
@@ -65,7 +65,7 @@ def _budgets(asked: dict[str, Any]) -> Iterator[int]:
             yield thinking["budget_tokens"]
 
 
-def _tools(asked: dict[str, Any]) -> list[Any]:
+def _tools(asked: Mapping[str, Any]) -> list[Any]:
     tools = asked.get("tools")
     return tools if isinstance(tools, list) else []
 
@@ -80,7 +80,7 @@ def _run_elsewhere(tool: Any) -> str | None:
     return None if _DECLARED & tool.keys() else ", ".join(map(str, tool)) or None
 
 
-def _numbers(asked: dict[str, Any], keys: frozenset[str]) -> Iterator[int]:
+def _numbers(asked: Mapping[str, Any], keys: frozenset[str]) -> Iterator[int]:
     """Yield what the request says under `keys`, at the top and in its nested options."""
     for layer in (asked, *(asked[key] for key in _OPTION_KEYS if isinstance(asked.get(key), dict))):
         for key in keys & layer.keys():

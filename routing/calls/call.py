@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scrimp.routing.prices.usage import Usage
 
 __all__ = [
+    "NO_KEY",
     "Call",
     "Delta",
     "Reply",
@@ -23,6 +24,9 @@ __all__ = [
     "other_model",
     "served_by_another",
 ]
+
+NO_KEY = "none"
+"""What is sent as the key to a server of one's own that takes none: else one of the environment's would be."""
 
 UsageStatus = Literal["reported", "missing", "implausible"]
 """Whether a provider said what a call used, and whether it can be true."""

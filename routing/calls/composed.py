@@ -127,7 +127,7 @@ def read_reply(call: Call, status: int, body: bytes, headers: Mapping[str, str] 
 
     wire = Wire(output_limit=call.max_output_tokens, timeout_s=call.timeout_s, deadline_s=3600.0)
     wire.sent = wire.watched = True
-    wire.begin(httpx.Response(status, headers=dict(headers or {})))
+    wire.begin(status, headers or {})
     try:
         wire.feed(body)
         wire.end()

@@ -18,6 +18,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -26,9 +27,10 @@ import msgspec
 from scrimp.profiles.addresses import NO_ADDRESS, drop_ignored
 from scrimp.profiles.collector import paused
 
-from .call import Call, Delta, Reply, TextDelta
+from .call import NO_KEY, Call, Delta, Reply, TextDelta
 from .faults import CallError
 from .heard import Heard, whole_of
+from .learnt import kind_of
 from .litellm_setup import prepare, prepared
 from .outcome import outcome_of
 from .prompt_cache import cached_prompt
@@ -53,7 +55,6 @@ __all__ = [
     "whole_arguments",
 ]
 
-_NO_KEY = "none"
 _TOOL_PARAMS = ("tools", "tool_choice", "parallel_tool_calls")
 _HERE = "local/"
 _OPENAI_CHAT = re.compile(r"(openai/)?(ft:)?(gpt-(?!.*instruct)|chatgpt-|o\d)[^/]*")
@@ -175,7 +176,7 @@ def _arguments(call: Call, *, streams: bool) -> dict[str, Any]:
     }
     if call.api_base is not None:
         arguments["api_base"] = call.api_base
-        arguments["api_key"] = call.api_key or _NO_KEY
+        arguments["api_key"] = call.api_key or NO_KEY
         if call.model.startswith("openai/"):
             # litellm does not know what a server of one's own supports, and must not refuse on its behalf.
             arguments["allowed_openai_params"] = ["reasoning_effort", "response_format", *_TOOL_PARAMS]
@@ -208,9 +209,13 @@ def _is_openai(api_base: str | None) -> bool:
     return host.endswith(".openai.com")
 
 
-def _wire(call: Call, on_send: Callable[[], object] | None) -> Wire:
+def _wire(call: Call, on_send: Callable[[], object] | None, on_request: Callable[..., object] | None = None) -> Wire:
     return Wire(
-        output_limit=call.max_output_tokens, timeout_s=call.timeout_s, deadline_s=call.deadline_s, on_send=on_send
+        output_limit=call.max_output_tokens,
+        timeout_s=call.timeout_s,
+        deadline_s=call.deadline_s,
+        on_send=on_send,
+        on_request=on_request,
     )
 
 
@@ -290,8 +295,15 @@ async def _answered(
     """Make one call without blocking: whole, or streamed to `on_delta`."""
     import asyncio
 
-    litellm, arguments = _prepared(call, streams=on_delta is not None)
-    wire = _wire(call, on_send)
+    streams = on_delta is not None
+    kind, litellm, composed = kind_of(call, streams=streams), prepared(), None
+    if kind is not None and litellm is not None:
+        composed = litellm.learnt.compose(kind)
+    if composed is None or litellm is None:
+        litellm, arguments = _prepared(call, streams=streams)
+    else:
+        arguments = {}
+    wire = _wire(call, on_send, None if kind is None else partial(litellm.learnt.note, kind))
     heard = Heard()
     failure: BaseException | None = None
     ttft_s: float | None = None
@@ -311,6 +323,10 @@ async def _answered(
     try:
         async with limit:
             try:
+                if composed is not None:
+                    # A reply that is not read here is litellm's to read: it asks, and is given it.
+                    wire.held = await litellm.async_transport.post(composed, wire)
+                    _, arguments = _prepared(call, streams=streams)
                 with wire.current(unwatched=not litellm.watches(arguments)):
                     response = await litellm.module.acompletion(**litellm.unlogged(arguments, is_async=True))
                 if on_delta is None:

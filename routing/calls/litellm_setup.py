@@ -20,6 +20,8 @@ from scrimp.profiles.addresses import drop_ignored
 from scrimp.profiles.collector import paused
 from scrimp.profiles.errors import ConfigError
 
+from .learnt import Learnt
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -52,12 +54,15 @@ class LiteLLM:
         litellm itself; its stubs do not know what it exports.
     transport, async_transport
         What every client of litellm's sends through.
+    learnt
+        How it composes requests, as far as that was seen.
     """
 
     def __init__(self, module: Any, transport: Watched, async_transport: AsyncWatched, silent: type[Any]) -> None:
         self.module = module
         self.transport = transport
         self.async_transport = async_transport
+        self.learnt = Learnt()
         self._silent = silent
 
     def watches(self, arguments: dict[str, Any]) -> bool:

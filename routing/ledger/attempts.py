@@ -33,7 +33,8 @@ def final_attempts(ledger: Ledger, *, since_day: str | None = None, profile: str
     """
     where, parameters = all_of(("r.day >= ?", since_day), ("q.profile = ?", profile))
     return ledger.rows(
-        "SELECT q.arm, q.decision, a.input_tokens, a.output_tokens, a.cached_tokens, a.cache_write_tokens, "  # noqa: S608 - constants
+        "SELECT q.arm, unpacked(q.decision) AS decision, a.input_tokens, a.output_tokens, "  # noqa: S608 - constants
+        "a.cached_tokens, a.cache_write_tokens, "
         "a.reasoning_tokens, (SELECT sum(charged_nano) FROM reservations WHERE request_id = q.id) AS charged_nano "
         "FROM requests q JOIN attempts a ON a.request_id = q.id AND a.arm = q.arm "
         "JOIN reservations r ON r.id = a.id WHERE q.status = 'ok' AND q.decision IS NOT NULL AND a.error_kind IS NULL "

@@ -40,6 +40,8 @@ __all__ = [
     "n_uncertain",
     "partial_of",
     "reopen",
+    "reopen_skipped",
+    "results_of",
     "row_state",
     "runs_of",
     "same_answer",
@@ -155,6 +157,17 @@ def reopen(ledger: Ledger, run_id: str, *, again: Collection[str]) -> int:
         ).rowcount
 
 
+def reopen_skipped(ledger: Ledger, run_id: str, places: Collection[int]) -> int:
+    """Have those of some rows asked anew that were skipped. Return how many."""
+    with ledger.transaction() as conn:
+        return sum(
+            conn.execute(
+                "DELETE FROM batch_rows WHERE run_id = ? AND n = ? AND status = 'skipped'", (run_id, n)
+            ).rowcount
+            for n in places
+        )
+
+
 def finish(ledger: Ledger, run_id: str, status: str, *, now: float) -> None:
     """Set how a run ended."""
     with ledger.transaction():
@@ -227,6 +240,19 @@ def states(ledger: Ledger, run_id: str, first: int | None = None, last: int | No
         "SELECT n, status, offset FROM batch_rows WHERE run_id = ? AND n BETWEEN ? AND ? ", (run_id, first, last)
     )
     return {row["n"]: row["status"] if row["offset"] is None else "done" for row in rows}
+
+
+def results_of(ledger: Ledger, run_id: str, places: Sequence[int]) -> dict[int, tuple[str, tuple[int, int] | None]]:
+    """Return how some rows stand, by their places: the state, and where the journal holds the result, if it does."""
+    found = {}
+    for start in range(0, len(places), 500):
+        some = places[start : start + 500]
+        for row in ledger.rows(
+            f"SELECT n, status, offset, length FROM batch_rows WHERE run_id = ? AND n IN ({marks(some)})",  # noqa: S608 - marks
+            (run_id, *some),
+        ):
+            found[row["n"]] = row["status"], None if row["offset"] is None else (row["offset"], row["length"])
+    return found
 
 
 def row_state(ledger: Ledger, run_id: str, n: int) -> dict[str, Any]:
@@ -337,7 +363,7 @@ def known_of(ledger: Ledger, request_id: str) -> dict[str, Any]:
     cost_nano (None: a part of it is not known). A call that a provider's batch holds is not among them: it is not over.
     """
     (row,) = ledger.rows(
-        "SELECT (SELECT decision FROM requests WHERE id = ?1) AS decision, count(*) AS n_calls, "
+        "SELECT (SELECT unpacked(decision) FROM requests WHERE id = ?1) AS decision, count(*) AS n_calls, "
         "coalesce(sum(charged_nano), 0) AS charged_nano, "
         "CASE WHEN coalesce(sum(status NOT IN ('settled', 'released')), 0) = 0 "
         "THEN coalesce(sum(charged_nano), 0) END AS cost_nano FROM reservations "

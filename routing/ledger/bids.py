@@ -22,8 +22,9 @@ def bids_of(ledger: Ledger, *, profile: str, last: int) -> list[dict[str, Any]]:
     label on that arm's answer (None where there is none).
     """
     return ledger.rows(
-        "SELECT s.request_id, s.seq, s.arm, s.verdicts, s.answer IS NOT NULL AS kept, q.embedding, q.embedder_id, "
-        "(SELECT json_extract(e.value, '$.quality') FROM json_each(q.decision, '$.arms') e "
+        "SELECT s.request_id, s.seq, s.arm, s.verdicts, s.answer IS NOT NULL AS kept, "
+        "floats(q.embedding) AS embedding, q.embedder_id, "
+        "(SELECT json_extract(e.value, '$.quality') FROM json_each(unpacked(q.decision), '$.arms') e "
         "WHERE json_extract(e.value, '$.name') = s.arm) AS quality, "
         "(SELECT json_group_array(t.arm) FROM steps t WHERE t.request_id = q.id) AS arms, l.reward, l.weight "
         "FROM steps s JOIN requests q ON q.id = s.request_id LEFT JOIN labels l ON l.id = "

@@ -18,6 +18,7 @@ from scrimp.profiles.errors import (
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.rungs import base_of
 
+from .clauses import OPEN
 from .store import instant
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from .store import Ledger
 
 __all__ = [
-    "ALERT_PERCENTS",
     "FREE_HINT",
     "SHARED_SCOPES",
     "Cap",
@@ -47,7 +47,6 @@ __all__ = [
     "held_of",
     "known_limits",
     "left_nano",
-    "new_alerts",
     "room_of",
     "set_shared_cap",
     "shared_at",
@@ -56,9 +55,6 @@ __all__ = [
     "too_small",
     "window_keys",
 ]
-
-ALERT_PERCENTS: Final = (50, 80, 100)
-"""Shares of a cap at which the user is told, once each."""
 
 SHARED_SCOPES: Final = ("shared:day", "shared:month")
 """The caps that can stand over all profiles together."""
@@ -419,56 +415,21 @@ def held_of(ledger: Ledger, cap: Cap, *, now: float) -> Held:
         "SELECT sum(status = 'unknown') AS n, sum((status = 'unknown') * charged_nano) AS nano, "  # noqa: S608 - built from constants
         "sum(away) AS n_away, sum(away * charged_nano) AS away_nano FROM (SELECT status, charged_nano, "
         "status = 'reserved' AND at <= ? AND host IS NOT NULL AND (boot_id IS NOT ? OR pid_namespace IS NOT ?) AS away "
-        f"FROM reservations WHERE status IN ('reserved', 'unknown') AND {where})",
+        f"FROM reservations WHERE {OPEN} AND status IN ('reserved', 'unknown') AND {where})",
         (instant(now), me.boot_id, me.namespace, *parameters),
     )
     return Held(**{name: value or 0 for name, value in row.items()})
 
 
 def cap_states(ledger: Ledger, caps: Iterable[Cap], *, now: float) -> list[CapState]:
-    """Return what is charged to each cap's window now, apart by status, from the reservations themselves."""
+    """Return what is charged to each cap's window now, apart by status."""
     states = []
     for cap in caps:
-        settled = reserved = unknown = 0
-        if cap.key is not None:
-            where, parameters = _where(cap.key)
-            for row in ledger.rows(
-                f"SELECT status, sum(charged_nano) AS nano FROM reservations WHERE {where} GROUP BY status",  # noqa: S608 - built from constants
-                parameters,
-            ):
-                if row["status"] == "reserved":
-                    reserved += row["nano"]
-                elif row["status"] == "unknown":
-                    unknown += row["nano"]
-                else:
-                    settled += row["nano"]
+        reserved, fixed = balance(ledger, cap.key)
+        unknown = held_of(ledger, cap, now=now).nano
         resets = ledger.rolls_over_at(cap.window, now) if cap.window in ("day", "month") else None
-        states.append(CapState(cap, settled, reserved, unknown, resets))
+        states.append(CapState(cap, fixed - unknown, reserved, unknown, resets))
     return states
-
-
-def new_alerts(ledger: Ledger, caps: Iterable[Cap], *, now: float) -> list[str]:
-    """Return a line for each cap whose window has newly reached 50, 80 or 100%; each is returned once, ever."""
-    lines = []
-    for cap in caps:
-        if cap.key is None or cap.limit_nano <= 0 or cap.window not in ("day", "month"):
-            continue
-        used = sum(balance(ledger, cap.key))
-        percent = max((step for step in ALERT_PERCENTS if used * 100 >= step * cap.limit_nano), default=None)
-        if percent is None:
-            continue
-        name = f"{cap.key} {cap.scope} {cap.limit_nano}"
-        if ledger.rows("SELECT 1 FROM alerts WHERE key = ? AND percent >= ?", (name, percent)):
-            continue
-        with ledger.transaction() as conn:
-            fresh = conn.execute(
-                "INSERT OR IGNORE INTO alerts (key, percent, at) VALUES (?, ?, ?)", (name, percent, instant(now))
-            ).rowcount
-        if fresh:
-            lines.append(
-                f"{format_usd(used)} of the {cap.scope} cap of {format_usd(cap.limit_nano)} is used ({percent}% passed)"
-            )
-    return lines
 
 
 def window_keys(profile: str, arm: str, run_id: str | None, day: str, month: str) -> list[str]:

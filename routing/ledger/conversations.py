@@ -186,8 +186,8 @@ def conversation(ledger: Ledger, which: str) -> Conversation:
         If its text was not kept.
     """
     rows = ledger.rows(
-        "SELECT id, system, prompt, answer, embedding, embedder_id, memory, "  # noqa: S608 - constants
-        "coalesce(json_extract(decision, '$.brief'), 0) AS brief FROM requests "
+        "SELECT id, system, prompt, answer, floats(embedding) AS embedding, embedder_id, memory, "  # noqa: S608 - constants
+        "coalesce(json_extract(unpacked(decision), '$.brief'), 0) AS brief FROM requests "
         f"WHERE conversation_id = ? AND {_TURN} ORDER BY created_at, n",
         (which,),
     )

@@ -148,7 +148,7 @@ def duels_of(ledger: Ledger, *, profile: str | None = None, since: str | None = 
     where, parameters = all_of(("d.profile = ?", profile), ("d.at >= ?", since))
     return ledger.rows(
         "SELECT d.id, d.at, d.profile, d.verdict, d.left_arm, d.right_arm, d.left_model, d.right_model, "  # noqa: S608 - constants
-        "d.left_instructions, d.right_instructions, d.propensity, q.prompt, q.embedding, "
+        "d.left_instructions, d.right_instructions, d.propensity, q.prompt, floats(q.embedding) AS embedding, "
         f"q.embedder_id, {_OF_SIDE}, {_PAID} FROM duels d LEFT JOIN requests q ON q.id = d.left_request "
         f"WHERE d.verdict IS NOT NULL AND {where} ORDER BY d.at, d.id",
         parameters,

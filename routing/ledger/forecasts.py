@@ -16,26 +16,32 @@ __all__ = ["forecasts"]
 
 
 def forecasts(
-    ledger: Ledger, *, since: str | None = None, profile: str | None = None
-) -> list[tuple[str, int, int, int]]:
-    """Return of every answer whose length was predicted: arm without reading, tokens, predicted 90th percentile, limit.
+    ledger: Ledger, span: tuple[int, int], *, since: str | None = None
+) -> list[tuple[str, str, int, int, int]]:
+    """Return of every answer whose length was predicted: profile, arm, tokens, predicted 90th percentile, limit.
 
     Parameters
     ----------
+    span
+        The first and the last number of the calls.
     since
         Only calls from this instant on.
-    profile
-        Only this profile's.
+
+    Returns
+    -------
+    The arm without a reading.
     """
-    where, parameters = all_of(("a.started_at >= ?", since), ("r.profile = ?", profile))
+    where, parameters = all_of(("a.started_at >= ?", since))
     rows = ledger.rows(
-        "SELECT a.arm, a.kind, a.output_tokens, a.expected_output_p90, a.output_limit "  # noqa: S608 - constants
-        "FROM attempts a JOIN reservations r ON r.id = a.id WHERE a.output_tokens IS NOT NULL "
+        "SELECT r.profile, a.arm, a.kind, a.output_tokens, a.expected_output_p90, a.output_limit "  # noqa: S608 - constants
+        "FROM attempts a JOIN reservations r ON r.id = a.id WHERE a.id BETWEEN ? AND ? AND a.output_tokens IS NOT NULL "
         f"AND a.expected_output_p90 IS NOT NULL AND a.output_limit IS NOT NULL AND a.error_kind IS NULL AND {where}",
-        parameters,
+        (*span, *parameters),
     )
     return [
-        (bare_of(row["arm"]), row["output_tokens"], row["expected_output_p90"], row["output_limit"])
+        (
+            row["profile"], bare_of(row["arm"]), row["output_tokens"], row["expected_output_p90"], row["output_limit"],
+        )
         for row in rows
         if row["kind"] not in ASIDE
-    ]
+    ]  # fmt: skip

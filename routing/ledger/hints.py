@@ -43,7 +43,7 @@ def drawn_for(ledger: Ledger, sources: Collection[str], *, profile: str | None =
     where, parameters = all_of(("q.profile = ?", profile))
     return ledger.rows(
         "SELECT q.id AS request_id, q.hint, q.hinted, q.hint_propensity, q.hint_similarity, l.source, l.reward, "  # noqa: S608 - marks
-        "l.weight FROM requests q JOIN labels l ON l.request_id = q.id AND l.arm = q.arm "
+        "l.weight FROM requests q CROSS JOIN labels l ON l.request_id = q.id AND l.arm = q.arm "
         f"WHERE q.hint_propensity IS NOT NULL AND {where} AND l.source IN ({marks(sources)}) ORDER BY l.id",
         (*parameters, *sources),
     )
@@ -80,7 +80,8 @@ def rated(ledger: Ledger, profile: str, sources: Collection[str], *, last: int) 
     For each: id, prompt, answer, arm, embedding, embedder_id, decision, source, reward and weight.
     """
     rows = ledger.rows(
-        "SELECT q.id, q.prompt, q.answer, q.arm, q.embedding, q.embedder_id, q.decision, l.source, l.reward, l.weight "  # noqa: S608 - marks
+        "SELECT q.id, q.prompt, q.answer, q.arm, floats(q.embedding) AS embedding, q.embedder_id, "  # noqa: S608 - marks
+        "unpacked(q.decision) AS decision, l.source, l.reward, l.weight "
         "FROM labels l JOIN requests q ON q.id = l.request_id AND q.arm = l.arm "
         f"WHERE q.profile = ? AND q.status = 'ok' AND q.prompt IS NOT NULL AND q.answer <> '' "
         f"AND q.attachments IS NULL AND {SINGLE} AND l.source IN ({marks(sources)}) ORDER BY l.id DESC LIMIT ?",

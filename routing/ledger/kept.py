@@ -52,7 +52,7 @@ def read_lately(
         "coalesce(a.cached_tokens, 0) + coalesce(a.cache_write_tokens, 0) > 0 AS in_cache "
         "FROM requests q JOIN attempts a ON a.request_id = q.id "
         "WHERE q.created_at >= ? AND q.sources IS NOT NULL AND q.messages IS NULL AND q.system IS ? "
-        "AND coalesce(json_extract(q.decision, '$.brief'), 0) = ? "
+        "AND coalesce(json_extract(unpacked(q.decision), '$.brief'), 0) = ? "
         "AND a.error_kind IS NULL AND a.latency_s IS NOT NULL",
         (instant(since), system, int(brief)),
     )

@@ -30,6 +30,9 @@ __all__ = [
 TRUTH: Final = ("rating", "import", "probe", "audit")
 """Sources of labels that say how good an answer was without being a check themselves."""
 
+_LOOKED: Final = 2000
+"""Labels of each source of `TRUTH` that are looked at where the latest are wanted."""
+
 
 def add_label(
     ledger: Ledger,
@@ -99,13 +102,24 @@ def count_by_source(ledger: Ledger, profile: str) -> dict[str, int]:
     return {row["source"]: row["n"] for row in rows}
 
 
-def labels_of_answered(ledger: Ledger, *, since: str | None = None, profile: str | None = None) -> list[dict[str, Any]]:
-    """Return the labels of answered requests, oldest first: request_id, arm, reward, source and check_kind."""
+def labels_of_answered(
+    ledger: Ledger, *, span: tuple[int, int] | None = None, since: str | None = None, profile: str | None = None
+) -> list[dict[str, Any]]:
+    """Return the labels of answered requests, oldest first: request_id, arm, reward, source and check_kind.
+
+    Parameters
+    ----------
+    span
+        The first and the last number of the requests; None takes all.
+    """
     where, parameters = all_of(("q.created_at >= ?", since), ("q.profile = ?", profile))
+    # Of a span the requests are looked up first: a CROSS JOIN keeps the order.
+    tables = "labels l JOIN requests q" if span is None else "requests q CROSS JOIN labels l"
+    within = "" if span is None else "q.n BETWEEN ? AND ? AND "
     return ledger.rows(
-        "SELECT l.request_id, l.arm, l.reward, l.source, l.check_kind FROM labels l "  # noqa: S608 - constants
-        f"JOIN requests q ON q.id = l.request_id WHERE q.status = 'ok' AND {where} ORDER BY l.id",
-        parameters,
+        f"SELECT l.request_id, l.arm, l.reward, l.source, l.check_kind FROM {tables} ON q.id = l.request_id "  # noqa: S608 - constants
+        f"WHERE {within}q.status = 'ok' AND {where} ORDER BY l.id",
+        (*(span or ()), *parameters),
     )
 
 
@@ -154,7 +168,8 @@ def truths_of_made(ledger: Ledger, *, last: int) -> list[dict[str, Any]]:
         ledger,
         ", s.stage, s.kind",
         "JOIN steps s ON s.request_id = l.request_id AND s.arm = l.arm AND s.taken = 1",
-        "l.request_id IN (SELECT request_id FROM steps WHERE kind IN ('merge', 'lead', 'bid', 'drop', 'piece'))",
+        "EXISTS (SELECT 1 FROM steps t WHERE t.request_id = l.request_id "
+        "AND t.kind IN ('merge', 'lead', 'bid', 'drop', 'piece'))",
         last,
     )
 
@@ -168,8 +183,8 @@ def truths_of_several(ledger: Ledger, *, last: int) -> list[dict[str, Any]]:
     """Return the latest labels of `TRUTH` on prompts of which several arms' answers have one, newest first."""
     sources = ", ".join(f"'{source}'" for source in TRUTH)
     several = (
-        f"l.request_id IN (SELECT m.request_id FROM labels m WHERE m.source IN ({sources}) "  # noqa: S608 - constants
-        "GROUP BY m.request_id HAVING count(DISTINCT m.arm) > 1)"
+        "EXISTS (SELECT 1 FROM labels m WHERE m.request_id = l.request_id AND m.arm <> l.arm "  # noqa: S608 - constants
+        f"AND m.source IN ({sources}))"
     )
     return _truths(ledger, "", "", several, last)
 
@@ -177,9 +192,15 @@ def truths_of_several(ledger: Ledger, *, last: int) -> list[dict[str, Any]]:
 def _truths(ledger: Ledger, columns: str, joins: str, where: str, last: int) -> list[dict[str, Any]]:
     """Return labels of `TRUTH`, of each answer the newest: request_id, arm, reward, weight and decision (JSON)."""
     sources = ", ".join(f"'{source}'" for source in TRUTH)
+    # Of each source the newest, by the index that names them all: labels of checks may be as many as requests.
+    newest_of = " UNION ALL ".join(
+        "SELECT * FROM (SELECT id, request_id, arm, reward, weight FROM labels "  # noqa: S608 - constants
+        f"WHERE source IN ({sources}) AND source = '{source}' ORDER BY id DESC LIMIT {_LOOKED})"
+        for source in TRUTH
+    )
     return ledger.rows(
-        f"SELECT l.request_id, l.arm, l.reward, l.weight, q.decision{columns} FROM labels l "  # noqa: S608 - constants
-        f"JOIN requests q ON q.id = l.request_id {joins} WHERE l.source IN ({sources}) AND {where} "
+        f"SELECT l.request_id, l.arm, l.reward, l.weight, unpacked(q.decision) AS decision{columns} "  # noqa: S608 - constants
+        f"FROM ({newest_of}) l CROSS JOIN requests q ON q.id = l.request_id {joins} WHERE {where} "
         "AND l.id = (SELECT max(o.id) FROM labels o WHERE o.request_id = l.request_id AND o.arm = l.arm "
         f"AND o.source IN ({sources})) ORDER BY l.id DESC LIMIT ?",
         (last,),

@@ -341,7 +341,187 @@ def _m6_what_was_expected(conn: sqlite3.Connection) -> None:
 def _m7_many_rows(conn: sqlite3.Connection) -> None:
     """Add who holds a reservation besides a process: a batch of a provider's, by the name that it is found by."""
     conn.execute("ALTER TABLE reservations ADD COLUMN holder TEXT")  # NULL: the process in `pid`
-    # Half price: what was handed over to providers' Batch APIs, on record before it leaves.
+    _many_requests(conn)
+    _limits_together(conn)
+    _half_price(conn)
+
+
+def _many_requests(conn: sqlite3.Connection) -> None:
+    """Keep what a log of a million requests is asked for, so that no command reads all of it.
+
+    What is large stays as it is: traces and features are packed from here on, and read in both shapes.
+    """
+    # Only where a text changes is the full-text index written.
+    conn.execute("DROP TRIGGER requests_au")
+    conn.execute(
+        "CREATE TRIGGER requests_au AFTER UPDATE OF prompt, answer ON requests BEGIN "
+        "INSERT INTO requests_fts (requests_fts, rowid, prompt, answer) "
+        "VALUES ('delete', old.rowid, old.prompt, old.answer); "
+        "INSERT INTO requests_fts (rowid, prompt, answer) VALUES (new.rowid, new.prompt, new.answer); END"
+    )
+    conn.execute("ALTER TABLE requests ADD COLUMN n_stages INTEGER")  # of the plan in the trace; NULL: there is none
+    conn.execute(
+        "UPDATE requests SET n_stages = json_array_length(decision, '$.plan.stages') "
+        """WHERE decision LIKE '%"plan": {%' AND json_valid(decision)"""
+    )
+    conn.execute("CREATE INDEX idx_requests_planned ON requests(profile) WHERE n_stages IS NOT NULL")
+    # Calls whose true cost is not known are few, and asked for by every command about money.
+    conn.execute("DROP INDEX idx_reservations_open")
+    conn.execute(
+        "CREATE INDEX idx_reservations_open ON reservations(status) "
+        "WHERE status IN ('reserved', 'unknown', 'unverified')"
+    )
+    _sums_by_day(conn)
+    # Sums of 2,000 requests or calls in a row (`digests`), dropped by whatever changes one of them.
+    conn.execute(
+        "CREATE TABLE digests (kind TEXT NOT NULL, block INTEGER NOT NULL, first_at TEXT NOT NULL, "
+        "last_at TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (kind, block)) WITHOUT ROWID"
+    )
+    drop = "DELETE FROM digests WHERE kind = '{0}' AND block = {1} / 2000"
+    by_request = drop.format("requests", "(SELECT n FROM requests WHERE id = {0}.request_id)")
+    both = [by_request.format("NEW"), drop.format("calls", "NEW.id")]
+    # The end of a call in flight drops nothing: as long as there is one, there are no sums of its block.
+    for name, event, when, statements in (
+        ("requests", "UPDATE OF status, arm, profile", "1", [drop.format("requests", "NEW.n")]),
+        ("requests", "DELETE", "1", [drop.format("requests", "OLD.n")]),
+        ("reservations", "UPDATE OF charged_nano", "OLD.status <> 'reserved'", both),
+        ("attempts", "UPDATE OF latency_s, input_tokens, output_tokens, error_kind",
+         "coalesce(OLD.latency_s, OLD.input_tokens, OLD.output_tokens, OLD.error_kind) IS NOT NULL", both),
+        ("labels", "INSERT", "1", [by_request.format("NEW")]),
+        ("labels", "UPDATE", "1", [by_request.format("NEW")]),
+        ("labels", "DELETE", "1", [by_request.format("OLD")]),
+        ("steps", "INSERT", "1", [by_request.format("NEW")]),
+        ("steps", "UPDATE", "1", [by_request.format("NEW")]),
+        ("steps", "DELETE", "1", [by_request.format("OLD")]),
+    ):  # fmt: skip
+        conn.execute(
+            f"CREATE TRIGGER digests_{name}_{event[:6].lower()} AFTER {event} ON {name} WHEN {when} "
+            f"BEGIN {'; '.join(statements)}; END"
+        )
+    conn.execute("CREATE INDEX idx_batch_rows_request_same ON batch_rows(request_id) WHERE same IS NOT NULL")
+    conn.execute(
+        "CREATE INDEX idx_labels_truth ON labels(source) WHERE source IN ('rating', 'import', 'probe', 'audit')"
+    )
+    conn.execute("CREATE INDEX idx_requests_redo ON requests(redo_of) WHERE redo_of IS NOT NULL")
+    conn.execute("CREATE INDEX idx_requests_asked ON requests(created_at) WHERE command = 'ask'")
+    conn.execute("CREATE INDEX idx_requests_hinted ON requests(profile) WHERE hint_propensity IS NOT NULL")
+
+
+def _sums_by_day(conn: sqlite3.Connection) -> None:
+    """Add sums of the calls of a day, by whom and what for, kept by the statements that change a call."""
+    parts = {
+        "settled_nano": "CASE WHEN {0}.status IN ('settled', 'released') THEN {0}.charged_nano ELSE 0 END",
+        "unverified_nano": "CASE WHEN {0}.status = 'unverified' THEN {0}.charged_nano ELSE 0 END",
+        "reserved_nano": "CASE WHEN {0}.status = 'reserved' THEN {0}.charged_nano ELSE 0 END",
+        "unknown_nano": "CASE WHEN {0}.status = 'unknown' THEN {0}.charged_nano ELSE 0 END",
+        "charged_nano": "{0}.charged_nano",
+        "n_breaches": "{0}.breach",
+    }
+    told = {
+        "n_input": "({0}.input_tokens IS NOT NULL)",
+        "input_tokens": "coalesce({0}.input_tokens, 0)",
+        "n_output": "({0}.output_tokens IS NOT NULL)",
+        "output_tokens": "coalesce({0}.output_tokens, 0)",
+    }
+    key = "day, profile, arm, source, tag"
+    of = "{0}.day, {0}.profile, {0}.arm, coalesce({0}.source, '-'), coalesce({0}.tag, '-')"
+    numbers = ", ".join(f"{name} INTEGER NOT NULL" for name in ("n_calls", *parts, *told))
+    conn.execute(
+        "CREATE TABLE spent (day TEXT NOT NULL, profile TEXT NOT NULL, arm TEXT NOT NULL, source TEXT NOT NULL, "
+        f"tag TEXT NOT NULL, {numbers}, PRIMARY KEY ({key})) WITHOUT ROWID"
+    )
+    sums = ", ".join(f"sum({text.format('r')})" for text in parts.values())
+    sums_told = ", ".join(f"sum({text.format('a')})" for text in told.values())
+    conn.execute(
+        f"INSERT INTO spent SELECT {of.format('r')}, count(*), {sums}, {sums_told} "  # noqa: S608 - constants
+        "FROM reservations r LEFT JOIN attempts a ON a.id = r.id GROUP BY 1, 2, 3, 4, 5"
+    )
+    first = ", ".join(text.format("NEW") for text in parts.values())
+    more = ", ".join(f"{name} = {name} + excluded.{name}" for name in ("n_calls", *parts))
+    conn.execute(
+        "CREATE TRIGGER spent_reserved AFTER INSERT ON reservations BEGIN "  # noqa: S608 - constants
+        f"INSERT INTO spent ({key}, n_calls, {', '.join(parts)}, {', '.join(told)}) "
+        f"VALUES ({of.format('NEW')}, 1, {first}, 0, 0, 0, 0) ON CONFLICT ({key}) DO UPDATE SET {more}; END"
+    )
+    moved = ", ".join(f"{name} = {name} + {text.format('NEW')} - {text.format('OLD')}" for name, text in parts.items())
+    conn.execute(
+        "CREATE TRIGGER spent_settled AFTER UPDATE OF status, charged_nano, breach ON reservations BEGIN "  # noqa: S608 - constants
+        f"UPDATE spent SET {moved} WHERE ({key}) = ({of.format('NEW')}); END"
+    )
+    whose = f"WHERE ({key}) = (SELECT {of.format('r')} FROM reservations r WHERE r.id = NEW.id)"  # noqa: S608 - constants
+    for event, name, old in (("INSERT", "begun", False), ("UPDATE OF input_tokens, output_tokens", "told", True)):
+        less = " - {1}" if old else ""
+        changes = ", ".join(
+            ("{0} = {0} + {2}" + less).format(column, text.format("OLD"), text.format("NEW"))
+            for column, text in told.items()
+        )
+        known = "NEW.input_tokens IS NOT NULL OR NEW.output_tokens IS NOT NULL"
+        changed = "NEW.input_tokens IS NOT OLD.input_tokens OR NEW.output_tokens IS NOT OLD.output_tokens"
+        conn.execute(
+            f"CREATE TRIGGER spent_{name} AFTER {event} ON attempts WHEN {changed if old else known} "  # noqa: S608 - constants
+            f"BEGIN UPDATE spent SET {changes} {whose}; END"
+        )
+
+
+def _limits_together(conn: sqlite3.Connection) -> None:
+    """Add limits that all processes keep together: places for calls in flight, and what was let through lately."""
+    conn.execute(
+        "CREATE TABLE places (id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, held INTEGER NOT NULL, "
+        "wanted INTEGER NOT NULL, urgent INTEGER NOT NULL, until REAL NOT NULL, pid INTEGER NOT NULL, "
+        "process_started TEXT, boot_id TEXT, host TEXT, pid_namespace TEXT)"
+    )
+    conn.execute("CREATE INDEX idx_places_account ON places(account)")
+    conn.execute(
+        "CREATE TABLE takes (id INTEGER PRIMARY KEY, account TEXT NOT NULL, requests INTEGER NOT NULL, "
+        "tokens INTEGER NOT NULL, requests_ahead REAL NOT NULL, tokens_ahead REAL NOT NULL, usable_s REAL NOT NULL, "
+        "wall REAL NOT NULL, steady REAL NOT NULL, boot_id TEXT)"  # times: POSIX, and of the boot's steady clock
+    )
+    conn.execute("CREATE INDEX idx_takes_account ON takes(account, id)")
+    _events_and_exports(conn)
+
+
+def _events_and_exports(conn: sqlite3.Connection) -> None:
+    """Add what is to be told (`alerts`), and the calls that are to be exported (`otel`), noted as they happen."""
+    conn.execute(
+        "CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, "
+        "percent INTEGER NOT NULL DEFAULT 0, at TEXT NOT NULL, profile TEXT NOT NULL, "
+        "kind TEXT NOT NULL, subject TEXT NOT NULL, data TEXT, "  # kind: cap | breach | unknown | batch | refit
+        "state TEXT NOT NULL DEFAULT 'new', "  # new | delivered | given up | kept (nobody asked for it)
+        "tries INTEGER NOT NULL DEFAULT 0, claimed REAL NOT NULL DEFAULT 0, error TEXT, UNIQUE (key, percent))"
+    )
+    conn.execute("CREATE INDEX idx_events_new ON events(profile) WHERE state = 'new'")
+    conn.execute(
+        "INSERT INTO events (key, percent, at, profile, kind, subject, state) "
+        "SELECT key, percent, at, '', 'cap', key, 'kept' FROM alerts"
+    )
+    conn.execute("DROP TABLE alerts")
+    now = "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')"
+    into = "INSERT OR IGNORE INTO events (key, at, profile, kind, subject) VALUES"
+    for kind, when in (("breach", "NEW.breach = 1 AND OLD.breach = 0"), ("unknown", "NEW.status = 'unknown'")):
+        conn.execute(
+            f"CREATE TRIGGER events_{kind} AFTER UPDATE OF status ON reservations WHEN {when} "
+            f"BEGIN {into} ('{kind} ' || NEW.id, {now}, NEW.profile, '{kind}', NEW.id); END"
+        )
+    conn.execute(
+        "CREATE TRIGGER events_batch AFTER UPDATE OF status ON batch_runs "
+        "WHEN NEW.status IN ('finished', 'stopped') AND OLD.status <> NEW.status "
+        f"BEGIN {into} ('batch ' || NEW.id || ' ' || NEW.finished_at, {now}, NEW.profile, 'batch', NEW.id); END"
+    )
+    conn.execute(
+        "CREATE TRIGGER events_refit AFTER INSERT ON refits WHEN NEW.verdict = 'promoted' "
+        f"BEGIN {into} ('refit ' || NEW.id, {now}, NEW.profile, 'refit', NEW.id); END"
+    )
+    # Of profiles that ask for it (`exports.ask_for`): the calls that are over and not exported yet.
+    conn.execute("CREATE TABLE unexported (call INTEGER PRIMARY KEY, request_id TEXT NOT NULL, profile TEXT NOT NULL)")
+    conn.execute(
+        "CREATE TRIGGER unexported_call AFTER UPDATE OF status ON reservations WHEN OLD.status = 'reserved' "
+        "AND NEW.status <> 'reserved' AND EXISTS (SELECT 1 FROM meta WHERE key = 'export:' || NEW.profile) "
+        "BEGIN INSERT OR IGNORE INTO unexported VALUES (NEW.id, NEW.request_id, NEW.profile); END"
+    )
+
+
+def _half_price(conn: sqlite3.Connection) -> None:
+    """Add what was handed over to providers' Batch APIs, on record before it leaves."""
     conn.execute("ALTER TABLE attempts ADD COLUMN lane TEXT")  # batch; NULL: asked at once
     conn.execute(
         "CREATE TABLE provider_batches (id TEXT PRIMARY KEY, run_id TEXT NOT NULL, arm TEXT NOT NULL, "

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from .store import Ledger
 
-__all__ = ["entries", "excerpts", "expectations", "profiles", "refits", "spent_by_day", "stage_charges", "told"]
+__all__ = ["entries", "excerpts", "expectations", "profiles", "refits", "stage_charges", "told"]
 
 _PART: Final = 500
 """Requests that are read at once: a trace takes a few kB, and a log may have a million."""
@@ -24,18 +24,8 @@ _CHARGED: Final = "(SELECT sum(charged_nano) FROM reservations r WHERE r.request
 
 def profiles(ledger: Ledger) -> list[str]:
     """Return the names of the profiles that something was paid or asked for, in order."""
-    rows = ledger.rows("SELECT profile FROM requests UNION SELECT profile FROM reservations ORDER BY 1")
+    rows = ledger.rows("SELECT profile FROM requests UNION SELECT profile FROM spent ORDER BY 1")
     return [row["profile"] for row in rows]
-
-
-def spent_by_day(ledger: Ledger, *, since_day: str | None = None, profile: str | None = None) -> list[dict[str, Any]]:
-    """Return what was charged each day for each arm: day, profile, arm, n_calls, charged_nano; in order of days."""
-    where, parameters = all_of(("r.day >= ?", since_day), ("r.profile = ?", profile))
-    return ledger.rows(
-        "SELECT r.day, r.profile, r.arm, count(*) AS n_calls, sum(r.charged_nano) AS charged_nano "  # noqa: S608 - constants
-        f"FROM reservations r WHERE {where} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-        parameters,
-    )
 
 
 def told(ledger: Ledger, *, since: str | None = None, profile: str | None = None) -> Iterator[dict[str, Any]]:
@@ -50,7 +40,7 @@ def told(ledger: Ledger, *, since: str | None = None, profile: str | None = None
     while True:
         where, parameters = all_of(("q.n > ?", last), ("q.created_at >= ?", since), ("q.profile = ?", profile))
         rows = ledger.rows(
-            "SELECT q.n, q.id, q.created_at, q.arm, q.status, q.memory, q.decision, "  # noqa: S608 - constants
+            "SELECT q.n, q.id, q.created_at, q.arm, q.status, q.memory, unpacked(q.decision) AS decision, "  # noqa: S608 - constants
             "CASE WHEN json_valid(q.sources) THEN json_array_length(q.sources) END AS n_files, "
             f"{_CHARGED} AS charged_nano, "
             "(SELECT sum(latency_s) FROM attempts a WHERE a.request_id = q.id) AS latency_s, "
@@ -91,7 +81,8 @@ def entries(ledger: Ledger, ids: Collection[str], *, n_chars: int) -> dict[str, 
     found: dict[str, dict[str, Any]] = {}
     for of in ids:
         for row in ledger.rows(
-            f"SELECT id, command, profile, tag, substr(error, 1, :n) AS error, decision, sources, {texts} "  # noqa: S608 - constants
+            f"SELECT id, command, profile, tag, substr(error, 1, :n) AS error, "  # noqa: S608 - constants
+            f"unpacked(decision) AS decision, sources, {texts} "
             "FROM requests WHERE id = :id",
             {"n": n_chars, "id": of},
         ):

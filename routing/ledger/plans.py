@@ -23,17 +23,17 @@ def runs_of_plans(ledger: Ledger, profile: str) -> list[dict[str, Any]]:
     """
     sources = ", ".join(f"'{source}'" for source in TRUTH)
     return ledger.rows(
-        "SELECT q.id, q.created_at, q.status, json_extract(q.decision, '$.plan.name') AS name, "  # noqa: S608 - constants
-        "json_extract(q.decision, '$.plan.spelled') AS spelled, json_extract(q.decision, '$.plan.text') AS text, "
-        "json_extract(q.decision, '$.plan.asked_for') AS asked_for, "
-        "json_array_length(q.decision, '$.plan.stages') AS n_stages, "
+        "SELECT q.id, q.created_at, q.status, json_extract(q.trace, '$.plan.name') AS name, "  # noqa: S608 - constants
+        "json_extract(q.trace, '$.plan.spelled') AS spelled, json_extract(q.trace, '$.plan.text') AS text, "
+        "json_extract(q.trace, '$.plan.asked_for') AS asked_for, "
+        "q.n_stages, "
         "(SELECT count(*) FROM steps s WHERE s.request_id = q.id) AS n_steps, "
         "(SELECT s.stage FROM steps s WHERE s.request_id = q.id AND s.taken = 1) AS stage, "
         "(SELECT sum(r.charged_nano) FROM reservations r WHERE r.request_id = q.id) AS charged_nano, "
         "(SELECT l.reward FROM labels l WHERE l.request_id = q.id AND l.arm = q.arm "
         f"AND l.source IN ({sources}) ORDER BY l.id DESC LIMIT 1) AS reward "
-        """FROM requests q WHERE q.profile = ? AND q.decision LIKE '%"plan": {%' AND json_valid(q.decision) """
-        "ORDER BY q.n",
+        "FROM (SELECT n, id, created_at, status, arm, n_stages, unpacked(decision) AS trace FROM requests "
+        "WHERE profile = ? AND n_stages IS NOT NULL) q ORDER BY q.n",
         (profile,),
     )
 
@@ -41,7 +41,8 @@ def runs_of_plans(ledger: Ledger, profile: str) -> list[dict[str, Any]]:
 def recent_decisions(ledger: Ledger, profile: str, *, last: int) -> list[str]:
     """Return the traces (JSON) of a profile's latest decisions, newest first."""
     rows = ledger.rows(
-        "SELECT decision FROM requests WHERE profile = ? AND decision IS NOT NULL AND json_valid(decision) "
+        "SELECT unpacked(decision) AS decision FROM requests WHERE profile = ? AND decision IS NOT NULL "
+        "AND json_valid(unpacked(decision)) "
         "ORDER BY n DESC LIMIT ?",
         (profile, last),
     )

@@ -111,8 +111,9 @@ def _namespace() -> str | None:
         return None
 
 
+@cache
 def this_process() -> Process:
-    """Name the running process (not cached: a fork must not inherit its parent's name)."""
+    """Name the running process; one that is forked names itself anew."""
     pid = os.getpid()
     try:
         # By `self`: in a namespace of its own whose /proc is still that of another one, its number is not that of
@@ -121,6 +122,10 @@ def this_process() -> Process:
     except OSError:
         started = _started(pid)
     return Process(pid, started, boot_id(), host(), _namespace())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=this_process.cache_clear)
 
 
 def look(process: Process) -> Holder:

@@ -38,7 +38,8 @@ __all__ = [
 
 _COLUMNS = (
     "id, created_at, command, profile, conversation_id, redo_of, system, prompt, answer, attachments, schema, "
-    "messages, memory, embedder_id, router_version, decision, arm, propensity, status, error, tag, "
+    "messages, memory, embedder_id, router_version, "
+    "unpacked(decision) AS decision, arm, propensity, status, error, tag, "
     "hint, hinted, hint_propensity, hint_similarity, sources, readings"
 )
 
@@ -64,8 +65,11 @@ def find(ledger: Ledger | None, which: str = "last") -> dict[str, Any]:
                 f"SELECT {_COLUMNS} FROM requests WHERE {_ASKED} ORDER BY created_at DESC, n DESC LIMIT 1"  # noqa: S608 - constants
             )
         else:
+            rows = ledger.rows(f"SELECT {_COLUMNS} FROM requests WHERE id = ?", (which.lower(),))  # noqa: S608 - constants
             where, parameters = named(which)
-            rows = ledger.rows(f"SELECT {_COLUMNS} FROM requests WHERE {where} LIMIT 2", parameters)  # noqa: S608 - constants
+            # An end of an id is looked for in all of them: in the index, which has nothing else.
+            some = f"SELECT id FROM requests WHERE {where} LIMIT 2"  # noqa: S608 - constants
+            rows = rows or ledger.rows(f"SELECT {_COLUMNS} FROM requests WHERE id IN ({some})", parameters)  # noqa: S608 - constants
     if not rows:
         raise UsageError(
             "the log is empty" if which == "last" else f"no request {which!r} in the log",
@@ -122,7 +126,10 @@ def listing(
     since: str | None = None,
     conversation: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Return requests, newest first, with what each was charged; `query` searches prompts and answers."""
+    """Return requests, newest first, with what each was charged; `query` searches prompts and answers.
+
+    What was written last is what is found first, whatever the clock said then.
+    """
     # Each word in quotes: no word of a question is an operator of the full-text search.
     words = None if query is None else " ".join('"' + word.replace('"', '""') + '"' for word in query.split()) or '""'
     where, parameters = all_of(
@@ -131,17 +138,23 @@ def listing(
         ("q.tag = ?", tag),
         ("q.created_at >= ?", since),
         ("q.conversation_id = ?", conversation),
-        ("q.n IN (SELECT rowid FROM requests_fts WHERE requests_fts MATCH ?)", words),
+        ("requests_fts MATCH ?", words),
     )
-    return ledger.rows(
+    # What is found is read from the newest on, until there is enough: never all that has a word.
+    found = "requests_fts CROSS JOIN requests q ON q.n = requests_fts.rowid"
+    tables, order = (
+        ("requests q", "q.created_at DESC, q.n DESC") if words is None else (found, "requests_fts.rowid DESC")
+    )
+    rows = ledger.rows(
         "SELECT q.id, q.created_at, q.command, q.profile, q.arm, q.status, q.prompt, q.answer, q.error, q.tag, "  # noqa: S608 - constants
         "q.sources, "
         "(SELECT sum(charged_nano) FROM reservations r WHERE r.request_id = q.id) AS charged_nano, "
         "(SELECT count(*) FROM reservations r WHERE r.request_id = q.id "
         "AND r.status IN ('unverified', 'unknown', 'reserved')) AS n_open "
-        f"FROM requests q WHERE q.{_ASKED} AND {where} ORDER BY q.created_at DESC, q.n DESC LIMIT ?",
+        f"FROM {tables} WHERE q.{_ASKED} AND {where} ORDER BY {order} LIMIT ?",
         (*parameters, limit),
     )
+    return sorted(rows, key=lambda row: str(row["created_at"]), reverse=True)
 
 
 def export(ledger: Ledger) -> Iterator[dict[str, Any]]:
@@ -165,46 +178,70 @@ def decisions(ledger: Ledger, profile: str, *, since: str | None = None) -> list
     """Return a profile's decisions, made at `since` or later, as id, created_at and decision (JSON), oldest first."""
     where, parameters = all_of(("profile = ?", profile), ("created_at >= ?", since))
     return ledger.rows(
-        f"SELECT id, created_at, decision FROM requests WHERE {where} AND decision IS NOT NULL ORDER BY n",  # noqa: S608 - constants
+        f"SELECT id, created_at, unpacked(decision) AS decision FROM requests WHERE {where} AND decision IS NOT NULL "  # noqa: S608 - constants
+        "ORDER BY n",
         parameters,
     )
 
 
-def answered(ledger: Ledger, *, since: str | None = None, profile: str | None = None) -> list[dict[str, Any]]:
-    """Return the answered requests, with what all calls of each took together.
+def answered(ledger: Ledger, span: tuple[int, int], *, since: str | None = None) -> list[dict[str, Any]]:
+    """Return the answered requests of a span, with what all calls of each took together.
+
+    Parameters
+    ----------
+    span
+        The first and the last number.
 
     Returns
     -------
-    For each: id, arm, n_stages (of its plan; None without one), charged_nano, latency_s and tokens (of input and
-    output; None where none were reported).
+    For each: id, profile, arm, n_stages (of its plan; None without one), charged_nano, latency_s and tokens (of input
+    and output; None where none were reported).
     """
-    where, parameters = all_of(("q.created_at >= ?", since), ("q.profile = ?", profile))
+    where, parameters = all_of(("q.created_at >= ?", since))
     return ledger.rows(
-        "SELECT q.id, q.arm, "  # noqa: S608 - constants
-        # Read from the text only where there is a plan: a long log has many decisions.
-        """CASE WHEN q.decision LIKE '%"plan": {%' AND json_valid(q.decision) """
-        "THEN json_array_length(q.decision, '$.plan.stages') END AS n_stages, "
+        "SELECT q.id, q.profile, q.arm, q.n_stages, "  # noqa: S608 - constants
         "(SELECT sum(charged_nano) FROM reservations r WHERE r.request_id = q.id) AS charged_nano, "
         "(SELECT sum(latency_s) FROM attempts a WHERE a.request_id = q.id) AS latency_s, "
         "(SELECT sum(input_tokens + output_tokens) FROM attempts a WHERE a.request_id = q.id) AS tokens "
-        f"FROM requests q WHERE q.status = 'ok' AND {where}",
-        parameters,
+        f"FROM requests q WHERE q.n BETWEEN ? AND ? AND q.status = 'ok' AND {where}",
+        (*span, *parameters),
     )
 
 
-def features(ledger: Ledger, profile: str, *, since: str | None = None) -> list[dict[str, Any]]:
+def features(
+    ledger: Ledger, profile: str, *, since: str | None = None, labelled: bool = False, last: int | None = None
+) -> list[dict[str, Any]]:
     """Return what learning reads of a profile's answered requests, in the order of writing.
 
     Where a program's request goes on with what tools gave, that is not what was embedded: `prompt` is None.
+
+    Parameters
+    ----------
+    labelled
+        Only those with a label, what they ask again, and what asked those again.
+    last
+        At most so many, the latest ones.
     """
     where, parameters = all_of(("profile = ?", profile), ("created_at >= ?", since))
-    return ledger.rows(
-        "SELECT n, id, created_at, command, redo_of, "  # noqa: S608 - constants
+    of, known = "requests q", ""
+    if labelled:
+        # The few that have one are looked up, however long the log is.
+        known = (
+            "WITH RECURSIVE roots AS (SELECT DISTINCT request_id AS id FROM labels UNION "
+            "SELECT q.redo_of FROM roots CROSS JOIN requests q ON q.id = roots.id WHERE q.redo_of IS NOT NULL), "
+            "wanted AS (SELECT id FROM roots UNION "
+            "SELECT q.id FROM wanted CROSS JOIN requests q ON q.redo_of = wanted.id) "
+        )
+        of = "wanted CROSS JOIN requests q ON q.id = wanted.id"
+    rows = ledger.rows(
+        f"{known}SELECT n, q.id, created_at, command, redo_of, "  # noqa: S608 - constants
         f"CASE WHEN messages LIKE '{IN_TOOL_LOOP}%' THEN NULL ELSE prompt END AS prompt, "
-        "embedding, surface, embedder_id, decision, arm, "
-        f"propensity FROM requests WHERE {where} AND status = 'ok' ORDER BY n",
-        parameters,
+        "floats(embedding) AS embedding, unpacked(surface) AS surface, embedder_id, "
+        "unpacked(decision) AS decision, arm, "
+        f"propensity FROM {of} WHERE {where} AND status = 'ok' ORDER BY n DESC LIMIT ?",
+        (*parameters, -1 if last is None else last),
     )
+    return rows[::-1]
 
 
 def embedded(ledger: Ledger, request_id: str, *, last: int) -> tuple[bytes | None, list[dict[str, Any]]]:
@@ -219,13 +256,14 @@ def embedded(ledger: Ledger, request_id: str, *, last: int) -> tuple[bytes | Non
     -------
     The embedding (None where it was not kept), and id and embedding of answered prompts, newest first.
     """
-    own = ledger.rows("SELECT embedding, embedder_id FROM requests WHERE id = ?", (request_id,))
+    own = ledger.rows("SELECT floats(embedding) AS embedding, embedder_id FROM requests WHERE id = ?", (request_id,))
     if not own or own[0]["embedding"] is None:
         return None, []
     others = ledger.rows(
-        "SELECT id, embedding FROM requests WHERE embedder_id = ? AND id != ? AND embedding IS NOT NULL "  # noqa: S608 - constants
+        "SELECT id, floats(embedding) AS embedding FROM requests "  # noqa: S608 - constants
+        "WHERE embedder_id = ? AND id != ? AND embedding IS NOT NULL "
         f"AND coalesce(messages, '') NOT LIKE '{IN_TOOL_LOOP}%' "  # the turn is there once, however many tools it calls
-        "AND redo_of IS NULL AND status = 'ok' AND length(embedding) = ? ORDER BY n DESC LIMIT ?",
+        "AND redo_of IS NULL AND status = 'ok' AND length(floats(embedding)) = ? ORDER BY n DESC LIMIT ?",
         (own[0]["embedder_id"], request_id, len(own[0]["embedding"]), last),
     )
     return own[0]["embedding"], others
@@ -234,7 +272,8 @@ def embedded(ledger: Ledger, request_id: str, *, last: int) -> tuple[bytes | Non
 def checked(ledger: Ledger, profile: str, *, last: int) -> list[dict[str, Any]]:
     """Return a profile's latest answers that were checked, newest first, with the label of the last check."""
     return ledger.rows(
-        "SELECT q.id, q.arm, q.command, q.prompt, q.system, q.messages, q.schema, q.attachments, q.decision, "  # noqa: S608 - constants
+        "SELECT q.id, q.arm, q.command, q.prompt, q.system, q.messages, q.schema, q.attachments, "  # noqa: S608 - constants
+        "unpacked(q.decision) AS decision, "
         "q.sources, q.readings, "
         "l.reward, l.weight FROM requests q JOIN labels l ON l.request_id = q.id AND l.arm = q.arm "
         f"WHERE q.profile = ? AND q.status = 'ok' AND {SINGLE} AND l.source = 'check' "
@@ -247,7 +286,7 @@ def checked(ledger: Ledger, profile: str, *, last: int) -> list[dict[str, Any]]:
 def batch_options(ledger: Ledger, request_id: str) -> dict[str, Any] | None:
     """Return the options of the batch that asked a request; None where none did."""
     rows = ledger.rows(
-        "SELECT b.options FROM batch_rows r JOIN batch_runs b ON b.id = r.run_id WHERE r.request_id = ? LIMIT 1",
+        "SELECT b.options FROM reservations r JOIN batch_runs b ON b.id = r.run_id WHERE r.request_id = ? LIMIT 1",
         (request_id,),
     )
     options: dict[str, Any] | None = json.loads(rows[0]["options"]) if rows else None
@@ -263,7 +302,8 @@ def auditable(
     """
     where, parameters = all_of(("profile = ?", profile), (f"{bare('arm')} != ?", but))
     return ledger.rows(
-        "SELECT n, id, arm, prompt, system, answer, messages, schema, decision, sources, readings FROM requests q "  # noqa: S608 - marks
+        "SELECT n, id, arm, prompt, system, answer, messages, schema, "  # noqa: S608 - marks
+        "unpacked(decision) AS decision, sources, readings FROM requests q "
         f"WHERE {where} AND status = 'ok' AND {bare('arm')} IN ({marks(arms)}) "
         "AND prompt IS NOT NULL AND answer IS NOT NULL AND attachments IS NULL "
         f"AND {SINGLE} AND command != 'redo' AND NOT EXISTS (SELECT 1 FROM requests a WHERE a.redo_of = q.id "

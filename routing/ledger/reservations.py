@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from scrimp.profiles.errors import LedgerError
 from scrimp.profiles.money import format_usd
 
+from .audit import audit_balances
+from .clauses import OPEN
 from .documents import write_request
 from .process import Holder, Process, look, this_process
 from .provider_batches import out_of_reach
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 from .caps import Cap, at_window, check_caps, shared_at, window_keys
 
 __all__ = [
+    "HOLDER",
     "MAX_CALL_NANO",
     "Charge",
     "Reservation",
@@ -156,6 +159,7 @@ def reserve(
     now: float,
     attempt: Mapping[str, object] | None = None,
     request: Mapping[str, object] | None = None,
+    sent: bool = False,
 ) -> Reservation:
     """Reserve the upper bound of a call against every cap that applies, in one transaction.
 
@@ -172,6 +176,8 @@ def reserve(
     attempt, request
         Rows of the log to write in the same transaction, so that intent is on disk before a call leaves; a request's
         may bring the texts of its files (`documents.write_request`).
+    sent
+        Whether the call counts as sent from here on (`mark_sent`): it leaves at once.
 
     Raises
     ------
@@ -225,7 +231,7 @@ def reserve(
                 "boot_id": me.boot_id,
                 "host": me.host,
                 "pid_namespace": me.namespace,
-                "sent": 0,
+                "sent": int(sent),
             },
         )
         _move(conn, window_keys(charge.profile, charge.arm, charge.run_id, day, month), live=charge.bound_nano)
@@ -324,8 +330,8 @@ def reap(ledger: Ledger, *, now: float) -> int:
     whether its process lives (it runs on another machine, or in another container), it stays reserved; so does one that
     a provider's batch holds, until its results are not to be had any more.
     """
-    held = "SELECT id, {} FROM reservations WHERE status = 'reserved' AND holder IS NULL"
-    rows = ledger.rows(held.format(", ".join(_HOLDER)))
+    held = "SELECT id, {} FROM reservations WHERE {} AND status = 'reserved' AND holder IS NULL"
+    rows = ledger.rows(held.format(", ".join(HOLDER), OPEN))
     verdicts: dict[Process, Holder] = {}
     dead = []
     for row in rows:
@@ -360,33 +366,13 @@ def reap(ledger: Ledger, *, now: float) -> int:
 
 def holder_of(row: Mapping[str, Any]) -> Process:
     """Return the process that holds a reservation, from its row."""
-    return Process(*(row[name] for name in _HOLDER))
+    return Process(*(row[name] for name in HOLDER))
 
 
 def run_of(ledger: Ledger, reservation_id: int) -> str | None:
     """Return the run that a reservation is for; None where there is no such reservation, or it is for none."""
     rows = ledger.rows("SELECT run_id FROM reservations WHERE id = ?", (reservation_id,))
     return rows[0]["run_id"] if rows else None
-
-
-def audit_balances(ledger: Ledger) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
-    """Return the windows whose running sums disagree with the reservations: (live, fixed) as kept, and as summed."""
-    summed: dict[str, tuple[int, int]] = {}
-    for row in ledger.rows("SELECT profile, arm, run_id, day, month, status, charged_nano FROM reservations"):
-        for key in window_keys(row["profile"], row["arm"], row["run_id"], row["day"], row["month"]):
-            live, fixed = summed.get(key, (0, 0))
-            nano = int(row["charged_nano"])
-            summed[key] = (live + nano, fixed) if row["status"] == "reserved" else (live, fixed + nano)
-    kept = {
-        row["key"]: (int(row["live_nano"]), int(row["fixed_nano"]))
-        for row in ledger.rows("SELECT key, live_nano, fixed_nano FROM balances")
-    }
-    nothing = (0, 0)
-    return {
-        key: (kept.get(key, nothing), summed.get(key, nothing))
-        for key in kept.keys() | summed.keys()
-        if kept.get(key, nothing) != summed.get(key, nothing)
-    }
 
 
 def _remember(conn: sqlite3.Connection, profile: str, caps: Iterable[Cap]) -> None:
@@ -408,11 +394,11 @@ def _move(conn: sqlite3.Connection, keys: Iterable[str], *, live: int = 0, fixed
     )
 
 
-_HOLDER: Final = ("pid", "process_started", "boot_id", "host", "pid_namespace")
+HOLDER: Final = ("pid", "process_started", "boot_id", "host", "pid_namespace")
 
 _COLUMNS: Final = (
     "id", "request_id", "status", "reserved_nano", "charged_nano", "profile", "arm", "run_id", "day", "month", "breach",
-    "sent", "at", "settled_at", "note", "holder", *_HOLDER,
+    "sent", "at", "settled_at", "note", "holder", *HOLDER,
 )  # fmt: skip
 
 

@@ -116,8 +116,11 @@ class Scribe(Generic[W]):
         except Exception as failed:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
             self.failed(failed)
             outcomes = [(None, failed)] * len(group)
+        ended: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any, BaseException | None]]] = {}
         for work, (value, problem) in zip(group, outcomes, strict=True):
-            work.loop.call_soon_threadsafe(_resolve, work.done, value, problem)
+            ended.setdefault(work.loop, []).append((work.done, value, problem))
+        for loop, results in ended.items():  # a loop is woken once for all of a group
+            loop.call_soon_threadsafe(_resolve, results)
 
     def before(self, group: list[W]) -> None:
         """Do what comes before the transaction of a group."""
@@ -133,10 +136,11 @@ class Scribe(Generic[W]):
         self.failure = self.failure or why
 
 
-def _resolve(done: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
-    if done.cancelled():
-        return
-    if error is not None:
-        done.set_exception(error)
-    else:
-        done.set_result(value)
+def _resolve(results: list[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:
+    for done, value, error in results:
+        if done.cancelled():
+            continue
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(value)

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .clauses import all_of
+from .clauses import OPEN, all_of
 
 if TYPE_CHECKING:
     from .store import Ledger
 
-__all__ = ["GROUPS", "last_prices", "n_unknown", "open_calls", "sums"]
+__all__ = ["GROUPS", "last_prices", "n_unknown", "open_calls", "spent_by_day", "sums"]
 
 GROUPS: Final = {
-    "day": "r.day",
-    "week": "strftime('%Y-W%W', r.day)",
-    "month": "r.month",
-    "arm": "r.profile || '/' || r.arm",
-    "profile": "r.profile",
-    "source": "coalesce(r.source, '-')",
-    "tag": "coalesce(r.tag, '-')",
+    "day": "day",
+    "week": "strftime('%Y-W%W', day)",
+    "month": "substr(day, 1, 7)",
+    "arm": "profile || '/' || arm",
+    "profile": "profile",
+    "source": "source",
+    "tag": "tag",
 }
-"""What spending can be summed by, and how that reads in SQL."""
+"""What spending can be summed by, and how that reads in SQL of `spent`: a row for each day, arm, source and tag."""
+
+_PARTS: Final = ("settled_nano", "unverified_nano", "reserved_nano", "unknown_nano", "n_breaches")
 
 
 def sums(
@@ -39,16 +41,24 @@ def sums(
     nano-USD charged_nano and what it is made of: settled_nano (released included), unverified_nano, reserved_nano,
     unknown_nano.
     """
-    where, parameters = all_of(("r.day >= ?", since_day), ("r.profile = ?", profile), ("r.arm = ?", arm))
+    where, parameters = all_of(("day >= ?", since_day), ("profile = ?", profile), ("arm = ?", arm))
     order = "name" if by in ("day", "week", "month") else "charged_nano DESC, name"
+    parts = ", ".join(f"sum({name}) AS {name}" for name in _PARTS)
     return ledger.rows(
-        f"SELECT {GROUPS[by]} AS name, count(*) AS n_calls, sum(r.charged_nano) AS charged_nano, "  # noqa: S608 - constants
-        "sum(CASE WHEN r.status IN ('settled', 'released') THEN r.charged_nano ELSE 0 END) AS settled_nano, "
-        "sum(CASE WHEN r.status = 'unverified' THEN r.charged_nano ELSE 0 END) AS unverified_nano, "
-        "sum(CASE WHEN r.status = 'reserved' THEN r.charged_nano ELSE 0 END) AS reserved_nano, "
-        "sum(CASE WHEN r.status = 'unknown' THEN r.charged_nano ELSE 0 END) AS unknown_nano, "
-        "sum(r.breach) AS n_breaches, sum(a.input_tokens) AS input_tokens, sum(a.output_tokens) AS output_tokens "
-        f"FROM reservations r LEFT JOIN attempts a ON a.id = r.id WHERE {where} GROUP BY 1 ORDER BY {order}",
+        f"SELECT {GROUPS[by]} AS name, sum(n_calls) AS n_calls, sum(charged_nano) AS charged_nano, {parts}, "  # noqa: S608 - constants
+        "CASE WHEN sum(n_input) THEN sum(input_tokens) END AS input_tokens, "
+        "CASE WHEN sum(n_output) THEN sum(output_tokens) END AS output_tokens "
+        f"FROM spent WHERE {where} GROUP BY 1 ORDER BY {order}",
+        parameters,
+    )
+
+
+def spent_by_day(ledger: Ledger, *, since_day: str | None = None, profile: str | None = None) -> list[dict[str, Any]]:
+    """Return what was charged each day for each arm: day, profile, arm, n_calls, charged_nano; in order of days."""
+    where, parameters = all_of(("day >= ?", since_day), ("profile = ?", profile))
+    return ledger.rows(
+        "SELECT day, profile, arm, sum(n_calls) AS n_calls, sum(charged_nano) AS charged_nano "  # noqa: S608 - constants
+        f"FROM spent WHERE {where} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
         parameters,
     )
 
@@ -65,9 +75,8 @@ def open_calls(ledger: Ledger) -> list[dict[str, Any]]:
     from .reservations import holder_of
 
     rows = ledger.rows(
-        "SELECT id, request_id, at, profile, arm, status, charged_nano, note, pid, process_started, boot_id, host, "
-        "pid_namespace, holder FROM reservations "
-        "WHERE status IN ('reserved', 'unknown', 'unverified') AND charged_nano > 0 ORDER BY id"
+        "SELECT id, request_id, at, profile, arm, status, charged_nano, note, pid, process_started, boot_id, host, "  # noqa: S608 - constants
+        f"pid_namespace, holder FROM reservations WHERE {OPEN} AND charged_nano > 0 ORDER BY id"
     )
     for row in rows:
         away = row["status"] == "reserved" and look(holder_of(row)) is Holder.ELSEWHERE
@@ -80,14 +89,19 @@ def open_calls(ledger: Ledger) -> list[dict[str, Any]]:
 
 def n_unknown(ledger: Ledger) -> int:
     """Return how many calls of dead processes are charged at their upper bounds."""
-    return int(ledger.rows("SELECT count(*) AS n FROM reservations WHERE status = 'unknown'")[0]["n"])
+    where = f"{OPEN} AND status = 'unknown'"
+    return int(ledger.rows(f"SELECT count(*) AS n FROM reservations WHERE {where}")[0]["n"])  # noqa: S608 - constants
 
 
 def last_prices(ledger: Ledger, profile: str) -> dict[str, str]:
     """Return the price (JSON, as `ArmPrice.to_json` writes it) that each arm of a profile was last charged at."""
-    rows = ledger.rows(
-        "SELECT r.arm, p.json FROM reservations r JOIN prices p ON p.id = r.price_id WHERE r.id IN "
-        "(SELECT max(id) FROM reservations WHERE profile = ? AND price_id IS NOT NULL GROUP BY arm)",
-        (profile,),
-    )
-    return {row["arm"]: row["json"] for row in rows}
+    # Of each arm the last day is known; its calls are looked up from that day's end on backwards.
+    found = {}
+    for row in ledger.rows("SELECT arm, max(day) AS day FROM spent WHERE profile = ? GROUP BY arm", (profile,)):
+        for price in ledger.rows(
+            "SELECT p.json FROM reservations r CROSS JOIN prices p ON p.id = r.price_id "
+            "WHERE r.at < date(?, '+3 days') AND r.profile = ? AND r.arm = ? ORDER BY r.at DESC, r.id DESC LIMIT 1",
+            (row["day"], profile, row["arm"]),
+        ):
+            found[row["arm"]] = price["json"]
+    return found

@@ -52,15 +52,21 @@ def answered_before(ledger: Ledger, kind: str, asked_sha256: str) -> str | None:
 
 
 def steps_of_answered(
-    ledger: Ledger, *, since: str | None = None, profile: str | None = None
+    ledger: Ledger, span: tuple[int, int], *, since: str | None = None
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the steps of answered requests, by request, in order: stage, arm, taken and verdicts as plain data."""
-    where, parameters = all_of(("q.created_at >= ?", since), ("q.profile = ?", profile))
+    """Return the steps of answered requests, by request, in order: stage, arm, taken and verdicts as plain data.
+
+    Parameters
+    ----------
+    span
+        The first and the last number of the requests.
+    """
+    where, parameters = all_of(("q.created_at >= ?", since))
     found: dict[str, list[dict[str, Any]]] = {}
     for row in ledger.rows(
-        "SELECT s.request_id, s.stage, s.arm, s.taken, s.verdicts FROM steps s "  # noqa: S608 - constants
-        f"JOIN requests q ON q.id = s.request_id WHERE q.status = 'ok' AND {where} ORDER BY s.id",
-        parameters,
+        "SELECT s.request_id, s.stage, s.arm, s.taken, s.verdicts FROM requests q CROSS JOIN steps s "  # noqa: S608 - constants
+        f"ON s.request_id = q.id WHERE q.n BETWEEN ? AND ? AND q.status = 'ok' AND {where} ORDER BY s.id",
+        (*span, *parameters),
     ):
         found.setdefault(row["request_id"], []).append({**row, "verdicts": json.loads(row["verdicts"] or "[]")})
     return found

@@ -21,6 +21,7 @@ from scrimp.profiles.files import hold, new_file, sync_folder
 from scrimp.profiles.paths import make_private_dir
 
 from .migrations import SCHEMA_VERSION, migrate
+from .packing import teach
 from .place import BESIDE, damaged, explain, explain_os, is_there
 
 if TYPE_CHECKING:
@@ -32,7 +33,25 @@ __all__ = ["Ledger", "instant", "new_id", "open_ledger", "read_ledger"]
 BUSY_TIMEOUT_S: Final = 60.0
 """How long a writer waits for its turn. Each turn takes under a millisecond, so this is thousands of writers."""
 
+WAL_BYTES: Final = 32_000_000
+"""Up to this size the write-ahead log's file is kept for what comes next; one that grew beyond it is shortened."""
+
+INCREMENTAL: Final = 2
+"""SQLite's auto_vacuum of new ledgers: free pages can be given back in pieces, without rewriting the file."""
+
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_forks = 0
+"""How many forks lie between this process and the one that imported this module: counted, since a ledger looks at it
+before each statement, and asking the system for a process's number takes as long as some of them."""
+
+
+def _forked() -> None:
+    global _forks  # noqa: PLW0603  # a process is forked as a whole
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def new_id(now: float | None = None) -> str:
@@ -43,7 +62,7 @@ def new_id(now: float | None = None) -> str:
 
 def instant(now: float) -> str:
     """Spell a POSIX time as the ledger does: UTC, microseconds, sortable as text; one before 1970 as its beginning."""
-    return datetime.fromtimestamp(max(now, 0.0), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(max(now, 0.0), UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 class Ledger:
@@ -66,8 +85,9 @@ class Ledger:
         self.path = path
         self.sound = False
         self._conn = conn
-        self._pid = os.getpid()
+        self._born = _forks
         self._turn = threading.RLock()
+        self._windows = (-1, ("", ""))
         self._zone: tzinfo | None = None
         self._zone_name: str | None = None
 
@@ -82,7 +102,7 @@ class Ledger:
         LedgerError
             In a process that was forked from the one that opened it: SQLite's locks do not survive a fork.
         """
-        if os.getpid() != self._pid:
+        if self._born != _forks:
             raise LedgerError(
                 f"the ledger {self.path} was opened before this process was forked",
                 hint="Please report this: each process has to open the ledger for itself.",
@@ -91,7 +111,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the connection (in the process that opened it: elsewhere this does nothing)."""
-        if os.getpid() == self._pid:
+        if self._born == _forks:
             self._conn.close()
 
     def __enter__(self) -> Self:
@@ -158,6 +178,20 @@ class Ledger:
         except sqlite3.Error as error:
             raise explain(error, self.path, BUSY_TIMEOUT_S) from error
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Have the queries of a block see the ledger as it is at one instant; nobody waits for them."""
+        conn = self.conn
+        with self._turn:
+            if conn.in_transaction:
+                yield
+                return
+            conn.execute("BEGIN")
+            try:
+                yield
+            finally:
+                conn.execute("COMMIT")
+
     def rows(self, sql: str, parameters: Sequence[object] | dict[str, object] = ()) -> list[dict[str, Any]]:
         """Run a query and return its rows as dictionaries."""
         conn = self.conn
@@ -206,8 +240,11 @@ class Ledger:
 
     def windows(self, now: float) -> tuple[str, str]:
         """Return the day (YYYY-MM-DD) and the month (YYYY-MM) of an instant, in the ledger's zone."""
-        local = datetime.fromtimestamp(max(now, 0.0), self.zone)
-        return local.strftime("%Y-%m-%d"), local.strftime("%Y-%m")
+        minute = int(max(now, 0.0) // 60.0)  # windows begin with one, in every zone of today
+        if self._windows[0] != minute:
+            local = datetime.fromtimestamp(minute * 60.0, self.zone).strftime("%Y-%m-%d")
+            self._windows = minute, (local, local[:7])
+        return self._windows[1]
 
     def rolls_over_at(self, window: str, now: float) -> str:
         """Return when the current day or month ends, ISO 8601 with its offset.
@@ -277,9 +314,11 @@ def read_ledger(path: Path) -> Ledger | None:
 def _connect(path: Path) -> sqlite3.Connection:
     conn = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
+        teach(conn)
         # A deleted prompt must not linger in free pages.
         conn.execute("PRAGMA secure_delete = ON")
         conn.execute("PRAGMA synchronous = FULL")
+        conn.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
         conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except BaseException:
         conn.close()
@@ -304,6 +343,10 @@ def _create(path: Path) -> None:
         new_file(unfinished).close()
         conn = sqlite3.connect(unfinished, isolation_level=None)
         try:
+            conn.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
+            # Nobody has it yet: what a crash leaves is thrown away, so that one flush at the end is enough.
+            conn.execute("PRAGMA synchronous = OFF")
+            conn.execute("PRAGMA journal_mode = MEMORY").fetchone()
             migrate(conn)
             now = instant(time.time())
             conn.executemany(
@@ -314,6 +357,8 @@ def _create(path: Path) -> None:
             conn.execute("PRAGMA journal_mode = WAL").fetchone()
         finally:
             conn.close()
+        with unfinished.open("rb+") as file:
+            os.fsync(file.fileno())
         os.rename(unfinished, path)  # noqa: PTH104 - os and Path alike; the lock makes it exclusive
         sync_folder(path.parent)
 

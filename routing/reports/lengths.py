@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scrimp.routing.ledger.digests import sums_of
 from scrimp.routing.ledger.forecasts import forecasts
 from scrimp.routing.ledger.store import instant
 
@@ -13,9 +14,10 @@ from .quality import wilson
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from scrimp.routing.ledger.digests import Span
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["Covered", "covered_by_arm", "length_report"]
+__all__ = ["Covered", "covered_by_arm", "length_report", "tally_lengths"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,23 @@ def length_report(ledger: Ledger | None, *, since: float | None = None, profile:
     """
     if ledger is None:
         return []
-    return covered_by_arm(forecasts(ledger, since=None if since is None else instant(since), profile=profile))
+    counts: dict[str, list[int]] = {}
+    at = None if since is None else instant(since)
+    for part in sums_of(ledger, "calls", tally_lengths, since=at, profile=profile):
+        for arm, more in part.items():
+            counts[arm] = [a + b for a, b in zip(counts.get(arm, [0, 0, 0]), more, strict=True)]
+    return [Covered(arm, *counts[arm]) for arm in sorted(counts)]
+
+
+def tally_lengths(ledger: Ledger, span: Span, since: str | None) -> dict[str, dict[str, Any]]:
+    """Return by profile and arm what `Covered` counts, of the calls of a span (`ledger.digests`)."""
+    rows: dict[str, list[tuple[str, int, int, int]]] = {}
+    for whose, *row in forecasts(ledger, span, since=since):
+        rows.setdefault(whose, []).append(tuple(row))  # type: ignore[arg-type]  # what is left of five
+    return {
+        whose: {each.arm: [each.n, each.n_covered, each.n_bounded] for each in covered_by_arm(mine)}
+        for whose, mine in rows.items()
+    }
 
 
 def covered_by_arm(rows: Iterable[tuple[str, int, int, int]]) -> list[Covered]:

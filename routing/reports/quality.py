@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.money import usd_from_nano
 from scrimp.routing.checks.base import FORM_ONLY
+from scrimp.routing.ledger.digests import sums_of
 from scrimp.routing.ledger.labels import TRUTH, labels_of_answered
 from scrimp.routing.ledger.requests import answered
 from scrimp.routing.ledger.steps import steps_of_answered
 from scrimp.routing.ledger.store import instant
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+from .tally import RIGHT, Tally, quantile_of
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from scrimp.routing.ledger.digests import Span
     from scrimp.routing.ledger.store import Ledger
 
     _Answer = tuple[str, str]  # request and arm
@@ -28,14 +32,12 @@ __all__ = [
     "QualityReport",
     "quality_report",
     "quantile",
+    "tally_requests",
     "tep",
     "wilson",
     "worth_of",
     "worths",
 ]
-
-RIGHT: Final = 0.5
-"""A reward from here on counts as success."""
 
 
 def wilson(k: int, n: int, z: float = 1.96) -> tuple[float, float] | None:
@@ -211,6 +213,8 @@ class QualityReport:
 def quality_report(ledger: Ledger | None, *, since: float | None = None, profile: str | None = None) -> QualityReport:
     """Return what the log says of the quality of answered requests.
 
+    Latencies of one per cent are one step: their quantiles are that exact.
+
     Parameters
     ----------
     ledger
@@ -220,12 +224,31 @@ def quality_report(ledger: Ledger | None, *, since: float | None = None, profile
     profile
         Only this profile's.
     """
-    if ledger is None:
-        return _report([], {}, {}, {})
-    at = None if since is None else instant(since)
-    rewards, valid = _rewards(ledger, at, profile)
-    rows = answered(ledger, since=at, profile=profile)
-    return _report(rows, rewards, valid, steps_of_answered(ledger, since=at, profile=profile))
+    whole = Tally()
+    if ledger is not None:
+        at = None if since is None else instant(since)
+        for part in sums_of(ledger, "requests", tally_requests, since=at, profile=profile):
+            whole.add(part)
+    return _report(whole)
+
+
+def tally_requests(ledger: Ledger, span: Span, since: str | None) -> dict[str, dict[str, Any]]:
+    """Return by profile what `Tally` counts of the answered requests of a span (`ledger.digests`)."""
+    rows = answered(ledger, span, since=since)
+    if not rows:
+        return {}
+    rewards, valid = _rewards(labels_of_answered(ledger, span=span, since=since))
+    steps = steps_of_answered(ledger, span, since=since)
+    found: dict[str, Tally] = {}
+    for row in rows:
+        found.setdefault(row["profile"], Tally()).take(
+            row,
+            worth=_worth(rewards.get((row["id"], row["arm"]), {})),
+            valid=valid.get((row["id"], row["arm"])),
+            judged=_judged(rewards, row["id"], steps.get(row["id"], ())),
+            escalated=any(step["stage"] > 1 for step in steps.get(row["id"], ())),
+        )
+    return {whose: tally.to_dict() for whose, tally in found.items()}
 
 
 def worths(ledger: Ledger, *, since: float | None = None, profile: str | None = None) -> dict[tuple[str, str], float]:
@@ -236,15 +259,16 @@ def worths(ledger: Ledger, *, since: float | None = None, profile: str | None = 
     since, profile
         As for `quality_report`, which counts the same.
     """
-    rewards, _ = _rewards(ledger, None if since is None else instant(since), profile)
+    at = None if since is None else instant(since)
+    rewards, _ = _rewards(labels_of_answered(ledger, since=at, profile=profile))
     return {answer: worth for answer, found in rewards.items() if (worth := _worth(found)) is not None}
 
 
-def _rewards(ledger: Ledger, at: str | None, profile: str | None) -> tuple[_Rewards, dict[_Answer, bool]]:
+def _rewards(labels: Iterable[Mapping[str, Any]]) -> tuple[_Rewards, dict[_Answer, bool]]:
     """Return the rewards that say how good each answer was, and whether it satisfied its schema."""
     rewards: _Rewards = {}
     valid: dict[_Answer, bool] = {}
-    for row in labels_of_answered(ledger, since=at, profile=profile):
+    for row in labels:
         answer, kind = (row["request_id"], row["arm"]), row["check_kind"]
         if _tells(row):
             rewards.setdefault(answer, {})[row["source"]] = float(row["reward"])
@@ -269,49 +293,43 @@ def _worth(rewards: dict[str, float]) -> float | None:
     return next((rewards[source] for source in (*TRUTH, "check") if source in rewards), None)
 
 
-def _report(
-    rows: Sequence[dict[str, Any]],
-    rewards: _Rewards,
-    valid: dict[_Answer, bool],
-    steps: dict[str, list[dict[str, Any]]],
-) -> QualityReport:
-    worth = {row["id"]: _worth(rewards.get((row["id"], row["arm"]), {})) for row in rows}
-    known = [row for row in rows if worth[row["id"]] is not None]
-    right = {key for key, value in worth.items() if value is not None and value >= RIGHT}
-    schema = [valid[row["id"], row["arm"]] for row in rows if (row["id"], row["arm"]) in valid]
-    plans = [row["id"] for row in rows if (row["n_stages"] or 1) > 1]
-    latencies = [float(row["latency_s"]) for row in rows if row["latency_s"] is not None]
+def _judged(
+    rewards: _Rewards, request: str, steps: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, str, bool | None]]:
+    """Yield each verdict on a request's answers: check, outcome, and whether the answer was right (None: not known)."""
+    for step in steps:
+        sources = rewards.get((request, step["arm"]), {})
+        truth = next((sources[source] for source in TRUTH if source in sources), None)
+        # A label is about the answer that was given: of two answers of one arm, the one that was taken.
+        about = step["taken"] or sum(each["arm"] == step["arm"] for each in steps) == 1
+        for verdict in step["verdicts"]:
+            known = truth is not None and about and verdict["outcome"] != "abstain"
+            yield verdict["check"], verdict["outcome"], truth >= RIGHT if known and truth is not None else None
+
+
+def _report(whole: Tally) -> QualityReport:
     return QualityReport(
-        n=len(rows),
-        n_known=len(known),
-        n_right=len(right),
-        charged_nano=sum(row["charged_nano"] or 0 for row in rows),
-        known_nano=sum(row["charged_nano"] or 0 for row in known),
-        n_schema=len(schema),
-        n_valid=sum(schema),
-        n_plans=len(plans),
-        n_escalated=sum(any(step["stage"] > 1 for step in steps.get(each, ())) for each in plans),
-        latency_p50_s=quantile(latencies, 0.5),
-        latency_p95_s=quantile(latencies, 0.95),
-        arms=_arms(rows, worth, right),
-        checks=tuple(_checks(rewards, steps)),
+        n=whole.n,
+        n_known=whole.n_known,
+        n_right=whole.n_right,
+        charged_nano=whole.charged_nano,
+        known_nano=whole.known_nano,
+        n_schema=whole.n_schema,
+        n_valid=whole.n_valid,
+        n_plans=whole.n_plans,
+        n_escalated=whole.n_escalated,
+        latency_p50_s=quantile_of(whole.latencies, 0.5),
+        latency_p95_s=quantile_of(whole.latencies, 0.95),
+        arms=_arms(whole.arms),
+        checks=tuple(_check(name, *whole.checks[name]) for name in sorted(whole.checks)),
     )
 
 
-def _arms(rows: Sequence[dict[str, Any]], worth: dict[str, float | None], right: set[str]) -> tuple[ArmReport, ...]:
-    arms = []
-    for name in sorted({row["arm"] for row in rows if row["arm"]}):
-        mine = [row for row in rows if row["arm"] == name]
-        tokens = [row["tokens"] for row in mine if row["tokens"] is not None]
-        arms.append(
-            ArmReport(
-                name,
-                len(mine),
-                sum(worth[row["id"]] is not None for row in mine),
-                sum(row["id"] in right for row in mine),
-                math.fsum(tokens) / len(tokens) if tokens else None,
-            )
-        )
+def _arms(counts: Mapping[str, Sequence[int]]) -> tuple[ArmReport, ...]:
+    arms = [
+        ArmReport(name, n, n_known, n_right, tokens / n_told if n_told else None)
+        for name, (n, n_known, n_right, n_told, tokens) in sorted(counts.items())
+    ]
     counted = [arm for arm in arms if arm.tokens is not None and arm.n_known]
     base = min(counted, key=lambda arm: arm.tokens or 0.0, default=None)
     if base is None:
@@ -322,32 +340,17 @@ def _arms(rows: Sequence[dict[str, Any]], worth: dict[str, float | None], right:
     )
 
 
-def _checks(rewards: _Rewards, steps: dict[str, list[dict[str, Any]]]) -> Iterable[CheckReport]:
-    counts: dict[str, dict[str, int]] = {}
-    pairs: dict[str, list[tuple[bool, bool]]] = {}
-    for request, mine in steps.items():
-        for step in mine:
-            sources = rewards.get((request, step["arm"]), {})
-            truth = next((sources[source] for source in TRUTH if source in sources), None)
-            # A label is about the answer that was given: of two answers of one arm, the one that was taken.
-            about = step["taken"] or sum(each["arm"] == step["arm"] for each in mine) == 1
-            for verdict in step["verdicts"]:
-                tally = counts.setdefault(verdict["check"], {"pass": 0, "fail": 0, "abstain": 0})
-                tally[verdict["outcome"]] += 1
-                if truth is not None and about and verdict["outcome"] != "abstain":
-                    pairs.setdefault(verdict["check"], []).append((verdict["outcome"] == "pass", truth >= RIGHT))
-    for name in sorted(counts):
-        seen = pairs.get(name, [])
-        both = sum(passed and right for passed, right in seen)
-        passed, right = sum(pair[0] for pair in seen), sum(pair[1] for pair in seen)
-        yield CheckReport(
-            name,
-            counts[name]["pass"],
-            counts[name]["fail"],
-            counts[name]["abstain"],
-            len(seen),
-            both / passed if passed else None,
-            wilson(both, passed),
-            both / right if right else None,
-            wilson(both, right),
-        )
+def _check(
+    name: str, n_pass: int, n_fail: int, n_abstain: int, n_labelled: int, passed: int, right: int, both: int
+) -> CheckReport:
+    return CheckReport(
+        name,
+        n_pass,
+        n_fail,
+        n_abstain,
+        n_labelled,
+        both / passed if passed else None,
+        wilson(both, passed),
+        both / right if right else None,
+        wilson(both, right),
+    )

@@ -324,7 +324,9 @@ def _fit(arm: TimedArm, mean: Floats, sd: Floats, *, start: Floats | None = None
         late = cut & (residual > -noise)
         residual = np.where(cut, np.where(late, residual + noise, 0.0), residual)
         there = ~cut | late
-        sizes = np.sort(np.abs(residual[there]))
+        # About the middle of those that ended: what they have in common is the arm's pace, and no noise.
+        shared = 0.0 if cut.all() else float(np.median(residual[~cut]))
+        sizes = np.sort(np.abs(residual[there] - shared))
         n = len(sizes)
         middle = float(sizes[n // 2]) if n else 0.0
         noise = max(0.05, (n * 1.4826 * middle + 3 * _NOISE) / (n + 3))
@@ -384,12 +386,14 @@ def _noise(fits: Sequence[_Fit]) -> float:
 def _quantiles(residuals: Floats, noise: float) -> tuple[float, float]:
     """Return the median and the 90th percentile of residuals, with stated ones beside them.
 
-    The stated ones count less the more calls there are: together as half a call where there are a hundred.
+    The stated ones lie about the median of the calls (with one of no residual beside them), and count less the more
+    calls there are: together as half a call where there are a hundred.
     """
     import numpy as np
 
-    stated = noise * np.array(_NORMAL)
     n = len(residuals)
+    own = float(np.median(residuals)) * n / (n + 1.0) if n else 0.0
+    stated = own + noise * np.array(_NORMAL)
     share = 1.0 / (1.0 + n / (2.0 * _PSEUDO))
     values = np.concatenate([residuals, stated])
     weights = np.concatenate([np.ones(n), np.full(_PSEUDO, share)])

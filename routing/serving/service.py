@@ -15,6 +15,7 @@ from scrimp.profiles.errors import BudgetRefusedError
 from scrimp.routing.asking import housekeeping
 from scrimp.routing.asking.awaiting import AwaitingHands
 from scrimp.routing.asking.memory import budget_of
+from scrimp.routing.asking.outbox import keep_telling, send_out
 from scrimp.routing.asking.plan_choice import arms_in
 from scrimp.routing.asking.request import Ask, Way
 from scrimp.routing.ledger.scribe import Scribe, Work
@@ -156,6 +157,7 @@ class Service:
         self._embedders = ThreadPoolExecutor(_EMBEDDERS, "scrimp-embed")
         self._contexts: OrderedDict[bytes, Context] = OrderedDict()
         self._running: set[asyncio.Task[Checked]] = set()
+        self._telling: asyncio.Task[None] | None = None
 
     def _open(self) -> Workspace:
         """Open what requests are asked with, and load the embedder for many of them."""
@@ -319,6 +321,11 @@ class Service:
         from scrimp.routing.calls.dispatch import aclose
 
         await asyncio.gather(*self._running, return_exceptions=True)
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
+            for line in await asyncio.to_thread(send_out, self.space.ledger, self.space.profile):
+                self.say(line)
         with contextlib.suppress(Exception):
             await aclose()
         self._embedders.shutdown()
@@ -340,6 +347,8 @@ class Service:
 
     async def _look(self) -> None:
         """Every few seconds: take up what has changed on disk, and see to what other processes left."""
+        if self._telling is None:
+            self._telling = asyncio.create_task(keep_telling(self.space.ledger, lambda: self.space.profile, self.say))
         now = time.monotonic()
         if now - self._looked_at < _LOOK_EVERY_S:
             return

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from scrimp.routing.ledger.packing import unpack
+
 QUESTION = "How many regions do 9 chords cut a disc into?"
 KINDS = {
     "merge": (
@@ -208,5 +210,6 @@ def test_a_file_of_all_kinds_comes_to_what_the_server_bills(scrimp, arms, server
     with contextlib.closing(sqlite3.connect(home / "scrimp.db")) as db:
         (charged,) = db.execute("SELECT sum(charged_nano) FROM reservations").fetchone()
         (n_taken,) = db.execute("SELECT count(*) FROM steps WHERE taken = 1").fetchone()
-        kept = db.execute("SELECT decision FROM requests WHERE decision LIKE '%\"bids\"%'").fetchall()
+        traces = [unpack(trace) for (trace,) in db.execute("SELECT decision FROM requests")]
+        kept = [trace for trace in traces if '"bids"' in trace]
     assert (charged, n_taken, len(kept)) == (billed(server), 15, 3)

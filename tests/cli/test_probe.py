@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 
 from scrimp.profiles.paths import paths
+from scrimp.routing.ledger.packing import unpack
 
 AWAY = """
 [[arms]]
@@ -190,7 +191,7 @@ def test_an_older_trace_that_may_have_kept_a_prompt_here_keeps_it_still(scrimp, 
     path = profile(small="echo", extra=AWAY)
     assert scrimp("ask", "-p", path, "--local-only", "--check", "has:7", "Say 7").code == 0
     with sqlite3.connect(paths().ledger) as conn:
-        trace = json.loads(conn.execute("SELECT decision FROM requests").fetchone()[0])
+        trace = json.loads(unpack(conn.execute("SELECT decision FROM requests").fetchone()[0]))
         for each in trace["arms"]:
             del each["barrier"]
             each["why"] = "suspended"

@@ -14,12 +14,14 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from rehearsal import rehearse
 from server import BEHAVIOURS, Server
 
 from scrimp.profiles.errors import (
@@ -39,8 +41,9 @@ from scrimp.routing.prices.usage import Usage
 
 KEY = "sk-canary-Zq7Tn5vX2bLw8Kd4"
 MESSAGES = [{"role": "user", "content": "name three colours"}]
-MODES = ("stream", "whole", "async", "astream")
-STREAMS = ("stream", "astream")
+MODES = ("stream", "whole", "async", "astream", "lean", "lean-stream")
+"""`lean`: without blocking, composed like litellm's earlier requests."""
+STREAMS = ("stream", "astream", "lean-stream")
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +75,11 @@ def make(server, behaviour, **changes):
     return Call(**{**values, **changes})
 
 
-async def _closing(call, on_delta):
+async def _closing(call, mode):
+    on_delta = (lambda _: None) if mode in STREAMS else None
     try:
+        if mode.startswith("lean"):
+            assert await rehearse(replace(call, deadline_s=30.0), streams=on_delta is not None)
         return await dispatch.aattempt(call, None, on_delta)
     finally:
         await dispatch.aclose()
@@ -84,7 +90,7 @@ def run(call, mode):
         return dispatch.attempt(call, lambda _: None)
     if mode == "whole":
         return dispatch.attempt(call)
-    return asyncio.run(_closing(call, None if mode == "async" else lambda _: None))
+    return asyncio.run(_closing(call, mode))
 
 
 def fail(call, mode):
@@ -759,7 +765,7 @@ def wired(body, *, content_type="text/event-stream", streams=True, size=9):
     wire = Wire(output_limit=10, timeout_s=1, deadline_s=1000)
     wire.watched = True
     wire.streams = streams
-    wire.begin(httpx.Response(200, headers={"content-type": content_type}))
+    wire.begin(200, httpx.Headers({"content-type": content_type}))
     for i in range(0, len(body), size):
         wire.feed(body[i : i + size])
     wire.end()

@@ -9,9 +9,13 @@ import subprocess
 import sys
 import threading
 import zlib
+from pathlib import Path
 
 import httpx
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from rehearsal import rehearse
 
 from scrimp.routing.calls import dispatch
 from scrimp.routing.calls.call import Call
@@ -21,7 +25,7 @@ CHAT = "/v1/chat/completions"
 ANSWER = {"choices": [{"index": 0, "message": {"content": "Paris"}, "finish_reason": "stop"}], "usage": {
     "prompt_tokens": 20, "completion_tokens": 5}}  # fmt: skip
 EVENTS = b'data: {"choices": [{"delta": {"content": "Paris"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
-MODES = ("stream", "whole", "async", "astream")
+MODES = ("stream", "whole", "async", "astream", "a-lean", "a-lean-stream")
 
 # As `prepare` does for a process; pytest makes its own filters for each test.
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
@@ -40,14 +44,17 @@ def ask(base, mode):
                 api_key="sk-canary-Zq7Tn5vX2bLw8Kd4", timeout_s=20, deadline_s=30)  # fmt: skip
     try:
         if mode.startswith("a"):
-            return asyncio.run(_closing(call, None if mode == "async" else lambda _: None))
+            return asyncio.run(_closing(call, mode))
         return dispatch.attempt(call, (lambda _: None) if mode == "stream" else None)
     except CallError as error:
         return error
 
 
-async def _closing(call, on_delta):
+async def _closing(call, mode):
+    on_delta = (lambda _: None) if "stream" in mode else None
     try:
+        if "lean" in mode:
+            assert await rehearse(call, streams=on_delta is not None)
         return await dispatch.aattempt(call, None, on_delta)
     finally:
         await dispatch.aclose()

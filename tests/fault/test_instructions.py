@@ -7,6 +7,7 @@ import pytest
 
 from scrimp.profiles.load import load_profile
 from scrimp.profiles.paths import paths
+from scrimp.routing.ledger.packing import unpack
 from scrimp.routing.prompts.instructions import instructions_id
 
 LONG = "Weigh each word before you answer. " * 1_430  # 50 kB
@@ -112,7 +113,7 @@ def test_a_repair_within_a_template_is_planned_by_all_that_it_repeats(scrimp, pr
     asked = said(server.chats[1])[-1][1]
     assert asked.count("41 41") >= 60
     (request,) = rows("SELECT decision FROM requests")
-    planned = json.loads(request["decision"])["plan"]["expected"]["bound_usd"]
+    planned = json.loads(unpack(request["decision"]))["plan"]["expected"]["bound_usd"]
     held = rows("SELECT reserved_nano, charged_nano FROM reservations")
     assert sum(each["reserved_nano"] for each in held) <= round(planned * 1e9)
 

@@ -1,10 +1,15 @@
 """No redirect is followed, whichever client carries the call: keys and prompts go to the profile's address alone."""
 
 import asyncio
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from rehearsal import rehearse
 
 from scrimp.profiles.errors import ExitCode
 from scrimp.routing.calls import dispatch
@@ -72,8 +77,10 @@ def posts():
         yield first, second
 
 
-async def awaited(call, on_delta):
+async def awaited(call, on_delta, mode):
     try:
+        if "lean" in mode:
+            await rehearse(call, streams=on_delta is not None)
         return await dispatch.aattempt(call, None, on_delta)
     finally:
         await dispatch.aclose()
@@ -82,13 +89,13 @@ async def awaited(call, on_delta):
 def fails(call, mode):
     try:
         hears = print if "stream" in mode else None
-        asyncio.run(awaited(call, hears)) if mode.startswith("a") else dispatch.attempt(call, hears)
+        asyncio.run(awaited(call, hears, mode)) if mode.startswith("a") else dispatch.attempt(call, hears)
     except CallError as error:
         return error
     raise AssertionError("it was answered")
 
 
-@pytest.mark.parametrize("mode", ["stream", "whole", "async", "astream"])
+@pytest.mark.parametrize("mode", ["stream", "whole", "async", "astream", "a-lean", "a-lean-stream"])
 @pytest.mark.parametrize("model", MODELS)
 def test_no_redirect_is_followed(posts, model, mode):
     first, second = posts

@@ -12,7 +12,7 @@ FLOORS = (
     ("weights", "text"),
     ("prompts", "prices"),
     ("calls", "ledger", "router", "checks", "retrieval", "guard"),
-    ("deciding", "plans"),
+    ("deciding", "plans", "signals"),
     ("strategies", "reports"),
     ("asking",),
     ("batch", "learn", "serving"),

@@ -1,10 +1,10 @@
-"""Pace: requests and tokens a minute, calls in flight, and what a refusal does to both."""
+"""Pace: calls in flight, and what a refusal does to them."""
 
 import asyncio
 
 import pytest
 
-from scrimp.routing.batch.running.gates import Bucket, ProviderGate
+from scrimp.routing.batch.running.gates import ProviderGate
 
 
 class Clock:
@@ -17,26 +17,6 @@ class Clock:
     async def sleep(self, seconds):
         self.now += seconds
         await asyncio.sleep(0)
-
-
-@pytest.mark.parametrize("per_minute", [1, 6, 60, 600])
-def test_no_minute_holds_more_than_its_allowance(per_minute):
-    clock = Clock()
-    bucket = Bucket(per_minute, clock)
-    sent = []
-    for _ in range(per_minute * 3 + 5):
-        clock.now += bucket.take(1.0)
-        sent.append(clock.now)
-    for at in sent:
-        assert sum(at <= other < at + 60.0 - 1e-6 for other in sent) <= per_minute
-    assert sent[-1] - sent[0] < 60.0 * 8 + 1, "and it does not take forever"
-
-
-def test_an_amount_above_the_burst_is_let_through_and_paid_for():
-    clock = Clock()
-    bucket = Bucket(1000, clock)
-    assert bucket.take(500) == 0.0
-    assert bucket.take(1) > 20.0
 
 
 def test_refusals_halve_and_answers_raise():
@@ -87,3 +67,18 @@ def test_no_more_are_in_flight_than_the_limit():
         assert (most, gate.in_flight) == (3, 0)
 
     asyncio.run(play())
+
+
+def test_what_rows_waited_for_long_ago_is_forgotten():
+    from scrimp.routing.batch.running import desk
+
+    one = desk.Desk.__new__(desk.Desk)
+    one.openers = {}
+    going = asyncio.Event()
+    one.open_alone(b"going", going)
+    for i in range(3 * desk._MOST_OPENERS):
+        opens = asyncio.Event()
+        one.open_alone(b"%d" % i, opens)
+        opens.set()
+    assert len(one.openers) <= desk._MOST_OPENERS
+    assert one.openers[b"going"] is going

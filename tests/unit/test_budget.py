@@ -12,7 +12,7 @@ from scrimp.profiles.errors import BudgetRefusedError, ConfigError, ExitCode, Le
 from scrimp.profiles.schema import Arm, ArmCaps, Caps, Policy, Price, Profile
 from scrimp.routing.deciding.against_caps import month_pace
 from scrimp.routing.ledger import caps as budget_caps
-from scrimp.routing.ledger import corrections, reservations, suspensions
+from scrimp.routing.ledger import corrections, events, reservations, suspensions
 from scrimp.routing.ledger.caps import RefusedError
 from scrimp.routing.ledger.reservations import Charge
 from scrimp.routing.ledger.store import open_ledger
@@ -431,11 +431,16 @@ def test_a_profile_with_days_of_another_zone_is_refused(ledger):
 # ---- alerts
 
 
+def filled(ledger, owner):
+    caps = budget_caps.applicable_caps(ledger, owner, None, now=NOON)
+    return events.passed_caps(ledger, caps, (50, 80, 100), profile=owner.name, wanted=False, now=NOON)
+
+
 def test_alerts_come_once_each(ledger):
     owner = profile(per_day_usd="0.10")
 
     def alerts():
-        return budget_caps.new_alerts(ledger, budget_caps.applicable_caps(ledger, owner, None, now=NOON), now=NOON)
+        return filled(ledger, owner)
 
     def spend(nano):
         reservations.settle(ledger, reserve(ledger, owner, nano), cost_nano=nano, now=NOON)
@@ -453,7 +458,7 @@ def test_alerts_come_once_each(ledger):
     assert "100%" in alerts()[0]
     assert alerts() == []
     raised = replace_cap(owner, "0.20")
-    lines = budget_caps.new_alerts(ledger, budget_caps.applicable_caps(ledger, raised, None, now=NOON), now=NOON)
+    lines = filled(ledger, raised)
     assert "50%" in lines[0]
 
 

@@ -393,7 +393,7 @@ def test_an_answer_is_not_lost_where_what_comes_after_fails(opened, monkeypatch)
 
     s = opened(small="ok")
     monkeypatch.setattr("scrimp.routing.asking.housekeeping.retire", broken)
-    monkeypatch.setattr("scrimp.routing.asking.housekeeping.new_alerts", broken)
+    monkeypatch.setattr("scrimp.routing.asking.housekeeping.filled_caps", broken)
     answer = s.ask("hello")
     assert answer.text
     assert "the disk is full" in answer.said

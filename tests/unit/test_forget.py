@@ -20,7 +20,7 @@ KEPT = {
     "reservations": {
         "id", "request_id", "run_id", "profile", "arm", "source", "tag", "at", "day", "month", "status",
         "sent", "reserved_nano", "charged_nano", "price_id", "breach", "cap_override_nano", "pid", "process_started", "boot_id",
-        "settled_at", "note", "host", "pid_namespace",
+        "settled_at", "note", "host", "pid_namespace", "holder",
     },
 }  # fmt: skip
 """Columns that stay when a request is forgotten. A new column is written here, or among what is emptied."""

@@ -24,7 +24,20 @@ from scrimp.profiles.load import (
     to_toml,
 )
 from scrimp.profiles.paths import paths
-from scrimp.profiles.schema import Arm, ArmCaps, Caps, Check, Embedding, Guard, Log, Policy, Profile, Resident
+from scrimp.profiles.schema import (
+    Alerts,
+    Arm,
+    ArmCaps,
+    Caps,
+    Check,
+    Embedding,
+    Guard,
+    Log,
+    Otel,
+    Policy,
+    Profile,
+    Resident,
+)
 from scrimp.profiles.within import RULES
 
 
@@ -405,7 +418,7 @@ def leaves(kind, path=()):
         inner = next((each for each in parts if isinstance(each, type) and issubclass(each, msgspec.Struct)), None)
         if inner in {Arm, Check}:
             yield from leaves(inner, (*here, "*"))
-        elif inner in {Caps, Policy, Log, Embedding, Guard, Resident, ArmCaps}:
+        elif inner in {Alerts, Caps, Policy, Log, Embedding, Guard, Otel, Resident, ArmCaps}:
             yield from leaves(inner, here)
         else:
             yield here

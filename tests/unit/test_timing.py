@@ -51,6 +51,15 @@ def test_after_fifty_calls_the_median_is_near(truth, streamed):
         assert tempo.first_s(300, 150) == pytest.approx(truth[0] + truth[1] * 300, rel=0.25)
 
 
+def test_a_few_calls_alike_tell_of_their_arm_beside_a_slow_one():
+    """A limit of twice what each of them took would keep, and is not refused for what the slow one takes."""
+    quick, slow = ([Timed(14, 20, 0, seconds, seconds - 0.005)] * 4 for seconds in (0.2, 2.0))
+    tempos = learn_tempos([arm("quick", quick), arm("slow", slow)])
+    assert tempos["quick"].seconds(14, 20) == pytest.approx(0.2, rel=0.2)
+    assert 0.2 < tempos["quick"].seconds_p90(14, 20, 40) < 0.4
+    assert tempos["slow"].seconds(14, 20) == pytest.approx(2.0, rel=0.2)
+
+
 def test_some_calls_in_a_queue_move_little():
     clean, queued = (learn_tempos([arm("a", calls(FAST, 60, seed=3, queued=share))])["a"] for share in (0.0, 0.1))
     mean = statistics.fmean(call.seconds for call in calls(FAST, 60, seed=3, queued=0.1))

@@ -47,7 +47,7 @@ def parse_age(text: str, flag: str = "--cache") -> float:
     """
     found = re.fullmatch(r"(\d{1,6})([smhdw])", text.strip())
     if found is None or int(found[1]) == 0:
-        raise UsageError(f"{flag} {text}: expected a time such as 12h, 7d or 2w")
+        raise UsageError(f"{flag} {text}: expected a time such as 90s, 12h or 7d")
     return float(int(found[1]) * _UNITS[found[2]])
 
 

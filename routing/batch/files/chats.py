@@ -37,6 +37,8 @@ CALL_FIELDS: Final = (
 )
 """Fields beside `messages` that are about the call; others are the user's own."""
 
+_NOTHING: Final[Mapping[str, Any]] = {}
+
 _CHANGES_THE_MESSAGE: Final = ("tool_calls", "tool_call_id", "function_call", "name", "audio", "prefix")
 
 
@@ -96,13 +98,23 @@ def wanted_of(fields: Mapping[str, Any], where: str) -> Wanted:
     return Wanted(limit, params, response_format, frozenset(needs))
 
 
-def chat(source: Source, messages: Any, *, system: str | None = None, needs: frozenset[str] = frozenset()) -> Prompt:
+def chat(
+    source: Source,
+    messages: Any,
+    *,
+    system: str | None = None,
+    needs: frozenset[str] = frozenset(),
+    own: Mapping[str, Any] = _NOTHING,
+    schema: Mapping[str, Any] | None = None,
+) -> Prompt:
     """Return the prompt of messages: system first, then user and assistant, a user last; a user may speak twice.
 
     Parameters
     ----------
     system
         A system prompt that stands beside them.
+    own, schema
+        As in `prompt_of`.
 
     Raises
     ------
@@ -148,6 +160,8 @@ def chat(source: Source, messages: Any, *, system: str | None = None, needs: fro
         history=tuple(turns),
         attachments=attachments,
         needs=needs,
+        own=own,
+        schema=schema,
     )
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from scrimp.profiles.errors import DataError, UsageError
 
 from .json_rows import row_of
-from .rows import MAX_ROW_BYTES, BadRow, Row, decode, variables
+from .places import named_in
+from .rows import MAX_ROW_BYTES, BadRow, Row, decode
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -112,7 +113,7 @@ def _decoded(source: Source, text: str, at: int) -> tuple[Any, int]:
 
 def _rows_key(source: Source, value: dict[str, Any]) -> str | None:
     """Return under which key of an object the rows stand; None where it is a row itself."""
-    own = {source.column} if source.template is None else set(variables(source.template))
+    own = {source.column} if source.template is None else set(named_in(source.template))
     if value.keys() & (_ROW_KEYS | own):
         return None
     lists = [

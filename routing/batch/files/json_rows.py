@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import DataError
 from scrimp.routing.prompts.call_fields import kind_of
 
 from .chats import CALL_FIELDS, chat, wanted_of
-from .rows import Row, files_of, fill, id_of, prompt_of, variables
+from .own_keys import NO_KEYS, OwnKeys, own_keys, own_values
+from .places import filled_template, named_in
+from .rows import Row, files_of, id_of, prompt_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,19 +86,28 @@ def row_of(source: Source, n: int, line: int, value: Any, *, own: int) -> Row:
         raise DataError(f"plan: expected text such as 'small ? checks > large', got {kind_of(plan)}")
     files = _files(source, value)
     if source.template is not None:
-        prompt = prompt_of(source, fill(source.template, value), system=system)
-        return Row(n, line, name, prompt, plan=plan, files=files)
+        values = own_values(value, None)
+        made = partial(filled_template, own=value, given=source.given, used=source.used)
+        prompt = prompt_of(source, source.template, system=system, own=values, made=made)
+        return _looked_at(source, Row(n, line, name, prompt, plan=plan, files=files))
     key = source.column or "prompt"
+    # Where the prompt stands elsewhere, the rows are somebody's data: of an earlier output, `arm` is who answered.
+    keys = own_keys(value) if plain else NO_KEYS
     if key in value:
         if not isinstance(value[key], str):
             hint = "A conversation stands under messages." if isinstance(value[key], list) else None
             raise DataError(f"{key}: expected text, got {kind_of(value[key])}", hint=hint)
-        return Row(n, line, name, prompt_of(source, value[key], system=system), plan=plan, files=files)
+        values = own_values(value, key)
+        prompt = prompt_of(source, value[key], system=system, own=values, schema=keys.schema)
+        row = Row(n, line, name, prompt, plan=plan, files=files)
+        return _looked_at(source, _by(keys, row))
     if plain and "messages" in value:
         body = {each: item for each, item in value.items() if each in CALL_FIELDS}
         wanted = wanted_of(body, "")
-        prompt = chat(source, value["messages"], system=system, needs=wanted.needs)
-        return Row(n, line, name, prompt, wanted.limit, wanted.params, wanted.response_format, plan=plan, files=files)
+        values = {each: item for each, item in own_values(value, None).items() if each not in CALL_FIELDS}
+        prompt = chat(source, value["messages"], system=system, needs=wanted.needs, own=values, schema=keys.schema)
+        row = Row(n, line, name, prompt, wanted.limit, wanted.params, wanted.response_format, plan=plan, files=files)
+        return _looked_at(source, _by(keys, row))
     for shape, inside, fix in _OTHER_SHAPES if plain else ():
         if isinstance(value.get(inside), (dict, list)):
             raise DataError(f"{inside}: the rows have {shape}, which is not read", hint=f"Convert them: {fix}")
@@ -103,10 +115,41 @@ def row_of(source: Source, n: int, line: int, value: Any, *, own: int) -> Row:
     raise DataError(f"no {wanted_key} in it (it has: {', '.join(map(repr, list(value)[:8])) or 'nothing'})")
 
 
+def _by(keys: OwnKeys, row: Row) -> Row:
+    """Return a row with what it says of itself."""
+    if keys is NO_KEYS:
+        return row
+    limits = [each for each in (keys.limit, row.max_output_tokens) if each is not None]
+    return replace(
+        row,
+        arm=keys.arm,
+        schema=keys.schema,
+        checks=keys.checks,
+        priority=keys.priority,
+        deadline_s=keys.deadline_s,
+        max_output_tokens=min(limits, default=None),
+    )
+
+
+def _looked_at(source: Source, row: Row) -> Row:
+    """Return a row whose names (an arm, checks) are known.
+
+    Raises
+    ------
+    DataError
+        If one is not.
+    """
+    if row.arm is not None and row.plan is not None:
+        raise DataError("arm and plan both say who answers: give one of them")
+    if row.arm is not None or row.checks:
+        source.look(row.arm, row.checks)
+    return row
+
+
 def _files(source: Source, value: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the names of a row's files; a key that is a part of the prompt names none unless it is asked to."""
     key = source.files or "file"
-    if source.files is None and (key == source.column or key in variables(source.template or "")):
+    if source.files is None and (key == source.column or key in named_in(source.template or "")):
         return ()
     if source.files is not None and key not in value:
         raise DataError(f"no {key!r} in it, which is to name its file (null, where it has none)")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,8 +15,10 @@ from scrimp.routing.text.clean import MAX_PROMPT_BYTES, clean_text
 from scrimp.routing.text.first_bytes import guess
 from scrimp.routing.text.sanitize import encodable
 
+from .places import filled, references
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from scrimp.routing.guard.private import Vault
     from scrimp.routing.guard.verdict import Guarded
@@ -31,21 +32,19 @@ __all__ = [
     "content_key",
     "decode",
     "files_of",
-    "fill",
     "id_of",
     "lines_in",
     "prompt_of",
     "sealed",
-    "variables",
 ]
 
 MAX_ROW_BYTES: Final = MAX_PROMPT_BYTES
 """A longer line is skipped as it streams past, and reported."""
 
+_NOTHING: Final[Mapping[str, Any]] = {}
+
 _EXACT: Final = 2.0**53
 """Below it, a number with a point that is whole is that whole number."""
-
-_VARIABLE: Final = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +81,13 @@ class Row:
         Rows of a higher one go first; 0 where it says nothing.
     deadline_s
         Seconds from the run's beginning within which its answer is wanted; None: whenever it comes.
+    refs
+        Ids of the rows whose answers stand in its prompt, once they are there.
+    opening
+        What is equal for rows that begin with the same long answer; None where it begins otherwise.
+    arm, schema, checks
+        What it brings of its own: the arm, as `-m` names one, the form of its answer, and what that has to pass, as
+        `--check` spells it.
     """
 
     n: int
@@ -103,6 +109,16 @@ class Row:
     sealed: str | None = None
     priority: int = 0
     deadline_s: float | None = None
+    refs: tuple[str, ...] = ()
+    opening: bytes | None = None
+    arm: str | None = None
+    schema: Mapping[str, Any] | None = None
+    checks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Take note of whose answers stand in its prompt."""
+        if not self.refs and (refs := references(self.prompt)):
+            object.__setattr__(self, "refs", refs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +146,8 @@ def content_key(row: Row) -> bytes:
         row.plan,
         *([row.digests] if row.digests else []),
         *(["brief"] if prompt.brief else []),
+        *([["arm", row.arm]] if row.arm is not None else []),
+        *([["checks", *row.checks]] if row.checks else []),
     ]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).digest()[:16]
 
@@ -167,31 +185,6 @@ def decode(raw: bytes | None) -> str:
         ) from None
 
 
-def variables(template: str) -> list[str]:
-    """Return the names that a template needs."""
-    return _VARIABLE.findall(template)
-
-
-def fill(template: str, values: Mapping[str, Any]) -> str:
-    """Return a template with its variables replaced by a row's values.
-
-    Raises
-    ------
-    DataError
-        If the row lacks one.
-    """
-
-    def value(match: re.Match[str]) -> str:
-        item = values.get(match[1])
-        if match[1] not in values:
-            raise DataError(f"no {match[1]!r} in it, which the template needs")
-        if isinstance(item, str):
-            return item
-        return json.dumps(item, ensure_ascii=False)
-
-    return _VARIABLE.sub(value, template)
-
-
 def prompt_of(
     source: Source,
     text: str,
@@ -200,24 +193,38 @@ def prompt_of(
     history: Iterable[Turn] = (),
     attachments: tuple[Attachment, ...] = (),
     needs: frozenset[str] = frozenset(),
+    own: Mapping[str, Any] = _NOTHING,
+    schema: Mapping[str, Any] | None = None,
+    made: Callable[[str], str] | None = None,
 ) -> Prompt:
-    """Return a row's prompt, with what the source adds to it."""
-    clean = clean_text(text, what="the prompt")
+    """Return a row's prompt, with what the source adds to it and its places filled (`places`).
+
+    Parameters
+    ----------
+    own
+        The row's own values, by their names.
+    schema
+        The row's own, before that of all rows.
+    made
+        Fills the text, where it is a template.
+    """
+
+    def put(text: str, what: str) -> str:
+        return filled(clean_text(text, what=what), own, source.given, source.used)
+
+    clean = put(text, "the prompt") if made is None else made(clean_text(text, what="the template"))
     if not clean.strip() and not attachments:
         raise UsageError("the prompt is empty")
     system = source.system if system is None else system
     return Prompt(
         clean,
-        system=None if system is None else clean_text(system, what="the system prompt"),
+        system=None if system is None else put(system, "the system prompt"),
         history=tuple(
-            Turn(
-                clean_text(turn.prompt, what="a message"),
-                None if turn.answer is None else clean_text(turn.answer, what="a message"),
-            )
+            Turn(put(turn.prompt, "a message"), None if turn.answer is None else put(turn.answer, "a message"))
             for turn in history
         ),
         attachments=attachments,
-        schema=source.schema,
+        schema=source.schema if schema is None else schema,
         needs=needs | source.needs,
         brief=source.brief,
     )

@@ -7,7 +7,7 @@ import hashlib
 import os
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from scrimp.profiles.errors import DataError, UsageError
@@ -16,7 +16,7 @@ from scrimp.routing.text.first_bytes import LOOKED_AT, encoding_of, kind_of
 from .layout import PLAIN, SAMPLE_BYTES, Layout, begins_json, layout_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["Format", "Lines", "Source", "format_named", "opened", "sha256"]
@@ -56,6 +56,10 @@ class Source:
         How it is laid out.
     brief
         Whether short answers are asked for.
+    given, used
+        Values for `{{NAME}}` in prompts (`--var`), and the names of those that stood in one.
+    look
+        Looks at the arm and the checks that a row brings; raises `DataError` where there are none such.
     stamp
         Inode, size and time of change of the file that was looked at: only that one is read.
     """
@@ -72,6 +76,9 @@ class Source:
     layout: Layout = PLAIN
     stamp: tuple[int, int, int] | None = None
     brief: bool = False
+    given: Mapping[str, str] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set, compare=False)
+    look: Callable[[str | None, tuple[str, ...]], object] = field(default=lambda _arm, _checks: None, compare=False)
 
     @classmethod
     def of(
@@ -87,6 +94,8 @@ class Source:
         needs: frozenset[str] = frozenset(),
         files: str | None = None,
         brief: bool = False,
+        given: Mapping[str, str] | None = None,
+        look: Callable[[str | None, tuple[str, ...]], object] = lambda _arm, _checks: None,
     ) -> Source:
         """Return the source of a path; a format that is not given is taken from its name, or from how it begins.
 
@@ -103,7 +112,22 @@ class Source:
             stamp = _stamp(file)
         found = format or format_named(path) or ("jsonl" if begins_json(start) else "lines")
         layout = layout_of(start, found, whole=len(start) < SAMPLE_BYTES, name=name)
-        return cls(path, found, name, column, template, system, schema, needs, files, layout, stamp, brief)
+        return cls(
+            path,
+            found,
+            name,
+            column,
+            template,
+            system,
+            schema,
+            needs,
+            files,
+            layout,
+            stamp,
+            brief,
+            given=given or {},
+            look=look,
+        )
 
     @contextmanager
     def lines(self) -> Iterator[Lines]:

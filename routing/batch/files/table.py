@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from scrimp.profiles.errors import DataError, UsageError
 
-from .rows import MAX_ROW_BYTES, BadRow, Row, decode, files_of, fill, id_of, lines_in, prompt_of, variables
+from .places import filled_template, named_in
+from .rows import MAX_ROW_BYTES, BadRow, Row, decode, files_of, id_of, lines_in, prompt_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from scrimp.routing.prompts.prompt import Prompt
 
     from .source import Lines, Source
 
@@ -63,7 +67,7 @@ def table_rows(source: Source, file: Lines) -> Iterator[Row | BadRow]:
                     decode(cell.encode("utf-8", "surrogateescape"))
             name = id_of(cells[at_id] or None, line) if at_id is not None else str(n + 1)
             files = () if at_file is None else files_of(cells[at_file], columns[at_file])
-            yield Row(n, line, name, prompt_of(source, make(cells)), cells=tuple(cells), files=files)
+            yield Row(n, line, name, make(cells), cells=tuple(cells), files=files)
         except (UsageError, DataError) as error:
             yield BadRow(n, line, error.message, error.hint)
 
@@ -136,16 +140,23 @@ def _file_column(source: Source, columns: tuple[str, ...]) -> int | None:
     at = _place(columns, "file")
     if at is None or sum(map(bool, columns)) == 1:
         return None
-    return None if columns[at] == source.column or columns[at] in variables(source.template or "") else at
+    return None if columns[at] == source.column or columns[at] in named_in(source.template or "") else at
 
 
-def _prompt_of_columns(source: Source, columns: tuple[str, ...], at_file: int | None) -> Any:
+def _prompt_of_columns(source: Source, columns: tuple[str, ...], at_file: int | None) -> Callable[[list[str]], Prompt]:
     """Return what makes the prompt of a row's cells."""
     if source.template is not None:
         template = source.template
-        for name in variables(template):
-            _column(source, columns, name, "the template's {{" + name + "}}")
-        return lambda cells: fill(template, dict(zip(columns, cells, strict=True)))
+        for name in named_in(template):
+            if name not in source.given and not name.startswith("@"):
+                _column(source, columns, name, "the template's {{" + name + "}}")
+
+        def of_template(cells: list[str]) -> Prompt:
+            own = dict(zip(columns, cells, strict=True))
+            made = partial(filled_template, own=own, given=source.given, used=source.used)
+            return prompt_of(source, template, made=made)
+
+        return of_template
     if source.column is not None:
         at = _column(source, columns, source.column, "--column")
     elif (found := _place(columns, "prompt")) is not None:
@@ -157,7 +168,7 @@ def _prompt_of_columns(source: Source, columns: tuple[str, ...], at_file: int | 
             f"{source.name}: which column holds the prompt?",
             hint=f"Name it with --column, or give a template with -t. Columns: {_listed(columns)}.",
         )
-    return lambda cells: cells[at]
+    return lambda cells: prompt_of(source, cells[at])
 
 
 def _column(source: Source, columns: tuple[str, ...], name: str, what: str) -> int:

@@ -175,11 +175,16 @@ class Chooser:
         row = replace(row, cells=cells, id=vault.redacted(row.id) if isinstance(row.id, str) else row.id)
         return replace(row, sealed=sealed(row))
 
+    @staticmethod
+    def wishes_of(row: Row, wishes: Wishes) -> Wishes:
+        """Return what is wanted of the arms for one row."""
+        return replace(wishes, guarded=row.guarded, arm=row.arm or wishes.arm)
+
     def guarded(self, row: Row, context: Context | None, wishes: Wishes) -> Row:
         """Return a row with what the guards say of it."""
         if not self.sentry.watches:
             return row
-        ask = guarded(self._ask(row, replace(wishes, guarded=row.guarded)), context, self.sentry)
+        ask = guarded(self._ask(row, self.wishes_of(row, wishes)), context, self.sentry)
         return replace(row, guarded=ask.wishes.guarded)
 
     def again(self, row: Row, wishes: Wishes) -> Row:
@@ -207,7 +212,7 @@ class Chooser:
                 row = self.guarded(bare, None if self.blind else context, wishes)
                 prompt, hint = self._hinted(row, context)
                 if self.reader is not None:
-                    prompt = self.reader.read(prompt, context, row.plan)
+                    prompt = self.reader.read(prompt, context, row.plan or row.arm)
                 decider = self.decider if self.blind else self.decider.rated(row.prompt.text, context)
                 decider = decider.at_prices(self.lanes.prices(row, now))
                 decide = partial(
@@ -222,7 +227,7 @@ class Chooser:
                     blocked=blocked,
                     pace=money.pace,
                 )
-                own = replace(wishes, guarded=row.guarded)
+                own = self.wishes_of(row, wishes)
                 decision = risked(self._ask(row, own), decide(own), self.decider.profile, decide)
                 decided.append(Decided(decision, None if self.blind else context, row, prompt, hint))
         return decided
@@ -231,7 +236,7 @@ class Chooser:
         """Return the prompt of a row that was decided before with what each reading of its files sends."""
         if self.reader is None or not prompt.sources:
             return prompt
-        return self.reader.read(prompt, self._contexts([row])[0], row.plan)
+        return self.reader.read(prompt, self._contexts([row])[0], row.plan or row.arm)
 
     def _hinted(self, row: Row, context: Context) -> tuple[Prompt, Drawn | None]:
         if self.hinter is None:

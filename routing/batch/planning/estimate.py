@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .flow_outlook import FlowOutlook
 
 __all__ = ["Estimate"]
 
@@ -33,6 +36,8 @@ class Estimate:
         About how long it would take; None where nothing is known of an arm's pace.
     dual_quality
         The mean quality that no plan within the budget can beat; None without a budget.
+    flow
+        What is foreseen of rows that take other rows' answers; None where none does.
     lanes
         Where rows may go through Batch APIs: lane, rows, likely cost, and what the lane saves of it, in USD.
     missed_target
@@ -55,6 +60,7 @@ class Estimate:
     missed_target: float | None = None
     lanes: tuple[tuple[str, int, float, float], ...] = ()
     readings: tuple[tuple[str, int, int, float, float], ...] = ()
+    flow: FlowOutlook | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `--estimate --json` prints."""
@@ -83,5 +89,6 @@ class Estimate:
                 {"arm": name, "rows": rows, "input_tokens": n_read, "cost_usd": usd, "predicted_quality": quality}
                 for name, rows, n_read, usd, quality in self.readings
             ],
+            "flow": None if self.flow is None else self.flow.to_dict(),
             "frontier": [{"cost_usd": usd, "predicted_quality": quality} for usd, quality in self.frontier],
         }

@@ -12,10 +12,11 @@ from scrimp.profiles.rungs import bare_of, reading_of
 from scrimp.routing.deciding.policy import NoDraw
 
 from .estimate import Estimate
+from .flow_outlook import Foreseen
 from .optimise import SKIP, Rule, Solution, cheapest_at_quality, frontier, most_quality_within_bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -343,15 +344,7 @@ class Planner:
         if m == 0:
             return Estimate(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, (), (), 0.0, None, planned=False)
         scale = n_rows / m
-        rule = self.solve(after=0, n_left=n_rows, budget_usd=budget_usd, hold_back=False)
-        chosen = sample.natural
-        if rule is None and budget_usd is not None:  # in the file's order, until the money is spent
-            rows, arms_taken = natural_rows(sample)
-            spent = np.zeros(m)
-            spent[rows] = sample.cost[rows, arms_taken]
-            chosen = np.where(np.cumsum(spent) * scale > budget_usd, SKIP, chosen)
-        if rule is not None:
-            chosen, _ = rule.choose(self._value(sample), sample.cost, sample.feasible, bound=sample.bound)
+        rule, chosen = self._taken(n_rows, budget_usd)
         taken = (np.flatnonzero(chosen != SKIP), chosen[chosen != SKIP])
         arms = []
         busy_s: defaultdict[str, float] = defaultdict(float)
@@ -392,6 +385,44 @@ class Planner:
             missed_target=None if self._reaches(budget_usd, scale) else self.target,
             readings=tuple(self._readings(scale)),
         )
+
+    def _taken(self, n_rows: int, budget_usd: float | None) -> tuple[Rule | None, Ints]:
+        """Return the rule for a whole file, and which arms the sampled rows would have by it."""
+        import numpy as np
+
+        sample = self.sample
+        m = len(sample)
+        scale = n_rows / max(1, m)
+        rule = self.solve(after=0, n_left=n_rows, budget_usd=budget_usd, hold_back=False)
+        chosen = sample.natural
+        if rule is None and budget_usd is not None:  # in the file's order, until the money is spent
+            rows, arms_taken = natural_rows(sample)
+            spent = np.zeros(m)
+            spent[rows] = sample.cost[rows, arms_taken]
+            chosen = np.where(np.cumsum(spent) * scale > budget_usd, SKIP, chosen)
+        if rule is not None:
+            chosen, _ = rule.choose(self._value(sample), sample.cost, sample.feasible, bound=sample.bound)
+        return rule, chosen
+
+    def foreseen(
+        self, *, n_rows: int, budget_usd: float | None, seconds: Callable[[str, float, float], float | None]
+    ) -> dict[int, Foreseen]:
+        """Return what is foreseen of each sampled row, by its place.
+
+        Parameters
+        ----------
+        seconds
+            Returns how long an arm takes to read and to write so many tokens; None where that is not known.
+        """
+        sample, found = self.sample, {}
+        _, chosen = self._taken(n_rows, budget_usd)
+        for i, (n, j) in enumerate(zip(self.places.tolist(), chosen.tolist(), strict=True)):
+            if j == SKIP:
+                found[n] = Foreseen(0.0, None)
+                continue
+            takes = seconds(self.arms[j], float(sample.read[i, j]), float(sample.tokens[i, j]))
+            found[n] = Foreseen(float(sample.quality[i, j]), takes)
+        return found
 
     def _readings(self, scale: float) -> Iterator[tuple[str, int, int, float, float]]:
         sample = self.sample

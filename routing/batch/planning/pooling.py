@@ -41,7 +41,7 @@ def for_rows(
     """
     if decider.pool is None:
         return decider
-    named = {*arms_in(way), *also, *(() if arm is None else (arm,))}
+    named = {*arms_in(way), *also, *found.arms, *(() if arm is None else (arm,))}
     if arm is not None:
         return decider.with_arms(named)
     picker = random.Random(seed)  # noqa: S311 - a sample, not a secret

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import NANO
-from scrimp.routing.asking.request import Ask
+from scrimp.profiles.rungs import bare_of
+from scrimp.routing.asking.named_plans import with_own
+from scrimp.routing.asking.plan_choice import arms_in
+from scrimp.routing.asking.request import Ask, Way
+from scrimp.routing.checks.names import make_check
+from scrimp.routing.checks.text import SchemaCheck
 from scrimp.routing.strategies.desk import calls_models
 
 from .optimise import SKIP
@@ -17,21 +23,80 @@ from .plan import Options, forecast
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from scrimp.profiles.schema import Profile
     from scrimp.routing.asking.plan_choice import PlanChooser
     from scrimp.routing.batch.files.rows import Row
-    from scrimp.routing.deciding.decide import Wishes
+    from scrimp.routing.deciding.decide import Decider, Wishes
 
     from .choosing import Decided
     from .money import Money
 
-__all__ = ["PLANS", "plan_options", "with_checks"]
+__all__ = ["PLANS", "RowWays", "not_there", "plan_options", "with_checks"]
 
 PLANS: Final = "plans"
 """What stands in the place of an arm's name where each row has a plan of its own."""
 
+_MOST_WAYS: Final = 256
+"""Ways of rows' own that are kept."""
+
+
+class RowWays:
+    """What chooses the plan of each row, by the checks and the schema that it brings.
+
+    Parameters
+    ----------
+    plans
+        Chooses those of rows that bring none.
+    profile
+        Whose checks rows may name.
+    """
+
+    def __init__(self, plans: PlanChooser, profile: Profile) -> None:
+        self.plans = plans
+        self.profile = profile
+        self._known: dict[tuple[str, tuple[str, ...], bool], PlanChooser] = {}
+
+    def of(self, row: Row) -> PlanChooser:
+        """Return what chooses the plan of a row."""
+        by_arm = row.arm is not None and self.plans.way.several
+        if row.schema is None and not row.checks and not by_arm:
+            return self.plans
+        key = "" if row.schema is None else json.dumps(row.schema), row.checks, by_arm
+        if key not in self._known:
+            if len(self._known) >= _MOST_WAYS:
+                self._known.clear()
+            self._known[key] = self.plans.by(self._way(row))
+        return self._known[key]
+
+    def _way(self, row: Row) -> Way:
+        way = self.plans.way
+        checks = way.checks
+        if row.arm is not None:  # who answers is said, as with `-m`
+            way = replace(way, cascade=False, plan=None, name=None, named=())
+        if row.schema is not None:
+            rest = (check for check in checks if not isinstance(check, SchemaCheck))
+            checks = (SchemaCheck(dict(row.schema)), *rest)
+        made = (make_check(text, self.profile.checks, calls=True) for text in row.checks)
+        return replace(way, checks=with_own(checks, tuple(made)))
+
+
+def not_there(decider: Decider, arm: str | None, checks: Sequence[str]) -> str | None:
+    """Return why a row cannot be asked as it says: an arm, or a check, that is not there; None where it can."""
+    try:
+        made = tuple(make_check(text, decider.profile.checks, calls=True) for text in checks)
+    except ScrimpError as error:
+        return f"check: {error.message}"
+    judges = {bare_of(name) for name in arms_in(Way(made))}
+    known = decider.with_arms(judges if arm is None else {*judges, arm}).profile
+    names = {each.name for each in known.arms}
+    if arm is not None and bare_of(arm) not in names:
+        return f"arm: profile {known.name} has no arm {arm!r}. {known.known_arms(arm)}"
+    lost = next((name for name in judges if name not in names), None)
+    return None if lost is None else f"check: profile {known.name} has no arm {lost!r}. {known.known_arms(lost)}"
+
 
 def plan_options(
-    plans: PlanChooser, rows: Sequence[Row], decided: Sequence[Decided], money: Money, wishes: Wishes
+    ways: RowWays, rows: Sequence[Row], decided: Sequence[Decided], money: Money, wishes: Wishes
 ) -> Options:
     """Return `(m, 1)` options: what each row's plan is expected to bring; -1 is natural where it has none."""
     import numpy as np
@@ -41,6 +106,7 @@ def plan_options(
     for i, (row, each) in enumerate(zip(rows, decided, strict=True)):
         decision = each.decision
         try:
+            plans = ways.of(row)
             if plans.way.several or row.plan is not None:
                 decision, _ = plans.choose(Ask(row.prompt, wishes), decision, money.rooms, spelled=row.plan)
         except ScrimpError:
@@ -65,16 +131,17 @@ def plan_options(
     return Options(quality, cost, low, high, bound, tokens, read, held, natural[:, None] != SKIP, natural)
 
 
-def with_checks(plans: PlanChooser, decided: Sequence[Decided], options: Options) -> Options:
+def with_checks(ways: RowWays, decided: Sequence[Decided], options: Options) -> Options:
     """Return the options of arms with what the checks that ask models add to each answer."""
     import numpy as np
 
-    if not any(calls_models(check) for check in plans.way.checks):
+    plans = [ways.of(each.row) for each in decided]
+    if not any(calls_models(check) for each in {id(own): own for own in plans}.values() for check in each.way.checks):
         return options
     extra, most = np.zeros((len(decided), 1)), np.zeros((len(decided), 1))
-    for i, each in enumerate(decided):
+    for i, (each, own) in enumerate(zip(decided, plans, strict=True)):
         with suppress(ScrimpError):  # a judge that cannot take the prompt is said when its turn comes
-            gates = plans.gates.of(each.decision, plans.way.checks)
+            gates = own.gates.of(each.decision, own.way.checks)
             extra[i] = sum(gate.cost_nano for gate in gates) / NANO
             most[i] = sum(gate.bound_nano for gate in gates) / NANO
     return replace(

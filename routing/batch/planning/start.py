@@ -19,7 +19,8 @@ from scrimp.routing.ledger.store import new_id
 
 from .money import Money, money_left
 from .plan import SAMPLE_ROWS, Options, Planner, options_of
-from .row_plans import PLANS, plan_options, with_checks
+from .row_plans import PLANS, RowWays, plan_options, with_checks
+from .stand_ins import Lengths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,12 +63,16 @@ _IN_FLIGHT: Final = 8
 
 
 def in_flight(arm: Arm, wanted: int | None) -> int:
-    """Return how many calls of an arm are made at a time: a model in this process answers one after another."""
+    """Return how many calls of an arm are made at a time: a model in this process answers one after another.
+
+    Of two places or more one is left to whoever asks one question at a time (`ledger.leases`).
+    """
     if arm.model.startswith("local/"):
         return 1
     if arm.limits.concurrency is None:
         return wanted or _IN_FLIGHT
-    return min(arm.limits.concurrency, wanted or arm.limits.concurrency)
+    own = max(1, arm.limits.concurrency - 1)
+    return min(own, wanted or own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,31 +196,35 @@ def plan(
     parts: list[Options] = []
     whole: list[Options] = []
     several = plans is not None and plans.way.several
+    ways = None if plans is None else RowWays(plans, chooser.decider.profile)
     places: list[int] = []
     refused: Decision | None = None
+    lengths = Lengths(found.graph)
     n_can_wait = 0
     picked = (row for row in good_rows(source, found) if row.n in sampled and row.n not in done)
     keep = n <= SAMPLE_ROWS and not chooser.blind
-    while window := chooser.read(picked, _CHUNK):
+    for window in lengths.windows(picked, lambda rows: chooser.read(rows, _CHUNK)):
         chunk = [row for row in window if row.unread is None]
         decided = chooser.decide(chunk, wishes, money, rng=picker, now=now)
         options = options_of([each.decision for each in decided], arms)
-        if plans is not None:
+        if ways is not None:
             several = several or any(row.plan for row in chunk)
-            whole.append(plan_options(plans, chunk, decided, money, wishes))
-            options = with_checks(plans, decided, options)
+            whole.append(plan_options(ways, chunk, decided, money, wishes))
+            options = with_checks(ways, decided, options)
         parts.append(options)
         places += [row.n for row in chunk]
         n_can_wait += sum(bool(chooser.lanes.prices(row, now)) for row in chunk)
-        if keep:
-            chooser.kept |= {
-                row.n: each.context for row, each in zip(chunk, decided, strict=True) if each.context is not None
-            }
+        for row, each in zip(chunk, decided, strict=True):
+            lengths.learn(row.n, each.decision)
+            if keep and each.context is not None and not row.refs:  # their true prompts are other ones
+                chooser.kept[row.n] = each.context
         if refused is None:
             refused = next((each.decision for each in decided if each.decision.arm is None), None)
     policy = chooser.decider.profile.policy
     wtp = goals.wtp_usd if goals.wtp_usd is not None else None if goals.max_cost_nano is not None else policy.wtp
     sample = _joined(parts, len(arms))
+    in_order = np.argsort(np.array(places, dtype=np.int64), kind="stable")
+    sample = sample.take(in_order)
     if len(sample) and not sample.feasible.any():
         assert refused is not None  # noqa: S101 - no row has an arm
         raise why_none(
@@ -228,10 +237,10 @@ def plan(
             rooms=money.rooms,
         )
     if several:
-        arms, sample = (PLANS,), _joined(whole, 1)
+        arms, sample = (PLANS,), _joined(whole, 1).take(in_order)
     return Planner(
         arms,
-        np.array(places, dtype=np.int64),
+        np.array(places, dtype=np.int64)[in_order],
         sample,
         floor=0.0 if wtp is None or wtp <= 0.0 else 1.0 / wtp,
         always=goals.max_cost_nano is not None and (wishes.arm is None or reads),
@@ -328,10 +337,20 @@ def open_old(
         recovered = recover(ledger, run, journal, now=now, retry_unknown=retry_unknown)
         again = (*(("failed", "skipped") if retry_errors else ()), *(("cut",) if retry_cut else ()))
         n_again = batches.reopen(ledger, run.id, again=again)
+        n_again += _reopen_those_below(ledger, run, found)
     except BaseException:
         journal.close()
         raise
     return journal, recovered, n_again
+
+
+def _reopen_those_below(ledger: Ledger, run: Run, found: Scan) -> int:
+    """Have rows asked anew that were skipped since they wait for one that is asked now; return how many."""
+    if found.graph is None:
+        return 0
+    known = batches.states(ledger, run.id)
+    open_rows = [n for n in found.graph.children if n not in known]
+    return batches.reopen_skipped(ledger, run.id, sorted(found.graph.below(open_rows)))
 
 
 def money_for(ledger: Ledger | None, profile: Profile, goals: Goals, *, run_id: str | None, now: float) -> Money:

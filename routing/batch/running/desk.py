@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import NANO
@@ -17,11 +17,14 @@ from scrimp.routing.batch.state.recovery import entry
 from scrimp.routing.batch.state.scribe import Scribe
 from scrimp.routing.calls.faults import to_scrimp_error
 from scrimp.routing.ledger import batches
+from scrimp.routing.ledger.leases import Limited, limited
 from scrimp.routing.ledger.reservations import reap
 
+from .flow import Flow
 from .gates import ProviderGate
 from .gatherer import MOST_PARKED, Gatherer
 from .jobs import Lane, Limiter
+from .shared_limits import SharedLimits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -42,9 +45,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Desk"]
 
+T = TypeVar("T")
+
 _SLOW_CHECKS: Final = 4
 _REAP_EVERY_S: Final = 5.0
 _MOST_SAID: Final = 20
+_MOST_OPENERS: Final = 4096
+"""Rows that are about the same files follow each other: what a file of a million rows began with is over."""
 
 
 class Desk:
@@ -69,6 +76,10 @@ class Desk:
         Takes a line for the user.
     clock
         POSIX time.
+    flow
+        Which rows wait for which, and which go first; None: they go as they stand in the file.
+    rows_name_arms
+        Whether any row says which arm is to answer it.
     """
 
     def __init__(
@@ -86,7 +97,11 @@ class Desk:
         key: Callable[[Arm], str | None],
         say: Callable[[str], None],
         clock: Callable[[], float],
+        flow: Flow | None = None,
+        rows_name_arms: bool = False,
     ) -> None:
+        self.flow = flow or Flow()
+        self.rows_name_arms = rows_name_arms
         self.run = run
         self.journal = journal
         self.ledger = ledger
@@ -98,9 +113,10 @@ class Desk:
         self.attempt = attempt
         self.say = say
         self.clock = clock
-        self.lanes = self._make_lanes()
         self.openers: dict[bytes, asyncio.Event] = {}
         self.stopped = asyncio.Event()
+        self.shared: dict[Limited, SharedLimits] = {}
+        self.lanes = self._make_lanes()
         self.slow_checks = asyncio.Semaphore(_SLOW_CHECKS)
         self.tasks: set[asyncio.Task[None]] = set()
         self.error: Exception | None = None
@@ -110,7 +126,7 @@ class Desk:
         self.price_ids: dict[tuple[str, str], int] = {}  # of arms with two prices, by lane
         self.committed_usd = self.variance = 0.0
         self._said: set[str] = set()
-        self._changed = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
         self._reaped_at = 0.0
         self._prepare = prepare
         self._prepared: dict[str, asyncio.Task[None]] = {}
@@ -140,11 +156,32 @@ class Desk:
             provider = arm.api_base or arm.provider or arm.model
             gate = gates.setdefault(provider, ProviderGate(0))
             if arm.base not in limiters:  # the rungs of a ladder share one
-                limiters[arm.base] = Limiter(arm, most)
+                limiters[arm.base] = Limiter(most, self._shared(arm, most))
                 gate.most += most
                 gate.limit = float(gate.most)
             lanes[arm.name] = Lane(arm, self.decider.price(arm.name), gate, limiters[arm.base], most)
         return lanes
+
+    def _shared(self, arm: Arm, most: int) -> SharedLimits | None:
+        """Return an arm's limits as all processes keep them; None where it has none. Arms of one account share them."""
+        what = limited(arm)
+        if what is None:
+            return None
+        if what not in self.shared:
+            self.shared[what] = SharedLimits(self.ledger, what, 0, self._soon, self.stopped)
+        self.shared[what].most += most
+        return self.shared[what]
+
+    def _soon(self, do: Callable[[], T]) -> Awaitable[T]:
+        """Have something done by the scribe that need not outlive the machine."""
+        return asyncio.shield(self.scribe.submit(lambda _span: do(), durable=False))
+
+    async def close(self) -> None:
+        """Give back what is shared with other processes, and let the scribe end."""
+        for shared in self.shared.values():
+            with contextlib.suppress(Exception):  # a dead ledger: this process's end gives them back
+                await shared.close()
+        await asyncio.to_thread(self.scribe.close)
 
     # -- control ----------------------------------------------------------------------------------------------------
 
@@ -165,13 +202,22 @@ class Desk:
 
     def wake(self) -> None:
         """Tell whoever waits that something has changed."""
-        self._changed.set()
-        self._changed = asyncio.Event()
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting.clear()
 
     async def change(self, timeout_s: float | None = None) -> None:
         """Wait until something has changed."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), timeout_s)
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(waiting)
+        timer = None if timeout_s is None else loop.call_later(timeout_s, self.wake)
+        try:
+            await waiting
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def fail(self, error: Exception) -> None:
         """Stop for good: the error is raised once what is in flight is safe; one for the user goes before a bug."""
@@ -184,6 +230,12 @@ class Desk:
         if self.clock() - self._reaped_at >= _REAP_EVERY_S:
             self._reaped_at = self.clock()
             await self.scribe.submit(lambda _span: reap(self.ledger, now=self.clock()))
+
+    def open_alone(self, key: bytes, opens: asyncio.Event) -> None:
+        """Have others that are about the same files wait for a row; who has been answered long ago is forgotten."""
+        if len(self.openers) >= _MOST_OPENERS:
+            self.openers = {known: first for known, first in self.openers.items() if not first.is_set()}
+        self.openers[key] = opens
 
     # -- rows -------------------------------------------------------------------------------------------------------
 
@@ -214,7 +266,7 @@ class Desk:
             return
         lane.blocked = to_scrimp_error(error, lane.arm)
         self.say(f"{lane.blocked.message}; no more rows are sent to {lane.arm.name}")
-        wanted = self.settings.wishes.arm
+        wanted = None if self.rows_name_arms else self.settings.wishes.arm
         wanted = None if wanted is None else bare_of(wanted)
         usable = [each for each in self.lanes.values() if wanted in (None, each.arm.name) and each.blocked is None]
         if not [each for each in usable if each.arm.name not in self.chooser.keyless]:
@@ -270,3 +322,10 @@ class Desk:
                 )
 
         await self.scribe.submit(do, entry(result.n, result.decision_id, (), result))
+        self.over(result.n, result.status)
+
+    def over(self, n: int, status: str) -> None:
+        """Let the rows go on that waited for a row, now that its result is written."""
+        self.flow.ended(n, status)
+        if self.flow.has_ready:
+            self.wake()

@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from scrimp.routing.ledger.batches import Run
     from scrimp.routing.ledger.store import Ledger
 
+    from .flow import Flow
     from .jobs import Job, Lane, Settings, Stats
+    from .resolving import Resolver
 
 __all__ = ["Engine"]
 
@@ -69,6 +71,10 @@ class Engine:
         What was found of a run that was killed.
     repeated
         64-bit content hashes of rows that are in the file more than once.
+    flow, resolver
+        Which rows wait for which, and what puts answers into their prompts; None: none of them waits.
+    rows_name_arms
+        Whether any row says which arm is to answer it.
     """
 
     def __init__(
@@ -88,6 +94,9 @@ class Engine:
         prepare: Callable[[str], object] = lambda _model: None,
         recovered: Recovered | None = None,
         repeated: frozenset[int] = frozenset(),
+        flow: Flow | None = None,
+        resolver: Resolver | None = None,
+        rows_name_arms: bool = False,
         cache: Cache | None = None,
         say: Callable[[str], None] = lambda _line: None,
         clock: Callable[[], float] = time.time,
@@ -107,11 +116,20 @@ class Engine:
             key=key,
             say=say,
             clock=clock,
+            flow=flow,
+            rows_name_arms=rows_name_arms,
         )
         self.repeated = repeated
         self.cache = cache
         self._producer = Producer(
-            self.desk, rows, n_left, recovered=recovered, rng=rng, begin=self._begin, unread=self._unread
+            self.desk,
+            rows,
+            n_left,
+            recovered=recovered,
+            rng=rng,
+            begin=self._begin,
+            write_off=self._write_off,
+            resolver=resolver,
         )
         self._prices = {
             lane.arm.name: self._price_id(lane) for lane in self.desk.lanes.values() if lane.price is not None
@@ -171,7 +189,7 @@ class Engine:
                 if not task.cancelling():
                     task.cancel()
             await asyncio.gather(*apart, *desk.tasks, return_exceptions=True)
-            await asyncio.to_thread(desk.scribe.close)
+            await desk.close()
         error = desk.scribe.failure or desk.error
         if error is not None:
             raise error
@@ -195,7 +213,7 @@ class Engine:
             await self._refuse(job)
             return
         key = content_key(job.row)
-        if int.from_bytes((job.row.given or key)[:8], "little") in self.repeated:
+        if job.row.refs or int.from_bytes((job.row.given or key)[:8], "little") in self.repeated:
             job.same = key
             if key in self._followers:
                 self._followers[key].append(job)
@@ -220,7 +238,7 @@ class Engine:
         desk = self.desk
         error = job.refusal or why_none(
             job.decision,
-            desk.settings.wishes.arm,
+            job.row.arm or desk.settings.wishes.arm,
             desk.chooser.keyless,
             profile=desk.decider.profile.name,
             what="this row",
@@ -228,15 +246,15 @@ class Engine:
         )
         await self._end(job, "skipped" if error.exit_code in (3, 9) else "failed", error=error.message)
 
-    async def _unread(self, row: Row) -> None:
-        """Write a row off whose files cannot be read."""
+    async def _write_off(self, row: Row, status: Status, error: str) -> None:
+        """Write down a row that is not to be asked, and has not been decided."""
         result = Result(
             row.n,
             row.id,
-            "failed",
+            status,
             None,
             cost_nano=0,
-            error=f"line {row.line}, {row.unread}",
+            error=error,
             at=int(self.desk.clock()),
             cells=row.cells,
             sealed=row.sealed,

@@ -1,4 +1,4 @@
-"""How fast calls may go: requests and tokens a minute for each arm, and calls in flight for each provider."""
+"""How fast calls may go: how many of a provider are in flight."""
 
 from __future__ import annotations
 
@@ -6,51 +6,15 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+from .turns import FIRST_COME, Rank, Waiting
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Bucket", "ProviderGate"]
-
-_BURST: Final = 0.1
-"""Share of a minute's allowance that may go at once; the rest trickles, so that no minute holds more than all of it."""
+__all__ = ["ProviderGate"]
 
 _CALM_S: Final = 1.0
 """After a cut, further refusals of calls that were on their way do not cut again for this long."""
-
-
-class Bucket:
-    """A token bucket: at most `per_minute` in any 60 seconds.
-
-    A tenth may go at once and the rest trickles in. The first of a minute stands at its start, so a minute sees
-    burst - 1 + rate * 60 s = `per_minute`.
-
-    Parameters
-    ----------
-    per_minute
-        The allowance.
-    clock
-        Monotonic seconds.
-    """
-
-    def __init__(self, per_minute: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.burst = max(1.0, per_minute * _BURST)
-        self.rate = (per_minute - self.burst + 1.0) / 60.0
-        self.clock = clock
-        self.level = self.burst
-        self.at = clock()
-
-    def take(self, amount: float) -> float:
-        """Take an amount, and return how long to wait before it may be used, in seconds.
-
-        An amount above the burst is let through when the bucket is full, and paid for afterwards.
-        """
-        now = self.clock()
-        self.level = min(self.burst, self.level + (now - self.at) * self.rate)
-        self.at = now
-        needed = min(amount, self.burst)
-        wait = 0.0 if self.level >= needed else (needed - self.level) / self.rate
-        self.level -= amount
-        return wait
 
 
 class ProviderGate:
@@ -79,9 +43,9 @@ class ProviderGate:
         self.sleep = sleep
         self._calm_until = 0.0
         self._closed_until = 0.0
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting = Waiting()
 
-    async def enter(self) -> None:
+    async def enter(self, rank: Rank = FIRST_COME) -> None:
         """Wait for a place."""
         while True:
             wait = self._closed_until - self.clock()
@@ -91,9 +55,7 @@ class ProviderGate:
             if self.in_flight < max(1, int(self.limit)):
                 self.in_flight += 1
                 return
-            place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(place)
-            await place
+            await self._waiting.join(rank)
 
     def leave(self) -> None:
         """Give the place back."""
@@ -116,8 +78,5 @@ class ProviderGate:
 
     def _wake(self) -> None:
         free = max(1, int(self.limit)) - self.in_flight
-        while self._waiting and free > 0:
-            place = self._waiting.pop(0)
-            if not place.done():
-                place.set_result(None)
-                free -= 1
+        while free > 0 and self._waiting.let_go():
+            free -= 1

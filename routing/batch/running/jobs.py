@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from scrimp.routing.asking.paid_call import Bill
 from scrimp.routing.asking.request import Way
 from scrimp.routing.strategies.bid_memory import recalled
 
-from .gates import Bucket
+from .turns import FIRST_COME, Rank, Turns
 
 if TYPE_CHECKING:
     from scrimp.profiles.errors import ScrimpError
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from scrimp.routing.strategies.brief import Memory
 
     from .gates import ProviderGate
+    from .shared_limits import SharedLimits
 
 __all__ = ["Job", "Lane", "Limiter", "Settings", "Stats"]
 
@@ -185,6 +185,8 @@ class Job:
         Why it is not begun; None where it is.
     same
         The key (16 bytes) by which equal rows find it; None where no other row asks the same.
+    rank, due
+        What lets it go before others; POSIX time after which it is not sent any more, or None.
     committed_usd, variance
         What it is still expected to cost (USD), and the variance of that (USD squared).
     """
@@ -196,6 +198,8 @@ class Job:
     recorded: tuple[Called, ...] = ()
     refusal: ScrimpError | None = None
     same: bytes | None = None
+    rank: Rank = FIRST_COME
+    due: float | None = None
     committed_usd: float = 0.0
     variance: float = 0.0
 
@@ -234,11 +238,10 @@ class Job:
 class Limiter:
     """The limits on an arm's calls, which all rungs of a ladder share: how many at a time, and how many a minute."""
 
-    def __init__(self, arm: Arm, most: int) -> None:
-        self.turns = asyncio.Semaphore(min(most, _UNPROVEN))
+    def __init__(self, most: int, shared: SharedLimits | None) -> None:
+        self.shared = shared
+        self.turns = Turns(min(most, _UNPROVEN))
         self._held_back = max(0, most - _UNPROVEN)
-        self.requests = None if arm.limits.rpm is None else Bucket(arm.limits.rpm)
-        self.tokens = None if arm.limits.tpm is None else Bucket(arm.limits.tpm)
 
     def prove(self) -> None:
         """Let all calls have their turns that the arm allows: it takes calls."""
@@ -247,17 +250,14 @@ class Limiter:
         self._held_back = 0
 
     async def pace(self, option: Option) -> None:
-        """Wait for the arm's own limits a minute."""
-        waits = [
-            bucket.take(amount)
-            for bucket, amount in (
-                (self.requests, 1.0),
-                (self.tokens, float(option.input_tokens + option.output_tokens_p50)),
-            )
-            if bucket is not None
-        ]
-        if waits and max(waits) > 0.0:
-            await asyncio.sleep(max(waits))
+        """Wait for the arm's own limits, which all processes keep together."""
+        if self.shared is not None:
+            await self.shared.take(option)
+
+    def over(self) -> None:
+        """Let another call have the place, of this process or of others."""
+        if self.shared is not None:
+            self.shared.give()
 
 
 class Lane:
@@ -271,22 +271,26 @@ class Lane:
         self.most = most
         self.blocked: ScrimpError | None = None
 
-    async def enter(self, option: Option) -> None:
-        """Wait for a turn, for the provider to take more calls, and for the arm's own limits a minute."""
-        await self.limiter.turns.acquire()
+    async def enter(self, option: Option, rank: Rank = FIRST_COME) -> None:
+        """Wait for a turn, for the provider to take more calls, and for the arm's own limits."""
+        await self.limiter.turns.acquire(rank)
         try:
-            await self.gate.enter()
+            await self.gate.enter(rank)
         except BaseException:
             self.limiter.turns.release()
             raise
         try:
             await self.limiter.pace(option)
         except BaseException:
-            self.leave()
+            self._next()
             raise
 
     def leave(self) -> None:
         """Let the next call have its turn."""
+        self.limiter.over()
+        self._next()
+
+    def _next(self) -> None:
         self.gate.leave()
         self.limiter.turns.release()
 

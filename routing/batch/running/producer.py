@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from scrimp.profiles.errors import ScrimpError
+from scrimp.profiles.errors import ScrimpError, UsageError
 from scrimp.routing.asking.asked import Asked
 from scrimp.routing.asking.guarding import refused_by_guard
 from scrimp.routing.asking.named_plans import checks_of
@@ -17,18 +17,21 @@ from scrimp.routing.asking.request import Ask
 from scrimp.routing.batch.files.output import Result
 from scrimp.routing.batch.planning.money import money_left
 from scrimp.routing.batch.planning.plan import options_of, planned
+from scrimp.routing.batch.planning.row_plans import RowWays
 from scrimp.routing.deciding.policy import NoDraw
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.hints import no_draw, of_request
 from scrimp.routing.strategies.bid_memory import PastBids, recalled
 
 from .jobs import Job
+from .row_hands import too_late
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from scrimp.routing.asking.hinting import Drawn
+    from scrimp.routing.batch.files.output import Status
     from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.batch.planning.money import Money
     from scrimp.routing.batch.state.recovery import Recovered, TakenUp
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from scrimp.routing.strategies.brief import Memory
 
     from .desk import Desk
+    from .resolving import Resolver
 
 __all__ = ["Producer"]
 
@@ -46,6 +50,16 @@ WINDOW: Final = 256
 _LEAST_WINDOW: Final = 32
 _TURNS: Final = 6
 _MOST_LATER: Final = 10_000
+_ALIKE: Final = 256
+"""Characters at the beginning by which prompts are told alike."""
+
+_ENDED: Final = {
+    "cut": "was cut",
+    "failed": "failed",
+    "skipped": "was not sent",
+    "unknown": "may or may not have been answered",
+}
+"""How a row ended without the answer that others wait for, in words."""
 
 
 class Producer:
@@ -63,8 +77,10 @@ class Producer:
         What was found of a run that was killed.
     begin
         Takes a row that is to be asked, or written off.
-    unread
-        Takes a row whose files cannot be read.
+    write_off
+        Takes a row that is not to be asked, how it ends, and why.
+    resolver
+        Puts answers into the prompts of rows that wait for them; None: none does.
     """
 
     def __init__(
@@ -76,20 +92,24 @@ class Producer:
         recovered: Recovered | None,
         rng: random.Random,
         begin: Callable[[Job], Awaitable[None]],
-        unread: Callable[[Row], Awaitable[None]],
+        write_off: Callable[[Row, Status, str], Awaitable[None]],
+        resolver: Resolver | None = None,
     ) -> None:
         self.desk = desk
         self.rows = rows
         self.n_left = n_left
         self.rng = rng
         self.begin = begin
-        self.unread = unread
-        self._plans = PlanChooser(desk.decider, desk.settings.way, desk.ledger)
+        self.write_off = write_off
+        self.resolver = resolver
+        self._ways = RowWays(PlanChooser(desk.decider, desk.settings.way, desk.ledger), desk.decider.profile)
         self._taken_up = {} if recovered is None else dict(recovered.taken_up)
         self._n_planned = 0
         self._n_later = 0
         self._later: list[int] = []
         self._among: frozenset[int] | None = None
+        self._waits: list[Row] = []
+        self._planned: set[int] = set()
 
     async def produce(self) -> None:
         """Go through the file; rows that the budget did not seem to reach have another turn, when costs are known."""
@@ -104,8 +124,9 @@ class Producer:
             await self._while(lambda: self.desk.pending > 0)
             if self._n_later == 0 or self.desk.halted:
                 return
-            self.n_left = self._n_later
-            self._among = frozenset(self._later) if len(self._later) == self._n_later else None
+            self.n_left = self._n_later + self.desk.flow.n_waiting
+            whole = len(self._later) == self._n_later and not self.desk.flow.reorders
+            self._among = frozenset(self._later) if whole else None
 
     async def _while(self, holds: Callable[[], bool]) -> None:
         """Wait while something holds, and the run goes on."""
@@ -115,43 +136,125 @@ class Producer:
         self.desk.producing = True
 
     async def _go_through(self, *, last: bool) -> None:
-        """Read, decide and begin the rows, a window at a time; stay at most one window ahead."""
-        rows = self.rows()
-        # Small, so that true costs soon count; large enough that no arm runs dry while the next one is planned.
-        widest = max(lane.most for lane in self.desk.lanes.values())
-        size = min(WINDOW, max(_LEAST_WINDOW, self.desk.stats.n_rows // 20, 2 * widest))
-        while not self.desk.halted:
-            window = await asyncio.to_thread(self.desk.chooser.read, rows, size)
-            if not window:
-                return
-            states = await self.desk.scribe.submit(partial(self._states, window[0].n, window[-1].n))
-            for row in window:
-                if states.get(row.n) == "unknown":
-                    await self._write_unknown(row)
-            for row in window:
-                if (again := self._taken_up.pop(row.n, None)) is not None:
-                    prompt, memory = await self.desk.scribe.submit(partial(self._as_before, row, again))
-                    prompt = await asyncio.to_thread(self.desk.chooser.as_read, row, prompt)
-                    known = await asyncio.to_thread(self.desk.chooser.again, row, self.desk.settings.wishes)
-                    ask = self._ask(known, prompt)
-                    job = Job.again(row, again, ask, self.desk.settings.way, self.desk.decider.profile, memory)
-                    await self._begin([job], last=last)
-            fresh = [row for row in window if row.n not in states]
-            for row in fresh:
-                if row.unread is not None and not self.desk.halted:
-                    self.n_left -= 1
-                    await self.unread(row)
-            fresh = [row for row in fresh if row.unread is None]
-            if fresh:
-                money = await self.desk.scribe.submit(self._money)
-                jobs = await asyncio.to_thread(self._decide, fresh, money)
-                if any(job.bids for job in jobs):
-                    jobs = await self.desk.scribe.submit(partial(self._remembering, jobs))
-                await self._begin(jobs, last=last)
-            await self._while(lambda: self.desk.busy > size)
+        """Read, decide and begin the rows, a window at a time; stay at most one window ahead.
 
-    def _states(self, first: int, last: int, _span: Span | None = None) -> dict[int, str]:
-        return batches.states(self.desk.ledger, self.desk.run.id, first, last)
+        Rows that wait for answers are begun as soon as those are there, before further rows of the file are read.
+        """
+        desk = self.desk
+        rows = self._not_waiting()
+        # Small, so that true costs soon count; large enough that no arm runs dry while the next one is planned.
+        widest = max(lane.most for lane in desk.lanes.values())
+        size = min(WINDOW, max(_LEAST_WINDOW, desk.stats.n_rows // 20, 2 * widest))
+        more = True
+        while not desk.halted:
+            if desk.flow.has_ready:
+                await self._take(await self._answered(desk.flow.ready(size)), last=last)
+            elif more and desk.busy <= size:
+                window = await asyncio.to_thread(desk.chooser.read, rows, size)
+                for row in self._waits:
+                    desk.flow.park(row)
+                self._waits.clear()
+                more = bool(window)
+                await self._take(window, last=last)
+            elif not more and desk.pending == 0:
+                return
+            else:
+                desk.producing = False
+                await desk.change()
+                desk.producing = True
+
+    def _not_waiting(self) -> Iterator[Row]:
+        """Yield the rows that wait for no answer; the others are put aside."""
+        for row in self.desk.flow.arranged(self.rows):
+            if row.refs:
+                self._waits.append(row)
+            else:
+                yield row
+
+    async def _answered(self, rows: Sequence[Row]) -> list[Row]:
+        """Return rows that waited with the answers in their prompts; those that wait in vain are written off."""
+        desk = self.desk
+        states = await desk.scribe.submit(partial(self._states, [row.n for row in rows]))
+        made: list[Row] = []
+        for row in rows:
+            if row.n in states and states[row.n] not in ("sent", "unknown"):
+                continue
+            status: Status = "skipped"
+            if (missing := desk.flow.in_the_way(row)) is not None:
+                problem = f"not sent: it takes the answer of row {missing[0]}, which {_ENDED[missing[1]]}"
+            else:
+                try:
+                    made.append(await desk.scribe.submit(partial(self._resolved, row)))
+                    continue
+                except UsageError as error:
+                    problem, status = error.message, "failed"
+            self.n_left -= 1
+            row = await asyncio.to_thread(desk.chooser.shielded, row)  # noqa: PLW2901 - nothing private is written down
+            await self.write_off(row, status, problem if row.vault is None else row.vault.redacted(problem))
+        return await asyncio.to_thread(desk.chooser.read, iter(made), len(made)) if made else []
+
+    def _resolved(self, row: Row, _span: Span | None = None) -> Row:
+        assert self.resolver is not None  # noqa: S101 - there are rows that wait
+        return self.resolver.resolved(row)
+
+    async def _take(self, window: Sequence[Row], *, last: bool) -> None:
+        """Begin rows, or go on with them, or write down what became of them."""
+        if not window:
+            return
+        states = await self.desk.scribe.submit(partial(self._states, [row.n for row in window]))
+        for row in window:
+            if self.resolver is not None:
+                self.resolver.keep(row)
+            if states.get(row.n) == "unknown":
+                await self._write_unknown(row)
+        for row in window:
+            if (again := self._taken_up.pop(row.n, None)) is not None:
+                prompt, memory = await self.desk.scribe.submit(partial(self._as_before, row, again))
+                prompt = await asyncio.to_thread(self.desk.chooser.as_read, row, prompt)
+                known = await asyncio.to_thread(self.desk.chooser.again, row, self.desk.settings.wishes)
+                ask = self._ask(known, prompt)
+                way = self._ways.of(row).way
+                job = Job.again(row, again, ask, way, self.desk.decider.profile, memory)
+                await self._begin([self._ranked(job)], last=last)
+        fresh = []
+        for row in window:
+            if row.n in states or self.desk.halted:
+                continue
+            problem: tuple[Status, str] | None = None
+            if row.unread is not None:
+                problem = "failed", f"line {row.line}, {row.unread}"
+            elif (due := self.desk.flow.due_of(row)) is not None and self.desk.clock() >= due:
+                problem = "skipped", too_late(self.desk.clock() - due)
+            if problem is None:
+                fresh.append(row)
+                continue
+            self.n_left -= 1
+            await self.write_off(row, *problem)
+        if fresh:
+            money = await self.desk.scribe.submit(self._money)
+            jobs = await asyncio.to_thread(self._decide, fresh, money)
+            if any(job.bids for job in jobs):
+                jobs = await self.desk.scribe.submit(partial(self._remembering, jobs))
+            await self._begin([self._ranked(job) for job in jobs], last=last)
+
+    def _ranked(self, job: Job) -> Job:
+        """Return a job with what lets it go before others."""
+        flow = self.desk.flow
+        seconds = None if job.decision.arm is None else job.option.seconds
+        job.rank, job.due = flow.rank_of(job.row, seconds), flow.due_of(job.row)
+        if job.due is not None and seconds is not None and (late := self.desk.clock() + seconds - job.due) > 0.0:
+            self.desk.say_once(
+                f"row {job.row.n + 1} will likely be {late:,.0f} s late: an answer takes about {seconds:,.0f} s",
+                kind="late",
+            )
+        return job
+
+    def _states(self, places: Sequence[int], _span: Span | None = None) -> dict[int, str]:
+        ledger, run_id = self.desk.ledger, self.desk.run.id
+        if list(places) == list(range(places[0], places[0] + len(places))):
+            return batches.states(ledger, run_id, places[0], places[-1])
+        found = batches.results_of(ledger, run_id, places)
+        return {n: status if span is None else "done" for n, (status, span) in found.items()}
 
     def _money(self, _span: Span | None = None) -> Money:
         """Look up what the caps leave the run."""
@@ -187,7 +290,7 @@ class Producer:
     def _ask(self, row: Row, prompt: Prompt, hint: Drawn | None = None) -> Ask:
         return Ask(
             prompt,
-            replace(self.desk.settings.wishes, guarded=row.guarded),
+            self.desk.chooser.wishes_of(row, self.desk.settings.wishes),
             vault=row.vault,
             command="batch",
             tag=self.desk.settings.tag,
@@ -212,14 +315,15 @@ class Producer:
             now=self.desk.clock(),
         )
         decisions = [each.decision for each in decided]
+        in_order = not self.desk.flow.reorders
         several = self.desk.settings.way.several or any(row.plan for row in rows)
         rule = None
         if not several:
             rule = self.desk.planner.solve(
-                after=rows[0].n,
+                after=rows[0].n if in_order else 0,
                 n_left=self.n_left,
                 budget_usd=money.budget_usd,
-                among=self._among,
+                among=self._among if in_order else self._unplanned(),
                 variance=max(0.0, self.desk.variance),
             )
         if rule is not None:
@@ -232,9 +336,10 @@ class Producer:
         for row, each, decision in zip(rows, decided, decisions, strict=True):
             ask = self._ask(each.row, each.prompt, each.hint)
             refusal: ScrimpError | None = refused_by_guard(decision)
-            way, asked = self.desk.settings.way, None
+            plans, asked = self._ways.of(row), None
+            way = plans.way
             try:
-                decision, plan = self._plans.choose(ask, decision, money.rooms, spelled=row.plan)  # noqa: PLW2901
+                decision, plan = plans.choose(ask, decision, money.rooms, spelled=row.plan)  # noqa: PLW2901
                 checks = checks_of(way, decision, self.desk.decider.profile)
                 asked = Asked(ask, decision, each.context, plan, checks, records_steps=way.records_steps(decision))
             except ScrimpError as error:
@@ -243,7 +348,7 @@ class Producer:
                 desk = self.desk
                 refusal = why_none(
                     decision,
-                    desk.settings.wishes.arm,
+                    row.arm or desk.settings.wishes.arm,
                     desk.chooser.keyless,
                     profile=desk.decider.profile.name,
                     what="this row",
@@ -253,14 +358,25 @@ class Producer:
             jobs.append(Job(row, decision, asked, refusal=refusal))
         return jobs
 
+    def _unplanned(self) -> frozenset[int]:
+        """Return the sampled rows that have not been planned, where rows do not come in the file's order."""
+        return frozenset(n for n in self.desk.planner.places.tolist() if n not in self._planned)
+
     async def _begin(self, jobs: list[Job], *, last: bool) -> None:
         """Begin rows: those that start alike, or are about the same files, one after another, for prompt caches."""
         self.n_left -= len(jobs)
         self._n_planned += sum(job.decision.arm is not None for job in jobs)
-        jobs.sort(key=lambda job: (job.row.prompt.told or "", job.row.digests, job.row.prompt.text[:256]))
+        jobs.sort(
+            key=lambda job: (
+                job.rank.key(), job.row.prompt.told or "", job.row.digests, job.row.prompt.text[:_ALIKE]
+            )
+        )  # fmt: skip
+        if self.desk.flow.reorders:
+            self._planned.update(job.row.n for job in jobs)
         for job in jobs:
             if job.decision.arm is None and not last and job.decision.choice.no_draw is NoDraw.FILE_PLAN:
                 self._n_later += 1
+                self._planned.discard(job.row.n)
                 if len(self._later) < _MOST_LATER:
                     self._later.append(job.row.n)
                 continue

@@ -42,9 +42,13 @@ if TYPE_CHECKING:
     from .desk import Desk
     from .jobs import Job, Lane
 
-__all__ = ["RowHands"]
+__all__ = ["RowHands", "too_late"]
 
 BUDGET_WAIT_S = 0.25
+
+
+class TooLateError(Halted):
+    """A row's deadline passed before anything of it was sent; `args` has the seconds since."""
 
 
 class RowHands:
@@ -78,6 +82,7 @@ class RowHands:
         if held is None and desk.chooser.lanes.takes(lane.arm.name, self.job.row, desk.clock()):
             await desk.ready(lane.arm.model)
             self._look_before(lane)
+            self._look_at_the_clock()
             held = await self._reserve(wanted, "batch")
         if held is not None:
             self._through_batch = True
@@ -85,9 +90,10 @@ class RowHands:
             return held
         await desk.ready(lane.arm.model)
         await self._after_the_first(wanted)
-        await lane.enter(wanted.option)
+        await lane.enter(wanted.option, self.job.rank)
         try:
             self._look_before(lane)
+            self._look_at_the_clock()
             two = lane.arm.name in desk.chooser.lanes.arms
             reservation = await self._reserve(wanted, "sync" if two else None)
         except SuspendedError as error:
@@ -102,19 +108,31 @@ class RowHands:
         return reservation
 
     async def _after_the_first(self, wanted: Reserve) -> None:
-        """Wait until the first row that has an arm read the same files whole is answered: its provider keeps them then.
+        """Wait until the first row is answered that begins alike: with the same files whole, or the same long answer.
 
-        The first goes at once, and other rows do meanwhile.
+        The first goes at once, and other rows do meanwhile; its provider has that in its cache then.
         """
-        row, option = self.job.row, wanted.option
-        if option.cached_tokens is None or not row.digests or self._opens is not None:
+        key = None if self._opens is not None else self._opening(wanted)
+        if key is None:
             return
-        key = hashlib.sha256("\0".join((wanted.charge.arm, row.prompt.told or "", *row.digests)).encode()).digest()
         first = self.desk.openers.get(key)
         if first is None:
-            self.desk.openers[key] = self._opens = asyncio.Event()
+            self.desk.open_alone(key, opens := asyncio.Event())
+            self._opens = opens
         else:
             await first.wait()
+
+    def _opening(self, wanted: Reserve) -> bytes | None:
+        """Return what is equal for calls that help each other by a provider's cache; None where none would."""
+        row, arm = self.job.row, wanted.charge.arm
+        if wanted.option.cached_tokens is not None and row.digests:
+            return hashlib.sha256("\0".join((arm, row.prompt.told or "", *row.digests)).encode()).digest()
+        price = self.desk.lanes[arm].price
+        # One that wants a mark in the call keeps nothing without; and who is in a hurry does not wait.
+        if row.opening is None or row.digests or self.job.due is not None or price is None:
+            return None
+        kept = price.cache_read is not None and price.cache_read < price.input and not price.keeps_what_is_marked
+        return arm.encode() + row.opening if kept else None
 
     def let_others(self) -> None:
         """Let the rows go on that wait for this one to have its files kept."""
@@ -127,6 +145,15 @@ class RowHands:
             raise Halted
         if lane.blocked is not None:
             raise ArmUnavailableError(lane.blocked.message)
+
+    def _look_at_the_clock(self) -> None:
+        """Leave a row unasked whose deadline has passed before anything of it was sent."""
+        job = self.job
+        if job.due is None or job.bill.n_attempts or job.recorded:
+            return
+        late = self.desk.clock() - job.due
+        if late >= 0.0:
+            raise TooLateError(late)
 
     async def _reserve(self, wanted: Reserve, lane: str | None) -> Reservation:
         """Reserve the bound, at the price of a lane where the arm has two."""
@@ -278,9 +305,10 @@ class RowHands:
         shared = result is not None and result.status in batches.ANSWERED and desk.is_steady(job, result.arm)
         same = job.same if shared else None
 
-        def do(span: Span | None) -> None:
+        def do(span: Span | None) -> str:
             now = desk.clock()
             write(desk.ledger, records, now=now, at=instant(now))
+            status = ""
             if result is not None:
                 # An answer that could not be written is lost, and was paid for: to be asked again only on request.
                 status = "unknown" if span is None and result.answer is not None else result.status
@@ -295,8 +323,11 @@ class RowHands:
                     same=same,
                     span=span,
                 )
+            return status
 
-        await desk.scribe.submit(do, line)
+        status = await desk.scribe.submit(do, line)
+        if result is not None:
+            desk.over(job.row.n, status)
 
     def _result(self, records: list[Record], outcome: Checked | BaseException) -> Result | None:
         """Return how the row ended; None where it is left to be resumed."""
@@ -311,6 +342,8 @@ class RowHands:
             cells=job.row.cells,
             sealed=job.row.sealed,
         )
+        if isinstance(outcome, TooLateError):
+            return make(status="skipped", error=too_late(outcome.args[0]))
         if isinstance(outcome, Halted):
             return None
         if self._given_up is not None and isinstance(outcome, ScrimpError):
@@ -349,6 +382,13 @@ class RowHands:
             note=answer.prompt_cut,
             model=answer.served_model or answer.requested_model,
         )
+
+
+def too_late(seconds: float) -> str:
+    """Return why a row is not sent whose deadline has passed."""
+    return (
+        f"not sent: its deadline passed {seconds:,.0f} s ago" if seconds >= 1 else "not sent: its deadline has passed"
+    )
 
 
 def _without_what_follows(records: list[Record]) -> list[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from contextlib import suppress
@@ -13,6 +14,8 @@ from scrimp.profiles.errors import ScrimpError, UsageError
 from scrimp.profiles.money import nano_from_usd
 from scrimp.routing.asking.experience import Experience
 from scrimp.routing.asking.hinting import open_hinter
+from scrimp.routing.asking.housekeeping import look_after
+from scrimp.routing.asking.outbox import keep_telling
 from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.asking.read_labels import informed
 from scrimp.routing.asking.refusal import keyless_arms
@@ -22,6 +25,7 @@ from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.batch.files.table import header
 from scrimp.routing.batch.planning import start
 from scrimp.routing.batch.planning.choosing import Chooser
+from scrimp.routing.batch.planning.flow_outlook import flow_outlook
 from scrimp.routing.batch.planning.lanes import Lanes
 from scrimp.routing.batch.planning.row_files import RowReader
 from scrimp.routing.batch.state import parked
@@ -29,18 +33,22 @@ from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
 from scrimp.routing.guard.sentry import Sentry
 from scrimp.routing.ledger import batches, provider_batches
 from scrimp.routing.ledger.batches import Run
-from scrimp.routing.ledger.caps import check_zone
-from scrimp.routing.ledger.reservations import reap
 from scrimp.routing.ledger.store import instant
+from scrimp.routing.plans.power import SPREAD
+from scrimp.routing.plans.record import learned_spread
 
 from .engine import Engine
+from .flow import Flow
 from .jobs import Stats
+from .resolving import Resolver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from scrimp.profiles.paths import Paths
     from scrimp.profiles.schema import Arm, Profile
+    from scrimp.routing.batch.files.graph import Graph
+    from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.files.shelf import Shelf
     from scrimp.routing.batch.files.source import Source
@@ -117,16 +125,42 @@ class Prepared:
 
     def estimate(self) -> Estimate:
         """Return what the run (or the rest of it) would cost and achieve, and how long it would take."""
-        profile = self.task.profile
+        task, profile = self.task, self.task.profile
+        n_rows = max(0, task.found.n_good - task.found.n_unread - len(self.done))
         guess = self.planner.estimate(
-            n_rows=max(0, self.task.found.n_good - self.task.found.n_unread - len(self.done)),
+            n_rows=n_rows,
             budget_usd=self.money.budget_usd,
-            seconds=start.seconds_of(self.task.decider, self.planner),
-            parallel={arm.name: start.in_flight(arm, self.task.settings.concurrency) for arm in profile.arms},
+            seconds=start.seconds_of(task.decider, self.planner),
+            parallel={arm.name: start.in_flight(arm, task.settings.concurrency) for arm in profile.arms},
         )
         lanes = self.chooser.lanes.saved(guess.arms, self.planner.can_wait)
-        waits = any(lane == "batch" for lane, *_ in lanes)
-        return replace(guess, lanes=lanes, time_s=None if waits else guess.time_s)
+        if any(lane == "batch" for lane, *_ in lanes):
+            guess = replace(guess, time_s=None)
+        guess = replace(guess, lanes=lanes)
+        graph = task.found.graph
+        if graph is None or not n_rows:
+            return guess
+        flow = flow_outlook(
+            graph,
+            self.planner.foreseen(n_rows=n_rows, budget_usd=self.money.budget_usd, seconds=self._seconds),
+            n_rows=n_rows,
+            spread=SPREAD if self.ledger is None else learned_spread(self.ledger),
+            deadlines=self._deadlines(),
+        )
+        # A row is not begun before those are answered that it waits for, however many calls are made at a time.
+        longer = flow.path_s is not None and guess.time_s is not None and flow.path_s > guess.time_s
+        return replace(guess, flow=flow, time_s=flow.path_s if longer else guess.time_s)
+
+    def _seconds(self, arm: str, read: float, written: float) -> float | None:
+        tempo = self.task.decider.tempo(arm)
+        return None if tempo is None else tempo.seconds(read, written)
+
+    def _deadlines(self) -> dict[int, float]:
+        """Return the deadlines of rows in the graph, seconds from the beginning, by their places."""
+        found, every = self.task.found, self.task.settings.deadline_s
+        own = {n: found.urgency.get(n, (0, None))[1] for n in (() if found.graph is None else found.graph.ids)}
+        limits = {n: [each for each in (limit, every) if each is not None] for n, limit in own.items()}
+        return {n: min(each) for n, each in limits.items() if each}
 
 
 def prepare(
@@ -162,9 +196,10 @@ def prepare(
             cache = Cache(task.paths.responses, max_age_s=task.cache_age_s)
             cache.prune(now=now)
         if ledger is not None:
-            check_zone(ledger, task.profile)
-            reap(ledger, now=now)
-        keyless = keyless_arms(task.profile, task.key, wishes.arm, on_this_machine=wishes.on_this_machine)
+            look_after(ledger, task.profile, now=now)
+        keyless = keyless_arms(
+            task.profile, task.key, None if task.found.arms else wishes.arm, on_this_machine=wishes.on_this_machine
+        )
     hinter = None
     if task.settings.hint or task.settings.use_hint is not None:
         hinter = open_hinter(
@@ -206,6 +241,7 @@ def prepare(
             run_id=run_id,
             began=now if began is None else began,
             deadline_s=settings.deadline_s,
+            soon={n: limit for n, (_, limit) in task.found.urgency.items() if limit is not None},
         ),
     )
     money = start.money_for(ledger, task.profile, task.goals, run_id=run_id, now=now)
@@ -273,8 +309,23 @@ def _give_up_old(ledger: Ledger, output: Path, folder: Path, *, now: float) -> N
         partial.unlink()
 
 
-def go_on(task: Task, ledger: Ledger, run: Run, journal: Journal, recovered: Recovered) -> Work:
+def _ended(ledger: Ledger, run: Run, graph: Graph | None) -> dict[int, str]:
+    """Return how those rows ended whose results are in the journal, of those that wait or are waited for."""
+    if graph is None:
+        return {}
+    found = batches.results_of(ledger, run.id, list(graph.ids))
+    return {n: status for n, (status, span) in found.items() if span is not None}
+
+
+def go_on(
+    task: Task, ledger: Ledger, run: Run, journal: Journal, recovered: Recovered, *, began: float | None = None
+) -> Work:
     """Plan the rest of a run that was opened again; if that cannot be done it is stopped, as it was.
+
+    Parameters
+    ----------
+    began
+        POSIX time from which deadlines count; None: the run's beginning.
 
     Raises
     ------
@@ -283,8 +334,9 @@ def go_on(task: Task, ledger: Ledger, run: Run, journal: Journal, recovered: Rec
     """
     try:
         done = frozenset(batches.states(ledger, run.id))
-        prepared = prepare(task, ledger, run.id, done=done, calls=True, began=parked.began(run))
-        return Work(prepared, ledger, run, journal, recovered)
+        began = parked.began(run) if began is None else began
+        prepared = prepare(task, ledger, run.id, done=done, calls=True, began=began)
+        return Work(prepared, ledger, run, journal, recovered, began=began)
     except BaseException:
         journal.close()
         batches.finish(ledger, run.id, "stopped", now=time.time())
@@ -292,10 +344,23 @@ def go_on(task: Task, ledger: Ledger, run: Run, journal: Journal, recovered: Rec
 
 
 class Work:
-    """A run that is ready to go."""
+    """A run that is ready to go.
+
+    Parameters
+    ----------
+    began
+        POSIX time from which deadlines count; None: the run's beginning.
+    """
 
     def __init__(
-        self, prepared: Prepared, ledger: Ledger, run: Run, journal: Journal, recovered: Recovered | None = None
+        self,
+        prepared: Prepared,
+        ledger: Ledger,
+        run: Run,
+        journal: Journal,
+        recovered: Recovered | None = None,
+        *,
+        began: float | None = None,
     ) -> None:
         self.task = task = prepared.task
         self.ledger = ledger
@@ -304,7 +369,9 @@ class Work:
         self.chooser = prepared.chooser
         # Now: the file may have changed by the time that the output is written.
         self._columns = header(task.source) if task.source.format in ("csv", "tsv") else ()
-        n_good, n_done = task.found.n_good, len(prepared.done)
+        found = task.found
+        self.resolver = None if found.graph is None else self._resolver(found.graph)
+        n_good, n_done = found.n_good, len(prepared.done)
         self.stats = Stats(n_rows=n_good, n_before=n_done, charged_nano=batches.charges(ledger, run.id)[1])
         self.engine = Engine(
             run=run,
@@ -320,11 +387,39 @@ class Work:
             prepare=get_ready,
             key=task.key,
             recovered=recovered,
-            repeated=task.found.repeated,
+            repeated=found.repeated,
+            flow=Flow(
+                found.graph,
+                found.urgency,
+                n_rows=found.n_rows,
+                began=parked.began(run) if began is None else began,
+                deadline_s=task.settings.deadline_s,
+                over=_ended(ledger, run, found.graph),
+            ),
+            resolver=self.resolver,
+            rows_name_arms=bool(found.arms),
             cache=prepared.cache,
             say=task.say,
             rng=random.Random(task.seed),  # noqa: S311 - exploration, not secrets
         )
+
+    def _resolver(self, graph: Graph) -> Resolver:
+        task, redacts = self.task, self.task.profile.guard.private == "redact"
+        return Resolver(
+            graph,
+            self.ledger,
+            self.journal,
+            self.run.id,
+            rows=lambda: good_rows(task.source, task.found),
+            shielded=self.chooser.shielded if redacts else None,
+        )
+
+    def _as_asked(self, row: Row) -> Row:
+        """Return a row with placeholders as it was written down: with the answers in it that it takes."""
+        if self.resolver is not None:
+            with suppress(UsageError):
+                row = self.resolver.resolved(row)
+        return self.chooser.shielded(row)
 
     @property
     def keeps_answers(self) -> bool:
@@ -345,9 +440,16 @@ class Work:
 
     async def answer(self) -> None:
         """Answer the rows, until all have a result or the engine is stopped."""
+        task = self.task
+        telling = None
+        if not task.settings.wishes.on_this_machine:
+            telling = asyncio.create_task(keep_telling(self.ledger, lambda: task.profile, task.say))
         try:
             await self.engine.go()
         finally:
+            if telling is not None:
+                telling.cancel()
+                await asyncio.gather(telling, return_exceptions=True)
             await aclose()
 
     def carry_out(self, drive: Callable[[], None]) -> str:
@@ -390,7 +492,7 @@ class Work:
             from scrimp.routing.batch.files.restoring import values_of
 
             results = (result_of(self.journal.read(*span)) for span in spans)
-            values, n_sealed = values_of(results, good_rows(source, self.task.found), self.chooser.shielded)
+            values, n_sealed = values_of(results, good_rows(source, self.task.found), self._as_asked)
             spans = batches.spans(self.ledger, self.run.id, ordered=not self.task.unordered)
         write_output(Path(self.run.output), self.journal, spans, shape, head, source.layout, values)
         if n_sealed:

@@ -41,7 +41,11 @@ def entry(n: int, request_id: str | None, records: Sequence[Record], result: Res
         closed = record.get("closed")
         if closed is not None and values is not None and closed["request"].get("answer") == values["answer"]:
             closed["request"] = {**closed["request"], "answer": _AS_THE_RESULT}
-    return (json.dumps({"n": n, "request": request_id, "records": told, "result": values}) + "\n").encode()
+    line = {"n": n, "request": request_id, "records": told, "result": values}
+    try:
+        return msgspec.json.encode(line) + b"\n"
+    except UnicodeEncodeError:  # half of a surrogate pair, in an id or a cell
+        return (json.dumps(line) + "\n").encode()
 
 
 def _records(line: dict[str, Any]) -> list[Record]:

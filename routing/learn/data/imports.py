@@ -11,6 +11,7 @@ import numpy as np
 
 from scrimp.profiles.errors import DataError, UsageError
 from scrimp.profiles.money import nano_from_usd
+from scrimp.routing.ledger.documents import insert_request
 from scrimp.routing.ledger.labels import add_label, newest
 from scrimp.routing.ledger.outcomes import put_outcome
 from scrimp.routing.ledger.requests import by_id
@@ -251,8 +252,8 @@ def _store(
         for i, (key, row) in enumerate(zip(ids, rows, strict=True)):
             if i in vectors:
                 text = {"prompt": row.prompt, "system": row.system, "answer": row.answer}
-                ledger.insert(
-                    "requests",
+                insert_request(
+                    ledger,
                     {
                         "id": key, "created_at": at, "command": "import", "profile": profile.name,
                         "conversation_id": key, "embedding": vectors[i].astype("<f4").tobytes(),

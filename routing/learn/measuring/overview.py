@@ -10,7 +10,7 @@ import numpy as np
 
 from scrimp.routing.learn.maths.metrics import brier, ece, reliability
 from scrimp.routing.ledger import overview as ledger_overview
-from scrimp.routing.ledger.spending import open_calls
+from scrimp.routing.ledger.spending import open_calls, spent_by_day
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.reports.page.overview import Bin, Calibration, Overview
 from scrimp.routing.reports.quality import quality_report, wilson
@@ -110,7 +110,7 @@ def make_overview(
                 row["charged_nano"],
                 row["n_calls"],
             )
-            for row in ledger_overview.spent_by_day(ledger, since_day=day, profile=only)
+            for row in spent_by_day(ledger, since_day=day, profile=only)
         ),
         by_arm=tuple(sums(ledger, "arm", since_day=day, profile=only)),
         n_open=len(opened),

@@ -1,0 +1,206 @@
+"""A run's part in an arm's limits that all processes keep together (`ledger.leases`), taken in blocks.
+
+Places are held as long as the run has calls for them, so that most calls ask the ledger for nothing; every half second
+the run looks whether others are due a part of them. Of the minute it takes slices of half a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from scrimp.routing.asking.paid_call import Halted
+from scrimp.routing.asking.turns import expected_tokens
+from scrimp.routing.ledger.leases import Limited, Moment, Places, Rate, Released, leave, settle_places, take_slice
+
+if TYPE_CHECKING:
+    from scrimp.routing.asking.turns import Do
+    from scrimp.routing.deciding.policy import Option
+    from scrimp.routing.ledger.store import Ledger
+
+__all__ = ["SharedLimits"]
+
+T = TypeVar("T")
+
+LOOK_S: Final = 0.5
+"""How often the places are settled anew, seconds."""
+
+SLICE_S: Final = 0.5
+"""How much of the rate is taken at a time, seconds of it."""
+
+
+class SharedLimits:
+    """What one arm's calls wait for.
+
+    Parameters
+    ----------
+    what
+        The limits.
+    most
+        How many calls this run makes at a time at most.
+    do
+        Has something done by whoever writes the ledger.
+    stopped
+        Is set when nothing more is to be sent.
+    """
+
+    def __init__(self, ledger: Ledger, what: Limited, most: int, do: Do, stopped: asyncio.Event) -> None:
+        self.ledger = ledger
+        self.what = what
+        self.most = most
+        self._do = do
+        self._stopped = stopped
+        self._places = Places()
+        self._allowed = self._used = self._waiting = 0
+        self._freed = asyncio.Event()
+        self._settling = asyncio.Lock()
+        self._slicing = asyncio.Lock()
+        self._looking: asyncio.Task[None] | None = None
+        self._requests: deque[Released] = deque()
+        self._tokens: deque[Released] = deque()
+
+    async def take(self, option: Option) -> None:
+        """Wait until one more call may be made, as it is expected to be; `give` when it is over.
+
+        Raises
+        ------
+        Halted
+            If nothing more is to be sent.
+        """
+        await self._place()
+        try:
+            await self._share(expected_tokens(option))
+        except BaseException:
+            self.give()
+            raise
+
+    def give(self) -> None:
+        """Let another call have the place."""
+        self._used -= 1
+        self._freed.set()
+
+    async def close(self) -> None:
+        """Give all places back; nothing is in flight any more."""
+        if self._looking is not None:
+            self._looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._looking
+        async with self._settling:
+            lease, self._places, self._allowed = self._places.lease, Places(), 0
+            if lease is not None:
+                await self._do(lambda: leave(self.ledger, lease))
+
+    # -- places -----------------------------------------------------------------------------------------------------
+
+    async def _place(self) -> None:
+        if self.what.concurrency is None:
+            self._used += 1
+            return
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        self._waiting += 1
+        try:
+            while self._used >= self._allowed:
+                if self._places.held < min(self._used + self._waiting, self.most) and not self._settling.locked():
+                    await self._settle()
+                    if self._used < self._allowed:
+                        break
+                self._freed.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._freed.wait(), LOOK_S)
+                if self._stopped.is_set():
+                    raise Halted
+            self._used += 1
+        finally:
+            self._waiting -= 1
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await self._settle()
+
+    async def _settle(self) -> None:
+        """Ask for as many places as there are calls for, and give back what is due to others."""
+        limit = self.what.concurrency
+        assert limit is not None  # noqa: S101 - else there is nothing to settle
+        async with self._settling:
+            before, wanted = self._places, min(self._used + self._waiting, self.most)
+            # Until it is settled no call takes a place that is about to be given back.
+            keep = max(self._used, min(before.held, wanted, before.fair))
+            self._allowed = keep
+
+            def settled() -> Places:
+                self._places = settle_places(
+                    self.ledger,
+                    self.what.account,
+                    limit,
+                    lease=before.lease,
+                    wanted=wanted,
+                    keep=keep,
+                    urgent=False,
+                    now=Moment.now(),
+                )
+                return self._places
+
+            found = await self._do(settled)
+            self._allowed = min(found.held, max(found.fair, self._used))
+            self._freed.set()
+
+    # -- rates ------------------------------------------------------------------------------------------------------
+
+    async def _share(self, tokens: int) -> None:
+        """Wait for one call's share of the minute."""
+        if not self.what.rates:
+            return
+        async with self._slicing:
+            steady = time.monotonic()
+            n_requests = _short(self._requests, self.what.rpm, 1, steady)
+            n_tokens = _short(self._tokens, self.what.tpm, tokens, steady)
+            if n_requests or n_tokens:
+
+                def sliced() -> None:
+                    taken = take_slice(self.ledger, self.what, requests=n_requests, tokens=n_tokens, now=Moment.now())
+                    for queue, released in zip((self._requests, self._tokens), taken, strict=True):
+                        if released is not None:
+                            queue.append(released)
+
+                await self._do(sliced)
+            go = max(_spent(self._requests, 1), _spent(self._tokens, tokens))
+        if (wait := go - time.monotonic()) > 0.0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), wait)
+                raise Halted
+
+
+def _short(queue: deque[Released], per_minute: int | None, amount: int, steady: float) -> int:
+    """Return how many more units are to be taken for `amount` of them; 0 where enough are left."""
+    if per_minute is None:
+        return 0
+    for released in queue:
+        released.drop_late(steady)
+    while queue and not queue[0].left:
+        queue.popleft()
+    left = sum(released.left for released in queue)
+    return 0 if left >= amount else max(amount - left, int(SLICE_S / Rate(per_minute).interval))
+
+
+def _spent(queue: deque[Released], amount: int) -> float:
+    """Use up units; return when they may go, on the steady clock.
+
+    More than may go at once go when as many as may have come, and are paid for afterwards.
+    """
+    go, left, counted = 0.0, amount, 0
+    for released in queue:
+        n = min(left, released.left)
+        if n == 0:
+            continue
+        burst = int(released.rate.burst)
+        if counted < burst:
+            go = max(go, released.time_of(min(n, burst - counted)))
+        counted += n
+        released.used += n
+        left -= n
+    return go
