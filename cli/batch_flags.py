@@ -183,10 +183,7 @@ def check_used(source: Source) -> None:
     """
     unused = next((name for name in source.given if name not in source.used), None)
     if unused is not None:
-        raise UsageError(
-            f"--var {unused}: no prompt of {source.name} has {{{{{unused}}}}} in it",
-            hint="Or every row that has it brings a value of its own.",
-        )
+        raise UsageError(f"--var {unused}: no prompt of {source.name} has {{{{{unused}}}}} in it")
 
 
 def _look(flags: BatchFlags) -> Callable[[str | None, tuple[str, ...]], None]:

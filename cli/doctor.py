@@ -23,6 +23,7 @@ EPILOG = """\b
 Examples:
   scrimp doctor
   scrimp doctor --fetch BAAI/bge-small-en-v1.5    download another embedder (needs the network)
+  scrimp doctor --full                            all of a ledger above 100 MB, which is else looked at in parts
   scrimp doctor --backup ledger.db                a consistent copy of the ledger, while it is in use
 """
 
@@ -36,6 +37,9 @@ def doctor(
     backup: Annotated[
         str | None, typer.Option("--backup", metavar="FILE", help="Copy the ledger to a new file.")
     ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Look at all of a large ledger, not at the next part of it.")
+    ] = False,
     json: JsonOption = False,
 ) -> int:
     """Check everything that scrimp stands on, and say what to do about what does not work. Nothing is sent."""
@@ -51,7 +55,12 @@ def doctor(
         say(f"copied the ledger to {backup}")
         return 0
     look = Examination(
-        paths(), session.keys(), lambda: session.load(profile, quiet=True), session.price_table, session.ledger_to_read
+        paths(),
+        session.keys(),
+        lambda: session.load(profile, quiet=True),
+        session.price_table,
+        session.ledger_to_read,
+        whole=full,
     )
     findings = [*look.findings(), resident_health.look()]
     bad = any(finding.state == "problem" for finding in findings)

@@ -21,6 +21,7 @@ from .log_filters import ArmFilter, CidFilter, Days, Limit, ProfileFilter, TagFi
 from .options import JsonOption
 from .outputs import agreed, new_output
 from .parser import Group, new_app
+from .progress import on_forgotten
 from .readings import files_mark, logged_blocks
 from .result import Column, Result, Table, emit, say, write_out
 
@@ -302,7 +303,9 @@ def purge(
     ] = None,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
 ) -> int:
-    """Forget the whole log, and rewrite the file so that nothing of it can be recovered. What it cost stays counted.
+    """Forget the whole log, so that nothing of it can be recovered from the file. What it cost stays counted.
+
+    It is done in short steps: other commands go on meanwhile. Ended before its end, it does the rest the next time.
 
     What finished runs of `batch` kept goes too, runs that are not finished are given up, and cached answers and
     embeddings are dropped. Outputs are yours: they stay.
@@ -314,5 +317,5 @@ def purge(
         say("the log is empty")
     else:
         confirm = partial(agreed, yes=yes)
-        forget_everything(ledger, paths(), days=days, now=time.time(), confirm=confirm, say=say)
+        forget_everything(ledger, paths(), days=days, now=time.time(), confirm=confirm, say=say, tell=on_forgotten)
     return 0

@@ -8,7 +8,7 @@ from typing import Final
 
 from .result import say, show_progress
 
-__all__ = ["on_embedded", "on_fitted", "one_thread"]
+__all__ = ["on_embedded", "on_fitted", "on_forgotten", "one_thread"]
 
 _THREADS: Final = "OPENBLAS_NUM_THREADS"
 
@@ -21,6 +21,11 @@ def on_embedded(done: int, total: int) -> None:
         show_progress(f"embedding {done:,} of {total:,} prompts", ended=done == total)
     elif done == total or done % 2_560 == 0:
         say(f"{done:,} of {total:,} prompts embedded")
+
+
+def on_forgotten(done: int, ended: bool) -> None:
+    """Tell, on a terminal, how many requests are forgotten so far."""
+    show_progress(f"forgetting: {done:,} requests", ended=ended, keep=False)
 
 
 def on_fitted(done: int, total: int) -> None:

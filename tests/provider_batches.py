@@ -49,7 +49,7 @@ class State:
         self.settings = {"delay_s": delay_s, "page": 20}
         self.fail, self.late = Counter(), Counter()
         self.files, self.batches = {}, {}
-        self.billed, self.requests = [], []
+        self.billed, self.requests, self.bodies = [], [], []
         self.seen = Counter()
         self.n = 0
 
@@ -205,7 +205,7 @@ class Batch:
                 continue
             results.append((custom_id, body, found))
             if "DUPLICATE" in text:
-                results.append((custom_id, body, ("error", 500, "", None)))
+                results.append((custom_id, body, found))
         if settings.get("strange"):
             results.insert(0, ("nobody-asked", self.entries[0][1], ("ok", 200, "strange", (1, 1))))
         if settings.get("reversed"):
@@ -396,6 +396,7 @@ def route(state, method, path, query, data, headers):
 
 def at_once(state, api, body):
     shape = SHAPES[api]
+    state.bodies.append({name: value for name, value in body.items() if name != "stream"})
     what, status, answer, usage = state.outcome(shape.text_of(body), "sync")
     return (
         (200, shape.reply(body, answer, usage, state.name("once"))) if what == "ok" else (status, shape.error(status))
@@ -463,6 +464,8 @@ def anthropic(state, method, path, query, data):
     if (method, rest) == ("POST", "/batches"):
         entries = [(each["custom_id"], each["params"]) for each in json.loads(data)["requests"]]
         assert len({custom_id for custom_id, _ in entries}) == len(entries)
+        if state.settings.get("refuse"):
+            return 400, {"type": "error", "error": {"type": "invalid_request_error", "message": "it is not liked"}}
         batch = Batch(state, "anthropic", state.name("msgbatch_"), entries, {})
         state.batches[batch.name] = batch
         return 200, batch.anthropic()

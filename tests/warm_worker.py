@@ -6,6 +6,7 @@ What the first child imported besides is imported here after it, so that no othe
 - `reserved:N`: its Nth reservation is on disk, and no byte of that call has left
 - `settling:N`: the answer to its Nth call is here, and is not in the ledger yet (a batch has it in its journal)
 - `settled:N`: its Nth call is settled in the ledger, and nothing was done after it
+- `asks:N`, `told:N`: its Nth request to a Batch API is about to leave, or has been answered (its file has been read)
 """
 
 import contextlib
@@ -95,6 +96,9 @@ def die_at(moment):
     from scrimp.routing.ledger.store import Ledger
 
     event, nth = moment.split(":")
+    if event in ("asks", "told"):
+        die_at_request(event, int(nth))
+        return
     original = Ledger.transaction
 
     def n(conn, where):
@@ -116,6 +120,25 @@ def die_at(moment):
             look(ledger.conn, "settled")
 
     Ledger.transaction = transaction
+
+
+def die_at_request(event, nth):
+    """Have this process kill itself before a request to a Batch API, or after it was answered."""
+    from scrimp.routing.calls.provider_batches.gateway import Gateway
+
+    original, seen = Gateway._stream, []
+
+    async def stream(gateway, *what):
+        seen.append(what)
+        if event == "asks" and len(seen) == nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+        number = len(seen)
+        async for part in original(gateway, *what):
+            yield part
+        if event == "told" and number == nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Gateway._stream = stream
 
 
 def try_again_at_once(patch=setattr):

@@ -66,6 +66,7 @@ def forget_everything(
     now: float,
     confirm: Callable[[str], None],
     say: Callable[[str], None],
+    tell: Callable[[int, bool], None] | None = None,
 ) -> None:
     """Forget the whole log (or what is older than so many days), and give up unfinished runs. Money stays counted.
 
@@ -73,6 +74,8 @@ def forget_everything(
     ----------
     confirm
         Takes what is about to be done, and raises where the user does not want it.
+    tell
+        Takes how many requests are forgotten so far, and whether that is all.
     """
     before = None if days is None else now - days * 86_400
     at = None if before is None else instant(before)
@@ -92,7 +95,7 @@ def forget_everything(
     for path in paths.vectors.glob("*.vectors"):
         path.unlink(missing_ok=True)
     passages_kept.forget(paths.cache)
-    say(f"forgot {_many(purge(ledger, before=at), 'request')}")
+    say(f"forgot {_many(purge(ledger, before=at, tell=tell), 'request')}")
 
 
 def _forget_cached(

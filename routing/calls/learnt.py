@@ -128,7 +128,7 @@ class _Pattern:
         self.barred = False
         self.n_proofs = 0
         self.n_composed = 0
-        self.texts: tuple[str, ...] = ()
+        self.texts = 0
         self.url: httpx.URL | None = None
         self.headers: list[tuple[str, str]] = []
         self.timed = False
@@ -169,7 +169,7 @@ class _Pattern:
             before, _, data = data.partition(_encode(marks[i]))
             pieces.append(before)
         self.pieces, self.places = [*pieces, data], found
-        self.texts, self.url, self.outline, self.streams = kind.texts, request.url, outline, streams
+        self.texts, self.url, self.outline, self.streams = hash(kind.texts), request.url, outline, streams
         self.headers = [(name, value) for name, value in _headers(request) if name not in _VARY]
         self.timed = _TIMEOUT in request.headers
         self.barred = not _only_keyed(request, kind.key)
@@ -189,7 +189,7 @@ class _Pattern:
         if not same:
             self.barred = True
         else:
-            self.n_proofs += kind.texts != self.texts
+            self.n_proofs += hash(kind.texts) != self.texts
             self.n_composed = 0
 
 

@@ -368,7 +368,7 @@ async def _posted(pool: LiteLLMAiohttpTransport, composed: Composed, limits_s: M
     from litellm.llms.custom_httpx.aiohttp_transport import map_aiohttp_exceptions
 
     with map_aiohttp_exceptions():
-        response: ClientResponse = await pool.get_valid_client_session().request(
+        reply: ClientResponse = await pool.get_valid_client_session().request(
             "POST",
             _address(str(composed.url)),
             headers=composed.headers,
@@ -379,7 +379,7 @@ async def _posted(pool: LiteLLMAiohttpTransport, composed: Composed, limits_s: M
                 sock_connect=limits_s["connect"], sock_read=limits_s["read"], connect=limits_s["pool"]
             ),
         )
-    return response
+    return reply
 
 
 @lru_cache(maxsize=64)

@@ -18,6 +18,7 @@ from scrimp.profiles.errors import (
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.rungs import base_of
 
+from .clauses import OPEN
 from .store import instant
 
 if TYPE_CHECKING:
@@ -414,7 +415,7 @@ def held_of(ledger: Ledger, cap: Cap, *, now: float) -> Held:
         "SELECT sum(status = 'unknown') AS n, sum((status = 'unknown') * charged_nano) AS nano, "  # noqa: S608 - built from constants
         "sum(away) AS n_away, sum(away * charged_nano) AS away_nano FROM (SELECT status, charged_nano, "
         "status = 'reserved' AND at <= ? AND host IS NOT NULL AND (boot_id IS NOT ? OR pid_namespace IS NOT ?) AS away "
-        f"FROM reservations WHERE status IN ('reserved', 'unknown') AND {where})",
+        f"FROM reservations WHERE {OPEN} AND status IN ('reserved', 'unknown') AND {where})",
         (instant(now), me.boot_id, me.namespace, *parameters),
     )
     return Held(**{name: value or 0 for name, value in row.items()})

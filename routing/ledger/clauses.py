@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Iterator
 
-__all__ = ["all_of", "bare", "marks", "named"]
+__all__ = ["OPEN", "all_of", "bare", "batched", "marks", "named"]
+
+OPEN = "status IN ('reserved', 'unknown', 'unverified')"
+"""Calls whose true cost is not known: the words of the index that holds them alone, which only they bring into use."""
 
 
 def all_of(*conditions: tuple[str, object | None]) -> tuple[str, list[object]]:
@@ -30,6 +34,19 @@ def bare(column: str) -> str:
 def marks(values: Collection[object]) -> str:
     """Return a parameter's mark for each value, for an IN."""
     return ", ".join("?" * len(values))
+
+
+def batched(values: Iterable[str], n: int) -> Iterator[tuple[str, ...]]:
+    """Yield values `n` at a time: a statement takes no more than some thousand parameters.
+
+    Examples
+    --------
+    >>> list(batched(["a", "b", "c"], 2))
+    [('a', 'b'), ('c',)]
+    """
+    rest = iter(values)
+    while some := tuple(islice(rest, n)):
+        yield some
 
 
 def named(which: str) -> tuple[str, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import zlib
@@ -18,7 +19,17 @@ if TYPE_CHECKING:
 
     from .store import Ledger
 
-__all__ = ["MAX_KEPT", "drop", "hashes_of", "insert_request", "kept", "size", "stages_in", "write_request"]
+__all__ = [
+    "MAX_KEPT",
+    "drop",
+    "drop_unread",
+    "hashes_of",
+    "insert_request",
+    "kept",
+    "size",
+    "stages_in",
+    "write_request",
+]
 
 MAX_KEPT: Final = 8_000_000
 """Characters of a request's files above which their texts are not kept: then the log has their paths and hashes."""
@@ -28,6 +39,9 @@ _LEVEL: Final = 1
 
 _READ: Final = "SELECT json_extract(s.value, '$.sha256') FROM ({}) q, json_each(q.sources) s"
 """The hashes of the files that requests read."""
+
+_DROPPED: Final = 100
+"""Texts that are dropped in one transaction."""
 
 _PLAN: Final = re.compile(r'"plan": ?\{')
 
@@ -106,12 +120,35 @@ def size(ledger: Ledger) -> tuple[int, int]:
     return row["n"], row["bytes"]
 
 
-def drop(conn: sqlite3.Connection, hashes: Collection[str] | None = None) -> None:
-    """Drop the texts (of some files, else all) that no request read, in the caller's transaction."""
-    if hashes is not None and not hashes:
+def drop(conn: sqlite3.Connection, hashes: Collection[str], *, since: int = 0) -> None:
+    """Drop the texts of some files that no request read, in the caller's transaction.
+
+    Parameters
+    ----------
+    since
+        Only requests from this number on are looked at: of the others it is known that they did not.
+    """
+    if hashes:
+        read = _READ.format(f"{_ALL} AND n >= {since:d}")
+        which = f"sha256 IN ({marks(hashes)}) AND sha256 NOT IN ({read})"
+        conn.execute(f"DELETE FROM documents WHERE {which}", tuple(hashes))  # noqa: S608 - marks
+
+
+def drop_unread(ledger: Ledger) -> None:
+    """Drop the texts that no request read; all requests are looked at before anybody has to wait."""
+    known = {row["sha256"] for row in ledger.rows("SELECT sha256 FROM documents")}
+    if not known:
         return
-    where = "1" if hashes is None else f"sha256 IN ({marks(hashes)})"
-    conn.execute(f"DELETE FROM documents WHERE {where} AND sha256 NOT IN ({_READ.format(_ALL)})", tuple(hashes or ()))  # noqa: S608 - marks
+    (row,) = ledger.rows("SELECT coalesce(max(n), 0) + 1 AS next FROM requests")
+    with contextlib.closing(ledger.conn.execute(_READ.format(_ALL))) as read:
+        for (sha256,) in read:
+            known.discard(sha256)
+            if not known:
+                return
+    unread = sorted(known)
+    for first in range(0, len(unread), _DROPPED):
+        with ledger.transaction() as conn:
+            drop(conn, unread[first : first + _DROPPED], since=row["next"])
 
 
 def _there(ledger: Ledger, hashes: Collection[str]) -> set[str]:

@@ -43,7 +43,7 @@ def drawn_for(ledger: Ledger, sources: Collection[str], *, profile: str | None =
     where, parameters = all_of(("q.profile = ?", profile))
     return ledger.rows(
         "SELECT q.id AS request_id, q.hint, q.hinted, q.hint_propensity, q.hint_similarity, l.source, l.reward, "  # noqa: S608 - marks
-        "l.weight FROM requests q JOIN labels l ON l.request_id = q.id AND l.arm = q.arm "
+        "l.weight FROM requests q CROSS JOIN labels l ON l.request_id = q.id AND l.arm = q.arm "
         f"WHERE q.hint_propensity IS NOT NULL AND {where} AND l.source IN ({marks(sources)}) ORDER BY l.id",
         (*parameters, *sources),
     )

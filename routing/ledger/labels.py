@@ -30,6 +30,9 @@ __all__ = [
 TRUTH: Final = ("rating", "import", "probe", "audit")
 """Sources of labels that say how good an answer was without being a check themselves."""
 
+_LOOKED: Final = 2000
+"""Labels of each source of `TRUTH` that are looked at where the latest are wanted."""
+
 
 def add_label(
     ledger: Ledger,
@@ -165,7 +168,8 @@ def truths_of_made(ledger: Ledger, *, last: int) -> list[dict[str, Any]]:
         ledger,
         ", s.stage, s.kind",
         "JOIN steps s ON s.request_id = l.request_id AND s.arm = l.arm AND s.taken = 1",
-        "l.request_id IN (SELECT request_id FROM steps WHERE kind IN ('merge', 'lead', 'bid', 'drop', 'piece'))",
+        "EXISTS (SELECT 1 FROM steps t WHERE t.request_id = l.request_id "
+        "AND t.kind IN ('merge', 'lead', 'bid', 'drop', 'piece'))",
         last,
     )
 
@@ -179,8 +183,8 @@ def truths_of_several(ledger: Ledger, *, last: int) -> list[dict[str, Any]]:
     """Return the latest labels of `TRUTH` on prompts of which several arms' answers have one, newest first."""
     sources = ", ".join(f"'{source}'" for source in TRUTH)
     several = (
-        f"l.request_id IN (SELECT m.request_id FROM labels m WHERE m.source IN ({sources}) "  # noqa: S608 - constants
-        "GROUP BY m.request_id HAVING count(DISTINCT m.arm) > 1)"
+        "EXISTS (SELECT 1 FROM labels m WHERE m.request_id = l.request_id AND m.arm <> l.arm "  # noqa: S608 - constants
+        f"AND m.source IN ({sources}))"
     )
     return _truths(ledger, "", "", several, last)
 
@@ -188,9 +192,15 @@ def truths_of_several(ledger: Ledger, *, last: int) -> list[dict[str, Any]]:
 def _truths(ledger: Ledger, columns: str, joins: str, where: str, last: int) -> list[dict[str, Any]]:
     """Return labels of `TRUTH`, of each answer the newest: request_id, arm, reward, weight and decision (JSON)."""
     sources = ", ".join(f"'{source}'" for source in TRUTH)
+    # Of each source the newest, by the index that names them all: labels of checks may be as many as requests.
+    newest_of = " UNION ALL ".join(
+        "SELECT * FROM (SELECT id, request_id, arm, reward, weight FROM labels "  # noqa: S608 - constants
+        f"WHERE source IN ({sources}) AND source = '{source}' ORDER BY id DESC LIMIT {_LOOKED})"
+        for source in TRUTH
+    )
     return ledger.rows(
-        f"SELECT l.request_id, l.arm, l.reward, l.weight, unpacked(q.decision) AS decision{columns} FROM labels l "  # noqa: S608 - constants
-        f"JOIN requests q ON q.id = l.request_id {joins} WHERE l.source IN ({sources}) AND {where} "
+        f"SELECT l.request_id, l.arm, l.reward, l.weight, unpacked(q.decision) AS decision{columns} "  # noqa: S608 - constants
+        f"FROM ({newest_of}) l CROSS JOIN requests q ON q.id = l.request_id {joins} WHERE {where} "
         "AND l.id = (SELECT max(o.id) FROM labels o WHERE o.request_id = l.request_id AND o.arm = l.arm "
         f"AND o.source IN ({sources})) ORDER BY l.id DESC LIMIT ?",
         (last,),

@@ -379,23 +379,31 @@ def _many_requests(conn: sqlite3.Connection) -> None:
     )
     drop = "DELETE FROM digests WHERE kind = '{0}' AND block = {1} / 2000"
     by_request = drop.format("requests", "(SELECT n FROM requests WHERE id = {0}.request_id)")
-    for name, event, statements in (
-        ("requests", "UPDATE OF status, arm, profile", [drop.format("requests", "NEW.n")]),
-        ("requests", "DELETE", [drop.format("requests", "OLD.n")]),
-        ("reservations", "UPDATE OF charged_nano", [by_request.format("NEW")]),
+    both = [by_request.format("NEW"), drop.format("calls", "NEW.id")]
+    # The end of a call in flight drops nothing: as long as there is one, there are no sums of its block.
+    for name, event, when, statements in (
+        ("requests", "UPDATE OF status, arm, profile", "1", [drop.format("requests", "NEW.n")]),
+        ("requests", "DELETE", "1", [drop.format("requests", "OLD.n")]),
+        ("reservations", "UPDATE OF charged_nano", "OLD.status <> 'reserved'", both),
         ("attempts", "UPDATE OF latency_s, input_tokens, output_tokens, error_kind",
-         [by_request.format("NEW"), drop.format("calls", "NEW.id")]),
-        ("labels", "INSERT", [by_request.format("NEW")]),
-        ("labels", "UPDATE", [by_request.format("NEW")]),
-        ("labels", "DELETE", [by_request.format("OLD")]),
-        ("steps", "INSERT", [by_request.format("NEW")]),
-        ("steps", "UPDATE", [by_request.format("NEW")]),
-        ("steps", "DELETE", [by_request.format("OLD")]),
+         "coalesce(OLD.latency_s, OLD.input_tokens, OLD.output_tokens, OLD.error_kind) IS NOT NULL", both),
+        ("labels", "INSERT", "1", [by_request.format("NEW")]),
+        ("labels", "UPDATE", "1", [by_request.format("NEW")]),
+        ("labels", "DELETE", "1", [by_request.format("OLD")]),
+        ("steps", "INSERT", "1", [by_request.format("NEW")]),
+        ("steps", "UPDATE", "1", [by_request.format("NEW")]),
+        ("steps", "DELETE", "1", [by_request.format("OLD")]),
     ):  # fmt: skip
         conn.execute(
-            f"CREATE TRIGGER digests_{name}_{event[:6].lower()} AFTER {event} ON {name} "
+            f"CREATE TRIGGER digests_{name}_{event[:6].lower()} AFTER {event} ON {name} WHEN {when} "
             f"BEGIN {'; '.join(statements)}; END"
         )
+    conn.execute("CREATE INDEX idx_batch_rows_request_same ON batch_rows(request_id) WHERE same IS NOT NULL")
+    conn.execute(
+        "CREATE INDEX idx_labels_truth ON labels(source) WHERE source IN ('rating', 'import', 'probe', 'audit')"
+    )
+    conn.execute("CREATE INDEX idx_requests_redo ON requests(redo_of) WHERE redo_of IS NOT NULL")
+    conn.execute("CREATE INDEX idx_requests_asked ON requests(created_at) WHERE command = 'ask'")
     conn.execute("CREATE INDEX idx_requests_hinted ON requests(profile) WHERE hint_propensity IS NOT NULL")
 
 

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from .clauses import batched, marks
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from .store import Ledger
 
-__all__ = ["outcomes_of_profile", "put_outcome"]
+__all__ = ["outcomes_of", "put_outcome"]
+
+_AT_ONCE: Final = 500
+"""Requests that are looked up by one statement."""
 
 
-def outcomes_of_profile(ledger: Ledger, profile: str) -> list[dict[str, Any]]:
-    """Return what a profile's answers took: request_id, arm, input_tokens, output_tokens, cost_nano (None: unknown).
+def outcomes_of(ledger: Ledger, ids: Collection[str]) -> list[dict[str, Any]]:
+    """Return what answers took: request_id, arm, input_tokens, output_tokens, cost_nano (None: unknown), oldest first.
 
     `called` is 1 for answers that were given here; `instructions` is what the arm was told then. What was asked of an
     arm besides the request itself (to judge, to plan, to sum up) is left out.
     """
-    return ledger.rows(
-        "SELECT a.request_id, a.arm, a.input_tokens, a.output_tokens, a.cost_nano, a.instructions, 1 AS called "
-        "FROM attempts a JOIN requests q ON q.id = a.request_id WHERE q.profile = ? AND a.finish_reason IS NOT NULL "
-        "AND a.kind NOT IN ('judge', 'feedback', 'lead', 'bid', 'drop', 'summary', 'rephrase') UNION ALL "
-        "SELECT o.request_id, o.arm, o.input_tokens, o.output_tokens, o.cost_nano, NULL, 0 FROM outcomes o "
-        "JOIN requests q ON q.id = o.request_id WHERE q.profile = ?",
-        (profile, profile),
-    )
+    found: list[dict[str, Any]] = []
+    given: list[dict[str, Any]] = []
+    for some in batched(ids, _AT_ONCE):
+        found += ledger.rows(
+            "SELECT id, request_id, arm, input_tokens, output_tokens, cost_nano, instructions, 1 AS called "  # noqa: S608 - marks
+            f"FROM attempts WHERE request_id IN ({marks(some)}) AND finish_reason IS NOT NULL "
+            "AND kind NOT IN ('judge', 'feedback', 'lead', 'bid', 'drop', 'summary', 'rephrase')",
+            some,
+        )
+        given += ledger.rows(
+            "SELECT 0 AS id, request_id, arm, input_tokens, output_tokens, cost_nano, NULL AS instructions, "  # noqa: S608 - marks
+            f"0 AS called FROM outcomes WHERE request_id IN ({marks(some)})",
+            some,
+        )
+    return sorted(found, key=lambda row: int(row["id"])) + given
 
 
 def put_outcome(

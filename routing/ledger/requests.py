@@ -65,8 +65,11 @@ def find(ledger: Ledger | None, which: str = "last") -> dict[str, Any]:
                 f"SELECT {_COLUMNS} FROM requests WHERE {_ASKED} ORDER BY created_at DESC, n DESC LIMIT 1"  # noqa: S608 - constants
             )
         else:
+            rows = ledger.rows(f"SELECT {_COLUMNS} FROM requests WHERE id = ?", (which.lower(),))  # noqa: S608 - constants
             where, parameters = named(which)
-            rows = ledger.rows(f"SELECT {_COLUMNS} FROM requests WHERE {where} LIMIT 2", parameters)  # noqa: S608 - constants
+            # An end of an id is looked for in all of them: in the index, which has nothing else.
+            some = f"SELECT id FROM requests WHERE {where} LIMIT 2"  # noqa: S608 - constants
+            rows = rows or ledger.rows(f"SELECT {_COLUMNS} FROM requests WHERE id IN ({some})", parameters)  # noqa: S608 - constants
     if not rows:
         raise UsageError(
             "the log is empty" if which == "last" else f"no request {which!r} in the log",
@@ -205,20 +208,40 @@ def answered(ledger: Ledger, span: tuple[int, int], *, since: str | None = None)
     )
 
 
-def features(ledger: Ledger, profile: str, *, since: str | None = None) -> list[dict[str, Any]]:
+def features(
+    ledger: Ledger, profile: str, *, since: str | None = None, labelled: bool = False, last: int | None = None
+) -> list[dict[str, Any]]:
     """Return what learning reads of a profile's answered requests, in the order of writing.
 
     Where a program's request goes on with what tools gave, that is not what was embedded: `prompt` is None.
+
+    Parameters
+    ----------
+    labelled
+        Only those with a label, what they ask again, and what asked those again.
+    last
+        At most so many, the latest ones.
     """
     where, parameters = all_of(("profile = ?", profile), ("created_at >= ?", since))
-    return ledger.rows(
-        "SELECT n, id, created_at, command, redo_of, "  # noqa: S608 - constants
+    of, known = "requests q", ""
+    if labelled:
+        # The few that have one are looked up, however long the log is.
+        known = (
+            "WITH RECURSIVE roots AS (SELECT DISTINCT request_id AS id FROM labels UNION "
+            "SELECT q.redo_of FROM roots CROSS JOIN requests q ON q.id = roots.id WHERE q.redo_of IS NOT NULL), "
+            "wanted AS (SELECT id FROM roots UNION "
+            "SELECT q.id FROM wanted CROSS JOIN requests q ON q.redo_of = wanted.id) "
+        )
+        of = "wanted CROSS JOIN requests q ON q.id = wanted.id"
+    rows = ledger.rows(
+        f"{known}SELECT n, q.id, created_at, command, redo_of, "  # noqa: S608 - constants
         f"CASE WHEN messages LIKE '{IN_TOOL_LOOP}%' THEN NULL ELSE prompt END AS prompt, "
         "floats(embedding) AS embedding, unpacked(surface) AS surface, embedder_id, "
         "unpacked(decision) AS decision, arm, "
-        f"propensity FROM requests WHERE {where} AND status = 'ok' ORDER BY n",
-        parameters,
+        f"propensity FROM {of} WHERE {where} AND status = 'ok' ORDER BY n DESC LIMIT ?",
+        (*parameters, -1 if last is None else last),
     )
+    return rows[::-1]
 
 
 def embedded(ledger: Ledger, request_id: str, *, last: int) -> tuple[bytes | None, list[dict[str, Any]]]:
@@ -263,7 +286,7 @@ def checked(ledger: Ledger, profile: str, *, last: int) -> list[dict[str, Any]]:
 def batch_options(ledger: Ledger, request_id: str) -> dict[str, Any] | None:
     """Return the options of the batch that asked a request; None where none did."""
     rows = ledger.rows(
-        "SELECT b.options FROM batch_rows r JOIN batch_runs b ON b.id = r.run_id WHERE r.request_id = ? LIMIT 1",
+        "SELECT b.options FROM reservations r JOIN batch_runs b ON b.id = r.run_id WHERE r.request_id = ? LIMIT 1",
         (request_id,),
     )
     options: dict[str, Any] | None = json.loads(rows[0]["options"]) if rows else None

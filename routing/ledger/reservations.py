@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from scrimp.profiles.errors import LedgerError
 from scrimp.profiles.money import format_usd
 
+from .audit import audit_balances
+from .clauses import OPEN
 from .documents import write_request
 from .process import Holder, Process, look, this_process
 from .provider_batches import out_of_reach
@@ -328,8 +330,8 @@ def reap(ledger: Ledger, *, now: float) -> int:
     whether its process lives (it runs on another machine, or in another container), it stays reserved; so does one that
     a provider's batch holds, until its results are not to be had any more.
     """
-    held = "SELECT id, {} FROM reservations WHERE status = 'reserved' AND holder IS NULL"
-    rows = ledger.rows(held.format(", ".join(HOLDER)))
+    held = "SELECT id, {} FROM reservations WHERE {} AND status = 'reserved' AND holder IS NULL"
+    rows = ledger.rows(held.format(", ".join(HOLDER), OPEN))
     verdicts: dict[Process, Holder] = {}
     dead = []
     for row in rows:
@@ -371,26 +373,6 @@ def run_of(ledger: Ledger, reservation_id: int) -> str | None:
     """Return the run that a reservation is for; None where there is no such reservation, or it is for none."""
     rows = ledger.rows("SELECT run_id FROM reservations WHERE id = ?", (reservation_id,))
     return rows[0]["run_id"] if rows else None
-
-
-def audit_balances(ledger: Ledger) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
-    """Return the windows whose running sums disagree with the reservations: (live, fixed) as kept, and as summed."""
-    summed: dict[str, tuple[int, int]] = {}
-    for row in ledger.rows("SELECT profile, arm, run_id, day, month, status, charged_nano FROM reservations"):
-        for key in window_keys(row["profile"], row["arm"], row["run_id"], row["day"], row["month"]):
-            live, fixed = summed.get(key, (0, 0))
-            nano = int(row["charged_nano"])
-            summed[key] = (live + nano, fixed) if row["status"] == "reserved" else (live, fixed + nano)
-    kept = {
-        row["key"]: (int(row["live_nano"]), int(row["fixed_nano"]))
-        for row in ledger.rows("SELECT key, live_nano, fixed_nano FROM balances")
-    }
-    nothing = (0, 0)
-    return {
-        key: (kept.get(key, nothing), summed.get(key, nothing))
-        for key in kept.keys() | summed.keys()
-        if kept.get(key, nothing) != summed.get(key, nothing)
-    }
 
 
 def _remember(conn: sqlite3.Connection, profile: str, caps: Iterable[Cap]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from .clauses import all_of
+from .clauses import OPEN, all_of
 
 if TYPE_CHECKING:
     from .store import Ledger
@@ -75,9 +75,8 @@ def open_calls(ledger: Ledger) -> list[dict[str, Any]]:
     from .reservations import holder_of
 
     rows = ledger.rows(
-        "SELECT id, request_id, at, profile, arm, status, charged_nano, note, pid, process_started, boot_id, host, "
-        "pid_namespace, holder FROM reservations "
-        "WHERE status IN ('reserved', 'unknown', 'unverified') AND charged_nano > 0 ORDER BY id"
+        "SELECT id, request_id, at, profile, arm, status, charged_nano, note, pid, process_started, boot_id, host, "  # noqa: S608 - constants
+        f"pid_namespace, holder FROM reservations WHERE {OPEN} AND charged_nano > 0 ORDER BY id"
     )
     for row in rows:
         away = row["status"] == "reserved" and look(holder_of(row)) is Holder.ELSEWHERE
@@ -90,14 +89,19 @@ def open_calls(ledger: Ledger) -> list[dict[str, Any]]:
 
 def n_unknown(ledger: Ledger) -> int:
     """Return how many calls of dead processes are charged at their upper bounds."""
-    return int(ledger.rows("SELECT count(*) AS n FROM reservations WHERE status = 'unknown'")[0]["n"])
+    where = f"{OPEN} AND status = 'unknown'"
+    return int(ledger.rows(f"SELECT count(*) AS n FROM reservations WHERE {where}")[0]["n"])  # noqa: S608 - constants
 
 
 def last_prices(ledger: Ledger, profile: str) -> dict[str, str]:
     """Return the price (JSON, as `ArmPrice.to_json` writes it) that each arm of a profile was last charged at."""
-    rows = ledger.rows(
-        "SELECT r.arm, p.json FROM reservations r JOIN prices p ON p.id = r.price_id WHERE r.id IN "
-        "(SELECT max(id) FROM reservations WHERE profile = ? AND price_id IS NOT NULL GROUP BY arm)",
-        (profile,),
-    )
-    return {row["arm"]: row["json"] for row in rows}
+    # Of each arm the last day is known; its calls are looked up from that day's end on backwards.
+    found = {}
+    for row in ledger.rows("SELECT arm, max(day) AS day FROM spent WHERE profile = ? GROUP BY arm", (profile,)):
+        for price in ledger.rows(
+            "SELECT p.json FROM reservations r CROSS JOIN prices p ON p.id = r.price_id "
+            "WHERE r.at < date(?, '+3 days') AND r.profile = ? AND r.arm = ? ORDER BY r.at DESC, r.id DESC LIMIT 1",
+            (row["day"], profile, row["arm"]),
+        ):
+            found[row["arm"]] = price["json"]
+    return found

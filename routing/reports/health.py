@@ -29,6 +29,9 @@ __all__ = ["Examination", "Finding", "back_up_ledger"]
 COMPROMISED: Final = frozenset({"1.82.7", "1.82.8"})
 """Releases of litellm that were tampered with."""
 
+_AUDIT_S: Final = 0.3
+"""Seconds that the calls of a large ledger are summed up for, unless all of it is to be looked at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -73,6 +76,8 @@ class Examination:
         Returns the price table in force.
     ledger
         Opens the ledger to read; None where there is none yet.
+    whole
+        Look at all of a large ledger, not at a part of it.
     """
 
     paths: Paths
@@ -80,6 +85,7 @@ class Examination:
     load: Callable[[], Loaded]
     prices: Callable[[], PriceTable]
     ledger: Callable[[], Ledger | None]
+    whole: bool = False
 
     def findings(self) -> Iterator[Finding]:
         """Yield what was found, part after part; a part that fails is a finding too."""
@@ -181,11 +187,12 @@ class Examination:
         yield Finding("otel", "ok", f"{n:,} calls are to be exported" if n else "all calls are exported")
 
     def _ledger(self) -> Iterator[Finding]:
+        from scrimp.routing.ledger.audit import audit_balances, audit_some
         from scrimp.routing.ledger.documents import size
         from scrimp.routing.ledger.place import damaged, network_file_system
-        from scrimp.routing.ledger.reservations import audit_balances, reap
+        from scrimp.routing.ledger.reservations import reap
         from scrimp.routing.ledger.spending import open_calls
-        from scrimp.routing.ledger.upkeep import damage
+        from scrimp.routing.ledger.upkeep import look_over
 
         path = self.paths.ledger
         ledger = self.ledger()
@@ -202,12 +209,17 @@ class Examination:
                 f"{path} is on a network file system ({kind}): caps hold there only while one machine uses it",
                 "Set SCRIMP_HOME to a folder on a disk of this machine; give each machine caps of its own.",
             )
-        if (found := damage(ledger)) is not None:
+        found, part = look_over(ledger, whole=self.whole)
+        if found is not None:
             error = damaged(path, found)
             yield Finding("ledger", "problem", error.message, error.hint)
             return
         reap(ledger, now=time.time())
-        wrong = audit_balances(ledger)
+        if part is None:
+            wrong = audit_balances(ledger)
+        else:
+            wrong, until = audit_some(ledger, seconds=_AUDIT_S)
+            part += f"; sums of calls held against them until {until}"
         if wrong:
             yield Finding(
                 "ledger",
@@ -218,6 +230,8 @@ class Examination:
         n_files, n_bytes = size(ledger)
         files = f", with the texts of {n_files:,} files ({n_bytes / 1e6:,.1f} MB)" if n_files else ""
         yield Finding("ledger", "ok", f"{path}, zone {ledger.zone_name}{files}")
+        if part is not None:
+            yield Finding("ledger", "note", part, "scrimp doctor --full looks at all of it, in some 10 s for each GB")
         calls = open_calls(ledger)
         unknown = [row for row in calls if row["status"] == "unknown"]
         if unknown:

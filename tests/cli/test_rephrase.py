@@ -303,7 +303,7 @@ def test_what_keeps_no_text_keeps_none_of_these(scrimp, phrased, server, prefers
 
 def test_its_tokens_are_no_answers_tokens(scrimp, phrased, home):
     from scrimp.routing.ledger.attempts import final_attempts
-    from scrimp.routing.ledger.outcomes import outcomes_of_profile
+    from scrimp.routing.ledger.outcomes import outcomes_of
     from scrimp.routing.ledger.past_calls import past_calls
     from scrimp.routing.ledger.store import open_ledger
 
@@ -311,7 +311,8 @@ def test_its_tokens_are_no_answers_tokens(scrimp, phrased, home):
     assert scrimp("ask", "-p", path, "-m", "small", "--rephrase", "3", QUESTION).code == 0
     with open_ledger(home / "scrimp.db") as ledger:
         assert len(final_attempts(ledger)) == 1
-        assert len(outcomes_of_profile(ledger, "test")) == 1
+        ids = [row["id"] for row in ledger.rows("SELECT id FROM requests")]
+        assert len(outcomes_of(ledger, ids)) == 1
         assert [call.answers for call in past_calls(ledger, ["small"])["small"]] == [True, False]
 
 

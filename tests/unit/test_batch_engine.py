@@ -573,7 +573,7 @@ def test_a_slow_check_runs_when_the_answer_is_safe(world):
 
         def test(self, text, _given):
             (row,) = world.ledger.rows("SELECT status FROM reservations")
-            self.seen.append((row["status"], b'"text": "b"' in world.run.partial.read_bytes()))
+            self.seen.append((row["status"], b'"text":"b"' in world.run.partial.read_bytes()))
             return Verdict("slow", "fail" if text == "b" else "pass", "bad" if text == "b" else "")
 
     check = Slow()

@@ -11,7 +11,7 @@ from .rows import BadRow
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Graph", "Node", "graph_of"]
+__all__ = ["Graph", "Node", "graph_of", "inherited"]
 
 _HINT: Final = (
     "An answer stands for {{@ID}}, and ID is the id of another row. Text that is to be sent as it is may stand under a "
@@ -101,6 +101,26 @@ def graph_of(nodes: Sequence[Node], named: Mapping[str, Node]) -> tuple[Graph, l
     made = {n: tuple(below) for n, below in children.items()}
     graph = Graph(parents, made, ids, _longest(made, parents), _longest(parents, made))
     return graph, [bad[n] for n in sorted(bad)]
+
+
+def inherited(
+    hurry: Mapping[int, tuple[int, float | None]], graph: Graph | None
+) -> dict[int, tuple[int, float | None]]:
+    """Return priority and deadline of rows that have either, or that such rows wait for, by their places.
+
+    A row has the highest priority, and the earliest deadline, of itself and of all that wait for it.
+    """
+    found = dict(hurry)
+    if graph is None or not hurry:
+        return {n: each for n, each in found.items() if each != (0, None)}
+    for n in reversed(graph.order):
+        each = [found[child] for child in graph.children.get(n, ()) if child in found]
+        if each:
+            own, own_s = found.get(n, (0, None))
+            deadlines = [seconds for _, seconds in (*each, (0, own_s)) if seconds is not None]
+            priority = max(own, *(priority for priority, _ in each))
+            found[n] = (priority, min(deadlines, default=None))
+    return {n: each for n, each in found.items() if each != (0, None)}
 
 
 def _wrong(node: Node, named: Mapping[str, Node]) -> str | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from scrimp.routing.prompts.prompt import Prompt
 
-__all__ = ["answered", "filled", "filled_template", "named_in", "references"]
+__all__ = ["answered", "filled", "filled_template", "named_in", "opening", "references"]
 
 _PLACE: Final = re.compile(r"\{\{([^{}]{1,256})\}\}")
 _REFERENCE: Final = re.compile("\0([^\0]*)\0")
@@ -37,9 +37,9 @@ def filled(text: str, own: Mapping[str, Any], given: Mapping[str, str], used: Mu
     Parameters
     ----------
     own
-        The row's own values: they go before those that are given.
+        The row's own values.
     given, used
-        Those of all rows (`--var`), and the names of those that were put somewhere.
+        Those of all rows (`--var`), which go before, and the names of those that were put somewhere.
     """
     if "{{" not in text:
         return text
@@ -48,12 +48,10 @@ def filled(text: str, own: Mapping[str, Any], given: Mapping[str, str], used: Mu
         name = hit[1].strip()
         if name.startswith("@"):
             return _mark(name[1:])
-        if name in own:
-            return _text(own[name])
         if name in given:
             used.add(name)
             return given[name]
-        return hit[0]
+        return _text(own[name]) if name in own else hit[0]
 
     return _PLACE.sub(value, text)
 
@@ -69,15 +67,15 @@ def filled_template(template: str, own: Mapping[str, Any], given: Mapping[str, s
 
     def value(hit: re.Match[str]) -> str:
         name = hit[1].strip()
+        if name in given:
+            used.add(name)
+            return given[name]
         if name in own:
             return _text(own[name])
         if name.startswith("@"):
             named = own.get(name[1:], name[1:])
             return _mark(_text(named)) if named not in (None, "") else ""
-        if name not in given:
-            raise DataError(f"no {name!r} in it, which the template needs")
-        used.add(name)
-        return given[name]
+        raise DataError(f"no {name!r} in it, which the template needs")
 
     return _PLACE.sub(value, template)
 
@@ -102,6 +100,16 @@ def _texts(prompt: Prompt) -> Iterator[str]:
 def references(prompt: Prompt) -> tuple[str, ...]:
     """Return the ids whose answers stand in a prompt, each once, in the order in which they are sent."""
     return tuple(dict.fromkeys(name for text in _texts(prompt) if "\0" in text for name in _REFERENCE.findall(text)))
+
+
+def opening(prompt: Prompt, answers: Mapping[str, str]) -> str:
+    """Return how a prompt with answers in it begins, up to the end of the first of them."""
+    before = ""
+    for text in _texts(prompt):
+        if (first := _REFERENCE.search(text)) is not None:
+            return f"{before}{text[: first.start()]}{answers[first[1]]}"
+        before += f"{text}\n"
+    return ""
 
 
 def answered(prompt: Prompt, answers: Mapping[str, str]) -> Prompt:

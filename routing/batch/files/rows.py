@@ -83,6 +83,8 @@ class Row:
         Seconds from the run's beginning within which its answer is wanted; None: whenever it comes.
     refs
         Ids of the rows whose answers stand in its prompt, once they are there.
+    opening
+        What is equal for rows that begin with the same long answer; None where it begins otherwise.
     arm, schema, checks
         What it brings of its own: the arm, as `-m` names one, the form of its answer, and what that has to pass, as
         `--check` spells it.
@@ -108,6 +110,7 @@ class Row:
     priority: int = 0
     deadline_s: float | None = None
     refs: tuple[str, ...] = ()
+    opening: bytes | None = None
     arm: str | None = None
     schema: Mapping[str, Any] | None = None
     checks: tuple[str, ...] = ()

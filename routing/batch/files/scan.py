@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from scrimp.profiles.errors import DataError, UsageError
 
 from .document import document_rows
-from .graph import Graph, Node, graph_of
+from .graph import Graph, Node, graph_of, inherited
 from .json_rows import json_row
 from .places import filled_template
 from .rows import BadRow, Row, content_key, decode, lines_in, prompt_of
@@ -53,8 +53,9 @@ class Scan:
         Rows whose files cannot be read (the first thousand); `n_unread` counts all. They are good, and will fail.
     graph
         Which rows wait for which; None where none has a reference.
-    hurry
-        Priority and deadline (seconds from the run's beginning) of rows that have either, by their places.
+    urgency
+        Priority and deadline (seconds from the run's beginning) of rows that have either, or that such rows wait for,
+        by their places.
     arms
         Arms that rows name.
     """
@@ -69,7 +70,7 @@ class Scan:
     unread: tuple[BadRow, ...] = ()
     n_unread: int = 0
     graph: Graph | None = None
-    hurry: Mapping[int, tuple[int, float | None]] = field(default_factory=dict)
+    urgency: Mapping[int, tuple[int, float | None]] = field(default_factory=dict)
     arms: frozenset[str] = frozenset()
 
     @property
@@ -160,7 +161,7 @@ def scan(source: Source, shelf: Shelf | None = None) -> Scan:
         unread=tuple(unread),
         n_unread=0 if shelf is None else shelf.n_unread,
         graph=graph if graph is not None and graph.ids else None,
-        hurry={n: each for n, each in hurry.items() if n not in left_out},
+        urgency=inherited({n: each for n, each in hurry.items() if n not in left_out}, graph),
         arms=frozenset(arms),
     )
 

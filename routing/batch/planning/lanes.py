@@ -23,6 +23,8 @@ __all__ = ["LANES", "BatchArm", "Lane", "Lanes"]
 Lane = Literal["sync", "batch", "auto"]
 LANES: Final[tuple[Lane, ...]] = ("sync", "batch", "auto")
 
+_NOTHING: Final[Mapping[int, float]] = {}
+
 _ENOUGH: Final = 5
 """Batches of a provider's by which it is judged how long they take."""
 
@@ -58,6 +60,8 @@ class Lanes:
         When the run began, POSIX time: deadlines count from there.
     deadline_s
         The run's own; None: its answers may come whenever they do.
+    soon
+        Deadlines of rows that have one, or that such rows wait for, by their places: seconds from the run's beginning.
     arms
         The arms that have a Batch API, and a price there.
     barred
@@ -67,6 +71,7 @@ class Lanes:
     lane: Lane = "sync"
     began: float = 0.0
     deadline_s: float | None = None
+    soon: Mapping[int, float] = field(default_factory=dict)
     arms: Mapping[str, BatchArm] = field(default_factory=dict)
     barred: Mapping[str, str] = field(default_factory=dict)
 
@@ -80,10 +85,11 @@ class Lanes:
         run_id: str,
         began: float,
         deadline_s: float | None,
+        soon: Mapping[int, float] = _NOTHING,
     ) -> Lanes:
         """Return the lanes of a run over a decider's arms; what it has with providers is charged at their prices."""
         if lane == "sync" and (ledger is None or not n_held(ledger, run_id)):
-            return cls(began=began, deadline_s=deadline_s)
+            return cls(began=began, deadline_s=deadline_s, soon=soon)
         found: dict[str, BatchArm] = {}
         for arm in decider.profile.arms:
             api, sync, batch = batch_api_of(arm), decider.price(arm.name), decider.table.batch_price(arm)
@@ -93,11 +99,11 @@ class Lanes:
         if lane == "batch":
             why = "its provider has no Batch API that is known (--lane auto asks it at once)"
             barred = {arm.name: why for arm in decider.profile.arms if arm.name not in found}
-        return cls(lane, began, deadline_s, found, barred)
+        return cls(lane, began, deadline_s, soon, found, barred)
 
     def due(self, row: Row) -> float | None:
         """Return when a row's answer is wanted, POSIX time; None: whenever it comes."""
-        wanted = [each for each in (row.deadline_s, self.deadline_s) if each is not None]
+        wanted = [each for each in (row.deadline_s, self.soon.get(row.n), self.deadline_s) if each is not None]
         return self.began + min(wanted) if wanted else None
 
     def takes(self, arm: str, row: Row, now: float) -> bool:

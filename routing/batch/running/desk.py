@@ -50,6 +50,8 @@ T = TypeVar("T")
 _SLOW_CHECKS: Final = 4
 _REAP_EVERY_S: Final = 5.0
 _MOST_SAID: Final = 20
+_MOST_OPENERS: Final = 4096
+"""Rows that are about the same files follow each other: what a file of a million rows began with is over."""
 
 
 class Desk:
@@ -228,6 +230,12 @@ class Desk:
         if self.clock() - self._reaped_at >= _REAP_EVERY_S:
             self._reaped_at = self.clock()
             await self.scribe.submit(lambda _span: reap(self.ledger, now=self.clock()))
+
+    def open_alone(self, key: bytes, opens: asyncio.Event) -> None:
+        """Have others that are about the same files wait for a row; who has been answered long ago is forgotten."""
+        if len(self.openers) >= _MOST_OPENERS:
+            self.openers = {known: first for known, first in self.openers.items() if not first.is_set()}
+        self.openers[key] = opens
 
     # -- rows -------------------------------------------------------------------------------------------------------
 

@@ -183,6 +183,7 @@ class Engine:
             if gatherer is not None and not desk.halted:
                 await desk.gatherer.settle_rest()
         finally:
+            desk.gatherer.close()
             apart = [producer] if gatherer is None else [producer, gatherer]
             for task in (*apart, *desk.tasks):
                 if not task.cancelling():

@@ -32,8 +32,9 @@ class Flow:
     ----------
     graph
         Which rows wait for which; None: none does.
-    hurry
-        Priority and deadline (seconds from the beginning) of rows that have either, by their places.
+    urgency
+        Priority and deadline (seconds from the beginning) of rows that have either, or that such rows wait for, by
+        their places (`graph.inherited`).
     n_rows
         Rows of the file.
     began
@@ -47,7 +48,7 @@ class Flow:
     def __init__(
         self,
         graph: Graph | None = None,
-        hurry: Mapping[int, tuple[int, float | None]] | None = None,
+        urgency: Mapping[int, tuple[int, float | None]] | None = None,
         *,
         n_rows: int = 0,
         began: float = 0.0,
@@ -59,7 +60,7 @@ class Flow:
         self.began = began
         self.deadline_s = deadline_s
         self._over = {n: status for n, status in (over or {}).items() if n in self.graph}
-        self._urgency = _inherited(hurry or {}, self.graph)
+        self._urgency = urgency or {}
         self._parked: dict[int, Row] = {}
         self._missing: dict[int, int] = {}
         self._ready: list[Row] = []
@@ -164,18 +165,3 @@ class Flow:
             if status != "ok":
                 return self.graph.ids[parent], status
         return None
-
-
-def _inherited(hurry: Mapping[int, tuple[int, float | None]], graph: Graph) -> dict[int, tuple[int, float | None]]:
-    """Return priority and deadline of rows that have either, or that rows wait for which have."""
-    found = dict(hurry)
-    if not hurry:
-        return found
-    for n in reversed(graph.order):
-        each = [found[child] for child in graph.children.get(n, ()) if child in found]
-        if each:
-            own, own_s = found.get(n, (min(priority for priority, _ in each), None))
-            deadlines = [seconds for _, seconds in (*each, (0, own_s)) if seconds is not None]
-            priority = max(own, *(priority for priority, _ in each))
-            found[n] = (priority, min(deadlines, default=None))
-    return {n: each for n, each in found.items() if each != (0, None)}

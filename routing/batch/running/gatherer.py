@@ -8,11 +8,9 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.profiles.errors import ConfigError
 from scrimp.routing.asking.books import write
 from scrimp.routing.asking.paid_call import Halted, Left
 from scrimp.routing.batch.state.loose_calls import settled_alone
-from scrimp.routing.calls.call import Call
 from scrimp.routing.calls.composed import compose
 from scrimp.routing.calls.faults import CallError, to_scrimp_error
 from scrimp.routing.calls.provider_batches.opened import batch_api_of, open_api
@@ -23,6 +21,7 @@ from scrimp.routing.ledger.reservations import Reservation
 from scrimp.routing.ledger.store import instant, new_id
 
 from .handed import Given, Item, Submission, outcome_of_result
+from .reaching import SETTLES_S, placed, posix_of, reach, refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,18 +33,15 @@ if TYPE_CHECKING:
     from scrimp.routing.calls.provider_batches.protocol import ProviderBatch, Standing
     from scrimp.routing.deciding.trace import Decision
 
-    from .desk import Desk
+    from .office import Office
 
-__all__ = ["MOST_PARKED", "SETTLES_S", "Gatherer", "placed", "posix_of", "reach"]
+__all__ = ["MOST_PARKED", "Gatherer"]
 
 MOST_PARKED: Final = 20_000
 """Rows in memory whose calls are gathered, or with providers; no more are begun meanwhile."""
 
 _GATHER_S: Final = 300.0
 """The longest that a call waits for others to go with it, seconds."""
-
-SETTLES_S: Final = 20.0
-"""How long after a batch was handed over without an answer it is certain that the provider's list has it, seconds."""
 
 _MODEL_KINDS: Final = ("auth", "not_found")
 
@@ -66,9 +62,10 @@ class Gatherer:
         Rows that wait for a reply from here.
     """
 
-    def __init__(self, desk: Desk, key: Callable[[Arm], str | None]) -> None:
+    def __init__(self, desk: Office, key: Callable[[Arm], str | None]) -> None:
         self.desk = desk
         self.n_parked = 0
+        self._closed = False
         self._key = key
         self._queues: dict[str, list[Item]] = {}
         self._apis: dict[str, ProviderBatch] = {}
@@ -171,7 +168,7 @@ class Gatherer:
         """Hand over what is gathered, and look after what is with providers, until the run sends nothing more."""
         desk = self.desk
         try:
-            while not desk.halted:
+            while not (desk.halted or self._closed):
                 await self._hand_over()
                 await self._look_after()
                 if desk.settings.detach and self._nothing_left_to_do():
@@ -182,6 +179,10 @@ class Gatherer:
             desk.fail(error)
         finally:
             self._let_go()
+
+    def close(self) -> None:
+        """Have the loop end; cancelling it is not enough: before Python 3.12, `asyncio.wait_for` may lose that."""
+        self._closed = True
 
     def _let_go(self) -> None:
         """Have the rows leave that wait: their calls are with providers, or have not left."""
@@ -422,64 +423,3 @@ class Gatherer:
         if records:
             ledger, now = self.desk.ledger, self.desk.clock()
             await self.desk.scribe.submit(lambda _span: write(ledger, records, now=now, at=instant(now)))
-
-
-async def reach(
-    handed: Handed, arms: Sequence[Arm], key: Callable[[Arm], str | None], ready: Callable[[str], Any]
-) -> ProviderBatch:
-    """Return the Batch API that holds a batch, by the arm that it was handed over for.
-
-    Raises
-    ------
-    ScrimpError
-        If the arm is not there any more, or goes elsewhere.
-    """
-    arm = next((arm for arm in arms if arm.name == handed.arm), None)
-    api = None if arm is None else batch_api_of(arm)
-    if arm is None or api != handed.api:
-        raise ConfigError(
-            f"batch {handed.id} was handed to {handed.api} for arm {handed.arm}, which the profile has no more",
-            hint="Put the arm back as it was: what is done is fetched by its key, from its address.",
-        )
-    await ready(arm.model)
-    call = Call(
-        arm.model, [{"role": "user", "content": "-"}], arm.output_limit, api_base=arm.api_base, api_key=key(arm),
-        reasoning_effort=arm.reasoning_effort, stream=False,
-    )  # fmt: skip
-    try:
-        composed = compose(call)
-        found = open_api(handed.api, composed, arm.name)
-    except CallError as error:
-        raise to_scrimp_error(error, arm) from None
-    if composed.url != handed.url:
-        raise ConfigError(
-            f"batch {handed.id} is at {handed.url}, and arm {handed.arm} now goes to {composed.url}",
-            hint="Put the arm's api_base back as it was: its key goes nowhere else.",
-        )
-    return found
-
-
-def placed(results: Sequence[Result], names: Sequence[str]) -> list[Result]:
-    """Return results that say no names of their own under those of their places; none where some are missing."""
-    if len(results) != len(names):
-        return []
-    return [replace(result, custom_id=name) for result, name in zip(results, names, strict=True)]
-
-
-def refused(handed: Handed, standing: Standing) -> CallError:
-    """Return what the rows of a batch are told that was refused as a whole: nothing of it was done."""
-    limit = "limit" in standing.why.lower()
-    return CallError(
-        "rate_limited" if limit else "bad_request",
-        f"{handed.arm}: its provider refused the batch: {standing.why or standing.word}",
-        retryable=limit,
-        billable="no",
-        retry_after_s=120.0 if limit else None,
-    )
-
-
-def posix_of(at: str) -> float:
-    """Return a time of the ledger's as POSIX time."""
-    from datetime import datetime
-
-    return datetime.fromisoformat(at).timestamp()

@@ -251,7 +251,7 @@ class Producer:
 
     def _states(self, places: Sequence[int], _span: Span | None = None) -> dict[int, str]:
         ledger, run_id = self.desk.ledger, self.desk.run.id
-        if places[-1] - places[0] == len(places) - 1:
+        if list(places) == list(range(places[0], places[0] + len(places))):
             return batches.states(ledger, run_id, places[0], places[-1])
         found = batches.results_of(ledger, run_id, places)
         return {n: status if span is None else "done" for n, (status, span) in found.items()}

@@ -6,13 +6,15 @@ are put back first, and the row that takes the answer is looked through as a who
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from scrimp.routing.batch.files.output import result_of
-from scrimp.routing.batch.files.places import answered
+from scrimp.routing.batch.files.places import answered, opening
 from scrimp.routing.guard.private import restored
 from scrimp.routing.ledger import batches
+from scrimp.routing.prompts.context import approx_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from scrimp.routing.ledger.store import Ledger
 
 __all__ = ["Resolver"]
+
+_KEPT_TOKENS: Final = 1_024
+"""How long a beginning has to be that providers keep it in their caches (OpenAI, Anthropic, DeepSeek: at most this)."""
 
 
 class Resolver:
@@ -82,7 +87,9 @@ class Resolver:
             if status != "ok" or span is None:
                 return row
             answers[name] = self._answer(result_of(self._journal.read(*span)))
-        return replace(row, prompt=answered(row.prompt, answers))
+        begins = opening(row.prompt, answers)
+        alike = hashlib.sha256(begins.encode()).digest() if approx_tokens(begins) >= _KEPT_TOKENS else None
+        return replace(row, prompt=answered(row.prompt, answers), opening=alike)
 
     def _answer(self, result: Result) -> str:
         text = result.answer or ""

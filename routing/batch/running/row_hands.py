@@ -20,7 +20,7 @@ from scrimp.routing.batch.state.recovery import entry
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.checks.base import problem_of, run_checks
 from scrimp.routing.ledger import batches
-from scrimp.routing.ledger.reservations import reserve
+from scrimp.routing.ledger.reservations import mark_sent, reserve
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.ledger.suspensions import SuspendedError
 
@@ -73,10 +73,7 @@ class RowHands:
     # -- calls ------------------------------------------------------------------------------------------------------
 
     async def reserve(self, wanted: Reserve) -> Reservation:
-        """Wait for the arm's turn, then write the intent to disk and reserve the bound, in one transaction.
-
-        The call counts as sent from here on, as in `awaiting`: it leaves at once.
-        """
+        """Wait for the arm's turn, then write the intent to disk and reserve the bound, in one transaction."""
         desk = self.desk
         lane = desk.lanes[wanted.charge.arm]
         if self._given_up is not None:
@@ -85,6 +82,7 @@ class RowHands:
         if held is None and desk.chooser.lanes.takes(lane.arm.name, self.job.row, desk.clock()):
             await desk.ready(lane.arm.model)
             self._look_before(lane)
+            self._look_at_the_clock()
             held = await self._reserve(wanted, "batch")
         if held is not None:
             self._through_batch = True
@@ -110,19 +108,31 @@ class RowHands:
         return reservation
 
     async def _after_the_first(self, wanted: Reserve) -> None:
-        """Wait until the first row that has an arm read the same files whole is answered: its provider keeps them then.
+        """Wait until the first row is answered that begins alike: with the same files whole, or the same long answer.
 
-        The first goes at once, and other rows do meanwhile.
+        The first goes at once, and other rows do meanwhile; its provider has that in its cache then.
         """
-        row, option = self.job.row, wanted.option
-        if option.cached_tokens is None or not row.digests or self._opens is not None:
+        key = None if self._opens is not None else self._opening(wanted)
+        if key is None:
             return
-        key = hashlib.sha256("\0".join((wanted.charge.arm, row.prompt.told or "", *row.digests)).encode()).digest()
         first = self.desk.openers.get(key)
         if first is None:
-            self.desk.openers[key] = self._opens = asyncio.Event()
+            self.desk.open_alone(key, opens := asyncio.Event())
+            self._opens = opens
         else:
             await first.wait()
+
+    def _opening(self, wanted: Reserve) -> bytes | None:
+        """Return what is equal for calls that help each other by a provider's cache; None where none would."""
+        row, arm = self.job.row, wanted.charge.arm
+        if wanted.option.cached_tokens is not None and row.digests:
+            return hashlib.sha256("\0".join((arm, row.prompt.told or "", *row.digests)).encode()).digest()
+        price = self.desk.lanes[arm].price
+        # One that wants a mark in the call keeps nothing without; and who is in a hurry does not wait.
+        if row.opening is None or row.digests or self.job.due is not None or price is None:
+            return None
+        kept = price.cache_read is not None and price.cache_read < price.input and not price.keeps_what_is_marked
+        return arm.encode() + row.opening if kept else None
 
     def let_others(self) -> None:
         """Let the rows go on that wait for this one to have its files kept."""
@@ -172,7 +182,6 @@ class RowHands:
                 now=now,
                 attempt=attempt,
                 request=None if wanted.request is None else wanted.request(),
-                sent=True,
             )
             batches.file_row(
                 desk.ledger,
@@ -209,6 +218,7 @@ class RowHands:
         def leaving() -> None:
             ticket.sent = True
 
+        await desk.scribe.submit(lambda _span: mark_sent(desk.ledger, wanted.reservation.id), durable=False)
         try:
             reply = await desk.attempt(wanted.call, leaving)
         except CallError as error:

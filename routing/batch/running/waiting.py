@@ -16,7 +16,7 @@ from scrimp.routing.ledger import provider_batches
 from scrimp.routing.ledger.batches import listing as runs_listed
 from scrimp.routing.ledger.store import instant
 
-from .gatherer import SETTLES_S, placed, posix_of, reach
+from .reaching import SETTLES_S, placed, posix_of, reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

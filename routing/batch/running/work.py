@@ -31,7 +31,7 @@ from scrimp.routing.batch.planning.row_files import RowReader
 from scrimp.routing.batch.state import parked
 from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
 from scrimp.routing.guard.sentry import Sentry
-from scrimp.routing.ledger import batches
+from scrimp.routing.ledger import batches, provider_batches
 from scrimp.routing.ledger.batches import Run
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.plans.power import SPREAD
@@ -158,7 +158,7 @@ class Prepared:
     def _deadlines(self) -> dict[int, float]:
         """Return the deadlines of rows in the graph, seconds from the beginning, by their places."""
         found, every = self.task.found, self.task.settings.deadline_s
-        own = {n: found.hurry.get(n, (0, None))[1] for n in (() if found.graph is None else found.graph.ids)}
+        own = {n: found.urgency.get(n, (0, None))[1] for n in (() if found.graph is None else found.graph.ids)}
         limits = {n: [each for each in (limit, every) if each is not None] for n, limit in own.items()}
         return {n: min(each) for n, each in limits.items() if each}
 
@@ -241,6 +241,7 @@ def prepare(
             run_id=run_id,
             began=now if began is None else began,
             deadline_s=settings.deadline_s,
+            soon={n: limit for n, (_, limit) in task.found.urgency.items() if limit is not None},
         ),
     )
     money = start.money_for(ledger, task.profile, task.goals, run_id=run_id, now=now)
@@ -389,7 +390,7 @@ class Work:
             repeated=found.repeated,
             flow=Flow(
                 found.graph,
-                found.hurry,
+                found.urgency,
                 n_rows=found.n_rows,
                 began=parked.began(run) if began is None else began,
                 deadline_s=task.settings.deadline_s,
@@ -471,6 +472,7 @@ class Work:
                 counts = batches.counts(self.ledger, self.run.id)
                 keep = self.keeps_answers and any(counts.get(state) for state in batches.CAN_BE_RETRIED)
                 with suppress(ScrimpError):
+                    provider_batches.cut_off(self.ledger, self.run.id)
                     parked.park(self.ledger, self.run, self.task.paths.batches, keep=keep)
             with suppress(ScrimpError):
                 batches.finish(self.ledger, self.run.id, status, now=time.time())

@@ -7,7 +7,7 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
@@ -16,7 +16,7 @@ from scrimp.profiles.rungs import reading_of
 from scrimp.routing.ledger.duels import chances_of
 from scrimp.routing.ledger.labels import labels_of_profile
 from scrimp.routing.ledger.learning import audits_of
-from scrimp.routing.ledger.outcomes import outcomes_of_profile
+from scrimp.routing.ledger.outcomes import outcomes_of
 from scrimp.routing.ledger.requests import features
 from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.prompts.surface import FEATURE_NAMES, surface_features
@@ -72,6 +72,10 @@ def make_pool(profile: Profile, infos: Sequence[ArmInfo], prices: Sequence[ArmPr
         min_quality=profile.policy.min_quality,
         default=names.index(profile.default_arm) if profile.default_arm in names else None,
     )
+
+
+LAST: Final = 50_000
+"""Requests without labels that are read at most, the latest ones: some 6 kB of memory each."""
 
 
 @dataclass(slots=True)
@@ -138,7 +142,8 @@ def _collect(
     since: str | None,
 ) -> list[str]:
     """Gather the rows: one a prompt, in the order of writing."""
-    rows = features(ledger, profile, since=since)
+    last = None if labelled_only else LAST
+    rows = features(ledger, profile, since=since, labelled=labelled_only, last=last)
     root: dict[str, Any] = {}
     there = {row["id"] for row in rows}
     for row in rows:
@@ -160,6 +165,8 @@ def _collect(
         if parent in reading.row_of:
             reading.row_of.setdefault(child, reading.row_of[parent])
     notes = []
+    if len(rows) == last:
+        notes.append(f"only the latest {last:,} answered requests were looked at")
     if back:
         notes.append(
             f"the clock went back: {back:,} requests are dated before earlier ones; the order of the log is used"
@@ -269,7 +276,7 @@ def _arrays(
             propensity[i] = row["propensity"]
     tokens_out, cost = np.full((n, m), np.nan), np.full((n, m), np.nan)
     retold = np.zeros((n, m), bool)
-    others = _paid(reading, ledger, profile, row_of, same_model, tokens_out, cost, n_input, retold)
+    others = _paid(reading, ledger, row_of, same_model, tokens_out, cost, n_input, retold)
     cells, opposed = _cells(labels, row_of, reading.arms, same_model, others)
     if opposed:
         notes.append(f"{opposed:,} answers have labels that contradict one another; the newest of each source counts")
@@ -379,7 +386,6 @@ def _cells(
 def _paid(
     reading: _Reading,
     ledger: Ledger,
-    profile: str,
     row_of: dict[str, int],
     same_model: NDArray[np.bool_],
     tokens_out: Floats,
@@ -400,7 +406,7 @@ def _paid(
     rows = []
     now: set[tuple[int, int]] = set()
     before: set[tuple[int, int]] = set()
-    for row in outcomes_of_profile(ledger, profile):
+    for row in outcomes_of(ledger, row_of):
         i, a = row_of.get(row["request_id"]), reading.arms.get(row["arm"])
         if i is None or a is None or not same_model[i, a]:
             continue
