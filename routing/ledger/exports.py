@@ -76,7 +76,8 @@ def requests(ledger: Ledger, request_ids: Sequence[str]) -> dict[str, dict[str, 
     """Return what the log keeps of some requests, by id, with what all their calls are charged."""
     rows = ledger.rows(
         "SELECT id, created_at, command, profile, conversation_id, router_version, arm, propensity, status, prompt, "  # noqa: S608 - marks
-        "system, answer, unpacked(decision) AS decision, (SELECT sum(charged_nano) FROM reservations c WHERE c.request_id = r.id) "
+        "system, answer, unpacked(decision) AS decision, "
+        "(SELECT sum(charged_nano) FROM reservations c WHERE c.request_id = r.id) "
         f"AS charged_nano FROM requests r WHERE id IN ({marks(request_ids)})",
         request_ids,
     )
