@@ -54,7 +54,7 @@ class SharedLimits:
         self._do = do
         self._stopped = stopped
         self._places = Places()
-        self._allowed = self._used = self._waiting = 0
+        self._allowed = self._used = self._waiting = self._asked_for = 0
         self._freed = asyncio.Event()
         self._settling = asyncio.Lock()
         self._slicing = asyncio.Lock()
@@ -104,10 +104,10 @@ class SharedLimits:
         self._waiting += 1
         try:
             while self._used >= self._allowed:
-                if self._places.held < min(self._used + self._waiting, self.most) and not self._settling.locked():
+                # As soon as there are calls for more than was asked for; what others hold is looked at now and then.
+                if self._wanted > self._asked_for and not self._settling.locked():
                     await self._settle()
-                    if self._used < self._allowed:
-                        break
+                    continue
                 self._freed.clear()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._freed.wait(), LOOK_S)
@@ -116,6 +116,11 @@ class SharedLimits:
             self._used += 1
         finally:
             self._waiting -= 1
+
+    @property
+    def _wanted(self) -> int:
+        """How many places there are calls for."""
+        return min(self._used + self._waiting, self.most)
 
     async def _look(self) -> None:
         while True:
@@ -127,7 +132,8 @@ class SharedLimits:
         limit = self.what.concurrency
         assert limit is not None  # noqa: S101 - else there is nothing to settle
         async with self._settling:
-            before, wanted = self._places, min(self._used + self._waiting, self.most)
+            before = self._places
+            self._asked_for = wanted = self._wanted
             # Until it is settled no call takes a place that is about to be given back.
             keep = max(self._used, min(before.held, wanted, before.fair))
             self._allowed = keep
