@@ -427,7 +427,7 @@ def main():
     parser.add_argument("--most", type=int, default=2000, help="prompts a file in the replay")
     parser.add_argument("--outcomes", default=os.environ.get("SCRIMP_OUTCOMES", ""))
     args = parser.parse_args()
-    args.rows = args.rows or (48 if args.what == "llm" else 3000)
+    args.rows = args.rows or (48 if args.what == "llm" else 10_000)
     {"throughput": throughput, "llm": llm, "memory": memory, "replay": replay}[args.what](args)
 
 

@@ -212,7 +212,7 @@ def batch(
     """Answer a file of prompts under one budget; kill it at any point, and --resume finishes it."""
     words = words or []
     if words and words[0] in ("status", "collect"):
-        return _about_waiting(words, quiet=quiet, as_json=json)
+        return _about_waiting(words, profile=profile, quiet=quiet, as_json=json)
     if words and words[0] in ("list", "show", "cancel"):
         return _about_runs(words, as_json=json)
     if len(words) > 1:
@@ -282,10 +282,10 @@ def _about_runs(words: list[str], *, as_json: bool) -> int:
     return (show_run if words[0] == "show" else cancel_run)(words[1], as_json=as_json)
 
 
-def _about_waiting(words: list[str], *, quiet: bool, as_json: bool) -> int:
+def _about_waiting(words: list[str], *, profile: str | None, quiet: bool, as_json: bool) -> int:
     if len(words) > 2:
         raise UsageError(f"`scrimp batch {words[0]}` takes one run, or none for all that wait")
     which = words[1] if len(words) == 2 else None
     if words[0] == "status":
-        return show_waiting(which, as_json=as_json)
-    return collect_runs(which, quiet=quiet, as_json=as_json)
+        return show_waiting(which, profile=profile, as_json=as_json)
+    return collect_runs(which, profile=profile, quiet=quiet, as_json=as_json)

@@ -45,8 +45,9 @@ def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
     stats, run = work.stats, work.run
     counts = batches.counts(work.ledger, run.id)
     _, charged = batches.charges(work.ledger, run.id)
-    if not quiet:
+    if not quiet and not (stats.stopping == "detached" and stats.done == 0):
         say(_summary_line(work, counts, charged))
+    if not quiet:
         if stats.n_same or stats.n_cached:
             say(f"not asked: {stats.n_same:,} equal to another row, {stats.n_cached:,} from the cache")
         if stats.n_prompts_cut:
@@ -118,6 +119,7 @@ def _summary_line(work: Work, counts: dict[str, int], charged: int) -> str:
 
 
 def _summary(work: Work, counts: dict[str, int], charged: int, status: str) -> dict[str, Any]:
+    from scrimp.routing.batch.running import waiting
     from scrimp.routing.ledger import batches
 
     cost = sum(row["cost_nano"] or 0 for row in batches.by_arm(work.ledger, work.run.id))
@@ -125,7 +127,8 @@ def _summary(work: Work, counts: dict[str, int], charged: int, status: str) -> d
     return {
         "schema_version": 1,
         "run": work.run.id,
-        "status": status,
+        "status": "waiting" if work.stats.stopping == "detached" else status,
+        "waiting": waiting.n_waiting(work.ledger, work.run.id),
         "output": work.run.output,
         "rows": sum(counts.values()),
         **{state: counts.get(state, 0) for state in ("ok", "cut", "failed", "skipped", "unknown")},

@@ -27,15 +27,15 @@ def waits(run: Run) -> int:
     return 0 if ledger is None else waiting.n_waiting(ledger, run.id)
 
 
-def _account(run: Run | None) -> Account:
+def _account(run: Run | None, profile: str | None = None) -> Account:
     """Return who asks for a run: its profile's arms, with their keys."""
     from scrimp.routing.batch.running.waiting import Account
 
-    name = None if run is None else run.options.get("profile") or run.profile
+    name = profile or (None if run is None else run.options.get("profile") or run.profile)
     return Account(session.load(name, quiet=True).profile.arms, session.find_key)
 
 
-def show_waiting(which: str | None, *, as_json: bool) -> int:
+def show_waiting(which: str | None, *, profile: str | None, as_json: bool) -> int:
     """Print how batches stand at their providers: those of a run, or all that hold calls."""
     from scrimp.routing.batch.running import waiting
 
@@ -43,7 +43,10 @@ def show_waiting(which: str | None, *, as_json: bool) -> int:
     ledger = session.ledger()
     looked: list[Looked] = []
     for run, batches in waiting.by_run(ledger, which):
-        looked += asyncio.run(waiting.look_at(ledger, batches, _account(run), now=time.time()))
+        if waiting.any_open(batches):
+            looked += asyncio.run(waiting.look_at(ledger, batches, _account(run, profile), now=time.time()))
+        else:
+            looked += map(waiting.Looked, batches)
     if which is not None and not looked:
         raise UsageError(
             f"nothing of {which!r} is, or was, with a provider", hint="`scrimp batch list` shows the runs."
@@ -107,13 +110,13 @@ def give_up_waiting(run: Run) -> str | None:
     return "what its providers had was cancelled there, and what they had done is charged"
 
 
-def settle_loose(run: Run) -> int:
+def settle_loose(run: Run, profile: str | None) -> int:
     """Settle what providers have done for a run that is over; return the exit code."""
     from scrimp.routing.batch.running import waiting
 
     ledger = session.ledger()
     batches = [each for _, found in waiting.by_run(ledger, run.id) for each in found if each.n_held]
     one_thread(children=False)
-    n_left = asyncio.run(waiting.settle_all(ledger, batches, _account(run), clock=time.time)) if batches else 0
+    n_left = asyncio.run(waiting.settle_all(ledger, batches, _account(run, profile), clock=time.time)) if batches else 0
     say(f"run {run.id} is {run.status}; " + (f"calls still with providers: {n_left:,}" if n_left else "all is settled"))
     return int(ExitCode.TRY_AGAIN if n_left else ExitCode.OK)

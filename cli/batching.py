@@ -264,7 +264,7 @@ def _resume(
     return _go(go_on(task, ledger, run, journal, recovered, began=began), quiet=quiet, as_json=as_json)
 
 
-def collect_runs(which: str | None, *, quiet: bool, as_json: bool) -> int:
+def collect_runs(which: str | None, *, profile: str | None, quiet: bool, as_json: bool) -> int:
     """Fetch what providers have done for a run, or for all that wait; finish those that have all; return the exit code.
 
     A run goes on as `--resume --detach` has it: what its rows want next is handed over, and nothing is waited for.
@@ -282,10 +282,10 @@ def collect_runs(which: str | None, *, quiet: bool, as_json: bool) -> int:
     codes = []
     for run in runs:
         if run.status in ("running", "stopped"):
-            flags = BatchFlags(output=Path(run.output), detach=True)
+            flags = BatchFlags(output=Path(run.output), profile=profile, detach=True)
             code = _resume(flags, run, False, False, False, False, quiet, as_json)
         else:
-            code = settle_loose(run)
+            code = settle_loose(run, profile)
         codes.append(code)
     return next((code for code in codes if code not in (0, ExitCode.TRY_AGAIN)), max(codes, default=0))
 

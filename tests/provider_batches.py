@@ -12,7 +12,7 @@ HTTP429, HTTP500, EMPTY (no usage), DUPLICATE; `HTTP429-ONCE` only where it is a
 `control` takes: delay_s (how long a batch takes), never (it does not end), fail and late (how often a request of "METHOD
 /path" is answered with 500: without having done anything, or after it was done), page (the size of a page), reversed,
 strange (results that nobody asked for), no_keys (Gemini's do not say whose they are), refuse (a batch fails as a whole),
-expire (batches end as expired, with the first half done).
+expire (batches end as expired, with the first half done), answer (every request has this status, and nothing is done).
 
 The server bills honestly: whatever it answers is in `billed`, and in a file when `log` is given: text, lane, cost in
 nano-USD at the prices given. From a shell: `python tests/provider_batches.py --port 8766` prints its address.
@@ -338,6 +338,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, state_control(state, json.loads(data or b"{}")))
         with state.lock:
             state.requests.append(f"{method} {path}")
+            if state.settings.get("answer"):
+                return self.answer(
+                    state.settings["answer"], {"error": {"message": "as asked"}}, {"location": "/v1/else"}
+                )
             if taken(state.fail, method, path):
                 return self.answer(500, {"error": {"message": "a failure was asked for", "type": "server_error"}})
             late = taken(state.late, method, path)
@@ -346,11 +350,13 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(500, {"error": {"message": "it was done, and this is said", "type": "server_error"}})
         return self.answer(status, found)
 
-    def answer(self, status, found):
+    def answer(self, status, found, headers=()):
         body = found if isinstance(found, bytes) else json.dumps(found).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
+        for name, value in dict(headers).items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

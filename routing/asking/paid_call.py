@@ -263,7 +263,7 @@ class Terms:
 
     def price_of(self, reservation: Reservation) -> ArmPrice:
         """Return what a call is charged at."""
-        if reservation.lane is None or self.price_in is None:
+        if self.price_in is None or reservation.lane is None:
             return self.price
         return self.price_in(reservation.lane)
 

@@ -8,6 +8,8 @@ from contextlib import closing
 import pytest
 from canaries import FOUND, NAMES, in_home, leaked, sent
 
+from scrimp.routing.ledger.packing import unpack
+
 FLOW = [
     {"id": "all", "prompt": "Merge:\n{{@s1}}\n{{@s2}}"},
     {"id": "outline", "prompt": "Outline {{topic}}", "topic": "tides"},
@@ -352,3 +354,31 @@ def test_rows_that_begin_with_one_long_answer_let_the_first_fill_the_cache(scrim
     first, *others = [each.time for each in server.chats if "question" in each.prompt]
     assert len(others) == 3
     assert min(others) - first >= latency_s
+
+
+def test_rows_beside_a_plan_keep_the_plan_for_the_file(scrimp, profile, flow, out, server, home):
+    rows = [{"id": f"r{i}", "prompt": f"p {i}"} for i in range(10)]
+    rows[3]["plan"] = "large + large + large vote"
+    rows[4]["arm"] = "large"
+    rows[5]["prompt"] = "again {{@r4}}"
+    path = profile(small="ok", large="ok")
+    guess = json.loads(scrimp("batch", flow(rows), "-n", "-p", path, "--max-cost", "0.05", "--json").out)
+    assert guess["planned"]
+    assert next(each["rows"] for each in guess["arms"] if each["arm"] == "plans") == 1
+    assert sum(each["rows"] for each in guess["arms"]) == 10
+    done = scrimp("batch", flow(rows), "-o", out, "-p", path, "--max-cost", "0.05", "-q")
+    assert done.code == 0, done.err
+    assert rows_of(out)["r4"]["arm"] == "large"
+    with closing(sqlite3.connect(home / "scrimp.db")) as ledger:
+        decisions = [unpack(decision) for (decision,) in ledger.execute("SELECT decision FROM requests")]
+    assert sum("taken by the plan for the whole file" in each for each in decisions) == 8
+    assert sum('"spelled"' in each for each in decisions) == 1
+
+
+def test_large_answers_are_taken_in_parts(scrimp, profile, flow, out, server, monkeypatch):
+    from scrimp.routing.batch.planning import choosing
+
+    monkeypatch.setattr(choosing, "_WINDOW_BYTES", 64)
+    rows = [{"id": "a", "prompt": "x" * 50}, *({"id": f"b{i}", "prompt": f"{{{{@a}}}} {i}"} for i in range(9))]
+    assert scrimp("batch", flow(rows), "-o", out, "-p", profile(small="echo"), "-q").code == 0
+    assert len(server.chats) == len(rows_of(out)) == 10

@@ -314,6 +314,9 @@ def test_cancel_cancels_there_and_settles_what_was_done(world):
     charged, billed = world.check_money()
     assert charged == billed
     assert "cancelled" in world.again("list")[1]
+    code, said = world.again("status", run, "-p", world.folder / "profile.toml")
+    assert (code, "cancelled" in said or "ended" in said) == (0, True), said
+    assert world.again("collect", run, "-p", world.folder / "profile.toml")[0] == 0
 
 
 def test_caps_hold_at_half_the_bounds(plain):

@@ -67,3 +67,18 @@ def test_no_more_are_in_flight_than_the_limit():
         assert (most, gate.in_flight) == (3, 0)
 
     asyncio.run(play())
+
+
+def test_what_rows_waited_for_long_ago_is_forgotten():
+    from scrimp.routing.batch.running import desk
+
+    one = desk.Desk.__new__(desk.Desk)
+    one.openers = {}
+    going = asyncio.Event()
+    one.open_alone(b"going", going)
+    for i in range(3 * desk._MOST_OPENERS):
+        opens = asyncio.Event()
+        one.open_alone(b"%d" % i, opens)
+        opens.set()
+    assert len(one.openers) <= desk._MOST_OPENERS
+    assert one.openers[b"going"] is going

@@ -280,6 +280,13 @@ def test_the_critical_path_is_the_longest_in_seconds():
     assert (len(found.path), found.path_s, found.late) == (3, None, ())
 
 
+def test_what_is_answered_takes_no_time_any_more():
+    rows = {n: Foreseen(0.9, 2.0) for n in (2, 3)}
+    found = flow_outlook(diamond(), rows, n_rows=2, spread=1.5, deadlines={}, answered={0, 1})
+    assert (found.path, found.path_s, found.n_waiting) == (("c", "d"), 4.0, 2)
+    assert found.all_right == pytest.approx(0.81)
+
+
 def test_without_shared_difficulty_rows_err_independently():
     rows = {n: Foreseen(quality, 1.0) for n, quality in enumerate((0.5, 0.8, 0.9, 0.99))}
     found = flow_outlook(diamond(), rows, n_rows=4, spread=0.0, deadlines={})

@@ -10,7 +10,7 @@ from scrimp.routing.plans.difficulty import clipped, over_difficulty
 from scrimp.routing.plans.power import WEIGHTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from scrimp.routing.batch.files.graph import Graph
 
@@ -65,7 +65,13 @@ class FlowOutlook:
 
 
 def flow_outlook(
-    graph: Graph, rows: Mapping[int, Foreseen], *, n_rows: int, spread: float, deadlines: Mapping[int, float]
+    graph: Graph,
+    rows: Mapping[int, Foreseen],
+    *,
+    n_rows: int,
+    spread: float,
+    deadlines: Mapping[int, float],
+    answered: Collection[int] = frozenset(),
 ) -> FlowOutlook:
     """Return what is foreseen of a file with a graph.
 
@@ -79,6 +85,8 @@ def flow_outlook(
         How much hidden difficulty moves all arms alike.
     deadlines
         Seconds from the beginning, of rows that have one, by their places.
+    answered
+        Places of rows that are not asked any more.
     """
     known = [each.seconds for each in rows.values() if each.seconds is not None]
     timed = len(known) == len(rows) and bool(known)
@@ -86,7 +94,7 @@ def flow_outlook(
     done: dict[int, float] = {}
     before: dict[int, int] = {}
     for n in graph.order:
-        seconds = rows[n].seconds if timed and n in rows else usual
+        seconds = 0.0 if n in answered else rows[n].seconds if timed and n in rows else usual
         start = 0.0
         for parent in graph.parents.get(n, ()):
             if done[parent] > start:
@@ -100,8 +108,8 @@ def flow_outlook(
     independent, shared = _all_right(graph, rows, n_rows=n_rows, spread=spread)
     return FlowOutlook(
         max(graph.depth.values()) + 1,
-        len(graph.parents),
-        tuple(graph.ids[n] for n in reversed(path)),
+        sum(n not in answered for n in graph.parents),
+        tuple(graph.ids[n] for n in reversed(path) if n not in answered),
         done[at] if timed else None,
         independent,
         shared,

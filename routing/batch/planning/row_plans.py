@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import NANO
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
     from .choosing import Decided
     from .money import Money
+    from .plan import Bools
 
-__all__ = ["PLANS", "RowWays", "not_there", "plan_options", "with_checks"]
+__all__ = ["PLANS", "RowWays", "not_there", "plan_options", "with_checks", "with_plans"]
 
 PLANS: Final = "plans"
 """What stands in the place of an arm's name where each row has a plan of its own."""
@@ -129,6 +130,29 @@ def plan_options(
         high[i] = likely * (one.high / one.mean if one.mean else 1.0)
     held = np.zeros((len(rows), 1))  # there is one plan a row, and nothing to hold it against
     return Options(quality, cost, low, high, bound, tokens, read, held, natural[:, None] != SKIP, natural)
+
+
+def with_plans(arms: Options, plans: Options, own: Bools) -> Options:
+    """Return options with a column more, which is all that rows have that bring a plan of their own.
+
+    Parameters
+    ----------
+    arms, plans
+        `(m, k)` options of arms, and `(m, 1)` of plans.
+    own
+        `(m,) bool`: which rows bring one.
+    """
+    import numpy as np
+
+    made: dict[str, Any] = {
+        name: np.column_stack([getattr(arms, name), np.where(own, getattr(plans, name)[:, 0], 0.0)])
+        for name in Options.__slots__
+        if name not in ("feasible", "natural")
+    }
+    feasible = np.column_stack([arms.feasible & ~own[:, None], plans.feasible[:, 0] & own])
+    n_arms = arms.feasible.shape[1]
+    natural = np.where(own, np.where(plans.natural == SKIP, SKIP, n_arms), arms.natural)
+    return Options(**made, feasible=feasible, natural=natural)
 
 
 def with_checks(ways: RowWays, decided: Sequence[Decided], options: Options) -> Options:

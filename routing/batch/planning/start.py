@@ -19,7 +19,7 @@ from scrimp.routing.ledger.store import new_id
 
 from .money import Money, money_left
 from .plan import SAMPLE_ROWS, Options, Planner, options_of
-from .row_plans import PLANS, RowWays, plan_options, with_checks
+from .row_plans import PLANS, RowWays, plan_options, with_checks, with_plans
 from .stand_ins import Lengths
 
 if TYPE_CHECKING:
@@ -195,6 +195,7 @@ def plan(
         arms = chooser.reader.columns(arms)
     parts: list[Options] = []
     whole: list[Options] = []
+    own: list[bool] = []
     several = plans is not None and plans.way.several
     ways = None if plans is None else RowWays(plans, chooser.decider.profile)
     places: list[int] = []
@@ -208,7 +209,7 @@ def plan(
         decided = chooser.decide(chunk, wishes, money, rng=picker, now=now)
         options = options_of([each.decision for each in decided], arms)
         if ways is not None:
-            several = several or any(row.plan for row in chunk)
+            own += [row.plan is not None for row in chunk]
             whole.append(plan_options(ways, chunk, decided, money, wishes))
             options = with_checks(ways, decided, options)
         parts.append(options)
@@ -238,6 +239,9 @@ def plan(
         )
     if several:
         arms, sample = (PLANS,), _joined(whole, 1).take(in_order)
+    elif any(own):
+        arms = (*arms, PLANS)
+        sample = with_plans(sample, _joined(whole, 1).take(in_order), np.array(own)[in_order])
     return Planner(
         arms,
         np.array(places, dtype=np.int64)[in_order],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,6 +69,7 @@ class Gatherer:
         self._closed = False
         self._key = key
         self._queues: dict[str, list[Item]] = {}
+        self._sizes: Counter[str] = Counter()
         self._apis: dict[str, ProviderBatch] = {}
         self._urls: dict[str, str] = {}
         self._open: dict[str, Submission] = {}
@@ -129,6 +131,7 @@ class Gatherer:
             kept = json.dumps(decision.to_dict()) if keeps == "money" else None
             item = Item(wanted.reservation.id, entry.custom_id, entry, size, kept)
             self._queues.setdefault(arm.name, []).append(item)
+            self._sizes[arm.name] += size
         elif item.held is not None:
             self._held.pop((item.held.request_id, item.held.arm), None)
         item.call, item.ticket = wanted.call, wanted.ticket
@@ -158,9 +161,10 @@ class Gatherer:
             self.n_parked -= 1
 
     def _drop(self, item: Item) -> None:
-        for queue in self._queues.values():
+        for arm, queue in self._queues.items():
             if item in queue:
                 queue.remove(item)
+                self._sizes[arm] -= item.size
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -216,14 +220,15 @@ class Gatherer:
         for arm, queue in list(self._queues.items()):
             api = self._apis[arm]
             while queue and not self.desk.halted:
+                full = len(queue) >= api.most_requests or self._sizes[arm] > api.most_bytes
+                if not (full or still or time.monotonic() - queue[0].gathered_at >= _GATHER_S):
+                    break
                 n, size = 0, 0
                 for item in queue:
                     if n >= api.most_requests or size + item.size > api.most_bytes:
                         break
                     n, size = n + 1, size + item.size
-                old = time.monotonic() - queue[0].gathered_at >= _GATHER_S
-                if n == len(queue) and not (still or old):
-                    break
+                self._sizes[arm] -= size
                 chunk = sorted(queue[:n], key=lambda item: item.reservation_id)
                 del queue[:n]
                 await self._submit(self.desk.lanes[arm].arm, api, chunk)

@@ -15,6 +15,7 @@ from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.asking.refusal import why_none
 from scrimp.routing.asking.request import Ask
 from scrimp.routing.batch.files.output import Result
+from scrimp.routing.batch.files.rows import Row
 from scrimp.routing.batch.planning.money import money_left
 from scrimp.routing.batch.planning.plan import options_of, planned
 from scrimp.routing.batch.planning.row_plans import RowWays
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from scrimp.routing.asking.hinting import Drawn
     from scrimp.routing.batch.files.output import Status
-    from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.batch.planning.money import Money
     from scrimp.routing.batch.state.recovery import Recovered, TakenUp
     from scrimp.routing.batch.state.scribe import Span
@@ -147,7 +147,7 @@ class Producer:
         size = min(WINDOW, max(_LEAST_WINDOW, desk.stats.n_rows // 20, 2 * widest))
         more = True
         while not desk.halted:
-            if desk.flow.has_ready:
+            if desk.flow.has_ready and desk.busy <= 2 * size:
                 await self._take(await self._answered(desk.flow.ready(size)), last=last)
             elif more and desk.busy <= size:
                 window = await asyncio.to_thread(desk.chooser.read, rows, size)
@@ -175,27 +175,36 @@ class Producer:
         """Return rows that waited with the answers in their prompts; those that wait in vain are written off."""
         desk = self.desk
         states = await desk.scribe.submit(partial(self._states, [row.n for row in rows]))
+        left = [row for row in rows if states.get(row.n) in (None, "sent", "unknown")]
         made: list[Row] = []
-        for row in rows:
-            if row.n in states and states[row.n] not in ("sent", "unknown"):
-                continue
+        for row, found in zip(left, await desk.scribe.submit(partial(self._resolved, left)), strict=True):
             status: Status = "skipped"
             if (missing := desk.flow.in_the_way(row)) is not None:
                 problem = f"not sent: it takes the answer of row {missing[0]}, which {_ENDED[missing[1]]}"
+            elif isinstance(found, Row):
+                made.append(found)
+                continue
             else:
-                try:
-                    made.append(await desk.scribe.submit(partial(self._resolved, row)))
-                    continue
-                except UsageError as error:
-                    problem, status = error.message, "failed"
+                problem, status = found, "failed"
             self.n_left -= 1
-            row = await asyncio.to_thread(desk.chooser.shielded, row)  # noqa: PLW2901 - nothing private is written down
-            await self.write_off(row, status, problem if row.vault is None else row.vault.redacted(problem))
-        return await asyncio.to_thread(desk.chooser.read, iter(made), len(made)) if made else []
+            hidden = await asyncio.to_thread(desk.chooser.shielded, row)  # nothing private is written down
+            await self.write_off(hidden, status, problem if hidden.vault is None else hidden.vault.redacted(problem))
+        read: list[Row] = []
+        stream = iter(made)
+        while part := await asyncio.to_thread(desk.chooser.read, stream, len(made)):  # by 16 MB of text
+            read += part
+        return read
 
-    def _resolved(self, row: Row, _span: Span | None = None) -> Row:
+    def _resolved(self, rows: Sequence[Row], _span: Span | None = None) -> list[Row | str]:
+        """Return rows with the answers in their prompts, or why that cannot be."""
         assert self.resolver is not None  # noqa: S101 - there are rows that wait
-        return self.resolver.resolved(row)
+        made: list[Row | str] = []
+        for row in rows:
+            try:
+                made.append(self.resolver.resolved(row))
+            except UsageError as error:
+                made.append(error.message)
+        return made
 
     async def _take(self, window: Sequence[Row], *, last: bool) -> None:
         """Begin rows, or go on with them, or write down what became of them."""
@@ -316,9 +325,8 @@ class Producer:
         )
         decisions = [each.decision for each in decided]
         in_order = not self.desk.flow.reorders
-        several = self.desk.settings.way.several or any(row.plan for row in rows)
         rule = None
-        if not several:
+        if not self.desk.settings.way.several:
             rule = self.desk.planner.solve(
                 after=rows[0].n if in_order else 0,
                 n_left=self.n_left,
@@ -327,11 +335,12 @@ class Producer:
                 variance=max(0.0, self.desk.variance),
             )
         if rule is not None:
-            chosen = self.desk.planner.choose(rule, options_of(decisions, self.desk.planner.arms))
-            decisions = [
-                planned(decision, None if j < 0 else self.desk.planner.arms[j])
-                for decision, j in zip(decisions, chosen.tolist(), strict=True)
-            ]
+            # A row that brings its own plan is decided by itself; one that brings its arm may still have to wait.
+            free = [i for i, row in enumerate(rows) if row.plan is None]
+            chosen = self.desk.planner.choose(rule, options_of([decisions[i] for i in free], self.desk.planner.arms))
+            for i, j in zip(free, chosen.tolist(), strict=True):
+                if j < 0 or rows[i].arm is None:
+                    decisions[i] = planned(decisions[i], None if j < 0 else self.desk.planner.arms[j])
         jobs = []
         for row, each, decision in zip(rows, decided, decisions, strict=True):
             ask = self._ask(each.row, each.prompt, each.hint)

@@ -37,7 +37,7 @@ async def reach(
     """
     arm = next((arm for arm in arms if arm.name == handed.arm), None)
     api = None if arm is None else batch_api_of(arm)
-    if arm is None or api != handed.api:
+    if arm is None or api is None or api != handed.api:
         raise ConfigError(
             f"batch {handed.id} was handed to {handed.api} for arm {handed.arm}, which the profile has no more",
             hint="Put the arm back as it was: what is done is fetched by its key, from its address.",
@@ -49,7 +49,7 @@ async def reach(
     )  # fmt: skip
     try:
         composed = compose(call)
-        found = open_api(handed.api, composed, arm.name)
+        found = open_api(api, composed, arm.name)
     except CallError as error:
         raise to_scrimp_error(error, arm) from None
     if composed.url != handed.url:

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from scrimp.routing.ledger.provider_batches import Handed
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["Account", "Looked", "by_run", "give_up", "look_at", "n_waiting", "settle_all"]
+__all__ = ["Account", "Looked", "any_open", "by_run", "give_up", "look_at", "n_waiting", "settle_all"]
 
+_OPEN: Final = ("submitting", "going")
 _CANCEL_S: Final = 60.0
 _POLL_S: Final = 1.0
 
@@ -91,12 +92,17 @@ def n_waiting(ledger: Ledger, run_id: str) -> int:
     return provider_batches.n_held(ledger, run_id)
 
 
+def any_open(batches: Sequence[Handed]) -> bool:
+    """Tell whether any batch may have changed since its provider was last asked."""
+    return any(each.status in _OPEN for each in batches)
+
+
 async def look_at(ledger: Ledger, batches: Sequence[Handed], account: Account, *, now: float) -> list[Looked]:
     """Ask how batches stand that are not over, and note it."""
     found = []
     try:
         for handed in batches:
-            if handed.status not in ("submitting", "going"):
+            if handed.status not in _OPEN:
                 found.append(Looked(handed))
                 continue
             try:

@@ -146,6 +146,7 @@ class Prepared:
             n_rows=n_rows,
             spread=SPREAD if self.ledger is None else learned_spread(self.ledger),
             deadlines=self._deadlines(),
+            answered=self.done,
         )
         # A row is not begun before those are answered that it waits for, however many calls are made at a time.
         longer = flow.path_s is not None and guess.time_s is not None and flow.path_s > guess.time_s

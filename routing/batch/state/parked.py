@@ -13,7 +13,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.files import unfinished
 from scrimp.profiles.paths import make_private_dir
 from scrimp.routing.batch.files.output import Journal
-from scrimp.routing.ledger import batches
+from scrimp.routing.ledger import batches, provider_batches
 from scrimp.routing.ledger.reservations import reap
 from scrimp.routing.ledger.store import instant
 
@@ -141,6 +141,7 @@ def forget(ledger: Ledger, run: Run, folder: Path) -> bool:
     for path in held:
         path.unlink(missing_ok=True)
     batches.forget_text(ledger, run.id)
+    provider_batches.cut_off(ledger, run.id)
     return bool(held)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from .gateway import posix, word_of
-from .protocol import Entry, Result, Standing, Undecided
+from .protocol import CLOCKS_S, Entry, Result, Standing, Undecided
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -22,9 +22,6 @@ __all__ = ["SUFFIX", "AnthropicBatch"]
 SUFFIX: Final = "/v1/messages"
 
 _PAGE: Final = 100
-_CLOCKS_S: Final = 300.0
-"""By how much the provider's clock and this machine's may differ, seconds."""
-
 _STATUSES: Final = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -77,7 +74,7 @@ class AnthropicBatch:
             batches = [each for each in page.get("data") or () if isinstance(each, dict)]
             for each in batches:
                 made_at = posix(each.get("created_at"))
-                if each.get("id") in known or (made_at is not None and made_at < since - _CLOCKS_S):
+                if each.get("id") in known or (made_at is not None and made_at < since - CLOCKS_S):
                     continue
                 standing = _standing(each)
                 if standing.n_all not in (None, len(ours)):

@@ -12,7 +12,7 @@ import msgspec
 from scrimp.routing.calls.faults import CallError
 
 from .gateway import posix, word_of
-from .protocol import Entry, Over, Result, Standing, State
+from .protocol import CLOCKS_S, Entry, Over, Result, Standing, State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -86,7 +86,7 @@ class OpenAIBatch:
             for each in batches:
                 if isinstance(each.get("metadata"), dict) and each["metadata"].get("scrimp") == name:
                     return str(each["id"])
-            older = batches and (posix(batches[-1].get("created_at")) or since) < since
+            older = batches and (posix(batches[-1].get("created_at")) or since) < since - CLOCKS_S
             if not page.get("has_more") or not batches or older:
                 return None
             after = f"&after={batches[-1].get('id')}"

@@ -9,10 +9,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
     from typing import Any
 
-__all__ = ["WINDOW_S", "Entry", "Over", "ProviderBatch", "Result", "Standing", "State", "Undecided"]
+__all__ = ["CLOCKS_S", "WINDOW_S", "Entry", "Over", "ProviderBatch", "Result", "Standing", "State", "Undecided"]
 
 WINDOW_S: Final = 86_400.0
 """Within how many seconds all three providers promise an answer, or to give the request up."""
+
+CLOCKS_S: Final = 300.0
+"""By how much a provider's clock and this machine's may differ, seconds."""
 
 State = Literal["going", "ended", "failed"]
 """How a batch stands: at work, over with its results to be had, or refused as a whole, with nothing done."""
