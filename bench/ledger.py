@@ -59,7 +59,7 @@ def scrimp(home, *args, check=True):
         [sys.executable, "-m", "scrimp.cli", *map(str, args)],
         env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    if check and done.returncode:
+    if (check and done.returncode) or done.returncode == 78:
         raise SystemExit(f"scrimp {args[0]}: {done.returncode}\n{done.stderr[-2000:]}")
     return time.perf_counter() - started, done.stdout
 
