@@ -252,7 +252,8 @@ def _lane(flags: BatchFlags) -> Lane:
     from scrimp.routing.batch.planning.lanes import LANES
 
     lane = flags.lane or ("sync" if flags.deadline is None else "auto")
-    found = next((each for each in LANES if each == lane), None)
+    by_name: dict[str, Lane] = {each: each for each in LANES}
+    found = by_name.get(lane)
     if found is None:
         raise UsageError(f"--lane {lane}: expected one of {', '.join(LANES)}")
     if flags.detach and found == "sync":
