@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .call import Call
 
-__all__ = ["Composed", "Kind", "Learnt", "kind_of"]
+__all__ = ["Kind", "Learnt", "LearntRequest", "kind_of"]
 
 _N_PROOFS: Final = 3
 _CHECK_EVERY: Final = 500
@@ -89,7 +89,7 @@ def kind_of(call: Call, *, streams: bool) -> Kind | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Composed:
+class LearntRequest:
     """A request that is ready to leave.
 
     Attributes
@@ -141,7 +141,7 @@ class _Pattern:
     def proven(self) -> bool:
         return not self.barred and self.n_proofs >= _N_PROOFS
 
-    def compose(self, kind: Kind) -> Composed | None:
+    def compose(self, kind: Kind) -> LearntRequest | None:
         """Return the request of a call; None where it cannot be composed."""
         assert self.url is not None  # noqa: S101 - it was begun
         parts = [self.pieces[0]]
@@ -151,7 +151,7 @@ class _Pattern:
         except ValueError:  # half of a surrogate pair
             return None
         headers = [*self.headers, (_TIMEOUT, str(kind.timeout_s))] if self.timed else self.headers
-        return Composed(self.url, headers, b"".join(parts), self.outline, self.streams)
+        return LearntRequest(self.url, headers, b"".join(parts), self.outline, self.streams)
 
     def begin(self, kind: Kind, request: httpx.Request, asked: dict[str, Any], *, streams: bool) -> None:
         """Take a request as the pattern of those to come, where that can be told from it."""
@@ -199,7 +199,7 @@ class Learnt:
     def __init__(self) -> None:
         self._patterns: OrderedDict[bytes, _Pattern] = OrderedDict()
 
-    def compose(self, kind: Kind) -> Composed | None:
+    def compose(self, kind: Kind) -> LearntRequest | None:
         """Return the request of a call; None where litellm has to be asked."""
         pattern = self._patterns.get(kind.digest)
         if pattern is None or not pattern.proven:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse
     from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
 
-    from .learnt import Composed
+    from .learnt import LearntRequest
 
 __all__ = ["MOST_BYTES", "TLS_VARIABLES", "AsyncWatched", "NoWayOutError", "Proxy", "Watched", "proxy_for"]
 
@@ -274,7 +274,7 @@ class AsyncWatched(httpx.AsyncBaseTransport):
             return response
         return await self._carry(pool, paid, wire)
 
-    async def post(self, composed: Composed, wire: Wire) -> httpx.Response:
+    async def post(self, composed: LearntRequest, wire: Wire) -> httpx.Response:
         """Send a request that was composed here; return the reply where the wire does not take it.
 
         Raises
@@ -362,7 +362,9 @@ async def _begun(stream: httpx.AsyncByteStream, wire: Wire) -> _AsyncRest:
     return _AsyncRest(parts, stream, wire)
 
 
-async def _posted(pool: LiteLLMAiohttpTransport, composed: Composed, limits_s: Mapping[str, float]) -> ClientResponse:
+async def _posted(
+    pool: LiteLLMAiohttpTransport, composed: LearntRequest, limits_s: Mapping[str, float]
+) -> ClientResponse:
     """Send a request as litellm's transport does, without an httpx request made of it: that takes 0.1 ms."""
     from aiohttp import ClientTimeout
     from litellm.llms.custom_httpx.aiohttp_transport import map_aiohttp_exceptions

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import httpx
 
     from .call import Delta
-    from .learnt import Composed
+    from .learnt import LearntRequest
     from .tool_calls import Piece
 
 __all__ = ["MAX_REPLY_BYTES", "RefusedError", "TakenError", "Wire"]
@@ -233,7 +233,7 @@ class Wire:
         self.watched = True
         return request
 
-    def admit_composed(self, composed: Composed) -> None:
+    def admit_composed(self, composed: LearntRequest) -> None:
         """Let a request leave that was composed here.
 
         Raises

@@ -5,19 +5,13 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-import urllib.request
-from pathlib import Path
 
 import pytest
+from killed_batches import N_RUNS, LoggingServer, begin, killed_twice, resume, rows_of, write_profile
 from warm_worker import Worker
 
-HERE = Path(__file__).parent
 N_ROWS = 32
-N_RUNS = int(os.environ.get("SCRIMP_TEST_KILLED_RUNS", "10"))
-"""Each is killed twice: as it begins, and as it is resumed."""
 
 
 @pytest.fixture(scope="module")
@@ -27,38 +21,6 @@ def worker(tmp_path_factory):
     worker.close()
 
 
-class LoggingServer:
-    """The test server as a process of its own: its log is what truly arrived."""
-
-    def __init__(self, folder, latency_ms):
-        self.log = folder / "server.jsonl"
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE.parent / "server.py"), "--latency-ms", str(latency_ms), "--log", str(self.log)],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.base_url = self.process.stdout.readline().strip()
-
-    def asked(self, world):
-        """Return how often each prompt of a test arrived; what earlier tests left hanging is none of them."""
-        time.sleep(0.15)  # a request whose client is dead is logged when its answer would have left
-        rows = [json.loads(line) for line in self.log.read_text().splitlines()]
-        texts = [row["body"]["messages"][-1]["content"] for row in rows]
-        return collections.Counter(text for text in texts if text.endswith(f" of {world.name}"))
-
-    def in_flight(self):
-        with urllib.request.urlopen(self.base_url.removesuffix("/v1") + "/stats", timeout=60) as reply:
-            return json.load(reply)["in_flight"]
-
-    def forget(self):
-        os.truncate(self.log, 0)
-
-    def close(self):
-        self.process.terminate()
-        self.process.wait(60)
-        self.process.stdout.close()
-
-
 @pytest.fixture(scope="module")
 def slow_server(tmp_path_factory):
     server = LoggingServer(tmp_path_factory.mktemp("server"), latency_ms=25)
@@ -66,24 +28,13 @@ def slow_server(tmp_path_factory):
     server.close()
 
 
+def asked_of(server, world):
+    """Return how often each prompt of a test arrived."""
+    return collections.Counter(text for text in server.prompts() if text.endswith(f" of {world.name}"))
+
+
 def prompt(world, i):
     return f"prompt {i} of {world.name}"
-
-
-def write_profile(world, slow_server, latency_ms=None):
-    slowly = "" if latency_ms is None else f"@latency_ms={latency_ms}"
-    (world / "profile.toml").write_text(f"""
-name = "kill"
-[caps]
-per_day_usd = 10
-[[arms]]
-name = "only"
-model = "openai/ok{slowly}"
-api_base = "{slow_server.base_url}"
-max_output_tokens = 2000
-tier = "small"
-price = {{ input_usd_per_mtok = 1, output_usd_per_mtok = 4 }}
-""")
 
 
 @pytest.fixture
@@ -96,32 +47,6 @@ def world(tmp_path, slow_server):
     return tmp_path
 
 
-def begin(worker, world, *more, **how):
-    return worker.start(
-        "batch", world / "in.jsonl", "-o", world / "out.jsonl", "-p", world / "profile.toml", "-j", "4", *more,
-        home=world / "home", **how,
-    )  # fmt: skip
-
-
-def resume(worker, world, *more):
-    return worker.start("batch", "--resume", "-o", world / "out.jsonl", *more, home=world / "home")
-
-
-def rows_of(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def _has_begun(world):
-    from scrimp.routing.ledger import batches
-    from scrimp.routing.ledger.store import open_ledger
-
-    path = world / "home" / "scrimp.db"
-    if not path.exists():
-        return False
-    with open_ledger(path) as ledger:
-        return batches.latest(ledger) is not None
-
-
 def audit(world):
     from scrimp.routing.ledger import reservations
     from scrimp.routing.ledger.store import open_ledger
@@ -132,36 +57,17 @@ def audit(world):
         return {row["status"]: row["n"] for row in statuses}
 
 
-def kill_somewhere(worker, world, slow_server, pid, rng):
-    """Kill a run when the server has seen a random number of its calls: before the first, in the midst, at the end."""
-    seen = len(slow_server.log.read_text().splitlines())
-    goal = rng.randint(seen, N_ROWS)
-    deadline = time.monotonic() + 60
-    while len(slow_server.log.read_text().splitlines()) < goal and not (world / "out.jsonl").exists():
-        assert time.monotonic() < deadline, worker.out.read_text()
-        time.sleep(0.002)
-    time.sleep(rng.uniform(0.0, 0.5 if goal == seen else 0.05))
-    os.kill(pid, signal.SIGKILL)
-    worker.wait(pid)
-
-
 @pytest.mark.parametrize("seed", range(N_RUNS))
 def test_killed_at_random_moments_and_resumed(worker, world, slow_server, seed):
     rng = random.Random(seed)
-    kill_somewhere(worker, world, slow_server, begin(worker, world), rng)
-    if (world / "out.jsonl").exists() or _has_begun(world):
-        kill_somewhere(worker, world, slow_server, resume(worker, world), rng)
+    code = killed_twice(worker, world, slow_server, rng, N_ROWS)
     output = world / "out.jsonl"
-    if not output.exists() and not _has_begun(world):
-        code = worker.wait(begin(worker, world))  # killed before the run had begun
-    else:
-        code = worker.wait(resume(worker, world))
     rows = rows_of(output)
     assert [row["id"] for row in rows] == [f"r{i}" for i in range(N_ROWS)], worker.out.read_text()
     unknown = {prompt(world, int(row["id"][1:])) for row in rows if row["status"] == "unknown"}
     assert {row["status"] for row in rows} <= {"ok", "unknown"}
     assert code == (6 if unknown else 0)
-    asked = slow_server.asked(world)
+    asked = asked_of(slow_server, world)
     assert max(asked.values()) == 1, "a row was answered twice without being asked for"
     assert {prompt(world, i) for i in range(N_ROWS)} - unknown <= set(asked)
     money = audit(world)
@@ -173,7 +79,7 @@ def test_killed_at_random_moments_and_resumed(worker, world, slow_server, seed):
     rows = rows_of(output)
     assert [row["id"] for row in rows] == [f"r{i}" for i in range(N_ROWS)]
     assert {row["status"] for row in rows} == {"ok"}
-    asked = slow_server.asked(world)
+    asked = asked_of(slow_server, world)
     assert set(asked) == {prompt(world, i) for i in range(N_ROWS)}
     assert {text for text, n in asked.items() if n > 1} <= unknown
     assert max(asked.values()) <= 2
@@ -189,7 +95,7 @@ def wait_until(condition, seconds=60):
 
 
 def test_the_first_ctrl_c_drains_and_the_run_goes_on_later(worker, world, slow_server):
-    write_profile(world, slow_server, latency_ms=300)  # slowly enough to be met in the midst
+    write_profile(world, slow_server, "@latency_ms=300")  # slowly enough to be met in the midst
     pid = begin(worker, world)
     wait_until(lambda: slow_server.log.stat().st_size > 0)
     os.kill(pid, signal.SIGINT)
@@ -197,18 +103,18 @@ def test_the_first_ctrl_c_drains_and_the_run_goes_on_later(worker, world, slow_s
     assert "--resume" in worker.out.read_text()
     assert not (world / "out.jsonl").exists()
     assert set(audit(world)) == {"settled"}, "every call in flight was waited for"
-    n_before = sum(slow_server.asked(world).values())
+    n_before = sum(asked_of(slow_server, world).values())
     assert 0 < n_before < N_ROWS
     write_profile(world, slow_server)
     assert worker.wait(resume(worker, world)) == 0
     assert len(rows_of(world / "out.jsonl")) == N_ROWS
-    assert set(slow_server.asked(world).values()) == {1}
+    assert set(asked_of(slow_server, world).values()) == {1}
     assert not (world / "out.jsonl.partial").exists()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_run_that_is_told_to_end_drains_too(worker, world, slow_server, number, code):
-    write_profile(world, slow_server, latency_ms=300)
+    write_profile(world, slow_server, "@latency_ms=300")
     pid = begin(worker, world)
     wait_until(lambda: slow_server.log.stat().st_size > 0)
     os.kill(pid, number)
@@ -218,7 +124,7 @@ def test_a_run_that_is_told_to_end_drains_too(worker, world, slow_server, number
 
 
 def test_the_second_ctrl_c_gives_up_what_is_in_flight(worker, world, slow_server):
-    write_profile(world, slow_server, latency_ms=60_000)
+    write_profile(world, slow_server, "@latency_ms=60000")
     n_before = slow_server.in_flight()
     pid = begin(worker, world)
     # Two: an arm that has not answered yet gets no more. Reserved is not enough: what never left costs nothing.
@@ -244,7 +150,7 @@ def test_the_second_ctrl_c_gives_up_what_is_in_flight(worker, world, slow_server
     ids=str,
 )
 def test_a_prompt_that_is_interrupted_says_what_it_cost(worker, world, slow_server, number, code):
-    write_profile(world, slow_server, latency_ms=60_000)
+    write_profile(world, slow_server, "@latency_ms=60000")
     pid = worker.start("ask", "-p", world / "profile.toml", "hello", home=world / "home")
     wait_until(lambda: _n_reserved(world, "sent = 1") == 1)
     time.sleep(0.1)  # the mark comes just before the first byte
@@ -278,7 +184,7 @@ def test_a_full_disk_stops_cleanly_and_the_run_goes_on_later(worker, world, slow
     assert code == 78, said
     assert named in said
     assert not (world / "out.jsonl").exists()
-    n_asked = sum(slow_server.asked(world).values())
+    n_asked = sum(asked_of(slow_server, world).values())
     assert n_asked < N_ROWS
     code = worker.wait(resume(worker, world))
     rows = rows_of(world / "out.jsonl")
@@ -286,11 +192,11 @@ def test_a_full_disk_stops_cleanly_and_the_run_goes_on_later(worker, world, slow
     unknown = sum(row["status"] == "unknown" for row in rows)
     assert unknown <= 4, "answers that could not be written are named"
     assert code == (6 if unknown else 0)
-    assert set(slow_server.asked(world).values()) == {1}
+    assert set(asked_of(slow_server, world).values()) == {1}
 
 
 def test_a_run_that_is_still_going_cannot_be_resumed(worker, world, slow_server):
-    write_profile(world, slow_server, latency_ms=60_000)
+    write_profile(world, slow_server, "@latency_ms=60000")
     pid = begin(worker, world)
     wait_until(lambda: _n_reserved(world) == 2)
     code, said = worker.run("batch", "--resume", "-o", world / "out.jsonl", home=world / "home")
