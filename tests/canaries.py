@@ -7,6 +7,8 @@ import string
 from contextlib import closing
 from dataclasses import dataclass
 
+from scrimp.routing.ledger.packing import unpack
+
 NAMES = (
     "Ann Smith",
     "Jiří Dvořák",
@@ -210,6 +212,10 @@ def leaked(text):
     return sorted(each.value for each in FOUND if any(form in text for form in spelled(each.value)))
 
 
+def _read(value):
+    return (unpack(value) or value) if isinstance(value, bytes) else value
+
+
 def in_home(home):
     """Every text that was written down: all columns of all tables, and all files."""
     files = [path for path in home.rglob("*") if path.is_file() and path.suffix not in (".toml", ".txt")]
@@ -219,7 +225,7 @@ def in_home(home):
             continue
         with closing(sqlite3.connect(path)) as conn:
             for (table,) in conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-                texts += [str(row) for row in conn.execute(f'SELECT * FROM "{table}"')]
+                texts += [str([_read(each) for each in row]) for row in conn.execute(f'SELECT * FROM "{table}"')]
     return "\n".join(texts)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from scrimp.routing.ledger.packing import unpack
+
 from .worlds import SECRET
 
 __all__ = ["ENDS", "Outcome", "Stage", "differences"]
@@ -173,7 +175,7 @@ def tables(path):
         ours = "request_id IN (SELECT id FROM requests WHERE profile = 'test')"
         requests = []
         for row in rows("SELECT * FROM requests WHERE profile = 'test' ORDER BY n"):
-            decision = json.loads(row["decision"])
+            decision = json.loads(unpack(row["decision"]) or "")
             plan = decision.get("plan")
             more = {
                 "embedded": row["embedding"] is not None,
