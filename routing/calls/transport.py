@@ -380,6 +380,8 @@ async def _posted(
             timeout=ClientTimeout(
                 sock_connect=limits_s["connect"], sock_read=limits_s["read"], connect=limits_s["pool"]
             ),
+            # As for the requests that litellm makes: else the two share no connections.
+            ssl=True if (verified := pool._ssl_verify) is None else verified,  # noqa: SLF001 - it tells in no other way
         )
     return reply
 
