@@ -39,6 +39,7 @@ def counted(counts: dict[str, int]) -> str:
 
 def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
     """Say what came of a run and how to go on with it; return the exit code."""
+    from scrimp.routing.asking.housekeeping import keep_sums
     from scrimp.routing.batch.running import waiting
     from scrimp.routing.ledger import batches
 
@@ -56,6 +57,7 @@ def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
             say(f"cost not known for certain, and charged at its bound: {_rows(n_uncertain)} (`scrimp spend --open`)")
     alone = work.task.settings.wishes.on_this_machine
     session.look_back(work.ledger, work.task.profile, quiet=quiet, on_this_machine=alone)
+    keep_sums(work.ledger)
     bad = any(counts.get(state) for state in batches.CAN_BE_RETRIED)
     if status == "finished":
         code = ExitCode.BATCH_FAILURES if bad else ExitCode.OK

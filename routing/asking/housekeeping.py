@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from scrimp.routing.ledger import digests
 from scrimp.routing.ledger.caps import check_zone
 from scrimp.routing.ledger.exports import ask_for
 from scrimp.routing.ledger.forget import retire
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["forget_before", "look_after", "look_back"]
+__all__ = ["forget_before", "keep_sums", "look_after", "look_back"]
+
+_SUMMING_S: Final = 5.0
+"""How long each kind of sums is made at most: half a million requests."""
 
 
 def look_after(ledger: Ledger, profile: Profile, *, now: float) -> None:
@@ -55,6 +59,15 @@ def look_back(ledger: Ledger, profile: Profile, *, now: float, cache: Path | Non
 
         clean(pages, now=now)
     return filled_caps(ledger, profile, now=now)
+
+
+def keep_sums(ledger: Ledger) -> None:
+    """After many calls: sum up what was logged, for a few seconds at most, so that no report has all of it to read."""
+    from scrimp.routing.reports.lengths import tally_lengths
+    from scrimp.routing.reports.quality import tally_requests
+
+    digests.keep_up(ledger, "requests", tally_requests, seconds=_SUMMING_S)
+    digests.keep_up(ledger, "calls", tally_lengths, seconds=_SUMMING_S)
 
 
 def forget_before(profile: Profile, *, now: float) -> str | None:

@@ -19,6 +19,7 @@ import pytest
 from made_log import NOW, fill
 
 from scrimp.profiles.errors import LedgerError
+from scrimp.routing.asking.housekeeping import keep_sums
 from scrimp.routing.ledger import digests, forget, store, upkeep
 from scrimp.routing.ledger.audit import audit_balances, audit_some
 from scrimp.routing.ledger.caps import window_keys
@@ -265,6 +266,12 @@ def test_a_report_is_the_sum_of_its_parts(long):
     assert same(long) == found, "now from what is kept"
     for since in (0.0, NOW - 44 * 86_400, NOW - 20 * 86_400, NOW - 600.0, NOW + 1):
         same(long, since)
+
+
+def test_after_a_batch_the_sums_are_there_before_anybody_asks(long):
+    keep_sums(long)
+    assert (blocks(long), blocks(long, "calls")) == ([0, 1], [0, 1])
+    same(long)
 
 
 CHANGES = {
