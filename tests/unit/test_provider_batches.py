@@ -174,7 +174,7 @@ def row(deadline_s=None):
 
 def lanes(lane, deadline_s=None, window_s=WINDOW_S):
     sync, batch = (ArmPrice(Decimal(n), Decimal(n)) for n in (10, 5))
-    return Lanes(lane, 1000.0, deadline_s, {"a": BatchArm("openai", sync, batch, window_s)})
+    return Lanes(lane, 1000.0, deadline_s, arms={"a": BatchArm("openai", sync, batch, window_s)})
 
 
 @pytest.mark.parametrize(
