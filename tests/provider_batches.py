@@ -12,7 +12,8 @@ HTTP429, HTTP500, EMPTY (no usage), DUPLICATE; `HTTP429-ONCE` only where it is a
 `control` takes: delay_s (how long a batch takes), never (it does not end), fail and late (how often a request of "METHOD
 /path" is answered with 500: without having done anything, or after it was done), page (the size of a page), reversed,
 strange (results that nobody asked for), no_keys (Gemini's do not say whose they are), refuse (a batch fails as a whole),
-expire (batches end as expired, with the first half done), answer (every request has this status, and nothing is done).
+expire (batches end as expired, with the first half done), wait_s (before each reply), answer (every request has this
+status, and nothing is done).
 
 The server bills honestly: whatever it answers is in `billed`, and in a file when `log` is given: text, lane, cost in
 nano-USD at the prices given. From a shell: `python tests/provider_batches.py --port 8766` prints its address.
@@ -336,6 +337,7 @@ class Handler(BaseHTTPRequestHandler):
         path, query = url.path, dict(urllib.parse.parse_qsl(url.query))
         if path == "/control":
             return self.answer(200, state_control(state, json.loads(data or b"{}")))
+        time.sleep(state.settings.get("wait_s", 0.0))
         with state.lock:
             state.requests.append(f"{method} {path}")
             if state.settings.get("answer"):

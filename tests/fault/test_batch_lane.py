@@ -293,6 +293,19 @@ def test_ctrl_c_leaves_it_and_collect_fetches_it(world):
     assert world.again("collect")[0] == 0
 
 
+def test_what_comes_back_all_at_once_ends_the_run(plain):
+    """Rows whose results are here, and whose turn has not come, are not taken for rows that wait."""
+    plain.rows([f"say {i}" for i in range(150)])
+    plain.server.control(never=True)
+    code, said = plain.run("--lane", "batch", "--detach")
+    assert code == 75, said
+    plain.server.control(never=False, wait_s=0.7)
+    assert plain.again("status")[0] == 0, "it has noted that the batch is over: collecting has nothing to note"
+    code, said = plain.again("collect")
+    assert code == 0, said
+    assert [row["status"] for row in plain.out] == ["ok"] * 150
+
+
 def test_without_a_log_it_is_collected_too(plain):
     plain.server.control(never=True)
     assert plain.run("--lane", "batch", "--detach", "--no-log")[0] == 75, plain.said

@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from scrimp.routing.asking.books import write
 from scrimp.routing.asking.paid_call import Halted, Left
@@ -148,6 +148,7 @@ class Gatherer:
         if self.desk.halted:
             self._drop(item)
             raise Left if item.submitted else Halted
+        item.parked = True
         self.n_parked += 1
         self.desk.wake()
         try:
@@ -158,6 +159,12 @@ class Gatherer:
             self._drop(item)
             raise
         finally:
+            self._unpark(item)
+
+    def _unpark(self, item: Item) -> None:
+        """Count a row out that goes on: now, and not when it is its task's turn."""
+        if item.parked:
+            item.parked = False
             self.n_parked -= 1
 
     def _drop(self, item: Item) -> None:
@@ -367,24 +374,28 @@ class Gatherer:
             item = submission.items.get(result.custom_id)
             if item is not None and item.came is None:
                 self.desk.stats.n_back += 1
-                item.take(result)
+                self._give(item, result)
+
+    def _give(self, item: Item, came: Result | Given) -> None:
+        item.take(came)
+        self._unpark(item)
 
     def _end(self, submission: Submission, error: CallError | None, *, word: str = "") -> None:
         """Have every call of a batch that is over come to its end."""
-        over = "expired" if "expire" in word else "cancelled" if "cancel" in word else ""
+        over: Literal["", "expired", "cancelled"] = (
+            "expired" if "expire" in word else "cancelled" if "cancel" in word else ""
+        )
         for item in submission.items.values():
             if item.came is not None:
                 continue
             self.desk.stats.n_back += 1
             if error is not None:
-                item.take(Given(error))
+                self._give(item, Given(error))
             elif over:
-                item.take(
-                    Result(item.custom_id, 500, b"{}", "expired" if over == "expired" else "cancelled", unbilled=True)
-                )
+                self._give(item, Result(item.custom_id, 500, b"{}", over, unbilled=True))
             else:
                 why = f"{submission.handed.arm}: the batch is over, and has no result for this request"
-                item.take(Given(CallError("cut", f"{why}: it may have been billed", billed=True)))
+                self._give(item, Given(CallError("cut", f"{why}: it may have been billed", billed=True)))
         submission.over = submission.looked = True
         self.desk.wake()
 

@@ -60,6 +60,8 @@ class Item:
         What its row waits with; None until it asks.
     came
         What came of it; None before that.
+    parked
+        Whether its row waits for that.
     """
 
     reservation_id: int
@@ -72,6 +74,7 @@ class Item:
     ticket: Ticket | None = None
     future: asyncio.Future[None] | None = None
     came: Result | Given | None = None
+    parked: bool = False
     submitted: bool = False
     gathered_at: float = field(default_factory=time.monotonic)
 
