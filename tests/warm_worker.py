@@ -142,8 +142,12 @@ def die_at_request(event, nth):
 
 
 def try_again_at_once(patch=setattr):
-    """Have failed calls tried again as often as ever, without a wait."""
+    """Have failed calls tried again as often as ever, without a wait, and lists of batches believed after a second."""
+    from scrimp.routing.batch.running import gatherer, waiting
     from scrimp.routing.calls.backoff import Backoff
+
+    for module in (gatherer, waiting):
+        patch(module, "SETTLES_S", 1.0)
 
     original = Backoff.next_delay
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SETTLES_S", "placed", "posix_of", "reach", "refused"]
 
-SETTLES_S: Final = 20.0
+SETTLES_S: Final = 60.0
 """How long after a batch was handed over without an answer it is certain that the provider's list has it, seconds."""
 
 
