@@ -110,3 +110,10 @@ def _kill_somewhere(worker, world, server, pid, rng, n_rows):
     time.sleep(rng.uniform(0.0, 0.5 if goal == seen else 0.05))
     os.kill(pid, signal.SIGKILL)
     worker.wait(pid)
+
+
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)

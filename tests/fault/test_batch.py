@@ -8,7 +8,7 @@ import signal
 import time
 
 import pytest
-from killed_batches import N_RUNS, LoggingServer, begin, killed_twice, resume, rows_of, write_profile
+from killed_batches import N_RUNS, LoggingServer, begin, killed_twice, resume, rows_of, wait_until, write_profile
 from warm_worker import Worker
 
 N_ROWS = 32
@@ -85,13 +85,6 @@ def test_killed_at_random_moments_and_resumed(worker, world, slow_server, seed):
     assert max(asked.values()) <= 2
     assert sum(asked.values()) - N_ROWS <= money["unknown"]
     audit(world)
-
-
-def wait_until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def test_the_first_ctrl_c_drains_and_the_run_goes_on_later(worker, world, slow_server):

@@ -5,11 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from conftest import environment
+from killed_batches import wait_until
 from pauses import no_pause
 
 from scrimp.routing.ledger.store import open_ledger
@@ -47,13 +47,6 @@ def test_many_processes_do_not_pass_a_cap_even_when_some_are_killed():
         assert result["billed_usd"] <= result["cap_usd"]
     assert hold["n_settled"] == hold["n_paid"]
     assert kill["n_killed"] > 0
-
-
-def wait_until(what, seconds=60):
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, "it never happened"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+from killed_batches import wait_until
 from server import Server
 from warm_worker import Worker
 
@@ -62,13 +63,6 @@ def ask(worker, world, profile, text):
 
 def seen(server, tag=""):
     return sorted(request.time for request in list(server.requests) if request.prompt.startswith(tag))
-
-
-def wait_until(what, seconds=60):
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def n_ok(out):
