@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import NANO
@@ -14,11 +14,9 @@ from scrimp.routing.asking.request import TOTAL_DEADLINE_S
 from scrimp.routing.batch.planning.plan import forecast
 from scrimp.routing.batch.planning.start import in_flight
 from scrimp.routing.batch.state.recovery import entry
-from scrimp.routing.batch.state.scribe import Scribe
+from scrimp.routing.batch.state.row_books import Ended, RunBooks
 from scrimp.routing.calls.faults import to_scrimp_error
-from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.leases import Limited, limited
-from scrimp.routing.ledger.reservations import reap
 
 from .flow import Flow
 from .gates import ProviderGate
@@ -31,21 +29,18 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.schema import Arm
     from scrimp.routing.asking.books import Settlement
-    from scrimp.routing.batch.files.output import Journal, Result
+    from scrimp.routing.batch.files.output import Result
     from scrimp.routing.batch.planning.choosing import Chooser
     from scrimp.routing.batch.planning.plan import Planner
-    from scrimp.routing.batch.state.scribe import Span
+    from scrimp.routing.batch.state.row_books import RowBooks
     from scrimp.routing.calls.call import Call, Reply
     from scrimp.routing.calls.faults import CallError
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.batches import Run
-    from scrimp.routing.ledger.store import Ledger
 
     from .jobs import Job, Settings, Stats
 
 __all__ = ["Desk"]
-
-T = TypeVar("T")
 
 _SLOW_CHECKS: Final = 4
 _REAP_EVERY_S: Final = 5.0
@@ -59,8 +54,8 @@ class Desk:
 
     Parameters
     ----------
-    run, journal, ledger
-        Its state on disk; the ledger is written by the scribe's thread while the run goes on.
+    run, books
+        The run, and where its rows have things written.
     chooser, planner
         Decide rows, and choose between arms for the whole file; the planner learns from true costs.
     settings, stats
@@ -85,8 +80,7 @@ class Desk:
     def __init__(
         self,
         run: Run,
-        journal: Journal,
-        ledger: Ledger,
+        books: RowBooks,
         chooser: Chooser,
         planner: Planner,
         settings: Settings,
@@ -103,8 +97,7 @@ class Desk:
         self.flow = flow or Flow()
         self.rows_name_arms = rows_name_arms
         self.run = run
-        self.journal = journal
-        self.ledger = ledger
+        self.books = books
         self.chooser = chooser
         self.decider: Decider = chooser.decider
         self.planner = planner
@@ -130,7 +123,7 @@ class Desk:
         self._reaped_at = 0.0
         self._prepare = prepare
         self._prepared: dict[str, asyncio.Task[None]] = {}
-        self.gatherer = Gatherer(self, key)
+        self.gatherer = Gatherer(self, books, key) if isinstance(books, RunBooks) else None
 
     async def ready(self, model: str) -> None:
         """Wait until calls to a model can be made."""
@@ -142,10 +135,6 @@ class Desk:
         self._prepare(model)
         # A million objects of litellm's that never go: the collector would look at all of them again and again.
         gc.freeze()
-
-    def open(self) -> None:
-        """Let the scribe begin."""
-        self.scribe = Scribe(self.ledger, self.journal, self.run.id)
 
     def _make_lanes(self) -> dict[str, Lane]:
         gates: dict[str, ProviderGate] = {}
@@ -168,20 +157,15 @@ class Desk:
         if what is None:
             return None
         if what not in self.shared:
-            self.shared[what] = SharedLimits(self.ledger, what, 0, self._soon, self.stopped)
+            self.shared[what] = SharedLimits(self.books, what, 0, self.stopped)
         self.shared[what].most += most
         return self.shared[what]
 
-    def _soon(self, do: Callable[[], T]) -> Awaitable[T]:
-        """Have something done by the scribe that need not outlive the machine."""
-        return asyncio.shield(self.scribe.submit(lambda _span: do(), durable=False))
-
     async def close(self) -> None:
-        """Give back what is shared with other processes, and let the scribe end."""
+        """Give back what is shared with other processes."""
         for shared in self.shared.values():
             with contextlib.suppress(Exception):  # a dead ledger: this process's end gives them back
                 await shared.close()
-        await asyncio.to_thread(self.scribe.close)
 
     # -- control ----------------------------------------------------------------------------------------------------
 
@@ -229,7 +213,7 @@ class Desk:
         """Look for reservations of dead processes, now and then."""
         if self.clock() - self._reaped_at >= _REAP_EVERY_S:
             self._reaped_at = self.clock()
-            await self.scribe.submit(lambda _span: reap(self.ledger, now=self.clock()))
+            await self.books.reap(self.clock())
 
     def open_alone(self, key: bytes, opens: asyncio.Event) -> None:
         """Have others that are about the same files wait for a row; who has been answered long ago is forgotten."""
@@ -275,7 +259,7 @@ class Desk:
     @property
     def busy(self) -> int:
         """How many rows are on their way, less those that wait for a provider's batch, of which there may be many."""
-        n = self.gatherer.n_parked
+        n = 0 if self.gatherer is None else self.gatherer.n_parked
         return self.pending - n if n < MOST_PARKED else self.pending
 
     def lane(self, arm: str) -> Lane:
@@ -307,21 +291,8 @@ class Desk:
 
     async def file(self, result: Result) -> None:
         """Write down a result that no call is to be settled for."""
-
-        def do(span: Span | None) -> None:
-            if span is not None:
-                batches.file_row(
-                    self.ledger,
-                    self.run.id,
-                    result.n,
-                    status=result.status,
-                    request_id=result.decision_id,
-                    arm=result.arm,
-                    cost_nano=result.cost_nano,
-                    span=span,
-                )
-
-        await self.scribe.submit(do, entry(result.n, result.decision_id, (), result))
+        line = entry(result.n, result.decision_id, (), result)
+        await self.books.end(Ended(result.n, result.decision_id, line, result=result))
         self.over(result.n, result.status)
 
     def over(self, n: int, status: str) -> None:

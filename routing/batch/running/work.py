@@ -430,7 +430,7 @@ class Work:
     @property
     def waits(self) -> bool:
         """Whether calls of it are with providers' Batch APIs."""
-        return self.engine.desk.gatherer.waits
+        return self.engine.gatherer.waits
 
     @property
     def cap_nano(self) -> int | None:
