@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from scrimp.profiles.schema import Profile
+    from scrimp.routing.batch.files.delivery import Delivery
     from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.files.shelf import Shelf
     from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.planning.lanes import Lane
     from scrimp.routing.batch.running.work import Task
+    from scrimp.routing.batch.workers.channel import Place
     from scrimp.routing.deciding.decide import Decider
 
 __all__ = ["BatchFlags", "check_given_again", "check_used", "kept_options", "shelf_of", "source_of", "task_of"]
@@ -75,6 +77,9 @@ class BatchFlags:
     private: str | None = None
     var: tuple[str, ...] = ()
     deadline: str | None = None
+    on: str | None = None
+    address: str | None = None
+    target: str | None = None
 
     def to_saved(self) -> dict[str, Any]:
         """Return what the run remembers of them."""
@@ -278,6 +283,23 @@ def _check_arm(profile: Profile, arm: str | None) -> None:
         )
 
 
+def _place(flags: BatchFlags) -> Place | None:
+    """Return where workers run, if not on this machine."""
+    if flags.on is None or not flags.workers:
+        return None
+    from scrimp.routing.batch.workers.on_ray import RayPlace
+
+    return RayPlace(flags.address)
+
+
+def _delivery(flags: BatchFlags) -> Delivery | None:
+    if flags.target is None:
+        return None
+    from scrimp.routing.batch.files.delivery import Delivery
+
+    return Delivery(flags.target)
+
+
 def _check_workers(flags: BatchFlags, shelf: Shelf | None) -> None:
     """Refuse workers where rows need what only this process has.
 
@@ -382,5 +404,7 @@ def task_of(
         seed=flags.seed,
         shelf=shelf,
         n_workers=flags.workers or 0,
+        place=_place(flags),
+        delivery=_delivery(flags),
         on_embedded=on_embedded,
     )

@@ -80,6 +80,11 @@ class Run:
         """The journal while the run goes on."""
         return partial_of(Path(self.output))
 
+    @property
+    def target(self) -> str:
+        """Where the output goes in the end: elsewhere, or where it is written."""
+        return self.options.get("target") or self.output
+
 
 def partial_of(output: Path) -> Path:
     """Return where the journal of a run stands that writes an output."""

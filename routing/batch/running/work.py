@@ -20,7 +20,7 @@ from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.asking.read_labels import informed
 from scrimp.routing.asking.refusal import keyless_arms
 from scrimp.routing.batch.files.cache import Cache
-from scrimp.routing.batch.files.output import Journal, Shape, result_of, table_columns, write_output
+from scrimp.routing.batch.files.output import Journal, Result, Shape, record_of, result_of, table_columns, write_output
 from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.batch.files.table import header
 from scrimp.routing.batch.planning import start
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.paths import Paths
     from scrimp.profiles.schema import Arm, Profile
+    from scrimp.routing.batch.files.delivery import Delivery
     from scrimp.routing.batch.files.graph import Graph
     from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.batch.files.scan import Scan
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.planning.money import Money
     from scrimp.routing.batch.planning.plan import Planner
     from scrimp.routing.batch.state.recovery import Recovered
+    from scrimp.routing.batch.workers.channel import Place
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.store import Ledger
 
@@ -81,8 +83,10 @@ class Task:
         Of the sample that is planned on, and of what is explored.
     shelf
         Reads the files that rows are asked about, and was there when they were counted; None: they have none.
-    n_workers
-        How many processes beside this one take rows; 0: none does.
+    n_workers, place
+        How many processes beside this one take rows (0: none does), and where they run (None: on this machine).
+    delivery
+        Brings the output to where it goes; None: it is there when it is written.
     on_embedded
         As in `Workspace`.
     """
@@ -100,6 +104,8 @@ class Task:
     seed: int | None = None
     shelf: Shelf | None = None
     n_workers: int = 0
+    place: Place | None = None
+    delivery: Delivery | None = None
     on_embedded: Callable[[int, int], None] = lambda _done, _total: None
 
     @property
@@ -407,7 +413,7 @@ class Work:
             cache=prepared.cache,
             say=task.say,
             rng=random.Random(task.seed),  # noqa: S311 - exploration, not secrets
-            place=LocalPlace() if task.n_workers else None,
+            place=(task.place or LocalPlace()) if task.n_workers else None,
             n_workers=task.n_workers,
         )
 
@@ -484,13 +490,19 @@ class Work:
                     parked.park(self.ledger, self.run, self.task.paths.batches, keep=keep)
             with suppress(ScrimpError):
                 batches.finish(self.ledger, self.run.id, status, now=time.time())
+        if status == "finished" and self.task.delivery is not None:
+            Path(self.run.output).unlink(missing_ok=True)
         return status
 
     def _write(self) -> None:
         source = self.task.source
-        shape: Shape = "openai" if self.task.found.openai else "jsonl"
+        delivery = self.task.delivery
+        as_rows = delivery is not None and delivery.takes_rows(source.format)
+        shape: Shape | Callable[[Result], str] = "openai" if self.task.found.openai and not as_rows else "jsonl"
         head = ""
-        if source.format in ("csv", "tsv"):
+        if source.format in ("csv", "tsv") and as_rows:
+            shape = record_of(self._columns)
+        elif source.format in ("csv", "tsv"):
             shape = source.format
             head = table_columns(self._columns, shape, source.layout)
         spans = batches.spans(self.ledger, self.run.id, ordered=not self.task.unordered)
@@ -503,6 +515,8 @@ class Work:
             values, n_sealed = values_of(results, good_rows(source, self.task.found), self._as_asked)
             spans = batches.spans(self.ledger, self.run.id, ordered=not self.task.unordered)
         write_output(Path(self.run.output), self.journal, spans, shape, head, source.layout, values)
+        if delivery is not None:
+            delivery.deliver(Path(self.run.output), rows=as_rows)
         if n_sealed:
             rows = "1 row keeps its" if n_sealed == 1 else f"{n_sealed:,} rows keep their"
             self.task.say(f"{rows} placeholders: what they were made of is not what it was (a file, a list of names)")

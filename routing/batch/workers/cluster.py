@@ -1,4 +1,4 @@
-"""The Ray cluster that a command works on: joined where there is one, else started on this machine and ended with it."""
+"""The Ray cluster a command works on: joined where there is one, else started on this machine and ended with it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ _HOW: Final = "pip install 'scrimp[ray]'"
 
 _SAID: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_BACKEND_LOG_LEVEL": "error",
     "RAY_DEDUP_LOGS": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DISABLE_IMPORT_WARNING": "1",
@@ -122,7 +121,7 @@ def join(address: str | None) -> Cluster:
 
 def leave() -> None:
     """Leave the cluster that `join` joined; one's own ends."""
-    global _joined  # noqa: PLW0603
+    global _joined
     if _joined is None:
         return
     import ray
@@ -168,10 +167,10 @@ def _connect(address: str) -> Cluster:
 
 
 def _start() -> Cluster:
-    """Start a cluster on this machine that listens on loopback alone, and that only this user's processes can use."""
+    """Start a cluster on this machine, for this user's processes: a token in a private folder admits to it."""
     import ray
 
-    folder = Path(tempfile.mkdtemp(prefix="scrimp-ray-", dir="/tmp"))  # noqa: S108 - the paths of sockets must be short
+    folder = Path(tempfile.mkdtemp(prefix="scrimp-ray-", dir="/tmp"))
     try:
         token = folder / "token"
         with new_file(token) as file:
