@@ -9,6 +9,8 @@ import struct
 import sys
 from typing import TYPE_CHECKING, Final
 
+from scrimp.profiles.collector import paused, rarely
+
 from .channel import LostError
 
 if TYPE_CHECKING:
@@ -129,8 +131,10 @@ async def _own_end() -> Pipe:
 
 
 async def _main() -> None:
-    from .serving import serve
+    with paused(ours=True):
+        from .serving import serve
 
+    rarely()
     await serve(await _own_end())
 
 
