@@ -191,9 +191,13 @@ def set_applied(ledger: Ledger, run_id: str, size: int) -> None:
 
 
 def forget_text(ledger: Ledger, run_id: str) -> None:
-    """Forget a run's flags (a template, a system prompt, a schema) and what equal rows were found by."""
+    """Forget a run's flags (a template, a system prompt, a schema; where it wrote stays), and what equal rows were found by."""
     with ledger.transaction() as conn:
-        ledger.update("batch_runs", ("id", run_id), {"options": "{}"})
+        conn.execute(
+            "UPDATE batch_runs SET options = iif(json_extract(options, '$.target') IS NULL, '{}', "
+            "json_object('target', json_extract(options, '$.target'))) WHERE id = ?",
+            (run_id,),
+        )
         conn.execute("UPDATE batch_rows SET same = NULL WHERE run_id = ? AND same IS NOT NULL", (run_id,))
 
 

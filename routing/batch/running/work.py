@@ -413,8 +413,8 @@ class Work:
             cache=prepared.cache,
             say=task.say,
             rng=random.Random(task.seed),  # noqa: S311 - exploration, not secrets
-            place=(task.place or LocalPlace()) if task.n_workers else None,
-            n_workers=task.n_workers,
+            place=(task.place or LocalPlace()) if task.n_workers and n_good > n_done else None,
+            n_workers=task.n_workers if n_good > n_done else 0,
         )
 
     def _resolver(self, graph: Graph) -> Resolver:

@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ _SAID: Final = {
 
 _KNOWN_HERE: Final = Path("/tmp/ray/ray_current_cluster")  # noqa: S108 - Ray's own
 """Where `ray start` leaves the address of the cluster that a machine is part of."""
+
+_ANSWERS_S: Final = 10.0
 
 _TOKEN: Final = secrets.token_hex(32)
 """What a cluster of one's own is joined with: one for a process, since Ray reads it once."""
@@ -113,6 +116,8 @@ def join(address: str | None) -> Cluster:
         )
     if wanted is None and _KNOWN_HERE.exists():
         wanted = "auto"
+    if wanted not in (None, "local"):
+        _check_answers(wanted)
     with _quietly():
         _joined = _start() if wanted in (None, "local") else _connect(wanted)
     atexit.register(leave)
@@ -144,6 +149,32 @@ def not_there(error: BaseException) -> ScrimpError | None:
         "scrimp is not installed on a node of the cluster",
         hint=f"Install the same release there, with the same Python: pip install 'scrimp[ray]=={version('scrimp')}'",
     )
+
+
+def _check_answers(address: str) -> None:
+    """Refuse an address at which nothing listens: Ray itself would try for minutes.
+
+    Raises
+    ------
+    TryAgainError
+        If so.
+    """
+    at = address
+    if at == "auto":
+        try:
+            at = os.environ.get("RAY_ADDRESS") or _KNOWN_HERE.read_text().strip()
+        except OSError:
+            return  # Ray has other ways to find one
+    host, colon, port = at.rpartition(":")
+    if not colon or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWERS_S).close()
+    except OSError as error:
+        raise TryAgainError(
+            f"no Ray cluster answers at {at}: {error.strerror or error}",
+            hint="--address local starts one on this machine, for this run.",
+        ) from None
 
 
 def _connect(address: str) -> Cluster:
@@ -182,8 +213,7 @@ def _start() -> Cluster:
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                _node_ip_address="127.0.0.1",
-                _temp_dir=str(folder),
+                _temp_dir=str(folder / "ray"),  # this one it opens to everybody
             )
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         shutil.rmtree(folder, ignore_errors=True)
