@@ -283,7 +283,8 @@ def _batch_lawful(world):
 
 
 def _by_workers(world):
-    return world.file is None and not {"--hint", "--use-hint", "--cache"} & set(world.flags)
+    """Tell whether workers play a world: those that are worth a kill have one of each kind in them."""
+    return bool(world.kills) and world.file is None and not {"--hint", "--use-hint"} & set(world.flags)
 
 
 def _streams(world):
