@@ -191,7 +191,7 @@ def set_applied(ledger: Ledger, run_id: str, size: int) -> None:
 
 
 def forget_text(ledger: Ledger, run_id: str) -> None:
-    """Forget a run's flags (a template, a system prompt, a schema; where it wrote stays), and what equal rows were found by."""
+    """Forget a run's flags (a template, a system prompt, a schema; not where it wrote) and what equal rows have."""
     with ledger.transaction() as conn:
         conn.execute(
             "UPDATE batch_runs SET options = iif(json_extract(options, '$.target') IS NULL, '{}', "
