@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.files import new_file
-from scrimp.profiles.paths import make_private_dir, paths
+from scrimp.profiles.paths import paths
 from scrimp.routing.batch.files.elsewhere import is_elsewhere, is_url
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def check_place(flags: BatchFlags) -> None:
                 what = "a URL" if is_url(given) else "Parquet"
                 raise UsageError(f"{given} is {what}, which is read and written with --on ray: add that")
         return
-    from scrimp.routing.batch.workers.cluster import check_installed, join
+    from scrimp.routing.batch.cluster import check_installed, join
 
     check_installed()
     if flags.workers:
@@ -87,19 +87,16 @@ def check_output(flags: BatchFlags, path: Path, *, overwrite: bool) -> None:
 
         start.check_output(flags.output, path, overwrite=overwrite)
         return
-    from scrimp.routing.batch.files.delivery import Delivery
-    from scrimp.routing.ledger.batches import partial_of
+    from scrimp.routing.batch.files.delivery import Delivery, clear
 
     if flags.target == flags.input:
         raise UsageError(f"the output {flags.target} is the input", hint="Give another name with -o.")
     Delivery(flags.target).check(overwrite=overwrite)
-    make_private_dir(paths().deliveries)
-    if not partial_of(flags.output).exists():
-        flags.output.unlink(missing_ok=True)  # one that was delivered, by a process that ended just then
+    clear(flags.output)
 
 
 def leave_cluster() -> None:
     """Leave the cluster that was joined, if one was."""
-    cluster = sys.modules.get("scrimp.routing.batch.workers.cluster")
+    cluster = sys.modules.get("scrimp.routing.batch.cluster")
     if cluster is not None:
         cluster.leave()

@@ -27,7 +27,7 @@ def cluster():
     """A cluster that is there already; its address."""
     import ray
 
-    from scrimp.routing.batch.workers import cluster
+    from scrimp.routing.batch import cluster
 
     cluster.check_installed()
     with cluster._quietly():
@@ -301,7 +301,7 @@ def test_a_cluster_of_ones_own_has_no_keys_and_leaves_nothing(tmp_path):
     script = f"""
 import os
 os.environ["OPENAI_API_KEY"] = "{KEY}"
-from scrimp.routing.batch.workers import cluster
+from scrimp.routing.batch import cluster
 own = cluster.join("local")
 import ray
 @ray.remote

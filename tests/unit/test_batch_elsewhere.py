@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scrimp.profiles.errors import ConfigError, DataError, TryAgainError, UsageError
+from scrimp.routing.batch import cluster
 from scrimp.routing.batch.files.datasets import _files, _Writer, parquet_lines, plain, text_chunks
 from scrimp.routing.batch.files.delivery import Delivery, staged
 from scrimp.routing.batch.files.elsewhere import is_elsewhere, is_url, located
 from scrimp.routing.batch.files.source import Part, Source
-from scrimp.routing.batch.workers import cluster
 from scrimp.routing.batch.workers.on_ray import _check
 
 

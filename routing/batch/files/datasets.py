@@ -20,7 +20,7 @@ from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import DataError, UsageError
-from scrimp.routing.batch.workers.cluster import check_installed, join, not_there
+from scrimp.routing.batch.cluster import check_installed, join, not_there
 
 from .chats import CALL_FIELDS
 from .elsewhere import is_parquet, located, reason, shown
@@ -214,6 +214,7 @@ def _chunks(
         # What is on this machine is read on it.
         where = {"ray.io/node-id": ray.get_runtime_context().get_node_id()} if local else None
         dataset = ray.data.read_datasource(source, override_num_blocks=len(paths), label_selector=where)
+        block: Any
         for block in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
             for at, data in zip(block.column("at"), block.column("data"), strict=True):
                 yield at.as_py(), data.as_py()

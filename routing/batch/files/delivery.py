@@ -13,6 +13,8 @@ from typing import IO, TYPE_CHECKING, Any, Final, Literal
 
 from scrimp.profiles.errors import TryAgainError, UsageError
 from scrimp.profiles.files import replacing
+from scrimp.profiles.paths import make_private_dir
+from scrimp.routing.ledger.batches import partial_of
 from scrimp.routing.text.spreadsheet import table_line
 
 from .elsewhere import is_parquet, located, reason
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from .elsewhere import Location
     from .source import Format
 
-__all__ = ["Delivery", "staged"]
+__all__ = ["Delivery", "clear", "staged"]
 
 Kind = Literal["parquet", "csv", "tsv", "jsonl"]
 
@@ -41,6 +43,13 @@ def staged(folder: Path, target: str) -> Path:
     """Return where an output is written before it is delivered: the same place for the same target."""
     name = PurePosixPath(target).name or "output"
     return folder / f"{hashlib.sha256(target.encode()).hexdigest()[:16]}-{name[-80:]}"
+
+
+def clear(output: Path) -> None:
+    """Make room for the output of a new run: take away what a process left that ended just when it was delivered."""
+    make_private_dir(output.parent)
+    if not partial_of(output).exists():
+        output.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

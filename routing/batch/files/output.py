@@ -375,7 +375,7 @@ def write_output(
                 result = result_of(journal.read(offset, length))
                 if values and (restore := values.get(result.n)) is not None:
                     result = restored(result, restore)
-                line = render(result, shape, layout) if isinstance(shape, str) else shape(result)
+                line = shape(result) if callable(shape) else render(result, shape, layout)
                 out.write(line.encode("utf-8", "replace"))
                 n += 1
     except OSError as error:

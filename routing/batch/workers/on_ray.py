@@ -10,9 +10,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import ConfigError, ScrimpError, TryAgainError
+from scrimp.routing.batch.cluster import join, not_there
 
 from .channel import LostError
-from .cluster import join, not_there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,11 +141,11 @@ class _Line:
         return self._taken.popleft()
 
     async def _call(self, reply: Any) -> Any:
-        import ray
+        from ray.exceptions import RayError
 
         try:
             return await reply
-        except (ray.exceptions.RayError, ConnectionError) as error:
+        except (RayError, ConnectionError) as error:
             # Out of reach is not dead: what is called lost must not go on making calls.
             self._kill()
             self._lost = LostError(self._name)
@@ -194,6 +194,7 @@ class RayPlace:
         """
         cluster = join(self.address)
         import ray
+        from ray.exceptions import RayError
 
         kind = ray.remote(
             num_cpus=0 if cluster.own else 1,
@@ -215,7 +216,7 @@ class RayPlace:
                 f"the cluster has no room for {n} workers: {free:g} CPUs are free",
                 hint="Each takes one: ask for fewer with --workers.",
             ) from None
-        except ray.exceptions.RayError as error:
+        except RayError as error:
             await self.close()
             raise not_there(error) or ScrimpError(f"a worker cannot be started on the cluster: {error}"[:600]) from None
         except BaseException:

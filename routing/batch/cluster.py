@@ -179,6 +179,7 @@ def _check_answers(address: str) -> None:
 
 def _connect(address: str) -> Cluster:
     import ray
+    from ray.exceptions import RayError
 
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -187,7 +188,7 @@ def _connect(address: str) -> Cluster:
             f"no Ray cluster answers at {address}: {_first_line(error)}",
             hint="--address local starts one on this machine, for this run.",
         ) from None
-    except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except (RuntimeError, ValueError, RayError) as error:
         if "ersion mismatch" in str(error):
             raise ConfigError(
                 f"the cluster at {address} has another Ray or Python: {_lines(error)}",
@@ -200,6 +201,7 @@ def _connect(address: str) -> Cluster:
 def _start() -> Cluster:
     """Start a cluster on this machine, for this user's processes: a token in a private folder admits to it."""
     import ray
+    from ray.exceptions import RayError
 
     folder = Path(tempfile.mkdtemp(prefix="scrimp-ray-", dir="/tmp"))
     try:
@@ -215,7 +217,7 @@ def _start() -> Cluster:
                 logging_level=logging.ERROR,
                 _temp_dir=str(folder / "ray"),  # this one it opens to everybody
             )
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+    except (OSError, RuntimeError, ValueError, RayError) as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise TryAgainError(f"Ray cannot be started on this machine: {_first_line(error)}") from None
     return Cluster(own=True, folder=folder)
