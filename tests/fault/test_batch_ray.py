@@ -297,11 +297,27 @@ def test_an_estimate_keeps_nothing_and_begins_no_run(on_ray, world, home):
     assert list((home / "batches").iterdir()) == []
 
 
-def test_a_cluster_of_ones_own_has_no_keys_and_leaves_nothing(tmp_path):
+WITHOUT_SCRIMP = """
+import sys
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "scrimp":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Nothing())
+"""
+
+
+def test_a_cluster_of_ones_own_has_no_keys_and_leaves_nothing_and_nodes_without_scrimp_are_found(tmp_path):
+    (tmp_path / "nodes").mkdir()
+    (tmp_path / "nodes" / "sitecustomize.py").write_text(WITHOUT_SCRIMP)
     script = f"""
-import os
+import asyncio, io, os
+os.environ["PYTHONPATH"] = "{tmp_path}/nodes"
 os.environ["OPENAI_API_KEY"] = "{KEY}"
+from scrimp.profiles.errors import ConfigError
 from scrimp.routing.batch import cluster
+from scrimp.routing.batch.files.datasets import fetch
+from scrimp.routing.batch.workers.on_ray import RayPlace
 own = cluster.join("local")
 import ray
 @ray.remote
@@ -311,6 +327,14 @@ found = ray.get(environment.remote())
 assert own.own and own.folder.stat().st_mode & 0o777 == 0o700
 assert "{KEY}" not in found.values(), "keys go in frames only"
 assert os.environ["OPENAI_API_KEY"] == "{KEY}"
+open("{tmp_path}/nodes/in.txt", "w").write("hello")
+for attempt in (lambda: asyncio.run(RayPlace().open(2)), lambda: fetch("{tmp_path}/nodes/*.txt", io.BytesIO(), address=None)):
+    try:
+        attempt()
+    except ConfigError as error:
+        assert "scrimp is not installed on a node" in str(error), error
+    else:
+        raise AssertionError(attempt)
 cluster.leave()
 assert not own.folder.exists()
 """
@@ -319,7 +343,7 @@ assert not own.folder.exists()
         [sys.executable, "-c", script], env={**env, "HOME": str(tmp_path)}, capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert list(tmp_path.iterdir()) == [], "its token is not in the home folder"
+    assert [each.name for each in tmp_path.iterdir()] == ["nodes"], "its token is not in the home folder"
 
 
 def test_a_cluster_that_does_not_answer_is_named(world):
