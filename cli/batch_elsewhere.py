@@ -53,7 +53,7 @@ def fetch(flags: BatchFlags, path: Path) -> Fetched:
     return fetched
 
 
-def check_place(flags: BatchFlags) -> None:
+def check_place(flags: BatchFlags, *, joins: bool) -> None:
     """Refuse what is read or written on a cluster only, without one; join it where workers are wanted there.
 
     Raises
@@ -70,7 +70,7 @@ def check_place(flags: BatchFlags) -> None:
     from scrimp.routing.batch.cluster import check_installed, join
 
     check_installed()
-    if flags.workers:
+    if flags.workers and joins:
         join(flags.address)
 
 
@@ -91,7 +91,7 @@ def check_output(flags: BatchFlags, path: Path, *, overwrite: bool) -> None:
 
     if flags.target == flags.input:
         raise UsageError(f"the output {flags.target} is the input", hint="Give another name with -o.")
-    Delivery(flags.target).check(overwrite=overwrite)
+    Delivery.to(flags.target).check(overwrite=overwrite)
     clear(flags.output)
 
 

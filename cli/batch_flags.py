@@ -297,7 +297,7 @@ def _delivery(flags: BatchFlags) -> Delivery | None:
         return None
     from scrimp.routing.batch.files.delivery import Delivery
 
-    return Delivery(flags.target)
+    return Delivery.to(flags.target)
 
 
 def _check_workers(flags: BatchFlags, shelf: Shelf | None) -> None:

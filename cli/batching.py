@@ -139,7 +139,7 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
     from scrimp.routing.ledger.store import new_id
 
     run_id = new_id()
-    check_place(flags)
+    check_place(flags, joins=not estimate_only)
     path, fetched = _input(flags, run_id)
     kept = path.parent == paths().batches
     flags = replace(flags, file=tuple(each if each == "-" else str(Path(each).absolute()) for each in flags.file))
@@ -284,8 +284,7 @@ def _resume(
     parked.can_go_on(run, folder)
     check_given_again(flags, run.options)
     merged = flags.over(run.options | {"profile": flags.profile or run.options.get("profile")})
-    if not estimate_only:
-        check_place(merged)
+    check_place(merged, joins=not estimate_only)
     path = Path(run.input)
     if not path.is_file():
         raise UsageError(f"the run's input {run.input} is gone", hint="Put it back, or start anew with --overwrite.")

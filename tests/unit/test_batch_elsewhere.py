@@ -150,7 +150,7 @@ def output(tmp_path):
 
 def test_rows_become_parquet_with_the_same_columns_whatever_is_in_them(output, tmp_path):
     target = tmp_path / "out.parquet"
-    Delivery(str(target)).deliver(output, rows=True)
+    Delivery.to(str(target)).deliver(output, rows=True)
     table = pq.read_table(target)
     types = {field.name: str(field.type) for field in table.schema}
     assert types == {
@@ -160,19 +160,19 @@ def test_rows_become_parquet_with_the_same_columns_whatever_is_in_them(output, t
     assert table.column("id").to_pylist() == ["a", "2"]
     assert table.column("error").to_pylist() == [None, "no ? way"]
     output.write_text(json.dumps(ROWS[1]) + "\n")
-    Delivery(f"file://{target}").deliver(output, rows=True)
+    Delivery.to(f"file://{target}").deliver(output, rows=True)
     again = pq.read_table(target)
     assert {field.name: str(field.type) for field in again.schema} == types | {"id": "int64"}
 
 
 def test_rows_become_a_table_and_lines_and_other_outputs_go_as_they_are(output, tmp_path):
-    Delivery(str(tmp_path / "out.csv")).deliver(output, rows=True)
+    Delivery.to(str(tmp_path / "out.csv")).deliver(output, rows=True)
     assert (tmp_path / "out.csv").read_text().splitlines() == [
         "id,status,answer,cost_usd,input_tokens,error",
         "a,ok,'=1+1,0.0000001,3,",
         "2,failed,,,,no ? way",
     ]
-    Delivery(str(tmp_path / "plain")).deliver(output, rows=False)
+    Delivery.to(str(tmp_path / "plain")).deliver(output, rows=False)
     assert (tmp_path / "plain").read_bytes() == output.read_bytes()
     assert sorted(each.name for each in tmp_path.iterdir()) == ["out.csv", "plain", "staged"]
 
@@ -186,7 +186,7 @@ def test_rows_become_a_table_and_lines_and_other_outputs_go_as_they_are(output, 
     ],
 )  # fmt: skip
 def test_what_an_output_is_made_of_follows_from_its_name(target, source, rows):
-    assert Delivery(target).takes_rows(source) is rows
+    assert Delivery(target, located("x")).takes_rows(source) is rows
 
 
 def test_through_fsspec_an_output_is_there_only_when_it_is_whole(output):
@@ -194,7 +194,7 @@ def test_through_fsspec_an_output_is_there_only_when_it_is_whole(output):
 
     memory = fsspec.filesystem("memory")
     memory.mkdirs("/lake", exist_ok=True)
-    target = Delivery("memory://lake/out.parquet")
+    target = Delivery.to("memory://lake/out.parquet")
     target.check(overwrite=False)
     target.deliver(output, rows=True)
     assert [Path(each).name for each in memory.ls("/lake", detail=False)] == ["out.parquet"]
@@ -208,13 +208,13 @@ def test_through_fsspec_an_output_is_there_only_when_it_is_whole(output):
 
 def test_what_cannot_be_written_can_be_delivered_later(output, tmp_path):
     with pytest.raises(TryAgainError, match="cannot be brought to") as caught:
-        Delivery(str(tmp_path / "none" / "out.parquet")).deliver(output, rows=True)
+        Delivery.to(str(tmp_path / "none" / "out.parquet")).deliver(output, rows=True)
     assert "--resume" in caught.value.hint
     assert [each.name for each in tmp_path.iterdir()] == ["staged"]
     with pytest.raises(UsageError, match="there is no folder"):
-        Delivery(str(tmp_path / "none" / "out.parquet")).check(overwrite=False)
+        Delivery.to(str(tmp_path / "none" / "out.parquet")).check(overwrite=False)
     with pytest.raises(UsageError, match="is a folder"):
-        Delivery(str(tmp_path)).check(overwrite=False)
+        Delivery.to(str(tmp_path)).check(overwrite=False)
 
 
 def test_without_ray_the_error_says_how_to_get_it(monkeypatch):

@@ -9,7 +9,7 @@ import shutil
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any, Final, Literal
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, Self
 
 from scrimp.profiles.errors import TryAgainError, UsageError
 from scrimp.profiles.files import replacing
@@ -60,9 +60,23 @@ class Delivery:
     ----------
     target
         A URL, or the whole path of a file; its name says in which format: that of the output where it says nothing.
+    place
+        Where that is, looked up early: variables that lead there (`AWS_ENDPOINT_URL`) are gone when calls are made.
     """
 
     target: str
+    place: Location
+
+    @classmethod
+    def to(cls, target: str) -> Self:
+        """Return what delivers to a target.
+
+        Raises
+        ------
+        UsageError
+            If it is a URL of a kind that nothing here writes.
+        """
+        return cls(target, located(target))
 
     @property
     def kind(self) -> Kind | None:
@@ -87,7 +101,7 @@ class Delivery:
         """
         from pyarrow.fs import FileType
 
-        place = located(self.target)
+        place = self.place
         try:
             found = place.system.get_file_info(place.path).type
             parent = place.system.get_file_info(str(PurePosixPath(place.path).parent)).type
@@ -121,7 +135,7 @@ class Delivery:
         try:
             if rows:
                 self._make(output, made)
-            self._put(made if rows else output, located(self.target))
+            self._put(made if rows else output)
         except OSError as error:
             raise TryAgainError(
                 f"the output cannot be brought to {self.target}: {reason(error)}",
@@ -149,7 +163,8 @@ class Delivery:
                     line = table_line([_cell(row.get(name)) for name in kinds], separator=separator)
                 file.write(line.encode("utf-8", "replace"))
 
-    def _put(self, made: Path, place: Location) -> None:
+    def _put(self, made: Path) -> None:
+        place = self.place
         with made.open("rb") as read:
             if place.local:
                 with replacing(Path(place.path), mode=0o666) as file:

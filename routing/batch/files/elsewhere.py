@@ -63,6 +63,8 @@ def located(given: str) -> Location:
         return Location(system, path, local=isinstance(system, LocalFileSystem))
     except (ArrowException, OSError, ValueError) as error:
         why = reason(error)
+        if "Unrecognized filesystem" not in why:
+            raise UsageError(f"cannot reach {given}: {why}") from None
     import fsspec
 
     try:

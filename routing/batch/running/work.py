@@ -294,7 +294,8 @@ def begin(prepared: Prepared, ledger: Ledger, output: Path, *, overwrite: bool, 
         _give_up_old(ledger, output, task.paths.batches, now=now)
     elif batches.latest(ledger, output=output) is not None:  # its answers would be paid for again
         raise UsageError(
-            f"a run that writes {output} is not finished", hint="Go on with it (--resume), or start anew (--overwrite)."
+            f"a run that writes {options.get('target') or output} is not finished",
+            hint="Go on with it (--resume), or start anew (--overwrite).",
         )
     run = Run(
         prepared.run_id,
