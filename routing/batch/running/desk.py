@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import NANO
@@ -14,11 +14,9 @@ from scrimp.routing.asking.request import TOTAL_DEADLINE_S
 from scrimp.routing.batch.planning.plan import forecast
 from scrimp.routing.batch.planning.start import in_flight
 from scrimp.routing.batch.state.recovery import entry
-from scrimp.routing.batch.state.scribe import Scribe
+from scrimp.routing.batch.state.row_books import Ended, RunBooks
 from scrimp.routing.calls.faults import to_scrimp_error
-from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.leases import Limited, limited
-from scrimp.routing.ledger.reservations import reap
 
 from .flow import Flow
 from .gates import ProviderGate
@@ -31,21 +29,18 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.schema import Arm
     from scrimp.routing.asking.books import Settlement
-    from scrimp.routing.batch.files.output import Journal, Result
+    from scrimp.routing.batch.files.output import Result
     from scrimp.routing.batch.planning.choosing import Chooser
     from scrimp.routing.batch.planning.plan import Planner
-    from scrimp.routing.batch.state.scribe import Span
+    from scrimp.routing.batch.state.row_books import RowBooks
     from scrimp.routing.calls.call import Call, Reply
     from scrimp.routing.calls.faults import CallError
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.batches import Run
-    from scrimp.routing.ledger.store import Ledger
 
     from .jobs import Job, Settings, Stats
 
 __all__ = ["Desk"]
-
-T = TypeVar("T")
 
 _SLOW_CHECKS: Final = 4
 _REAP_EVERY_S: Final = 5.0
@@ -54,13 +49,20 @@ _MOST_OPENERS: Final = 4096
 """Rows that are about the same files follow each other: what a file of a million rows began with is over."""
 
 
+class Committed(Protocol):
+    """A row on its way: what it is still expected to cost (USD), and the variance of that (USD squared)."""
+
+    committed_usd: float
+    variance: float
+
+
 class Desk:
     """The state of one run while it goes on.
 
     Parameters
     ----------
-    run, journal, ledger
-        Its state on disk; the ledger is written by the scribe's thread while the run goes on.
+    run, books
+        The run, and where its rows have things written.
     chooser, planner
         Decide rows, and choose between arms for the whole file; the planner learns from true costs.
     settings, stats
@@ -80,13 +82,14 @@ class Desk:
         Which rows wait for which, and which go first; None: they go as they stand in the file.
     rows_name_arms
         Whether any row says which arm is to answer it.
+    share
+        How many processes share the calls that may be in flight.
     """
 
     def __init__(
         self,
         run: Run,
-        journal: Journal,
-        ledger: Ledger,
+        books: RowBooks,
         chooser: Chooser,
         planner: Planner,
         settings: Settings,
@@ -99,12 +102,14 @@ class Desk:
         clock: Callable[[], float],
         flow: Flow | None = None,
         rows_name_arms: bool = False,
+        share: int = 1,
     ) -> None:
+        self.share = share
+        self.on_stop: Callable[[str], None] = lambda _why: None
         self.flow = flow or Flow()
         self.rows_name_arms = rows_name_arms
         self.run = run
-        self.journal = journal
-        self.ledger = ledger
+        self.books = books
         self.chooser = chooser
         self.decider: Decider = chooser.decider
         self.planner = planner
@@ -130,7 +135,7 @@ class Desk:
         self._reaped_at = 0.0
         self._prepare = prepare
         self._prepared: dict[str, asyncio.Task[None]] = {}
-        self.gatherer = Gatherer(self, key)
+        self.gatherer = Gatherer(self, books, key) if isinstance(books, RunBooks) else None
 
     async def ready(self, model: str) -> None:
         """Wait until calls to a model can be made."""
@@ -143,16 +148,12 @@ class Desk:
         # A million objects of litellm's that never go: the collector would look at all of them again and again.
         gc.freeze()
 
-    def open(self) -> None:
-        """Let the scribe begin."""
-        self.scribe = Scribe(self.ledger, self.journal, self.run.id)
-
     def _make_lanes(self) -> dict[str, Lane]:
         gates: dict[str, ProviderGate] = {}
         limiters: dict[str, Limiter] = {}
         lanes = {}
         for arm in self.decider.profile.arms:
-            most = in_flight(arm, self.settings.concurrency)
+            most = -(-in_flight(arm, self.settings.concurrency) // self.share)
             provider = arm.api_base or arm.provider or arm.model
             gate = gates.setdefault(provider, ProviderGate(0))
             if arm.base not in limiters:  # the rungs of a ladder share one
@@ -168,20 +169,15 @@ class Desk:
         if what is None:
             return None
         if what not in self.shared:
-            self.shared[what] = SharedLimits(self.ledger, what, 0, self._soon, self.stopped)
+            self.shared[what] = SharedLimits(self.books, what, 0, self.stopped)
         self.shared[what].most += most
         return self.shared[what]
 
-    def _soon(self, do: Callable[[], T]) -> Awaitable[T]:
-        """Have something done by the scribe that need not outlive the machine."""
-        return asyncio.shield(self.scribe.submit(lambda _span: do(), durable=False))
-
     async def close(self) -> None:
-        """Give back what is shared with other processes, and let the scribe end."""
+        """Give back what is shared with other processes."""
         for shared in self.shared.values():
             with contextlib.suppress(Exception):  # a dead ledger: this process's end gives them back
                 await shared.close()
-        await asyncio.to_thread(self.scribe.close)
 
     # -- control ----------------------------------------------------------------------------------------------------
 
@@ -191,9 +187,11 @@ class Desk:
             self.stats.stopping = why
             self.stopped.set()
             self.wake()
+            self.on_stop(why)
         elif why == "interrupted":
             for task in self.tasks:
                 task.cancel()
+            self.on_stop(why)
 
     @property
     def halted(self) -> bool:
@@ -229,7 +227,7 @@ class Desk:
         """Look for reservations of dead processes, now and then."""
         if self.clock() - self._reaped_at >= _REAP_EVERY_S:
             self._reaped_at = self.clock()
-            await self.scribe.submit(lambda _span: reap(self.ledger, now=self.clock()))
+            await self.books.reap(self.clock())
 
     def open_alone(self, key: bytes, opens: asyncio.Event) -> None:
         """Have others that are about the same files wait for a row; who has been answered long ago is forgotten."""
@@ -239,13 +237,13 @@ class Desk:
 
     # -- rows -------------------------------------------------------------------------------------------------------
 
-    def commit(self, job: Job, usd: float, variance: float) -> None:
+    def commit(self, job: Committed, usd: float, variance: float) -> None:
         """Count what a row that is planned and not yet done is expected to cost, as the plan has to leave it."""
         self.committed_usd += usd - job.committed_usd
         self.variance += variance - job.variance
         job.committed_usd, job.variance = usd, variance
 
-    def gone(self, job: Job) -> None:
+    def gone(self, job: Committed) -> None:
         """Count a job that is over, with or without a result."""
         self.commit(job, 0.0, 0.0)
         self.pending -= 1
@@ -262,20 +260,25 @@ class Desk:
             if error.kind == "rate_limited" or error.retry_after_s is not None:
                 lane.gate.refused(error.retry_after_s)
             return
+        self.bar(lane.arm.name, to_scrimp_error(error, lane.arm))
+
+    def bar(self, arm: str, error: ScrimpError) -> None:
+        """Send no more rows to an arm; when none is left, the run stops."""
+        lane = self.lanes[arm]
         if lane.blocked is not None:
             return
-        lane.blocked = to_scrimp_error(error, lane.arm)
-        self.say(f"{lane.blocked.message}; no more rows are sent to {lane.arm.name}")
+        lane.blocked = error
+        self.say(f"{error.message}; no more rows are sent to {arm}")
         wanted = None if self.rows_name_arms else self.settings.wishes.arm
         wanted = None if wanted is None else bare_of(wanted)
         usable = [each for each in self.lanes.values() if wanted in (None, each.arm.name) and each.blocked is None]
         if not [each for each in usable if each.arm.name not in self.chooser.keyless]:
-            self.fail(lane.blocked)
+            self.fail(error)
 
     @property
     def busy(self) -> int:
         """How many rows are on their way, less those that wait for a provider's batch, of which there may be many."""
-        n = self.gatherer.n_parked
+        n = 0 if self.gatherer is None else self.gatherer.n_parked
         return self.pending - n if n < MOST_PARKED else self.pending
 
     def lane(self, arm: str) -> Lane:
@@ -288,12 +291,16 @@ class Desk:
         cost = settlement.cost_nano
         option = job.decision.choice.option(arm)
         if cost is not None and option.cost_nano and settlement.answers:
-            self.planner.learn(arm, predicted_usd=forecast(option).mean, true_usd=cost / NANO)
+            self.learn(arm, forecast(option).mean, cost / NANO)
         if settlement.breach:
             self.stats.n_breaches += 1
             self.say_once(
                 f"{arm} charged above its enforced bound: suspended until `scrimp models resume {bare_of(arm)}`"
             )
+
+    def learn(self, arm: str, predicted_usd: float, true_usd: float) -> None:
+        """Have the plan of the file go by what a call cost."""
+        self.planner.learn(arm, predicted_usd=predicted_usd, true_usd=true_usd)
 
     def is_steady(self, job: Job, arm: str | None) -> bool:
         """Tell whether the same row would get the same answer of an arm."""
@@ -307,21 +314,8 @@ class Desk:
 
     async def file(self, result: Result) -> None:
         """Write down a result that no call is to be settled for."""
-
-        def do(span: Span | None) -> None:
-            if span is not None:
-                batches.file_row(
-                    self.ledger,
-                    self.run.id,
-                    result.n,
-                    status=result.status,
-                    request_id=result.decision_id,
-                    arm=result.arm,
-                    cost_nano=result.cost_nano,
-                    span=span,
-                )
-
-        await self.scribe.submit(do, entry(result.n, result.decision_id, (), result))
+        line = entry(result.n, result.decision_id, (), result)
+        await self.books.end(Ended(result.n, result.decision_id, line, result=result))
         self.over(result.n, result.status)
 
     def over(self, n: int, status: str) -> None:

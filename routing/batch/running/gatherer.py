@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.schema import Arm
     from scrimp.routing.asking.paid_call import Send
+    from scrimp.routing.batch.state.row_books import RunBooks
     from scrimp.routing.calls.call import Reply
     from scrimp.routing.calls.composed import Composed
     from scrimp.routing.calls.provider_batches.protocol import ProviderBatch, Standing
@@ -52,8 +53,8 @@ class Gatherer:
 
     Parameters
     ----------
-    desk
-        What the rows share.
+    desk, books
+        What the rows share, and where it is written.
     key
         Returns an arm's key.
 
@@ -63,8 +64,9 @@ class Gatherer:
         Rows that wait for a reply from here.
     """
 
-    def __init__(self, desk: Office, key: Callable[[Arm], str | None]) -> None:
+    def __init__(self, desk: Office, books: RunBooks, key: Callable[[Arm], str | None]) -> None:
         self.desk = desk
+        self.books = books
         self.n_parked = 0
         self._closed = False
         self._key = key
@@ -75,9 +77,9 @@ class Gatherer:
         self._open: dict[str, Submission] = {}
         self._held: dict[tuple[str, str], Item] = {}
         self._by_reservation: dict[int, Item] = {}
-        for handed in provider_batches.still_held(desk.ledger, desk.run.id):
+        for handed in provider_batches.still_held(books.ledger, desk.run.id):
             items: dict[str, Item] = {}
-            for held in provider_batches.calls_of(desk.ledger, handed.id):
+            for held in provider_batches.calls_of(books.ledger, handed.id):
                 item = Item(held.id, held.custom_id, held=held, submitted=True)
                 items[held.custom_id] = self._by_reservation[held.id] = self._held[held.request_id, held.arm] = item
             self._open[handed.id] = Submission(handed, None, items)
@@ -254,7 +256,7 @@ class Gatherer:
                 item.ticket.sent = True
         submission = Submission(handed, api, {item.custom_id: item for item in items}, looked=True)
         self._open[name] = submission
-        await desk.scribe.submit(lambda _span: provider_batches.record(desk.ledger, handed, calls))
+        await self.books.scribe.submit(lambda _span: provider_batches.record(self.books.ledger, handed, calls))
         desk.stats.n_handed += len(items)
         desk.wake()
         try:
@@ -337,8 +339,8 @@ class Gatherer:
             else:
                 got.append(result)
         if got:
-            names = await self.desk.scribe.submit(
-                lambda _span: provider_batches.added(self.desk.ledger, submission.handed.id)
+            names = await self.books.scribe.submit(
+                lambda _span: provider_batches.added(self.books.ledger, submission.handed.id)
             )
             self._take(submission, placed(got, names))
         await self._stands(submission, standing)
@@ -349,8 +351,8 @@ class Gatherer:
         desk, handed = self.desk, submission.handed
         at = posix_of(handed.at)
         asked_at = desk.clock()
-        known = await desk.scribe.submit(lambda _span: provider_batches.known_ids(desk.ledger))
-        names = await desk.scribe.submit(lambda _span: provider_batches.added(desk.ledger, handed.id))
+        known = await self.books.scribe.submit(lambda _span: provider_batches.known_ids(self.books.ledger))
+        names = await self.books.scribe.submit(lambda _span: provider_batches.added(self.books.ledger, handed.id))
         try:
             found = await api.find(handed.id, names, since=at - SETTLES_S, known=known)
         except Undecided as why:
@@ -417,8 +419,8 @@ class Gatherer:
         changed = {name: value for name, value in told.items() if getattr(submission.handed, name) != value}
         if changed:
             submission.handed = replace(submission.handed, **changed)
-            ledger = self.desk.ledger
-            await self.desk.scribe.submit(
+            ledger = self.books.ledger
+            await self.books.scribe.submit(
                 lambda _span: provider_batches.standing(ledger, submission.handed.id, **changed)
             )
 
@@ -437,5 +439,5 @@ class Gatherer:
             if item.held is not None
         ]
         if records:
-            ledger, now = self.desk.ledger, self.desk.clock()
-            await self.desk.scribe.submit(lambda _span: write(ledger, records, now=now, at=instant(now)))
+            ledger, now = self.books.ledger, self.desk.clock()
+            await self.books.scribe.submit(lambda _span: write(ledger, records, now=now, at=instant(now)))

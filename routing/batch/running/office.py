@@ -9,9 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scrimp.routing.batch.planning.choosing import Chooser
-    from scrimp.routing.batch.state.scribe import Scribe
     from scrimp.routing.ledger.batches import Run
-    from scrimp.routing.ledger.store import Ledger
 
     from .jobs import Lane, Settings, Stats
 
@@ -22,8 +20,6 @@ class Office(Protocol):
     """A run that goes on (`desk.Desk`)."""
 
     run: Run
-    ledger: Ledger
-    scribe: Scribe
     stats: Stats
     chooser: Chooser
     settings: Settings

@@ -7,35 +7,31 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from scrimp.profiles.errors import ScrimpError, UsageError
-from scrimp.routing.asking.asked import Asked
-from scrimp.routing.asking.guarding import refused_by_guard
-from scrimp.routing.asking.named_plans import checks_of
+from scrimp.profiles.errors import UsageError
 from scrimp.routing.asking.plan_choice import PlanChooser
-from scrimp.routing.asking.refusal import why_none
-from scrimp.routing.asking.request import Ask
 from scrimp.routing.batch.files.output import Result
 from scrimp.routing.batch.files.rows import Row
 from scrimp.routing.batch.planning.money import money_left
-from scrimp.routing.batch.planning.plan import options_of, planned
-from scrimp.routing.batch.planning.row_plans import RowWays
-from scrimp.routing.deciding.policy import NoDraw
+from scrimp.routing.batch.state.recovery import take_up
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.hints import no_draw, of_request
 from scrimp.routing.strategies.bid_memory import PastBids, recalled
 
 from .jobs import Job
+from .row_decider import RowDecider, in_turn, is_left_out
 from .row_hands import too_late
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-    from scrimp.routing.asking.hinting import Drawn
     from scrimp.routing.batch.files.output import Status
     from scrimp.routing.batch.planning.money import Money
+    from scrimp.routing.batch.planning.optimise import Rule
     from scrimp.routing.batch.state.recovery import Recovered, TakenUp
+    from scrimp.routing.batch.state.row_books import RunBooks
     from scrimp.routing.batch.state.scribe import Span
+    from scrimp.routing.batch.workers.crew import Crew
     from scrimp.routing.prompts.prompt import Prompt
     from scrimp.routing.strategies.brief import Memory
 
@@ -50,9 +46,6 @@ WINDOW: Final = 256
 _LEAST_WINDOW: Final = 32
 _TURNS: Final = 6
 _MOST_LATER: Final = 10_000
-_ALIKE: Final = 256
-"""Characters at the beginning by which prompts are told alike."""
-
 _ENDED: Final = {
     "cut": "was cut",
     "failed": "failed",
@@ -67,8 +60,8 @@ class Producer:
 
     Parameters
     ----------
-    desk
-        What the rows share.
+    desk, books
+        What the rows share, and where it is written.
     rows
         Returns the rows that can be asked, in order, as a stream.
     n_left
@@ -81,11 +74,14 @@ class Producer:
         Takes a row that is not to be asked, how it ends, and why.
     resolver
         Puts answers into the prompts of rows that wait for them; None: none does.
+    crew
+        Workers that take rows; None: the run asks them all itself.
     """
 
     def __init__(
         self,
         desk: Desk,
+        books: RunBooks,
         rows: Callable[[], Iterator[Row]],
         n_left: int,
         *,
@@ -94,15 +90,19 @@ class Producer:
         begin: Callable[[Job], Awaitable[None]],
         write_off: Callable[[Row, Status, str], Awaitable[None]],
         resolver: Resolver | None = None,
+        crew: Crew | None = None,
     ) -> None:
         self.desk = desk
+        self.books = books
         self.rows = rows
         self.n_left = n_left
-        self.rng = rng
         self.begin = begin
         self.write_off = write_off
         self.resolver = resolver
-        self._ways = RowWays(PlanChooser(desk.decider, desk.settings.way, desk.ledger), desk.decider.profile)
+        self.crew = crew
+        self._again: list[Row] = []
+        self._alone: list[Row] = []
+        self.decider = RowDecider(desk, PlanChooser(desk.decider, desk.settings.way, books.ledger), rng)
         self._taken_up = {} if recovered is None else dict(recovered.taken_up)
         self._n_planned = 0
         self._n_later = 0
@@ -147,9 +147,13 @@ class Producer:
         size = min(WINDOW, max(_LEAST_WINDOW, desk.stats.n_rows // 20, 2 * widest))
         more = True
         while not desk.halted:
-            if desk.flow.has_ready and desk.busy <= 2 * size:
+            if self._alone or self._again:
+                alone, again, self._alone, self._again = self._alone, self._again, [], []
+                await self._take_anew(alone, alone=True, last=last)
+                await self._take_anew(again, alone=False, last=last)
+            elif desk.flow.has_ready and self._has_room(2 * size):
                 await self._take(await self._answered(desk.flow.ready(size)), last=last)
-            elif more and desk.busy <= size:
+            elif more and self._has_room(size):
                 window = await asyncio.to_thread(desk.chooser.read, rows, size)
                 for row in self._waits:
                     desk.flow.park(row)
@@ -163,6 +167,46 @@ class Producer:
                 await desk.change()
                 desk.producing = True
 
+    def _has_room(self, size: int) -> bool:
+        """Whether more rows can be begun, where so many may be on their way: in each worker, if there are some."""
+        if self.crew is not None and self.crew.works:
+            return self.crew.has_room(size)
+        return self.desk.busy <= size
+
+    # -- what comes back of workers ---------------------------------------------------------------------------------
+
+    def planned(self, rows: Sequence[Row], *, later: Sequence[int], n_planned: int) -> None:
+        """Take note of what came of a window that a worker has decided."""
+        del rows
+        self._n_planned += n_planned
+        self._n_later += len(later)
+        self._planned.difference_update(later)
+        self._later += later[: max(0, _MOST_LATER - len(self._later))]
+
+    def again(self, rows: Sequence[Row], *, alone: bool) -> None:
+        """Have rows taken anew that a worker could not take, or is lost with; `alone`, by the run itself."""
+        (self._alone if alone else self._again).extend(rows)
+        self.n_left += len(rows)
+        self.desk.wake()
+
+    async def _take_anew(self, rows: Sequence[Row], *, alone: bool, last: bool) -> None:
+        """Begin rows that were given out before; those whose calls so far are over are gone on with."""
+        if not rows:
+            return
+        if alone:
+            self._taken_up |= await self.books.scribe.submit(partial(self._as_left, [row.n for row in rows]))
+        await self._take(rows, last=last, alone=alone)
+
+    def _as_left(self, places: Sequence[int], _span: Span | None = None) -> dict[int, TakenUp]:
+        ledger, run = self.books.ledger, self.desk.run
+        wanted = set(places)
+        begun = {request: n for request, n in batches.sent(ledger, run.id).items() if n in wanted}
+        found = take_up(ledger, run, self.books.journal, begun)
+        batches.drop_sent(ledger, run.id, [n for n, known in found.items() if known is None])
+        return {n: known for n, known in found.items() if known is not None}
+
+    # -- rows -------------------------------------------------------------------------------------------------------
+
     def _not_waiting(self) -> Iterator[Row]:
         """Yield the rows that wait for no answer; the others are put aside."""
         for row in self.desk.flow.arranged(self.rows):
@@ -174,10 +218,10 @@ class Producer:
     async def _answered(self, rows: Sequence[Row]) -> list[Row]:
         """Return rows that waited with the answers in their prompts; those that wait in vain are written off."""
         desk = self.desk
-        states = await desk.scribe.submit(partial(self._states, [row.n for row in rows]))
+        states = await self.books.scribe.submit(partial(self._states, [row.n for row in rows]))
         left = [row for row in rows if states.get(row.n) in (None, "sent", "unknown")]
         made: list[Row] = []
-        for row, found in zip(left, await desk.scribe.submit(partial(self._resolved, left)), strict=True):
+        for row, found in zip(left, await self.books.scribe.submit(partial(self._resolved, left)), strict=True):
             status: Status = "skipped"
             if (missing := desk.flow.in_the_way(row)) is not None:
                 problem = f"not sent: it takes the answer of row {missing[0]}, which {_ENDED[missing[1]]}"
@@ -206,11 +250,11 @@ class Producer:
                 made.append(error.message)
         return made
 
-    async def _take(self, window: Sequence[Row], *, last: bool) -> None:
+    async def _take(self, window: Sequence[Row], *, last: bool, alone: bool = False) -> None:
         """Begin rows, or go on with them, or write down what became of them."""
         if not window:
             return
-        states = await self.desk.scribe.submit(partial(self._states, [row.n for row in window]))
+        states = await self.books.scribe.submit(partial(self._states, [row.n for row in window]))
         for row in window:
             if self.resolver is not None:
                 self.resolver.keep(row)
@@ -218,13 +262,13 @@ class Producer:
                 await self._write_unknown(row)
         for row in window:
             if (again := self._taken_up.pop(row.n, None)) is not None:
-                prompt, memory = await self.desk.scribe.submit(partial(self._as_before, row, again))
+                prompt, memory = await self.books.scribe.submit(partial(self._as_before, row, again))
                 prompt = await asyncio.to_thread(self.desk.chooser.as_read, row, prompt)
                 known = await asyncio.to_thread(self.desk.chooser.again, row, self.desk.settings.wishes)
-                ask = self._ask(known, prompt)
-                way = self._ways.of(row).way
+                ask = self.decider.ask(known, prompt)
+                way = self.decider.way_of(row)
                 job = Job.again(row, again, ask, way, self.desk.decider.profile, memory)
-                await self._begin([self._ranked(job)], last=last)
+                await self._begin([self.decider.ranked(job)], last=last)
         fresh = []
         for row in window:
             if row.n in states or self.desk.halted:
@@ -239,27 +283,29 @@ class Producer:
                 continue
             self.n_left -= 1
             await self.write_off(row, *problem)
+        if self.crew is not None and not alone and (given := [row for row in fresh if self.crew.takes(row)]):
+            await self._give_out(self.crew, given, last=last)
+            places = {row.n for row in given}
+            fresh = [row for row in fresh if row.n not in places]
         if fresh:
-            money = await self.desk.scribe.submit(self._money)
+            money = await self.books.scribe.submit(self._money)
             jobs = await asyncio.to_thread(self._decide, fresh, money)
             if any(job.bids for job in jobs):
-                jobs = await self.desk.scribe.submit(partial(self._remembering, jobs))
-            await self._begin([self._ranked(job) for job in jobs], last=last)
+                jobs = await self.books.scribe.submit(partial(self._remembering, jobs))
+            await self._begin([self.decider.ranked(job) for job in jobs], last=last)
 
-    def _ranked(self, job: Job) -> Job:
-        """Return a job with what lets it go before others."""
-        flow = self.desk.flow
-        seconds = None if job.decision.arm is None else job.option.seconds
-        job.rank, job.due = flow.rank_of(job.row, seconds), flow.due_of(job.row)
-        if job.due is not None and seconds is not None and (late := self.desk.clock() + seconds - job.due) > 0.0:
-            self.desk.say_once(
-                f"row {job.row.n + 1} will likely be {late:,.0f} s late: an answer takes about {seconds:,.0f} s",
-                kind="late",
-            )
-        return job
+    async def _give_out(self, crew: Crew, rows: Sequence[Row], *, last: bool) -> None:
+        """Have rows decided and asked by workers."""
+        money = await self.books.scribe.submit(self._money)
+        blocked = {name: lane.blocked.message for name, lane in self.desk.lanes.items() if lane.blocked is not None}
+        rule = await asyncio.to_thread(self._rule, rows, money)
+        self.n_left -= len(rows)
+        if self.desk.flow.reorders:
+            self._planned.update(row.n for row in rows)
+        crew.hand(rows, replace(money, blocked=money.blocked | blocked), rule, last=last)
 
     def _states(self, places: Sequence[int], _span: Span | None = None) -> dict[int, str]:
-        ledger, run_id = self.desk.ledger, self.desk.run.id
+        ledger, run_id = self.books.ledger, self.desk.run.id
         if list(places) == list(range(places[0], places[0] + len(places))):
             return batches.states(ledger, run_id, places[0], places[-1])
         found = batches.results_of(ledger, run_id, places)
@@ -268,7 +314,7 @@ class Producer:
     def _money(self, _span: Span | None = None) -> Money:
         """Look up what the caps leave the run."""
         return money_left(
-            self.desk.ledger,
+            self.books.ledger,
             self.desk.decider.profile,
             run_id=self.desk.run.id,
             max_cost_nano=self.desk.settings.max_cost_nano,
@@ -278,15 +324,15 @@ class Producer:
 
     def _remembering(self, jobs: Sequence[Job], _span: Span | None = None) -> list[Job]:
         """Return jobs with what the log knows of bids, where their plans have some."""
-        past = PastBids(self.desk.ledger, self.desk.decider.profile.name)
-        return [job.remembering(past, self.desk.ledger) if job.bids else job for job in jobs]
+        past = PastBids(self.books.ledger, self.desk.decider.profile.name)
+        return [job.remembering(past, self.books.ledger) if job.bids else job for job in jobs]
 
     def _as_before(self, row: Row, again: TakenUp, _span: Span | None = None) -> tuple[Prompt, Memory]:
         """Return a row's prompt as a killed process asked it, and what its plan was told of bids.
 
         Where its hint is not there any more, it was no draw.
         """
-        hinter, ledger = self.desk.chooser.hinter, self.desk.ledger
+        hinter, ledger = self.desk.chooser.hinter, self.books.ledger
         memory = recalled(ledger, again.decision)
         known = None if hinter is None else of_request(ledger, again.decision.id)
         if hinter is None or known is None:
@@ -296,76 +342,21 @@ class Producer:
             no_draw(ledger, again.decision.id)
         return prompt or row.prompt, memory
 
-    def _ask(self, row: Row, prompt: Prompt, hint: Drawn | None = None) -> Ask:
-        return Ask(
-            prompt,
-            self.desk.chooser.wishes_of(row, self.desk.settings.wishes),
-            vault=row.vault,
-            command="batch",
-            tag=self.desk.settings.tag,
-            keep=self.desk.settings.keep,
-            run_id=self.desk.run.id,
-            params=row.params,
-            response_format=row.response_format,
-            output_limit=row.max_output_tokens,
-            hint=hint,
-            reading=self.desk.settings.reading,
-            read_tokens=self.desk.settings.read_tokens,
+    def _rule(self, rows: Sequence[Row], money: Money) -> Rule | None:
+        """Return what the file as a whole says of the next rows (in a thread, it takes time); None: nothing."""
+        if self.desk.settings.way.several:
+            return None
+        in_order = not self.desk.flow.reorders
+        return self.desk.planner.solve(
+            after=rows[0].n if in_order else 0,
+            n_left=self.n_left,
+            budget_usd=money.budget_usd,
+            among=self._among if in_order else self._unplanned(),
+            variance=max(0.0, self.desk.variance),
         )
 
     def _decide(self, rows: Sequence[Row], money: Money) -> list[Job]:
-        """Decide a window (in a thread): predictions, the file's plan, and for each row its own plan."""
-        blocked = {name: lane.blocked.message for name, lane in self.desk.lanes.items() if lane.blocked is not None}
-        decided = self.desk.chooser.decide(
-            rows,
-            self.desk.settings.wishes,
-            replace(money, blocked=money.blocked | blocked),
-            rng=self.rng,
-            now=self.desk.clock(),
-        )
-        decisions = [each.decision for each in decided]
-        in_order = not self.desk.flow.reorders
-        rule = None
-        if not self.desk.settings.way.several:
-            rule = self.desk.planner.solve(
-                after=rows[0].n if in_order else 0,
-                n_left=self.n_left,
-                budget_usd=money.budget_usd,
-                among=self._among if in_order else self._unplanned(),
-                variance=max(0.0, self.desk.variance),
-            )
-        if rule is not None:
-            # A row that brings its own plan is decided by itself; one that brings its arm may still have to wait.
-            free = [i for i, row in enumerate(rows) if row.plan is None]
-            chosen = self.desk.planner.choose(rule, options_of([decisions[i] for i in free], self.desk.planner.arms))
-            for i, j in zip(free, chosen.tolist(), strict=True):
-                if j < 0 or rows[i].arm is None:
-                    decisions[i] = planned(decisions[i], None if j < 0 else self.desk.planner.arms[j])
-        jobs = []
-        for row, each, decision in zip(rows, decided, decisions, strict=True):
-            ask = self._ask(each.row, each.prompt, each.hint)
-            refusal: ScrimpError | None = refused_by_guard(decision)
-            plans, asked = self._ways.of(row), None
-            way = plans.way
-            try:
-                decision, plan = plans.choose(ask, decision, money.rooms, spelled=row.plan)  # noqa: PLW2901
-                checks = checks_of(way, decision, self.desk.decider.profile)
-                asked = Asked(ask, decision, each.context, plan, checks, records_steps=way.records_steps(decision))
-            except ScrimpError as error:
-                refusal = error
-            if refusal is None and decision.arm is None and decision.choice.no_draw is not NoDraw.FILE_PLAN:
-                desk = self.desk
-                refusal = why_none(
-                    decision,
-                    row.arm or desk.settings.wishes.arm,
-                    desk.chooser.keyless,
-                    profile=desk.decider.profile.name,
-                    what="this row",
-                    lead="not sent: ",
-                    rooms=money.rooms,
-                )
-            jobs.append(Job(row, decision, asked, refusal=refusal))
-        return jobs
+        return self.decider.decide(rows, money, self._rule(rows, money))
 
     def _unplanned(self) -> frozenset[int]:
         """Return the sampled rows that have not been planned, where rows do not come in the file's order."""
@@ -375,15 +366,11 @@ class Producer:
         """Begin rows: those that start alike, or are about the same files, one after another, for prompt caches."""
         self.n_left -= len(jobs)
         self._n_planned += sum(job.decision.arm is not None for job in jobs)
-        jobs.sort(
-            key=lambda job: (
-                job.rank.key(), job.row.prompt.told or "", job.row.digests, job.row.prompt.text[:_ALIKE]
-            )
-        )  # fmt: skip
+        in_turn(jobs)
         if self.desk.flow.reorders:
             self._planned.update(job.row.n for job in jobs)
         for job in jobs:
-            if job.decision.arm is None and not last and job.decision.choice.no_draw is NoDraw.FILE_PLAN:
+            if is_left_out(job) and not last:
                 self._n_later += 1
                 self._planned.discard(job.row.n)
                 if len(self._later) < _MOST_LATER:
@@ -394,8 +381,8 @@ class Producer:
 
     async def _write_unknown(self, row: Row) -> None:
         """Write down a row that was in flight when the run was killed, now that its id is at hand."""
-        found = await self.desk.scribe.submit(
-            lambda _span: batches.row_state(self.desk.ledger, self.desk.run.id, row.n)
+        found = await self.books.scribe.submit(
+            lambda _span: batches.row_state(self.books.ledger, self.desk.run.id, row.n)
         )
         result = Result(
             row.n,

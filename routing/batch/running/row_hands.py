@@ -10,18 +10,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import ArmUnavailableError, BudgetRefusedError, DataError, LedgerError, ScrimpError
-from scrimp.routing.asking.books import Called, Closing, Settlement, write
+from scrimp.routing.asking.books import Called, Closing, Settlement
 from scrimp.routing.asking.hands import given_of
 from scrimp.routing.asking.paid_call import Halted
 from scrimp.routing.asking.request import why_cut
 from scrimp.routing.batch.files.output import Result
-from scrimp.routing.batch.planning.money import caps_of
 from scrimp.routing.batch.state.recovery import entry
+from scrimp.routing.batch.state.row_books import Begun, Ended
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.checks.base import problem_of, run_checks
 from scrimp.routing.ledger import batches
-from scrimp.routing.ledger.reservations import mark_sent, reserve
-from scrimp.routing.ledger.store import instant
 from scrimp.routing.ledger.suspensions import SuspendedError
 
 from .handed import GivenUp
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from scrimp.routing.asking.paid_call import Pause, Reserve, Send
     from scrimp.routing.asking.request import Checked
     from scrimp.routing.batch.files.output import Status
-    from scrimp.routing.batch.state.scribe import Span
     from scrimp.routing.calls.call import Reply
     from scrimp.routing.checks.base import Verdict
     from scrimp.routing.ledger.reservations import Reservation
@@ -78,7 +75,8 @@ class RowHands:
         lane = desk.lanes[wanted.charge.arm]
         if self._given_up is not None:
             raise ArmUnavailableError(self._given_up)
-        held = desk.gatherer.held(wanted.charge.request_id, wanted.charge.arm)
+        gatherer = desk.gatherer
+        held = None if gatherer is None else gatherer.held(wanted.charge.request_id, wanted.charge.arm)
         if held is None and desk.chooser.lanes.takes(lane.arm.name, self.job.row, desk.clock()):
             await desk.ready(lane.arm.model)
             self._look_before(lane)
@@ -165,37 +163,18 @@ class RowHands:
         if lane == "batch":
             attempt = {**attempt, "lane": lane}
 
-        def do(_span: Span | None) -> Reservation:
-            now = desk.clock()
-            caps = caps_of(
-                desk.ledger,
-                desk.decider.profile,
-                charge.arm,
-                run_id=desk.run.id,
-                max_cost_nano=desk.settings.max_cost_nano,
-                now=now,
-            )
-            reservation = reserve(
-                desk.ledger,
-                charge,
-                (*caps, *wanted.own_caps),
-                now=now,
-                attempt=attempt,
-                request=None if wanted.request is None else wanted.request(),
-            )
-            batches.file_row(
-                desk.ledger,
-                desk.run.id,
+        done = desk.books.begin(
+            Begun(
                 self.job.row.n,
-                status="sent",
-                request_id=charge.request_id,
-                arm=wanted.option.arm,
+                wanted.option.arm,
+                charge,
+                wanted.own_caps,
+                attempt,
+                None if wanted.request is None else wanted.request(),
             )
-            return reservation
-
-        done = desk.scribe.submit(do)
+        )
         try:
-            reservation: Reservation = await asyncio.shield(done)
+            reservation = await asyncio.shield(done)
         except asyncio.CancelledError:
             with contextlib.suppress(Exception):
                 await asyncio.shield(self._give_back(await done))
@@ -218,7 +197,7 @@ class RowHands:
         def leaving() -> None:
             ticket.sent = True
 
-        await desk.scribe.submit(lambda _span: mark_sent(desk.ledger, wanted.reservation.id), durable=False)
+        await desk.books.sent(wanted.reservation)
         try:
             reply = await desk.attempt(wanted.call, leaving)
         except CallError as error:
@@ -233,6 +212,7 @@ class RowHands:
         """Have a call go with its provider's next batch, and wait for what comes of it."""
         desk, lane = self.desk, self.desk.lanes[wanted.reservation.arm]
         self._through_batch = False
+        assert desk.gatherer is not None  # noqa: S101 - it held, or was to take, the call
         outcome = await desk.gatherer.answer(wanted, lane.arm, self.job.decision, keeps=desk.settings.keep)
         if isinstance(outcome, CallError):
             desk.failed(lane, outcome)
@@ -305,27 +285,7 @@ class RowHands:
         shared = result is not None and result.status in batches.ANSWERED and desk.is_steady(job, result.arm)
         same = job.same if shared else None
 
-        def do(span: Span | None) -> str:
-            now = desk.clock()
-            write(desk.ledger, records, now=now, at=instant(now))
-            status = ""
-            if result is not None:
-                # An answer that could not be written is lost, and was paid for: to be asked again only on request.
-                status = "unknown" if span is None and result.answer is not None else result.status
-                batches.file_row(
-                    desk.ledger,
-                    desk.run.id,
-                    job.row.n,
-                    status=status,
-                    request_id=request_id,
-                    arm=result.arm,
-                    cost_nano=result.cost_nano,
-                    same=same,
-                    span=span,
-                )
-            return status
-
-        status = await desk.scribe.submit(do, line)
+        status = await desk.books.end(Ended(job.row.n, request_id, line, tuple(records), result, same))
         if result is not None:
             desk.over(job.row.n, status)
 

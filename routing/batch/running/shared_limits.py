@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from scrimp.routing.asking.paid_call import Halted
 from scrimp.routing.asking.turns import expected_tokens
-from scrimp.routing.ledger.leases import Limited, Moment, Places, Rate, Released, leave, settle_places, take_slice
+from scrimp.routing.ledger.leases import Limited, Places, Rate, Released
 
 if TYPE_CHECKING:
-    from scrimp.routing.asking.turns import Do
+    from scrimp.routing.batch.state.row_books import RowBooks
     from scrimp.routing.deciding.policy import Option
-    from scrimp.routing.ledger.store import Ledger
 
 __all__ = ["SharedLimits"]
 
@@ -37,21 +36,20 @@ class SharedLimits:
 
     Parameters
     ----------
+    books
+        Where the ledger is written.
     what
         The limits.
     most
         How many calls this run makes at a time at most.
-    do
-        Has something done by whoever writes the ledger.
     stopped
         Is set when nothing more is to be sent.
     """
 
-    def __init__(self, ledger: Ledger, what: Limited, most: int, do: Do, stopped: asyncio.Event) -> None:
-        self.ledger = ledger
+    def __init__(self, books: RowBooks, what: Limited, most: int, stopped: asyncio.Event) -> None:
+        self.books = books
         self.what = what
         self.most = most
-        self._do = do
         self._stopped = stopped
         self._places = Places()
         self._allowed = self._used = self._waiting = self._asked_for = 0
@@ -59,6 +57,7 @@ class SharedLimits:
         self._settling = asyncio.Lock()
         self._slicing = asyncio.Lock()
         self._looking: asyncio.Task[None] | None = None
+        self._settled: asyncio.Future[Places] | None = None
         self._requests: deque[Released] = deque()
         self._tokens: deque[Released] = deque()
 
@@ -89,9 +88,11 @@ class SharedLimits:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._looking
         async with self._settling:
+            if self._settled is not None:
+                await asyncio.wait([self._settled])
             lease, self._places, self._allowed = self._places.lease, Places(), 0
             if lease is not None:
-                await self._do(lambda: leave(self.ledger, lease))
+                await self.books.leave(lease)
 
     # -- places -----------------------------------------------------------------------------------------------------
 
@@ -138,22 +139,19 @@ class SharedLimits:
             keep = max(self._used, min(before.held, wanted, before.fair))
             self._allowed = keep
 
-            def settled() -> Places:
-                self._places = settle_places(
-                    self.ledger,
-                    self.what.account,
-                    limit,
-                    lease=before.lease,
-                    wanted=wanted,
-                    keep=keep,
-                    urgent=False,
-                    now=Moment.now(),
-                )
-                return self._places
-
-            found = await self._do(settled)
+            settled = asyncio.ensure_future(
+                self.books.settle_places(self.what.account, limit, lease=before.lease, wanted=wanted, keep=keep)
+            )
+            settled.add_done_callback(self._keep)
+            self._settled = settled
+            found = await asyncio.shield(settled)
             self._allowed = min(found.held, max(found.fair, self._used))
             self._freed.set()
+
+    def _keep(self, settled: asyncio.Future[Places]) -> None:
+        """Keep what was settled, whoever has stopped waiting for it: it is given back in the end."""
+        if not settled.cancelled() and settled.exception() is None:
+            self._places = settled.result()
 
     # -- rates ------------------------------------------------------------------------------------------------------
 
@@ -166,14 +164,10 @@ class SharedLimits:
             n_requests = _short(self._requests, self.what.rpm, 1, steady)
             n_tokens = _short(self._tokens, self.what.tpm, tokens, steady)
             if n_requests or n_tokens:
-
-                def sliced() -> None:
-                    taken = take_slice(self.ledger, self.what, requests=n_requests, tokens=n_tokens, now=Moment.now())
-                    for queue, released in zip((self._requests, self._tokens), taken, strict=True):
-                        if released is not None:
-                            queue.append(released)
-
-                await self._do(sliced)
+                taken = await self.books.take_slice(self.what, requests=n_requests, tokens=n_tokens)
+                for queue, released in zip((self._requests, self._tokens), taken, strict=True):
+                    if released is not None:
+                        queue.append(released)
             go = max(_spent(self._requests, 1), _spent(self._tokens, tokens))
         if (wait := go - time.monotonic()) > 0.0:
             with contextlib.suppress(TimeoutError):
