@@ -45,15 +45,14 @@ def keep_begun(self, call):
 def keep_ended(self, call):
     ended[call.n] = call
     return end(self, call)
-RunBooks.begin, RunBooks.end = keep_begun, keep_ended
-from scrimp.cli.main import main
-place = sys.argv.pop(1)
-try:
-    code = main()
-finally:
+def keep_all(self):
+    close(self)
     with open(place, "wb") as file:
         pickle.dump([(begun[n], ended[n]) for n in sorted(begun.keys() & ended.keys())], file)
-sys.exit(code)
+place, close = sys.argv.pop(1), RunBooks.close
+RunBooks.begin, RunBooks.end, RunBooks.close = keep_begun, keep_ended, keep_all
+from scrimp.cli.main import main
+sys.exit(main())
 """
 
 
@@ -79,11 +78,10 @@ def record(folder, n):
 
 def books_of(path, folder, home):
     """Return the books of a new run on a ledger; its run's row is like that of the recorded run."""
-    from scrimp.routing.batch.state.row_books import RunBooks
-
     from scrimp.profiles.load import load_profile
     from scrimp.profiles.paths import paths
     from scrimp.routing.batch.files.output import Journal
+    from scrimp.routing.batch.state.row_books import RunBooks
     from scrimp.routing.ledger.store import new_id, open_ledger
 
     where = paths({"SCRIMP_HOME": str(home)})
@@ -94,7 +92,7 @@ def books_of(path, folder, home):
     run = {**run, "id": new_id(), "status": "running"}
     with ledger.transaction():
         ledger.insert("batch_runs", run)
-    journal = Journal(folder / f"{run['id']}.journal")
+    journal = Journal.open(folder / f"{run['id']}.journal", new=True)
     return RunBooks(ledger, journal, run["id"], loaded.profile, max_cost_nano=None, clock=time.time)
 
 
