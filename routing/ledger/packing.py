@@ -51,7 +51,7 @@ _SHARED: Final = (
 _FIRST: Final = b"\x01"
 _LEVEL: Final = 6
 _MEMORY: Final = 6
-"""Of zlib, 1 to 9. At 9, half a megabyte is cleared for each trace, which takes five times as long for the same bytes."""
+"""Of zlib, 1 to 9: at 9 half a megabyte is cleared for each trace, which takes five times as long for as many bytes."""
 
 _RAW: Final = -15
 """Neither header nor checksum: SQLite's pages are what guards the bytes."""
