@@ -1,6 +1,7 @@
 """How fast the ledger takes calls, and how long a batch of 10,000 to a billion rows lasts.
 
 python bench/scale.py pairs [--long LEDGER]     calls that are reserved, marked and settled a second, one by one and as many wait
+python bench/scale.py scan                      what the first reading of a file takes of memory and time a row
 python bench/scale.py simulate                  a run of driver and workers, call by call, against formulas; the table of docs/scale.md
 
 `pairs` has `scrimp batch` write a few hundred rows, keeps what it wrote as data, and gives that under new ids to the run's own books: journal, fsync, triggers,
@@ -21,6 +22,7 @@ import pickle
 import random
 import shutil
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,7 +31,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from batch import quick
+from batch import quick, rows_file
 from ledger import ARM, ARMS, CAPS, question, rows_of
 
 GROUP = 128
@@ -197,6 +199,33 @@ def pairs(args):
                 )
             books.close()
             books.ledger.close()
+
+
+# ---- scan
+
+
+SCAN = """
+import resource, sys, time
+from pathlib import Path
+from scrimp.routing.batch.files.scan import scan
+from scrimp.routing.batch.files.source import Source
+import numpy
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before, began = peak(), time.process_time()
+found = scan(Source.of(Path(sys.argv[1])))
+print(found.n_rows, (peak() - before) / found.n_rows, (time.process_time() - began) / found.n_rows * 1e6)
+"""
+
+
+def scans(args):
+    """Read files of several sizes, each in a process of its own."""
+    with tempfile.TemporaryDirectory(dir=args.folder) as name:
+        for n in args.sizes:
+            path = rows_file(Path(name), n)
+            done = subprocess.run([sys.executable, "-c", SCAN, str(path)], check=True, capture_output=True, text=True)
+            rows, size, cpu = (float(word) for word in done.stdout.split())
+            print(f"{rows:,.0f} rows: {size:.0f} bytes of memory and {cpu:.1f} \u00b5s of CPU a row", flush=True)
 
 
 # ---- simulate
@@ -402,35 +431,30 @@ def setups(args):
 def simulate(args):
     """Hold the formulas against the simulation, and print what they say of sizes that cannot be simulated."""
     print(
-        f"a row: {args.cpu_ms} ms of a worker's core; the ledger: {args.pair_ms} ms a call, {args.group_ms} ms a transaction"
+        f"a row: {args.cpu_ms} ms of a worker; the ledger: {args.pair_ms} ms a call, {args.group_ms} ms a transaction"
     )
-    print(f"\n{'':34} {'limit':16} {'rows/s':>8}" + "".join(f"{n:>12,}" for n in args.sizes))
+    heads = "".join(f"{n:>15,}" for n in args.sizes)
+    print(f"\n{'':34}{'limit':>16}{'rows/s':>8}{heads}")
     for setup in setups(args):
         found = [expected(setup, n) for n in args.sizes]
         rate = args.sizes[-1] / found[-1].seconds
-        print(
-            f"{setup.name:34} {found[0].limit:16} {rate:8,.0f}"
-            + "".join(f"{lasting(each.seconds):>12}" for each in found)
-        )
-    print(
-        f"\nrows that end unknown, and what they are charged above their cost:{'':2}"
-        + "".join(f"{n:>16,}" for n in args.sizes)
-    )
+        times = "".join(f"{lasting(each.seconds):>15}" for each in found)
+        print(f"{setup.name:34}{found[0].limit:>16}{rate:8,.0f}{times}")
+    print(f"\n{'unknown, and charged for nothing':58}{heads}")
     for setup in setups(args):
         if setup.mean_life_s:
-            found = [expected(setup, n) for n in args.sizes]
             more = setup.bound_usd - setup.cost_usd
-            print(
-                f"{setup.name:68}" + "".join(f"{each.unknown:>9,.0f} ${each.unknown * more:<6,.2f}" for each in found)
-            )
-    print(
-        "\nsimulated / formula:" + f"{'':15}" + "".join(f"{f'{n:,} rows':>16} {'unknown':>15}" for n in args.simulated)
-    )
+            unknown = [expected(setup, n).unknown for n in args.sizes]
+            print(f"{setup.name:58}" + "".join(f"{f'{each:,.0f} ${each * more:,.2f}':>15}" for each in unknown))
+    heads = "".join(f"{f'{n:,} rows':>16}{'unknown':>18}" for n in args.simulated)
+    print(f"\n{'simulated over formula':34}{heads}")
     for setup in setups(args):
-        line = f"{setup.name:35}"
+        line = f"{setup.name:34}"
         for n in args.simulated:
-            formula, found = expected(setup, n), simulated(setup, n)
-            line += f"{found.seconds / formula.seconds:16.2f} {found.unknown:>6} / {formula.unknown:6.1f}"
+            formula = expected(setup, n)
+            runs = [simulated(setup, n, seed) for seed in range(min(10, max(1, 500_000 // n)))]
+            seconds, unknown = (statistics.mean(getattr(run, what) for run in runs) for what in ("seconds", "unknown"))
+            line += f"{seconds / formula.seconds:16.2f}{f'{unknown:.1f} / {formula.unknown:.1f}':>18}"
         print(line, flush=True)
 
 
@@ -442,10 +466,14 @@ def main():
     one.add_argument("--calls", type=int, default=8000)
     one.add_argument("--folder", type=Path, help="on the disk that is meant (default: the system's temporary folder)")
     one.set_defaults(do=pairs)
+    one = parts.add_parser("scan")
+    one.add_argument("--sizes", type=int, nargs="+", default=[500_000, 2_000_000])
+    one.add_argument("--folder", type=Path)
+    one.set_defaults(do=scans)
     one = parts.add_parser("simulate")
-    one.add_argument("--cpu-ms", type=float, default=2.0)
-    one.add_argument("--pair-ms", type=float, default=0.8)
-    one.add_argument("--group-ms", type=float, default=2.0)
+    one.add_argument("--cpu-ms", type=float, default=2.2)
+    one.add_argument("--pair-ms", type=float, default=0.65)
+    one.add_argument("--group-ms", type=float, default=1.4)
     one.add_argument("--sizes", type=int, nargs="+", default=[10**k for k in range(5, 10)])
     one.add_argument("--simulated", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     one.set_defaults(do=simulate)
