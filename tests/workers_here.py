@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+from unittest import mock
 
+from scrimp.routing.batch.workers import serving
 from scrimp.routing.batch.workers.channel import LostError
-from scrimp.routing.batch.workers.serving import serve
 
 __all__ = ["End", "HerePlace"]
 
@@ -71,7 +72,9 @@ class HerePlace:
 
             its.send = watched
         try:
-            await serve(its)
+            # The connections are those of all of them here.
+            with mock.patch.object(serving, "aclose", mock.AsyncMock()):
+                await serving.serve(its)
         finally:
             its.outbox.put_nowait(None)
 
