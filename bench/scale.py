@@ -452,7 +452,7 @@ def simulate(args):
         line = f"{setup.name:34}"
         for n in args.simulated:
             formula = expected(setup, n)
-            runs = [simulated(setup, n, seed) for seed in range(min(10, max(1, 500_000 // n)))]
+            runs = [simulated(setup, n, seed) for seed in range(args.runs or min(10, max(1, 500_000 // n)))]
             seconds, unknown = (statistics.mean(getattr(run, what) for run in runs) for what in ("seconds", "unknown"))
             line += f"{seconds / formula.seconds:16.2f}{f'{unknown:.1f} / {formula.unknown:.1f}':>18}"
         print(line, flush=True)
@@ -476,6 +476,7 @@ def main():
     one.add_argument("--group-ms", type=float, default=1.4)
     one.add_argument("--sizes", type=int, nargs="+", default=[10**k for k in range(5, 10)])
     one.add_argument("--simulated", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    one.add_argument("--runs", type=int, help="of each simulation (default: ten of small ones, one of a million rows)")
     one.set_defaults(do=simulate)
     args = parser.parse_args()
     args.do(args)
