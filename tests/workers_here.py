@@ -53,8 +53,10 @@ class HerePlace:
         self.watch = watch
         self.tasks = []
         self.ends = []
+        self.shared = mock.patch.object(serving, "aclose", mock.AsyncMock())
 
     async def open(self, n):
+        self.shared.start()  # the connections are those of all of them here
         for i in range(n):
             down, up = asyncio.Queue(), asyncio.Queue()
             mine, its = End(f"worker {i + 1}", up, down), End("the run", down, up)
@@ -72,9 +74,7 @@ class HerePlace:
 
             its.send = watched
         try:
-            # The connections are those of all of them here.
-            with mock.patch.object(serving, "aclose", mock.AsyncMock()):
-                await serving.serve(its)
+            await serving.serve(its)
         finally:
             its.outbox.put_nowait(None)
 
@@ -85,3 +85,4 @@ class HerePlace:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.shared.stop()
