@@ -7,7 +7,6 @@ from scrimp.routing.batch.running.shared_limits import SharedLimits
 from scrimp.routing.batch.running.turns import Rank
 from scrimp.routing.ledger.leases import Limited, Places
 
-
 CALL = SimpleNamespace(input_tokens=10, output_tokens_p50=5)
 
 
@@ -27,7 +26,7 @@ class Books:
 
 def test_the_most_urgent_row_gets_the_next_place():
     async def play():
-        limits = SharedLimits(Books(2), Limited("a", None, None, 2), 64, asyncio.Event())
+        limits = SharedLimits(Books(2), Limited("a", 2, None, None), 64, asyncio.Event())
         began = []
 
         async def row(name, rank):
@@ -54,7 +53,7 @@ def test_the_most_urgent_row_gets_the_next_place():
 def test_a_run_that_stops_lets_nobody_wait():
     async def play():
         stopped = asyncio.Event()
-        limits = SharedLimits(Books(1), Limited("a", None, None, 1), 8, stopped)
+        limits = SharedLimits(Books(1), Limited("a", 1, None, None), 8, stopped)
         await limits.take(CALL)
         waiting = [asyncio.ensure_future(limits.take(CALL)) for _ in range(3)]
         await asyncio.sleep(0.01)
