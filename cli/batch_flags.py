@@ -284,9 +284,13 @@ def _check_arm(profile: Profile, arm: str | None) -> None:
 
 
 def _place(flags: BatchFlags) -> Place | None:
-    """Return where workers run, if not on this machine."""
-    if flags.on is None or not flags.workers:
+    """Return where workers run; None: there are none."""
+    if not flags.workers:
         return None
+    if flags.on is None:
+        from scrimp.routing.batch.workers.local import LocalPlace
+
+        return LocalPlace()
     from scrimp.routing.batch.workers.on_ray import RayPlace
 
     return RayPlace(flags.address)

@@ -55,6 +55,9 @@ class HerePlace:
         self.ends = []
         self.shared = mock.patch.object(serving, "aclose", mock.AsyncMock())
 
+    def start(self, n):
+        pass
+
     async def open(self, n):
         self.shared.start()  # the connections are those of all of them here
         for i in range(n):

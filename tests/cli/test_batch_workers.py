@@ -27,7 +27,7 @@ class World:
         self.rows.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def go(self, *more, watch=None, model="ok@tokens=5", **arm):
-        self.monkeypatch.setattr("scrimp.routing.batch.running.work.LocalPlace", lambda: HerePlace(watch))
+        self.monkeypatch.setattr("scrimp.routing.batch.workers.local.LocalPlace", lambda: HerePlace(watch))
         path = self.profile(small=model, **arm)
         done = self.scrimp("batch", self.rows, "-o", self.out, "-p", path, "--workers", "2", *more)
         with open_ledger(self.home / "scrimp.db") as ledger:
@@ -162,7 +162,7 @@ def test_what_is_private_stays_here(world):
 
 def test_a_worker_of_another_version_is_refused(world, monkeypatch):
     monkeypatch.setattr("scrimp.routing.batch.workers.crew.own_version", lambda: "scrimp 0.0.1, Python 3.1")
-    world.monkeypatch.setattr("scrimp.routing.batch.running.work.LocalPlace", HerePlace)
+    world.monkeypatch.setattr("scrimp.routing.batch.workers.local.LocalPlace", HerePlace)
     done = world.scrimp("batch", world.rows, "-o", world.out, "-p", world.profile(), "--workers", "2")
     assert done.code == 1
     assert "cannot work for this run: it runs scrimp" in done.err

@@ -134,7 +134,7 @@ def batch(stage, world, **how):
 def batch_by_workers(stage, world):
     """Give it as a file whose rows are asked by workers beside the run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("scrimp.routing.batch.running.work.LocalPlace", HerePlace)
+        patch.setattr("scrimp.routing.batch.workers.local.LocalPlace", HerePlace)
         done = stage.scrimp(*_batch_argv(stage, world), "--workers", "2")
     return _batched(stage, world, done.code, done.err)
 

@@ -29,7 +29,6 @@ from scrimp.routing.batch.planning.flow_outlook import flow_outlook
 from scrimp.routing.batch.planning.lanes import Lanes
 from scrimp.routing.batch.planning.row_files import RowReader
 from scrimp.routing.batch.state import parked
-from scrimp.routing.batch.workers.local import LocalPlace
 from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
 from scrimp.routing.guard.sentry import Sentry
 from scrimp.routing.ledger import batches, provider_batches
@@ -83,8 +82,8 @@ class Task:
         Of the sample that is planned on, and of what is explored.
     shelf
         Reads the files that rows are asked about, and was there when they were counted; None: they have none.
-    n_workers, place
-        How many processes beside this one take rows (0: none does), and where they run (None: on this machine).
+    place, n_workers
+        Where processes run that take rows, and how many; None: this one asks all of them.
     delivery
         Brings the output to where it goes; None: it is there when it is written.
     on_embedded
@@ -103,8 +102,8 @@ class Task:
     unordered: bool = False
     seed: int | None = None
     shelf: Shelf | None = None
-    n_workers: int = 0
     place: Place | None = None
+    n_workers: int = 0
     delivery: Delivery | None = None
     on_embedded: Callable[[int, int], None] = lambda _done, _total: None
 
@@ -202,7 +201,9 @@ def prepare(
     keyless: Mapping[str, ScrimpError] = {}
     cache = None
     if calls:
-        if not task.n_workers:  # they do so themselves
+        if task.place is not None:
+            task.place.start(task.n_workers)
+        else:
             warm(arm.model for arm in task.profile.arms)
         if task.cache_age_s is not None:
             cache = Cache(task.paths.responses, max_age_s=task.cache_age_s)
@@ -414,8 +415,8 @@ class Work:
             cache=prepared.cache,
             say=task.say,
             rng=random.Random(task.seed),  # noqa: S311 - exploration, not secrets
-            place=(task.place or LocalPlace()) if task.n_workers and n_good > n_done else None,
-            n_workers=task.n_workers if n_good > n_done else 0,
+            place=task.place,
+            n_workers=task.n_workers,
         )
 
     def _resolver(self, graph: Graph) -> Resolver:

@@ -182,19 +182,18 @@ class RayPlace:
         self.address = address
         self._lines: list[_Line] = []
 
-    async def open(self, n: int) -> Sequence[Channel]:
-        """Start workers, spread over the nodes; on a cluster that is shared each has a CPU to itself.
+    def start(self, n: int) -> None:
+        """Have the cluster start workers, spread over the nodes; where it is shared each has a CPU to itself.
 
         Raises
         ------
         ConfigError
-            If Ray is missing, or scrimp or Python on a node is not the release that it is here.
+            If Ray is missing.
         TryAgainError
-            If the cluster cannot be joined, or has no room for them.
+            If the cluster cannot be joined.
         """
         cluster = join(self.address)
         import ray
-        from ray.exceptions import RayError
 
         kind = ray.remote(
             num_cpus=0 if cluster.own else 1,
@@ -203,7 +202,22 @@ class RayPlace:
             scheduling_strategy="SPREAD",
             runtime_env={"env_vars": {"OPENBLAS_NUM_THREADS": "1"}},  # small matrices
         )(Seat)
-        self._lines = [_Line(f"worker {i + 1}", kind.remote()) for i in range(n)]
+        self._lines += [_Line(f"worker {i + 1}", kind.remote()) for i in range(len(self._lines), n)]
+
+    async def open(self, n: int) -> Sequence[Channel]:
+        """Wait for workers, but start those that are not started.
+
+        Raises
+        ------
+        ConfigError
+            If Ray is missing, or scrimp or Python on a node is not the release that it is here.
+        TryAgainError
+            If the cluster cannot be joined, or has no room for them.
+        """
+        self.start(n)
+        import ray
+        from ray.exceptions import RayError
+
         try:
             async with asyncio.timeout(_START_S):
                 for line in self._lines:
