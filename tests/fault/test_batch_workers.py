@@ -1,4 +1,4 @@
-"""Batches whose rows are asked by processes beside the run: killed, interrupted and capped, against the server's own bill."""
+"""Batches whose rows are asked by processes beside the run: killed and interrupted, against the server's own bill."""
 
 import collections
 import contextlib
@@ -8,13 +8,12 @@ import random
 import signal
 import sqlite3
 import subprocess
-import time
 
 import pytest
 from killed_batches import LoggingServer, begin, killed_twice, resume, rows_of, wait_until, write_profile
 
 N_ROWS = 60
-N_KILLED = int(os.environ.get("SCRIMP_TEST_KILLED_RUNS", "2"))
+N_KILLED = int(os.environ.get("SCRIMP_TEST_KILLED_RUNS", "1"))
 """Starting two workers takes seconds: fewer runs are killed than elsewhere, unless more are asked for."""
 
 
@@ -77,15 +76,6 @@ def billed(server, world):
     return sum(1_000 * row["input_tokens"] + 4_000 * row["output_tokens"] for row in mine)
 
 
-def test_every_row_once_and_the_ledger_is_the_bill(worker, world, slow_server):
-    assert worker.wait(begin_beside(worker, world)) == 0, worker.out.read_text()
-    assert {row["status"] for row in by_id(world).values()} == {"ok"}
-    assert asked_of(slow_server, world) == {f"r{i}": 1 for i in range(N_ROWS)}
-    calls = money(world)
-    assert {status for status, *_ in calls} == {"settled"}
-    assert sum(charged for _, charged, _ in calls) == billed(slow_server, world)
-
-
 def test_one_of_two_is_killed(worker, world, slow_server):
     pid = begin_beside(worker, world)
     wait_until(lambda: asked_of(slow_server, world).total() >= 12)
@@ -113,27 +103,6 @@ def test_one_of_two_is_killed(worker, world, slow_server):
     assert {name for name, n in asked_of(slow_server, world).items() if n > 1} <= unknown
 
 
-def test_the_run_goes_on_without_workers(worker, world, slow_server):
-    pid = begin_beside(worker, world)
-    wait_until(lambda: asked_of(slow_server, world).total() >= 8)
-    for victim in children(pid):
-        os.kill(victim, signal.SIGKILL)
-    assert worker.wait(pid) == 6
-    assert "the run goes on by itself" in worker.out.read_text()
-    rows = by_id(world)
-    unknown = [row for row in rows.values() if row["status"] == "unknown"]
-    assert (len(rows), 0 < len(unknown) <= 8) == (N_ROWS, True)
-    assert max(asked_of(slow_server, world).values()) == 1
-
-
-def test_caps_hold_over_workers(worker, world, slow_server):
-    bound = 200 * 4_000  # of one answer, and little more for the prompt
-    cap = 20 * bound
-    assert worker.wait(begin_beside(worker, world, "--max-cost", f"{cap / 1e9:.9f}")) in (0, 6)
-    assert billed(slow_server, world) <= sum(charged for _, charged, _ in money(world)) <= cap
-    assert set(asked_of(slow_server, world).values()) == {1}
-
-
 def test_an_interrupt_waits_for_what_is_in_flight(worker, world, slow_server):
     pid = begin_beside(worker, world)
     wait_until(lambda: asked_of(slow_server, world).total() >= 8)
@@ -147,25 +116,6 @@ def test_an_interrupt_waits_for_what_is_in_flight(worker, world, slow_server):
     assert len(by_id(world)) == N_ROWS
 
 
-def test_equal_rows_are_asked_once_whoever_has_them(worker, world, slow_server):
-    profile = (world / "profile.toml").read_text()
-    (world / "profile.toml").write_text(profile + "params = { temperature = 0 }\n")
-    texts = [f"q{i % 7} of {world.name}" for i in range(N_ROWS)]
-    write_rows(world, [{"id": f"r{i}", "prompt": text} for i, text in enumerate(texts)])
-    assert worker.wait(begin_beside(worker, world)) == 0, worker.out.read_text()
-    assert len(by_id(world)) == N_ROWS
-    assert asked_of(slow_server, world) == {f"q{i}": 1 for i in range(7)}
-
-
-def test_rows_that_feed_rows(worker, world, slow_server):
-    rows = [{"id": f"a{i}", "prompt": f"a{i} of {world.name}"} for i in range(4)]
-    rows += [{"id": f"b{i}", "prompt": f"b{i} of {world.name} {{{{@a{i % 4}}}}}"} for i in range(12)]
-    write_rows(world, rows)
-    assert worker.wait(begin_beside(worker, world)) == 0, worker.out.read_text()
-    assert {row["status"] for row in by_id(world).values()} == {"ok"}
-    assert asked_of(slow_server, world) == {row["id"]: 1 for row in rows}
-
-
 @pytest.mark.parametrize("seed", range(N_KILLED))
 def test_the_run_itself_is_killed(worker, world, slow_server, seed):
     code = killed_twice(worker, world, slow_server, random.Random(seed), N_ROWS, "--workers", "2")
@@ -177,11 +127,6 @@ def test_the_run_itself_is_killed(worker, world, slow_server, seed):
     asked = asked_of(slow_server, world)
     assert max(asked.values()) == 1, "a row was answered twice without being asked for"
     assert set(asked) >= set(rows) - unknown
-    time.sleep(0.3)
-    assert slow_server.in_flight() == 0, "workers outlive their run"
-
-
-@pytest.mark.parametrize("flags", [("--cache", "1h"), ("--lane", "batch"), ("--deadline", "1h"), ("--hint",)])
-def test_what_needs_the_run_itself_is_said(worker, world, flags):
-    assert worker.wait(begin_beside(worker, world, *flags)) == 2
-    assert "Leave --workers out." in worker.out.read_text()
+    wait_until(lambda: slow_server.in_flight() == 0)
+    module = "scrimp.routing.batch.workers.local"
+    wait_until(lambda: not subprocess.run(["pgrep", "-f", module], capture_output=True, check=False).stdout)

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
-
 from workers_here import HerePlace
 
 from .served import aask, can_be_served, can_be_streamed, serve
