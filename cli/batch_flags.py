@@ -348,7 +348,7 @@ def task_of(
     from scrimp.routing.batch.files.cache import parse_age
     from scrimp.routing.batch.planning.pooling import for_rows
     from scrimp.routing.batch.planning.start import Goals
-    from scrimp.routing.batch.running.jobs import Settings
+    from scrimp.routing.batch.rows.jobs import Settings
     from scrimp.routing.batch.running.work import Task
     from scrimp.routing.deciding.decide import Wishes
 

@@ -3,8 +3,8 @@
 import asyncio
 from types import SimpleNamespace
 
-from scrimp.routing.batch.running.shared_limits import SharedLimits
-from scrimp.routing.batch.running.turns import Rank
+from scrimp.routing.batch.rows.shared_limits import SharedLimits
+from scrimp.routing.batch.rows.turns import Rank
 from scrimp.routing.ledger.leases import Limited, Places
 
 CALL = SimpleNamespace(input_tokens=10, output_tokens_p50=5)

@@ -8,8 +8,8 @@ import pytest
 from scrimp.routing.batch.files.graph import Node, graph_of, inherited
 from scrimp.routing.batch.files.rows import Row
 from scrimp.routing.batch.planning.lanes import BatchArm, Lanes
-from scrimp.routing.batch.running.flow import Flow
-from scrimp.routing.batch.running.turns import FIRST_COME, OLDEST_EVERY, Rank, Turns, Waiting
+from scrimp.routing.batch.rows.flow import Flow
+from scrimp.routing.batch.rows.turns import FIRST_COME, OLDEST_EVERY, Rank, Turns, Waiting
 from scrimp.routing.prompts.prompt import Prompt
 
 

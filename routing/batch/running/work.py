@@ -28,6 +28,8 @@ from scrimp.routing.batch.planning.choosing import Chooser
 from scrimp.routing.batch.planning.flow_outlook import flow_outlook
 from scrimp.routing.batch.planning.lanes import Lanes
 from scrimp.routing.batch.planning.row_files import RowReader
+from scrimp.routing.batch.rows.flow import Flow
+from scrimp.routing.batch.rows.jobs import Stats
 from scrimp.routing.batch.state import parked
 from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
 from scrimp.routing.guard.sentry import Sentry
@@ -38,8 +40,6 @@ from scrimp.routing.plans.power import SPREAD
 from scrimp.routing.plans.record import learned_spread
 
 from .engine import Engine
-from .flow import Flow
-from .jobs import Stats
 from .resolving import Resolver
 
 if TYPE_CHECKING:
@@ -56,12 +56,11 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.planning.estimate import Estimate
     from scrimp.routing.batch.planning.money import Money
     from scrimp.routing.batch.planning.plan import Planner
+    from scrimp.routing.batch.rows.jobs import Settings
     from scrimp.routing.batch.state.recovery import Recovered
     from scrimp.routing.batch.workers.channel import Place
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.store import Ledger
-
-    from .jobs import Settings
 
 __all__ = ["Prepared", "Task", "Work", "begin", "go_on", "prepare", "with_result"]
 

@@ -19,7 +19,7 @@ from scrimp.routing.ledger.leases import Limited, Places, Rate, Released
 from .turns import FIRST_COME, Rank, Waiting
 
 if TYPE_CHECKING:
-    from scrimp.routing.batch.state.row_books import RowBooks
+    from scrimp.routing.batch.rows.row_books import RowBooks
     from scrimp.routing.deciding.policy import Option
 
 __all__ = ["SharedLimits"]
