@@ -170,7 +170,7 @@ class Closing:
             for label in label_rows(step.verdicts, self.kinds, keep_evidence=self.keep == "all"):
                 add_label(ledger, request_id=self.request_id, arm=step.arm, source="check", at=at, **label)
         if self.request:
-            ledger.update("requests", ("id", self.request_id), dict(self.request))
+            ledger.update("requests", ("id", self.request_id), self.request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ class Summed:
             at=at,
         )
         if self.request:
-            ledger.update("requests", ("id", self.request_id), dict(self.request))
+            ledger.update("requests", ("id", self.request_id), self.request)
 
 
 Record = Settlement | Called | Closing | Summed
