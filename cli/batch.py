@@ -149,6 +149,16 @@ def batch(
             help="Calls in flight on each arm (8; an arm may allow fewer).",
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            max=256,
+            help="Processes beside this one that decide rows and make their calls (none).",
+        ),
+    ] = None,
     lane: Annotated[
         str | None,
         typer.Option(
@@ -175,7 +185,7 @@ def batch(
         typer.Option("--cache", metavar="AGE", help="Cache answers, and use those up to this old (12h, 7d)."),
     ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out rows that cannot be read.")] = False,
-    unordered: Annotated[bool, typer.Option("--unordered", help="Write answers in the order of the input.")] = False,
+    unordered: Annotated[bool, typer.Option("--unordered", help="Write answers in the order they came in.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the output, and abandon its unfinished run.")
     ] = False,
@@ -238,6 +248,7 @@ def batch(
         hint=hint,
         use_hint=use_hint,
         jobs=jobs,
+        workers=workers,
         lane=lane,
         deadline=deadline,
         detach=detach,

@@ -54,6 +54,7 @@ class BatchFlags:
     hint: bool = False
     use_hint: str | None = None
     jobs: int | None = None
+    workers: int | None = None
     max_errors: int | None = None
     cache: str | None = None
     skip_bad: bool = False
@@ -277,6 +278,27 @@ def _check_arm(profile: Profile, arm: str | None) -> None:
         )
 
 
+def _check_workers(flags: BatchFlags, shelf: Shelf | None) -> None:
+    """Refuse workers where rows need what only this process has.
+
+    Raises
+    ------
+    UsageError
+        If they do.
+    """
+    alone = {
+        "--cache": flags.cache is not None,
+        "--hint": flags.hint,
+        "--use-hint": flags.use_hint is not None,
+        f"--lane {flags.lane}": flags.lane not in (None, "sync"),
+        "--deadline without --lane sync": flags.lane is None and flags.deadline is not None,
+        "rows with files": bool(shelf),
+    }
+    in_the_way = next((what for what, is_so in alone.items() if is_so), None)
+    if in_the_way is not None:
+        raise UsageError(f"{in_the_way}: these rows are asked by one process", hint="Leave --workers out.")
+
+
 def task_of(
     flags: BatchFlags, source: Source, found: Scan, shelf: Shelf | None = None, *, asked: Iterable[str] = ()
 ) -> Task:
@@ -304,6 +326,8 @@ def task_of(
     from scrimp.routing.batch.running.work import Task
     from scrimp.routing.deciding.decide import Wishes
 
+    if flags.workers is not None:
+        _check_workers(flags, shelf)
     plan = split_plan(flags.read or "auto", arm=flags.arm, plan=flags.plan, cascade=flags.cascade)
     if plan is not None:
         flags = replace(flags, read=None, arm=None, plan=plan)
@@ -357,5 +381,6 @@ def task_of(
         unordered=flags.unordered,
         seed=flags.seed,
         shelf=shelf,
+        n_workers=flags.workers or 0,
         on_embedded=on_embedded,
     )

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scrimp.profiles.collector import rarely
 from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
 from scrimp.profiles.files import new_file
 from scrimp.profiles.paths import make_private_dir, paths
@@ -324,6 +325,7 @@ def _go(work: Work, *, quiet: bool, as_json: bool) -> int:
 
 
 async def _drive(work: Work, received: list[int], *, quiet: bool) -> None:
+    rarely()
     stats, loop = work.stats, asyncio.get_running_loop()
 
     def interrupt(number: int) -> None:

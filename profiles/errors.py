@@ -68,6 +68,17 @@ class ScrimpError(Exception):
         self.message = message
         self.hint = hint
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how it is made again in another process, whatever its class is made from."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[ScrimpError], args: tuple[object, ...], values: dict[str, object]) -> ScrimpError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(values)
+    return error
+
 
 class UsageError(ScrimpError):
     """The command line asks for something that cannot be done (exit 2)."""

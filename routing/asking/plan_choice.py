@@ -91,8 +91,7 @@ class PlanChooser:
     def __init__(self, decider: Decider, way: Way, ledger: Ledger | None) -> None:
         self.decider = decider
         self.way = way
-        self._ledger = ledger if way.several else None
-        self.gates = Gates(decider, self._ledger)
+        self.gates = Gates(decider, ledger if way.several else None)
         for check in way.checks:
             self.gates.check_arms(check)
         if way.plan is not None:  # one that cannot be read is refused before anything is begun
@@ -102,6 +101,12 @@ class PlanChooser:
         if way.several and ledger is not None:
             self._spread = learned_spread(ledger)
             self._skills = learned_skills(ledger, spread=self._spread)
+
+    def away(self) -> PlanChooser:
+        """Return the same for a process without the ledger: with all that its log says."""
+        made = copy(self)
+        made.gates = self.gates.away()
+        return made
 
     def by(self, way: Way) -> PlanChooser:
         """Return what chooses plans by another way of the same plan, with all that is known already.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import UsageError
@@ -47,6 +48,13 @@ class Gates:
         self._seen: dict[str, list[Observation]] | None = None
         self._powers: dict[str, Power] = {}
 
+    def away(self) -> Gates:
+        """Return the same for a process without the ledger: with all that its log says."""
+        self._observed()
+        made = copy(self)
+        made.ledger = None
+        return made
+
     def check_arms(self, check: Check) -> None:
         """Refuse a check that asks an arm which is not there.
 
@@ -65,12 +73,15 @@ class Gates:
 
     def _power(self, check: Check) -> Power:
         """Return how far a check can be trusted."""
-        if self._seen is None:
-            self._seen = {} if self.ledger is None else observations(self.ledger)
         known = self._powers.get(check.name)
         if known is None:
-            known = self._powers[check.name] = learn_power(check.kind, self._seen.get(check.name, ()))
+            known = self._powers[check.name] = learn_power(check.kind, self._observed().get(check.name, ()))
         return known
+
+    def _observed(self) -> dict[str, list[Observation]]:
+        if self._seen is None:
+            self._seen = {} if self.ledger is None else observations(self.ledger)
+        return self._seen
 
     def of(self, decision: Decision, checks: Sequence[Check], prompt: Prompt | None = None) -> tuple[Gate, ...]:
         """Return checks as a planner sees them, with what using each once costs for a decided prompt.

@@ -85,6 +85,10 @@ class Embedder:
         self._id = BUILTIN_ID if model == BUILTIN_MODEL else ""
         self._dim = DIM if model == BUILTIN_MODEL else 0
 
+    def __reduce__(self) -> tuple[type[Embedder], tuple[object, ...]]:
+        """Return how another process makes the same: it loads the model for itself."""
+        return Embedder, (self.model, self.cache_dir, self.offline, self.threads)
+
     @property
     def id(self) -> str:
         """Id of weights and truncation; the packaged model's is known without loading it."""

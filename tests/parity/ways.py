@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from workers_here import HerePlace
+
 from .served import aask, can_be_served, can_be_streamed, serve
 from .stage import ENDS, Outcome, Stage, differences
 from .worlds import PROMPT, SYSTEM, WORLDS, World
@@ -127,6 +129,14 @@ def _batched(stage, world, code, said):
 def batch(stage, world, **how):
     """Give it as a file of one row."""
     done = stage.scrimp(*_batch_argv(stage, world, **how))
+    return _batched(stage, world, done.code, done.err)
+
+
+def batch_by_workers(stage, world):
+    """Give it as a file whose rows are asked by workers beside the run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("scrimp.routing.batch.running.work.LocalPlace", HerePlace)
+        done = stage.scrimp(*_batch_argv(stage, world), "--workers", "2")
     return _batched(stage, world, done.code, done.err)
 
 
@@ -272,6 +282,10 @@ def _batch_lawful(world):
     return LAWFUL["batch", "by name"] if world.arm is not None or len(world.replies) == 1 else ()
 
 
+def _by_workers(world):
+    return world.file is None and not {"--hint", "--use-hint", "--cache"} & set(world.flags)
+
+
 def _streams(world):
     return "--plan" not in world.flags
 
@@ -308,6 +322,7 @@ UNKILLED = (
     Way("serve, streamed", "serve", serve("openai", streamed=True), can_be_streamed),
     Way("serve, Anthropic", "serve", serve("anthropic"), lambda world: world.arm is None and can_be_served(world)),
     Way("batch", "batch", batch, lawful=_batch_lawful),
+    Way("batch by workers", "batch", batch_by_workers, _by_workers, _batch_lawful),
     Way("batch, the row's plan", "batch", batch_row_plan, lambda world: "--plan" in world.flags, _batch_lawful),
 )
 

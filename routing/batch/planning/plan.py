@@ -216,6 +216,10 @@ class Planner:
     n_true: dict[str, int] = field(default_factory=dict)
     _start: float = 0.0
 
+    def without_sample(self) -> Planner:
+        """Return the same for who is given rules, and makes none."""
+        return replace(self, places=self.places[:0], sample=self.sample.take(self.places[:0]))
+
     def learn(self, arm: str, *, predicted_usd: float, true_usd: float) -> None:
         """Take a true cost into account."""
         self.predicted_usd[arm] = self.predicted_usd.get(arm, 0.0) + predicted_usd

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import NANO
@@ -49,6 +49,13 @@ _MOST_OPENERS: Final = 4096
 """Rows that are about the same files follow each other: what a file of a million rows began with is over."""
 
 
+class Committed(Protocol):
+    """A row on its way: what it is still expected to cost (USD), and the variance of that (USD squared)."""
+
+    committed_usd: float
+    variance: float
+
+
 class Desk:
     """The state of one run while it goes on.
 
@@ -75,6 +82,8 @@ class Desk:
         Which rows wait for which, and which go first; None: they go as they stand in the file.
     rows_name_arms
         Whether any row says which arm is to answer it.
+    share
+        How many processes share the calls that may be in flight.
     """
 
     def __init__(
@@ -93,7 +102,10 @@ class Desk:
         clock: Callable[[], float],
         flow: Flow | None = None,
         rows_name_arms: bool = False,
+        share: int = 1,
     ) -> None:
+        self.share = share
+        self.on_stop: Callable[[str], None] = lambda _why: None
         self.flow = flow or Flow()
         self.rows_name_arms = rows_name_arms
         self.run = run
@@ -141,7 +153,7 @@ class Desk:
         limiters: dict[str, Limiter] = {}
         lanes = {}
         for arm in self.decider.profile.arms:
-            most = in_flight(arm, self.settings.concurrency)
+            most = -(-in_flight(arm, self.settings.concurrency) // self.share)
             provider = arm.api_base or arm.provider or arm.model
             gate = gates.setdefault(provider, ProviderGate(0))
             if arm.base not in limiters:  # the rungs of a ladder share one
@@ -175,9 +187,11 @@ class Desk:
             self.stats.stopping = why
             self.stopped.set()
             self.wake()
+            self.on_stop(why)
         elif why == "interrupted":
             for task in self.tasks:
                 task.cancel()
+            self.on_stop(why)
 
     @property
     def halted(self) -> bool:
@@ -223,13 +237,13 @@ class Desk:
 
     # -- rows -------------------------------------------------------------------------------------------------------
 
-    def commit(self, job: Job, usd: float, variance: float) -> None:
+    def commit(self, job: Committed, usd: float, variance: float) -> None:
         """Count what a row that is planned and not yet done is expected to cost, as the plan has to leave it."""
         self.committed_usd += usd - job.committed_usd
         self.variance += variance - job.variance
         job.committed_usd, job.variance = usd, variance
 
-    def gone(self, job: Job) -> None:
+    def gone(self, job: Committed) -> None:
         """Count a job that is over, with or without a result."""
         self.commit(job, 0.0, 0.0)
         self.pending -= 1
@@ -246,15 +260,20 @@ class Desk:
             if error.kind == "rate_limited" or error.retry_after_s is not None:
                 lane.gate.refused(error.retry_after_s)
             return
+        self.bar(lane.arm.name, to_scrimp_error(error, lane.arm))
+
+    def bar(self, arm: str, error: ScrimpError) -> None:
+        """Send no more rows to an arm; when none is left, the run stops."""
+        lane = self.lanes[arm]
         if lane.blocked is not None:
             return
-        lane.blocked = to_scrimp_error(error, lane.arm)
-        self.say(f"{lane.blocked.message}; no more rows are sent to {lane.arm.name}")
+        lane.blocked = error
+        self.say(f"{error.message}; no more rows are sent to {arm}")
         wanted = None if self.rows_name_arms else self.settings.wishes.arm
         wanted = None if wanted is None else bare_of(wanted)
         usable = [each for each in self.lanes.values() if wanted in (None, each.arm.name) and each.blocked is None]
         if not [each for each in usable if each.arm.name not in self.chooser.keyless]:
-            self.fail(lane.blocked)
+            self.fail(error)
 
     @property
     def busy(self) -> int:
@@ -272,12 +291,16 @@ class Desk:
         cost = settlement.cost_nano
         option = job.decision.choice.option(arm)
         if cost is not None and option.cost_nano and settlement.answers:
-            self.planner.learn(arm, predicted_usd=forecast(option).mean, true_usd=cost / NANO)
+            self.learn(arm, forecast(option).mean, cost / NANO)
         if settlement.breach:
             self.stats.n_breaches += 1
             self.say_once(
                 f"{arm} charged above its enforced bound: suspended until `scrimp models resume {bare_of(arm)}`"
             )
+
+    def learn(self, arm: str, predicted_usd: float, true_usd: float) -> None:
+        """Have the plan of the file go by what a call cost."""
+        self.planner.learn(arm, predicted_usd=predicted_usd, true_usd=true_usd)
 
     def is_steady(self, job: Job, arm: str | None) -> bool:
         """Tell whether the same row would get the same answer of an arm."""

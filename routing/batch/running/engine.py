@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from copy import copy
 from typing import TYPE_CHECKING
 
+from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.batch.state.row_books import RunBooks
+from scrimp.routing.batch.workers.crew import Crew
+from scrimp.routing.batch.workers.messages import Kit
 from scrimp.routing.ledger.reservations import price_id
 
 from .desk import Desk
@@ -15,7 +19,7 @@ from .producer import Producer
 from .row_runner import RowRunner
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from scrimp.profiles.schema import Arm
     from scrimp.routing.batch.files.cache import Cache
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.planning.choosing import Chooser
     from scrimp.routing.batch.planning.plan import Planner
     from scrimp.routing.batch.state.recovery import Recovered
+    from scrimp.routing.batch.workers.channel import Place
     from scrimp.routing.calls.call import Call, Reply
     from scrimp.routing.ledger.batches import Run
     from scrimp.routing.ledger.store import Ledger
@@ -63,6 +68,8 @@ class Engine:
         Which rows wait for which, and what puts answers into their prompts; None: none of them waits.
     rows_name_arms
         Whether any row says which arm is to answer it.
+    place, n_workers
+        Where workers run that take rows, and how many; None: this process asks all of them.
     """
 
     def __init__(
@@ -89,6 +96,8 @@ class Engine:
         say: Callable[[str], None] = lambda _line: None,
         clock: Callable[[], float] = time.time,
         rng: random.Random | None = None,
+        place: Place | None = None,
+        n_workers: int = 0,
     ) -> None:
         rng = rng or random.Random()  # noqa: S311 - jitter and exploration, not secrets
         self.books = RunBooks(
@@ -117,6 +126,12 @@ class Engine:
         prices = {lane.arm.name: self._price_id(lane) for lane in self.desk.lanes.values() if lane.price is not None}
         self._price_lanes()
         self.runner = RowRunner(self.desk, prices=prices, key=key, repeated=repeated, cache=cache, rng=rng)
+        self.crew = None
+        if place is not None:
+            self.crew = Crew(
+                place, n_workers, self._kit(prices, key, n_workers), self.desk, self.books, self.runner.count
+            )
+            self.desk.on_stop = self.crew.stop
         self._producer = Producer(
             self.desk,
             self.books,
@@ -127,8 +142,31 @@ class Engine:
             begin=self.runner.begin,
             write_off=self.runner.write_off,
             resolver=resolver,
+            crew=self.crew,
         )
+        if self.crew is not None:
+            self.crew.producer = self._producer
         self._produced = False
+
+    def _kit(self, prices: Mapping[str, int], key: Callable[[Arm], str | None], n_workers: int) -> Kit:
+        """Return what each worker is given."""
+        desk = self.desk
+        chooser = copy(desk.chooser)
+        chooser.kept = {}
+        arms = [arm for arm in desk.decider.profile.arms if arm.name not in chooser.keyless]
+        return Kit(
+            run=desk.run,
+            chooser=chooser,
+            plans=PlanChooser(desk.decider, desk.settings.way, self.books.ledger).away(),
+            planner=desk.planner.without_sample(),
+            settings=desk.settings,
+            flow=desk.flow,
+            prices=prices,
+            keys={arm.name: key(arm) for arm in arms},
+            share=n_workers,
+            repeated=self.runner.repeated,
+            rows_name_arms=desk.rows_name_arms,
+        )
 
     def _price_id(self, lane: Lane) -> int:
         assert lane.price is not None  # noqa: S101 - the caller has looked
@@ -165,11 +203,17 @@ class Engine:
         """
         desk = self.desk
         self.books.open()
+        try:
+            if self.crew is not None:
+                await self.crew.open()
+        except BaseException:
+            await self._close()
+            raise
         producer = asyncio.create_task(self._produce())
         gathers = self.gatherer
         gatherer = asyncio.create_task(gathers.run()) if gathers.active else None
         try:
-            while not ((self._produced and desk.pending == 0) or (desk.halted and not desk.tasks)):
+            while not ((self._produced and desk.pending == 0) or (desk.halted and self._idle)):
                 await desk.change(0.5)
             if gatherer is not None and not desk.halted:
                 await gathers.settle_rest()
@@ -180,11 +224,21 @@ class Engine:
                 if not task.cancelling():
                     task.cancel()
             await asyncio.gather(*apart, *desk.tasks, return_exceptions=True)
-            await desk.close()
-            await asyncio.to_thread(self.books.close)
+            await self._close()
         error = self.books.failure or desk.error
         if error is not None:
             raise error
+
+    @property
+    def _idle(self) -> bool:
+        """Whether nothing is in flight."""
+        return not self.desk.tasks and (self.crew is None or self.crew.idle)
+
+    async def _close(self) -> None:
+        if self.crew is not None:
+            await self.crew.close()
+        await self.desk.close()
+        await asyncio.to_thread(self.books.close)
 
     async def _produce(self) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -11,13 +12,13 @@ from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.batch.files.output import Result
 from scrimp.routing.batch.files.rows import Row
 from scrimp.routing.batch.planning.money import money_left
-from scrimp.routing.deciding.policy import NoDraw
+from scrimp.routing.batch.state.recovery import take_up
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.hints import no_draw, of_request
 from scrimp.routing.strategies.bid_memory import PastBids, recalled
 
 from .jobs import Job
-from .row_decider import RowDecider
+from .row_decider import RowDecider, in_turn, is_left_out
 from .row_hands import too_late
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.state.recovery import Recovered, TakenUp
     from scrimp.routing.batch.state.row_books import RunBooks
     from scrimp.routing.batch.state.scribe import Span
+    from scrimp.routing.batch.workers.crew import Crew
     from scrimp.routing.prompts.prompt import Prompt
     from scrimp.routing.strategies.brief import Memory
 
@@ -44,9 +46,6 @@ WINDOW: Final = 256
 _LEAST_WINDOW: Final = 32
 _TURNS: Final = 6
 _MOST_LATER: Final = 10_000
-_ALIKE: Final = 256
-"""Characters at the beginning by which prompts are told alike."""
-
 _ENDED: Final = {
     "cut": "was cut",
     "failed": "failed",
@@ -75,6 +74,8 @@ class Producer:
         Takes a row that is not to be asked, how it ends, and why.
     resolver
         Puts answers into the prompts of rows that wait for them; None: none does.
+    crew
+        Workers that take rows; None: the run asks them all itself.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Producer:
         begin: Callable[[Job], Awaitable[None]],
         write_off: Callable[[Row, Status, str], Awaitable[None]],
         resolver: Resolver | None = None,
+        crew: Crew | None = None,
     ) -> None:
         self.desk = desk
         self.books = books
@@ -97,6 +99,9 @@ class Producer:
         self.begin = begin
         self.write_off = write_off
         self.resolver = resolver
+        self.crew = crew
+        self._again: list[Row] = []
+        self._alone: list[Row] = []
         self.decider = RowDecider(desk, PlanChooser(desk.decider, desk.settings.way, books.ledger), rng)
         self._taken_up = {} if recovered is None else dict(recovered.taken_up)
         self._n_planned = 0
@@ -142,9 +147,13 @@ class Producer:
         size = min(WINDOW, max(_LEAST_WINDOW, desk.stats.n_rows // 20, 2 * widest))
         more = True
         while not desk.halted:
-            if desk.flow.has_ready and desk.busy <= 2 * size:
+            if self._alone or self._again:
+                alone, again, self._alone, self._again = self._alone, self._again, [], []
+                await self._take_anew(alone, alone=True, last=last)
+                await self._take_anew(again, alone=False, last=last)
+            elif desk.flow.has_ready and self._has_room(2 * size):
                 await self._take(await self._answered(desk.flow.ready(size)), last=last)
-            elif more and desk.busy <= size:
+            elif more and self._has_room(size):
                 window = await asyncio.to_thread(desk.chooser.read, rows, size)
                 for row in self._waits:
                     desk.flow.park(row)
@@ -157,6 +166,46 @@ class Producer:
                 desk.producing = False
                 await desk.change()
                 desk.producing = True
+
+    def _has_room(self, size: int) -> bool:
+        """Whether more rows can be begun, where so many may be on their way: in each worker, if there are some."""
+        if self.crew is not None and self.crew.works:
+            return self.crew.has_room(size)
+        return self.desk.busy <= size
+
+    # -- what comes back of workers ---------------------------------------------------------------------------------
+
+    def planned(self, rows: Sequence[Row], *, later: Sequence[int], n_planned: int) -> None:
+        """Take note of what came of a window that a worker has decided."""
+        del rows
+        self._n_planned += n_planned
+        self._n_later += len(later)
+        self._planned.difference_update(later)
+        self._later += later[: max(0, _MOST_LATER - len(self._later))]
+
+    def again(self, rows: Sequence[Row], *, alone: bool) -> None:
+        """Have rows taken anew that a worker could not take, or is lost with; `alone`, by the run itself."""
+        (self._alone if alone else self._again).extend(rows)
+        self.n_left += len(rows)
+        self.desk.wake()
+
+    async def _take_anew(self, rows: Sequence[Row], *, alone: bool, last: bool) -> None:
+        """Begin rows that were given out before; those whose calls so far are over are gone on with."""
+        if not rows:
+            return
+        if alone:
+            self._taken_up |= await self.books.scribe.submit(partial(self._as_left, [row.n for row in rows]))
+        await self._take(rows, last=last, alone=alone)
+
+    def _as_left(self, places: Sequence[int], _span: Span | None = None) -> dict[int, TakenUp]:
+        ledger, run = self.books.ledger, self.desk.run
+        wanted = set(places)
+        begun = {request: n for request, n in batches.sent(ledger, run.id).items() if n in wanted}
+        found = take_up(ledger, run, self.books.journal, begun)
+        batches.drop_sent(ledger, run.id, [n for n, known in found.items() if known is None])
+        return {n: known for n, known in found.items() if known is not None}
+
+    # -- rows -------------------------------------------------------------------------------------------------------
 
     def _not_waiting(self) -> Iterator[Row]:
         """Yield the rows that wait for no answer; the others are put aside."""
@@ -201,7 +250,7 @@ class Producer:
                 made.append(error.message)
         return made
 
-    async def _take(self, window: Sequence[Row], *, last: bool) -> None:
+    async def _take(self, window: Sequence[Row], *, last: bool, alone: bool = False) -> None:
         """Begin rows, or go on with them, or write down what became of them."""
         if not window:
             return
@@ -219,7 +268,7 @@ class Producer:
                 ask = self.decider.ask(known, prompt)
                 way = self.decider.way_of(row)
                 job = Job.again(row, again, ask, way, self.desk.decider.profile, memory)
-                await self._begin([self._ranked(job)], last=last)
+                await self._begin([self.decider.ranked(job)], last=last)
         fresh = []
         for row in window:
             if row.n in states or self.desk.halted:
@@ -234,24 +283,26 @@ class Producer:
                 continue
             self.n_left -= 1
             await self.write_off(row, *problem)
+        if self.crew is not None and not alone and (given := [row for row in fresh if self.crew.takes(row)]):
+            await self._give_out(self.crew, given, last=last)
+            places = {row.n for row in given}
+            fresh = [row for row in fresh if row.n not in places]
         if fresh:
             money = await self.books.scribe.submit(self._money)
             jobs = await asyncio.to_thread(self._decide, fresh, money)
             if any(job.bids for job in jobs):
                 jobs = await self.books.scribe.submit(partial(self._remembering, jobs))
-            await self._begin([self._ranked(job) for job in jobs], last=last)
+            await self._begin([self.decider.ranked(job) for job in jobs], last=last)
 
-    def _ranked(self, job: Job) -> Job:
-        """Return a job with what lets it go before others."""
-        flow = self.desk.flow
-        seconds = None if job.decision.arm is None else job.option.seconds
-        job.rank, job.due = flow.rank_of(job.row, seconds), flow.due_of(job.row)
-        if job.due is not None and seconds is not None and (late := self.desk.clock() + seconds - job.due) > 0.0:
-            self.desk.say_once(
-                f"row {job.row.n + 1} will likely be {late:,.0f} s late: an answer takes about {seconds:,.0f} s",
-                kind="late",
-            )
-        return job
+    async def _give_out(self, crew: Crew, rows: Sequence[Row], *, last: bool) -> None:
+        """Have rows decided and asked by workers."""
+        money = await self.books.scribe.submit(self._money)
+        blocked = {name: lane.blocked.message for name, lane in self.desk.lanes.items() if lane.blocked is not None}
+        rule = await asyncio.to_thread(self._rule, rows, money)
+        self.n_left -= len(rows)
+        if self.desk.flow.reorders:
+            self._planned.update(row.n for row in rows)
+        crew.hand(rows, replace(money, blocked=money.blocked | blocked), rule, last=last)
 
     def _states(self, places: Sequence[int], _span: Span | None = None) -> dict[int, str]:
         ledger, run_id = self.books.ledger, self.desk.run.id
@@ -315,15 +366,11 @@ class Producer:
         """Begin rows: those that start alike, or are about the same files, one after another, for prompt caches."""
         self.n_left -= len(jobs)
         self._n_planned += sum(job.decision.arm is not None for job in jobs)
-        jobs.sort(
-            key=lambda job: (
-                job.rank.key(), job.row.prompt.told or "", job.row.digests, job.row.prompt.text[:_ALIKE]
-            )
-        )  # fmt: skip
+        in_turn(jobs)
         if self.desk.flow.reorders:
             self._planned.update(job.row.n for job in jobs)
         for job in jobs:
-            if job.decision.arm is None and not last and job.decision.choice.no_draw is NoDraw.FILE_PLAN:
+            if is_left_out(job) and not last:
                 self._n_later += 1
                 self._planned.discard(job.row.n)
                 if len(self._later) < _MOST_LATER:

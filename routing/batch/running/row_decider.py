@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.routing.asking.asked import Asked
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
     from .desk import Desk
 
-__all__ = ["RowDecider"]
+__all__ = ["RowDecider", "in_turn", "is_left_out"]
+
+_ALIKE: Final = 256
+"""Characters at the beginning by which prompts are told alike."""
 
 
 class RowDecider:
@@ -121,3 +124,29 @@ class RowDecider:
                 )
             jobs.append(Job(row, decision, asked, refusal=refusal))
         return jobs
+
+    def ranked(self, job: Job) -> Job:
+        """Return a job with what lets it go before others."""
+        flow = self.desk.flow
+        seconds = None if job.decision.arm is None else job.option.seconds
+        job.rank, job.due = flow.rank_of(job.row, seconds), flow.due_of(job.row)
+        if job.due is not None and seconds is not None and (late := self.desk.clock() + seconds - job.due) > 0.0:
+            self.desk.say_once(
+                f"row {job.row.n + 1} will likely be {late:,.0f} s late: an answer takes about {seconds:,.0f} s",
+                kind="late",
+            )
+        return job
+
+
+def in_turn(jobs: list[Job]) -> None:
+    """Put jobs in the order in which they begin: those that start alike one after another, for prompt caches."""
+    jobs.sort(
+        key=lambda job: (
+            job.rank.key(), job.row.prompt.told or "", job.row.digests, job.row.prompt.text[:_ALIKE]
+        )
+    )  # fmt: skip
+
+
+def is_left_out(job: Job) -> bool:
+    """Tell whether the budget does not seem to reach a row."""
+    return job.decision.arm is None and job.decision.choice.no_draw is NoDraw.FILE_PLAN

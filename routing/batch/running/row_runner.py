@@ -52,6 +52,8 @@ class RowRunner:
         64-bit content hashes of rows that are in the file more than once.
     cache
         Answers of earlier runs; None: none are used or kept.
+    counts
+        Whether results are counted here; else whoever has the books does so.
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class RowRunner:
         repeated: frozenset[int],
         cache: Cache | None,
         rng: random.Random,
+        counts: bool = True,
     ) -> None:
         self.desk = desk
+        self.counts = counts
         self.repeated = repeated
         self.cache = cache
         decider, lanes = desk.decider, desk.chooser.lanes
@@ -138,8 +142,7 @@ class RowRunner:
             sealed=row.sealed,
         )
         await self.desk.file(result)
-        self._count(result)
-        self._stop_at_most()
+        self.count(result)
 
     # -- asking -----------------------------------------------------------------------------------------------------
 
@@ -163,7 +166,7 @@ class RowRunner:
         except Exception as error:  # noqa: BLE001 - raised by `go`, once what is in flight is safe
             self.desk.fail(error)
         finally:
-            if hands.result is not None and hands.result.status == "unknown":
+            if self.counts and hands.result is not None and hands.result.status == "unknown":
                 self.desk.stats.count("unknown")
             hands.let_others()
             self.desk.gone(job)
@@ -195,9 +198,8 @@ class RowRunner:
             return
         if self.cache is not None and result.status == "ok" and result.finish_reason == "stop":
             self.cache.put(self._cache_key(job, result.arm or ""), result)
-        self._count(result)
+        self.count(result)
         await self._serve(job, result)
-        self._stop_at_most()
 
     def _stop_at_most(self) -> None:
         most = self.desk.settings.max_errors
@@ -215,7 +217,10 @@ class RowRunner:
                 follower.same = None
                 self._start(follower)
 
-    def _count(self, result: Result) -> None:
+    def count(self, result: Result) -> None:
+        """Count a result, say the first of each kind of trouble, and stop the run where there is too much of it."""
+        if not self.counts:
+            return
         stats = self.desk.stats
         stats.count(result.status)
         if result.arm is not None and result.answer is not None:
@@ -227,6 +232,7 @@ class RowRunner:
             self.desk.say_once(f"row {result.n + 1}: {result.note}", kind=f"prompt cut {result.arm}")
         if result.error is not None and result.status in ("failed", "skipped", "cut"):
             self.desk.say_once(f"row {result.n + 1}: {result.error}", kind=f"{result.status} {result.error[:24]}")
+        self._stop_at_most()
 
     # -- answers that need no call ----------------------------------------------------------------------------------
 
@@ -256,7 +262,7 @@ class RowRunner:
         row, at = job.row, int(self.desk.clock())
         result = replace(found, n=row.n, id=row.id, cost_nano=0, cells=row.cells, sealed=row.sealed, at=at)
         await self.desk.file(result)
-        self._count(result)
+        self.count(result)
         return result
 
     def _cache_key(self, job: Job, arm: str) -> bytes:

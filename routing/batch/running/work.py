@@ -29,6 +29,7 @@ from scrimp.routing.batch.planning.flow_outlook import flow_outlook
 from scrimp.routing.batch.planning.lanes import Lanes
 from scrimp.routing.batch.planning.row_files import RowReader
 from scrimp.routing.batch.state import parked
+from scrimp.routing.batch.workers.local import LocalPlace
 from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
 from scrimp.routing.guard.sentry import Sentry
 from scrimp.routing.ledger import batches, provider_batches
@@ -80,6 +81,8 @@ class Task:
         Of the sample that is planned on, and of what is explored.
     shelf
         Reads the files that rows are asked about, and was there when they were counted; None: they have none.
+    n_workers
+        How many processes beside this one take rows; 0: none does.
     on_embedded
         As in `Workspace`.
     """
@@ -96,6 +99,7 @@ class Task:
     unordered: bool = False
     seed: int | None = None
     shelf: Shelf | None = None
+    n_workers: int = 0
     on_embedded: Callable[[int, int], None] = lambda _done, _total: None
 
     @property
@@ -192,7 +196,8 @@ def prepare(
     keyless: Mapping[str, ScrimpError] = {}
     cache = None
     if calls:
-        warm(arm.model for arm in task.profile.arms)
+        if not task.n_workers:  # they do so themselves
+            warm(arm.model for arm in task.profile.arms)
         if task.cache_age_s is not None:
             cache = Cache(task.paths.responses, max_age_s=task.cache_age_s)
             cache.prune(now=now)
@@ -402,6 +407,8 @@ class Work:
             cache=prepared.cache,
             say=task.say,
             rng=random.Random(task.seed),  # noqa: S311 - exploration, not secrets
+            place=LocalPlace() if task.n_workers else None,
+            n_workers=task.n_workers,
         )
 
     def _resolver(self, graph: Graph) -> Resolver:

@@ -19,13 +19,13 @@ from scrimp.routing.ledger.store import instant
 from scrimp.routing.plans.plan import Plan, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from scrimp.routing.asking.books import Record
     from scrimp.routing.ledger.batches import Run
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["Recovered", "TakenUp", "entry", "recover"]
+__all__ = ["Recovered", "TakenUp", "entry", "recover", "take_up"]
 
 _Nano = Annotated[int, msgspec.Meta(ge=0, le=MAX_CALL_NANO)]
 
@@ -133,7 +133,7 @@ def recover(ledger: Ledger, run: Run, journal: Journal, *, now: float, retry_unk
             batches.set_applied(ledger, run.id, offset + length)
     reap(ledger, now=now)
     unknown = batches.mark_unknown(ledger, run.id, retry=retry_unknown)
-    taken_up = _take_up(ledger, run, journal)
+    taken_up = take_up(ledger, run, journal, batches.sent(ledger, run.id))
     # What cannot be gone on with is asked anew.
     batches.drop_sent(ledger, run.id, [n for n, known in taken_up.items() if known is None])
     return Recovered(n_late, unknown, {n: known for n, known in taken_up.items() if known is not None})
@@ -226,9 +226,14 @@ def _damaged(journal: Journal, offset: int, what: str) -> DataError:
     )
 
 
-def _take_up(ledger: Ledger, run: Run, journal: Journal) -> dict[int, TakenUp | None]:
-    """Return the rows that were begun, as far as it is known what was decided of them."""
-    begun = batches.sent(ledger, run.id)
+def take_up(ledger: Ledger, run: Run, journal: Journal, begun: Mapping[str, int]) -> dict[int, TakenUp | None]:
+    """Return rows that were begun, as far as it is known what was decided of them.
+
+    Parameters
+    ----------
+    begun
+        Their places, by request.
+    """
     if not begun:
         return {}
     called: dict[str, list[Called]] = {}
