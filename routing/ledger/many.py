@@ -1,7 +1,7 @@
 """Calls of one transaction, reserved and settled together: each sum moves once, and rows are written many at a time.
 
 It takes what goes as it mostly does: a call that fits the caps, an end that is no breach. What does not it leaves to
-`reservations`, whose rules it goes by; whoever uses it writes what was taken first (`Many.write`), so that it comes to
+`reservations`, whose rules it goes by; whoever uses it writes what was taken first, so that it comes to
 the same as one after the other.
 """
 
@@ -16,13 +16,13 @@ from .documents import packed_request
 from .reservations import (
     BEGUN,
     MAX_CALL_NANO,
-    RECHARGE,
     Reservation,
     begun_values,
     believed_nano,
     end_of,
     move,
     moved,
+    recharged,
     remember,
     reservation_rows,
     told_of,
@@ -30,6 +30,7 @@ from .reservations import (
 )
 from .statements import insert_many, update_many
 from .store import instant
+from .upkeep import make_sure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -88,11 +89,6 @@ class Till:
             self._moved = {}
             self.forget()
 
-    def drop(self) -> None:
-        """Forget what was moved, too: it was undone."""
-        self._moved = {}
-        self.forget()
-
 
 Columns = tuple[str, ...]
 
@@ -103,7 +99,7 @@ class Many:
     Parameters
     ----------
     ledger
-        In a transaction from the first that is taken until `write`.
+        In a transaction from the first that is taken until all is written.
     now
         POSIX time, for all of it.
     settling
@@ -117,6 +113,8 @@ class Many:
         self.now = now
         self.at = instant(now)
         self.day, self.month = ledger.windows(now)
+        self._requests: list[dict[str, object]] = []
+        self._changes: dict[str, dict[str, object]] = {}
         self._forget()
         self._begin()
 
@@ -130,24 +128,16 @@ class Many:
     def _begin(self) -> None:
         self._own: dict[str, tuple[Cap, ...]] = {}
         self._reserved: list[tuple[object, ...]] = []
-        self._settled: list[tuple[object, ...]] = []
+        self._settled: dict[Columns, list[tuple[object, ...]]] = {}
         self._sent: list[int] = []
         self._attempts: dict[Columns, list[tuple[object, ...]]] = {}
         self._ends: dict[Columns, list[tuple[object, ...]]] = {}
-        self._requests: list[dict[str, object]] = []
-        self._changes: dict[str, dict[str, object]] = {}
         self._calls: set[int] = set()
 
     def forget(self) -> None:
         """Look everything up anew: something else was written in the transaction."""
         self._till.forget()
         self._forget()
-
-    def drop(self) -> None:
-        """Forget what was taken: it was undone."""
-        self._till.drop()
-        self._forget()
-        self._begin()
 
     def caps(self, which: object, find: Callable[[], Iterable[Cap]]) -> tuple[Cap, ...]:
         """Return the caps at `now` that calls of one kind have in common, those over all profiles included.
@@ -180,8 +170,9 @@ class Many:
         caps
             All that stand on it at `now`.
         """
-        if charge.cap_override_nano is not None or not self._ledger.sound or (request and request.get("documents")):
+        if charge.cap_override_nano is not None or (request is not None and request.get("documents")):
             return None
+        make_sure(self._ledger)
         bound = charge.bound_nano
         if not 0 <= bound <= MAX_CALL_NANO or not self._goes(charge) or not fits(caps, bound, self._till.charged):
             return None
@@ -244,7 +235,8 @@ class Many:
         row = self._held.pop(reservation.id)
         status, charged = end_of(row, cost_nano, released=released)
         self._move((row["profile"], row["arm"], row["run_id"], row["day"], row["month"]), *moved(row, charged))
-        self._settled.append((status, charged, 0, self.at, note, reservation.id))
+        values = recharged(status, charged, at=self.at, breach=False, note=note)
+        self._settled.setdefault(tuple(values), []).append((reservation.id, *values.values()))
         if told := told_of(attempt):
             self._ends.setdefault(tuple(told), []).append((reservation.id, *told.values()))
         self._calls.add(reservation.id)
@@ -262,8 +254,8 @@ class Many:
         if values:
             self._changes.setdefault(request_id, {}).update(values)
 
-    def write(self) -> None:
-        """Write what was taken, the full-text index last: whatever is written after it has it written anew.
+    def write_money(self) -> None:
+        """Write what was taken, but for requests.
 
         Raises
         ------
@@ -275,8 +267,8 @@ class Many:
         for profile, caps in self._own.items():
             remember(conn, profile, (cap for cap in caps if not cap.shared))
         insert_many(conn, "reservations", ("id", *BEGUN), self._reserved)
-        if self._settled:
-            conn.executemany(RECHARGE, self._settled)
+        for columns, rows in self._settled.items():
+            update_many(conn, "reservations", "id", columns, rows)
         for columns, rows in self._attempts.items():
             insert_many(conn, "attempts", ("id", *columns), rows)
         for columns, rows in self._ends.items():
@@ -288,6 +280,11 @@ class Many:
             )
             if marked.rowcount != len(self._sent):
                 raise NotAsTakenError
+        self._begin()
+
+    def write_requests(self) -> None:
+        """Write the requests that were taken, after all else: SQLite writes their words with whatever comes next."""
+        conn = self._ledger.conn
         for columns, requests in groupby(self._requests, key=tuple):  # their order is that of their numbers
             insert_many(conn, "requests", columns, [tuple(row.values()) for row in requests])
         changes: dict[Columns, list[tuple[object, ...]]] = {}
@@ -295,4 +292,4 @@ class Many:
             changes.setdefault(tuple(values), []).append((request_id, *values.values()))
         for columns, rows in changes.items():
             update_many(conn, "requests", "id", columns, rows)
-        self._begin()
+        self._requests, self._changes = [], {}

@@ -25,7 +25,7 @@ from .clauses import OPEN
 from .documents import write_request
 from .process import Holder, Process, look, this_process
 from .provider_batches import out_of_reach
-from .statements import insertion
+from .statements import change, insertion
 from .store import instant
 from .suspensions import SuspendedError, suspend
 from .upkeep import make_sure
@@ -44,7 +44,6 @@ __all__ = [
     "BEGUN",
     "HOLDER",
     "MAX_CALL_NANO",
-    "RECHARGE",
     "Charge",
     "Reservation",
     "Status",
@@ -59,6 +58,7 @@ __all__ = [
     "price_id",
     "reap",
     "recharge",
+    "recharged",
     "remember",
     "reservation_row",
     "reservation_rows",
@@ -470,13 +470,14 @@ def recharge(
     live, fixed = moved(row, charged)
     keys = window_keys(row["profile"], row["arm"], row["run_id"], row["day"], row["month"])
     move(conn, ((key, live, fixed) for key in keys))
-    conn.execute(RECHARGE, (status, charged, int(breach), at, note, row["id"]))
+    values = recharged(status, charged, at=at, breach=breach, note=note)
+    conn.execute(change("reservations", "id", tuple(values)), (*values.values(), row["id"]))
 
 
-RECHARGE: Final = (
-    "UPDATE reservations SET status = ?, charged_nano = ?, breach = ?, settled_at = ?, note = coalesce(?, note) "
-    "WHERE id = ?"
-)
+def recharged(status: Status, charged: int, *, at: str, breach: bool, note: str | None) -> dict[str, object]:
+    """Return the columns of a reservation that are set where its charge changes; an earlier note stays without one."""
+    values: dict[str, object] = {"status": status, "charged_nano": charged, "breach": int(breach), "settled_at": at}
+    return values if note is None else {**values, "note": note}
 
 
 def moved(row: Mapping[str, Any], charged: int) -> tuple[int, int]:

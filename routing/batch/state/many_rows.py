@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scrimp.routing.asking.books import Closing, Settlement
+from scrimp.routing.asking.books import Closing, Settlement, Summed
 from scrimp.routing.batch.planning.money import caps_of
 from scrimp.routing.ledger.batches import FiledRow, file_rows
 from scrimp.routing.ledger.many import Many
@@ -13,6 +13,8 @@ from .written import Ended, Sent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from scrimp.routing.asking.books import Called
 
     from .row_books import RunBooks
     from .scribe import Span
@@ -59,11 +61,21 @@ class ManyRows:
             if isinstance(record, Settlement)
         ]
         self._many = Many(books.ledger, now=books.clock(), settling=settling)
+        self._clear()
+
+    def _clear(self) -> None:
         self._filed: list[FiledRow] = []
+        self._steps: list[Called | Closing] = []
         self._places: set[int] = set()
+        self._n_taken = 0
 
     def take(self, what: Begun | Ended | Sent, span: Span | None) -> tuple[Any] | None:
         """Take what is to be written, and return what comes of it; None where it is to be written alone."""
+        taken = self._taken(what, span)
+        self._n_taken += taken is not None
+        return taken
+
+    def _taken(self, what: Begun | Ended | Sent, span: Span | None) -> tuple[Any] | None:
         if isinstance(what, Sent):
             return (None,) if self._many.mark_sent(what.reservation_id) else None
         if what.n in self._places:
@@ -99,13 +111,13 @@ class ManyRows:
         many = self._many
         settled = set()
         for record in ended.records:
+            if isinstance(record, Summed):
+                return None
             if isinstance(record, Settlement):
                 held = record.reservation
                 if held.id in settled or not many.can_settle(held, record.cost_nano, released=record.released):
                     return None
                 settled.add(held.id)
-            elif not isinstance(record, Closing) or record.steps:
-                return None
         for record in ended.records:
             if isinstance(record, Settlement):
                 many.settle(
@@ -116,27 +128,34 @@ class ManyRows:
                     note=record.note,
                 )
                 many.change_request(record.request_id, record.request)
-            elif isinstance(record, Closing) and record.keep != "money":
-                many.change_request(record.request_id, record.request)
+            elif not isinstance(record, Summed):
+                self._steps.append(record)
+                if isinstance(record, Closing):
+                    many.change_request(record.request_id, record.columns)
         row = filed(self._books.run_id, ended, span)
         if row is None:
             return ("",)
         self._filed.append(row)
         return (row[2],)
 
-    def write(self) -> None:
-        """Write what was taken.
+    def write(self) -> bool:
+        """Write what was taken; return False where there was nothing.
 
         Raises
         ------
         NotAsTakenError
-            As in `Many.write`.
+            As in `Many.write_money`.
         """
-        if self._filed:
-            file_rows(self._books.ledger, self._filed)
-        self._many.write()
-        self._filed = []
-        self._places = set()
+        if not self._n_taken:
+            return False
+        ledger, many = self._books.ledger, self._many
+        file_rows(ledger, self._filed)
+        many.write_money()
+        for record in self._steps:
+            record.write_steps(ledger, at=many.at)
+        many.write_requests()
+        self._clear()
+        return True
 
     def forget(self) -> None:
         """Look up anew what is known of the ledger: something else was written."""

@@ -102,12 +102,14 @@ class Scribe(scribe.Scribe[_Work]):
         rows = self._together([work.what for work in group])
         for work in group:
             taken = None if work.what is None else rows.take(work.what, work.span)
-            if taken is None:
-                rows.write()
-                outcomes.append(self.alone(work))
-                rows.forget()
-            else:
+            if taken is None and rows.write() and work.what is not None:
+                taken = rows.take(work.what, work.span)
+            if taken is not None:
                 outcomes.append((taken[0], None))
+                continue
+            outcomes.append(self.alone(work))
+            if outcomes[-1][1] is None:
+                rows.forget()
         rows.write()
         return outcomes
 
