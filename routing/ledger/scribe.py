@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "Scribe", "Work"]
 
-_GROUP: Final = 128
+_GROUP: Final = 256
+"""The most that is done in one transaction; what waits less is done sooner."""
 
 Outcome = tuple[Any, BaseException | None]
 """What a piece of work returned, or what it raised."""

@@ -204,6 +204,13 @@ class Ledger:
         except sqlite3.Error as error:
             raise explain(error, self.path, BUSY_TIMEOUT_S) from error
 
+    def sort_in_memory(self, yes: bool) -> None:
+        """Have what SQLite puts aside for a statement stay in memory, or go to files again; outside a transaction.
+
+        A statement that writes many rows puts them aside first. Sorting a long table does, too: that is for files.
+        """
+        self.conn.execute(f"PRAGMA temp_store = {'MEMORY' if yes else 'DEFAULT'}")
+
     def one(self, sql: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
         """Run a query and return its first row; None where there is none."""
         conn = self.conn

@@ -103,11 +103,13 @@ class RunBooks:
 
     def open(self) -> None:
         """Let the scribe begin."""
+        self.ledger.sort_in_memory(True)
         self.scribe = Scribe(self.ledger, self.journal, self.run_id, lambda coming: ManyRows(self, coming))
 
     def close(self) -> None:
         """Finish what was given, and stop."""
         self.scribe.close()
+        self.ledger.sort_in_memory(False)
 
     @property
     def failure(self) -> Exception | None:
