@@ -1,6 +1,6 @@
 """What `scrimp batch` costs beside what it saves.
 
-python bench/batch.py throughput   rows a second and CPU a row against bare asyncio + litellm.acompletion loops (two processes) that log nothing
+python bench/batch.py throughput   (--workers 2) rows a second and CPU a row against bare asyncio + litellm.acompletion loops (two processes) that log nothing
 python bench/batch.py llm          the same against `llm` under xargs -P 8 (LLM=path/to/llm, else it is installed for the time of the run)
 python bench/batch.py memory       peak memory of 10,000 and of 200,000 rows (calls are stood in for: --real makes them)
 python bench/batch.py replay       the optimiser against each row at a preset price, on public outcomes (SCRIMP_OUTCOMES)
@@ -162,11 +162,12 @@ def bare(folder, url, rows, n_processes=2):
 
 def throughput(args):
     """Both sides in turn; CPU a row is that of the run less that of a run of few rows."""
+    workers = ("--workers", str(args.workers)) if args.workers else ()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sides = {
             "bare": lambda url, rows: bare(folder, url, rows),
-            "scrimp": lambda url, rows: batch(folder, url, rows, in_flight=IN_FLIGHT)[2],
+            "scrimp": lambda url, rows: batch(folder, url, rows, *workers, in_flight=IN_FLIGHT)[2],
         }
         found = {who: {"rate": [], "cpu": []} for who in sides}
         few, rows = rows_file(folder, FEW), rows_file(folder, args.rows)
@@ -186,7 +187,10 @@ def throughput(args):
                     flush=True,
                 )
     middle = {who: {what: median(values) for what, values in each.items()} for who, each in found.items()}
-    print(f"{args.rows:,} rows, 50 ms, {IN_FLIGHT} in flight, bare loop in two processes; medians of {args.repeats}:")
+    print(
+        f"{args.rows:,} rows, 50 ms, {IN_FLIGHT} in flight, bare loop in two processes, scrimp in "
+        f"{args.workers + 1 if args.workers else 'one'}; medians of {args.repeats}:"
+    )
     print(f"rows/s, scrimp to bare: {middle['scrimp']['rate'] / middle['bare']['rate']:.2f}")
     print(f"CPU a row, scrimp to bare: {middle['scrimp']['cpu'] / middle['bare']['cpu']:.2f}")
 
@@ -420,6 +424,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["throughput", "llm", "memory", "replay"])
     parser.add_argument("--rows", type=int, default=None)
+    parser.add_argument("--workers", type=int, default=0, help="throughput: processes beside the run")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 200_000])
     parser.add_argument("--real", action="store_true", help="memory: call the loopback server, not a stand-in")

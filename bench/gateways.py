@@ -188,15 +188,18 @@ class LiteLLMProxy(Gateway):
         self.bin = commands_of(f"litellm[proxy]=={locked_version('litellm')}")
         self.token = "sk-bench"
 
-    def start(self) -> None:
+    def config(self) -> dict[str, Any]:
+        """Return what its file says."""
         arm = {"model": "openai/litellm", "api_base": self.base_url, "api_key": "none"}
-        config = {
+        return {
             "model_list": [{"model_name": self.model, "litellm_params": arm}],
             "litellm_settings": {"set_verbose": False, "telemetry": False, "num_retries": 0, "request_timeout": 600},
             "general_settings": {"master_key": self.token, "disable_spend_logs": True, "disable_error_logs": True},
         }
+
+    def start(self) -> None:
         path = self.folder / "litellm.yaml"
-        path.write_text(json.dumps(config))  # JSON is YAML
+        path.write_text(json.dumps(self.config()))  # JSON is YAML
         quiet = {"version": 1, "disable_existing_loggers": False, "loggers": {"uvicorn.access": {"level": "ERROR"}}}
         (self.folder / "log.json").write_text(json.dumps(quiet))
         with socket.socket() as free:

@@ -324,6 +324,7 @@ def task_of(
     from scrimp.routing.batch.planning.start import Goals
     from scrimp.routing.batch.running.jobs import Settings
     from scrimp.routing.batch.running.work import Task
+    from scrimp.routing.batch.workers.local import LocalPlace
     from scrimp.routing.deciding.decide import Wishes
 
     if flags.workers is not None:
@@ -381,6 +382,7 @@ def task_of(
         unordered=flags.unordered,
         seed=flags.seed,
         shelf=shelf,
+        place=None if flags.workers is None else LocalPlace(),
         n_workers=flags.workers or 0,
         on_embedded=on_embedded,
     )

@@ -8,7 +8,7 @@ from typing import Final
 
 from .result import say, show_progress
 
-__all__ = ["on_embedded", "on_fitted", "on_forgotten", "one_thread"]
+__all__ = ["on_embedded", "on_fitted", "on_forgotten", "on_summed", "one_thread"]
 
 _THREADS: Final = "OPENBLAS_NUM_THREADS"
 
@@ -21,6 +21,16 @@ def on_embedded(done: int, total: int) -> None:
         show_progress(f"embedding {done:,} of {total:,} prompts", ended=done == total)
     elif done == total or done % 2_560 == 0:
         say(f"{done:,} of {total:,} prompts embedded")
+
+
+def on_summed(done: int, total: int) -> None:
+    """Tell how many requests are summed up, once, for all later reports; fewer than take a second are not mentioned."""
+    if total < 100_000:
+        return
+    if sys.stderr.isatty():
+        show_progress(f"summing up {done:,} of {total:,} requests, this once", ended=done == total, keep=False)
+    elif done == 0:
+        say(f"summing up {total:,} requests, this once")
 
 
 def on_forgotten(done: int, ended: bool) -> None:

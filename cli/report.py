@@ -14,7 +14,7 @@ from scrimp.profiles.money import format_usd
 from . import session
 from .options import JsonOption
 from .parser import new_app
-from .progress import one_thread
+from .progress import on_summed, one_thread
 from .refit import hint_lines
 from .result import Column, Result, Table, emit
 
@@ -76,7 +76,7 @@ def report(
 
         return emit(duel_result(duel_report(session.ledger_to_read(), profile=profile, since=since)), as_json=json)
     ledger = session.ledger_to_read()
-    found = quality_report(ledger, since=since, profile=profile)
+    found = quality_report(ledger, since=since, profile=profile, tell=on_summed)
     hints = judged_so_far(ledger, profile)
     lengths = [each.to_dict() for each in length_report(ledger, since=since, profile=profile)]
     data: dict[str, Any] = {**found.to_dict(), "hints": hints, "lengths": lengths}

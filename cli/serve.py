@@ -89,6 +89,14 @@ def serve(
         str | None, typer.Option("--max-cost", metavar="USD", help="Spend no more than this until it ends.")
     ] = None,
     tag: Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="A label for `scrimp spend`.")] = None,
+    tag_header: Annotated[
+        str | None,
+        typer.Option(
+            "--tag-header",
+            metavar="NAME",
+            help="Take each request's label from this header, as a gateway in front sets it (docs/scale.md).",
+        ),
+    ] = None,
     memory: Annotated[
         Cut | None,
         typer.Option(
@@ -124,6 +132,7 @@ def serve(
         hosts=(host,),
         one_run=max_cost is not None,
         tag=tag,
+        tag_header=tag_header,
         memory=memory,
         quiet=quiet,
     )

@@ -69,6 +69,7 @@ def make_endpoint(
     one_run: bool = False,
     any_model: bool = False,
     tag: str | None = None,
+    tag_header: str | None = None,
     memory: str | None = None,
     quiet: bool = False,
     told: Callable[[str], None] = say,
@@ -77,7 +78,7 @@ def make_endpoint(
 
     Parameters
     ----------
-    one_run, any_model, memory
+    one_run, any_model, tag_header, memory
         As in `serving.service.Service`.
     told
         Takes a line about each request, unless it is `quiet` about those that went well.
@@ -102,7 +103,14 @@ def make_endpoint(
     with contextlib.ExitStack() as undone:
         undone.callback(sock.close)
         service = Service(
-            open_space, lambda: stamp(where), one_run=one_run, any_model=any_model, tag=tag, memory=memory, say=told
+            open_space,
+            lambda: stamp(where),
+            one_run=one_run,
+            any_model=any_model,
+            tag=tag,
+            tag_header=tag_header,
+            memory=memory,
+            say=told,
         )
         service.upkeep()
         for arm in _callable_arms(service.space):

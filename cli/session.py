@@ -14,7 +14,7 @@ from scrimp.profiles.load import load_profile, override
 from scrimp.profiles.money import read_usd
 from scrimp.profiles.paths import paths, working_folder
 
-from .progress import on_embedded, one_thread
+from .progress import on_embedded, on_forgotten, one_thread
 from .result import say
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def look_back(ledger: Ledger, profile: Profile, *, quiet: bool = False, on_this_
     """
     from .upkeep import look_back as lines_of
 
-    for line in lines_of(ledger, profile, paths()):
+    for line in lines_of(ledger, profile, paths(), tell=None if quiet else on_forgotten):
         if not quiet:
             say(line)
     tell_at_end(ledger, profile, on_this_machine=on_this_machine)

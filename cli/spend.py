@@ -16,6 +16,7 @@ from .caps import cap_table
 from .complete import complete_arms
 from .options import JsonOption, ProfileOption
 from .parser import new_app
+from .progress import on_summed
 from .reconcile import reconcile
 from .result import Column, Result, Table, emit, write_out
 
@@ -85,7 +86,7 @@ def spend(
     if vs is not None:
         return _versus(loaded, ledger, vs, days=days, now=now, as_json=json)
     only = loaded.profile.name if profile else None
-    found = spending_report(ledger, loaded.profile, by=by, days=days, only=only, now=now)
+    found = spending_report(ledger, loaded.profile, by=by, days=days, only=only, now=now, tell=on_summed)
     groups, unsettled = found.rows, found.open
     if csv:
         return _csv([each.to_dict() for each in groups])

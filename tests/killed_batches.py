@@ -90,13 +90,13 @@ def has_begun(world):
         return batches.latest(ledger) is not None
 
 
-def killed_twice(worker, world, server, rng, n_rows):
+def killed_twice(worker, world, server, rng, n_rows, *more):
     """Begin a run, kill it, resume it, kill it, and let it end; return its exit code."""
-    _kill_somewhere(worker, world, server, begin(worker, world), rng, n_rows)
+    _kill_somewhere(worker, world, server, begin(worker, world, *more), rng, n_rows)
     if (world / "out.jsonl").exists() or has_begun(world):
         _kill_somewhere(worker, world, server, resume(worker, world), rng, n_rows)
     again = (world / "out.jsonl").exists() or has_begun(world)
-    return worker.wait(resume(worker, world) if again else begin(worker, world))
+    return worker.wait(resume(worker, world) if again else begin(worker, world, *more))
 
 
 def _kill_somewhere(worker, world, server, pid, rng, n_rows):

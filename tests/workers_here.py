@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+from unittest import mock
 
+from scrimp.routing.batch.workers import serving
 from scrimp.routing.batch.workers.channel import LostError
-from scrimp.routing.batch.workers.serving import serve
 
 __all__ = ["End", "HerePlace"]
 
@@ -52,8 +53,13 @@ class HerePlace:
         self.watch = watch
         self.tasks = []
         self.ends = []
+        self.shared = mock.patch.object(serving, "aclose", mock.AsyncMock())
+
+    def start(self, n):
+        pass
 
     async def open(self, n):
+        self.shared.start()  # the connections are those of all of them here
         for i in range(n):
             down, up = asyncio.Queue(), asyncio.Queue()
             mine, its = End(f"worker {i + 1}", up, down), End("the run", down, up)
@@ -71,7 +77,7 @@ class HerePlace:
 
             its.send = watched
         try:
-            await serve(its)
+            await serving.serve(its)
         finally:
             its.outbox.put_nowait(None)
 
@@ -82,3 +88,4 @@ class HerePlace:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.shared.stop()

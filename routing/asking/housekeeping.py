@@ -16,6 +16,7 @@ from scrimp.routing.retrieval import passages_kept
 from .outbox import filled_caps
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from scrimp.profiles.schema import Profile
@@ -43,16 +44,25 @@ def look_after(ledger: Ledger, profile: Profile, *, now: float) -> None:
     reap(ledger, now=now)
 
 
-def look_back(ledger: Ledger, profile: Profile, *, now: float, cache: Path | None) -> list[str]:
+def look_back(
+    ledger: Ledger,
+    profile: Profile,
+    *,
+    now: float,
+    cache: Path | None,
+    tell: Callable[[int, bool], None] | None = None,
+) -> list[str]:
     """After something was paid: forget what is older than the profile keeps; return which caps are filling up.
 
     Parameters
     ----------
     cache
         The folder of the cache: the words of files in it go along, and pages of the log that are a day old.
+    tell
+        Takes how many requests are forgotten so far, and whether that is all.
     """
     before = forget_before(profile, now=now)
-    if before is not None and retire(ledger, profile=profile.name, before=before) and cache is not None:
+    if before is not None and retire(ledger, profile=profile.name, before=before, tell=tell) and cache is not None:
         passages_kept.forget(cache)
     if cache is not None and (pages := cache / "pages").is_dir():
         from scrimp.routing.reports.page.opened import clean

@@ -48,6 +48,7 @@ def sums_of(
     *,
     since: str | None = None,
     profile: str | None = None,
+    tell: Callable[[int, int], None] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield what `sum_up` says of each part of the log: together they are the whole of it.
 
@@ -57,9 +58,11 @@ def sums_of(
         Returns plain data by profile, of the rows of a span that are dated at an instant or later.
     since, profile
         Only rows from this instant on; only this profile's.
+    tell
+        As for `keep_up`.
     """
     n_full = _n_full(ledger, kind)
-    keep_up(ledger, kind, sum_up)
+    keep_up(ledger, kind, sum_up, tell=tell)
     dates = {
         row["block"]: (row["first_at"], row["last_at"])
         for row in ledger.rows("SELECT block, first_at, last_at FROM digests WHERE kind = ?", (kind,))
@@ -80,6 +83,7 @@ def keep_up(
     sum_up: Callable[[Ledger, Span, str | None], dict[str, dict[str, Any]]],
     *,
     seconds: float | None = None,
+    tell: Callable[[int, int], None] | None = None,
 ) -> None:
     """Sum up the full blocks that have no sums, the oldest first, each in a transaction of some 20 ms.
 
@@ -89,6 +93,8 @@ def keep_up(
     ----------
     seconds
         Stop after so many; None does all.
+    tell
+        Takes, block by block, how many rows are summed up and how many there were to sum up.
     """
     n_full = _n_full(ledger, kind)
     (row,) = ledger.rows("SELECT count(*) AS n FROM digests WHERE kind = ? AND block < ?", (kind, n_full))
@@ -97,9 +103,10 @@ def keep_up(
     table, number, at = _OF[kind]
     there = {row["block"] for row in ledger.rows("SELECT block FROM digests WHERE kind = ?", (kind,))}
     until = None if seconds is None else time.monotonic() + seconds
-    for block in range(n_full):
-        if block in there:
-            continue
+    missing = [block for block in range(n_full) if block not in there]
+    for n_done, block in enumerate(missing):
+        if tell is not None:
+            tell(n_done * BLOCK, len(missing) * BLOCK)
         if until is not None and time.monotonic() > until:
             return
         with ledger.transaction(durable=False) as conn:
@@ -114,6 +121,8 @@ def keep_up(
                 "INSERT OR REPLACE INTO digests (kind, block, first_at, last_at, data) VALUES (?, ?, ?, ?, ?)",
                 (kind, block, dates["first_at"] or "", dates["last_at"] or "", data),
             )
+    if tell is not None:
+        tell(len(missing) * BLOCK, len(missing) * BLOCK)
 
 
 def _n_full(ledger: Ledger, kind: Kind) -> int:

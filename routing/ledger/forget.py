@@ -107,7 +107,7 @@ def purge(ledger: Ledger, *, before: str | None = None, tell: Callable[[int, boo
     return n_removed
 
 
-def retire(ledger: Ledger, *, profile: str, before: str) -> int:
+def retire(ledger: Ledger, *, profile: str, before: str, tell: Callable[[int, bool], None] | None = None) -> int:
     """Forget a profile's requests that are older than it keeps them; return how many.
 
     They go by whole days, so that it is looked for once a day at most, and the full-text index is merged as rarely.
@@ -116,6 +116,8 @@ def retire(ledger: Ledger, *, profile: str, before: str) -> int:
     ----------
     before
         An instant; those of its own day (UTC) stay.
+    tell
+        As for `purge`.
     """
     day, key = before[: len("YYYY-MM-DD")], f"retired:{profile}"
     oldest = ledger.rows("SELECT created_at FROM requests ORDER BY created_at LIMIT 1")
@@ -125,11 +127,13 @@ def retire(ledger: Ledger, *, profile: str, before: str) -> int:
     done = f"{day} {oldest[0]['created_at']}"
     if ledger.rows("SELECT 1 FROM meta WHERE key = ? AND value = ?", (key, done)):
         return 0
-    n_removed = _forget_all(ledger, before=day, profile=profile)
+    n_removed = _forget_all(ledger, before=day, profile=profile, tell=tell)
     if n_removed:
         drop_unread(ledger)
         _merge_index(ledger)
         _empty_wal(ledger)
+    if tell is not None:
+        tell(n_removed, True)
     with ledger.transaction(durable=False) as conn:
         conn.execute(
             "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",

@@ -17,7 +17,7 @@ from scrimp.routing.ledger.store import instant
 from .tally import RIGHT, Tally, quantile_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from scrimp.routing.ledger.digests import Span
     from scrimp.routing.ledger.store import Ledger
@@ -210,7 +210,13 @@ class QualityReport:
         }
 
 
-def quality_report(ledger: Ledger | None, *, since: float | None = None, profile: str | None = None) -> QualityReport:
+def quality_report(
+    ledger: Ledger | None,
+    *,
+    since: float | None = None,
+    profile: str | None = None,
+    tell: Callable[[int, int], None] | None = None,
+) -> QualityReport:
     """Return what the log says of the quality of answered requests.
 
     Latencies of one per cent are one step: their quantiles are that exact.
@@ -227,7 +233,7 @@ def quality_report(ledger: Ledger | None, *, since: float | None = None, profile
     whole = Tally()
     if ledger is not None:
         at = None if since is None else instant(since)
-        for part in sums_of(ledger, "requests", tally_requests, since=at, profile=profile):
+        for part in sums_of(ledger, "requests", tally_requests, since=at, profile=profile, tell=tell):
             whole.add(part)
     return _report(whole)
 

@@ -13,6 +13,8 @@ from scrimp.routing.ledger.reservations import reap
 from .quality import quality_report
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scrimp.profiles.schema import Profile
     from scrimp.routing.ledger.caps import CapState
     from scrimp.routing.ledger.store import Ledger
@@ -137,7 +139,14 @@ class Spending:
 
 
 def spending_report(
-    ledger: Ledger | None, profile: Profile, *, by: str, now: float, days: int | None = None, only: str | None = None
+    ledger: Ledger | None,
+    profile: Profile,
+    *,
+    by: str,
+    now: float,
+    days: int | None = None,
+    only: str | None = None,
+    tell: Callable[[int, int], None] | None = None,
 ) -> Spending:
     """Return what was spent; what dead processes left is charged first.
 
@@ -151,6 +160,8 @@ def spending_report(
         Only the last so many days, today included.
     only
         Only the calls of this profile.
+    tell
+        Takes how many requests are summed up so far, and of how many, where sums are missing.
     """
     if ledger is None:
         return Spending(profile.name, by, [], [], [], quality_report(None), None)
@@ -162,7 +173,7 @@ def spending_report(
         caps,
         sums(ledger, by, since_day=since, profile=only),
         spending.open_calls(ledger),
-        quality_report(ledger, since=None if days is None else now - days * 86_400, profile=only),
+        quality_report(ledger, since=None if days is None else now - days * 86_400, profile=only, tell=tell),
         ledger.zone_name,
     )
 

@@ -47,6 +47,9 @@ __all__ = ["MAX_BODY_BYTES", "SILENCE_S", "Exchange", "as_json", "headers_of", "
 MAX_BODY_BYTES: Final = 64 << 20
 """A larger request is refused: no model reads so much."""
 
+CHARGED: Final = "x-litellm-response-cost"
+"""The header by which LiteLLM's proxy, standing before this endpoint, charges its teams what was charged here."""
+
 SILENCE_S: Final = 15.0
 """How long a stream may say nothing, seconds, before it says that it is still there."""
 
@@ -102,6 +105,7 @@ class Exchange:
             await self._refuse(error, scope, receive, send)
             return
         streams = wanted.stream
+        self.asking.tag = self.service.tag_of(headers_of(self.request))
         work = self.service.start(wanted, self.asking, self._hear if streams else None)
         work.add_done_callback(lambda _work: self._pieces.put_nowait(None))
         leaver = asyncio.create_task(_when_gone(receive, work))
@@ -136,7 +140,7 @@ class Exchange:
             return
         sent = self._sent(checked.answer)
         self.asking.arm = sent.model
-        headers = self._response_headers(cost=sent.cost_usd)
+        headers = self._response_headers(cost=sent.cost_usd) | {CHARGED: sent.charged_usd}
         await as_json(self.shape.whole(wanted, sent), 200, headers)(scope, receive, send)
 
     async def _stream(
@@ -208,6 +212,7 @@ class Exchange:
             finish_reason=answer.finish_reason,
             usage=usage,
             cost_usd=None if answer.cost_nano is None else format(Decimal(answer.cost_nano) / NANO, "f"),
+            charged_usd=format(Decimal(answer.total_charged_nano) / NANO, "f"),
         )
 
     @property

@@ -24,13 +24,14 @@ from scrimp.routing.prompts.embedding import Embedder
 from scrimp.routing.prompts.prompt import prompt_of_chat
 from scrimp.routing.prompts.tokens import estimate_tokens
 from scrimp.routing.retrieval.turns import turn_scores
+from scrimp.routing.text.sanitize import sanitize
 
 from .cutting import rounds_of
 from .names import resolve
 from .threads import Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -55,6 +56,7 @@ _EMBEDDERS: Final = 2
 _CONTEXTS: Final = 512
 """How many prompts' features are remembered: an agent's tools go round many times under one question."""
 
+_TAG_CHARS: Final = 100
 _LOOK_EVERY_S: Final = 2.0
 _UPKEEP_EVERY_S: Final = 60.0
 
@@ -94,11 +96,14 @@ class Asking:
         Which answers, once it does.
     cost
         What it has cost, in words, where it was interrupted.
+    tag
+        A word by which the log and spending find it; None leaves it to the service.
     """
 
     decision: Decision | None = None
     arm: str | None = None
     cost: str = "interrupted: nothing is charged for this prompt"
+    tag: str | None = None
 
 
 def message_of(answer: Answer) -> dict[str, Any]:
@@ -122,8 +127,8 @@ class Service:
         Whether all requests belong to one run, so that one cap stands over them; else each is a run of its own.
     any_model
         Whether a request for a model that is not known is routed, and not refused.
-    tag
-        A word by which the log and spending find them.
+    tag, tag_header
+        A word by which the log and spending find them; a header that names another, request by request.
     memory
         How long chats are cut, one of `cutting.CUTS`; None sends all that a program sends.
     say
@@ -138,6 +143,7 @@ class Service:
         one_run: bool = False,
         any_model: bool = False,
         tag: str | None = None,
+        tag_header: str | None = None,
         memory: str | None = None,
         say: Callable[[str], None] = lambda _line: None,
     ) -> None:
@@ -146,6 +152,7 @@ class Service:
         self.run_id = new_id() if one_run else None
         self.any_model = any_model
         self.tag = tag
+        self.tag_header = None if tag_header is None else tag_header.lower()
         self.memory = memory
         self.say = say
         self.totals = Totals()
@@ -170,6 +177,12 @@ class Service:
     def n_running(self) -> int:
         """How many requests are under way."""
         return len(self._running)
+
+    def tag_of(self, headers: Mapping[str, str]) -> str | None:
+        """Return the tag that a request's headers (by their names in lower case) give it; None where they give none."""
+        if self.tag_header is None:
+            return None
+        return sanitize(headers.get(self.tag_header, "")).strip()[:_TAG_CHARS] or None
 
     def start(
         self, wanted: Wanted, asking: Asking, on_delta: Callable[[Delta, str], object] | None
@@ -232,7 +245,7 @@ class Service:
             recalled=recalled,
             keep=space.profile.log.keep,
             run_id=self.run_id,
-            tag=self.tag,
+            tag=asking.tag or self.tag,
             params=wanted.params,
             response_format=wanted.response_format,
             output_limit=wanted.limit,

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
-
 from workers_here import HerePlace
 
 from .served import aask, can_be_served, can_be_streamed, serve
@@ -135,7 +134,7 @@ def batch(stage, world, **how):
 def batch_by_workers(stage, world):
     """Give it as a file whose rows are asked by workers beside the run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("scrimp.routing.batch.running.work.LocalPlace", HerePlace)
+        patch.setattr("scrimp.routing.batch.workers.local.LocalPlace", HerePlace)
         done = stage.scrimp(*_batch_argv(stage, world), "--workers", "2")
     return _batched(stage, world, done.code, done.err)
 
@@ -283,7 +282,8 @@ def _batch_lawful(world):
 
 
 def _by_workers(world):
-    return world.file is None and not {"--hint", "--use-hint", "--cache"} & set(world.flags)
+    """Tell whether workers play a world: those that are worth a kill have one of each kind in them."""
+    return bool(world.kills) and world.file is None and not {"--hint", "--use-hint"} & set(world.flags)
 
 
 def _streams(world):

@@ -202,6 +202,31 @@ def test_models_are_those_of_the_profile(serve, openai_of, anthropic_of, server)
 
 
 @pytest.mark.parametrize("streamed", [False, True])
+def test_a_gateway_in_front_is_told_what_is_charged(serve, server, openai_of, streamed):
+    serving = serve(small="ok")
+    chat = openai_of(serving).chat.completions
+    if streamed:
+        *_, last = chat.create(model="scrimp", messages=USER, stream=True, stream_options={"include_usage": True})
+        costs = [last.usage.cost]
+    else:
+        raw = chat.with_raw_response.create(model="scrimp", messages=USER)
+        costs = [raw.parse().usage.cost, float(raw.headers["x-litellm-response-cost"])]
+    assert costs == pytest.approx([server.cost_nano / 1e9] * len(costs))
+    assert serving.charged() == server.cost_nano
+
+
+def test_a_header_names_the_tag_of_a_request(serve, openai_of):
+    serving = serve(small="ok", settings={"tag": "all", "tag_header": "X-Team"})
+    chat = openai_of(serving).chat.completions
+    for team in ("red", "", "a\x1bb" + "c" * 200):
+        chat.create(model="scrimp", messages=USER, extra_headers={"x-team": team})
+    tags = [row.tag for row in serving.rows("SELECT tag FROM reservations ORDER BY id")]
+    assert tags[:2] == ["red", "all"]
+    assert len(tags[2]) == 100
+    assert "\x1b" not in tags[2]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
 def test_a_cap_refuses_with_402_and_no_second_try(serve, server, openai_of, anthropic_of, streamed):
     serving = serve(small="ok", caps="per_day_usd = 0.0001")
     with pytest.raises(openai.APIStatusError, match="cap") as raised:

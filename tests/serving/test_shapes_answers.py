@@ -163,6 +163,7 @@ def test_usage_as_each_counts_it():
     assert whole(CHAT, answer)["usage"] == {
         "prompt_tokens": 120, "completion_tokens": 30, "total_tokens": 150,
         "prompt_tokens_details": {"cached_tokens": 100}, "completion_tokens_details": {"reasoning_tokens": 7},
+        "cost": 0.0,
     }  # fmt: skip
     assert whole(RESPONSES, answer)["usage"]["input_tokens_details"] == {"cached_tokens": 100, "cache_write_tokens": 5}
     assert whole(ANTHROPIC, answer)["usage"] == {

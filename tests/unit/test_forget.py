@@ -135,7 +135,9 @@ def test_a_profile_retires_its_own_requests_by_whole_days(ledger):
     ask(ledger, "a", at=86_400.0 - 1)
     today = ask(ledger, "b", at=86_400.0 + 1)
     others = ask(ledger, "c", profile="q")
-    assert retire(ledger, profile="p", before=instant(86_400.0 + 2)) == 1
+    told = []
+    found = retire(ledger, profile="p", before=instant(86_400.0 + 2), tell=lambda *how: told.append(how))
+    assert (found, told) == (1, [(1, True)])
     assert {row["id"] for row in ledger.rows("SELECT id FROM requests")} == {today, others}
 
 

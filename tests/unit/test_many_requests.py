@@ -264,6 +264,15 @@ def test_a_report_is_the_sum_of_its_parts(long):
     assert found.checks
     assert blocks(long) == [0, 1]
     assert same(long) == found, "now from what is kept"
+
+
+def test_summing_up_tells_how_far_it_is(long):
+    with long.transaction() as conn:
+        conn.execute("DELETE FROM digests")
+    told = []
+    quality_report(long, tell=lambda done, total: told.append((done, total)))
+    assert told == [(n * digests.BLOCK, 2 * digests.BLOCK) for n in range(3)]
+    quality_report(long, tell=lambda *_: pytest.fail("there is nothing left to sum up"))
     for since in (0.0, NOW - 44 * 86_400, NOW - 20 * 86_400, NOW - 600.0, NOW + 1):
         same(long, since)
 

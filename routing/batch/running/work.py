@@ -29,7 +29,6 @@ from scrimp.routing.batch.planning.flow_outlook import flow_outlook
 from scrimp.routing.batch.planning.lanes import Lanes
 from scrimp.routing.batch.planning.row_files import RowReader
 from scrimp.routing.batch.state import parked
-from scrimp.routing.batch.workers.local import LocalPlace
 from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
 from scrimp.routing.guard.sentry import Sentry
 from scrimp.routing.ledger import batches, provider_batches
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.planning.money import Money
     from scrimp.routing.batch.planning.plan import Planner
     from scrimp.routing.batch.state.recovery import Recovered
+    from scrimp.routing.batch.workers.channel import Place
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.store import Ledger
 
@@ -81,8 +81,8 @@ class Task:
         Of the sample that is planned on, and of what is explored.
     shelf
         Reads the files that rows are asked about, and was there when they were counted; None: they have none.
-    n_workers
-        How many processes beside this one take rows; 0: none does.
+    place, n_workers
+        Where processes run that take rows, and how many; None: this one asks all of them.
     on_embedded
         As in `Workspace`.
     """
@@ -99,6 +99,7 @@ class Task:
     unordered: bool = False
     seed: int | None = None
     shelf: Shelf | None = None
+    place: Place | None = None
     n_workers: int = 0
     on_embedded: Callable[[int, int], None] = lambda _done, _total: None
 
@@ -196,7 +197,9 @@ def prepare(
     keyless: Mapping[str, ScrimpError] = {}
     cache = None
     if calls:
-        if not task.n_workers:  # they do so themselves
+        if task.place is not None:
+            task.place.start(task.n_workers)
+        else:
             warm(arm.model for arm in task.profile.arms)
         if task.cache_age_s is not None:
             cache = Cache(task.paths.responses, max_age_s=task.cache_age_s)
@@ -407,7 +410,7 @@ class Work:
             cache=prepared.cache,
             say=task.say,
             rng=random.Random(task.seed),  # noqa: S311 - exploration, not secrets
-            place=LocalPlace() if task.n_workers else None,
+            place=task.place,
             n_workers=task.n_workers,
         )
 

@@ -50,8 +50,20 @@ class Channel(Protocol):
 class Place(Protocol):
     """Where workers run: this machine's processes, or a cluster."""
 
+    def start(self, n: int) -> None:
+        """Begin to start so many; that need not be over when this returns.
+
+        Raises
+        ------
+        ScrimpError
+            If it cannot be.
+        """
+        ...
+
     async def open(self, n: int) -> Sequence[Channel]:
-        """Start workers, each of which runs `serving.serve` on its end; return the run's ends.
+        """Start workers (but those that are started), each of which runs `serving.serve` on its end.
+
+        Returns the run's ends.
 
         Raises
         ------

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.routing.asking.books import Settlement
-from scrimp.routing.batch.files.output import Result
 from scrimp.routing.batch.files.rows import content_key
-from scrimp.routing.batch.state.recovery import entry
-from scrimp.routing.batch.state.row_books import Begun, Ended
 
 from .channel import LostError
+from .loss import cut_off
 from .messages import (
     Answer,
     Asked,
@@ -38,11 +36,12 @@ from .outbox import Outbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from scrimp.routing.batch.files.output import Result
     from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.batch.planning.money import Money
     from scrimp.routing.batch.planning.optimise import Rule
     from scrimp.routing.batch.running.desk import Desk
-    from scrimp.routing.batch.state.row_books import RunBooks
+    from scrimp.routing.batch.state.row_books import Begun, Ended, RunBooks
     from scrimp.routing.ledger.reservations import Reservation
 
     from .channel import Channel, Place
@@ -377,16 +376,21 @@ class Crew:
         mate.lost = True
         if self._closing:
             return
-        left = "the others go on" if self.works else "the run goes on by itself"
-        desk.say(f"{mate.channel.name} is lost: {left}")
+        rest = "the others go on" if self.works else "the run goes on by itself"
+        desk.say(f"{mate.channel.name} is lost: {rest}")
         while mate.writing:  # what it had sent by then
             await asyncio.wait(list(mate.writing))
         unknown: set[int] = set()
-        writing = []
+        writing, now = [], desk.clock()
         for begun, reservation in mate.held.values():
-            if reservation.id not in mate.unheard:
+            row, left = mate.given[begun.n].row, reservation.id not in mate.unheard
+            ended = cut_off(begun, reservation, row, mate.channel.name, now=now, left=left)
+            if begun.n in unknown:  # another call of the same row
+                ended = replace(ended, result=None)
+            if left:
                 unknown.add(begun.n)
-            writing.append(self._books.end(self._cut_off(mate, begun, reservation)))
+                desk.stats.charged_nano += reservation.bound_nano
+            writing.append(self._books.end(ended))
         for status in await asyncio.gather(*writing):
             if status:
                 desk.stats.count("unknown")
@@ -401,35 +405,3 @@ class Crew:
         self.producer.again([each.row for each in left_over if not each.begun], alone=False)
         self.producer.again([each.row for each in left_over if each.begun], alone=True)
         desk.wake()
-
-    def _cut_off(self, mate: _Mate, begun: Begun, reservation: Reservation) -> Ended:
-        """Return what is written of a call that a lost worker had in flight, or had not been told to make."""
-        request_id = begun.charge.request_id
-        left = reservation.id not in mate.unheard
-        why = f"in flight when {mate.channel.name} was lost: it may have been billed (--retry-unknown asks again)"
-        settled = Settlement(
-            reservation,
-            None if left else 0,
-            released=not left,
-            attempt={"error_kind": "interrupted"},
-            request={"status": "unknown", "error": why} if left else {},
-            request_id=request_id,
-        )
-        records = (settled,)
-        result = None
-        if left:
-            row = mate.given[begun.n].row
-            result = Result(
-                begun.n,
-                row.id,
-                "unknown",
-                request_id,
-                arm=begun.arm,
-                cost_nano=None,
-                error=why,
-                at=int(self._desk.clock()),
-                cells=row.cells,
-                sealed=row.sealed,
-            )
-            self._desk.stats.charged_nano += settled.charged_nano
-        return Ended(begun.n, request_id, entry(begun.n, request_id, records, result), records, result)

@@ -1,11 +1,13 @@
-"""Workers on this machine: processes of their own, at the other ends of their pipes."""
+"""Workers on this machine: processes of their own, each at the other end of a socket that nobody else can reach."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import socket
 import struct
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -18,17 +20,17 @@ if TYPE_CHECKING:
 
     from .channel import Channel
 
-__all__ = ["LocalPlace", "Pipe"]
+__all__ = ["LocalPlace", "Stream"]
 
 _HEAD: Final = struct.Struct("!Q")
 _END_S: Final = 5.0
-"""How long a process may take to end once its pipe is closed, seconds."""
+"""How long a process may take to end once its socket is closed, seconds."""
 
 _CHUNK: Final = 1 << 20
 
 
-class Pipe:
-    """Frames over a pair of streams: each after its length, 8 bytes.
+class Stream:
+    """Frames over a connected socket: each after its length, 8 bytes.
 
     Parameters
     ----------
@@ -41,22 +43,23 @@ class Pipe:
         name: str,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        process: asyncio.subprocess.Process | None = None,
+        process: subprocess.Popen[bytes] | None = None,
     ) -> None:
         self._name = name
         self._reader = reader
         self._writer = writer
         self._process = process
 
+    @classmethod
+    async def over(cls, name: str, end: socket.socket, process: subprocess.Popen[bytes] | None = None) -> Stream:
+        """Return what goes over a socket."""
+        reader, writer = await asyncio.open_connection(sock=end, limit=_CHUNK)
+        return cls(name, reader, writer, process)
+
     @property
     def name(self) -> str:
         """What messages call the other side."""
         return self._name
-
-    @property
-    def pid(self) -> int | None:
-        """Its process, where it is this one's to end."""
-        return None if self._process is None else self._process.pid
 
     async def send(self, frame: bytes) -> None:
         """Hand a frame over."""
@@ -78,66 +81,64 @@ class Pipe:
     async def close(self) -> None:
         """Let go of the other side; a process that does not end then is ended."""
         self._writer.close()
-        if self._process is None or self._process.returncode is not None:
-            return
-        try:
-            await asyncio.wait_for(self._process.wait(), _END_S)
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+        if self._process is not None:
+            await asyncio.to_thread(_end, self._process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(_END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 class LocalPlace:
-    """The machine that the run is on."""
+    """The machine that the run is on.
+
+    A worker whose run is gone finds its socket closed, and ends.
+    """
 
     def __init__(self) -> None:
-        self._pipes: list[Pipe] = []
+        self._started: list[tuple[socket.socket, subprocess.Popen[bytes]]] = []
 
-    async def open(self, n: int) -> Sequence[Channel]:
-        """Start processes."""
+    def start(self, n: int) -> None:
+        """Start processes, which get ready while the run is planned."""
         # Small matrices: a second thread of numpy's only gets in the way of the other workers.
         environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
-        for i in range(n):
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                __name__,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                env=environment,
-                limit=_CHUNK,
-                start_new_session=True,  # an interrupt at the terminal is the run's to hear
-            )
-            assert process.stdin is not None  # noqa: S101 - pipes, as asked for
-            assert process.stdout is not None  # noqa: S101
-            self._pipes.append(Pipe(f"worker {i + 1}", process.stdout, process.stdin, process))
-        return self._pipes
+        for _ in range(n):
+            mine, its = socket.socketpair()
+            with its:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", __name__, str(its.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=2,
+                    env=environment,
+                    pass_fds=(its.fileno(),),
+                    start_new_session=True,  # an interrupt at the terminal is the run's to hear
+                )
+            self._started.append((mine, process))
+
+    async def open(self, n: int) -> Sequence[Channel]:
+        """Start those that are not started yet; return the run's ends."""
+        self.start(n - len(self._started))
+        return [await Stream.over(f"worker {i + 1}", *each) for i, each in enumerate(self._started)]
 
     async def close(self) -> None:
         """End what is left of them."""
-        await asyncio.gather(*(pipe.close() for pipe in self._pipes))
+        for end, process in self._started:
+            end.close()
+            await asyncio.to_thread(_end, process)
 
 
-async def _own_end() -> Pipe:
-    """Return a worker's end: its standard input and output, which nothing else in it can write to from now on."""
-    loop = asyncio.get_running_loop()
-    out = os.dup(1)
-    os.dup2(2, 1)
-    reader = asyncio.StreamReader(limit=_CHUNK)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(0), "rb", 0))
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, os.fdopen(out, "wb", 0))
-    return Pipe("the run", reader, asyncio.StreamWriter(transport, protocol, None, loop))
-
-
-async def _main() -> None:
+async def _main(fd: int) -> None:
     with paused(ours=True):
         from .serving import serve
 
     rarely()
-    await serve(await _own_end())
+    await serve(await Stream.over("the run", socket.socket(fileno=fd)))
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asyncio.run(_main())
+    asyncio.run(_main(int(sys.argv[1])))

@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from scrimp.profiles.errors import AuthError, ScrimpError
+from scrimp.profiles.errors import AuthError, LedgerError, ScrimpError
 from scrimp.routing.batch.running.desk import Desk
 from scrimp.routing.batch.running.jobs import Stats
 from scrimp.routing.batch.running.row_decider import RowDecider, in_turn, is_left_out
@@ -58,16 +58,18 @@ class FarBooks:
     Messages arrive in order, so that what was put first is written first; only what the row has to know is waited for.
     """
 
-    failure: Exception | None = None
-
     def __init__(self, out: Outbox) -> None:
         self._out = out
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._token = 0
+        self.failure: LedgerError | None = None
 
     def _ask(self, what: str, *args: object, **named: object) -> asyncio.Future[Any]:
-        self._token += 1
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self.failure is not None:
+            done.set_exception(self.failure)
+            return done
+        self._token += 1
         self._asked[self._token] = done
         self._out.put(Asked(self._token, what, args, named))
         return done
@@ -81,6 +83,13 @@ class FarBooks:
             done.set_exception(answer.error)
         else:
             done.set_result(answer.value)
+
+    def lost(self) -> None:
+        """Take note that the run is gone: nobody answers any more."""
+        self.failure = LedgerError("the run is gone")
+        for done in self._asked.values():
+            if not done.done():
+                done.set_exception(self.failure)
 
     def begin(self, begun: Begun) -> asyncio.Future[Reservation]:
         """Have a bound reserved; the call counts as sent from then on."""
@@ -219,6 +228,15 @@ class Worker:
         if self._ending is None:
             self._ending = asyncio.create_task(self._end())
 
+    async def give_up(self) -> None:
+        """Let go of everything: nobody would hear of it."""
+        self.books.lost()
+        self.desk.stop("failed")
+        tasks = [*self.desk.tasks, *([] if self._ending is None else [self._ending])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _end(self) -> None:
         while self.desk.tasks:
             await self.desk.change(0.5)
@@ -240,8 +258,9 @@ async def serve(channel: Channel) -> None:
     Of calls in flight when it is gone nothing is heard any more: the run's ledger has them as sent.
     """
     out = Outbox(channel)
+    tasks: list[asyncio.Task[None]] = []
+    worker: Worker | None = None
     with contextlib.suppress(LostError):
-        tasks: list[asyncio.Task[None]] = []
         try:
             kit = await _kit(channel, out)
             if kit is None:
@@ -256,6 +275,8 @@ async def serve(channel: Channel) -> None:
         finally:
             for task in tasks:
                 task.cancel()
+            if worker is not None:
+                await worker.give_up()
             await asyncio.gather(*tasks, return_exceptions=True)
             await aclose()
 

@@ -131,7 +131,7 @@ class OpenAIChat:
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _ENDED[sent.ended]}
         body = _head(sent.id, sent.model, sent.created, "chat.completion") | {"choices": [choice], "scrimp": sent.ours}
         if sent.usage is not None:
-            body["usage"] = _usage(sent.usage)
+            body["usage"] = _usage(sent.usage, sent.charged_usd)
         return body
 
     def stream(self, wanted: Wanted, *, id: str, model: str, created: int) -> Encoder:  # noqa: A002 - the field's name
@@ -176,7 +176,7 @@ class _Stream(Encoder):
     def _finish(self, sent: Sent) -> bytes:
         out = self._chunk({}, _ENDED[sent.ended], scrimp=sent.ours)
         if self._include_usage and sent.usage is not None:
-            out += event({**self._head, "choices": [], "usage": _usage(sent.usage)})
+            out += event({**self._head, "choices": [], "usage": _usage(sent.usage, sent.charged_usd)})
         return out + b"data: [DONE]\n\n"
 
 
@@ -184,11 +184,13 @@ def _head(id: str, model: str, created: int, what: str) -> dict[str, Any]:  # no
     return {"id": f"chatcmpl-{id}", "object": what, "created": created, "model": model}
 
 
-def _usage(usage: Usage) -> dict[str, Any]:
+def _usage(usage: Usage, charged_usd: str) -> dict[str, Any]:
+    """Return what was used, and what it cost in the field by which gateways know it."""
     told: dict[str, Any] = {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
         "total_tokens": usage.input_tokens + usage.output_tokens,
+        "cost": float(charged_usd),
     }
     if usage.cached_tokens is not None:
         told["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}

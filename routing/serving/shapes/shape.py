@@ -137,6 +137,8 @@ class Sent:
         What all was used; None where it is not known.
     cost_usd
         As a decimal number; None where it is not known.
+    charged_usd
+        What the caps are charged for the request with all its calls, as a decimal number.
     """
 
     id: str
@@ -147,6 +149,7 @@ class Sent:
     finish_reason: str | None = None
     usage: Usage | None = None
     cost_usd: str | None = None
+    charged_usd: str = "0"
 
     @property
     def ours(self) -> dict[str, Any]:
