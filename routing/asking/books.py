@@ -128,6 +128,10 @@ class Called:
     def write(self, ledger: Ledger, *, now: float, at: str) -> None:
         """Write the step, in the caller's transaction."""
         del now
+        self.write_steps(ledger, at=at)
+
+    def write_steps(self, ledger: Ledger, *, at: str) -> None:
+        """Write the step, where it becomes one."""
         if self.logged and self.keep != "money":
             write_step(ledger, step_row(self.request_id, self.step, keep=self.keep, at=at))
 
@@ -163,14 +167,23 @@ class Closing:
     def write(self, ledger: Ledger, *, now: float, at: str) -> None:
         """Write the request's end, the verdicts on its answers, and the labels that follow from them."""
         del now
+        self.write_steps(ledger, at=at)
+        if self.columns:
+            ledger.update("requests", ("id", self.request_id), self.columns)
+
+    @property
+    def columns(self) -> Mapping[str, Any]:
+        """What is set of the request's row; nothing where the log keeps none."""
+        return {} if self.keep == "money" else self.request
+
+    def write_steps(self, ledger: Ledger, *, at: str) -> None:
+        """Write all but the request's row, in the caller's transaction."""
         if self.keep == "money":
             return
         for step in self.steps:
             write_step(ledger, step_row(self.request_id, step, keep=self.keep, at=at))
             for label in label_rows(step.verdicts, self.kinds, keep_evidence=self.keep == "all"):
                 add_label(ledger, request_id=self.request_id, arm=step.arm, source="check", at=at, **label)
-        if self.request:
-            ledger.update("requests", ("id", self.request_id), dict(self.request))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +224,7 @@ class Summed:
             at=at,
         )
         if self.request:
-            ledger.update("requests", ("id", self.request_id), dict(self.request))
+            ledger.update("requests", ("id", self.request_id), self.request)
 
 
 Record = Settlement | Called | Closing | Summed

@@ -11,6 +11,7 @@ from scrimp.profiles.errors import UsageError
 
 from .clauses import all_of, marks, named
 from .provider_batches import kept_decision
+from .statements import insert_many
 from .store import instant
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ANSWERED",
     "CAN_BE_RETRIED",
+    "FiledRow",
     "Run",
     "add",
     "applied",
@@ -31,6 +33,7 @@ __all__ = [
     "drop_sent",
     "fetch",
     "file_row",
+    "file_rows",
     "finish",
     "forget_text",
     "known_of",
@@ -290,12 +293,18 @@ def file_row(
     span
         Where the journal holds its result: offset and length in bytes.
     """
-    offset, length = span or (None, None)
-    ledger.conn.execute(
-        "INSERT OR REPLACE INTO batch_rows (run_id, n, status, request_id, arm, cost_nano, same, offset, length) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (run_id, n, status, request_id, arm, cost_nano, same, offset, length),
-    )
+    file_rows(ledger, [(run_id, n, status, request_id, arm, cost_nano, same, *(span or (None, None)))])
+
+
+FiledRow = tuple[str, int, str, str | None, str | None, int | None, bytes | None, int | None, int | None]
+"""A row of `batch_rows`: run_id, n, status, request_id, arm, cost_nano, same, offset, length."""
+
+_FILED: Final = ("run_id", "n", "status", "request_id", "arm", "cost_nano", "same", "offset", "length")
+
+
+def file_rows(ledger: Ledger, rows: Sequence[FiledRow]) -> None:
+    """Set how far rows have come, inside the caller's transaction; what is said last of a row holds."""
+    insert_many(ledger.conn, "batch_rows", _FILED, rows, verb="INSERT OR REPLACE")
 
 
 def same_answer(ledger: Ledger, run_id: str, same: bytes) -> tuple[int, int] | None:

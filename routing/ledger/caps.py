@@ -22,7 +22,7 @@ from .clauses import OPEN
 from .store import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from scrimp.profiles.schema import Profile
 
@@ -44,6 +44,7 @@ __all__ = [
     "check_caps",
     "check_zone",
     "clear_shared_cap",
+    "fits",
     "held_of",
     "known_limits",
     "left_nano",
@@ -370,11 +371,23 @@ def left_nano(ledger: Ledger, caps: Iterable[Cap]) -> int | None:
     return min(left, default=None)
 
 
+def fits(caps: Iterable[Cap], bound_nano: int, charged: Callable[[str | None], tuple[int, int]]) -> bool:
+    """Tell whether every cap leaves enough for a call.
+
+    What is free always fits, even where a breach or a lowered cap left less than nothing.
+
+    Parameters
+    ----------
+    charged
+        Returns (live, fixed) nano-USD charged to a window, as `balance` does.
+    """
+    return bound_nano == 0 or all(cap.limit_nano - sum(charged(cap.key)) >= bound_nano for cap in caps)
+
+
 def check_caps(ledger: Ledger, caps: Iterable[Cap], bound_nano: int, *, now: float, what: str = "the call") -> None:
     """Refuse a call that a cap leaves too little for.
 
-    Outside a transaction this is a look ahead; `reserve` calls it inside its own. What is free is never refused, even
-    where a breach or a lowered cap left less than nothing.
+    Outside a transaction this is a look ahead; `reserve` calls it inside its own.
 
     Parameters
     ----------
@@ -386,12 +399,14 @@ def check_caps(ledger: Ledger, caps: Iterable[Cap], bound_nano: int, *, now: flo
     RefusedError
         Naming, of the caps that leave too little, the one that rolls over last; among those, the one that leaves least.
     """
-    if bound_nano == 0:
+    caps = tuple(caps)
+    charged = {cap.key: balance(ledger, cap.key) for cap in caps}
+    if fits(caps, bound_nano, charged.__getitem__):
         return
     worst: tuple[int, Cap] | None = None
     only_live = True
     for cap in caps:
-        live, fixed = balance(ledger, cap.key)
+        live, fixed = charged[cap.key]
         left = cap.limit_nano - live - fixed
         if left < bound_nano:
             away = held_of(ledger, cap, now=now - AWAY_S).away_nano
@@ -465,15 +480,16 @@ def at_window(cap: Cap, day: str, month: str) -> Cap:
     if cap.key is None or cap.window == "run":
         return cap
     _, bar, rest = cap.key.partition("|")
-    return replace(cap, key=(f"day:{day}" if cap.window == "day" else f"month:{month}") + bar + rest)
+    key = (f"day:{day}" if cap.window == "day" else f"month:{month}") + bar + rest
+    return cap if key == cap.key else replace(cap, key=key)
 
 
 def balance(ledger: Ledger, key: str | None) -> tuple[int, int]:
     """Return (live, fixed) nano-USD charged to a window."""
     if key is None:
         return 0, 0
-    rows = ledger.rows("SELECT live_nano, fixed_nano FROM balances WHERE key = ?", (key,))
-    return (int(rows[0]["live_nano"]), int(rows[0]["fixed_nano"])) if rows else (0, 0)
+    found = ledger.one("SELECT live_nano, fixed_nano FROM balances WHERE key = ?", (key,))
+    return (0, 0) if found is None else (int(found[0]), int(found[1]))
 
 
 def caps_at_last_call(ledger: Ledger, profile: str | None) -> tuple[str | None, dict[str, int]]:

@@ -26,6 +26,7 @@ __all__ = [
     "hashes_of",
     "insert_request",
     "kept",
+    "packed_request",
     "size",
     "stages_in",
     "write_request",
@@ -72,10 +73,15 @@ def insert_request(ledger: Ledger, values: Mapping[str, object]) -> None:
     values
         By column; `decision` and `surface` as JSON, `embedding` as little-endian float32.
     """
+    ledger.insert("requests", packed_request(values))
+
+
+def packed_request(values: Mapping[str, object]) -> dict[str, object]:
+    """Return a request's row as it is kept, of one as `insert_request` takes it."""
     decision: Any = values.get("decision")
     packed = {name: pack(values[name]) for name in ("decision", "surface") if values.get(name) is not None}  # type: ignore[arg-type]
     vector: Any = values.get("embedding")
-    ledger.insert("requests", {**values, **packed, "embedding": pack_floats(vector), "n_stages": stages_in(decision)})
+    return {**values, **packed, "embedding": pack_floats(vector), "n_stages": stages_in(decision)}
 
 
 def stages_in(decision: str | None) -> int | None:

@@ -25,13 +25,14 @@ from .clauses import OPEN
 from .documents import write_request
 from .process import Holder, Process, look, this_process
 from .provider_batches import out_of_reach
+from .statements import change, insertion
 from .store import instant
 from .suspensions import SuspendedError, suspend
 from .upkeep import make_sure
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from scrimp.routing.prices.price import ArmPrice
     from scrimp.routing.prices.table import PriceTable
@@ -40,22 +41,32 @@ if TYPE_CHECKING:
 from .caps import Cap, at_window, check_caps, shared_at, window_keys
 
 __all__ = [
+    "BEGUN",
     "HOLDER",
     "MAX_CALL_NANO",
     "Charge",
     "Reservation",
     "Status",
     "audit_balances",
+    "begun_values",
     "believed_nano",
+    "end_of",
     "holder_of",
     "mark_sent",
+    "move",
+    "moved",
     "price_id",
     "reap",
     "recharge",
+    "recharged",
+    "remember",
     "reservation_row",
+    "reservation_rows",
     "reserve",
     "run_of",
     "settle",
+    "told_of",
+    "why_stopped",
 ]
 
 MAX_CALL_NANO: Final = 10**15
@@ -193,53 +204,52 @@ def reserve(
             f"a call cannot be reserved at {format_usd(charge.bound_nano)}", hint="Check the arm's price."
         )
     make_sure(ledger)
-    me = this_process()
     day, month = ledger.windows(now)
     own = [at_window(cap, day, month) for cap in caps if not cap.shared]
     with ledger.transaction() as conn:
-        stopped = conn.execute(
-            "SELECT reason FROM suspensions WHERE profile = ? AND arm = ?", (charge.profile, charge.arm)
-        ).fetchone()
+        stopped = why_stopped(ledger, charge)
         if stopped is not None:
-            raise SuspendedError(charge.profile, charge.arm, stopped[0])
+            raise SuspendedError(charge.profile, charge.arm, stopped)
         if charge.cap_override_nano is None:
             check_caps(ledger, (*own, *shared_at(ledger, day, month)), charge.bound_nano, now=now)
         else:
             key = None if charge.run_id is None else f"run:{charge.run_id}"
             override = Cap("--cap-override:run" if key else "--cap-override:call", charge.cap_override_nano, key)
             check_caps(ledger, (*(cap for cap in own if cap.own), override), charge.bound_nano, now=now)
-        _remember(conn, charge.profile, own)
-        reservation_id = ledger.insert(
-            "reservations",
-            {
-                "request_id": charge.request_id,
-                "run_id": charge.run_id,
-                "profile": charge.profile,
-                "arm": charge.arm,
-                "source": charge.source,
-                "tag": charge.tag,
-                "at": instant(now),
-                "day": day,
-                "month": month,
-                "status": "reserved",
-                "reserved_nano": charge.bound_nano,
-                "charged_nano": charge.bound_nano,
-                "price_id": charge.price_id,
-                "cap_override_nano": charge.cap_override_nano,
-                "pid": me.pid,
-                "process_started": me.started,
-                "boot_id": me.boot_id,
-                "host": me.host,
-                "pid_namespace": me.namespace,
-                "sent": int(sent),
-            },
-        )
-        _move(conn, window_keys(charge.profile, charge.arm, charge.run_id, day, month), live=charge.bound_nano)
+        remember(conn, charge.profile, own)
+        values = begun_values(charge, at=instant(now), day=day, month=month, sent=sent)
+        reservation_id = int(conn.execute(insertion("reservations", BEGUN, 1), values).lastrowid or 0)
+        keys = window_keys(charge.profile, charge.arm, charge.run_id, day, month)
+        move(conn, [(key, charge.bound_nano, 0) for key in keys])
         if request is not None:
             write_request(ledger, request)
         if attempt is not None:
             ledger.insert("attempts", {"id": reservation_id, **attempt})
     return Reservation(reservation_id, charge.bound_nano, charge.profile, charge.arm)
+
+
+def why_stopped(ledger: Ledger, charge: Charge) -> str | None:
+    """Return why the arm of a call is suspended; None where it is not."""
+    found = ledger.one("SELECT reason FROM suspensions WHERE profile = ? AND arm = ?", (charge.profile, charge.arm))
+    return None if found is None else found[0]
+
+
+BEGUN: Final = (
+    "request_id", "run_id", "profile", "arm", "source", "tag", "at", "day", "month", "status", "reserved_nano",
+    "charged_nano", "price_id", "cap_override_nano", "pid", "process_started", "boot_id", "host", "pid_namespace",
+    "sent",
+)  # fmt: skip
+"""Columns of a reservation that was just made."""
+
+
+def begun_values(charge: Charge, *, at: str, day: str, month: str, sent: bool) -> tuple[object, ...]:
+    """Return what `BEGUN` are of a call of this process."""
+    me = this_process()
+    return (
+        charge.request_id, charge.run_id, charge.profile, charge.arm, charge.source, charge.tag, at, day, month,
+        "reserved", charge.bound_nano, charge.bound_nano, charge.price_id, charge.cap_override_nano, me.pid, me.started,
+        me.boot_id, me.host, me.namespace, int(sent),
+    )  # fmt: skip
 
 
 def settle(
@@ -272,7 +282,6 @@ def settle(
         clears it). Only a live or `unknown` reservation is settled: one that was settled, or reconciled by hand, keeps
         its status and its charge.
     """
-    status: Status
     believed = believed_nano(cost_nano)
     if cost_nano is not None and believed is None:
         note = "; ".join([*([note] if note else []), f"a cost of {cost_nano!r:.30} nano-USD cannot be"])
@@ -281,26 +290,48 @@ def settle(
         late = row["status"] not in ("reserved", "unknown")
         if late:
             status, breach = row["status"], bool(row["breach"])
-        elif released:
-            status, breach = "released", False
-            recharge(conn, row, status, 0, at=instant(now), note=note)
-        elif believed is None:
-            status, breach = "unverified", False
-            recharge(conn, row, status, row["reserved_nano"], at=instant(now), note=note)
         else:
-            status, breach = "settled", believed > row["reserved_nano"]
-            recharge(conn, row, status, believed, at=instant(now), breach=breach, note=note)
+            status, charged = end_of(row, believed, released=released)
+            breach = charged > row["reserved_nano"]
+            recharge(conn, row, status, charged, at=instant(now), breach=breach, note=note)
             if breach:
-                suspend(conn, row, believed, now=now)
-        if attempt is not None:
-            told = {key: value for key, value in attempt.items() if not (late and key == "cost_nano")}
-            if "cost_nano" in told:
-                told["cost_nano"] = believed_nano(told["cost_nano"])
-            if told:
-                ledger.update("attempts", ("id", reservation.id), told)
+                suspend(conn, row, charged, now=now)
+        if attempt is not None and (told := told_of(attempt, late=late)):
+            ledger.update("attempts", ("id", reservation.id), told)
         if request is not None:
-            ledger.update("requests", ("id", request[0]), dict(request[1]))
+            ledger.update("requests", ("id", request[0]), request[1])
     return status, breach
+
+
+def end_of(row: Mapping[str, Any], cost_nano: int | None, *, released: bool) -> tuple[Status, int]:
+    """Return the status that a live reservation is settled to, and what it is charged then, nano-USD.
+
+    Parameters
+    ----------
+    cost_nano
+        As `believed_nano` returns it.
+    """
+    if released:
+        return "released", 0
+    if cost_nano is None:
+        return "unverified", row["reserved_nano"]
+    return "settled", cost_nano
+
+
+def told_of(attempt: Mapping[str, object], *, late: bool = False) -> Mapping[str, object]:
+    """Return the columns of the log that are set at the end of a call, its cost as far as it can be one.
+
+    Parameters
+    ----------
+    late
+        Whether it was settled before: then its cost stays.
+    """
+    if "cost_nano" not in attempt:
+        return attempt
+    if late:
+        return {key: value for key, value in attempt.items() if key != "cost_nano"}
+    cost = attempt["cost_nano"]
+    return attempt if believed_nano(cost) == cost else {**attempt, "cost_nano": believed_nano(cost)}
 
 
 def mark_sent(ledger: Ledger, reservation_id: int) -> None:
@@ -375,7 +406,7 @@ def run_of(ledger: Ledger, reservation_id: int) -> str | None:
     return rows[0]["run_id"] if rows else None
 
 
-def _remember(conn: sqlite3.Connection, profile: str, caps: Iterable[Cap]) -> None:
+def remember(conn: sqlite3.Connection, profile: str, caps: Iterable[Cap]) -> None:
     """Keep the profile's own caps where `spend --short` finds them without reading a profile."""
     limits = {cap.scope: cap.limit_nano for cap in caps if cap.scope in ("day", "month")}
     for key, value in ((f"caps:{profile}", json.dumps(limits, sort_keys=True)), ("last_profile", profile)):
@@ -386,11 +417,12 @@ def _remember(conn: sqlite3.Connection, profile: str, caps: Iterable[Cap]) -> No
         )
 
 
-def _move(conn: sqlite3.Connection, keys: Iterable[str], *, live: int = 0, fixed: int = 0) -> None:
+def move(conn: sqlite3.Connection, moves: Iterable[tuple[str, int, int]]) -> None:
+    """Change running sums inside the caller's transaction: of each window, by how much (live, fixed), nano-USD."""
     conn.executemany(
         "INSERT INTO balances (key, live_nano, fixed_nano) VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
         "live_nano = live_nano + excluded.live_nano, fixed_nano = fixed_nano + excluded.fixed_nano",
-        [(key, live, fixed) for key in keys],
+        moves,
     )
 
 
@@ -400,6 +432,8 @@ _COLUMNS: Final = (
     "id", "request_id", "status", "reserved_nano", "charged_nano", "profile", "arm", "run_id", "day", "month", "breach",
     "sent", "at", "settled_at", "note", "holder", *HOLDER,
 )  # fmt: skip
+_ROW: Final = f"SELECT {', '.join(_COLUMNS)} FROM reservations WHERE id = ?"  # noqa: S608 - constants
+_ROWS: Final = _ROW.replace("= ?", "IN (SELECT value FROM json_each(?))")
 
 
 def reservation_row(conn: sqlite3.Connection, reservation_id: int) -> dict[str, Any]:
@@ -410,13 +444,16 @@ def reservation_row(conn: sqlite3.Connection, reservation_id: int) -> dict[str, 
     LedgerError
         If there is none.
     """
-    row = conn.execute(
-        f"SELECT {', '.join(_COLUMNS)} FROM reservations WHERE id = ?",  # noqa: S608 - constants
-        (reservation_id,),
-    ).fetchone()
+    row = conn.execute(_ROW, (reservation_id,)).fetchone()
     if row is None:
         raise LedgerError(f"reservation {reservation_id} is not in the ledger", hint="Run `scrimp doctor`.")
     return dict(zip(_COLUMNS, row, strict=True))
+
+
+def reservation_rows(conn: sqlite3.Connection, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """Return those of some reservations that are there, by their numbers, inside the caller's transaction."""
+    found = conn.execute(_ROWS, (json.dumps(ids),))
+    return {row[0]: dict(zip(_COLUMNS, row, strict=True)) for row in found}
 
 
 def recharge(
@@ -430,13 +467,20 @@ def recharge(
     note: str | None = None,
 ) -> None:
     """Change what a reservation is charged, in its own windows, inside the caller's transaction."""
+    live, fixed = moved(row, charged)
+    keys = window_keys(row["profile"], row["arm"], row["run_id"], row["day"], row["month"])
+    move(conn, [(key, live, fixed) for key in keys])
+    values = recharged(status, charged, at=at, breach=breach, note=note)
+    conn.execute(change("reservations", "id", tuple(values)), (*values.values(), row["id"]))
+
+
+def recharged(status: Status, charged: int, *, at: str, breach: bool, note: str | None) -> dict[str, object]:
+    """Return the columns of a reservation that are set where its charge changes; an earlier note stays without one."""
+    values: dict[str, object] = {"status": status, "charged_nano": charged, "breach": int(breach), "settled_at": at}
+    return values if note is None else {**values, "note": note}
+
+
+def moved(row: Mapping[str, Any], charged: int) -> tuple[int, int]:
+    """Return by how much (live, fixed) the windows of a reservation change that is charged so much now, nano-USD."""
     was = int(row["charged_nano"])
-    live, fixed = (-was, charged) if row["status"] == "reserved" else (0, charged - was)
-    _move(
-        conn, window_keys(row["profile"], row["arm"], row["run_id"], row["day"], row["month"]), live=live, fixed=fixed
-    )
-    conn.execute(
-        "UPDATE reservations SET status = ?, charged_nano = ?, breach = ?, settled_at = ?, note = coalesce(?, note) "
-        "WHERE id = ?",
-        (status, charged, int(breach), at, note, row["id"]),
-    )
+    return (-was, charged) if row["status"] == "reserved" else (0, charged - was)

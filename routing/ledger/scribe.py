@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
     from .store import Ledger
 
-__all__ = ["Scribe", "Work"]
+__all__ = ["Outcome", "Scribe", "Work"]
 
-_GROUP: Final = 128
+_GROUP: Final = 256
+"""The most that is done in one transaction; what waits less is done sooner."""
+
+Outcome = tuple[Any, BaseException | None]
+"""What a piece of work returned, or what it raised."""
 
 
 @dataclass(slots=True)
@@ -99,20 +103,10 @@ class Scribe(Generic[W]):
                 return
 
     def _write(self, group: list[W]) -> None:
-        outcomes: list[tuple[Any, BaseException | None]] = []
+        outcomes: list[Outcome] = []
         self.before(group)
         try:
-            with self.ledger.transaction(durable=any(work.durable for work in group)):
-                for work in group:
-                    try:
-                        with self.ledger.transaction():
-                            outcomes.append((work.do(), None))
-                    except LedgerError:
-                        raise
-                    except Exception as error:  # noqa: BLE001 - goes to whoever asked for it
-                        outcomes.append((None, error))
-                        self.undone(work)
-                self.after()
+            outcomes = self._transaction(group)
         except Exception as failed:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
             self.failed(failed)
             outcomes = [(None, failed)] * len(group)
@@ -121,6 +115,39 @@ class Scribe(Generic[W]):
             ended.setdefault(work.loop, []).append((work.done, value, problem))
         for loop, results in ended.items():  # a loop is woken once for all of a group
             loop.call_soon_threadsafe(_resolve, results)
+
+    def _transaction(self, group: list[W]) -> list[Outcome]:
+        durable = any(work.durable for work in group)
+        try:
+            with self.ledger.transaction(durable=durable):
+                outcomes = self.carry_out(group)
+                self.after()
+                return outcomes
+        except LedgerError:
+            raise
+        except Exception:  # noqa: BLE001 - whose it is shows when they are done one by one
+            with self.ledger.transaction(durable=durable):
+                outcomes = [self.alone(work) for work in group]
+                self.after()
+                return outcomes
+
+    def carry_out(self, group: list[W]) -> list[Outcome]:
+        """Do what a group is to do inside its transaction; return what came of each.
+
+        Where it raises, all is undone, and done again one by one; a `LedgerError` fails the group.
+        """
+        return [self.alone(work) for work in group]
+
+    def alone(self, work: W) -> Outcome:
+        """Do one piece of work; one that raises undoes itself alone."""
+        try:
+            with self.ledger.transaction():
+                return work.do(), None
+        except LedgerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - goes to whoever asked for it
+            self.undone(work)
+            return None, error
 
     def before(self, group: list[W]) -> None:
         """Do what comes before the transaction of a group."""

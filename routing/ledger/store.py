@@ -23,6 +23,7 @@ from scrimp.profiles.paths import make_private_dir
 from .migrations import SCHEMA_VERSION, migrate
 from .packing import teach
 from .place import BESIDE, damaged, explain, explain_os, is_there
+from .statements import STATEMENTS, change, insertion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -203,17 +204,31 @@ class Ledger:
         except sqlite3.Error as error:
             raise explain(error, self.path, BUSY_TIMEOUT_S) from error
 
+    def sort_in_memory(self, yes: bool) -> None:
+        """Have what SQLite puts aside for a statement stay in memory, or go to files again; outside a transaction.
+
+        A statement that writes many rows puts them aside first. Sorting a long table does, too: that is for files.
+        """
+        self.conn.execute(f"PRAGMA temp_store = {'MEMORY' if yes else 'DEFAULT'}")
+
+    def one(self, sql: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
+        """Run a query and return its first row; None where there is none."""
+        conn = self.conn
+        try:
+            with self._turn:
+                found: tuple[Any, ...] | None = conn.execute(sql, parameters).fetchone()
+        except sqlite3.Error as error:
+            raise explain(error, self.path, BUSY_TIMEOUT_S) from error
+        return found
+
     def insert(self, table: str, values: Mapping[str, object]) -> int:
         """Insert one row inside the current transaction; return its rowid."""
-        columns = ", ".join(values)
-        marks = ", ".join("?" * len(values))
-        cursor = self.conn.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(values.values()))  # noqa: S608 - names are ours
+        cursor = self.conn.execute(insertion(table, tuple(values), 1), tuple(values.values()))
         return int(cursor.lastrowid or 0)
 
     def update(self, table: str, key: tuple[str, object], values: Mapping[str, object]) -> None:
         """Update one row inside the current transaction."""
-        assignments = ", ".join(f"{name} = ?" for name in values)
-        self.conn.execute(f"UPDATE {table} SET {assignments} WHERE {key[0]} = ?", (*values.values(), key[1]))  # noqa: S608 - names are ours
+        self.conn.execute(change(table, key[0], tuple(values)), (*values.values(), key[1]))
 
     def columns(self, table: str) -> set[str]:
         """Return the names of a table's columns."""
@@ -312,7 +327,13 @@ def read_ledger(path: Path) -> Ledger | None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    conn = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    conn = sqlite3.connect(
+        path,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=STATEMENTS,
+    )
     try:
         teach(conn)
         # A deleted prompt must not linger in free pages.

@@ -610,16 +610,18 @@ def test_a_kill_before_the_check_asks_nothing_again(world):
 
 def test_an_answer_on_disk_that_was_not_booked_is_booked_on_resume(world, monkeypatch):
     world.rows("a", "b")
-    real = reservations.settle
+    real = reservations.end_of
 
     def dies(*_args, **_kwargs):
         raise RuntimeError("killed between journal and ledger")
 
-    monkeypatch.setattr("scrimp.routing.asking.books.settle", dies)
+    for settles in ("scrimp.routing.ledger.many.end_of", "scrimp.routing.ledger.reservations.end_of"):
+        monkeypatch.setattr(settles, dies)
     with pytest.raises(RuntimeError):
         world.go(lambda _call: answer("paid for"), arm="small", concurrency=1)
     assert {row["status"] for row in world.ledger.rows("SELECT status FROM reservations")} == {"reserved"}
-    monkeypatch.setattr("scrimp.routing.asking.books.settle", real)
+    for settles in ("scrimp.routing.ledger.many.end_of", "scrimp.routing.ledger.reservations.end_of"):
+        monkeypatch.setattr(settles, real)
     results = world.go(lambda _call: answer("new"), arm="small", run=world.run)
     assert [text for _, _, text in results] == ["paid for", "new"]
     assert {row["status"] for row in world.ledger.rows("SELECT status FROM reservations")} == {"settled"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from scrimp.routing.asking.books import write
@@ -15,70 +14,20 @@ from scrimp.routing.ledger.leases import Limited, Moment, Places, Released, leav
 from scrimp.routing.ledger.reservations import mark_sent, reap, reserve
 from scrimp.routing.ledger.store import instant
 
+from .many_rows import ManyRows, filed
+from .written import Begun, Ended, Sent
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from scrimp.profiles.schema import Profile
-    from scrimp.routing.asking.books import Record
     from scrimp.routing.batch.files.output import Journal
-    from scrimp.routing.ledger.caps import Cap
-    from scrimp.routing.ledger.reservations import Charge, Reservation
+    from scrimp.routing.ledger.reservations import Reservation
     from scrimp.routing.ledger.store import Ledger
 
 __all__ = ["Begun", "Ended", "RowBooks", "RunBooks"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A call of a row that is to be made, once its bound is reserved.
-
-    Attributes
-    ----------
-    n, arm
-        The row's place, and the arm with what it reads.
-    charge, own_caps, attempt
-        As in `paid_call.Reserve`.
-    request
-        The request's row of the log; None where it is written, or none is kept.
-    sent
-        Whether the call counts as sent as soon as it is reserved.
-    """
-
-    n: int
-    arm: str
-    charge: Charge
-    own_caps: tuple[Cap, ...]
-    attempt: Mapping[str, object]
-    request: Mapping[str, object] | None
-    sent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """What is to be written of a row whose calls are over, or the last of them so far.
-
-    Attributes
-    ----------
-    n, request_id
-        The row's place, and its request.
-    line
-        The same as a line of the journal (`recovery.entry`).
-    records
-        Settlements, steps, and the request's end.
-    result
-        How the row ended; None where it goes on.
-    same
-        What equal rows find the result by; None: they do not.
-    """
-
-    n: int
-    request_id: str | None
-    line: bytes
-    records: tuple[Record, ...] = ()
-    result: Result | None = None
-    same: bytes | None = field(default=None)
 
 
 class RowBooks(Protocol):
@@ -154,11 +103,13 @@ class RunBooks:
 
     def open(self) -> None:
         """Let the scribe begin."""
-        self.scribe = Scribe(self.ledger, self.journal, self.run_id)
+        self.ledger.sort_in_memory(True)
+        self.scribe = Scribe(self.ledger, self.journal, self.run_id, lambda coming: ManyRows(self, coming))
 
     def close(self) -> None:
         """Finish what was given, and stop."""
         self.scribe.close()
+        self.ledger.sort_in_memory(False)
 
     @property
     def failure(self) -> Exception | None:
@@ -167,7 +118,7 @@ class RunBooks:
 
     def begin(self, begun: Begun) -> asyncio.Future[Reservation]:
         """Write the intent, and reserve the bound, in one transaction."""
-        return self.scribe.submit(lambda _span: self._begin(begun))
+        return self.scribe.submit(lambda _span: self._begin(begun), what=begun)
 
     def _begin(self, begun: Begun) -> Reservation:
         now, charge = self.clock(), begun.charge
@@ -188,31 +139,22 @@ class RunBooks:
 
     async def sent(self, reservation: Reservation) -> None:
         """Take note that a call is about to leave; that need not outlive the machine's power."""
-        await self.scribe.submit(lambda _span: mark_sent(self.ledger, reservation.id), durable=False)
+        await self.scribe.submit(
+            lambda _span: mark_sent(self.ledger, reservation.id), what=Sent(reservation.id), durable=False
+        )
 
     def end(self, ended: Ended) -> asyncio.Future[str]:
         """Write a line of the journal, then the same to the ledger."""
-        return self.scribe.submit(lambda span: self._end(ended, span), ended.line)
+        return self.scribe.submit(lambda span: self._end(ended, span), ended.line, what=ended)
 
     def _end(self, ended: Ended, span: Span | None) -> str:
-        now, result = self.clock(), ended.result
+        now = self.clock()
         write(self.ledger, ended.records, now=now, at=instant(now))
-        if result is None or (span is None and not ended.records):  # asked nothing: it is asked again
+        row = filed(self.run_id, ended, span)
+        if row is None:
             return ""
-        # An answer that could not be written is lost, and was paid for: to be asked again only on request.
-        status = "unknown" if span is None and result.answer is not None else result.status
-        batches.file_row(
-            self.ledger,
-            self.run_id,
-            ended.n,
-            status=status,
-            request_id=ended.request_id,
-            arm=result.arm,
-            cost_nano=result.cost_nano,
-            same=ended.same,
-            span=span,
-        )
-        return status
+        batches.file_rows(self.ledger, [row])
+        return row[2]
 
     async def answer_of(self, same: bytes) -> Result | None:
         """Return the answer that an equal row had; None where none had one."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.output import Journal
     from scrimp.routing.ledger.store import Ledger
 
+    from .many_rows import ManyRows
+    from .written import Begun, Ended, Sent
+
 __all__ = ["Scribe", "Span"]
 
 Span = tuple[int, int]
@@ -26,6 +29,7 @@ Span = tuple[int, int]
 class _Work(scribe.Work):
     line: bytes | None = None
     span: Span | None = None
+    what: Begun | Ended | Sent | None = None
 
 
 class Scribe(scribe.Scribe[_Work]):
@@ -37,17 +41,27 @@ class Scribe(scribe.Scribe[_Work]):
         Used by this thread alone until `close`.
     journal, run_id
         Where results go, and of which run: the ledger remembers how much of the journal it knows.
+    together
+        Returns what takes the rows of a transaction together, given all of them.
     """
 
-    def __init__(self, ledger: Ledger, journal: Journal, run_id: str) -> None:
+    def __init__(
+        self, ledger: Ledger, journal: Journal, run_id: str, together: Callable[[list[object]], ManyRows]
+    ) -> None:
         self.run_id = run_id
+        self._together = together
         self.journal = journal
         self._behind = False  # a line is in the journal and not in the ledger: the next run begins there
         self._lined = False
         super().__init__(ledger)
 
     def submit(
-        self, do: Callable[[Span | None], Any], line: bytes | None = None, *, durable: bool = True
+        self,
+        do: Callable[[Span | None], Any],
+        line: bytes | None = None,
+        *,
+        what: Begun | Ended | Sent | None = None,
+        durable: bool = True,
     ) -> asyncio.Future[Any]:
         """Have something done inside a transaction; return the future of its result.
 
@@ -58,11 +72,13 @@ class Scribe(scribe.Scribe[_Work]):
             written.
         line
             A line for the journal, on disk before `do` is called.
+        what
+            The same as `do` as data, to be written together with others; None where that cannot be.
         durable
             Whether what it writes has to outlive the machine's power (`Ledger.transaction`).
         """
         work = _Work.here(lambda: do(work.span), durable=durable)
-        work.line = line
+        work.line, work.what = line, what
         return self.put(work)
 
     def before(self, group: list[_Work]) -> None:
@@ -79,6 +95,23 @@ class Scribe(scribe.Scribe[_Work]):
         for work, span in zip(lined, written, strict=True):
             work.span = span
         self._lined = True
+
+    def carry_out(self, group: list[_Work]) -> list[scribe.Outcome]:
+        """Do rows together as far as it goes, and the rest one by one, in order."""
+        outcomes: list[scribe.Outcome] = []
+        rows = self._together([work.what for work in group])
+        for work in group:
+            taken = None if work.what is None else rows.take(work.what, work.span)
+            if taken is None and rows.write() and work.what is not None:
+                taken = rows.take(work.what, work.span)
+            if taken is not None:
+                outcomes.append((taken[0], None))
+                continue
+            outcomes.append(self.alone(work))
+            if outcomes[-1][1] is None:
+                rows.forget()
+        rows.write()
+        return outcomes
 
     def undone(self, work: _Work) -> None:
         """Remember that a line is not in the ledger."""
