@@ -4,6 +4,7 @@ import collections
 import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # its
 
 N_ROWS = 24
 KEY = "sk-ray-3Vt8Qm1xWc6Rz9Lp"
+N_KILLED = int(os.environ.get("SCRIMP_TEST_KILLED_RUNS", "1"))
+"""Starting workers takes seconds: fewer runs are killed than elsewhere, unless more are asked for."""
 
 
 @pytest.fixture(scope="module")
@@ -135,10 +138,12 @@ def money(world):
         return {row["status"]: (row["n"], row["nano"]) for row in rows}
 
 
-def test_a_killed_worker_costs_what_it_had_in_flight_and_no_more(cluster, world, slow_server):
+@pytest.mark.parametrize("seed", range(N_KILLED))
+def test_a_killed_worker_costs_what_it_had_in_flight_and_no_more(cluster, world, slow_server, seed):
+    goal = random.Random(seed).randint(1, N_ROWS - 6)
     output = world / "out.parquet"
     run = begin(world, cluster, parquet(world), "-o", output)
-    wait_until(lambda: slow_server.n_seen >= 6 and len(seats()) == 2)
+    wait_until(lambda: slow_server.n_seen >= goal and len(seats()) == 2)
     os.kill(seats()[0], signal.SIGKILL)
     code, said = run.end()
     assert "is lost: the others go on" in said
@@ -165,10 +170,12 @@ def test_a_killed_worker_costs_what_it_had_in_flight_and_no_more(cluster, world,
     wait_until(lambda: not seats())
 
 
-def test_a_killed_driver_takes_its_workers_with_it_and_the_run_goes_on(cluster, world, slow_server):
+@pytest.mark.parametrize("seed", range(N_KILLED))
+def test_a_killed_driver_takes_its_workers_with_it_and_the_run_goes_on(cluster, world, slow_server, seed):
+    goal = random.Random(seed).randint(1, N_ROWS - 6)
     output = world / "out.parquet"
     run = begin(world, cluster, parquet(world), "-o", output)
-    wait_until(lambda: slow_server.n_seen >= 6)
+    wait_until(lambda: slow_server.n_seen >= goal)
     run.process.kill()
     run.end()
     wait_until(lambda: not seats())
