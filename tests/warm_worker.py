@@ -143,7 +143,8 @@ def die_at_request(event, nth):
 
 def try_again_at_once(patch=setattr):
     """Have failed calls tried again as often as ever, without a wait, and lists of batches believed after a second."""
-    from scrimp.routing.batch.running import gatherer, waiting
+    from scrimp.routing.batch.rows import gatherer
+    from scrimp.routing.batch.running import waiting
     from scrimp.routing.calls.backoff import Backoff
 
     for module in (gatherer, waiting):

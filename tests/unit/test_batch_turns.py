@@ -124,7 +124,7 @@ def test_rows_go_by_deadline_then_priority():
 
 
 def test_of_a_large_file_only_those_with_a_priority_are_held(monkeypatch):
-    from scrimp.routing.batch.running import flow
+    from scrimp.routing.batch.rows import flow
 
     monkeypatch.setattr(flow, "_HELD_ROWS", 4)
     hurry = dict.fromkeys(range(10, 100), (1, None)) | {3: (9, None), 4: (-2, None)}
