@@ -3,6 +3,8 @@
 import asyncio
 import collections
 import json
+import os
+import signal
 
 import pytest
 from workers_here import HerePlace
@@ -124,6 +126,24 @@ def test_too_many_errors_stop_all(world):
     assert "stopped after" in done.err
     assert len(world.asked()) < N_ROWS
     assert not world.out.exists()
+
+
+def test_an_interrupt_while_they_start(world):
+    class Place(HerePlace):
+        async def open(self, n):
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(0.05)
+            return await super().open(n)
+
+    world.monkeypatch.setattr("scrimp.routing.batch.workers.local.LocalPlace", Place)
+    path = world.profile(small="ok@tokens=5")
+    done = world.scrimp("batch", world.rows, "-o", world.out, "-p", path, "--workers", "2")
+    assert done.code == 130, done.err
+    assert world.server.chats == []
+    world.monkeypatch.setattr("scrimp.routing.batch.workers.local.LocalPlace", HerePlace)
+    again = world.scrimp("batch", "--resume", "-o", world.out)
+    assert again.code == 0, again.err
+    assert states(world) == {"ok": N_ROWS}
 
 
 def test_equal_rows_are_asked_once_whoever_has_them(world):

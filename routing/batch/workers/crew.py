@@ -137,6 +137,7 @@ class Crew:
         self._n_windows = 0
         self._mean_usd = 0.0
         self._closing = False
+        self._stops: list[str] = []
 
     async def open(self) -> None:
         """Start the workers, and give each its kit.
@@ -164,6 +165,9 @@ class Crew:
             self._mates.append(mate)
             self._run(self._listen(mate))
             self._run(self._send(mate))
+        for why in self._stops:  # while they were starting
+            for mate in self._mates:
+                mate.out.put(Stop(why))
 
     def _run(self, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -245,6 +249,7 @@ class Crew:
 
     def stop(self, why: str) -> None:
         """Have nothing more sent; said again, what is in flight is given up."""
+        self._stops.append(why)
         for mate in self._alive():
             mate.out.put(Stop(why))
 
