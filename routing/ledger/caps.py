@@ -480,7 +480,8 @@ def at_window(cap: Cap, day: str, month: str) -> Cap:
     if cap.key is None or cap.window == "run":
         return cap
     _, bar, rest = cap.key.partition("|")
-    return replace(cap, key=(f"day:{day}" if cap.window == "day" else f"month:{month}") + bar + rest)
+    key = (f"day:{day}" if cap.window == "day" else f"month:{month}") + bar + rest
+    return cap if key == cap.key else replace(cap, key=key)
 
 
 def balance(ledger: Ledger, key: str | None) -> tuple[int, int]:

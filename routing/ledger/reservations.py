@@ -220,7 +220,7 @@ def reserve(
         values = begun_values(charge, at=instant(now), day=day, month=month, sent=sent)
         reservation_id = int(conn.execute(insertion("reservations", BEGUN, 1), values).lastrowid or 0)
         keys = window_keys(charge.profile, charge.arm, charge.run_id, day, month)
-        move(conn, ((key, charge.bound_nano, 0) for key in keys))
+        move(conn, [(key, charge.bound_nano, 0) for key in keys])
         if request is not None:
             write_request(ledger, request)
         if attempt is not None:
@@ -469,7 +469,7 @@ def recharge(
     """Change what a reservation is charged, in its own windows, inside the caller's transaction."""
     live, fixed = moved(row, charged)
     keys = window_keys(row["profile"], row["arm"], row["run_id"], row["day"], row["month"])
-    move(conn, ((key, live, fixed) for key in keys))
+    move(conn, [(key, live, fixed) for key in keys])
     values = recharged(status, charged, at=at, breach=breach, note=note)
     conn.execute(change("reservations", "id", tuple(values)), (*values.values(), row["id"]))
 
