@@ -22,8 +22,8 @@ from pathlib import Path
 from scrimp.profiles.schema import Arm, Caps, Price, Profile
 from scrimp.routing.asking.books import Closing, Settlement
 from scrimp.routing.batch.files.output import Journal, Result
+from scrimp.routing.batch.rows.row_books import Begun, Ended, RunBooks
 from scrimp.routing.batch.state.recovery import entry
-from scrimp.routing.batch.state.row_books import Begun, Ended, RunBooks
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.reservations import Charge
 from scrimp.routing.ledger.store import instant, new_id, open_ledger

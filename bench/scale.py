@@ -38,7 +38,7 @@ GROUP = 128
 """Calls that the scribe puts into one transaction at most."""
 RECORD = """
 import pickle, sys
-from scrimp.routing.batch.state.row_books import RunBooks
+from scrimp.routing.batch.rows.row_books import RunBooks
 begun, ended = {}, {}
 begin, end = RunBooks.begin, RunBooks.end
 def keep_begun(self, call):
@@ -83,7 +83,7 @@ def books_of(path, folder, home):
     from scrimp.profiles.load import load_profile
     from scrimp.profiles.paths import paths
     from scrimp.routing.batch.files.output import Journal
-    from scrimp.routing.batch.state.row_books import RunBooks
+    from scrimp.routing.batch.rows.row_books import RunBooks
     from scrimp.routing.ledger.store import new_id, open_ledger
 
     where = paths({"SCRIMP_HOME": str(home)})

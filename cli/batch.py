@@ -9,6 +9,7 @@ import typer
 
 from scrimp.profiles.errors import UsageError
 
+from .batch_elsewhere import target_of
 from .batch_flags import BatchFlags
 from .batch_runs import cancel_run, list_runs, show_run
 from .batch_waiting import show_waiting
@@ -46,6 +47,7 @@ Examples:
   scrimp batch mails.csv -o out.csv -t "Sort this mail: {{body}}" --check re:^(work|home)$
   scrimp batch questions.txt -f 10k.txt -o out.jsonl           every line is a question about one file
   scrimp batch prompts.jsonl -o answers.jsonl --deadline 24h   half price where a provider's Batch API may take its time
+  scrimp batch s3://lake/rows.parquet -o s3://lake/out.parquet --on ray --workers 8
   scrimp batch collect                                         fetch what providers' batches have done
   scrimp batch --resume                                        go on after a crash or Ctrl-C
   scrimp batch --resume --retry-unknown --retry-errors
@@ -65,7 +67,7 @@ def batch(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where the answers go (.gz is compressed).")
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="Where the answers go (.gz is compressed).")
     ] = None,
     estimate: Annotated[
         bool, typer.Option("-n", "--estimate", help="Say what it would cost and bring; send nothing.")
@@ -159,6 +161,22 @@ def batch(
             help="Processes beside this one that decide rows and make their calls (none).",
         ),
     ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="ray",
+            help="Workers on a Ray cluster; input and output may be Parquet, folders and URLs (docs/ray.md).",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            metavar="ADDRESS",
+            help="The cluster's HOST:PORT, auto, or local (the one that is found; else one is started here).",
+        ),
+    ] = None,
     lane: Annotated[
         str | None,
         typer.Option(
@@ -229,7 +247,8 @@ def batch(
         raise UsageError(f"one input at a time, not {len(words)}", hint="Put their rows in one file.")
     flags = BatchFlags(
         input=words[0] if words else None,
-        output=output,
+        output=None if output is None else Path(output),
+        target=target_of(output),
         profile=profile,
         arm=arm,
         max_cost=max_cost,
@@ -249,6 +268,8 @@ def batch(
         use_hint=use_hint,
         jobs=jobs,
         workers=workers,
+        on=on,
+        address=address,
         lane=lane,
         deadline=deadline,
         detach=detach,

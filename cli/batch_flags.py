@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from scrimp.profiles.schema import Profile
+    from scrimp.routing.batch.files.delivery import Delivery
     from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.files.shelf import Shelf
     from scrimp.routing.batch.files.source import Source
     from scrimp.routing.batch.planning.lanes import Lane
     from scrimp.routing.batch.running.work import Task
+    from scrimp.routing.batch.workers.channel import Place
     from scrimp.routing.deciding.decide import Decider
 
 __all__ = ["BatchFlags", "check_given_again", "check_used", "kept_options", "shelf_of", "source_of", "task_of"]
@@ -75,6 +77,9 @@ class BatchFlags:
     private: str | None = None
     var: tuple[str, ...] = ()
     deadline: str | None = None
+    on: str | None = None
+    address: str | None = None
+    target: str | None = None
 
     def to_saved(self) -> dict[str, Any]:
         """Return what the run remembers of them."""
@@ -278,6 +283,27 @@ def _check_arm(profile: Profile, arm: str | None) -> None:
         )
 
 
+def _place(flags: BatchFlags) -> Place | None:
+    """Return where workers run; None: there are none."""
+    if not flags.workers:
+        return None
+    if flags.on is None:
+        from scrimp.routing.batch.workers.local import LocalPlace
+
+        return LocalPlace()
+    from scrimp.routing.batch.workers.on_ray import RayPlace
+
+    return RayPlace(flags.address)
+
+
+def _delivery(flags: BatchFlags) -> Delivery | None:
+    if flags.target is None:
+        return None
+    from scrimp.routing.batch.files.delivery import Delivery
+
+    return Delivery.to(flags.target)
+
+
 def _check_workers(flags: BatchFlags, shelf: Shelf | None) -> None:
     """Refuse workers where rows need what only this process has.
 
@@ -322,9 +348,8 @@ def task_of(
     from scrimp.routing.batch.files.cache import parse_age
     from scrimp.routing.batch.planning.pooling import for_rows
     from scrimp.routing.batch.planning.start import Goals
-    from scrimp.routing.batch.running.jobs import Settings
+    from scrimp.routing.batch.rows.jobs import Settings
     from scrimp.routing.batch.running.work import Task
-    from scrimp.routing.batch.workers.local import LocalPlace
     from scrimp.routing.deciding.decide import Wishes
 
     if flags.workers is not None:
@@ -382,7 +407,8 @@ def task_of(
         unordered=flags.unordered,
         seed=flags.seed,
         shelf=shelf,
-        place=None if flags.workers is None else LocalPlace(),
         n_workers=flags.workers or 0,
+        place=_place(flags),
+        delivery=_delivery(flags),
         on_embedded=on_embedded,
     )

@@ -11,7 +11,7 @@ from scrimp.profiles.money import format_usd
 from .result import say
 
 if TYPE_CHECKING:
-    from scrimp.routing.batch.running.jobs import Stats
+    from scrimp.routing.batch.rows.jobs import Stats
 
 __all__ = ["progress_line", "watch"]
 

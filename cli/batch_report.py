@@ -63,7 +63,7 @@ def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
         code = ExitCode.BATCH_FAILURES if bad else ExitCode.OK
         if bad and not quiet:
             say(
-                f"to ask them again: scrimp batch --resume -o {run.output} {_flags(counts)}"
+                f"to ask them again: scrimp batch --resume -o {run.target} {_flags(counts)}"
                 + (" (first raise max_output_tokens of the arms that were cut)" if counts.get("cut") else "")
                 if work.keeps_answers
                 else "they cannot be asked again by this run: no answers are kept of it (--no-log, or log.keep)"
@@ -77,7 +77,7 @@ def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
         say(f"stopped {why}, {how_to_go_on(work)}")
         code = ExitCode.BATCH_FAILURES if stats.stopping == "errors" else ExitCode.INTERRUPTED
     if as_json:
-        where = f"the answers are in {run.output} as far as they came"
+        where = f"the answers are in {run.target} as far as they came"
         return emit(Result(data=_summary(work, counts, charged, status), exit_code=code), as_json=True, otherwise=where)
     return int(code)
 
@@ -89,7 +89,7 @@ def how_to_go_on(work: Work) -> str:
     counts = batches.counts(work.ledger, work.run.id)
     n_left = work.stats.n_rows - sum(n for state, n in counts.items() if state != "sent")
     more = f" (with {_flags(counts)} also those without a good answer)" if _flags(counts) else ""
-    return f"{_rows(n_left)} left; to go on: scrimp batch --resume -o {work.run.output}{more}"
+    return f"{_rows(n_left)} left; to go on: scrimp batch --resume -o {work.run.target}{more}"
 
 
 def _flags(counts: dict[str, int]) -> str:
@@ -131,7 +131,7 @@ def _summary(work: Work, counts: dict[str, int], charged: int, status: str) -> d
         "run": work.run.id,
         "status": "waiting" if work.stats.stopping == "detached" else status,
         "waiting": waiting.n_waiting(work.ledger, work.run.id),
-        "output": work.run.output,
+        "output": work.run.target,
         "rows": sum(counts.values()),
         **{state: counts.get(state, 0) for state in ("ok", "cut", "failed", "skipped", "unknown")},
         "same": work.stats.n_same,

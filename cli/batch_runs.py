@@ -34,7 +34,7 @@ def list_runs(*, as_json: bool) -> int:
                 _state(run),
                 f"{run.n_rows:,}",
                 counted(counts),
-                run.output,
+                run.target,
             )
             for run, counts in found
         ],
@@ -57,7 +57,7 @@ def show_run(which: str, *, as_json: bool) -> int:
         (
             f"run {run.id}, {_state(run)}, begun {run.created_at[:19].replace('T', ' ')} UTC, profile {run.profile}",
             f"input {run.input} ({run.n_rows:,} rows)",
-            f"output {run.output}",
+            f"output {run.target}",
             f"{counted(counts)}; {run.n_rows - sum(counts.values()):,} to do",
             f"charged {format_usd(charged)}" + (f", in flight up to {format_usd(live)}" if live else ""),
         )
@@ -123,7 +123,7 @@ def _run_dict(run: Run, counts: dict[str, int]) -> dict[str, Any]:
         "status": _state(run),
         "profile": run.profile,
         "input": run.input,
-        "output": run.output,
+        "output": run.target,
         "rows": run.n_rows,
         "counts": counts,
     }

@@ -21,6 +21,7 @@ from scrimp.profiles.files import new_file
 from scrimp.profiles.paths import make_private_dir, paths
 
 from . import session
+from .batch_elsewhere import check_output, check_place, fetch, is_fetched, leave_cluster, staged_output
 from .batch_flags import BatchFlags, check_given_again, check_used, kept_options, shelf_of, source_of, task_of
 from .batch_progress import watch
 from .batch_report import counted, estimate_blocks, forecast, how_to_go_on, missed_target, sum_up
@@ -30,6 +31,7 @@ from .progress import one_thread
 from .result import Result, confirm, emit, say
 
 if TYPE_CHECKING:
+    from scrimp.routing.batch.files.datasets import Fetched
     from scrimp.routing.batch.files.scan import Scan
     from scrimp.routing.batch.planning.estimate import Estimate
     from scrimp.routing.batch.running.work import Work
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from scrimp.routing.ledger.batches import Run
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["run_batch"]
+__all__ = ["collect_runs", "run_batch"]
 
 
 def run_batch(
@@ -58,8 +60,42 @@ def run_batch(
         raise UsageError("--retry-unknown, --retry-errors and --retry-cut go with --resume")
     if resume and overwrite:
         raise UsageError("--resume goes on with a run, --overwrite starts anew: give one of them")
+    if flags.on not in (None, "ray"):
+        raise UsageError(f"--on {flags.on}: expected ray")
+    if flags.address is not None and flags.on is None and not resume:
+        raise UsageError("--address is a cluster's: it goes with --on ray")
     one_thread(children=False)
-    flags = replace(flags, output=None if flags.output is None else _output(flags.output))
+    flags = replace(flags, output=_output(flags))
+    try:
+        return _run(
+            flags,
+            estimate_only=estimate_only,
+            overwrite=overwrite,
+            resume=resume,
+            retry_unknown=retry_unknown,
+            retry_errors=retry_errors,
+            retry_cut=retry_cut,
+            confirmed=confirmed,
+            quiet=quiet,
+            as_json=as_json,
+        )
+    finally:
+        leave_cluster()
+
+
+def _run(
+    flags: BatchFlags,
+    *,
+    estimate_only: bool,
+    overwrite: bool,
+    resume: bool,
+    retry_unknown: bool,
+    retry_errors: bool,
+    retry_cut: bool,
+    confirmed: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
     if resume:
         run = _find_run(flags, retrying=retry_unknown or retry_errors or retry_cut)
         if run is not None:
@@ -72,7 +108,12 @@ def run_batch(
     return _begin(flags, estimate_only, overwrite, confirmed, quiet, as_json)
 
 
-def _output(path: Path) -> Path:
+def _output(flags: BatchFlags) -> Path | None:
+    path = flags.output
+    if path is None:
+        return None
+    if flags.target is not None:
+        return staged_output(flags.target)
     if str(path) == "-":
         raise UsageError(
             "-o - cannot be resumed, and is not supported", hint="Name a file: it is renamed into place when complete."
@@ -98,19 +139,22 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
     from scrimp.routing.ledger.store import new_id
 
     run_id = new_id()
-    path = _input(flags, run_id)
+    check_place(flags, joins=not estimate_only)
+    path, fetched = _input(flags, run_id)
     kept = path.parent == paths().batches
     flags = replace(flags, file=tuple(each if each == "-" else str(Path(each).absolute()) for each in flags.file))
     if kept:
         flags = replace(flags, folder=str(Path.cwd()))
-    if kept and flags.format is None and flags.input != "-":
+    if fetched is not None:
+        flags = replace(flags, format=fetched.format)
+    elif kept and flags.format is None and flags.input != "-":
         flags = replace(flags, format=format_named(Path(flags.input or "")))
     try:
-        source = source_of(flags, path)
+        source = replace(source_of(flags, path), parts=() if fetched is None else fetched.parts)
         if source.layout.note and not quiet:
             say(source.layout.note)
         if not estimate_only:
-            start.check_output(flags.output, path, overwrite=overwrite)
+            check_output(flags, path, overwrite=overwrite)
         shelf = shelf_of(flags, path)
         found = scan(source, shelf)
         check_used(source)
@@ -146,17 +190,22 @@ def _emit_estimate(guess: Estimate, found: Scan, flags: BatchFlags, *, as_json: 
     return emit(Result(data=guess.to_dict(), blocks=estimate_blocks(guess, found), messages=messages), as_json=as_json)
 
 
-def _input(flags: BatchFlags, run_id: str) -> Path:
+def _input(flags: BatchFlags, run_id: str) -> tuple[Path, Fetched | None]:
     """Return the file to read; what can be read only once is kept in one first, so that the run can be resumed."""
     given = flags.input or ""
     path = Path(given).absolute()
-    if given != "-" and not _passes_by(path, given):
-        return path
+    elsewhere = is_fetched(flags)
+    if given != "-" and not elsewhere and not _passes_by(path, given):
+        return path, None
     from scrimp.routing.batch.state.parked import spooled
 
     make_private_dir(paths().batches)
     path = spooled(paths().batches, run_id)
+    fetched = None
     try:
+        if elsewhere:
+            fetched = fetch(flags, path)
+            return path, fetched
         with new_file(path) as kept, nullcontext(sys.stdin.buffer) if given == "-" else Path(given).open("rb") as read:
             _check_ends(read.fileno(), given)
             shutil.copyfileobj(read, kept, 1 << 20)
@@ -165,7 +214,7 @@ def _input(flags: BatchFlags, run_id: str) -> Path:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    return path
+    return path, fetched
 
 
 def _passes_by(path: Path, given: str) -> bool:
@@ -224,17 +273,18 @@ def _resume(
         if flags.input is not None:
             say(f"the run goes on with the input that was kept of it: {flags.input} is not read")
     elif flags.input not in (None, "-", run.input) and Path(flags.input or "").absolute() != Path(run.input):
-        raise UsageError(f"the run of {run.output} reads {run.input}, not {flags.input}")
+        raise UsageError(f"the run of {run.target} reads {run.input}, not {flags.input}")
     folder = paths().batches
     run = parked.ended(ledger, run, folder, now=time.time())
     if run.status == "finished" and not (retry_unknown or retry_errors or retry_cut):
         counts = batches.counts(ledger, run.id)
-        say(f"run {run.id} is finished: {counted(counts)}; its output is {run.output}")
+        say(f"run {run.id} is finished: {counted(counts)}; its output is {run.target}")
         bad = any(counts.get(state) for state in batches.CAN_BE_RETRIED)
         return int(ExitCode.BATCH_FAILURES if bad else ExitCode.OK)
     parked.can_go_on(run, folder)
     check_given_again(flags, run.options)
     merged = flags.over(run.options | {"profile": flags.profile or run.options.get("profile")})
+    check_place(merged, joins=not estimate_only)
     path = Path(run.input)
     if not path.is_file():
         raise UsageError(f"the run's input {run.input} is gone", hint="Put it back, or start anew with --overwrite.")

@@ -59,6 +59,11 @@ class Paths:
         return self.state / "batches"
 
     @property
+    def deliveries(self) -> Path:
+        """Outputs of `batch` that go elsewhere (a URL, Parquet), until they are there; their journals."""
+        return self.state / "deliveries"
+
+    @property
     def responses(self) -> Path:
         """The cached answers of `batch --cache` (0600)."""
         return self.cache / "responses.db"

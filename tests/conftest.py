@@ -26,6 +26,7 @@ if sys.platform == "linux":
 import pytest
 from hypothesis import HealthCheck, settings
 from server import Server
+from spared import paying_in_full, spare
 
 # How long an example takes says how busy the machine is, and the same examples are tried every time: a property that
 # fails here fails everywhere, and the next time too.
@@ -58,6 +59,21 @@ def kept_embedder():
     from scrimp.routing.asking.stock import embedder
 
     return embedder("builtin", Path())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def paid_once():
+    """Have this process pay once for what all the command lines that it runs need."""
+    with pytest.MonkeyPatch.context() as patch:
+        spare(patch.setattr)
+        yield
+
+
+@pytest.fixture(scope="module")
+def paid_in_full():
+    """Have what is otherwise made once made each time: for the tests of just that."""
+    with paying_in_full():
+        yield
 
 
 @pytest.fixture
@@ -216,9 +232,11 @@ def profile(home, server, tmp_path):
     return write
 
 
+# Started in the background by a shell, which ignores both: what is started here would not see what a terminal sends either.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # Started in the background by a shell: what is started here would not see an interrupt either.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def environment(home: Path, **extra: str) -> dict[str, str]:

@@ -143,7 +143,8 @@ def die_at_request(event, nth):
 
 def try_again_at_once(patch=setattr):
     """Have failed calls tried again as often as ever, without a wait, and lists of batches believed after a second."""
-    from scrimp.routing.batch.running import gatherer, waiting
+    from scrimp.routing.batch.rows import gatherer
+    from scrimp.routing.batch.running import waiting
     from scrimp.routing.calls.backoff import Backoff
 
     for module in (gatherer, waiting):
@@ -252,7 +253,10 @@ def main() -> None:
     prepare()
     import httpcore  # noqa: F401
     import openai.resources  # noqa: F401
+    from spared import hear_vectors, pay, share_vectors, spare
 
+    spare()
+    pay()
     share_the_embedder()
     Embedder(BUILTIN_MODEL, cache_dir=Path()).warm()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -270,7 +274,10 @@ def main() -> None:
                 learned = True
             print(os.waitstatus_to_exitcode(status), flush=True)
             continue
-        modules = modules or Path(order["out"]).with_suffix(".modules")
+        if modules is None:
+            modules = Path(order["out"]).with_suffix(".modules")
+            share_vectors(modules.with_suffix(".vectors"))
+        hear_vectors()
         pid = os.fork()
         if pid == 0:
             code = 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import pkgutil
+import sqlite3
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -32,7 +33,7 @@ _ROOMS: Final = (
 _FIRST_USED: Final = (
     # What our modules and libraries put off until their first use.
     "httpcore", "openai.resources.chat.completions", "jsonschema", "rich.console", "rich.text", "sqlite3",
-    "sqlite_utils", "litellm.proxy.openai_files_endpoints.common_utils", "difflib", "gzip", "csv", "subprocess",
+    "litellm.proxy.openai_files_endpoints.common_utils", "difflib", "gzip", "csv", "subprocess",
     "zoneinfo",
 )  # fmt: skip
 
@@ -54,6 +55,7 @@ def lay_in(paths: Paths, embedding: str) -> None:
     """
     from scrimp.profiles.errors import ScrimpError
     from scrimp.routing.calls.dispatch import prepare
+    from scrimp.routing.ledger.tools import database
     from scrimp.routing.prompts.embedding import Embedder
 
     for room in _ROOMS:
@@ -61,6 +63,9 @@ def lay_in(paths: Paths, embedding: str) -> None:
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
     prepare()
+    with sqlite3.connect(":memory:") as conn:
+        database(conn)
+    conn.close()
     for name in _FIRST_USED:
         with contextlib.suppress(ImportError):  # LiteLLM moves its own about
             importlib.import_module(name)

@@ -34,6 +34,7 @@ class Abouts:
 
     def __init__(self, arms: Sequence[Arm], embedder: TextEmbedder) -> None:
         self._texts = {arm.name: arm.about for arm in arms if arm.about is not None}
+        self._distinct = list(dict.fromkeys(self._texts.values()))
         self._embedder = embedder
         self._vectors: NDArray[np.float32] | None = None
         bases: dict[str, set[str]] = {}
@@ -55,10 +56,12 @@ class Abouts:
         The nearest says so, if it is nearer than what has nothing in common.
         """
         if self._vectors is None:
-            self._vectors = self._embedder.embed(list(self._texts.values()))
-        scores = [max(0.0, float(score)) for score in self._vectors @ embedding]
-        best = max(*scores, _NEAR)
+            self._vectors = self._embedder.embed(self._distinct)
+        # Each text once: two equal rows of a product need not be equal to the last bit.
+        products = (self._vectors @ embedding).tolist()
+        scores = {text: max(0.0, score) for text, score in zip(self._distinct, products, strict=True)}
+        best = max(*scores.values(), _NEAR)
         return {
-            name: Found(name, score, ("about",) if score == best else ())
-            for name, score in zip(self._texts, scores, strict=True)
+            name: Found(name, scores[text], ("about",) if scores[text] == best else ())
+            for name, text in self._texts.items()
         }

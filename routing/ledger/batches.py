@@ -83,6 +83,11 @@ class Run:
         """The journal while the run goes on."""
         return partial_of(Path(self.output))
 
+    @property
+    def target(self) -> str:
+        """Where the output goes in the end: elsewhere, or where it is written."""
+        return self.options.get("target") or self.output
+
 
 def partial_of(output: Path) -> Path:
     """Return where the journal of a run stands that writes an output."""
@@ -189,9 +194,13 @@ def set_applied(ledger: Ledger, run_id: str, size: int) -> None:
 
 
 def forget_text(ledger: Ledger, run_id: str) -> None:
-    """Forget a run's flags (a template, a system prompt, a schema) and what equal rows were found by."""
+    """Forget a run's flags (a template, a system prompt, a schema; not where it wrote) and what equal rows have."""
     with ledger.transaction() as conn:
-        ledger.update("batch_runs", ("id", run_id), {"options": "{}"})
+        conn.execute(
+            "UPDATE batch_runs SET options = iif(json_extract(options, '$.target') IS NULL, '{}', "
+            "json_object('target', json_extract(options, '$.target'))) WHERE id = ?",
+            (run_id,),
+        )
         conn.execute("UPDATE batch_rows SET same = NULL WHERE run_id = ? AND same IS NOT NULL", (run_id,))
 
 

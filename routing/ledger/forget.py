@@ -12,6 +12,7 @@ from scrimp.profiles.errors import TryAgainError
 from .clauses import all_of, marks
 from .documents import drop, drop_unread, hashes_of
 from .store import BUSY_TIMEOUT_S, INCREMENTAL
+from .tools import database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -249,11 +250,9 @@ def _give_back(ledger: Ledger) -> None:
     conn = ledger.conn
     (mode,) = conn.execute("PRAGMA auto_vacuum").fetchone()
     if ledger.path.stat().st_size <= SMALL_BYTES:
-        import sqlite_utils
-
         if mode != INCREMENTAL:
             conn.execute(f"PRAGMA auto_vacuum = {INCREMENTAL}")
-        sqlite_utils.Database(conn, execute_plugins=False).vacuum()
+        database(conn).vacuum()
         return
     while mode == INCREMENTAL:
         began = time.monotonic()

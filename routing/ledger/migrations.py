@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .tools import database
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
@@ -13,9 +15,7 @@ __all__ = ["MIGRATIONS", "SCHEMA_VERSION", "migrate"]
 
 def _m1_ledger(conn: sqlite3.Connection) -> None:
     """Make requests (what was asked, and why an arm was chosen), attempts, reservations (the money) and labels."""
-    import sqlite_utils
-
-    db = sqlite_utils.Database(conn, execute_plugins=False)
+    db = database(conn)
     db.table("meta").create({"key": str, "value": str}, pk="key", not_null={"value"})
     db.table("prices").create(
         {

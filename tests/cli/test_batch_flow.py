@@ -292,7 +292,7 @@ def test_nothing_private_leaves_with_an_answer(scrimp, profile, flow, out, serve
 
 def test_nothing_private_leaves_after_a_stop(scrimp, profile, flow, out, server, home, monkeypatch):
     """The answers of an earlier process are in the journal with placeholders, numbered for their rows."""
-    from scrimp.routing.batch.running.desk import Desk
+    from scrimp.routing.batch.rows.desk import Desk
 
     over = Desk.over
 

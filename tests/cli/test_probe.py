@@ -1,5 +1,6 @@
 """`scrimp probe`, `train` and `eval` from the command line."""
 
+import dataclasses
 import json
 import random
 import re
@@ -8,6 +9,8 @@ import sqlite3
 import pytest
 
 from scrimp.profiles.paths import paths
+from scrimp.routing.learn.data.judged import Judged
+from scrimp.routing.learn.fitting import train
 from scrimp.routing.ledger.packing import unpack
 
 AWAY = """
@@ -231,10 +234,20 @@ def outcomes(tmp_path):
     return path
 
 
-def test_train_then_eval(scrimp, outcomes, tmp_path):
+@pytest.fixture
+def few_judged(monkeypatch):
+    """Have every eighth of the everyday prompts learnt with, of all kinds and levels: to embed them all takes a minute."""
+    whole = train.everyday()
+    few = Judged(*(getattr(whole, field.name)[::8] for field in dataclasses.fields(whole)))
+    monkeypatch.setattr(train, "everyday", lambda: few)
+    return few
+
+
+def test_train_then_eval(scrimp, outcomes, few_judged, tmp_path):
     done = scrimp("train", outcomes, "-o", tmp_path / "version", "--json")
     assert done.code == 0, done.err
     assert (tmp_path / "version" / "card.json").exists()
+    assert json.loads(done.out)["n_judged"] == len(few_judged)
     done = scrimp("eval", outcomes, "--fit", "60", "--strong", "strong", "--weak", "weak", "--seed", "1", "--json")
     assert done.code == 0, done.err
     report = json.loads(done.out)

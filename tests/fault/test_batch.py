@@ -9,16 +9,8 @@ import time
 
 import pytest
 from killed_batches import N_RUNS, LoggingServer, begin, killed_twice, resume, rows_of, wait_until, write_profile
-from warm_worker import Worker
 
 N_ROWS = 32
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory):
-    worker = Worker(tmp_path_factory.mktemp("worker"))
-    yield worker
-    worker.close()
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,9 @@ from pathlib import Path
 
 import pytest
 from killed_batches import N_RUNS, LoggingServer, killed_twice, resume, rows_of, write_profile
-from warm_worker import Worker
 
 HERE = Path(__file__).parent
 WIDTH, LEVELS = 8, 4
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory):
-    worker = Worker(tmp_path_factory.mktemp("worker"))
-    yield worker
-    worker.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,18 +10,10 @@ from contextlib import closing
 
 import pytest
 from provider_batches import BatchServer
-from warm_worker import Worker
 
 N_ROWS = 4
 APIS = ("openai", "anthropic", "gemini")
 MODELS = {"openai": "openai/gpt-x", "anthropic": "anthropic/claude-haiku-4-5", "gemini": "gemini/gemini-2.5-flash"}
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory):
-    worker = Worker(tmp_path_factory.mktemp("worker"))
-    yield worker
-    worker.close()
 
 
 @pytest.fixture

@@ -11,18 +11,10 @@ from pathlib import Path
 
 import pytest
 from killed_batches import LoggingServer, begin, killed_twice, resume, rows_of, wait_until, write_profile
-from warm_worker import Worker
 
 N_ROWS = 60
 N_KILLED = int(os.environ.get("SCRIMP_TEST_KILLED_RUNS", "1"))
 """Starting two workers takes seconds: fewer runs are killed than elsewhere, unless more are asked for."""
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory):
-    worker = Worker(tmp_path_factory.mktemp("worker"))
-    yield worker
-    worker.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,9 @@ import time
 import pytest
 from killed_batches import wait_until
 from server import Server
-from warm_worker import Worker
 
 from scrimp.routing.ledger.leases import Rate
 from scrimp.routing.ledger.store import open_ledger
-
-
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory):
-    worker = Worker(tmp_path_factory.mktemp("worker"))
-    yield worker
-    worker.close()
 
 
 @pytest.fixture(scope="module")

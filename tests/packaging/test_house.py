@@ -20,7 +20,7 @@ FLOORS = (
 """Rooms of routing/ from the ground up: a room imports from floors below its own, and from itself."""
 
 STAIRS = {
-    "batch": ("files", "state", "planning", "running"),
+    "batch": ("files", "state", "planning", "rows", "workers", "running"),
     "learn": ("maths", "data", "fitting", "judging", "measuring", "collecting"),
 }
 """Within these rooms a folder imports from those before it, and from itself."""

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from scrimp.routing.batch.files.graph import Node, graph_of, inherited
 from scrimp.routing.batch.files.rows import Row
-from scrimp.routing.batch.running.flow import Flow
+from scrimp.routing.batch.rows.flow import Flow
 from scrimp.routing.prompts.prompt import Prompt
 
 

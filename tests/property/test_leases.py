@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scrimp.profiles.building import build_profile
-from scrimp.routing.batch.running.shared_limits import _short, _spent
+from scrimp.routing.batch.rows.shared_limits import _short, _spent
 from scrimp.routing.ledger import leases
 from scrimp.routing.ledger.leases import Limited, Moment, enter, fair_shares, leave, settle_places, take_slice
 from scrimp.routing.ledger.process import Process, this_process

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from scrimp.profiles.schema import Arm, ArmCaps, Caps, Price, Profile
 from scrimp.routing.asking.books import Called, Closing, Settlement, Summed
 from scrimp.routing.batch.files.output import Journal, Result
-from scrimp.routing.batch.state.many_rows import ManyRows
+from scrimp.routing.batch.rows.many_rows import ManyRows
+from scrimp.routing.batch.rows.row_books import Begun, Ended, RunBooks
 from scrimp.routing.batch.state.recovery import entry
-from scrimp.routing.batch.state.row_books import Begun, Ended, RunBooks
 from scrimp.routing.checks.base import Verdict
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.caps import Cap, set_shared_cap

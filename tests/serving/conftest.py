@@ -64,13 +64,27 @@ class Served:
         return found
 
 
+class _Hasty:
+    """asyncio, for uvicorn: it looks ten times a second whether it is to stop, and here a hundred times."""
+
+    def __getattr__(self, name):
+        return getattr(asyncio, name)
+
+    @staticmethod
+    async def sleep(seconds):
+        await asyncio.sleep(min(seconds, 0.01))
+
+
 class Inside(Served):
     """An endpoint of a profile that was loaded, in a thread of this process."""
 
     def __init__(self, home, loaded, *, token="scrimp-of-the-tests", **settings):
+        import uvicorn.server
+
         from scrimp.cli.serving import make_endpoint
         from scrimp.routing.serving.listen import bind, url_of
 
+        uvicorn.server.asyncio = _Hasty()
         sock = bind("127.0.0.1", 0)
         self.lines = []
         try:

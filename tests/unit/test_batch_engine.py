@@ -20,8 +20,8 @@ from scrimp.routing.batch.files.source import Source
 from scrimp.routing.batch.planning import start
 from scrimp.routing.batch.planning.choosing import Chooser, NoEmbedder
 from scrimp.routing.batch.planning.plan import forecast, planned
+from scrimp.routing.batch.rows.jobs import Settings, Stats
 from scrimp.routing.batch.running.engine import Engine
-from scrimp.routing.batch.running.jobs import Settings, Stats
 from scrimp.routing.batch.state import parked
 from scrimp.routing.calls.call import Reply
 from scrimp.routing.calls.faults import CallError

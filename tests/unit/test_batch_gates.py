@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from scrimp.routing.batch.running.gates import ProviderGate
+from scrimp.routing.batch.rows.gates import ProviderGate
 
 
 class Clock:
@@ -70,7 +70,7 @@ def test_no_more_are_in_flight_than_the_limit():
 
 
 def test_what_rows_waited_for_long_ago_is_forgotten():
-    from scrimp.routing.batch.running import desk
+    from scrimp.routing.batch.rows import desk
 
     one = desk.Desk.__new__(desk.Desk)
     one.openers = {}

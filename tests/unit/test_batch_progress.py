@@ -1,7 +1,7 @@
 """Progress in one line."""
 
 from scrimp.cli.batch_progress import progress_line
-from scrimp.routing.batch.running.jobs import Stats
+from scrimp.routing.batch.rows.jobs import Stats
 
 
 def test_a_line_says_rows_rate_time_left_spend_arms_and_trouble(monkeypatch):
@@ -18,7 +18,7 @@ def test_a_line_before_anything_has_come():
 
 def test_the_pace_counts_from_the_first_result(monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("scrimp.routing.batch.running.jobs.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("scrimp.routing.batch.rows.jobs.time.monotonic", lambda: clock[0])
     stats = Stats(n_rows=9)
     clock[0] = 130.0  # LiteLLM was imported meanwhile
     stats.count("ok")

@@ -8,8 +8,8 @@ import pytest
 from scrimp.routing.batch.files.graph import Node, graph_of, inherited
 from scrimp.routing.batch.files.rows import Row
 from scrimp.routing.batch.planning.lanes import BatchArm, Lanes
-from scrimp.routing.batch.running.flow import Flow
-from scrimp.routing.batch.running.turns import FIRST_COME, OLDEST_EVERY, Rank, Turns, Waiting
+from scrimp.routing.batch.rows.flow import Flow
+from scrimp.routing.batch.rows.turns import FIRST_COME, OLDEST_EVERY, Rank, Turns, Waiting
 from scrimp.routing.prompts.prompt import Prompt
 
 
@@ -124,7 +124,7 @@ def test_rows_go_by_deadline_then_priority():
 
 
 def test_of_a_large_file_only_those_with_a_priority_are_held(monkeypatch):
-    from scrimp.routing.batch.running import flow
+    from scrimp.routing.batch.rows import flow
 
     monkeypatch.setattr(flow, "_HELD_ROWS", 4)
     hurry = dict.fromkeys(range(10, 100), (1, None)) | {3: (9, None), 4: (-2, None)}

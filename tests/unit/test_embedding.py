@@ -21,6 +21,8 @@ from scrimp.routing.prompts.embedding import BUILTIN_ID, FETCH_COMMAND, HEAD_TOK
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("paid_in_full")
+
 ODD_TEXTS = ["", " ", "\ud800", "a\0b\udfff", "\x1b[31m", "中文" * 40, "🙂" * 300, "x" * 5000, "\n" * 5000]
 
 

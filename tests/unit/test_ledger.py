@@ -19,6 +19,8 @@ from scrimp.routing.ledger.reservations import audit_balances as audit
 from scrimp.routing.ledger.store import Ledger, instant, new_id, open_ledger, read_ledger
 from scrimp.routing.ledger.upkeep import back_up, damage
 
+pytestmark = pytest.mark.usefixtures("paid_in_full")
+
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):

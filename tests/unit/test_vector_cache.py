@@ -10,6 +10,8 @@ import pytest
 from scrimp.routing.prompts.embedding import Embedder
 from scrimp.routing.prompts.vector_cache import VectorCache
 
+pytestmark = pytest.mark.usefixtures("paid_in_full")
+
 TEXTS = ["What is the capital of France?", "", "naïve \ud800", "What is the capital of France?"]
 
 

@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Journal", "Result", "Shape", "Status", "render", "restored", "result_of", "table_columns", "write_output"]
+__all__ = [
+    "Journal",
+    "Result",
+    "Shape",
+    "Status",
+    "record_of",
+    "render",
+    "restored",
+    "result_of",
+    "table_columns",
+    "write_output",
+]
 
 Shape = Literal["jsonl", "openai", "csv", "tsv"]
 Status = Literal["ok", "cut", "failed", "unknown", "skipped"]
@@ -103,6 +114,10 @@ def table_columns(columns: Sequence[str], shape: Shape, layout: Layout | None = 
     before = ""
     if layout is not None:
         before = "\ufeff" * layout.bom + (f"sep={layout.separator}{layout.newline}" if layout.stated else "")
+    return before + _line(_names(columns), shape, layout)
+
+
+def _names(columns: Sequence[str]) -> list[str]:
     taken = set(columns)
     ours = []
     for name in _COLUMNS:
@@ -110,7 +125,19 @@ def table_columns(columns: Sequence[str], shape: Shape, layout: Layout | None = 
             name = f"scrimp_{name}"  # noqa: PLW2901 - the output of a run may be the input of another
         taken.add(name)
         ours.append(name)
-    return before + _line([*columns, *ours], shape, layout)
+    return [*columns, *ours]
+
+
+def record_of(columns: Sequence[str]) -> Callable[[Result], str]:
+    """Return what makes a line of JSON of a table's row: its cells and what is ours, by their columns."""
+    names = _names(columns)
+
+    def record(result: Result) -> str:
+        row = result.to_dict()
+        values = [*(result.cells or ()), *(row[name] for name in _COLUMNS)]
+        return json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False) + "\n"
+
+    return record
 
 
 def _line(cells: Sequence[str], shape: Shape, layout: Layout | None) -> str:
@@ -312,7 +339,7 @@ def write_output(
     path: Path,
     journal: Journal,
     spans: Iterable[tuple[int, int]],
-    shape: Shape,
+    shape: Shape | Callable[[Result], str],
     head: str = "",
     layout: Layout | None = None,
     values: Mapping[int, Callable[[str], str]] | None = None,
@@ -323,6 +350,8 @@ def write_output(
     ----------
     spans
         Where the journal holds the results, in the output's order.
+    shape
+        How each stands in the output, or what makes its line.
     head
         What comes first (a table's header).
     layout
@@ -346,7 +375,8 @@ def write_output(
                 result = result_of(journal.read(offset, length))
                 if values and (restore := values.get(result.n)) is not None:
                     result = restored(result, restore)
-                out.write(render(result, shape, layout).encode("utf-8", "replace"))
+                line = shape(result) if callable(shape) else render(result, shape, layout)
+                out.write(line.encode("utf-8", "replace"))
                 n += 1
     except OSError as error:
         raise DataError(

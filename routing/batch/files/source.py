@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 import zlib
+from bisect import bisect_right
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, Protocol
@@ -17,9 +18,9 @@ from .layout import PLAIN, SAMPLE_BYTES, Layout, begins_json, layout_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
+    from pathlib import Path, PurePath
 
-__all__ = ["Format", "Lines", "Source", "format_named", "opened", "sha256"]
+__all__ = ["Format", "Lines", "Part", "Source", "format_named", "opened", "sha256"]
 
 Format = Literal["jsonl", "csv", "tsv", "lines"]
 
@@ -32,6 +33,26 @@ _SUFFIXES: Final[dict[str, Format]] = {
     ".tab": "tsv",
     ".txt": "lines",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file of an input that was put together of several, or was something else than lines.
+
+    Attributes
+    ----------
+    line
+        The first of what is kept of it, from 1, in what is kept of them all.
+    skipped
+        Lines at its beginning that are left out: the header, of a table that is not the first.
+    rows
+        Whether its own places are rows, not lines.
+    """
+
+    name: str
+    line: int
+    skipped: int = 0
+    rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +83,8 @@ class Source:
         Looks at the arm and the checks that a row brings; raises `DataError` where there are none such.
     stamp
         Inode, size and time of change of the file that was looked at: only that one is read.
+    parts
+        The files that it was put together of, in order; none: it is a file itself.
     """
 
     path: Path
@@ -79,6 +102,15 @@ class Source:
     given: Mapping[str, str] = field(default_factory=dict)
     used: set[str] = field(default_factory=set, compare=False)
     look: Callable[[str | None, tuple[str, ...]], object] = field(default=lambda _arm, _checks: None, compare=False)
+    parts: tuple[Part, ...] = ()
+
+    def where(self, line: int) -> str:
+        """Return what messages call a line."""
+        at = bisect_right(self.parts, line, key=lambda part: part.line) - 1
+        if at < 0:
+            return f"{self.name}, line {line}"
+        part = self.parts[at]
+        return f"{part.name}, {'row' if part.rows else 'line'} {line - part.line + 1 + part.skipped}"
 
     @classmethod
     def of(
@@ -160,7 +192,7 @@ class Source:
             )
 
 
-def format_named(path: Path) -> Format | None:
+def format_named(path: PurePath) -> Format | None:
     """Return the format that a file's name stands for."""
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
     return _SUFFIXES.get(suffixes[-1]) if suffixes else None

@@ -123,7 +123,7 @@ def check_rows(source: Source, found: Scan, *, skip_bad: bool) -> list[str]:
 
 
 def _shown(source: Source, rows: Sequence[BadRow], n: int) -> list[str]:
-    lines = [f"{source.name}, line {each.line}: {each.reason}" for each in rows[:_SHOWN_BAD]]
+    lines = [f"{source.where(each.line)}: {each.reason}" for each in rows[:_SHOWN_BAD]]
     return lines if n <= len(lines) else [*lines, f"... and {n - len(lines):,} more"]
 
 

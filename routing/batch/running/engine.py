@@ -9,14 +9,14 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 from scrimp.routing.asking.plan_choice import PlanChooser
-from scrimp.routing.batch.state.row_books import RunBooks
+from scrimp.routing.batch.rows.desk import Desk
+from scrimp.routing.batch.rows.row_books import RunBooks
+from scrimp.routing.batch.rows.row_runner import RowRunner
 from scrimp.routing.batch.workers.crew import Crew
 from scrimp.routing.batch.workers.messages import Kit
 from scrimp.routing.ledger.reservations import price_id
 
-from .desk import Desk
 from .producer import Producer
-from .row_runner import RowRunner
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.batch.planning.choosing import Chooser
     from scrimp.routing.batch.planning.plan import Planner
+    from scrimp.routing.batch.rows.flow import Flow
+    from scrimp.routing.batch.rows.gatherer import Gatherer
+    from scrimp.routing.batch.rows.jobs import Lane, Settings, Stats
     from scrimp.routing.batch.state.recovery import Recovered
     from scrimp.routing.batch.workers.channel import Place
     from scrimp.routing.calls.call import Call, Reply
     from scrimp.routing.ledger.batches import Run
     from scrimp.routing.ledger.store import Ledger
 
-    from .flow import Flow
-    from .gatherer import Gatherer
-    from .jobs import Lane, Settings, Stats
     from .resolving import Resolver
 
 __all__ = ["Engine"]

@@ -12,14 +12,13 @@ from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.batch.files.output import Result
 from scrimp.routing.batch.files.rows import Row
 from scrimp.routing.batch.planning.money import money_left
+from scrimp.routing.batch.rows.jobs import Job
+from scrimp.routing.batch.rows.row_decider import RowDecider, in_turn, is_left_out
+from scrimp.routing.batch.rows.row_hands import too_late
 from scrimp.routing.batch.state.recovery import take_up
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.hints import no_draw, of_request
 from scrimp.routing.strategies.bid_memory import PastBids, recalled
-
-from .jobs import Job
-from .row_decider import RowDecider, in_turn, is_left_out
-from .row_hands import too_late
 
 if TYPE_CHECKING:
     import random
@@ -28,14 +27,14 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.output import Status
     from scrimp.routing.batch.planning.money import Money
     from scrimp.routing.batch.planning.optimise import Rule
+    from scrimp.routing.batch.rows.desk import Desk
+    from scrimp.routing.batch.rows.row_books import RunBooks
     from scrimp.routing.batch.state.recovery import Recovered, TakenUp
-    from scrimp.routing.batch.state.row_books import RunBooks
     from scrimp.routing.batch.state.scribe import Span
     from scrimp.routing.batch.workers.crew import Crew
     from scrimp.routing.prompts.prompt import Prompt
     from scrimp.routing.strategies.brief import Memory
 
-    from .desk import Desk
     from .resolving import Resolver
 
 __all__ = ["Producer"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.routing.asking.books import write
+from scrimp.routing.batch.rows.reaching import SETTLES_S, placed, posix_of, reach
 from scrimp.routing.batch.state.loose_calls import settled_alone
 from scrimp.routing.calls.dispatch import aclose, get_ready
 from scrimp.routing.calls.faults import CallError, to_scrimp_error
@@ -15,8 +16,6 @@ from scrimp.routing.calls.provider_batches.protocol import Undecided
 from scrimp.routing.ledger import provider_batches
 from scrimp.routing.ledger.batches import listing as runs_listed
 from scrimp.routing.ledger.store import instant
-
-from .reaching import SETTLES_S, placed, posix_of, reach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -20,7 +20,7 @@ from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.asking.read_labels import informed
 from scrimp.routing.asking.refusal import keyless_arms
 from scrimp.routing.batch.files.cache import Cache
-from scrimp.routing.batch.files.output import Journal, Shape, result_of, table_columns, write_output
+from scrimp.routing.batch.files.output import Journal, Result, Shape, record_of, result_of, table_columns, write_output
 from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.batch.files.table import header
 from scrimp.routing.batch.planning import start
@@ -28,6 +28,8 @@ from scrimp.routing.batch.planning.choosing import Chooser
 from scrimp.routing.batch.planning.flow_outlook import flow_outlook
 from scrimp.routing.batch.planning.lanes import Lanes
 from scrimp.routing.batch.planning.row_files import RowReader
+from scrimp.routing.batch.rows.flow import Flow
+from scrimp.routing.batch.rows.jobs import Stats
 from scrimp.routing.batch.state import parked
 from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
 from scrimp.routing.guard.sentry import Sentry
@@ -38,8 +40,6 @@ from scrimp.routing.plans.power import SPREAD
 from scrimp.routing.plans.record import learned_spread
 
 from .engine import Engine
-from .flow import Flow
-from .jobs import Stats
 from .resolving import Resolver
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.paths import Paths
     from scrimp.profiles.schema import Arm, Profile
+    from scrimp.routing.batch.files.delivery import Delivery
     from scrimp.routing.batch.files.graph import Graph
     from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.batch.files.scan import Scan
@@ -55,12 +56,11 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.planning.estimate import Estimate
     from scrimp.routing.batch.planning.money import Money
     from scrimp.routing.batch.planning.plan import Planner
+    from scrimp.routing.batch.rows.jobs import Settings
     from scrimp.routing.batch.state.recovery import Recovered
     from scrimp.routing.batch.workers.channel import Place
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.store import Ledger
-
-    from .jobs import Settings
 
 __all__ = ["Prepared", "Task", "Work", "begin", "go_on", "prepare", "with_result"]
 
@@ -83,6 +83,8 @@ class Task:
         Reads the files that rows are asked about, and was there when they were counted; None: they have none.
     place, n_workers
         Where processes run that take rows, and how many; None: this one asks all of them.
+    delivery
+        Brings the output to where it goes; None: it is there when it is written.
     on_embedded
         As in `Workspace`.
     """
@@ -101,6 +103,7 @@ class Task:
     shelf: Shelf | None = None
     place: Place | None = None
     n_workers: int = 0
+    delivery: Delivery | None = None
     on_embedded: Callable[[int, int], None] = lambda _done, _total: None
 
     @property
@@ -291,7 +294,8 @@ def begin(prepared: Prepared, ledger: Ledger, output: Path, *, overwrite: bool, 
         _give_up_old(ledger, output, task.paths.batches, now=now)
     elif batches.latest(ledger, output=output) is not None:  # its answers would be paid for again
         raise UsageError(
-            f"a run that writes {output} is not finished", hint="Go on with it (--resume), or start anew (--overwrite)."
+            f"a run that writes {options.get('target') or output} is not finished",
+            hint="Go on with it (--resume), or start anew (--overwrite).",
         )
     run = Run(
         prepared.run_id,
@@ -487,13 +491,19 @@ class Work:
                     parked.park(self.ledger, self.run, self.task.paths.batches, keep=keep)
             with suppress(ScrimpError):
                 batches.finish(self.ledger, self.run.id, status, now=time.time())
+        if status == "finished" and self.task.delivery is not None:
+            Path(self.run.output).unlink(missing_ok=True)
         return status
 
     def _write(self) -> None:
         source = self.task.source
-        shape: Shape = "openai" if self.task.found.openai else "jsonl"
+        delivery = self.task.delivery
+        as_rows = delivery is not None and delivery.takes_rows(source.format)
+        shape: Shape | Callable[[Result], str] = "openai" if self.task.found.openai and not as_rows else "jsonl"
         head = ""
-        if source.format in ("csv", "tsv"):
+        if source.format in ("csv", "tsv") and as_rows:
+            shape = record_of(self._columns)
+        elif source.format in ("csv", "tsv"):
             shape = source.format
             head = table_columns(self._columns, shape, source.layout)
         spans = batches.spans(self.ledger, self.run.id, ordered=not self.task.unordered)
@@ -506,6 +516,8 @@ class Work:
             values, n_sealed = values_of(results, good_rows(source, self.task.found), self._as_asked)
             spans = batches.spans(self.ledger, self.run.id, ordered=not self.task.unordered)
         write_output(Path(self.run.output), self.journal, spans, shape, head, source.layout, values)
+        if delivery is not None:
+            delivery.deliver(Path(self.run.output), rows=as_rows)
         if n_sealed:
             rows = "1 row keeps its" if n_sealed == 1 else f"{n_sealed:,} rows keep their"
             self.task.say(f"{rows} placeholders: what they were made of is not what it was (a file, a list of names)")

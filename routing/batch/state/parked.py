@@ -137,7 +137,10 @@ def unpark(run: Run, folder: Path) -> None:
 
 def forget(ledger: Ledger, run: Run, folder: Path) -> bool:
     """Take away what is kept of a run's text; its rows' states and money stay. Return whether there were files."""
-    held = [path for path in (_journal(folder, run.id), spooled(folder, run.id)) if path.exists()]
+    paths = [_journal(folder, run.id), spooled(folder, run.id)]
+    if run.status == "finished" and run.target != run.output:
+        paths.append(Path(run.output))  # it was delivered
+    held = [path for path in paths if path.exists()]
     for path in held:
         path.unlink(missing_ok=True)
     batches.forget_text(ledger, run.id)
@@ -163,6 +166,8 @@ def cancel(ledger: Ledger, run: Run, folder: Path, *, now: float, status: str = 
             Journal.open(run.partial, new=False).close()
         for path in (run.partial, unfinished(Path(run.output))):
             path.unlink(missing_ok=True)
+        if run.target != run.output:
+            Path(run.output).unlink(missing_ok=True)
     forget(ledger, run, folder)
     reap(ledger, now=now)
     batches.close_sent(ledger, run.id)

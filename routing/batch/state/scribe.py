@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.routing.ledger import scribe
@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.output import Journal
     from scrimp.routing.ledger.store import Ledger
 
-    from .many_rows import ManyRows
-    from .written import Begun, Ended, Sent
-
-__all__ = ["Scribe", "Span"]
+__all__ = ["Scribe", "Span", "Together"]
 
 Span = tuple[int, int]
 """Where the journal holds a line: offset and length in bytes."""
@@ -29,7 +26,23 @@ Span = tuple[int, int]
 class _Work(scribe.Work):
     line: bytes | None = None
     span: Span | None = None
-    what: Begun | Ended | Sent | None = None
+    what: Any = None
+
+
+class Together(Protocol):
+    """Takes what rows have written in one transaction, to write it together."""
+
+    def take(self, what: Any, span: Span | None) -> tuple[Any] | None:
+        """Take something; return what comes of it, or None where it cannot be taken with what is taken already."""
+        ...
+
+    def write(self) -> bool:
+        """Write what is taken; return whether there was anything."""
+        ...
+
+    def forget(self) -> None:
+        """Take nothing for granted that was looked up: something else was written."""
+        ...
 
 
 class Scribe(scribe.Scribe[_Work]):
@@ -46,7 +59,7 @@ class Scribe(scribe.Scribe[_Work]):
     """
 
     def __init__(
-        self, ledger: Ledger, journal: Journal, run_id: str, together: Callable[[list[object]], ManyRows]
+        self, ledger: Ledger, journal: Journal, run_id: str, together: Callable[[list[object]], Together]
     ) -> None:
         self.run_id = run_id
         self._together = together
@@ -60,7 +73,7 @@ class Scribe(scribe.Scribe[_Work]):
         do: Callable[[Span | None], Any],
         line: bytes | None = None,
         *,
-        what: Begun | Ended | Sent | None = None,
+        what: Any = None,
         durable: bool = True,
     ) -> asyncio.Future[Any]:
         """Have something done inside a transaction; return the future of its result.

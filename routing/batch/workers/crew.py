@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.rows import Row
     from scrimp.routing.batch.planning.money import Money
     from scrimp.routing.batch.planning.optimise import Rule
-    from scrimp.routing.batch.running.desk import Desk
-    from scrimp.routing.batch.state.row_books import Begun, Ended, RunBooks
+    from scrimp.routing.batch.rows.desk import Desk
+    from scrimp.routing.batch.rows.row_books import Begun, Ended, RunBooks
     from scrimp.routing.ledger.reservations import Reservation
 
     from .channel import Channel, Place

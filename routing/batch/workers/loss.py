@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from scrimp.routing.asking.books import Settlement
 from scrimp.routing.batch.files.output import Result
+from scrimp.routing.batch.rows.row_books import Begun, Ended
 from scrimp.routing.batch.state.recovery import entry
-from scrimp.routing.batch.state.row_books import Begun, Ended
 
 if TYPE_CHECKING:
     from scrimp.routing.batch.files.rows import Row

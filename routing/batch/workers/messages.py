@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.planning.money import Money
     from scrimp.routing.batch.planning.optimise import Rule
     from scrimp.routing.batch.planning.plan import Planner
-    from scrimp.routing.batch.running.flow import Flow
-    from scrimp.routing.batch.running.jobs import Settings
+    from scrimp.routing.batch.rows.flow import Flow
+    from scrimp.routing.batch.rows.jobs import Settings
     from scrimp.routing.ledger.batches import Run
 
 __all__ = [

@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scrimp.profiles.errors import AuthError, LedgerError, ScrimpError
-from scrimp.routing.batch.running.desk import Desk
-from scrimp.routing.batch.running.jobs import Stats
-from scrimp.routing.batch.running.row_decider import RowDecider, in_turn, is_left_out
-from scrimp.routing.batch.running.row_runner import RowRunner
+from scrimp.routing.batch.rows.desk import Desk
+from scrimp.routing.batch.rows.jobs import Stats
+from scrimp.routing.batch.rows.row_decider import RowDecider, in_turn, is_left_out
+from scrimp.routing.batch.rows.row_runner import RowRunner
 from scrimp.routing.calls.dispatch import aattempt, aclose, get_ready, warm
 
 from .channel import LostError
@@ -40,8 +40,8 @@ from .outbox import Outbox
 if TYPE_CHECKING:
     from scrimp.profiles.schema import Arm
     from scrimp.routing.batch.files.output import Result
-    from scrimp.routing.batch.running.jobs import Job
-    from scrimp.routing.batch.state.row_books import Begun, Ended
+    from scrimp.routing.batch.rows.jobs import Job
+    from scrimp.routing.batch.rows.row_books import Begun, Ended
     from scrimp.routing.ledger.leases import Limited, Places, Released
     from scrimp.routing.ledger.reservations import Reservation
 

@@ -16,8 +16,10 @@ from scrimp.routing.asking.paid_call import Halted
 from scrimp.routing.asking.turns import expected_tokens
 from scrimp.routing.ledger.leases import Limited, Places, Rate, Released
 
+from .turns import FIRST_COME, Rank, Waiting
+
 if TYPE_CHECKING:
-    from scrimp.routing.batch.state.row_books import RowBooks
+    from scrimp.routing.batch.rows.row_books import RowBooks
     from scrimp.routing.deciding.policy import Option
 
 __all__ = ["SharedLimits"]
@@ -53,7 +55,7 @@ class SharedLimits:
         self._stopped = stopped
         self._places = Places()
         self._allowed = self._used = self._waiting = self._asked_for = 0
-        self._freed = asyncio.Event()
+        self._queue = Waiting()
         self._settling = asyncio.Lock()
         self._slicing = asyncio.Lock()
         self._looking: asyncio.Task[None] | None = None
@@ -61,7 +63,7 @@ class SharedLimits:
         self._requests: deque[Released] = deque()
         self._tokens: deque[Released] = deque()
 
-    async def take(self, option: Option) -> None:
+    async def take(self, option: Option, rank: Rank = FIRST_COME) -> None:
         """Wait until one more call may be made, as it is expected to be; `give` when it is over.
 
         Raises
@@ -69,7 +71,7 @@ class SharedLimits:
         Halted
             If nothing more is to be sent.
         """
-        await self._place()
+        await self._place(rank)
         try:
             await self._share(expected_tokens(option))
         except BaseException:
@@ -79,7 +81,7 @@ class SharedLimits:
     def give(self) -> None:
         """Let another call have the place."""
         self._used -= 1
-        self._freed.set()
+        self._wake()
 
     async def close(self) -> None:
         """Give all places back; nothing is in flight any more."""
@@ -96,7 +98,7 @@ class SharedLimits:
 
     # -- places -----------------------------------------------------------------------------------------------------
 
-    async def _place(self) -> None:
+    async def _place(self, rank: Rank) -> None:
         if self.what.concurrency is None:
             self._used += 1
             return
@@ -109,11 +111,9 @@ class SharedLimits:
                 if self._wanted > self._asked_for and not self._settling.locked():
                     await self._settle()
                     continue
-                self._freed.clear()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._freed.wait(), LOOK_S)
                 if self._stopped.is_set():
                     raise Halted
+                await self._queue.join(rank)
             self._used += 1
         finally:
             self._waiting -= 1
@@ -127,6 +127,9 @@ class SharedLimits:
         while True:
             await asyncio.sleep(LOOK_S)
             await self._settle()
+            if self._stopped.is_set():
+                while self._queue.let_go():
+                    pass
 
     async def _settle(self) -> None:
         """Ask for as many places as there are calls for, and give back what is due to others."""
@@ -146,7 +149,13 @@ class SharedLimits:
             self._settled = settled
             found = await asyncio.shield(settled)
             self._allowed = min(found.held, max(found.fair, self._used))
-            self._freed.set()
+            self._wake()
+
+    def _wake(self) -> None:
+        """Let as many of those go that wait as there are places."""
+        free = self._allowed - self._used
+        while free > 0 and self._queue.let_go():
+            free -= 1
 
     def _keep(self, settled: asyncio.Future[Places]) -> None:
         """Keep what was settled, whoever has stopped waiting for it: it is given back in the end."""

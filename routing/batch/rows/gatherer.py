@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.schema import Arm
     from scrimp.routing.asking.paid_call import Send
-    from scrimp.routing.batch.state.row_books import RunBooks
+    from scrimp.routing.batch.rows.row_books import RunBooks
     from scrimp.routing.calls.call import Reply
     from scrimp.routing.calls.composed import Composed
     from scrimp.routing.calls.provider_batches.protocol import ProviderBatch, Standing

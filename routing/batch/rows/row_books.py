@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from scrimp.routing.asking.books import write
 from scrimp.routing.batch.files.output import Result, result_of
 from scrimp.routing.batch.planning.money import caps_of
+from scrimp.routing.batch.state.scribe import Scribe, Span
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.leases import Limited, Moment, Places, Released, leave, settle_places, take_slice
 from scrimp.routing.ledger.reservations import mark_sent, reap, reserve
 from scrimp.routing.ledger.store import instant
 
 from .many_rows import ManyRows, filed
-from .scribe import Scribe, Span
 from .written import Begun, Ended, Sent
 
 if TYPE_CHECKING:

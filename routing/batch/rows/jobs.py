@@ -249,10 +249,10 @@ class Limiter:
             self.turns.release()
         self._held_back = 0
 
-    async def pace(self, option: Option) -> None:
+    async def pace(self, option: Option, rank: Rank) -> None:
         """Wait for the arm's own limits, which all processes keep together."""
         if self.shared is not None:
-            await self.shared.take(option)
+            await self.shared.take(option, rank)
 
     def over(self) -> None:
         """Let another call have the place, of this process or of others."""
@@ -280,7 +280,7 @@ class Lane:
             self.limiter.turns.release()
             raise
         try:
-            await self.limiter.pace(option)
+            await self.limiter.pace(option, rank)
         except BaseException:
             self._next()
             raise

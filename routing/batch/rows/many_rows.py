@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from scrimp.routing.asking.books import Closing, Settlement, Summed
 from scrimp.routing.batch.planning.money import caps_of
@@ -12,12 +12,13 @@ from scrimp.routing.ledger.many import Many
 from .written import Ended, Sent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from scrimp.profiles.schema import Profile
     from scrimp.routing.asking.books import Called
+    from scrimp.routing.batch.state.scribe import Span
+    from scrimp.routing.ledger.store import Ledger
 
-    from .row_books import RunBooks
-    from .scribe import Span
     from .written import Begun
 
 __all__ = ["ManyRows", "filed"]
@@ -40,6 +41,20 @@ def filed(run_id: str, ended: Ended, span: Span | None) -> FiledRow | None:
     return run_id, ended.n, status, ended.request_id, result.arm, result.cost_nano, ended.same, *where
 
 
+class Whose(Protocol):
+    """The run that rows are of (`row_books.RunBooks`)."""
+
+    ledger: Ledger
+    run_id: str
+    profile: Profile
+    max_cost_nano: int | None
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """POSIX time."""
+        ...
+
+
 class ManyRows:
     """Takes begun and ended rows of a transaction, in order, and writes them together.
 
@@ -51,7 +66,7 @@ class ManyRows:
         What is to be taken, as far as known.
     """
 
-    def __init__(self, books: RunBooks, coming: Iterable[object]) -> None:
+    def __init__(self, books: Whose, coming: Iterable[object]) -> None:
         self._books = books
         settling = [
             record.reservation.id

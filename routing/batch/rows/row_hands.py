@@ -15,8 +15,8 @@ from scrimp.routing.asking.hands import given_of
 from scrimp.routing.asking.paid_call import Halted
 from scrimp.routing.asking.request import why_cut
 from scrimp.routing.batch.files.output import Result
+from scrimp.routing.batch.rows.row_books import Begun, Ended
 from scrimp.routing.batch.state.recovery import entry
-from scrimp.routing.batch.state.row_books import Begun, Ended
 from scrimp.routing.calls.faults import CallError
 from scrimp.routing.checks.base import problem_of, run_checks
 from scrimp.routing.ledger import batches

@@ -13,8 +13,8 @@ from scrimp.profiles.rungs import bare_of
 from scrimp.routing.asking.request import TOTAL_DEADLINE_S
 from scrimp.routing.batch.planning.plan import forecast
 from scrimp.routing.batch.planning.start import in_flight
+from scrimp.routing.batch.rows.row_books import Ended, RunBooks
 from scrimp.routing.batch.state.recovery import entry
-from scrimp.routing.batch.state.row_books import Ended, RunBooks
 from scrimp.routing.calls.faults import to_scrimp_error
 from scrimp.routing.ledger.leases import Limited, limited
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.files.output import Result
     from scrimp.routing.batch.planning.choosing import Chooser
     from scrimp.routing.batch.planning.plan import Planner
-    from scrimp.routing.batch.state.row_books import RowBooks
+    from scrimp.routing.batch.rows.row_books import RowBooks
     from scrimp.routing.calls.call import Call, Reply
     from scrimp.routing.calls.faults import CallError
     from scrimp.routing.deciding.decide import Decider
