@@ -293,7 +293,8 @@ def file_row(
     span
         Where the journal holds its result: offset and length in bytes.
     """
-    file_rows(ledger, [(run_id, n, status, request_id, arm, cost_nano, same, *(span or (None, None)))])
+    offset, length = span or (None, None)
+    file_rows(ledger, [(run_id, n, status, request_id, arm, cost_nano, same, offset, length)])
 
 
 FiledRow = tuple[str, int, str, str | None, str | None, int | None, bytes | None, int | None, int | None]

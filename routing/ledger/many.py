@@ -177,11 +177,7 @@ class Many:
         if not 0 <= bound <= MAX_CALL_NANO or not self._goes(charge) or not fits(caps, bound, self._till.charged):
             return None
         row = None if request is None else packed_request(request)
-        if self._next_id is None:
-            (last,) = self._ledger.one("SELECT coalesce(max(id), 0) FROM reservations") or (0,)
-            self._next_id = last + 1
-        number = self._next_id
-        self._next_id = number + 1
+        number = self._number()
         self._own.pop(charge.profile, None)
         self._own[charge.profile] = caps
         values = begun_values(charge, at=self.at, day=self.day, month=self.month, sent=sent)
@@ -193,6 +189,16 @@ class Many:
             row.pop("documents", None)
             self._requests.append(row)
         return Reservation(number, bound, charge.profile, charge.arm)
+
+    def _number(self) -> int:
+        """Return the number of the next reservation, as SQLite would give it."""
+        if self._next_id is None:
+            found = self._ledger.one("SELECT coalesce(max(id), 0) + 1 FROM reservations")
+            number = 1 if found is None else int(found[0])
+        else:
+            number = self._next_id
+        self._next_id = number + 1
+        return number
 
     def _goes(self, charge: Charge) -> bool:
         """Tell whether an arm takes calls."""

@@ -37,8 +37,8 @@ def filed(run_id: str, ended: Ended, span: Span | None) -> FiledRow | None:
         return None
     # An answer that could not be written is lost, and was paid for: to be asked again only on request.
     status = "unknown" if span is None and result.answer is not None else result.status
-    where = span or (None, None)
-    return run_id, ended.n, status, ended.request_id, result.arm, result.cost_nano, ended.same, *where
+    offset, length = span or (None, None)
+    return run_id, ended.n, status, ended.request_id, result.arm, result.cost_nano, ended.same, offset, length
 
 
 class Whose(Protocol):
