@@ -98,6 +98,31 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def unimported():
+    """Have modules be imported anew, by the beginnings of their names; what was imported before is back afterwards."""
+    before, dropped = {}, set()
+
+    def forget(beginnings):
+        for name in [name for name in sys.modules if name.startswith(beginnings)]:
+            parent, _, child = name.rpartition(".")
+            if hasattr(sys.modules.get(parent), child):
+                delattr(sys.modules[parent], child)
+            yield name, sys.modules.pop(name)
+
+    def drop(*beginnings):
+        before.update(forget(beginnings))
+        dropped.update(beginnings)
+
+    yield drop
+    dict(forget(tuple(dropped)))  # what was imported meanwhile knows others of the same names
+    sys.modules.update(before)
+    for name, module in before.items():
+        parent, _, child = name.rpartition(".")
+        if parent in sys.modules:
+            setattr(sys.modules[parent], child, module)
+
+
+@pytest.fixture
 def scrimp(home, capfd, monkeypatch):
     """Run a command line in this process: `scrimp("ask", "hello", stdin=...)` returns a `Done`.
 

@@ -186,10 +186,8 @@ def test_nothing_waits_where_no_profile_asks_for_it(scrimp, profile, collector, 
     assert waiting(home) == 0
 
 
-def test_opentelemetry_is_imported_only_where_it_is_asked_for(scrimp, profile, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("opentelemetry.sdk")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "scrimp.routing.signals.telemetry", raising=False)
+def test_opentelemetry_is_imported_only_where_it_is_asked_for(scrimp, profile, unimported):
+    unimported("opentelemetry.sdk", "scrimp.routing.signals.telemetry")
     scrimp("ask", "-p", profile(small="echo"), "hello")
     assert "scrimp.routing.signals.telemetry" not in sys.modules
     assert not [name for name in sys.modules if name.startswith("opentelemetry.sdk")]

@@ -9,9 +9,8 @@ from scrimp.profiles.errors import ConfigError
 from scrimp.routing.serving.listen import is_loopback, make_token, read_token, write_private
 
 
-def test_the_servers_packages_may_be_missing(scrimp, profile, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("scrimp.routing.serving")]:
-        monkeypatch.delitem(sys.modules, name)
+def test_the_servers_packages_may_be_missing(scrimp, profile, monkeypatch, unimported):
+    unimported("scrimp.routing.serving")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     done = scrimp("serve", "-p", profile())
     assert done.code == 78
