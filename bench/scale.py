@@ -34,7 +34,7 @@ from pathlib import Path
 from batch import quick, rows_file
 from ledger import ARM, ARMS, CAPS, question, rows_of
 
-GROUP = 128
+GROUP = 256
 """Calls that the scribe puts into one transaction at most."""
 RECORD = """
 import pickle, sys
@@ -471,9 +471,9 @@ def main():
     one.add_argument("--folder", type=Path)
     one.set_defaults(do=scans)
     one = parts.add_parser("simulate")
-    one.add_argument("--cpu-ms", type=float, default=2.2)
-    one.add_argument("--pair-ms", type=float, default=0.65)
-    one.add_argument("--group-ms", type=float, default=1.4)
+    one.add_argument("--cpu-ms", type=float, default=0.95)
+    one.add_argument("--pair-ms", type=float, default=0.27)
+    one.add_argument("--group-ms", type=float, default=0.9)
     one.add_argument("--sizes", type=int, nargs="+", default=[10**k for k in range(5, 10)])
     one.add_argument("--simulated", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     one.add_argument("--runs", type=int, help="of each simulation (default: ten of small ones, one of a million rows)")
