@@ -174,9 +174,8 @@ class Producer:
 
     # -- what comes back of workers ---------------------------------------------------------------------------------
 
-    def planned(self, rows: Sequence[Row], *, later: Sequence[int], n_planned: int) -> None:
+    def planned(self, *, later: Sequence[int], n_planned: int) -> None:
         """Take note of what came of a window that a worker has decided."""
-        del rows
         self._n_planned += n_planned
         self._n_later += len(later)
         self._planned.difference_update(later)

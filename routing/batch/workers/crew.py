@@ -59,7 +59,7 @@ _END_S: Final = 10.0
 class Producing(Protocol):
     """What hands rows out (`producer.Producer`)."""
 
-    def planned(self, rows: Sequence[Row], *, later: Sequence[int], n_planned: int) -> None:
+    def planned(self, *, later: Sequence[int], n_planned: int) -> None:
         """Take note of what came of a window."""
         ...
 
@@ -91,8 +91,14 @@ class _Mate:
         Rows of the windows that it has not decided.
     held
         The reservations of its calls in flight, by id, and the rows that they are for.
+    unheard
+        Those of `held` that it was lost before it could be told of.
     writing
         What is being written for it.
+    idle
+        Whether it has stopped, as it was told to.
+    lost, over
+        Whether it is gone, and has been heard to the end.
     """
 
     channel: Channel
@@ -217,18 +223,18 @@ class Crew:
 
     def hand(self, rows: Sequence[Row], money: Money, rule: Rule | None, *, last: bool) -> None:
         """Give rows out: to who has least to do; those that are equal, or begin alike, to the same one."""
-        alive = sorted(self._alive(), key=lambda mate: len(mate.given))
-        parts: dict[int, list[Row]] = {}
+        least = min(self._alive(), key=lambda mate: len(mate.given))
+        parts: list[list[Row]] = [[] for _ in self._mates]
         for row in rows:
             key = self._alike(row)
             # By number, which does not change with what they have to do.
-            mate = alive[0] if key is None else self._mates[key % len(self._mates)]
-            at = self._mates.index(alive[0] if mate.lost else mate)
-            parts.setdefault(at, []).append(row)
+            mate = least if key is None else self._mates[key % len(self._mates)]
+            parts[self._mates.index(least if mate.lost else mate)].append(row)
         planner = self._desk.planner
         learned = dict(planner.true_usd), dict(planner.predicted_usd), dict(planner.n_true)
-        for at, part in parts.items():
-            mate = self._mates[at]
+        for mate, part in zip(self._mates, parts, strict=True):
+            if not part:
+                continue
             self._n_windows += 1
             mate.windows[self._n_windows] = part
             for row in part:
@@ -310,7 +316,7 @@ class Crew:
         for n in (*planned.later, *planned.back):
             self._gone(mate, n)
         assert self.producer is not None  # noqa: S101 - it has handed the window out
-        self.producer.planned(rows, later=planned.later, n_planned=planned.n_planned)
+        self.producer.planned(later=planned.later, n_planned=planned.n_planned)
         back = set(planned.back)
         self.producer.again([row for row in rows if row.n in back], alone=True)
 

@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import AuthError, LedgerError, ScrimpError
 from scrimp.routing.batch.rows.desk import Desk
@@ -38,6 +38,8 @@ from .messages import (
 from .outbox import Outbox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scrimp.profiles.schema import Arm
     from scrimp.routing.batch.files.output import Result
     from scrimp.routing.batch.rows.jobs import Job
@@ -48,8 +50,6 @@ if TYPE_CHECKING:
     from .channel import Channel
 
 __all__ = ["serve"]
-
-T = TypeVar("T")
 
 
 class FarBooks:
@@ -171,6 +171,7 @@ class Worker:
 
     def __init__(self, kit: Kit, out: Outbox) -> None:
         self.out = out
+        key = _key_of(kit)
         self.books = FarBooks(out)
         self.desk = FarDesk(
             kit.run,
@@ -181,7 +182,7 @@ class Worker:
             Stats(0),
             attempt=aattempt,
             prepare=get_ready,
-            key=_key_of(kit),
+            key=key,
             say=lambda line: out.put(Said(line)),
             clock=time.time,
             flow=kit.flow,
@@ -192,7 +193,7 @@ class Worker:
         rng = random.Random()  # noqa: S311 - jitter and exploration, not secrets
         self.decider = RowDecider(self.desk, kit.plans, rng)
         self.runner = RowRunner(
-            self.desk, prices=kit.prices, key=_key_of(kit), repeated=kit.repeated, cache=None, rng=rng, counts=False
+            self.desk, prices=kit.prices, key=key, repeated=kit.repeated, cache=None, rng=rng, counts=False
         )
         self.windows: asyncio.Queue[Window] = asyncio.Queue()
         self._ending: asyncio.Task[None] | None = None
@@ -243,7 +244,7 @@ class Worker:
         self.out.put(Idle())
 
 
-def _key_of(kit: Kit) -> Any:
+def _key_of(kit: Kit) -> Callable[[Arm], str | None]:
     def key(arm: Arm) -> str | None:
         if arm.name not in kit.keys:
             raise AuthError(f"no key of arm {arm.name} was given to this worker")
