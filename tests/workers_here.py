@@ -18,6 +18,7 @@ class End:
         self.inbox = inbox
         self.outbox = outbox
         self.gone = False
+        self.loop = asyncio.get_running_loop()
 
     async def send(self, frame):
         assert isinstance(frame, bytes)

@@ -5,6 +5,7 @@ import collections
 import json
 import os
 import signal
+import time
 
 import pytest
 from workers_here import HerePlace
@@ -194,3 +195,32 @@ def test_what_needs_the_run_itself_is_said(world, flags):
     done = world.scrimp("batch", world.rows, "-o", world.out, "-p", world.profile(), "--workers", "2", *flags)
     assert done.code == 2
     assert "Leave --workers out." in done.err
+
+
+def test_the_last_is_lost_before_it_is_given_a_row(world):
+    from scrimp.routing.batch.running import producer
+
+    ends = []
+
+    class Place(HerePlace):
+        async def open(self, n):
+            ends.extend(await super().open(n))
+            return ends
+
+    money = producer.money_left
+
+    def cut_first(*args, **named):  # in the scribe's thread, while the window waits for it
+        for end in ends:
+            if not end.gone:
+                end.loop.call_soon_threadsafe(end.cut)
+        time.sleep(0.05)
+        return money(*args, **named)
+
+    world.monkeypatch.setattr(producer, "money_left", cut_first)
+    world.monkeypatch.setattr("scrimp.routing.batch.workers.local.LocalPlace", Place)
+    done = world.scrimp(
+        "batch", world.rows, "-o", world.out, "-p", world.profile(small="ok@tokens=5"), "--workers", "2"
+    )
+    assert done.code == 0, done.err
+    assert "the run goes on by itself" in done.err
+    assert states(world) == {"ok": N_ROWS}

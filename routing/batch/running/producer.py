@@ -300,6 +300,9 @@ class Producer:
         self.n_left -= len(rows)
         if self.desk.flow.reorders:
             self._planned.update(row.n for row in rows)
+        if not crew.works:  # the last of them was lost meanwhile
+            self.again(rows, alone=False)
+            return
         crew.hand(rows, replace(money, blocked=money.blocked | blocked), rule, last=last)
 
     def _states(self, places: Sequence[int], _span: Span | None = None) -> dict[int, str]:
