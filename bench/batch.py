@@ -1,6 +1,7 @@
 """What `scrimp batch` costs beside what it saves.
 
 python bench/batch.py throughput   (--workers 2) rows a second and CPU a row against bare asyncio + litellm.acompletion loops (two processes) that log nothing
+python bench/batch.py shares       (--workers 2) CPU a row of the run's own process, and of its workers
 python bench/batch.py llm          the same against `llm` under xargs -P 8 (LLM=path/to/llm, else it is installed for the time of the run)
 python bench/batch.py memory       peak memory of 10,000 and of 200,000 rows (calls are stood in for: --real makes them)
 python bench/batch.py replay       the optimiser against each row at a preset price, on public outcomes (SCRIMP_OUTCOMES)
@@ -193,6 +194,50 @@ def throughput(args):
     )
     print(f"rows/s, scrimp to bare: {middle['scrimp']['rate'] / middle['bare']['rate']:.2f}")
     print(f"CPU a row, scrimp to bare: {middle['scrimp']['cpu'] / middle['bare']['cpu']:.2f}")
+
+
+def cpu_of(pid):
+    """CPU seconds of one process so far."""
+    words = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def shares(args):
+    """CPU a row of the run's own process and of its workers, while the middle of the rows goes through (Linux)."""
+    with tempfile.TemporaryDirectory() as name, quick(50) as (url, _):
+        folder = Path(name)
+        rows, journal = rows_file(folder, args.rows), folder / "out.jsonl.partial"
+        (folder / "bench.toml").write_text(PROFILE.format(url=url))
+        command = [
+            sys.executable,
+            "-m",
+            "scrimp.cli",
+            "batch",
+            str(rows),
+            "-o",
+            str(folder / "out.jsonl"),
+            "-q",
+            "--yes",
+        ]
+        command += ["-p", str(folder / "bench.toml"), "-j", str(IN_FLIGHT), "--workers", str(args.workers or 2)]
+        process = subprocess.Popen(command, env={**os.environ, "SCRIMP_HOME": str(folder / "home")})
+
+        def wait_for(share):
+            while not journal.exists() or (n := journal.read_bytes().count(b'"result":{')) < share * args.rows:
+                assert process.poll() is None, "it was over before it could be looked at: give it more --rows"
+                time.sleep(0.02)
+            return n, {pid: cpu_of(pid) for pid in pids()}
+
+        def pids():
+            found = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+            return [process.pid, *map(int, found)]
+
+        (n, before), (m, after) = wait_for(0.1), wait_for(0.9)
+        each = [(after[pid] - before[pid]) / (m - n) * 1000.0 for pid in before]
+        process.wait()
+        print(
+            f"CPU a row: {each[0]:.2f} ms of the run's process, {sum(each[1:]):.2f} ms of its workers ({len(each) - 1})"
+        )
 
 
 def find_llm(folder):
@@ -422,7 +467,7 @@ def replay(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["throughput", "llm", "memory", "replay"])
+    parser.add_argument("what", choices=["throughput", "shares", "llm", "memory", "replay"])
     parser.add_argument("--rows", type=int, default=None)
     parser.add_argument("--workers", type=int, default=0, help="throughput: processes beside the run")
     parser.add_argument("--repeats", type=int, default=3)
@@ -433,7 +478,7 @@ def main():
     parser.add_argument("--outcomes", default=os.environ.get("SCRIMP_OUTCOMES", ""))
     args = parser.parse_args()
     args.rows = args.rows or (48 if args.what == "llm" else 10_000)
-    {"throughput": throughput, "llm": llm, "memory": memory, "replay": replay}[args.what](args)
+    {"throughput": throughput, "shares": shares, "llm": llm, "memory": memory, "replay": replay}[args.what](args)
 
 
 if __name__ == "__main__":

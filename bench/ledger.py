@@ -1,7 +1,6 @@
 """How commands keep their speed when the log is long, and what a request takes on the disk.
 
     uv run python bench/ledger.py [--small 10000] [--large 1000000] [--repeats 5] [--only log report] [--folder F]
-    uv run python bench/ledger.py pairs    what a row of `batch` costs in the ledger (pairs.py)
 
 Some hundred requests are really made, by `batch` and `ask` against the loopback server of the tests; their rows are
 then repeated under new ids, over 400 days and with new prompts, until there are as many as wanted: the same columns,
@@ -29,7 +28,6 @@ from pathlib import Path
 
 from batch import server
 from load import ASKS, KINDS, NOUNS
-from pairs import pairs
 
 from scrimp.routing.ledger.caps import window_keys
 from scrimp.routing.ledger.store import instant, new_id, open_ledger
@@ -249,21 +247,13 @@ def commands(profile):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=("log", "pairs"), default="log")
     parser.add_argument("--small", type=int, default=10_000)
     parser.add_argument("--large", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", nargs="*", help="commands to time, by their names in the table")
     parser.add_argument("--folder", type=Path, help="where to work (default: a temporary folder)")
     parser.add_argument("--keep", action="store_true", help="leave the logs there, and use those that are there")
-    for name, default in (("--rows", 20_000), ("--group", 64)):
-        parser.add_argument(name, type=int, default=default, help="of pairs")
-    parser.add_argument("--sent", action="store_true", help="pairs: note apart that each call leaves")
-    parser.add_argument("--no-log", action="store_true", help="pairs: keep no row of a request")
     args = parser.parse_args()
-    if args.what == "pairs":
-        pairs(args)
-        return
     folder = args.folder or Path(tempfile.mkdtemp(prefix="scrimp-ledger-"))
     folder.mkdir(exist_ok=True)
     try:
