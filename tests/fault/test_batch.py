@@ -8,16 +8,9 @@ import signal
 import time
 
 import pytest
-from killed_batches import N_RUNS, LoggingServer, begin, killed_twice, resume, rows_of, wait_until, write_profile
+from killed_batches import N_RUNS, begin, killed_twice, resume, rows_of, wait_until, write_profile
 
 N_ROWS = 32
-
-
-@pytest.fixture(scope="module")
-def slow_server(tmp_path_factory):
-    server = LoggingServer(tmp_path_factory.mktemp("server"), latency_ms=25)
-    yield server
-    server.close()
 
 
 def asked_of(server, world):

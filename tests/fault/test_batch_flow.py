@@ -6,17 +6,10 @@ import random
 from pathlib import Path
 
 import pytest
-from killed_batches import N_RUNS, LoggingServer, killed_twice, resume, rows_of, write_profile
+from killed_batches import N_RUNS, killed_twice, resume, rows_of, write_profile
 
 HERE = Path(__file__).parent
 WIDTH, LEVELS = 8, 4
-
-
-@pytest.fixture(scope="module")
-def slow_server(tmp_path_factory):
-    server = LoggingServer(tmp_path_factory.mktemp("server"))
-    yield server
-    server.close()
 
 
 def graph(world, rng):

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from killed_batches import LoggingServer, wait_until
+from killed_batches import wait_until
 
 pytest.importorskip("ray.data")
 import pyarrow as pa
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")  # its own use of its own
 
+LATENCY_MS = 200
 N_ROWS = 24
 KEY = "sk-ray-3Vt8Qm1xWc6Rz9Lp"
 N_KILLED = int(os.environ.get("SCRIMP_TEST_KILLED_RUNS", "1"))
@@ -41,13 +42,6 @@ def cluster():
     cluster.leave()
     for name in ("RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
         os.environ.pop(name, None)
-
-
-@pytest.fixture(scope="module")
-def slow_server(tmp_path_factory):
-    server = LoggingServer(tmp_path_factory.mktemp("server"), latency_ms=200)
-    yield server
-    server.close()
 
 
 @pytest.fixture

@@ -10,18 +10,12 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from killed_batches import LoggingServer, begin, killed_twice, resume, rows_of, wait_until, write_profile
+from killed_batches import begin, killed_twice, resume, rows_of, wait_until, write_profile
 
+LATENCY_MS = 100
 N_ROWS = 60
 N_KILLED = int(os.environ.get("SCRIMP_TEST_KILLED_RUNS", "1"))
 """Starting two workers takes seconds: fewer runs are killed than elsewhere, unless more are asked for."""
-
-
-@pytest.fixture(scope="module")
-def slow_server(tmp_path_factory):
-    server = LoggingServer(tmp_path_factory.mktemp("server"), latency_ms=100)
-    yield server
-    server.close()
 
 
 @pytest.fixture
