@@ -6,7 +6,7 @@ Both sides run the same version of the same code, started by the same user, and 
 from __future__ import annotations
 
 import pickle
-import platform
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ def own_version() -> str:
     """Return what both sides must have alike."""
     from importlib.metadata import version
 
-    return f"scrimp {version('scrimp')}, Python {platform.python_version()}"
+    return f"scrimp {version('scrimp')}, Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
 # -- from the run to a worker ----------------------------------------------------------------------------------------
