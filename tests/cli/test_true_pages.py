@@ -34,14 +34,47 @@ def test_every_page_with_a_block_is_typed():
         assert n_typed == len(re.findall(r"^\s*\$ ", text, re.MULTILINE)) - text.count("<!-- $ "), name
 
 
-def check(argv):
-    """Have scrimp's parser read a command line, up to where the command would begin."""
-    from scrimp.cli.app import app
-    from typer.main import get_command
+class ReadError(BaseException):
+    """Raised where a command would begin: its line has been read, and nothing of it is run."""
 
-    command, name, args, context = get_command(app), "scrimp", list(argv), None
-    while True:
-        context = command.make_context(name, args, parent=context)
-        if not hasattr(command, "resolve_command"):
-            return
-        name, command, args = command.resolve_command(context, context.protected_args + context.args)
+
+@pytest.fixture
+def reads(scrimp, monkeypatch):
+    """Have scrimp read a command line: None where it takes it, else what it says."""
+    from typer._click.core import Command
+
+    whole = Command.invoke
+
+    def invoke(command, context):
+        if context.invoked_subcommand is None:
+            raise ReadError
+        return whole(command, context)
+
+    monkeypatch.setattr(Command, "invoke", invoke)
+
+    def read(argv):
+        try:
+            done = scrimp(*argv)
+        except ReadError:
+            return None
+        return done.err or f"ended with {done.code}: {done.out}"
+
+    return read
+
+
+def test_the_reader_of_command_lines_can_fail(reads):
+    assert reads(["ask", "-p", "work", "hello"]) is None
+    assert "--no-such" in reads(["ask", "--no-such", "hello"])
+    assert "--wtp" in reads(["replay", "--wtp", "much"])
+    assert reads(["log", "show", "last"]) is None
+    assert reads(["log", "-n", "5"]) is None
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_command_line_of_a_page_is_accepted(reads, name):
+    refused = []
+    for line, text in shell_lines(PAGES[name].read_text()):
+        for argv in scrimps(text):
+            if said := reads(argv):
+                refused.append(f"{name}:{line}: scrimp {' '.join(argv)}\n{said}")
+    assert not refused, "\n".join(refused)
