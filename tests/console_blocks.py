@@ -159,8 +159,8 @@ def rewritten(shown, got):
     if agrees(shown, got):
         return shown
     wanted = [line for line in shown if line.strip() != "..."]
-    if not wanted or not got or wanted == shown:
-        return got
+    if not wanted or wanted == shown:
+        return [_shortened(line, wanted) for line in got]
     gaps = {i - before for before, i in enumerate(i for i, line in enumerate(shown) if line.strip() == "...")}
     new, last = [], (-1, -1)
     for i, j in [*_aligned(wanted, got), (len(wanted), len(got))]:
@@ -203,7 +203,7 @@ def _shortened(line, part):
     """Return a line cut as one of the page's is that was cut and begins alike."""
     for each in part:
         kept = each.removesuffix("...").rstrip()
-        if each.endswith("...") and line[:20] == kept[:20]:
+        if each.endswith("...") and line[: min(20, len(kept))] == kept[:20]:
             return line[: len(kept)].rstrip() + " ..." if len(line) > len(kept) else line
     return line
 
@@ -248,10 +248,21 @@ def _scrimp(words):
 
 
 def shell_lines(text):
-    """Return (number, text) of what is typed on a page without output: its ```sh blocks, and blocks that are not run."""
+    """Return (number, text) of what is typed on a page without output.
+
+    That is what stands in its ```sh blocks, in blocks that are not run, and as a manual's example, further in.
+    """
     found = []
     for match in re.finditer(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-        found.append((text.count("\n", 0, match.start(1)) + 1, match[1]))
+        first = text.count("\n", 0, match.start(1)) + 1
+        lines = match[1].replace("\\\n", "\0").split("\n")
+        for i, line in enumerate(lines):
+            n_joined = sum(each.count("\0") for each in lines[:i])
+            if line:
+                found.append((first + i + n_joined, line.replace("\0", " ")))
+    for i, line in enumerate(text.splitlines()):
+        if re.match(r"    (\w.*\| )?(\w+=\S+ )*scrimp ", line):
+            found.append((i + 1, re.split(r" {2,}", line.strip())[0]))
     for step in read_page(text):
         found += [(command.line, command.text) for command in step.commands if step.not_run]
     return sorted(found)

@@ -46,7 +46,7 @@ class Typist:
     def __enter__(self):
         kept = dict(os.environ)
         self._stack.callback(lambda: (os.environ.clear(), os.environ.update(kept), time.tzset()))
-        self._stack.callback(os.chdir, os.getcwd())
+        self._stack.callback(os.chdir, Path.cwd())
         for name in list(os.environ):
             if name.startswith(("SCRIMP_", "LC_")) or name.endswith("_API_KEY"):
                 del os.environ[name]
@@ -107,7 +107,7 @@ class Typist:
 
         session.keys.cache_clear()
         kept = sys.stdin, sys.stdout, sys.stderr
-        with open(os.devnull) as nothing, (self.folder / "shown").open("w+b", buffering=0) as file:
+        with Path(os.devnull).open() as nothing, (self.folder / "shown").open("w+b", buffering=0) as file:
             shown = Terminal(file, encoding="utf-8", write_through=True)
             sys.stdin, sys.stdout, sys.stderr = nothing, shown, shown
             try:
