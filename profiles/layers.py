@@ -28,6 +28,7 @@ __all__ = [
     "Tree",
     "arms_by_name",
     "is_path",
+    "moves",
     "parse_toml",
     "provider_in",
     "read_toml",

@@ -723,6 +723,18 @@ def test_mixed_is_made_of_the_arms_whose_keys_are_there(load, keys, arms, defaul
     assert loaded.profile.caps.per_day_usd == 5
 
 
+def test_the_first_address_of_an_azure_arm_keeps_its_key_and_tags(load, write):
+    base = "https://mine.openai.azure.com"
+    write("mine", f'extends = "azure"\n[[arms]]\nname = "small"\napi_base = "{base}"\n[[arms]]\nname = "large"\n')
+    small, large = load("mine").profile.arm("small"), load("mine").profile.arm("large")
+    assert (small.api_base, small.key_env, small.tags) == (base, "AZURE_API_KEY", large.tags)
+    write("theirs", 'extends = "mine"\n[[arms]]\nname = "small"\napi_base = "https://theirs.openai.azure.com"\n')
+    moved = load("theirs").profile.arm("small")
+    assert (moved.key_env, moved.tags) == (None, ())
+    write("alike", f'extends = "azure"\n[[arms]]\nname = "own"\nlike = "small"\napi_base = "{base}"\n')
+    assert load("alike").profile.arm("own").key_env == "AZURE_API_KEY"
+
+
 def test_an_arm_that_joined_says_where_it_is_from(load):
     loaded = load(OPENAI_API_KEY="k", GROQ_API_KEY="k")
     assert loaded.origin["arms.luna.model"] == "built-in mixed.toml"
