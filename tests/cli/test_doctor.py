@@ -6,7 +6,7 @@ import json
 import pytest
 
 NO_PRICE = '[[arms]]\nname = "odd"\nmodel = "openai/no-such-model-here"\n'
-LOCAL = '[[arms]]\nname = "here"\nmodel = "local//no/such/file.gguf"\n'
+LOCAL = '[[arms]]\nname = "here"\nmodel = "local//no/such/file.gguf"\nprice = { input_usd_per_mtok = 0, output_usd_per_mtok = 0 }\n'
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_profile_that_answers_is_0(look, profile):
 def test_an_arm_that_cannot_be_used_beside_one_that_can_is_named_and_0(look, profile):
     code, said = look("-p", profile(small="ok", extra=NO_PRICE))
     assert (code, said["can_answer"], said["ok"]) == (0, True, False)
-    assert [each["state"] for each in of(said, 'arm "odd"')] == ["problem"]
+    assert [each["state"] for each in of(said, 'arm "odd"')] == ["problem", "problem", "note"], "price, key; no tier"
 
 
 def test_no_key_for_any_arm_is_1(look, profile, monkeypatch):
