@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.money import format_usd, usd_from_nano
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
 
 from . import session
-from .batch_report import counted
+from .batch_report import by_state
 from .batch_waiting import give_up_waiting, waits
 from .result import Column, Result, Table, emit
 
@@ -26,14 +27,21 @@ def list_runs(*, as_json: bool) -> int:
     ledger = session.ledger_to_read()
     found = [(run, {} if ledger is None else batches.counts(ledger, run.id)) for run in batches.listing(ledger)]
     table = Table(
-        (Column("id"), Column("begun"), Column("status"), Column("rows", "right"), Column("done"), Column("output")),
+        (
+            Column("id"),
+            Column("begun"),
+            Column("status"),
+            Column("rows", "right"),
+            Column("done"),
+            Column("output", narrow="below"),
+        ),
         [
             (
                 run.id,
                 run.created_at[:19].replace("T", " "),
                 _state(run),
                 f"{run.n_rows:,}",
-                counted(counts),
+                by_state(counts),
                 run.target,
             )
             for run, counts in found
@@ -56,9 +64,9 @@ def show_run(which: str, *, as_json: bool) -> int:
     text = "\n".join(
         (
             f"run {run.id}, {_state(run)}, begun {run.created_at[:19].replace('T', ' ')} UTC, profile {run.profile}",
-            f"input {run.input} ({run.n_rows:,} rows)",
+            f"input {run.input} ({counted(run.n_rows, 'row')})",
             f"output {run.target}",
-            f"{counted(counts)}; {run.n_rows - sum(counts.values()):,} to do",
+            f"{by_state(counts)}; {run.n_rows - sum(counts.values()):,} to do",
             f"charged {format_usd(charged)}" + (f", in flight up to {format_usd(live)}" if live else ""),
         )
     )

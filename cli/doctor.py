@@ -66,7 +66,7 @@ def doctor(
     bad = any(finding.state == "problem" for finding in findings)
     data = {"schema_version": 1, "ok": not bad, "findings": [each.to_dict() for each in findings]}
     table = Table(
-        (Column("what"), Column("state"), Column("detail"), Column("what to do")),
+        (Column("what"), Column("state"), Column("detail"), Column("what to do", narrow="below")),
         [(each.what, each.state, each.detail, each.fix or "-") for each in findings],
     )
     return emit(Result(data=data, blocks=(table,), exit_code=ExitCode.CONFIG if bad else ExitCode.OK), as_json=json)

@@ -245,9 +245,10 @@ def _attempts(attempts: list[dict[str, Any]]) -> Table:
 
     return Table(
         (
-            Column("call", "right"), Column("kind"), Column("arm"), Column("requested"), Column("served"),
+            Column("call", "right"), Column("kind"), Column("arm"), Column("requested", drop=1),
+            Column("served", drop=3),
             Column("in", "right"), Column("out", "right"), Column("charged", "right"), Column("status"),
-            Column("latency s", "right"), Column("ended"),
+            Column("latency s", "right", drop=4), Column("ended", drop=2),
         ),
         [
             (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
 
 from . import session
 from .result import Column, Result, Table, emit
@@ -112,7 +113,9 @@ def _diff_blocks(changed: list[Change], flipped: list[Flip], n_decided: int, *, 
         )
     else:
         blocks.append(f"no arm's price differs from {against}")
-    blocks.append(f"of {n_decided} choices in the last {DAYS} days, {len(flipped)} would fall on another arm")
+    blocks.append(
+        f"of {counted(n_decided, 'choice')} in the last {DAYS} days, {len(flipped)} would fall on another arm"
+    )
     if flipped:
         blocks.append(
             Table(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
 
 from . import session
 from .options import JsonOption, ProfileOption
@@ -84,7 +85,7 @@ def show(version: Name = None, json: JsonOption = False) -> int:
         blocks.append(f"it cannot be used: {data['problem']}")
     if card:
         blocks.append(
-            f"weights: {card.get('n_prompts', 0):,} prompts, {card.get('n_outcomes', 0):,} outcomes, "
+            f"weights: {counted(card.get('n_prompts', 0), 'prompt')}, {counted(card.get('n_outcomes', 0), 'outcome')}, "
             f"embedder {card.get('embedder_id')}"
         )
     layers = card.get("layers") or {}
@@ -140,7 +141,7 @@ def diff(
         title="share of the log's prompts",
     )
     blocks: tuple[str | Table, ...] = (
-        f"{data['n_changed']:,} of {data['n']:,} decisions differ between {first} and {other}",
+        f"{data['n_changed']:,} of {counted(data['n'], 'decision')} differ between {first} and {other}",
         *((table,) if data["n"] else ()),
         *(f"  {move['n']:,} from {move['from']} to {move['to']}" for move in data["moves"]),
     )

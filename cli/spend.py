@@ -10,6 +10,7 @@ import typer
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
 
 from . import session
 from .caps import cap_table
@@ -163,7 +164,8 @@ def _of_unknown_cost(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Yield what is to be said about calls that count at their upper bound."""
     nano = sum(row["charged_nano"] for row in rows)
     yield (
-        f"{len(rows)} call{'s' if len(rows) > 1 else ''} of unknown true cost count at their upper bound, "
+        f"{counted(len(rows), 'call')} of unknown true cost "
+        f"{'counts at its' if len(rows) == 1 else 'count at their'} upper bound, "
         f"{format_usd(nano)} in all: `scrimp spend --open` lists them"
     )
     if any(row["status"] == "unknown" for row in rows):
@@ -195,7 +197,7 @@ def _versus(loaded: Loaded, ledger: Ledger | None, arm: str, *, days: int | None
     won = "gained" if gained.estimate >= 0 else "given up"
     quality = f"predicted quality {found.quality:.3f} against {found.arm_quality:.3f}: {won} {abs(gained.estimate):.3f}"
     lines = [
-        f"{found.n} answers cost {_usd(found.cost_usd)}; on {arm} alone about {_usd(found.arm_cost_usd)}",
+        f"{counted(found.n, 'answer')} cost {_usd(found.cost_usd)}; on {arm} alone about {_usd(found.arm_cost_usd)}",
         f"{word} {_usd(abs(saved.estimate))}{share}{_between(saved, '$')}",
         quality + _between(gained),
         f"quality of {arm}: {found.basis}; intervals (95%) are over prompts, and leave out how far predictions err",

@@ -17,6 +17,7 @@ from scrimp.profiles.errors import (
 )
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.rungs import base_of
+from scrimp.routing.text.in_words import counted
 
 from .clauses import OPEN
 from .store import instant
@@ -154,7 +155,7 @@ class Held:
         """Say it; nothing where nothing is held."""
         of_what = ((self.n, self.nano, "unknown cost"), (self.n_away, self.away_nano, "another machine or container"))
         return "; ".join(
-            f"{format_usd(nano)} is held by {n} call{'s' if n > 1 else ''} of {what}" for n, nano, what in of_what if n
+            f"{format_usd(nano)} is held by {counted(n, 'call')} of {what}" for n, nano, what in of_what if n
         )
 
 
