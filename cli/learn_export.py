@@ -13,6 +13,7 @@ import typer
 from scrimp.routing.text.in_words import counted
 
 from . import session
+from .log_filters import TagFilter
 from .options import ProfileOption, SinceOption, read_day
 from .outputs import agreed, new_output
 from .result import say, write_out
@@ -52,7 +53,7 @@ def export(
     scrub: Annotated[
         bool, typer.Option("--scrub", help="Put placeholders for e-mail, cards, accounts, phones, machines and keys.")
     ] = False,
-    tag: Annotated[str | None, typer.Option("--tag", metavar="TAG", help="Only requests with this tag.")] = None,
+    tag: TagFilter = None,
     since: SinceOption = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="File to write; it must not exist.")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .app import COMMANDS, app, command
+from .app import app, command
+from .commands import COMMANDS
 from .completions import FILES, script
 
 if TYPE_CHECKING:

@@ -35,7 +35,8 @@ from scrimp.profiles.files import store_own
 from scrimp.routing.text.in_words import counted
 
 from .gguf import Gguf, read_gguf
-from .local_engine import PROMPT_BATCH, PROVIDER, check_available, threads_for
+from .local_engine import PROMPT_BATCH, threads_for
+from .local_weights import PROVIDER, check_available
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,42 @@
+"""The names of the commands, for whatever has to know them before any is built."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+__all__ = ["COMMANDS"]
+
+COMMANDS: Final[dict[str, str]] = {
+    "ask": "Answer a prompt with the cheapest arm that will do the job.",
+    "route": "Show which arm would take a prompt, and why. Sends nothing.",
+    "batch": "Answer a file of prompts under one budget. Resumable.",
+    "serve": "An endpoint for other programs (OpenAI, Anthropic).",
+    "run": "Run a command whose model calls go through scrimp.",
+    "log": "What was asked, why an arm was chosen, what came of it.",
+    "spend": "Show what was spent, and what the caps leave.",
+    "budget": "Show, set or lift the caps that all profiles share.",
+    "alerts": "What is told of caps, breaches and batches, and how.",
+    "plans": "Plans of several calls: what each cost and brought.",
+    "report": "Show how good the answers were, and what that cost.",
+    "rate": "Record how good an answer was: good, bad, or 0 to 1.",
+    "redo": "Ask a prompt again, of another arm.",
+    "probe": "Place an arm that the router has not seen.",
+    "duel": "Two arms, unnamed: which answer is better?",
+    "learn": "Labels: what says how good answers were.",
+    "refit": "Learn from your own outcomes; refuse what does not help.",
+    "router": "Versions of the router: list, compare, promote, roll back.",
+    "replay": "What-if over the log: which decisions would change.",
+    "train": "Learn a router from files of outcomes.",
+    "eval": "Measure routers on files of outcomes.",
+    "models": "List a profile's arms: prices, limits, capabilities, keys.",
+    "guard": "How well guards tell what is out of scope.",
+    "profile": "Arms, caps and a policy under one name.",
+    "keys": "API keys: readable by you alone, never shown.",
+    "resident": "The process that makes the next command instant.",
+    "doctor": "Check everything scrimp stands on; say what to mend.",
+    "completions": "Complete commands, options, arms and profiles.",
+}
+"""Every command, in the order of the help page, with its line there.
+The module of the same name in this folder holds it, as `app`."""
