@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.money import format_usd, usd_from_nano
 from scrimp.profiles.paths import paths
 from scrimp.routing.text.in_words import counted
+from scrimp.routing.text.moments import local_time, local_time_and_zone, with_zone
 
 from . import session
 from .batch_report import by_state
@@ -29,7 +30,7 @@ def list_runs(*, as_json: bool) -> int:
     table = Table(
         (
             Column("id"),
-            Column("begun"),
+            Column(with_zone("begun", (run.created_at for run, _ in found))),
             Column("status"),
             Column("rows", "right"),
             Column("done"),
@@ -38,7 +39,7 @@ def list_runs(*, as_json: bool) -> int:
         [
             (
                 run.id,
-                run.created_at[:19].replace("T", " "),
+                local_time(run.created_at, seconds=True),
                 _state(run),
                 f"{run.n_rows:,}",
                 by_state(counts),
@@ -61,9 +62,10 @@ def show_run(which: str, *, as_json: bool) -> int:
     counts = batches.counts(ledger, run.id)
     live, charged = batches.charges(ledger, run.id)
     rows = batches.by_arm(ledger, run.id)
+    begun = local_time_and_zone(run.created_at, seconds=True)
     text = "\n".join(
         (
-            f"run {run.id}, {_state(run)}, begun {run.created_at[:19].replace('T', ' ')} UTC, profile {run.profile}",
+            f"run {run.id}, {_state(run)}, begun {begun}, profile {run.profile}",
             f"input {run.input} ({counted(run.n_rows, 'row')})",
             f"output {run.target}",
             f"{by_state(counts)}; {run.n_rows - sum(counts.values()):,} to do",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -221,7 +221,7 @@ FastOption = Annotated[bool, typer.Option("--fast", help="Waiting costs: a minut
 
 
 def read_day(since: str) -> float:
-    """Return the POSIX time at which a day begins in UTC; of an instant with its zone, that instant.
+    """Return the POSIX time at which a day begins where one is, as listings have it; of an instant with its zone, that.
 
     Raises
     ------
@@ -232,4 +232,4 @@ def read_day(since: str) -> float:
         day = datetime.fromisoformat(since)
     except ValueError:
         raise UsageError(f"--since: expected a date such as 2026-11-01, not {since!r}") from None
-    return (day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp()
+    return day.timestamp()

@@ -8,6 +8,7 @@ import typer
 
 from scrimp.profiles.paths import paths
 from scrimp.routing.text.in_words import counted
+from scrimp.routing.text.moments import local_time, local_time_and_zone, with_zone
 
 from . import session
 from .options import JsonOption, ProfileOption
@@ -47,7 +48,7 @@ def list_(json: JsonOption = False) -> int:
     table = Table(
         (
             Column("version"),
-            Column("made"),
+            Column(with_zone("made", (each["at"] for each in rows))),
             Column("profile"),
             Column("labels", "right"),
             Column("verdict"),
@@ -56,7 +57,7 @@ def list_(json: JsonOption = False) -> int:
         [
             (
                 ("> " if each["current"] else "  ") + each["name"],
-                str(each["at"] or "-")[:16].replace("T", " "),
+                local_time(each["at"]),
                 str(each["profile"] or "-"),
                 "-" if each["n_labels"] is None else f"{each['n_labels']:,}",
                 _word(each),
@@ -110,14 +111,14 @@ def show(version: Name = None, json: JsonOption = False) -> int:
         from .certificate import certificate_blocks
         from .refit import values_table
 
-        blocks.append(f"verdict ({verdict.get('at', '-')[:16].replace('T', ' ')}): {_word(verdict)}")
+        blocks.append(f"verdict ({local_time_and_zone(verdict.get('at', '-'))}): {_word(verdict)}")
         blocks += [f"  {reason}" for reason in verdict.get("reasons", [])]
         if (verdict.get("judgement") or {}).get("values"):
             blocks.append(values_table(verdict["judgement"]))
         if verdict.get("certificate"):
             blocks += certificate_blocks(verdict["certificate"])
     for event in data["history"]:
-        when = event["at"][:16].replace("T", " ")
+        when = local_time_and_zone(event["at"])
         blocks.append(f"{when}: {event['action']} (before: {event['previous']})")
     return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
 

@@ -11,6 +11,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
 from scrimp.routing.text.in_words import counted
+from scrimp.routing.text.moments import local_time, local_time_and_zone, with_zone
 
 from . import session
 from .caps import cap_table
@@ -103,7 +104,7 @@ def spend(
             Table(
                 (
                     Column("call", "right"),
-                    Column("when"),
+                    Column(with_zone("when", (row["at"] for row in unsettled))),
                     Column("arm"),
                     Column("status"),
                     Column("charged", "right"),
@@ -112,7 +113,7 @@ def spend(
                 [
                     (
                         str(row["id"]),
-                        row["at"][:16].replace("T", " "),
+                        local_time(row["at"]),
                         f"{row['profile']}/{row['arm']}",
                         row["status"],
                         format_usd(row["charged_nano"]),
@@ -127,7 +128,8 @@ def spend(
         blocks.append(
             Table(
                 (
-                    Column(by),
+                    # Days are those of the caps: of the ledger's zone, wherever this machine is today.
+                    Column(f"{by} ({found.zone})" if by in ("day", "week", "month") and found.zone else by),
                     Column("calls", "right"),
                     Column("charged", "right"),
                     Column("of that unsure", "right"),
@@ -160,8 +162,8 @@ def _why_open(row: dict[str, Any]) -> str:
     """Return why the true cost of a call is not known."""
     if row["held_by"] is not None:
         return (
-            f"held by a process on {row['held_by']} since {row['at'][:16]}Z: when you know that it is dead, "
-            f"`scrimp spend reconcile {row['id']} USD --yes`"
+            f"held by a process on {row['held_by']} since {local_time_and_zone(row['at'])}: when you know that it "
+            f"is dead, `scrimp spend reconcile {row['id']} USD --yes`"
         )
     return row["note"] or "in flight"
 
