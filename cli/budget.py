@@ -11,6 +11,7 @@ from scrimp.profiles.money import format_usd
 
 from . import session
 from .caps import cap_table
+from .complete import among
 from .options import JsonOption
 from .parser import new_app
 from .result import Result, emit
@@ -29,7 +30,14 @@ Examples:
 """,
 )
 
-ScopeArgument = Annotated[str, typer.Argument(metavar="SCOPE", help="shared:day or shared:month.")]
+ScopeArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="SCOPE",
+        help="shared:day or shared:month.",
+        autocompletion=among("shared:day", "shared:month"),
+    ),
+]
 
 
 @app.command()
