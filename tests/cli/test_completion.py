@@ -92,7 +92,7 @@ def test_what_is_always_there_is_offered(tab):
     assert tab("scrimp completions show ") == ["bash", "zsh", "fish", "powershell"]
     assert {"vision", "pdf", "tools", "json"} <= set(tab("scrimp ask --need "))
     assert {"words:", "json", "judge:"} <= set(tab("scrimp ask --check "))
-    assert tab("scrimp budget set ") == ["shared:day", "shared:month"]
+    assert tab("scrimp budget set ") == ["day", "month"]
     assert tab("scrimp batch rows.jsonl --lane ") == ["sync", "batch", "auto"]
     assert {"shipped", "knn"} <= set(tab("scrimp eval --router "))
     assert tab("scrimp router show ") == ["shipped"]
