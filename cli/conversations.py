@@ -11,6 +11,7 @@ from scrimp.profiles.money import NANO, format_usd
 from scrimp.routing.text.moments import local_time, with_zone
 
 from . import session
+from .complete import complete_conversations
 from .options import JsonOption
 from .result import Column, Result, Table, emit, say
 
@@ -25,7 +26,12 @@ def conversations(
     days: Annotated[float | None, typer.Option("--days", min=0.0, help="Only of the last N days.")] = None,
     name: Annotated[
         tuple[str, str] | None,
-        typer.Option("--name", metavar="ID NAME", help="Call this conversation so, and list nothing."),
+        typer.Option(
+            "--name",
+            metavar="ID NAME",
+            help="Call this conversation so, and list nothing.",
+            autocompletion=complete_conversations,
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> int:

@@ -13,6 +13,7 @@ from scrimp.profiles.paths import paths
 from scrimp.routing.text.in_words import counted
 
 from . import session
+from .complete import complete_routers
 from .options import JsonOption, PreferOption, ProfileOption, WtpOption
 from .parser import new_app
 from .progress import on_embedded, one_thread
@@ -73,6 +74,7 @@ def evaluate(
             metavar="NAME",
             help="shipped, a version, knn, cluster, ridge, length or random; repeatable. "
             "cascade: plans of several models, on outcomes with answers.",
+            autocompletion=complete_routers,
         ),
     ] = None,
     fit: Annotated[

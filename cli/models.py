@@ -11,7 +11,7 @@ from scrimp.profiles.rungs import base_of
 from scrimp.routing.text.in_words import counted
 
 from . import session
-from .complete import complete_arms
+from .complete import complete_models, complete_own_arms
 from .options import JsonOption, ProfileOption
 from .parser import new_app
 from .result import Block, Column, Note, Result, Table, emit, say
@@ -133,7 +133,7 @@ def _price(usd: float | None) -> str:
 
 @app.command()
 def resume(
-    arm: Annotated[str, typer.Argument(metavar="ARM", autocompletion=complete_arms)],
+    arm: Annotated[str, typer.Argument(metavar="ARM", autocompletion=complete_own_arms)],
     profile: ProfileOption = None,
 ) -> int:
     """Let an arm take calls again that was suspended because it charged above its enforced bound."""
@@ -175,7 +175,11 @@ def prices(
 def abilities(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODEL", help="Any LiteLLM model ids; left out, the profile's arms."),
+        typer.Argument(
+            metavar="MODEL",
+            help="Any LiteLLM model ids; left out, the profile's arms.",
+            autocompletion=complete_models,
+        ),
     ] = None,
     profile: ProfileOption = None,
     every: Annotated[bool, typer.Option("--all", help="The whole table, the ablest first.")] = False,

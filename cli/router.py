@@ -11,6 +11,7 @@ from scrimp.routing.text.in_words import counted
 from scrimp.routing.text.moments import local_time, local_time_and_zone, with_zone
 
 from . import session
+from .complete import complete_versions
 from .options import JsonOption, ProfileOption
 from .parser import new_app
 from .result import Column, Result, Table, emit
@@ -34,7 +35,12 @@ Examples:
 )
 
 Name = Annotated[
-    str | None, typer.Argument(metavar="[VERSION]", help="A version's name; the one in force unless given.")
+    str | None,
+    typer.Argument(
+        metavar="[VERSION]",
+        help="A version's name; the one in force unless given.",
+        autocompletion=complete_versions,
+    ),
 ]
 
 
@@ -125,8 +131,11 @@ def show(version: Name = None, json: JsonOption = False) -> int:
 
 @app.command()
 def diff(
-    first: Annotated[str, typer.Argument(metavar="VERSION")],
-    second: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="The one in force unless given.")] = None,
+    first: Annotated[str, typer.Argument(metavar="VERSION", autocompletion=complete_versions)],
+    second: Annotated[
+        str | None,
+        typer.Argument(metavar="[VERSION]", help="The one in force unless given.", autocompletion=complete_versions),
+    ] = None,
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> int:
@@ -150,7 +159,10 @@ def diff(
 
 
 @app.command()
-def promote(version: Annotated[str, typer.Argument(metavar="VERSION")], json: JsonOption = False) -> int:
+def promote(
+    version: Annotated[str, typer.Argument(metavar="VERSION", autocompletion=complete_versions)],
+    json: JsonOption = False,
+) -> int:
     """Put a version in force, whatever its verdict; `shipped` is one too."""
     from scrimp.routing.learn.judging.by_hand import promote as put
 
