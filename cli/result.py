@@ -7,6 +7,7 @@ control it, and a pipe gets text as it is. Each stream is asked by itself whethe
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -181,6 +182,26 @@ def _for_stdout(text: str, as_json: bool) -> str:
     from scrimp.routing.text.sanitize import escape_json, sanitize
 
     return escape_json(text) if as_json else sanitize(text)
+
+
+def write_through(text: str, *, as_json: bool = False) -> None:
+    """Write text to stdout as `write_out` does, from a thread that may have to wait for the reader.
+
+    It goes past Python's own buffer, whose lock would keep the process from ending meanwhile.
+
+    Raises
+    ------
+    BrokenPipeError, ScrimpError
+        As `write_out`.
+    """
+    data = memoryview(_for_stdout(text, as_json).encode("utf-8", "replace"))
+    try:
+        while data:
+            data = data[os.write(1, data) :]
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ScrimpError(f"standard output cannot be written: {error.strerror}") from None
 
 
 def deliver(text: str, *, otherwise: str, as_json: bool = False) -> ExitCode:
