@@ -214,6 +214,12 @@ def test_the_rest_is_told_in_a_line_what_to_type(day_one, server, line, pattern)
     assert len(done.err.strip().splitlines()) <= 5, "the parser's own lines, and one more"
 
 
+def test_a_prompt_typed_at_a_terminal_is_waited_for_aloud(day_one, scrimp):
+    done = scrimp("ask", "-", typed="capital of Peru?\n")
+    assert (done.code, done.out) == (0, "capital of Peru?\n"), done.err
+    assert done.err.startswith("scrimp: type the text; Ctrl-D on a line of its own ends it\n")
+
+
 def test_a_hundred_guesses_of_which_most_do_what_is_meant():
     n_do, n_said = sum(map(len, DOES.values())), len(SAYS)
     assert n_do + n_said >= 100
