@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .errors import AuthError, ConfigError, UsageError
 from .files import hold, replacing
+from .installer import how_to_add
 from .paths import make_private_dir
 from .reading import read_text
 
@@ -435,9 +436,7 @@ def _keyring() -> Any:
         import keyring  # pyright: ignore[reportMissingImports] - an extra
         import keyring.errors  # pyright: ignore[reportMissingImports]
     except ImportError:
-        raise ConfigError(
-            "the system keyring needs an extra", hint="Install it with `pip install 'scrimp[keyring]'`."
-        ) from None
+        raise ConfigError("the system keyring needs an extra", hint=how_to_add("keyring")) from None
     return keyring
 
 

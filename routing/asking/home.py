@@ -135,7 +135,7 @@ def find_key(arm: Arm, keys: Keys) -> str | None:
     from scrimp.profiles.keys import key_names
 
     if arm.model.startswith("local/"):
-        from scrimp.routing.calls.local_engine import check_available
+        from scrimp.routing.calls.local_weights import check_available
 
         check_available(arm.model)
         return None

@@ -10,6 +10,7 @@ from scrimp.profiles.addresses import needs_address
 from scrimp.profiles.errors import ConfigError
 from scrimp.profiles.keys import key_names
 from scrimp.profiles.schema import REASONING_OUTPUT_LIMIT
+from scrimp.routing.calls.local_weights import PROVIDER, check_available
 from scrimp.routing.calls.reasoning import no_room, reasoning_room, shortened
 from scrimp.routing.calls.whole_prompt import by_ollama
 from scrimp.routing.prompts.instructions import dressed, instructions_id
@@ -117,7 +118,9 @@ def _check_arm(arm: Arm, table: PriceTable, keys: Keys, today: date) -> Iterator
         yield Finding("error", where, message, fix)
     if info.deprecation_date is not None:
         yield from _check_date(arm, info.deprecation_date, instead, today)
-    if (missing := needs_address(arm)) is not None:
+    if arm.model.startswith(f"{PROVIDER}/"):
+        yield from _check_local(arm)
+    elif (missing := needs_address(arm)) is not None:
         yield Finding("error", where, missing, 'api_base = "https://..."')
     elif keys.status(arm) == "missing":
         names = key_names(arm)
@@ -140,6 +143,14 @@ def _check_arm(arm: Arm, table: PriceTable, keys: Keys, today: date) -> Iterator
         yield Finding("warning", where, message, "set context_window: it is sent as num_ctx")
     if arm.tier is None and not info.known:
         yield Finding("note", where, "it has no tier: its quality is guessed from its price", 'set tier = "small"')
+
+
+def _check_local(arm: Arm) -> Iterator[Finding]:
+    """Yield why an arm cannot run in this process: it needs the extra `local`, or another file."""
+    try:
+        check_available(arm.model)
+    except ConfigError as error:
+        yield Finding("error", _where(arm), error.message, error.hint)
 
 
 def _check_reasoning(arm: Arm, table: PriceTable) -> Iterator[Finding]:
