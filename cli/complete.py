@@ -9,10 +9,12 @@ if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
 
 __all__ = [
+    "complete_aliases",
     "complete_arms",
     "complete_conversations",
     "complete_plans",
     "complete_profiles",
+    "complete_templates",
 ]
 
 
@@ -28,11 +30,34 @@ def complete_profiles(incomplete: str) -> list[str]:
 
 
 def complete_arms(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
-    """Offer the arms of the profile that the command line names, or of the one that would be used."""
+    """Offer the arms of the profile that the command line names, or of the one that would be used; and aliases."""
     try:
-        profile = _profile(ctx.params.get("profile"))
-        return [(arm.name, arm.model) for arm in profile.arms if arm.name.startswith(incomplete)]
+        known = {arm.name: arm.model for arm in _profile(ctx.params.get("profile")).arms}
     except Exception:  # noqa: BLE001 - a broken profile must not break the shell
+        known = {}
+    known = dict(complete_aliases("")) | known
+    return [(name, model) for name, model in known.items() if name.startswith(incomplete)]
+
+
+def complete_aliases(incomplete: str) -> list[tuple[str, str]]:
+    """Offer the aliases, with what each stands for."""
+    from scrimp.profiles.aliases import read_aliases
+    from scrimp.profiles.paths import paths
+
+    try:
+        return [(name, target) for name, target in read_aliases(paths()).items() if name.startswith(incomplete)]
+    except Exception:  # noqa: BLE001 - a broken file must not break the shell
+        return []
+
+
+def complete_templates(incomplete: str) -> list[str]:
+    """Offer the names of the user's templates."""
+    from scrimp.profiles.paths import paths
+    from scrimp.profiles.templates import list_templates
+
+    try:
+        return [name for name in list_templates(paths()) if name.startswith(incomplete)]
+    except Exception:  # noqa: BLE001 - a broken folder must not break the shell
         return []
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .paths import Paths
 
-__all__ = ["BUILT_IN", "Listed", "list_profiles", "merged", "profile_path", "read_chain"]
+__all__ = ["BUILT_IN", "Listed", "built_in_arms", "list_profiles", "merged", "profile_path", "read_chain"]
 
 BUILT_IN: Final = ("local", "openai", "anthropic", "google", "openrouter", "ollama", "mixed")
 """The profiles that come with scrimp."""
@@ -98,6 +98,12 @@ def read_chain(chosen: str, chosen_by: str, cwd: Path, paths: Paths) -> list[Fil
             raise ConfigError(f"{at}: profiles extend each other more than {_MAX_DEPTH} deep: {' -> '.join(names)}")
         chain.append(found)
     return chain
+
+
+def built_in_arms(name: str) -> dict[str, dict[str, object]]:
+    """Return the arms of a profile that comes with scrimp, as tables by name."""
+    arms: dict[str, dict[str, object]] = _read_file(_built_in(name), f"built-in {name}.toml", name).table["arms"]
+    return arms
 
 
 def merged(chain: Sequence[File]) -> Tree:
