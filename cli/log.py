@@ -20,7 +20,7 @@ from .conversations import conversations, memory_line
 from .log_filters import ArmFilter, CidFilter, Days, Limit, ProfileFilter, TagFilter
 from .options import JsonOption
 from .outputs import agreed, new_output
-from .parser import Group, new_app
+from .parser import lists, new_app
 from .progress import on_forgotten
 from .readings import files_mark, logged_blocks
 from .result import Column, Result, Table, emit, say, write_out
@@ -39,6 +39,7 @@ Examples:
   scrimp log -n 5 --days 1
   scrimp log search "unit tests"    full text of prompts and answers
   scrimp log show last              one request with its whole decision
+  scrimp log show -r | pbcopy       the last answer alone
   scrimp log browse                 the last requests as a page, in your browser
   scrimp log conversations          what `ask --cid` can go on with
   scrimp log --cid move             the requests of one
@@ -103,17 +104,7 @@ def _short(text: str | None, width: int, mark: str = "") -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-class _Listing(Group):
-    """A group that lists when no subcommand is named: `log -n 5` is `log list -n 5`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `list` before options that come first."""
-        bare = not args or (args[0].startswith("-") and args[0] not in ("-h", "--help"))
-        completing = ctx.resilient_parsing
-        return super().parse_args(ctx, ["list", *args] if bare and not completing else args)
-
-
-@app.callback(cls=_Listing)
+@app.callback(cls=lists("list"))
 def log() -> None:
     """Show what was asked, why an arm was chosen, and what came of it."""
 
@@ -165,6 +156,7 @@ def show(
     passages: Annotated[
         bool, typer.Option("--passages", help="The passages of its files that were on offer, with their text.")
     ] = False,
+    answer: Annotated[bool, typer.Option("-r", "--answer", help="Only the answer, as it was printed.")] = False,
     json: JsonOption = False,
 ) -> int:
     """Show one request: prompt, answer, every attempt, and the decision as it was made."""
@@ -175,6 +167,8 @@ def show(
     shown = show_request(session.ledger_to_read(), which, near=explain)
     if passages:
         return _passages(shown, as_json=json)
+    if answer:
+        return _answer(shown)
     row, steps = shown.row, shown.steps
     data = shown.to_dict()
     if explain:
@@ -221,6 +215,15 @@ def show(
     return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
 
 
+def _answer(shown: Shown) -> int:
+    text = shown.row["answer"]
+    if text is None:
+        why = f"it ended with: {shown.row['error']}" if shown.row["error"] else "its text was not kept"
+        raise UsageError(f"request {shown.row['id']} has no answer: {why}")
+    write_out(text if text.endswith("\n") else text + "\n")
+    return 0
+
+
 def _passages(shown: Shown, *, as_json: bool) -> int:
     if shown.readings is None:
         why = (
@@ -261,6 +264,12 @@ def _attempts(attempts: list[dict[str, Any]]) -> Table:
         ],
         title="attempts",
     )  # fmt: skip
+
+
+@app.command()
+def path() -> int:
+    """Print where the log is."""
+    return emit(Result(blocks=(str(paths().ledger),)))
 
 
 @app.command()

@@ -33,6 +33,7 @@ app = new_app(
     epilog="""\b
 Examples:
   scrimp spend                    by day, and what the caps leave
+  scrimp spend --today
   scrimp spend --by arm --days 30
   scrimp spend --vs large         what the same prompts would have cost on one arm
   scrimp spend --short            one line for a shell prompt: PS1='$(scrimp spend --short) $ '
@@ -52,6 +53,7 @@ def spend(
         str, typer.Option("--by", metavar="WHAT", help="day, week, month, arm, profile, source or tag.")
     ] = "day",
     days: Annotated[int | None, typer.Option("--days", min=1, help="Only the last N days.")] = None,
+    today: Annotated[bool, typer.Option("--today", help="Only today: --days 1.")] = False,
     profile: ProfileOption = None,
     show_open: Annotated[bool, typer.Option("--open", help="List the calls whose true cost is not known.")] = False,
     vs: Annotated[
@@ -75,6 +77,10 @@ def spend(
 
     if by not in GROUPS:
         raise UsageError(f"--by: expected one of {', '.join(GROUPS)}, not {by!r}")
+    if today:
+        if days is not None:
+            raise UsageError("--today and --days say the same thing twice", hint="Give one of them.")
+        days = 1
     loaded = session.load(profile, quiet=True)
     now = time.time()
     if short:

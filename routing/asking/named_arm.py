@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.addresses import needs_address
 from scrimp.profiles.aliases import read_aliases
-from scrimp.profiles.chain import built_in_arms
+from scrimp.profiles.chain import read_built_in
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.keys import provider_of
 from scrimp.profiles.load import with_arm
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["arm_of", "followed", "has_arm"]
 
-_OWN_MACHINE: Final = {"local": "local", "ollama": "ollama", "ollama_chat": "ollama"}
+_OWN_MACHINE: Final = {"local": "local", "ollama": "ollama", "ollama_chat": "ollama", "lm_studio": "lmstudio"}
 """Providers on this machine, whose models are free and in no price table: a built-in profile has the facts."""
 
 _SHOWN: Final = 5
@@ -167,7 +167,7 @@ def _joined(loaded: Loaded, model: str, effort: str | None, prices: PriceTable) 
         )
     table: dict[str, object] = {"model": model}
     if (built_in := _OWN_MACHINE.get(model.partition("/")[0])) is not None:
-        facts = next(iter(built_in_arms(built_in).values()))
+        facts = next(iter(read_built_in(built_in).table["arms"].values()))
         table |= {key: value for key, value in facts.items() if key not in _OF_ONE_MODEL}
     elif (missing := needs_address(Arm(name="x", model=model))) is not None:
         raise UsageError(

@@ -34,7 +34,8 @@ from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.files import store_own
 
 from .gguf import Gguf, read_gguf
-from .local_engine import PROMPT_BATCH, PROVIDER, check_available, threads_for
+from .local_engine import PROMPT_BATCH, threads_for
+from .local_weights import PROVIDER, check_available
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
