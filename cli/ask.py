@@ -9,6 +9,7 @@ import typer
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.rungs import READ_TOKENS
 
+from .complete import complete_checks
 from .options import (
     ArmOption,
     AttachmentOption,
@@ -41,6 +42,7 @@ from .options import (
     SchemaMultiOption,
     SchemaOption,
     SeedOption,
+    TagOption,
     Temperature,
     TemplateOption,
     UseHintOption,
@@ -109,6 +111,7 @@ def ask(
             metavar="NAME|KIND:ARG",
             help="What the answer must pass (else exit 7): a check of the profile, or re:, cmd:, json, has:, words:, "
             "tests:, judge: ... (docs/checks.md). Repeats.",
+            autocompletion=complete_checks,
         ),
     ] = None,
     cascade: CascadeOption = False,
@@ -145,7 +148,7 @@ def ask(
         bool, typer.Option("--no-log", help="Keep no text or features of this request, only its money.")
     ] = False,
     offline: Offline = False,
-    tag: Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="A label for `scrimp spend`.")] = None,
+    tag: TagOption = None,
     cap_override: Annotated[
         str | None,
         typer.Option(

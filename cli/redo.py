@@ -18,6 +18,7 @@ from .options import (
     OptionOption,
     PrivateOption,
     ProfileOption,
+    RequestArgument,
     Temperature,
     typed,
 )
@@ -37,7 +38,7 @@ Examples:
 
 @app.command(epilog=EPILOG)
 def redo(
-    which: Annotated[str, typer.Argument(metavar="[ID|last]", help="Which request.")] = "last",
+    which: RequestArgument = "last",
     arm: ArmOption = None,
     option: OptionOption = None,
     temperature: Temperature = None,
