@@ -9,7 +9,7 @@ import typer
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.rungs import READ_TOKENS
 
-from .complete import complete_checks
+from .complete import complete_checks, complete_templates
 from .options import (
     ArmOption,
     AttachmentOption,
@@ -96,7 +96,10 @@ def ask(
     save: Annotated[
         str | None,
         typer.Option(
-            "--save", metavar="NAME", help="Keep prompt and flags as a template (docs/asking.md); ask nothing."
+            "--save",
+            metavar="NAME",
+            help="Keep prompt and flags as a template (docs/asking.md); ask nothing.",
+            autocompletion=complete_templates,
         ),
     ] = None,
     option: OptionOption = None,

@@ -15,6 +15,7 @@ from .complete import (
     complete_conversations,
     complete_hints,
     complete_needs,
+    complete_options,
     complete_plans,
     complete_presets,
     complete_profiles,
@@ -115,7 +116,13 @@ TemplateOption = Annotated[
 ]
 OptionOption = Annotated[
     list[str] | None,
-    typer.Option("-o", "--option", metavar="KEY VALUE", help="An option of the call, as in -o top_p 0.5. Repeats."),
+    typer.Option(
+        "-o",
+        "--option",
+        metavar="KEY VALUE",
+        help="An option of the call, as in -o top_p 0.5. Repeats.",
+        autocompletion=complete_options,
+    ),
 ]
 Temperature = Annotated[
     float | None, typer.Option("--temperature", metavar="0..2", min=0.0, help="How freely the model chooses its words.")
