@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 __all__ = [
     "complete_arms",
     "complete_conversations",
+    "complete_key_names",
     "complete_plans",
     "complete_profiles",
 ]
@@ -25,6 +26,13 @@ def complete_profiles(incomplete: str) -> list[str]:
         return [each.name for each in list_profiles(paths()) if each.name.startswith(incomplete)]
     except Exception:  # noqa: BLE001 - a broken profile must not break the shell
         return []
+
+
+def complete_key_names(incomplete: str) -> list[tuple[str, str]]:
+    """Offer the providers whose keys can be stored, with the variable of each."""
+    from scrimp.profiles.providers import words
+
+    return [(name, variable) for name, variable in sorted(words().items()) if name.startswith(incomplete.lower())]
 
 
 def complete_arms(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
