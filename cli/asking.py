@@ -11,7 +11,7 @@ from scrimp.profiles.errors import ExitCode, GuardRefusedError, ScrimpError, Usa
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
 from scrimp.profiles.rungs import READ_TOKENS, bare_of, with_reading
-from scrimp.routing.text.in_words import percent
+from scrimp.routing.text.in_words import counted, percent
 
 from . import session
 from .conversations import memory_line, memory_words
@@ -302,7 +302,7 @@ def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
         parts[-1] += f" instead of about {format_usd(answer.whole_cost_nano)} whole"
     if answer.total_charged_nano != answer.charged_nano:
         parts.append(
-            f"{format_usd(answer.total_charged_nano)} for all {answer.n_attempts} calls"
+            f"{format_usd(answer.total_charged_nano)} for all {counted(answer.n_attempts, 'call')}"
             if checked.several
             else f"{format_usd(answer.total_charged_nano)} with failed attempts"
         )
@@ -310,7 +310,7 @@ def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
         parts.append(memory_words(request.recalled.to_dict()))
     if checked.verdicts:
         n_passed = sum(verdict.outcome == "pass" for verdict in checked.verdicts)
-        parts.append(f"{n_passed} of {len(checked.verdicts)} checks passed")
+        parts.append(f"{n_passed} of {counted(len(checked.verdicts), 'check')} passed")
     against = answer.saved_against
     said = answer.whole_cost_nano is not None and against == with_reading(answer.arm, "whole")  # just before
     if answer.saved_nano and against is not None and not said:

@@ -13,7 +13,7 @@ from scrimp.profiles.errors import ExitCode, UsageError
 from scrimp.profiles.paths import paths
 
 from . import session
-from .complete import complete_key_names
+from .complete import complete_key_names, complete_keys
 from .options import JsonOption, ProfileOption
 from .parser import new_app
 from .result import Column, Result, Table, emit, say
@@ -38,6 +38,9 @@ Name = Annotated[
     ),
 ]
 More = Annotated[list[str] | None, typer.Argument(metavar="", hidden=True)]
+Stored = Annotated[
+    str, typer.Argument(metavar="NAME", help="The provider, or what the key is called.", autocompletion=complete_keys)
+]
 
 
 @app.command("set", context_settings={"ignore_unknown_options": True})
@@ -121,7 +124,7 @@ def list_(json: JsonOption = False) -> int:
 
 
 @app.command()
-def rm(name: Name) -> int:
+def rm(name: Stored) -> int:
     """Forget a stored key."""
     from scrimp.profiles.keys import list_keys, remove_key
     from scrimp.profiles.providers import key_name

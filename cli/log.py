@@ -13,12 +13,14 @@ import typer
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import NANO, format_usd
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.moments import local_time, local_time_and_zone, with_zone
 
 from . import session
 from .browse import browse
+from .complete import complete_requests
 from .conversations import conversations, memory_line
 from .log_filters import ArmFilter, CidFilter, Days, Limit, ProfileFilter, TagFilter
-from .options import JsonOption
+from .options import A_REQUEST, JsonOption, RequestArgument
 from .outputs import agreed, new_output
 from .parser import lists, new_app
 from .progress import on_forgotten
@@ -70,7 +72,7 @@ def _list(
     table = Table(
         (
             Column("id"),
-            Column("when"),
+            Column(with_zone("when", (row["created_at"] for row in rows))),
             Column("arm"),
             Column("cost", "right"),
             Column("status"),
@@ -79,7 +81,7 @@ def _list(
         [
             (
                 row["id"],
-                row["created_at"][:16].replace("T", " "),
+                local_time(row["created_at"]),
                 row["arm"] or "-",
                 _usd(row["charged_usd"]) + (" (unverified)" if row["n_open"] else ""),
                 row["status"],
@@ -142,14 +144,9 @@ def search(
     return _list(query, limit, arm, profile, tag, days, cid, json)
 
 
-Which = Annotated[
-    str, typer.Argument(metavar="ID|last", help="An id, four or more characters of its beginning or end, or `last`.")
-]
-
-
 @app.command()
 def show(
-    which: Which = "last",
+    which: RequestArgument = "last",
     explain: Annotated[
         bool, typer.Option("-x", "--explain", help="Only the decision, and its neighbours in the log.")
     ] = False,
@@ -175,7 +172,8 @@ def show(
         data["neighbours"] = shown.near
     blocks: list[Block] = []
     if not explain:
-        blocks.append(f"{row['id']}  {row['created_at']}  profile {row['profile']}  {row['status']}")
+        when = local_time_and_zone(row["created_at"], seconds=True)
+        blocks.append(f"{row['id']}  {when}  profile {row['profile']}  {row['status']}")
         before, new = shown.conversation
         told = ("\n".join(new), "prompt" if before is None else f"after {before}") if new else (row["prompt"], "prompt")
         for title, text in (("system", row["system"]), told[::-1], ("answer", row["answer"])):
@@ -248,9 +246,10 @@ def _attempts(attempts: list[dict[str, Any]]) -> Table:
 
     return Table(
         (
-            Column("call", "right"), Column("kind"), Column("arm"), Column("requested"), Column("served"),
+            Column("call", "right"), Column("kind"), Column("arm"), Column("requested", drop=1),
+            Column("served", drop=3),
             Column("in", "right"), Column("out", "right"), Column("charged", "right"), Column("status"),
-            Column("latency s", "right"), Column("ended"),
+            Column("latency s", "right", drop=4), Column("ended", drop=2),
         ),
         [
             (
@@ -294,7 +293,12 @@ def export(
 
 @app.command()
 def rm(
-    which: Annotated[list[str], typer.Argument(metavar="ID...", help="Requests to forget.")],
+    which: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ID|last...", help=f"Requests to forget, each by {A_REQUEST}", autocompletion=complete_requests
+        ),
+    ],
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
 ) -> int:
     """Forget requests: text, features, trace and labels. What they cost stays counted."""

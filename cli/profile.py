@@ -15,6 +15,7 @@ from scrimp.profiles.choice import USE
 from scrimp.profiles.errors import ConfigError, ExitCode, UsageError
 from scrimp.profiles.layers import is_path
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
 
 from . import session
 from .complete import complete_profiles
@@ -158,7 +159,7 @@ def check(name: Name = None, json: JsonOption = False) -> int:
     ]
     failed = any(each.level == "error" for each in findings)
     if not failed:
-        lines.append(f"{loaded.profile.name}: {len(loaded.profile.arms)} arms can be used")
+        lines.append(f"{loaded.profile.name}: {counted(len(loaded.profile.arms), 'arm')} can be used")
     data = {"schema_version": 1, "profile": loaded.profile.name, "ok": not failed, "findings": rows}
     code = ExitCode.CONFIG if failed else ExitCode.OK
     return emit(Result(data=data, blocks=tuple(lines), exit_code=code), as_json=json)
