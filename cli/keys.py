@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -37,20 +37,21 @@ Name = Annotated[
         metavar="NAME", help="The provider, such as openai, or its variable.", autocompletion=complete_key_names
     ),
 ]
-More = Annotated[list[str] | None, typer.Argument(metavar="", hidden=True)]
+ANYTHING: Final = {"ignore_unknown_options": True, "allow_extra_args": True}
+"""A parser that refuses nothing: what it would say of a key shows the key."""
 Stored = Annotated[
     str, typer.Argument(metavar="NAME", help="The provider, or what the key is called.", autocompletion=complete_keys)
 ]
 
 
-@app.command("set", context_settings={"ignore_unknown_options": True})
-def set_(name: Name, more: More = None) -> int:
+@app.command("set", context_settings=ANYTHING)
+def set_(ctx: typer.Context, name: Name) -> int:
     """Store a key: typed unseen at a prompt, or read from a pipe."""
     from scrimp.profiles.keys import set_key
     from scrimp.profiles.providers import key_name, unread
 
     name, given, _ = name.partition("=")
-    _refuse_argument(name, [*([given] if given else []), *(more or [])])
+    _refuse_argument(name, [*([given] if given else []), *ctx.args])
     name = key_name(name)
     value = getpass.getpass(f"{name}: ") if sys.stdin.isatty() else _typed_in()
     if not value:
@@ -80,10 +81,9 @@ def _refuse_argument(name: str, given: list[str]) -> None:
     )
 
 
-@app.command(hidden=True)
-def get(name: More = None) -> int:
+@app.command(hidden=True, context_settings=ANYTHING)
+def get() -> int:
     """Say that keys are never shown."""
-    del name
     raise UsageError(
         "keys are never shown", hint="`scrimp keys path` prints the file that has them; `scrimp keys test` tries them."
     )
