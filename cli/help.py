@@ -26,7 +26,7 @@ HEADINGS: Final[dict[str, tuple[str, ...]]] = {
         "--front", "--plot", "--exact-tokens", "--plan", "--cascade", "--repair", "--seed",
     ),
     "Model settings": ("--option", "--temperature", "--max-tokens"),
-    "Checking": ("--schema", "--check"),
+    "Checking": ("--schema", "--schema-multi", "--check"),
     "Money": ("--max-cost", "--brief", "--cap-override", "--yes", "--cache", "--lane", "--deadline"),
     "Privacy": ("--private", "--offline", "--no-log"),
     "The run": (
@@ -72,7 +72,7 @@ def _write_options(built: Any, then: Any, ctx: Any, formatter: Any) -> None:
         if (record := parameter.get_help_record(ctx)) is None:
             continue
         if parameter.param_type_name == "argument":
-            arguments.append(record)
+            arguments.append((record[0].partition(" | ")[0], record[1]))  # the line of usage has all that it may be
         else:
             options.setdefault(_heading(parameter), []).append(record)
     if sum(map(len, options.values())) < MANY:
@@ -94,7 +94,7 @@ def _heading(parameter: Any) -> str:
 
 def write_epilog(epilog: str, formatter: Any) -> None:
     """Write what stands below the options: paragraphs of text, and those of examples, which backspaces begin."""
-    for paragraph in inspect.cleandoc(epilog).split("\n\n"):
+    for paragraph in re.split(r"\n\n|\n(?=\x08\n)", inspect.cleandoc(epilog)):
         formatter.write_paragraph()
         with formatter.indentation():
             if not paragraph.startswith("\b"):
@@ -146,9 +146,10 @@ def _broken(line: str, width: int) -> list[str]:
     """Return a command in lines that a shell reads as one: broken after backslashes, outside of quotes."""
     out = []
     while len(line) > width:
-        able = [at for at in _blanks(line) if at <= width - 2]
-        at = max([at for at in able if not re.search(r" -\S*$", line[:at])] or able, default=0)
-        if not line[:at].strip():
+        able = [at for at in _blanks(line) if at <= width - 2 and line[:at].strip()]
+        apart = [at for at in able if line[at + 1] == "-" or not re.search(r" -\S*$", line[:at])]
+        at = max(apart or able, default=0)  # not between an option and its value
+        if not at:
             break
         out.append(f"{line[:at]} \\")
         line = f"      {line[at + 1 :]}"
@@ -170,7 +171,7 @@ def _blanks(line: str) -> Iterator[int]:
 def _examples_of(group: Any, words: str) -> str | None:
     """Return what of a group's examples is of one of its commands."""
     lines = (group.epilog or "").split("\n\n")[0].split("\n")
-    own = [line for line in lines if re.search(rf"{re.escape(words)}( |$)", line)]
+    own = [line for line in lines if re.search(rf"{re.escape(words)}(?![\w-])", line)]
     if not own and getattr(group, "bare", None) == words.rpartition(" ")[2]:
         above = re.escape(words.rpartition(" ")[0])
         others = "|".join(map(re.escape, group.commands))
