@@ -20,7 +20,7 @@ __all__ = ["app"]
 
 app = new_app(
     "Your own names for arms and models: -m takes them in every command (docs/asking.md).",
-    group=True,
+    bare="list",
     epilog="""\b
 Examples:
   scrimp alias set mini gpt-5-mini

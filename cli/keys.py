@@ -22,7 +22,7 @@ __all__ = ["app"]
 
 app = new_app(
     "API keys: stored readable by you alone, never given on a command line, never shown.",
-    group=True,
+    bare="list",
     epilog="""\b
 Examples:
   scrimp keys set OPENAI_API_KEY              asks for it, without showing it

@@ -81,7 +81,7 @@ def new_app(
     return typer.Typer(
         cls=Group if bare is None else lists(bare),
         **texts,  # a None here would hide the callback's own docstring
-        no_args_is_help=group and bare is None,
+        no_args_is_help=group,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,

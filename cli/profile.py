@@ -23,7 +23,7 @@ __all__ = ["app"]
 
 app = new_app(
     "Arms, caps and a policy under one name.",
-    group=True,
+    bare="list",
     epilog="""\b
 Examples:
   scrimp profile list

@@ -36,7 +36,7 @@ __all__ = ["app", "laid_under", "read_named", "save_flags"]
 
 app = new_app(
     "Prompts kept under a name, with how they are asked (docs/asking.md).",
-    group=True,
+    bare="list",
     epilog="""\b
 Examples:
   scrimp ask --save sum -s "Be brief." "Sum it up: {{input}}"     keeps one
