@@ -27,6 +27,8 @@ app = new_app(
 Examples:
   scrimp keys set openai                      asks for it, without showing it
   pass show groq | scrimp keys set groq
+  scrimp keys list                            where each is kept, not what it is
+  scrimp keys rm openai
   scrimp keys test -p openai                  one tiny call for each key
 """,
 )

@@ -34,6 +34,8 @@ Examples:
   scrimp profile use work                   what is used where no -p says otherwise
   scrimp profile show work --origin         every key, and what set it
   scrimp profile check work                 keys, prices, models that are going away
+  scrimp profile edit work                  in your editor
+  cat "$(scrimp profile path work)"         the file itself
 """,
 )
 
