@@ -27,6 +27,8 @@ app = new_app(
 Examples:
   scrimp keys set OPENAI_API_KEY              asks for it, without showing it
   pass show openai | scrimp keys set OPENAI_API_KEY
+  scrimp keys list                            where each is kept, not what it is
+  scrimp keys rm OPENAI_API_KEY
   scrimp keys test -p openai                  one tiny call for each key
 """,
 )

@@ -30,6 +30,8 @@ Examples:
   scrimp profile init work --from openai    a starter file that extends a built-in
   scrimp profile show work --origin         every key, and what set it
   scrimp profile check work                 keys, prices, models that are going away
+  scrimp profile edit work                  in your editor
+  cat "$(scrimp profile path work)"         the file itself
 """,
 )
 
