@@ -25,6 +25,9 @@ app = new_app(
 Examples:
   scrimp alias set mini gpt-5-mini
   scrimp ask -m mini "What is the capital of France?"
+  scrimp alias list
+  scrimp alias rm mini
+  cat "$(scrimp alias path)"          the file they are kept in
 """,
 )
 

@@ -23,6 +23,9 @@ __all__ = ["OLD_NAMES", "Group", "lists", "new_app", "read_at_once", "read_numbe
 class Group(TyperGroup):
     """A group whose help page says in a whole sentence what each of its commands does."""
 
+    bare: str | None = None
+    """The command that is run when none is named."""
+
     def summaries(self, ctx: Any) -> list[tuple[str, str]]:
         """Return the commands' names, in the order of the help page, with a sentence on each."""
         named = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
@@ -45,6 +48,8 @@ def lists(command: str) -> type[Group]:
     """Return a group that runs one of its commands when none is named: `log -n 5` is `log list -n 5`."""
 
     class Listing(Group):
+        bare = command
+
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             """Put the command before options that come first."""
             bare = not args or (args[0].startswith("-") and args[0] not in ("-h", "--help"))

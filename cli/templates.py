@@ -41,7 +41,11 @@ app = new_app(
 Examples:
   scrimp ask --save sum -s "Be brief." "Sum it up: {{input}}"     keeps one
   scrimp ask -t sum < notes.txt                                   uses it
+  scrimp templates list
+  scrimp templates show sum
   scrimp templates edit sum
+  scrimp templates rm sum
+  ls "$(scrimp templates path)"                                   the folder they are kept in
 """,
 )
 
