@@ -103,7 +103,7 @@ def pipx_here(home: Home) -> None:
 def install(home: Home, way: str, wheel: str, links: Path) -> list[str]:
     """Install a wheel, and return how scrimp is called then."""
     if way == "uvx":
-        return ["uvx", "--find-links", str(links), "--from", wheel, "scrimp"]
+        return ["uvx", "-q", "--find-links", str(links), "--from", wheel, "scrimp"]
     if way == "uv tool":
         home.must("uv", "tool", "install", "--find-links", str(links), wheel)
     elif way == "pipx":
