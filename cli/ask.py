@@ -11,6 +11,7 @@ import typer
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.rungs import READ_TOKENS
 
+from .complete import complete_checks, complete_templates
 from .options import (
     ArmOption,
     BriefOption,
@@ -37,6 +38,7 @@ from .options import (
     ReadTokens,
     RepairOption,
     SeedOption,
+    TagOption,
     UseHintOption,
     WtpOption,
 )
@@ -83,7 +85,11 @@ def ask(
     template: Annotated[
         str | None,
         typer.Option(
-            "-t", "--template", metavar="NAME|FILE", help="Template with {{variables}}; {{input}} is the prompt."
+            "-t",
+            "--template",
+            metavar="NAME|FILE",
+            help="Template with {{variables}}; {{input}} is the prompt.",
+            autocompletion=complete_templates,
         ),
     ] = None,
     variable: Annotated[
@@ -100,6 +106,7 @@ def ask(
             metavar="NAME|KIND:ARG",
             help="What the answer must pass (else exit 7): a check of the profile, or re:, cmd:, json, has:, words:, "
             "tests:, judge: ... (docs/checks.md). Repeats.",
+            autocompletion=complete_checks,
         ),
     ] = None,
     cascade: CascadeOption = False,
@@ -135,7 +142,7 @@ def ask(
         bool, typer.Option("--no-log", help="Keep no text or features of this request, only its money.")
     ] = False,
     offline: Offline = False,
-    tag: Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="A label for `scrimp spend`.")] = None,
+    tag: TagOption = None,
     cap_override: Annotated[
         str | None,
         typer.Option(

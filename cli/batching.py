@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import stat
@@ -97,6 +98,11 @@ def _run(
     as_json: bool,
 ) -> int:
     if resume:
+        if (named := _named_run(flags)) is not None:
+            if flags.output not in (None, Path(named.output)):
+                raise UsageError(f"run {named.id} writes {named.target}, not {flags.output}", hint="Leave out -o.")
+            flags = replace(flags, input=None, output=Path(named.output))
+            return _resume(flags, named, retry_unknown, retry_errors, retry_cut, estimate_only, quiet, as_json)
         run = _find_run(flags, retrying=retry_unknown or retry_errors or retry_cut)
         if run is not None:
             return _resume(flags, run, retry_unknown, retry_errors, retry_cut, estimate_only, quiet, as_json)
@@ -119,6 +125,16 @@ def _output(flags: BatchFlags) -> Path | None:
             "-o - cannot be resumed, and is not supported", hint="Name a file: it is renamed into place when complete."
         )
     return path.expanduser().absolute()
+
+
+def _named_run(flags: BatchFlags) -> Run | None:
+    """Return the run that --resume is given by its id, or as `last`; None where it is given none, or a file."""
+    from scrimp.routing.ledger import batches
+
+    word = flags.input
+    if word is None or not re.fullmatch("[0-9a-zA-Z]{4,26}", word) or Path(word).exists():
+        return None
+    return batches.fetch(session.ledger_to_read(), word)
 
 
 def _find_run(flags: BatchFlags, *, retrying: bool) -> Run | None:

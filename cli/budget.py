@@ -11,6 +11,7 @@ from scrimp.profiles.money import format_usd
 
 from . import session
 from .caps import cap_table
+from .complete import among
 from .options import JsonOption
 from .parser import new_app
 from .result import Result, emit
@@ -35,7 +36,7 @@ ScopeArgument = Annotated[
     typer.Argument(
         metavar="SCOPE",
         help="day or month; listed as shared:day and shared:month.",
-        autocompletion=lambda: list(SCOPES),
+        autocompletion=among("day", "month"),
     ),
 ]
 SCOPES: Final = {"day": "shared:day", "month": "shared:month"}

@@ -10,6 +10,7 @@ import typer
 from scrimp.profiles.money import NANO, format_usd
 
 from . import session
+from .complete import complete_conversations
 from .options import JsonOption
 from .result import Column, Result, Table, emit, say
 
@@ -24,7 +25,12 @@ def conversations(
     days: Annotated[float | None, typer.Option("--days", min=0.0, help="Only of the last N days.")] = None,
     name: Annotated[
         tuple[str, str] | None,
-        typer.Option("--name", metavar="ID NAME", help="Call this conversation so, and list nothing."),
+        typer.Option(
+            "--name",
+            metavar="ID NAME",
+            help="Call this conversation so, and list nothing.",
+            autocompletion=complete_conversations,
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> int:

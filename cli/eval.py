@@ -12,6 +12,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.paths import paths
 
 from . import session
+from .complete import complete_routers
 from .options import JsonOption, PreferOption, ProfileOption, WtpOption
 from .parser import new_app
 from .progress import on_embedded, one_thread
@@ -72,6 +73,7 @@ def evaluate(
             metavar="NAME",
             help="shipped, a version, knn, cluster, ridge, length or random; repeatable. "
             "cascade: plans of several models, on outcomes with answers.",
+            autocompletion=complete_routers,
         ),
     ] = None,
     fit: Annotated[

@@ -15,6 +15,7 @@ from scrimp.profiles.paths import paths
 
 from . import learn_export, session
 from .certificate import certificate_blocks
+from .complete import complete_checks
 from .options import ArmOption, JsonOption, MaxSpend, ProfileOption, SeedOption
 from .parser import new_app
 from .result import Column, Result, Table, emit, say, show_progress
@@ -184,7 +185,13 @@ def audit(
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="Prompts to ask again, at most.")] = 20,
     last: Annotated[int, typer.Option("--last", min=1, help="Draw from the last N prompts.")] = 500,
     check: Annotated[
-        str | None, typer.Option("--check", metavar="NAME", help="Compare by this check (as for `ask --check`).")
+        str | None,
+        typer.Option(
+            "--check",
+            metavar="NAME|KIND:ARG",
+            help="Compare by this check (as for `ask --check`).",
+            autocompletion=complete_checks,
+        ),
     ] = None,
     arm: ArmOption = None,
     profile: ProfileOption = None,

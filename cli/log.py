@@ -16,9 +16,10 @@ from scrimp.profiles.paths import paths
 
 from . import session
 from .browse import browse
+from .complete import complete_requests
 from .conversations import conversations, memory_line
 from .log_filters import ArmFilter, CidFilter, Days, Limit, ProfileFilter, TagFilter
-from .options import JsonOption
+from .options import A_REQUEST, JsonOption, RequestArgument
 from .outputs import agreed, new_output
 from .parser import lists, new_app
 from .progress import on_forgotten
@@ -142,14 +143,9 @@ def search(
     return _list(query, limit, arm, profile, tag, days, cid, json)
 
 
-Which = Annotated[
-    str, typer.Argument(metavar="ID|last", help="An id, four or more characters of its beginning or end, or `last`.")
-]
-
-
 @app.command()
 def show(
-    which: Which = "last",
+    which: RequestArgument = "last",
     explain: Annotated[
         bool, typer.Option("-x", "--explain", help="Only the decision, and its neighbours in the log.")
     ] = False,
@@ -294,7 +290,12 @@ def export(
 
 @app.command()
 def rm(
-    which: Annotated[list[str], typer.Argument(metavar="ID...", help="Requests to forget.")],
+    which: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ID|last...", help=f"Requests to forget, each by {A_REQUEST}", autocompletion=complete_requests
+        ),
+    ],
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
 ) -> int:
     """Forget requests: text, features, trace and labels. What they cost stays counted."""

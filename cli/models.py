@@ -10,7 +10,7 @@ import typer
 from scrimp.profiles.rungs import base_of
 
 from . import session
-from .complete import complete_arms
+from .complete import complete_models, complete_own_arms
 from .options import JsonOption, ProfileOption
 from .parser import new_app
 from .result import Block, Column, Note, Result, Table, emit, say
@@ -131,7 +131,7 @@ def _price(usd: float | None) -> str:
 
 @app.command()
 def resume(
-    arm: Annotated[str, typer.Argument(metavar="ARM", autocompletion=complete_arms)],
+    arm: Annotated[str, typer.Argument(metavar="ARM", autocompletion=complete_own_arms)],
     profile: ProfileOption = None,
 ) -> int:
     """Let an arm take calls again that was suspended because it charged above its enforced bound."""
@@ -173,7 +173,11 @@ def prices(
 def abilities(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODEL", help="Any LiteLLM model ids; left out, the profile's arms."),
+        typer.Argument(
+            metavar="MODEL",
+            help="Any LiteLLM model ids; left out, the profile's arms.",
+            autocompletion=complete_models,
+        ),
     ] = None,
     profile: ProfileOption = None,
     every: Annotated[bool, typer.Option("--all", help="The whole table, the ablest first.")] = False,

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from scrimp.profiles.errors import UsageError
 
-from .complete import complete_arms, complete_conversations, complete_profiles
+from .complete import (
+    complete_arms,
+    complete_conversations,
+    complete_hints,
+    complete_needs,
+    complete_plans,
+    complete_presets,
+    complete_profiles,
+    complete_requests,
+    complete_tags,
+)
 
 __all__ = [
+    "A_REQUEST",
     "ArmOption",
     "BriefOption",
     "CascadeOption",
@@ -36,13 +47,22 @@ __all__ = [
     "ReadTokens",
     "Reading",
     "RepairOption",
+    "RequestArgument",
     "SeedOption",
     "SinceOption",
+    "TagOption",
     "UseHintOption",
     "WtpOption",
     "read_day",
 ]
 
+A_REQUEST: Final = "its id, four or more characters of its beginning or end, or `last`."
+"""How a request is named, wherever one is."""
+
+RequestArgument = Annotated[
+    str,
+    typer.Argument(metavar="[ID|last]", help=f"Which request: {A_REQUEST}", autocompletion=complete_requests),
+]
 ProfileOption = Annotated[
     str | None,
     typer.Option(
@@ -70,6 +90,7 @@ PreferOption = Annotated[
         "--prefer",
         metavar="PRESET",
         help="cheap ($0.01), balanced ($0.10) or best ($1.00): what a right answer is worth.",
+        autocompletion=complete_presets,
     ),
 ]
 WtpOption = Annotated[
@@ -101,7 +122,10 @@ Offline = Annotated[
 Needs = Annotated[
     list[str] | None,
     typer.Option(
-        "--need", metavar="CAPABILITY", help="Only arms that have this: vision, pdf, tools, json, or a tag. Repeats."
+        "--need",
+        metavar="CAPABILITY",
+        help="Only arms that have this: vision, pdf, tools, json, or a tag. Repeats.",
+        autocompletion=complete_needs,
     ),
 ]
 SeedOption = Annotated[int | None, typer.Option("--seed", hidden=True, help="Seed of exploration, to repeat a draw.")]
@@ -111,7 +135,12 @@ CascadeOption = Annotated[
 ]
 PlanOption = Annotated[
     str | None,
-    typer.Option("--plan", metavar="PLAN", help="Follow this plan: `small ? checks > large`, or a name of [plans]."),
+    typer.Option(
+        "--plan",
+        metavar="PLAN",
+        help="Follow this plan: `small ? checks > large`, or a name of [plans].",
+        autocompletion=complete_plans,
+    ),
 ]
 RepairOption = Annotated[
     bool, typer.Option("--repair", help="Escalate with the failed answer and what is wrong with it.")
@@ -121,7 +150,13 @@ HintOption = Annotated[
     typer.Option("--hint", help="Flip a coin whether the nearest hint stands in front; it learns where hints help."),
 ]
 UseHintOption = Annotated[
-    str | None, typer.Option("--use-hint", metavar="NAME", help="Put this hint in front, without a coin.")
+    str | None,
+    typer.Option(
+        "--use-hint",
+        metavar="NAME",
+        help="Put this hint in front, without a coin.",
+        autocompletion=complete_hints,
+    ),
 ]
 CidOption = Annotated[
     str | None,
@@ -185,6 +220,15 @@ ReadOption = Annotated[
 ]
 ReadTokens = Annotated[
     int, typer.Option("--read-tokens", metavar="N", min=100, max=1_000_000, help="The most tokens of passages.")
+]
+TagOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tag",
+        metavar="TEXT",
+        help="A word by which to find it in the log and in `scrimp spend`.",
+        autocompletion=complete_tags,
+    ),
 ]
 SinceOption = Annotated[
     str | None, typer.Option("--since", metavar="DATE", help="Only requests from this day on (YYYY-MM-DD).")

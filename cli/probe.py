@@ -14,7 +14,7 @@ from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
 
 from . import session
-from .complete import complete_arms
+from .complete import complete_named, complete_own_arms
 from .options import JsonOption, MaxSpend, ProfileOption
 from .parser import new_app
 from .probe_table import KINDS_ONLY, Kind, probe_table
@@ -42,7 +42,7 @@ Examples:
 
 @app.command(epilog=EPILOG)
 def probe(
-    arm: Annotated[str | None, typer.Argument(metavar="[ARM]", autocompletion=complete_arms)] = None,
+    arm: Annotated[str | None, typer.Argument(metavar="[ARM]", autocompletion=complete_own_arms)] = None,
     all_arms: Annotated[
         bool, typer.Option("--all", help="Every arm of the profile, the same prompts, in one budget, as a table.")
     ] = False,
@@ -64,6 +64,7 @@ def probe(
             "--check",
             metavar="NAME",
             help="Of the log, only what this check was run on; repeatable. Allows commands.",
+            autocompletion=complete_named,
         ),
     ] = None,
     log_limit: Annotated[

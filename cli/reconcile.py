@@ -12,6 +12,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd, usd_from_nano
 
 from . import session
+from .complete import among, complete_calls
 from .options import JsonOption, ProfileOption
 from .result import Column, Result, Table, emit
 
@@ -28,7 +29,11 @@ def reconcile(
     call: Annotated[
         int | None,
         typer.Argument(
-            metavar="[CALL]", min=1, max=2**63 - 1, help="The call's number, as `scrimp spend --open` shows it."
+            metavar="[CALL]",
+            min=1,
+            max=2**63 - 1,
+            help="The call's number, as `scrimp spend --open` shows it.",
+            autocompletion=complete_calls,
         ),
     ] = None,
     usd: Annotated[
@@ -41,6 +46,7 @@ def reconcile(
             metavar="bound|0|FILE.csv",
             help="Settle all calls of unknown cost: at their upper bounds, at nothing, or by a provider's export of "
             "usage, matched by the ids of replies.",
+            autocompletion=among(("bound", "at their upper bounds"), ("0", "at nothing")),
         ),
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Take back the last correction (of CALL).")] = False,
@@ -80,7 +86,7 @@ def reconcile(
         which = f"{call} " if call is not None else ""
         lines.append(f"to take this back: scrimp spend reconcile {which}--undo")
     if dry_run:
-        lines.append("nothing was changed (-n)")
+        lines.append("nothing was changed (--dry-run)")
     return emit(_corrected(done, tuple(lines), call=call, dry_run=dry_run), as_json=json)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from . import session
-from .options import ArmOption, JsonOption, MaxCost, PrivateOption, ProfileOption
+from .options import ArmOption, JsonOption, MaxCost, PrivateOption, ProfileOption, RequestArgument
 from .parser import new_app
 from .result import say
 
@@ -27,7 +27,7 @@ Examples:
 
 @app.command(epilog=EPILOG)
 def redo(
-    which: Annotated[str, typer.Argument(metavar="[ID|last]", help="Which request.")] = "last",
+    which: RequestArgument = "last",
     arm: ArmOption = None,
     profile: ProfileOption = None,
     max_cost: MaxCost = None,

@@ -13,6 +13,7 @@ from scrimp.profiles.paths import paths
 
 from . import session
 from .certificate import certificate_blocks
+from .complete import among
 from .options import JsonOption, ProfileOption, SeedOption
 from .parser import new_app
 from .progress import on_fitted, one_thread
@@ -55,7 +56,10 @@ def refit(
     timer: Annotated[
         str | None,
         typer.Option(
-            "--install-timer", metavar="[daily|weekly]", help="Refit by itself from now on (systemd, or cron)."
+            "--install-timer",
+            metavar="[daily|weekly]",
+            help="Refit by itself from now on (systemd, or cron).",
+            autocompletion=among("daily", "weekly"),
         ),
     ] = None,
     json: JsonOption = False,

@@ -10,6 +10,7 @@ from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.paths import paths
 
 from . import session
+from .complete import complete_profiles, complete_versions
 from .options import JsonOption, MaxCost, PreferOption, ProfileOption, SinceOption, WtpOption, read_day
 from .parser import new_app
 from .result import Column, Result, Table, emit
@@ -30,14 +31,22 @@ Examples:
 @app.command(epilog=EPILOG)
 def replay(
     profile: ProfileOption = None,
-    router: Annotated[str | None, typer.Option("--router", metavar="VERSION", help="Decide by this version.")] = None,
+    router: Annotated[
+        str | None,
+        typer.Option("--router", metavar="VERSION", help="Decide by this version.", autocompletion=complete_versions),
+    ] = None,
     wtp: WtpOption = None,
     prefer: PreferOption = None,
     max_cost: MaxCost = None,
     since: SinceOption = None,
     logged: Annotated[
         str | None,
-        typer.Option("--log", metavar="PROFILE", help="Replay the log of this profile (else that of --profile)."),
+        typer.Option(
+            "--log",
+            metavar="PROFILE",
+            help="Replay the log of this profile (else that of --profile).",
+            autocompletion=complete_profiles,
+        ),
     ] = None,
     limit: Annotated[int, typer.Option("-n", "--limit", min=0, help="Changed decisions to list.")] = 10,
     json: JsonOption = False,

@@ -16,6 +16,7 @@ from scrimp.profiles.reading import lines_of
 from scrimp.profiles.rungs import READ_TOKENS
 
 from . import session
+from .complete import complete_checks
 from .explain import decision_blocks, decision_line, split_line
 from .front import front_blocks, front_data, taken_of
 from .given import gather
@@ -81,7 +82,12 @@ def route(
     plan: PlanOption = None,
     check: Annotated[
         list[str] | None,
-        typer.Option("--check", metavar="CHECK", help="A check that the plan may stop at. Repeats."),
+        typer.Option(
+            "--check",
+            metavar="NAME|KIND:ARG",
+            help="A check that the plan may stop at. Repeats.",
+            autocompletion=complete_checks,
+        ),
     ] = None,
     profile: ProfileOption = None,
     lines: Annotated[str | None, typer.Option("--lines", metavar="FILE|-", help="Decide every line of a file.")] = None,

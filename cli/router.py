@@ -9,6 +9,7 @@ import typer
 from scrimp.profiles.paths import paths
 
 from . import session
+from .complete import complete_versions
 from .options import JsonOption, ProfileOption
 from .parser import new_app
 from .result import Column, Result, Table, emit
@@ -32,7 +33,12 @@ Examples:
 )
 
 Name = Annotated[
-    str | None, typer.Argument(metavar="[VERSION]", help="A version's name; the one in force unless given.")
+    str | None,
+    typer.Argument(
+        metavar="[VERSION]",
+        help="A version's name; the one in force unless given.",
+        autocompletion=complete_versions,
+    ),
 ]
 
 
@@ -123,8 +129,11 @@ def show(version: Name = None, json: JsonOption = False) -> int:
 
 @app.command()
 def diff(
-    first: Annotated[str, typer.Argument(metavar="VERSION")],
-    second: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="The one in force unless given.")] = None,
+    first: Annotated[str, typer.Argument(metavar="VERSION", autocompletion=complete_versions)],
+    second: Annotated[
+        str | None,
+        typer.Argument(metavar="[VERSION]", help="The one in force unless given.", autocompletion=complete_versions),
+    ] = None,
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> int:
@@ -148,7 +157,10 @@ def diff(
 
 
 @app.command()
-def promote(version: Annotated[str, typer.Argument(metavar="VERSION")], json: JsonOption = False) -> int:
+def promote(
+    version: Annotated[str, typer.Argument(metavar="VERSION", autocompletion=complete_versions)],
+    json: JsonOption = False,
+) -> int:
     """Put a version in force, whatever its verdict; `shipped` is one too."""
     from scrimp.routing.learn.judging.by_hand import promote as put
 

@@ -14,6 +14,7 @@ from scrimp.profiles.load import load_profile, override
 from scrimp.profiles.money import read_usd
 from scrimp.profiles.paths import paths, working_folder
 
+from .once import said_today
 from .progress import on_embedded, on_forgotten, one_thread
 from .result import say
 
@@ -79,7 +80,8 @@ def load(
     in_use = loaded.profile
     if not quiet:
         for note in loaded.notes:
-            say(note)
+            if note != loaded.daily or not said_today(note, paths().said):
+                say(note)
     return loaded
 
 

@@ -13,7 +13,7 @@ from scrimp.profiles.paths import paths
 
 from . import session
 from .caps import cap_table
-from .complete import complete_arms
+from .complete import among, complete_own_arms
 from .options import JsonOption, ProfileOption
 from .parser import new_app
 from .progress import on_summed
@@ -50,7 +50,13 @@ BAR = 24
 def spend(
     ctx: typer.Context,
     by: Annotated[
-        str, typer.Option("--by", metavar="WHAT", help="day, week, month, arm, profile, source or tag.")
+        str,
+        typer.Option(
+            "--by",
+            metavar="WHAT",
+            help="day, week, month, arm, profile, source or tag.",
+            autocompletion=among("day", "week", "month", "arm", "profile", "source", "tag"),
+        ),
     ] = "day",
     days: Annotated[int | None, typer.Option("--days", min=1, help="Only the last N days.")] = None,
     today: Annotated[bool, typer.Option("--today", help="Only today: --days 1.")] = False,
@@ -59,7 +65,7 @@ def spend(
     vs: Annotated[
         str | None,
         typer.Option(
-            "--vs", metavar="ARM", help="Compare with sending everything to one arm.", autocompletion=complete_arms
+            "--vs", metavar="ARM", help="Compare with sending everything to one arm.", autocompletion=complete_own_arms
         ),
     ] = None,
     short: Annotated[

@@ -140,7 +140,8 @@ def find_key(arm: Arm, keys: Keys) -> str | None:
         check_available(arm.model)
         return None
     if (missing := needs_address(arm)) is not None:
-        raise ConfigError(f"arm {arm.name}: {missing}", hint="Write it into a profile of your own.")
+        hint = "`scrimp setup` asks for what is missing, or write it into a profile of your own."
+        raise ConfigError(f"arm {arm.name}: {missing}", hint=hint)
     key = keys.resolve(arm)
     if key is not None:
         return key.reveal()
