@@ -17,7 +17,7 @@ from scrimp.profiles.paths import working_folder
 
 from .commands import COMMANDS
 from .interrupts import Ended, as_interrupts, exit_code
-from .parser import Group, read_at_once, read_numbers, read_words
+from .parser import Group, read_at_once, read_numbers, read_pairs, read_words
 from .result import say, write_err, write_out
 from .streams import drop_stdout
 from .typed import ELSEWHERE, OPTIONS, as_typed, nearest
@@ -87,6 +87,7 @@ def command(name: str) -> Any:
     built.name = name
     _say_no_types(built)
     read_at_once(built)
+    read_pairs(built)
     read_numbers(built)
     read_words(built)
     return built

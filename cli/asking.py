@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ExitCode, GuardRefusedError, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
-from scrimp.profiles.paths import paths
 from scrimp.profiles.rungs import READ_TOKENS, bare_of, with_reading
-from scrimp.routing.text.in_words import percent
+from scrimp.routing.text.in_words import counted, percent
 
 from . import session
 from .conversations import memory_line, memory_words
@@ -21,14 +20,15 @@ from .readings import read_in_words, reading_blocks
 from .result import Note, Result, as_line, confirm, deliver, emit, emit_stderr, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from scrimp.profiles.load import Loaded
+    from scrimp.profiles.templates import Template
     from scrimp.routing.asking.request import Answer, Ask, Checked, Way
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prompts.prompt import Prompt
 
-__all__ = ["AskFlags", "answer_request", "run_ask"]
+__all__ = ["AskFlags", "answer_request", "extracted_from", "run_ask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,16 @@ class AskFlags:
     words: tuple[str, ...] = ()
     system: str | None = None
     files: tuple[str, ...] = ()
-    attachments: tuple[Path, ...] = ()
+    attachments: tuple[str, ...] = ()
     arm: str | None = None
     profile: str | None = None
     follow: bool | str = False
     memory: str = "auto"
     template: str | None = None
     variables: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
     schema: str | None = None
+    schema_multi: str | None = None
     checks: tuple[str, ...] = ()
     cascade: bool = False
     plan: str | None = None
@@ -72,17 +74,24 @@ class AskFlags:
     quiet: bool = False
     read: str = "auto"
     read_tokens: int = READ_TOKENS
+    extract: bool = False
 
 
 def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> int:
     """Ask, and print what came of it."""
+    from scrimp.routing.asking.call_options import read_options
     from scrimp.routing.asking.compose import make_request
     from scrimp.routing.asking.kept_files import reads_again
     from scrimp.routing.asking.ways import make_way, split_plan
 
-    if (plan := split_plan(flags.read, arm=flags.arm, plan=flags.plan, cascade=flags.cascade)) is not None:
-        flags = replace(flags, read="auto", arm=None, plan=plan)
-    prompt = _prompt(flags)
+    template = None
+    if flags.template is not None:
+        from .templates import laid_under, read_named
+
+        template = read_named(flags.template)
+        flags = laid_under(flags, template)
+    options = read_options(flags.options)
+    prompt = _prompt(flags, template)
     loaded = session.load(
         flags.profile,
         prefer=flags.prefer,
@@ -92,6 +101,10 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         max_seconds=flags.max_seconds,
         quiet=flags.quiet,
     )
+    loaded, arm = session.with_model(loaded, flags.arm)
+    flags = replace(flags, arm=arm)
+    if (plan := split_plan(flags.read, arm=arm, plan=flags.plan, cascade=flags.cascade)) is not None:
+        flags = replace(flags, read="auto", arm=None, plan=plan)
     override = session.parse_usd(flags.cap_override, "--cap-override")
     if override is not None and not flags.confirmed:
         raise UsageError(
@@ -117,6 +130,8 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         rephrase=flags.rephrase,
         reading=flags.read,
         read_tokens=flags.read_tokens,
+        params=options.params,
+        output_limit=options.output_limit,
     )
     if (again := reads_again(prompt, request.prompt)) is not None and not flags.quiet:
         say(again)
@@ -138,6 +153,7 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         explain=explain,
         as_json=as_json,
         stream=stream,
+        extract=flags.extract,
         dry_run=flags.dry_run,
         quiet=flags.quiet,
         seed=flags.seed,
@@ -155,11 +171,20 @@ def answer_request(
     explain: bool = False,
     as_json: bool = False,
     stream: bool = False,
+    extract: bool = False,
     dry_run: bool = False,
     quiet: bool = False,
     seed: int | None = None,
 ) -> int:
-    """Decide, dispatch, check, print; return the exit code."""
+    """Decide, dispatch, check, print; return the exit code.
+
+    Parameters
+    ----------
+    stream
+        Show the answer on a terminal as it comes, where nothing may take its place.
+    extract
+        Print its first fenced block alone, or all of it where there is none.
+    """
     from scrimp.routing.asking.failure import failure
     from scrimp.routing.asking.refusal import missed_quality
     from scrimp.routing.asking.ways import make_way
@@ -198,7 +223,8 @@ def answer_request(
         split = () if (line := split_line(decision)) is None else (Note(line),)
         return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)), *split)), as_json=as_json)
     otherwise = _kept(request, decision.id)
-    printer = _Printer(otherwise) if stream and plan.single and not way.may_take_another else None
+    shown = stream and sys.stdout.isatty() and not (as_json or extract) and plan.single and not way.may_take_another
+    printer = _Printer(otherwise) if shown else None
     if printer is not None:
         space.say = printer.below(space.say)
     try:
@@ -212,10 +238,12 @@ def answer_request(
             printer.end()
     answer = checked.answer
     told = way.records_steps(decision) or request.summing is not None or decision.rephrase is not None
+    extracted = extracted_from(answer.text) if extract else None
     if as_json:
-        code = deliver(as_line((checked if told else answer).to_dict()), otherwise=otherwise, as_json=True)
+        data = (checked if told else answer).to_dict() | ({"extracted": extracted} if extract else {})
+        code = deliver(as_line(data), otherwise=otherwise, as_json=True)
     elif printer is None:
-        code = deliver(_printable(answer.text), otherwise=otherwise)
+        code = deliver(_printable(answer.text if extracted is None else extracted), otherwise=otherwise)
     else:
         code = printer.code
     for note in answer.notes:
@@ -290,6 +318,14 @@ def _printable(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
+def extracted_from(answer: str) -> str:
+    """Return what an answer's first fenced block holds; all of it where there is none."""
+    from scrimp.routing.text.code import first_block
+
+    block = first_block(answer)
+    return answer if block is None else block
+
+
 def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
     """Return the line of cost and choice that follows each answer."""
     taken = answer.decision.choice.option(answer.arm)
@@ -302,7 +338,7 @@ def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
         parts[-1] += f" instead of about {format_usd(answer.whole_cost_nano)} whole"
     if answer.total_charged_nano != answer.charged_nano:
         parts.append(
-            f"{format_usd(answer.total_charged_nano)} for all {answer.n_attempts} calls"
+            f"{format_usd(answer.total_charged_nano)} for all {counted(answer.n_attempts, 'call')}"
             if checked.several
             else f"{format_usd(answer.total_charged_nano)} with failed attempts"
         )
@@ -310,7 +346,7 @@ def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
         parts.append(memory_words(request.recalled.to_dict()))
     if checked.verdicts:
         n_passed = sum(verdict.outcome == "pass" for verdict in checked.verdicts)
-        parts.append(f"{n_passed} of {len(checked.verdicts)} checks passed")
+        parts.append(f"{n_passed} of {counted(len(checked.verdicts), 'check')} passed")
     against = answer.saved_against
     said = answer.whole_cost_nano is not None and against == with_reading(answer.arm, "whole")  # just before
     if answer.saved_nano and against is not None and not said:
@@ -321,18 +357,16 @@ def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
     return "[" + " · ".join(parts) + "]"
 
 
-def _prompt(flags: AskFlags) -> Prompt:
+def _prompt(flags: AskFlags, template: Template | None) -> Prompt:
     """Put the prompt together from arguments, standard input, files and template."""
     from scrimp.routing.asking.compose import compose, in_template, question_of
 
     typed, given, unasked = gather(flags.words, flags.files, quiet=flags.quiet)
     system = flags.system
-    if flags.template is not None:
-        from scrimp.profiles.templates import read_template
-
-        template = read_template(flags.template, paths())
-        filled = in_template(template, flags.template, typed, given, flags.variables, unasked=unasked)
-        text, sources, system = filled.text, filled.sources, system or filled.system
+    if template is not None:
+        name = str(flags.template)
+        text, system, sources = in_template(template, name, typed, given, flags.variables, unasked=unasked)
+        system = system if flags.system in (None, template.system) else flags.system
     elif flags.variables:
         raise UsageError("-v gives a variable of a template: name the template with -t")
     else:
@@ -340,8 +374,9 @@ def _prompt(flags: AskFlags) -> Prompt:
     return compose(
         text,
         system=system,
-        attachments=flags.attachments,
+        attachments=[Path(each) for each in flags.attachments],
         schema=flags.schema,
+        schema_multi=flags.schema_multi,
         needs=flags.needs,
         sources=sources,
         brief=flags.brief,

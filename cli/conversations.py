@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scrimp.profiles.money import NANO, format_usd
+from scrimp.routing.text.moments import local_time, with_zone
 
 from . import session
 from .complete import complete_conversations
@@ -45,9 +46,10 @@ def conversations(
     rows = list_conversations(ledger, now=now, days=days, limit=limit)
     if not rows and not json:
         say("there are no conversations")
+    last = with_zone("last", (row["last_at"] for row in rows))
     table = Table(
         (
-            Column("id"), Column("name"), Column("turns", "right"), Column("last"), Column("tokens", "right"),
+            Column("id"), Column("name"), Column("turns", "right"), Column(last), Column("tokens", "right"),
             Column("cost", "right"), Column("began with", narrow="below"),
         ),
         [
@@ -55,7 +57,7 @@ def conversations(
                 row["id"],
                 row["name"] or "-",
                 str(row["turns"]),
-                row["last_at"][:16].replace("T", " "),
+                local_time(row["last_at"]),
                 f"{row['tokens'] or 0:,}",
                 format_usd(round((row["charged_usd"] or 0.0) * NANO)),
                 "(not kept)" if row["first"] is None else _short(row["first"]),

@@ -75,7 +75,7 @@ def doctor(
         "findings": [each.to_dict() for each in findings],
     }
     table = Table(
-        (Column("what"), Column("state"), Column("detail"), Column("what to do")),
+        (Column("what"), Column("state"), Column("detail"), Column("what to do", narrow="below")),
         [(each.what, each.state, each.detail, each.fix or "-") for each in findings],
     )
     return emit(

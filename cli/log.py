@@ -13,6 +13,7 @@ import typer
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import NANO, format_usd
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.moments import local_time, local_time_and_zone, with_zone
 
 from . import session
 from .browse import browse
@@ -71,7 +72,7 @@ def _list(
     table = Table(
         (
             Column("id"),
-            Column("when"),
+            Column(with_zone("when", (row["created_at"] for row in rows))),
             Column("arm"),
             Column("cost", "right"),
             Column("status"),
@@ -80,7 +81,7 @@ def _list(
         [
             (
                 row["id"],
-                row["created_at"][:16].replace("T", " "),
+                local_time(row["created_at"]),
                 row["arm"] or "-",
                 _usd(row["charged_usd"]) + (" (unverified)" if row["n_open"] else ""),
                 row["status"],
@@ -171,7 +172,8 @@ def show(
         data["neighbours"] = shown.near
     blocks: list[Block] = []
     if not explain:
-        blocks.append(f"{row['id']}  {row['created_at']}  profile {row['profile']}  {row['status']}")
+        when = local_time_and_zone(row["created_at"], seconds=True)
+        blocks.append(f"{row['id']}  {when}  profile {row['profile']}  {row['status']}")
         before, new = shown.conversation
         told = ("\n".join(new), "prompt" if before is None else f"after {before}") if new else (row["prompt"], "prompt")
         for title, text in (("system", row["system"]), told[::-1], ("answer", row["answer"])):
@@ -244,9 +246,10 @@ def _attempts(attempts: list[dict[str, Any]]) -> Table:
 
     return Table(
         (
-            Column("call", "right"), Column("kind"), Column("arm"), Column("requested"), Column("served"),
+            Column("call", "right"), Column("kind"), Column("arm"), Column("requested", drop=1),
+            Column("served", drop=3),
             Column("in", "right"), Column("out", "right"), Column("charged", "right"), Column("status"),
-            Column("latency s", "right"), Column("ended"),
+            Column("latency s", "right", drop=4), Column("ended", drop=2),
         ),
         [
             (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from scrimp.profiles.rungs import base_of
+from scrimp.routing.text.in_words import counted
 
 from . import session
 from .complete import complete_models, complete_own_arms
@@ -64,9 +65,10 @@ def models(
     rows = arm_rows(loaded.profile, table, session.keys(), session.ledger_to_read(), load_table(paths().abilities))
     block = Table(
         (
-            Column("arm"), Column("model", narrow="below"), Column("tier"), Column("ability", "right"),
-            Column("$/M in", "right"), Column("$/M out", "right"), Column("window", "right"),
-            Column("out limit", "right"), Column("takes"), Column("key"),
+            Column("arm"), Column("model", narrow="below"),
+            Column("tier", narrow="once", drop=4), Column("ability", "right", drop=3),
+            Column("$/M in", "right"), Column("$/M out", "right"), Column("window", "right", drop=2),
+            Column("out limit", "right", drop=1), Column("takes", narrow="once", drop=5), Column("key", narrow="once"),
         ),
         [
             (
@@ -94,7 +96,7 @@ def models(
         skills, n_wrong = pool_rows(loaded.profile)
         folder = loaded.profile.pool.folder
         data["pool"] = {"folder": folder, "n_arms": len(skills), "n_left_out": n_wrong}
-        line = f"pool: {len(skills):,} arm{'s' if len(skills) != 1 else ''} of the files in {folder}"
+        line = f"pool: {counted(len(skills), 'arm')} of the files in {folder}"
         blocks += (line if pool else f"{line} (--pool lists them)",)
         if pool:
             data["pool"]["arms"] = skills
@@ -102,7 +104,7 @@ def models(
                 Column("arm"),
                 Column("like"),
                 Column("about", narrow="below"),
-                Column("file", narrow="leave out"),
+                Column("file", drop=1),
             )
             names = ("name", "like", "about", "file")
             blocks += (Table(columns, [tuple(skill[name] or "-" for name in names) for skill in skills]),)

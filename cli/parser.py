@@ -17,7 +17,7 @@ from scrimp.profiles.money import read_number
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["OLD_NAMES", "Group", "lists", "new_app", "read_at_once", "read_numbers", "read_words"]
+__all__ = ["OLD_NAMES", "Group", "lists", "new_app", "read_at_once", "read_numbers", "read_pairs", "read_words"]
 
 
 class Group(TyperGroup):
@@ -121,6 +121,15 @@ def read_at_once(built: Any) -> None:
         read_at_once(each)
 
 
+def read_pairs(built: Any) -> None:
+    """Have options whose metavar says `KEY VALUE` take two words, which the command gets as `KEY=VALUE`."""
+    for parameter in built.params:
+        if parameter.metavar == "KEY VALUE":
+            parameter.nargs = 2
+    for each in getattr(built, "commands", {}).values():
+        read_pairs(each)
+
+
 def _help_option(make: Callable[[Any], Any], ctx: Any) -> Any:
     option = make(ctx)
     if option is not None:
@@ -143,6 +152,8 @@ class _Reader:
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         """Return what a value means."""
+        if param.nargs == 2:
+            return [f"{key}={said}" for key, said in value or ()]
         info, kind = self._descriptor.parameter_info, self._descriptor.annotation
         many = kind == list[str] and isinstance(value, (list, tuple))
         if info.parser is None and info.path_type is None:

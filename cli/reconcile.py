@@ -10,6 +10,7 @@ import typer
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd, usd_from_nano
+from scrimp.routing.text.in_words import counted
 
 from . import session
 from .complete import among, complete_calls
@@ -107,7 +108,10 @@ def _costs(ledger: Ledger | None, what: str, *, now: float) -> tuple[Mapping[int
     if found.n_settled:
         lines.append(f"{found.n_settled} replies of {what} are of calls that are settled: they are left as they are")
     if found.n_strange:
-        lines.append(f"{found.n_strange} replies of {what} are of no call in the ledger")
+        lines.append(
+            f"{counted(found.n_strange, 'reply', 'replies')} of {what} "
+            f"{'is' if found.n_strange == 1 else 'are'} of no call in the ledger"
+        )
     return found.costs, lines
 
 

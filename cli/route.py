@@ -138,12 +138,13 @@ def route(
     from scrimp.routing.asking.route import Guide
     from scrimp.routing.asking.ways import make_way, split_plan
 
-    if (split := split_plan(read.value, arm=arm, plan=plan)) is not None:
-        read, arm, plan = Reading.AUTO, None, split
     mode = None if private is None else private.value
     loaded = session.load(
         profile, prefer=prefer, wtp=wtp, min_quality=min_quality, max_seconds=max_seconds, private=mode
     )
+    loaded, arm = session.with_model(loaded, arm)
+    if (split := split_plan(read.value, arm=arm, plan=plan)) is not None:
+        read, arm, plan = Reading.AUTO, None, split
     way = make_way(loaded.profile, schema=None, checks=check or (), plan=plan, arm=arm)
     if way.cascade:  # its plan hangs on the checks that are named where it is asked: `ask --dry-run -x` shows it
         way = replace(way, cascade=False, named=())

@@ -10,6 +10,8 @@ import typer
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
+from scrimp.routing.text.moments import local_time, local_time_and_zone, with_zone
 
 from . import session
 from .caps import cap_table
@@ -108,7 +110,7 @@ def spend(
             Table(
                 (
                     Column("call", "right"),
-                    Column("when"),
+                    Column(with_zone("when", (row["at"] for row in unsettled))),
                     Column("arm"),
                     Column("status"),
                     Column("charged", "right"),
@@ -117,7 +119,7 @@ def spend(
                 [
                     (
                         str(row["id"]),
-                        row["at"][:16].replace("T", " "),
+                        local_time(row["at"]),
                         f"{row['profile']}/{row['arm']}",
                         row["status"],
                         format_usd(row["charged_nano"]),
@@ -132,7 +134,8 @@ def spend(
         blocks.append(
             Table(
                 (
-                    Column(by),
+                    # Days are those of the caps: of the ledger's zone, wherever this machine is today.
+                    Column(f"{by} ({found.zone})" if by in ("day", "week", "month") and found.zone else by),
                     Column("calls", "right"),
                     Column("charged", "right"),
                     Column("of that unsure", "right"),
@@ -165,8 +168,8 @@ def _why_open(row: dict[str, Any]) -> str:
     """Return why the true cost of a call is not known."""
     if row["held_by"] is not None:
         return (
-            f"held by a process on {row['held_by']} since {row['at'][:16]}Z: when you know that it is dead, "
-            f"`scrimp spend reconcile {row['id']} USD --yes`"
+            f"held by a process on {row['held_by']} since {local_time_and_zone(row['at'])}: when you know that it "
+            f"is dead, `scrimp spend reconcile {row['id']} USD --yes`"
         )
     return row["note"] or "in flight"
 
@@ -175,7 +178,8 @@ def _of_unknown_cost(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Yield what is to be said about calls that count at their upper bound."""
     nano = sum(row["charged_nano"] for row in rows)
     yield (
-        f"{len(rows)} call{'s' if len(rows) > 1 else ''} of unknown true cost count at their upper bound, "
+        f"{counted(len(rows), 'call')} of unknown true cost "
+        f"{'counts at its' if len(rows) == 1 else 'count at their'} upper bound, "
         f"{format_usd(nano)} in all: `scrimp spend --open` lists them"
     )
     if any(row["status"] == "unknown" for row in rows):
@@ -207,7 +211,7 @@ def _versus(loaded: Loaded, ledger: Ledger | None, arm: str, *, days: int | None
     won = "gained" if gained.estimate >= 0 else "given up"
     quality = f"predicted quality {found.quality:.3f} against {found.arm_quality:.3f}: {won} {abs(gained.estimate):.3f}"
     lines = [
-        f"{found.n} answers cost {_usd(found.cost_usd)}; on {arm} alone about {_usd(found.arm_cost_usd)}",
+        f"{counted(found.n, 'answer')} cost {_usd(found.cost_usd)}; on {arm} alone about {_usd(found.arm_cost_usd)}",
         f"{word} {_usd(abs(saved.estimate))}{share}{_between(saved, '$')}",
         quality + _between(gained),
         f"quality of {arm}: {found.basis}; intervals (95%) are over prompts, and leave out how far predictions err",

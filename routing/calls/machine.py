@@ -32,6 +32,7 @@ import msgspec
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.files import store_own
+from scrimp.routing.text.in_words import counted
 
 from .gguf import Gguf, read_gguf
 from .local_engine import PROMPT_BATCH, threads_for
@@ -105,7 +106,7 @@ def this_machine() -> str:
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
     except OSError:
         pass
-    return f"{platform.node()}, {model}, {os.cpu_count()} cores"
+    return f"{platform.node()}, {model}, {counted(os.cpu_count() or 0, 'core')}"
 
 
 def measure() -> Rates | None:

@@ -14,6 +14,7 @@ from scrimp.profiles.addresses import ignored_variables
 from scrimp.profiles.errors import ScrimpError, UsageError
 from scrimp.profiles.installer import how_to_add
 from scrimp.profiles.money import format_usd
+from scrimp.routing.text.in_words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -201,7 +202,9 @@ class Examination:
             yield Finding("otel", "problem", "OpenTelemetry is not installed", how_to_add("otel"))
             return
         n = n_waiting(self.ledger(), profile.name)
-        yield Finding("otel", "ok", f"{n:,} calls are to be exported" if n else "all calls are exported")
+        yield Finding(
+            "otel", "ok", f"{counted(n, 'call is', 'calls are')} to be exported" if n else "all calls are exported"
+        )
 
     def _ledger(self) -> Iterator[Finding]:
         from scrimp.routing.ledger.audit import audit_balances, audit_some
@@ -245,7 +248,7 @@ class Examination:
                 "Please report this; the sums were left as they are.",
             )
         n_files, n_bytes = size(ledger)
-        files = f", with the texts of {n_files:,} files ({n_bytes / 1e6:,.1f} MB)" if n_files else ""
+        files = f", with the texts of {counted(n_files, 'file')} ({n_bytes / 1e6:,.1f} MB)" if n_files else ""
         yield Finding("ledger", "ok", f"{path}, zone {ledger.zone_name}{files}")
         if part is not None:
             yield Finding("ledger", "note", part, "scrimp doctor --full looks at all of it, in some 10 s for each GB")
