@@ -106,8 +106,8 @@ def host() -> str:
             if found := Path(name).read_bytes().strip():
                 digest = "/" + hashlib.sha256(b"scrimp " + found).hexdigest()[:12]  # the id itself is to stay private
                 break
-    name = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME")
-    return (name or "unnamed") + digest
+    node = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME")
+    return (node or "unnamed") + digest
 
 
 def _namespace() -> str | None:

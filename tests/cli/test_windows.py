@@ -21,7 +21,7 @@ MODULES = [
 
 LACKING = f'''
 import importlib, os, select, signal, socket, subprocess, sys, time, asyncio, multiprocessing, pathlib, tempfile
-import filelock, rich.console, sqlite_utils
+import filelock, rich.console, sqlite_utils, ssl
 
 def all_of_it():
     for name in {MODULES}:
@@ -47,6 +47,7 @@ for module, names in (
     for name in names.split():
         if hasattr(module, name):
             delattr(module, name)
+ssl.enum_certificates = lambda store: ()  # Python's own there
 sys.platform = "win32"
 '''
 
