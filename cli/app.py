@@ -18,7 +18,7 @@ from scrimp.profiles.paths import working_folder
 from .commands import COMMANDS
 from .interrupts import Ended, as_interrupts, exit_code
 from .parser import Group, read_at_once, read_numbers, read_words
-from .result import say, write_err, write_out
+from .result import say, say_error, write_err, write_out
 from .streams import drop_stdout
 
 if TYPE_CHECKING:
@@ -194,10 +194,7 @@ def _trace(error: BaseException) -> None:
 
 def _explain(error: ScrimpError) -> int:
     _trace(error)
-    say(error.message)
-    if error.hint:
-        say(error.hint, mark="  ")
-    return int(error.exit_code)
+    return say_error(error)
 
 
 def _unexpected(error: Exception) -> int:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.load import Loaded
     from scrimp.routing.asking.request import Answer, Ask, Checked, Way
+    from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prompts.prompt import Prompt
 
@@ -158,14 +159,24 @@ def answer_request(
     dry_run: bool = False,
     quiet: bool = False,
     seed: int | None = None,
+    space: Workspace | None = None,
+    on_answer: Callable[[Checked], str | None] | None = None,
 ) -> int:
-    """Decide, dispatch, check, print; return the exit code."""
+    """Decide, dispatch, check, print; return the exit code.
+
+    Parameters
+    ----------
+    space
+        What it is asked with, where that is open already.
+    on_answer
+        Takes the answer; what it returns stands at the end of the line of cost and choice.
+    """
     from scrimp.routing.asking.failure import failure
     from scrimp.routing.asking.refusal import missed_quality
     from scrimp.routing.asking.ways import make_way
 
     try:
-        space = session.workspace(loaded, ledger, seed=seed, calls=not dry_run)
+        space = space or session.workspace(loaded, ledger, seed=seed, calls=not dry_run)
         if sys.stdin.isatty():
             # What is only tried is not asked about: it goes on, as it might.
             space.confirm = (lambda _question: True) if dry_run else confirm
@@ -199,8 +210,9 @@ def answer_request(
         return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)), *split)), as_json=as_json)
     otherwise = _kept(request, decision.id)
     printer = _Printer(otherwise) if stream and plan.single and not way.may_take_another else None
+    said = space.say
     if printer is not None:
-        space.say = printer.below(space.say)
+        space.say = printer.below(said)
     try:
         checked = space.run(request, decision, context, plan, way, on_text=printer.show if printer else None)
     except ScrimpError as error:
@@ -208,9 +220,11 @@ def answer_request(
             deliver(_printable(error.partial), otherwise=otherwise)
         raise
     finally:
+        space.say = said
         if printer:
             printer.end()
     answer = checked.answer
+    also = None if on_answer is None else on_answer(checked)
     told = way.records_steps(decision) or request.summing is not None or decision.rephrase is not None
     if as_json:
         code = deliver(as_line((checked if told else answer).to_dict()), otherwise=otherwise, as_json=True)
@@ -226,7 +240,7 @@ def answer_request(
     if explain and told:
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
-        emit_stderr((Note(_summary(answer, checked, request)),))
+        emit_stderr((Note(_summary(answer, checked, request, also)),))
     session.look_back(space.ledger, space.profile, on_this_machine=request.wishes.on_this_machine)
     if (bad := failure(checked)) is not None:
         raise bad
@@ -290,8 +304,8 @@ def _printable(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
-    """Return the line of cost and choice that follows each answer."""
+def _summary(answer: Answer, checked: Checked, request: Ask, also: str | None = None) -> str:
+    """Return the line of cost and choice that follows each answer; `also` stands at its end."""
     taken = answer.decision.choice.option(answer.arm)
     cost = format_usd(answer.cost_nano)
     if answer.cost_nano is None:
@@ -318,6 +332,7 @@ def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
         parts.append(f"{word} {format_usd(abs(answer.saved_nano))} against {against}")
     parts.append(f"predicted quality {percent(taken.quality)} ({taken.rests_on or taken.basis})")
     parts.append(f"{answer.latency_s:.1f} s")
+    parts += [] if also is None else [also]
     return "[" + " · ".join(parts) + "]"
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -135,24 +132,14 @@ def path(name: Name = None) -> int:
 @app.command()
 def edit(name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_profiles)]) -> int:
     """Open one of your profiles in $VISUAL or $EDITOR, and check it afterwards."""
-    import shlex
+    from .editing import edit_file
 
     file = paths().profiles / f"{name}.toml"
     if not file.exists():
         raise UsageError(
             f"you have no profile {name!r}", hint=f"Make one with: scrimp profile init {name} --from openai"
         )
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    if not editor:
-        raise UsageError("neither VISUAL nor EDITOR is set", hint=f"The file is {file}")
-    if not sys.stdin.isatty():
-        say("standard input is not a terminal; the editor may not like it")
-    try:
-        done = subprocess.run([*shlex.split(editor), str(file)], check=False)
-    except OSError as error:
-        raise UsageError(f"cannot run {editor}: {error.strerror}") from None
-    if done.returncode:
-        raise UsageError(f"{editor} ended with {done.returncode}")
+    edit_file(file)
     session.load(str(Path(file)), quiet=True)
     say(f"{file} is in order")
     return 0

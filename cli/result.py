@@ -37,6 +37,7 @@ __all__ = [
     "emit_stderr",
     "plain",
     "say",
+    "say_error",
     "show_progress",
     "write_err",
     "write_out",
@@ -100,6 +101,14 @@ def say(line: str, *, mark: str = "scrimp: ") -> None:
     from scrimp.routing.text.sanitize import sanitize
 
     _put_err(f"{mark}{sanitize(line)}\n")
+
+
+def say_error(error: ScrimpError) -> int:
+    """Write to stderr what is wrong and what to do about it; return the exit code."""
+    say(error.message)
+    if error.hint:
+        say(error.hint, mark="  ")
+    return int(error.exit_code)
 
 
 def write_err(text: str) -> None:
