@@ -159,7 +159,7 @@ def measure_forecast(folder, args):
         scrimp(folder, warm, "-o", folder / "warm.jsonl", "-p", path, "-j", "32")
         for seed in range(args.graphs):
             rows = write(folder, random_graph(random.Random(f"{args.seed} {seed}"), args.rows), f"g{seed}.jsonl")
-            guess = scrimp(folder, rows, "-n", "-p", path)
+            guess = scrimp(folder, rows, "--dry-run", "-p", path)
             done = scrimp(folder, rows, "-o", folder / f"g{seed}.out", "-p", path, "-j", "32")
             said, paid = guess["cost_usd"]["likely"], done["charged_usd"]
             errors.append(said / paid - 1)

@@ -128,7 +128,7 @@ def fight(home, profile):
     key = dict(QUESTIONS)
     env = {**os.environ, "SCRIMP_HOME": str(home), "COLUMNS": "60", "NO_COLOR": "1", "TERM": "dumb"}
     master, slave = pty.openpty()
-    argv = [sys.executable, "-m", "scrimp", "duel", "-f", str(file), "-p", str(profile), "--max-usd", "1"]
+    argv = [sys.executable, "-m", "scrimp", "duel", "-f", str(file), "-p", str(profile), "--max-cost", "1"]
     process = subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True)
     os.close(slave)
     said = ""

@@ -41,7 +41,8 @@ def test(
 
 @app.command(name="list")
 def list_(
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many to list.")] = 20, json: JsonOption = False
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many, newest first.")] = 20,
+    json: JsonOption = False,
 ) -> int:
     """List the last events, newest first, and what became of each."""
     from scrimp.routing.asking.outbox import past_events

@@ -56,7 +56,7 @@ Examples:
   scrimp ask -c "And in Danish?"             go on with the last conversation
   scrimp ask --cid move "Which van did we book?"    go on with one by its name, or begin it
   scrimp ask --schema city.json "Largest city in Kenya" | jq .name
-  scrimp ask -n -x "Prove that 2 is prime"   decide and explain; send nothing
+  scrimp ask --dry-run -x "Prove that 2 is prime"   decide and explain; send nothing
   scrimp ask --cascade --check 'cmd:python {code.py}' "Print the first 10 primes in Python"
 """
 
@@ -128,7 +128,7 @@ def ask(
     local_only: LocalOnly = False,
     need: Needs = None,
     explain: Annotated[bool, typer.Option("-x", "--explain", help="Show on stderr how the arm was chosen.")] = False,
-    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Decide only; send nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide only; send nothing.")] = False,
     json: JsonOption = False,
     no_stream: Annotated[bool, typer.Option("--no-stream", help="Print the answer when it is complete.")] = False,
     no_log: Annotated[

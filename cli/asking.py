@@ -341,16 +341,20 @@ def _prompt(flags: AskFlags) -> Prompt:
     from scrimp.routing.asking.compose import compose, in_template, question_of
 
     typed, given, unasked = gather(flags.words, flags.files, quiet=flags.quiet)
+    system = flags.system
     if flags.template is not None:
-        own = paths().config / "templates"
-        text, sources = in_template(flags.template, typed, given, flags.variables, own=own, unasked=unasked)
+        from scrimp.profiles.templates import read_template
+
+        template = read_template(flags.template, paths())
+        filled = in_template(template, flags.template, typed, given, flags.variables, unasked=unasked)
+        text, sources, system = filled.text, filled.sources, system or filled.system
     elif flags.variables:
         raise UsageError("-v gives a variable of a template: name the template with -t")
     else:
         text, sources = question_of(typed, given)
     return compose(
         text,
-        system=flags.system,
+        system=system,
         attachments=flags.attachments,
         schema=flags.schema,
         needs=flags.needs,

@@ -22,6 +22,7 @@ from .options import (
     HintOption,
     JsonOption,
     LocalOnly,
+    MaxSpend,
     Needs,
     Offline,
     PlanOption,
@@ -42,7 +43,7 @@ app = new_app()
 
 EPILOG = """\b
 Examples:
-  scrimp batch prompts.jsonl -o answers.jsonl -n               what it would cost; sends nothing
+  scrimp batch prompts.jsonl -o answers.jsonl --dry-run        what it would cost; sends nothing
   scrimp batch prompts.jsonl -o answers.jsonl --max-cost 2     the most quality that $2 buys
   scrimp batch mails.csv -o out.csv -t "Sort this mail: {{body}}" --check re:^(work|home)$
   scrimp batch questions.txt -f 10k.txt -o out.jsonl           every line is a question about one file
@@ -69,15 +70,10 @@ def batch(
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="Where the answers go (.gz is compressed).")
     ] = None,
-    estimate: Annotated[
-        bool, typer.Option("-n", "--estimate", help="Say what it would cost and bring; send nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost and bring; send nothing.")] = False,
     profile: ProfileOption = None,
     arm: ArmOption = None,
-    max_cost: Annotated[
-        str | None,
-        typer.Option("--max-cost", metavar="USD", help="Spend at most this, and get the most quality for it."),
-    ] = None,
+    max_cost: MaxSpend = None,
     min_quality: Annotated[
         float | None,
         typer.Option(
@@ -122,10 +118,10 @@ def batch(
     ] = None,
     var: Annotated[
         list[str] | None,
-        typer.Option("--var", metavar="NAME=VALUE", help="What stands for {{NAME}} in prompts. Repeats."),
+        typer.Option("-v", "--var", metavar="NAME=VALUE", help="What stands for {{NAME}} in prompts. Repeats."),
     ] = None,
     schema: Annotated[
-        str | None, typer.Option("--schema", metavar="JSON|FILE", help="Every answer must satisfy this JSON Schema.")
+        str | None, typer.Option("--schema", metavar="FILE|JSON", help="Every answer must satisfy this JSON Schema.")
     ] = None,
     check: Annotated[
         list[str] | None,
@@ -292,7 +288,7 @@ def batch(
     )
     return run_batch(
         flags,
-        estimate_only=estimate,
+        estimate_only=dry_run,
         overwrite=overwrite,
         resume=resume,
         retry_unknown=retry_unknown,

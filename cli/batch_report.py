@@ -180,7 +180,7 @@ def _usd(usd: float) -> str:
 
 
 def estimate_blocks(guess: Estimate, found: Scan) -> tuple[str | Table, ...]:
-    """Return what `batch --estimate` prints."""
+    """Return what `batch --dry-run` prints."""
     lanes = []
     for lane, rows, usd, saved in guess.lanes:
         how = "through Batch APIs" if lane == "batch" else "at once"

@@ -247,7 +247,9 @@ def _confirm(why: str | None) -> None:
     if why is None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(f"{why}: say --yes", hint="Or set a limit with --max-cost; -n shows the estimate in full.")
+        raise UsageError(
+            f"{why}: say --yes", hint="Or set a limit with --max-cost; --dry-run shows all of the estimate."
+        )
     if not confirm(f"{why}. Go on?"):
         raise UsageError("nothing was sent")
 

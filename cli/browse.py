@@ -37,13 +37,13 @@ def browse(
     days: Days = None,
     cid: CidFilter = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="FILE", help="Write the page there, and open nothing.")
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the page there, and open nothing.")
     ] = None,
     json: JsonOption = False,
 ) -> int:
     """Open the log as a page in a browser: a row for each request, which opens to its texts, decision and calls.
 
-    The page asks no network. It is private and goes after a day; --out keeps it.
+    The page asks no network. It is private and goes after a day; --output keeps it.
     """
     from scrimp.routing.reports.conversations import id_of
     from scrimp.routing.reports.entries import entries
@@ -80,7 +80,9 @@ def _place(now: float) -> Path:
     try:
         return new_place(folder, now=now)
     except OSError as error:
-        raise UsageError(f"cannot write to {folder}: {error.strerror}", hint="--out FILE writes elsewhere.") from None
+        raise UsageError(
+            f"cannot write to {folder}: {error.strerror}", hint="--output FILE writes elsewhere."
+        ) from None
 
 
 def has_display(env: Mapping[str, str], platform: str) -> bool:

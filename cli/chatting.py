@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scrimp.profiles.load import Loaded
+    from scrimp.profiles.templates import Template
     from scrimp.routing.asking.request import Answer, Ask, Checked
     from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.ledger.conversations import Conversation
@@ -94,7 +95,7 @@ class Chat:
     """
 
     def __init__(self, flags: ChatFlags, loaded: Loaded, ledger: Ledger) -> None:
-        from scrimp.routing.asking.compose import going_on, read_sources, read_template
+        from scrimp.routing.asking.compose import going_on, read_sources
         from scrimp.routing.asking.talk import new_run
         from scrimp.routing.asking.totals import Totals
 
@@ -109,10 +110,7 @@ class Chat:
             self._follow = past.id if self._logged else past
             self.begins = f", going on after {len(past.turns)} turns" if past.turns else ""
         self._sources: tuple[Source, ...] = read_sources(flags.files, tell=say, piped=None) if flags.files else ()
-        if flags.template is not None:
-            read_template(flags.template, paths().config / "templates")
-        elif flags.variables:
-            raise UsageError("-v gives a variable of a template: name the template with -t")
+        self._template = _template(flags)
         self._space = session.workspace(loaded, ledger)
         self._space.look_after()
         self._pinned = None if flags.arm is None else self._arm(flags.arm)
@@ -203,12 +201,12 @@ class Chat:
         from scrimp.routing.asking.compose import compose, in_template
         from scrimp.routing.text.clean import clean_text
 
-        flags, sources = self.flags, self._sources
+        flags, sources, system = self.flags, self._sources, self.flags.system
         text = clean_text(text, what="the message")
-        if flags.template is not None:
-            own = paths().config / "templates"
-            text, sources = in_template(flags.template, text, sources, flags.variables, own=own)
-        return compose(text, system=flags.system, attachments=(), schema=None, needs=(), sources=sources)
+        if self._template is not None:
+            filled = in_template(self._template, str(flags.template), text, sources, flags.variables)
+            text, sources, system = filled.text, filled.sources, system or filled.system
+        return compose(text, system=system, attachments=(), schema=None, needs=(), sources=sources)
 
     def _answer(self, request: Ask, text: str) -> int:
         """Have a request answered within the session's cap."""
@@ -361,6 +359,14 @@ _DO: Final[dict[str, Callable[[Chat, str], int]]] = {
     "edit": Chat._do_edit,  # noqa: SLF001
     "help": Chat._do_help,  # noqa: SLF001
 }
+
+
+def _template(flags: ChatFlags) -> Template | None:
+    from scrimp.profiles.templates import read_template
+
+    if flags.template is None and flags.variables:
+        raise UsageError("-v gives a variable of a template: name the template with -t")
+    return None if flags.template is None else read_template(flags.template, paths())
 
 
 def _warm(space: Workspace) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import JsonOption, LocalOnly, Offline, PrivateOption, ProfileOption, SeedOption
+from .options import JsonOption, LocalOnly, MaxSpend, Offline, PrivateOption, ProfileOption, SeedOption
 from .parser import new_app
 
 __all__ = ["app", "duel"]
@@ -17,8 +17,8 @@ app = new_app()
 EPILOG = """\b
 Examples:
   scrimp duel "Explain tides to a child"
-  scrimp duel --arms small,large -f prompts.txt --max-usd 1
-  scrimp duel -n -f prompts.txt     what it would cost; asks nothing
+  scrimp duel --arms small,large -f prompts.txt --max-cost 1
+  scrimp duel --dry-run -f prompts.txt     what it would cost; asks nothing
   scrimp report --duels             which arm is the stronger, and how sure that is
 """
 
@@ -33,15 +33,13 @@ def duel(
     arms: Annotated[
         str | None, typer.Option("--arms", metavar="A,B", help="These two; else they are drawn, duel by duel.")
     ] = None,
-    max_usd: Annotated[
-        str | None, typer.Option("--max-usd", metavar="USD", help="What all duels together may cost at most.")
-    ] = None,
+    max_cost: MaxSpend = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out rows of FILE that cannot be read.")] = False,
     profile: ProfileOption = None,
     private: PrivateOption = None,
     local_only: LocalOnly = False,
     offline: Offline = False,
-    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Say what it would cost; ask nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost; ask nothing.")] = False,
     json: JsonOption = False,
     seed: SeedOption = None,
 ) -> int:
@@ -60,7 +58,7 @@ def duel(
             words=tuple(prompt or ()),
             file=file,
             arms=arms,
-            max_usd=max_usd,
+            max_cost=max_cost,
             skip_bad=skip_bad,
             profile=profile,
             private=None if private is None else private.value,

@@ -35,7 +35,7 @@ class DuelFlags:
     words: tuple[str, ...] = ()
     file: Path | None = None
     arms: str | None = None
-    max_usd: str | None = None
+    max_cost: str | None = None
     profile: str | None = None
     private: str | None = None
     skip_bad: bool = False
@@ -51,7 +51,7 @@ def run_duels(flags: DuelFlags, *, dry_run: bool, as_json: bool) -> int:
     if not dry_run and not (sys.stdin.isatty() and screen.isatty()):
         raise UsageError(
             "a duel is judged at a terminal, and this is none: nothing was asked",
-            hint="-n says what it would cost. To compare answers by a check, without anybody watching:"
+            hint="--dry-run says what it would cost. To compare answers by a check, without anybody watching:"
             " `scrimp learn audit --check NAME`.",
         )
     named = _named(flags.arms)
@@ -68,7 +68,7 @@ def run_duels(flags: DuelFlags, *, dry_run: bool, as_json: bool) -> int:
     arena = Arena(
         space,
         named=named,
-        max_nano=session.parse_usd(flags.max_usd, "--max-usd"),
+        max_nano=session.parse_usd(flags.max_cost, "--max-cost"),
         on_this_machine=flags.on_this_machine,
         rng=session.make_rng(flags.seed),
     )

@@ -15,7 +15,7 @@ from scrimp.profiles.paths import paths
 
 from . import learn_export, session
 from .certificate import certificate_blocks
-from .options import ArmOption, JsonOption, ProfileOption, SeedOption
+from .options import ArmOption, JsonOption, MaxSpend, ProfileOption, SeedOption
 from .parser import new_app
 from .result import Column, Result, Table, emit, say, show_progress
 from .side_by_side import ask_verdict, show_pair
@@ -34,8 +34,8 @@ Examples:
   scrimp learn status                     what is known, what is missing, what to label next
   scrimp learn import outcomes.jsonl      outcomes measured elsewhere
   scrimp learn import "$(llm logs path)"  the log of llm: prompts and tokens
-  scrimp learn audit --max-usd 0.50       ask the best arm too, on a sample
-  scrimp learn templates --max-usd 0.20   what the best answers of each kind did, as hints to edit (ask --hint)
+  scrimp learn audit --max-cost 0.50       ask the best arm too, on a sample
+  scrimp learn templates --max-cost 0.20   what the best answers of each kind did, as hints to edit (ask --hint)
   scrimp learn export --tag work > sft.jsonl  the best answers, to train a model on
 """,
     group=True,
@@ -180,8 +180,8 @@ def _status_blocks(data: dict[str, Any]) -> tuple[Block, ...]:
 
 @app.command()
 def audit(
-    max_usd: Annotated[str, typer.Option("--max-usd", metavar="USD", help="What the audit may cost at most.")],
-    n: Annotated[int, typer.Option("-n", "--number", min=1, help="Prompts to ask again, at most.")] = 20,
+    max_cost: MaxSpend,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="Prompts to ask again, at most.")] = 20,
     last: Annotated[int, typer.Option("--last", min=1, help="Draw from the last N prompts.")] = 500,
     check: Annotated[
         str | None, typer.Option("--check", metavar="NAME", help="Compare by this check (as for `ask --check`).")
@@ -205,12 +205,12 @@ def audit(
     best, pool = candidates(ledger, decider, arm, last=last)
     if not pool:
         say(f"nothing to audit: no prompt of the log whose text is kept went to another arm than {best}")
-    limit = session.parse_usd(max_usd, "--max-usd") or 0
+    most = session.parse_usd(max_cost, "--max-cost") or 0
     asker = session.workspace(loaded, ledger, seed=seed, calls=bool(pool), decider=decider)
     asker.look_after()
     interactive = check is None and sys.stdin.isatty() and not json
     done = run_audit(
-        asker, ledger, pool, best, max_nano=limit, n=n, check=check, ask_user=_ask_user if interactive else None,
+        asker, ledger, pool, best, max_nano=most, n=limit, check=check, ask_user=_ask_user if interactive else None,
         rng=session.make_rng(seed), keep=chosen.log.keep, clock=time.time, progress=say,
     )  # fmt: skip
     session.look_back(ledger, chosen)
@@ -235,12 +235,10 @@ def _ask_user(prompt: str, first: str, second: str) -> Heard:
 
 @app.command()
 def templates(
-    max_usd: Annotated[
-        str | None, typer.Option("--max-usd", metavar="USD", help="What it may cost at most; needed but with -n.")
-    ] = None,
+    max_cost: MaxSpend = None,
     kinds: Annotated[int, typer.Option("--kinds", min=1, max=50, help="The most kinds of prompts to tell apart.")] = 8,
     dry_run: Annotated[
-        bool, typer.Option("-n", "--dry-run", help="Show the kinds, and what they could cost; ask nobody.")
+        bool, typer.Option("--dry-run", help="Show the kinds, and what they could cost; ask nobody.")
     ] = False,
     listed: Annotated[bool, typer.Option("--list", help="Show the hints there are, and whether they help.")] = False,
     arm: ArmOption = None,
@@ -258,12 +256,12 @@ def templates(
     loaded = session.load(profile)
     if listed:
         return _list_hints(loaded.profile.name, as_json=json)
-    if max_usd is None and not dry_run:
-        raise UsageError("--max-usd: what may it cost?", hint="-n shows what it could cost.")
+    if max_cost is None and not dry_run:
+        raise UsageError("--max-cost: what may it cost?", hint="--dry-run shows what it could cost, and needs none.")
     space = session.workspace(loaded, session.ledger(), seed=seed, calls=not dry_run)
     space.look_after()
     done = make_templates(
-        space, paths().hints, arm=arm, most=kinds, max_nano=session.parse_usd(max_usd, "--max-usd"), dry_run=dry_run,
+        space, paths().hints, arm=arm, most=kinds, max_nano=session.parse_usd(max_cost, "--max-cost"), dry_run=dry_run,
         progress=say,
     )  # fmt: skip
     table = Table(

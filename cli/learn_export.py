@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import session
+from .log_filters import TagFilter
 from .options import ProfileOption, SinceOption, read_day
 from .outputs import agreed, new_output
 from .result import say, write_out
@@ -50,7 +51,7 @@ def export(
     scrub: Annotated[
         bool, typer.Option("--scrub", help="Put placeholders for e-mail, cards, accounts, phones, machines and keys.")
     ] = False,
-    tag: Annotated[str | None, typer.Option("--tag", metavar="TAG", help="Only requests with this tag.")] = None,
+    tag: TagFilter = None,
     since: SinceOption = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="File to write; it must not exist.")

@@ -23,6 +23,7 @@ __all__ = [
     "LocalOnly",
     "MaxCost",
     "MaxSeconds",
+    "MaxSpend",
     "MinQuality",
     "Needs",
     "Offline",
@@ -86,6 +87,9 @@ MinQuality = Annotated[
 ]
 MaxCost = Annotated[
     str | None, typer.Option("--max-cost", metavar="USD", help="Refuse to spend more than this on this request.")
+]
+MaxSpend = Annotated[
+    str | None, typer.Option("--max-cost", metavar="USD", help="Spend at most this, all calls together.")
 ]
 LocalOnly = Annotated[bool, typer.Option("--local-only", help="Only arms that run on this machine.")]
 Offline = Annotated[

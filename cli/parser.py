@@ -17,7 +17,7 @@ from scrimp.profiles.money import read_number
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Group", "new_app", "read_at_once", "read_numbers", "read_words"]
+__all__ = ["OLD_NAMES", "Group", "new_app", "read_at_once", "read_numbers", "read_words"]
 
 
 class Group(TyperGroup):
@@ -147,12 +147,13 @@ def read_words(built: Any) -> None:
     """
     for parameter in built.params:
         shown = parameter.metavar or ""
-        if any(word in shown for word in ("FILE", "DIR", "INPUT", "OUTCOMES")):
+        if any(word in shown for word in ("FILE", "FOLDER", "INPUT", "OUTCOMES")):
             parameter.process_value = partial(_find_home, parameter.process_value)
         else:
             parameter.process_value = partial(_check_text, parameter, parameter.process_value)
         if parameter.param_type_name == "argument" and "PROMPT" in shown:
             built.make_parser = partial(_take_dashes, built.make_parser)
+    built.make_parser = partial(_know_old_names, built.make_parser)
     for each in getattr(built, "commands", {}).values():
         read_words(each)
 
@@ -175,6 +176,39 @@ def _check_text(parameter: Any, process: Callable[..., Any], ctx: Any, value: An
                 hint="Convert it, or give it on standard input: iconv -f latin1 -t utf-8 FILE | scrimp ...",
             )
     return process(ctx, value)
+
+
+OLD_NAMES: Final = {
+    "-n": "--dry-run",
+    "--dry-place": "--no-place",
+    "--estimate": "--dry-run",
+    "--max-usd": "--max-cost",
+    "--number": "--limit",
+    "--out": "--output",
+}
+"""Names that options had, or have in other programs, and what they are called here: in every command that has those."""
+
+
+def _know_old_names(make: Callable[[Any], Any], ctx: Any) -> Any:
+    """Return a command's parser that says what to type in place of an option's old name."""
+    parser = make(ctx)
+    options = parser._process_opts  # noqa: SLF001 - there is no other way in
+
+    def process(arg: str, state: Any) -> None:
+        try:
+            options(arg, state)
+        except Exception as error:
+            typed = getattr(error, "option_name", None)
+            name = OLD_NAMES.get(typed) if hasattr(error, "possibilities") else None  # it is NoSuchOption
+            if name is None or name not in parser._long_opt:  # noqa: SLF001
+                raise
+            what = (
+                "a dry run is --dry-run (-n is a count, where there is one)" if typed == "-n" else f"it is {name} now"
+            )
+            raise UsageError(f"there is no {typed} here: {what}") from None
+
+    parser._process_opts = process  # noqa: SLF001
+    return parser
 
 
 def _take_dashes(make: Callable[[Any], Any], ctx: Any) -> Any:

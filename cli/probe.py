@@ -15,7 +15,7 @@ from scrimp.profiles.paths import paths
 
 from . import session
 from .complete import complete_arms
-from .options import JsonOption, ProfileOption
+from .options import JsonOption, MaxSpend, ProfileOption
 from .parser import new_app
 from .probe_table import KINDS_ONLY, Kind, probe_table
 from .result import Column, Note, Result, Table, emit, say, show_progress
@@ -32,10 +32,10 @@ app = new_app()
 
 EPILOG = """\b
 Examples:
-  scrimp probe small --max-usd 0.05
-  scrimp probe large -p work --limit 20 --dry-place
+  scrimp probe small --max-cost 0.05
+  scrimp probe large -p work --limit 20 --no-place
   scrimp probe large --from-log --check tests     and prompts of your own that were checked by `tests`
-  scrimp probe --all --max-usd 0.50               every arm, in one table
+  scrimp probe --all --max-cost 0.50               every arm, in one table
   scrimp probe --all --kind format --limit 5      which arms keep to a form
 """
 
@@ -47,8 +47,10 @@ def probe(
         bool, typer.Option("--all", help="Every arm of the profile, the same prompts, in one budget, as a table.")
     ] = False,
     profile: ProfileOption = None,
-    max_usd: Annotated[str, typer.Option("--max-usd", metavar="USD", help="The most to spend on it.")] = "0.20",
-    limit: Annotated[int | None, typer.Option("--limit", min=0, help="Prompts of the seventy to ask at most.")] = None,
+    max_cost: MaxSpend = "0.20",
+    limit: Annotated[
+        int | None, typer.Option("-n", "--limit", min=0, help="Prompts of the seventy to ask at most.")
+    ] = None,
     kind: Annotated[
         list[Kind] | None, typer.Option("--kind", help="Only prompts of this kind; repeatable. Leaves the router.")
     ] = None,
@@ -68,7 +70,7 @@ def probe(
         int,
         typer.Option("--log-limit", min=1, max=1000, help="Prompts of the log to ask at most, the latest first."),
     ] = 40,
-    dry_place: Annotated[bool, typer.Option("--dry-place", help="Say where the arm stands; leave the router.")] = False,
+    no_place: Annotated[bool, typer.Option("--no-place", help="Say where the arm stands; leave the router.")] = False,
     json: JsonOption = False,
 ) -> int:
     """Place an arm that the router has not seen: up to seventy short prompts with answers that a machine can check.
@@ -100,13 +102,13 @@ def probe(
         raise UsageError("--fresh goes with --all: one arm is always asked anew")
     kinds = tuple(dict.fromkeys(each.value for each in kind or ()))
     if arm is None:
-        return probe_table(profile, max_usd, limit, kinds, fresh=fresh, dry_place=dry_place, as_json=json)
+        return probe_table(profile, max_cost, limit, kinds, fresh=fresh, no_place=no_place, as_json=json)
     if check and not from_log:
         raise UsageError("--check chooses among prompts of the log: it goes with --from-log")
     if limit == 0 and not from_log:
         raise UsageError("--limit 0 leaves nothing to ask: it goes with --from-log")
     loaded = session.load(profile)
-    max_nano = session.parse_usd(max_usd, "--max-usd") or 0
+    max_nano = session.parse_usd(max_cost, "--max-cost") or 0
     asker = session.workspace(loaded, session.ledger())
     log = read_checked(asker.ledger, loaded.profile, arm, named=check or (), n=log_limit) if from_log else None
     if log is not None and limit == 0 and not log.to_ask and not log.known:
@@ -117,7 +119,7 @@ def probe(
     report = run(asker, arm, max_nano=max_nano, limit=limit, kinds=kinds, log=log, on_item=_progress)
     session.look_back(asker.ledger, loaded.profile)
     ability = report.ability
-    version = None if dry_place or kinds else put_in_force([report], paths().routers, now=time.time())
+    version = None if no_place or kinds else put_in_force([report], paths().routers, now=time.time())
     rows = [
         (
             "your log" if each.level is None else f"{each.level} {level_in_words(each.level).partition(',')[0]}",
@@ -159,12 +161,12 @@ def probe(
     why = None
     if version is not None:
         messages.append(f"router {version} uses this; `scrimp router rollback` undoes it")
-    elif dry_place or kinds:
-        why = "--dry-place" if dry_place else KINDS_ONLY
+    elif no_place or kinds:
+        why = "--no-place" if no_place else KINDS_ONLY
     else:
         why = report.too_little
         again = f"scrimp probe {arm}{'' if profile is None else f' -p {shlex.quote(profile)}'} --limit 20"
-        more = " with a greater --max-usd" if report.ended_early else ""
+        more = " with a greater --max-cost" if report.ended_early else ""
         messages.append(f"not put in force: {why}; `{again}`{more} gives enough")
     data = report.to_dict(version=version, why=why)
     table = Table((Column("level"), Column("right", "right"), Column("expected", "right")), rows)

@@ -39,12 +39,12 @@ class Kind(StrEnum):
 
 def probe_table(
     profile: str | None,
-    max_usd: str,
+    max_cost: str,
     limit: int | None,
     kinds: Sequence[str],
     *,
     fresh: bool,
-    dry_place: bool,
+    no_place: bool,
     as_json: bool,
 ) -> int:
     """Probe every arm, place those that can be, and print the table."""
@@ -52,7 +52,7 @@ def probe_table(
     from scrimp.routing.learn.collecting.probe_place import put_in_force
 
     loaded = session.load(profile)
-    max_nano = session.parse_usd(max_usd, "--max-usd") or 0
+    max_nano = session.parse_usd(max_cost, "--max-cost") or 0
     asker = session.workspace(loaded, session.ledger())
     asker.look_after()
     try:
@@ -61,12 +61,12 @@ def probe_table(
         say("what was answered is kept: the same command goes on from there")
         raise
     session.look_back(asker.ledger, loaded.profile)
-    version = None if dry_place or kinds else put_in_force(found.reports, paths().routers, now=time.time())
-    why = None if version else "--dry-place" if dry_place else KINDS_ONLY if kinds else "too few outcomes were scored"
+    version = None if no_place or kinds else put_in_force(found.reports, paths().routers, now=time.time())
+    why = None if version else "--no-place" if no_place else KINDS_ONLY if kinds else "too few outcomes were scored"
     messages = [f"{each.arm.name} is dead: {each.dead}" for each in found.arms if each.dead]
     messages += [f"{each.arm.name} ended early: {each.ended}" for each in found.arms if each.ended]
     if found.ended is not None:
-        messages.append(f"ended early: {found.ended}; the same command with a greater --max-usd goes on from there")
+        messages.append(f"ended early: {found.ended}; the same command with a greater --max-cost goes on from there")
     placed = "not put in force: " + str(why) if version is None else f"router {version} uses this"
     messages.append(placed + ("" if version is None else "; `scrimp router rollback` undoes it"))
     n, of = len(found.common), len(found.items)

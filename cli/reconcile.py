@@ -44,9 +44,9 @@ def reconcile(
         ),
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Take back the last correction (of CALL).")] = False,
-    dry_run: Annotated[bool, typer.Option("-n", "--dry-run", help="Only show what would change.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Change a call that is settled already, or held by another machine.")
+        bool, typer.Option("-y", "--yes", help="Change a call that is settled already, or held by another machine.")
     ] = False,
     profile: ProfileOption = None,
     json: JsonOption = False,

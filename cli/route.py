@@ -139,7 +139,7 @@ def route(
         profile, prefer=prefer, wtp=wtp, min_quality=min_quality, max_seconds=max_seconds, private=mode
     )
     way = make_way(loaded.profile, schema=None, checks=check or (), plan=plan, arm=arm)
-    if way.cascade:  # its plan hangs on the checks that are named where it is asked: `ask -n -x` shows it
+    if way.cascade:  # its plan hangs on the checks that are named where it is asked: `ask --dry-run -x` shows it
         way = replace(way, cascade=False, named=())
     guide = Guide(
         session.make_decider(loaded.profile),
@@ -192,7 +192,7 @@ def route(
             Note("exact tokens of the prompt: " + ", ".join(f"{name} {n}" for name, n in counts.items())),
         )
     notes = (
-        ("this profile answers by plans of several arms: `scrimp ask -n -x` shows a prompt's plan",)
+        ("this profile answers by plans of several arms: `scrimp ask --dry-run -x` shows a prompt's plan",)
         if loaded.profile.policy.mode == "cascade" and arm is None and plan is None
         else ()
     )

@@ -12,7 +12,7 @@ import typer
 
 from . import session
 from .children import Address, command_of, environment_of
-from .options import ProfileOption
+from .options import MaxSpend, ProfileOption
 from .parser import new_app
 from .result import say
 
@@ -45,12 +45,14 @@ def run(
     model: Annotated[
         str | None,
         typer.Option(
-            "-m", "--model", metavar="NAME", help="The model that it is told to ask for: scrimp, scrimp/cheap, an arm."
+            "-m",
+            "--arm",
+            "--model",
+            metavar="NAME",
+            help="The model that it is told to ask for: scrimp, scrimp/cheap, an arm.",
         ),
     ] = None,
-    max_cost: Annotated[
-        str | None, typer.Option("--max-cost", metavar="USD", help="Spend no more than this on the whole session.")
-    ] = None,
+    max_cost: MaxSpend = None,
     tag: Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="A label for `scrimp spend`.")] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No summary at the end.")] = False,
 ) -> int:

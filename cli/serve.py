@@ -12,7 +12,7 @@ import typer
 from scrimp.profiles.errors import UsageError
 
 from . import session
-from .options import PrivateOption, ProfileOption
+from .options import MaxSpend, PrivateOption, ProfileOption
 from .parser import new_app
 from .result import say, write_err
 
@@ -85,9 +85,7 @@ def serve(
     no_token: Annotated[
         bool, typer.Option("--no-token", help="Ask for none: any program on this machine may ask.")
     ] = False,
-    max_cost: Annotated[
-        str | None, typer.Option("--max-cost", metavar="USD", help="Spend no more than this until it ends.")
-    ] = None,
+    max_cost: MaxSpend = None,
     tag: Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="A label for `scrimp spend`.")] = None,
     tag_header: Annotated[
         str | None,

@@ -28,7 +28,7 @@ Examples:
 @app.command(epilog=EPILOG)
 def train(
     outcomes: Annotated[list[Path], typer.Argument(metavar="OUTCOMES...", help="Outcome files (JSON Lines, .gz too).")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder of the new version.")],
+    out: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder of the new version.")],
     seed: Annotated[int, typer.Option("--seed", min=0, help="Draws folds and landmarks.")] = 0,
     json: JsonOption = False,
 ) -> int:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     Path_: TypeAlias = tuple[str, ...]
     Locate: TypeAlias = Callable[[Path_], str]
 
-__all__ = ["build", "build_profile", "build_rules", "dotted"]
+__all__ = ["build", "build_profile", "build_rules", "dotted", "plain"]
 
 _SECRET_FIELDS: Final = frozenset({"key_env", "key_cmd", "api_base", "url", "endpoint"})
 """Fields whose value an error never repeats: people paste keys into them."""
@@ -290,17 +290,17 @@ def _params(value: object, locate: Locate, path: Path_) -> dict[str, Any]:
             continue
         elif not isinstance(item, (int, Decimal)) or isinstance(item, bool) or not Decimal(item).is_finite():
             raise _wrong(item, "a number", locate, here)
-    return {key: _plain(item) for key, item in table.items()}
+    return {key: plain(item) for key, item in table.items()}
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """Return a value of TOML as JSON knows it: fractions as floats."""
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
     Key = tuple[str, ...]
 
-__all__ = ["ADDRESS", "MODEL_FACTS", "File", "Source", "Tree", "arms_by_name", "is_path", "provider_in", "read_toml"]
+__all__ = [
+    "ADDRESS",
+    "MODEL_FACTS",
+    "File",
+    "Source",
+    "Tree",
+    "arms_by_name",
+    "is_path",
+    "parse_toml",
+    "provider_in",
+    "read_toml",
+]
 
 _MAX_BYTES: Final = 1 << 20
 
@@ -188,12 +199,22 @@ def read_toml(path: Path, label: str, place: str) -> tuple[dict[str, Any], Sourc
     except OSError as error:
         raise ConfigError(f"{place}: cannot be read: {error.strerror}") from None
     if len(data) > _MAX_BYTES:
-        raise ConfigError(f"{place}: too long for a profile: over {_MAX_BYTES >> 20} MB")
+        raise ConfigError(f"{place}: too long: over {_MAX_BYTES >> 20} MB")
     try:
-        text = data.decode("utf-8-sig")
+        return parse_toml(data.decode("utf-8-sig"), label, place)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{place}:{line}: not UTF-8: byte 0x{data[error.start]:02x}") from None
+
+
+def parse_toml(text: str, label: str, place: str) -> tuple[dict[str, Any], Source]:
+    """Return the tables of a TOML text, fractions as Decimal, and where each key stands in it; as `read_toml`.
+
+    Raises
+    ------
+    ConfigError
+        If it is not TOML.
+    """
     if "\0" in text:
         raise ConfigError(f"{place}:{text.count(chr(10), 0, text.index(chr(0))) + 1}: there is a NUL byte")
     try:
@@ -205,7 +226,7 @@ def read_toml(path: Path, label: str, place: str) -> tuple[dict[str, Any], Sourc
         line = int(found["line"]) if found and found["line"] else text.count("\n") + 1
         raise ConfigError(f"{place}:{line}: not TOML: {found['what'] if found else error}") from None
     except RecursionError:
-        raise ConfigError(f"{place}: not a profile: its tables are nested too deep") from None
+        raise ConfigError(f"{place}: its tables are nested too deep") from None
     return table, Source(label, place, _lines(text))
 
 

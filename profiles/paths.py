@@ -34,6 +34,16 @@ class Paths:
         return self.config / "keys.toml"
 
     @property
+    def aliases(self) -> Path:
+        """The user's own names for arms and models (0600)."""
+        return self.config / "aliases.toml"
+
+    @property
+    def templates(self) -> Path:
+        """The user's own templates of prompts, a file each."""
+        return self.config / "templates"
+
+    @property
     def prices(self) -> Path:
         """The user's own price table (0600); it wins over the one that comes with LiteLLM."""
         return self.config / "prices.json"

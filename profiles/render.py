@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Key = tuple[str, ...]
 
-__all__ = ["to_toml"]
+__all__ = ["to_toml", "toml_key", "toml_value"]
 
 
 def to_toml(profile: Profile, origin: Mapping[str, str] | None = None) -> str:
@@ -34,7 +34,7 @@ def to_toml(profile: Profile, origin: Mapping[str, str] | None = None) -> str:
 
     def line(path: Key, key: str, value: object) -> str:
         remark = (origin or {}).get(".".join(path))
-        return f"{_toml_key(key)} = {_toml(value)}" + (f"  # {remark}" if remark else "") + "\n"
+        return f"{toml_key(key)} = {toml_value(value)}" + (f"  # {remark}" if remark else "") + "\n"
 
     text = [line((key,), key, getattr(profile, key)) for key in ("name", "default_arm")]
     for path, table in _tables(profile):
@@ -46,12 +46,12 @@ def to_toml(profile: Profile, origin: Mapping[str, str] | None = None) -> str:
         text += [line(("arms", arm.name, key), key, value) for key, value in _as_stated(arm, base, bases)]
     for rule in profile.rules:
         text.append("\n[[rules]]\n")
-        text += [f"{key} = {_toml(value)}\n" for key, value in _set_keys(rule, whole=False) if key != "at"]
+        text += [f"{key} = {toml_value(value)}\n" for key, value in _set_keys(rule, whole=False) if key != "at"]
     if profile.plans:
         text.append("\n[plans]\n")
         text += [line(("plans", name), name, plan) for name, plan in profile.plans.items()]
     for name, check in profile.checks.items():
-        text.append(f"\n[checks.{_toml_key(name)}]\n")
+        text.append(f"\n[checks.{toml_key(name)}]\n")
         text += [line(("checks", name, key), key, value) for key, value in _set_keys(check, whole=True)]
     return "".join(text)
 
@@ -100,7 +100,7 @@ def _stands_apart(table: msgspec.Struct) -> bool:
     return isinstance(table, (Policy, Guard))
 
 
-def _toml(value: object) -> str:
+def toml_value(value: object) -> str:
     """Return a value as TOML writes it, on one line."""
     match value:
         case bool():
@@ -112,17 +112,18 @@ def _toml(value: object) -> str:
         case str():
             text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         case msgspec.Struct():
-            text = _toml(dict(_set_keys(value, whole=False)))
+            text = toml_value(dict(_set_keys(value, whole=False)))
         case dict():
-            inside = ", ".join(f"{_toml_key(key)} = {_toml(item)}" for key, item in value.items())
+            inside = ", ".join(f"{toml_key(key)} = {toml_value(item)}" for key, item in value.items())
             text = f"{{ {inside} }}" if inside else "{}"
         case list() | tuple():
-            text = f"[{', '.join(map(_toml, value))}]"
+            text = f"[{', '.join(map(toml_value, value))}]"
         case _:
             msg = f"no TOML for {type(value).__name__}"
             raise TypeError(msg)
     return text
 
 
-def _toml_key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
+def toml_key(key: str) -> str:
+    """Return a key as TOML writes it."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_value(key)

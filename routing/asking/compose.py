@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scrimp.profiles import reading
-from scrimp.profiles.errors import ConfigError, UsageError
+from scrimp.profiles.errors import UsageError
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.ledger.conversations import (
     Conversation,
@@ -18,7 +18,15 @@ from scrimp.routing.ledger.conversations import (
     find_conversation,
     last_conversation,
 )
-from scrimp.routing.prompts.prompt import Prompt, Turn, fill_template, load_attachment, load_schema, variables_of
+from scrimp.routing.prompts.prompt import (
+    Prompt,
+    Turn,
+    check_variables,
+    fill_template,
+    load_attachment,
+    load_schema,
+    variables_of,
+)
 from scrimp.routing.prompts.sources import Source
 from scrimp.routing.text.clean import clean_text
 
@@ -32,9 +40,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from scrimp.profiles.schema import Profile
+    from scrimp.profiles.templates import Template
     from scrimp.routing.ledger.store import Ledger
 
 __all__ = [
+    "Filled",
     "Source",
     "compose",
     "going_on",
@@ -43,7 +53,6 @@ __all__ = [
     "question_of",
     "read_schema",
     "read_sources",
-    "read_template",
 ]
 
 
@@ -53,29 +62,45 @@ def question_of(typed: str, sources: Iterable[Source]) -> tuple[str, tuple[Sourc
     return (typed, given) if typed.strip() else (in_one(source.text for source in given), ())
 
 
+class Filled(NamedTuple):
+    """What is asked by a template: the prompt's text, the system prompt, and the files that it is asked of."""
+
+    text: str
+    system: str | None
+    sources: tuple[Source, ...]
+
+
 def in_template(
-    name: str, typed: str, sources: Iterable[Source], pairs: Sequence[str], *, own: Path, unasked: bool = False
-) -> tuple[str, tuple[Source, ...]]:
-    """Return what is asked by a template, and the files that it is asked of.
+    template: Template, name: str, typed: str, sources: Iterable[Source], pairs: Sequence[str], *, unasked: bool = False
+) -> Filled:
+    """Return what is asked by a template.
 
     What was typed stands for `{{input}}`; where nothing was typed, the text of the files does. A template that has no
-    `{{input}}` asks by itself, of the files that were named.
+    `{{input}}` asks by itself, of the files that were named; one without text asks what was typed.
 
     Parameters
     ----------
+    name
+        What errors call it.
+    pairs
+        Its variables, as NAME=VALUE, before its own defaults.
     unasked
         Standard input is among the sources without having been named: then it is an error if it has no place.
 
     Raises
     ------
-    UsageError, ConfigError
-        As `fill`.
+    UsageError
+        If a variable is missing or misspelt, or what was typed has no place.
     """
     given = tuple(sources)
-    template = read_template(name, own)
-    if not typed.strip() and (unasked or "input" in variables_of(template)):
+    prompt = template.prompt if template.prompt.strip() else "{{input}}"
+    system = template.system or ""
+    named = variables_of(prompt) | variables_of(system)
+    if not typed.strip() and (unasked or "input" in named):
         typed, given = in_one(source.text for source in given), ()
-    return fill(name, template, typed, pairs), given
+    variables = template.defaults | ({"input": typed} if typed else {}) | _variables(pairs)
+    check_variables(named, variables, what=f"template {name}")
+    return Filled(fill_template(prompt, variables), fill_template(system, variables) or None, given)
 
 
 def in_one(parts: Iterable[str]) -> str:
@@ -144,57 +169,14 @@ def compose(
     )
 
 
-def read_template(name: str, own: Path) -> str:
-    """Return a template: a file, or one of that name in the user's own folder.
-
-    Raises
-    ------
-    UsageError
-        If there is no such template.
-    ConfigError
-        If it cannot be read.
-    """
-    for path in (Path(name), own / name, own / f"{name}.txt", own / f"{name}.md"):
-        if path.is_file():
-            break
-    else:
-        known = sorted(each.stem for each in own.glob("*")) if own.is_dir() else []
-        raise UsageError(
-            f"no template {name!r}: neither a file nor in {own}",
-            hint=f"There are: {', '.join(known)}."
-            if known
-            else f"Put one in {own}/{name}.txt, with variables as {{{{name}}}}.",
-        )
-    try:
-        return reading.read_text(path)
-    except OSError as error:
-        raise ConfigError(f"cannot read template {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"cannot read template {path}: it is not UTF-8") from None
-
-
-def fill(name: str, template: str, text: str, pairs: Sequence[str]) -> str:
-    """Fill a template.
-
-    Parameters
-    ----------
-    text
-        The variable `input`, unless it is empty.
-    pairs
-        Other variables, as NAME=VALUE.
-
-    Raises
-    ------
-    UsageError
-        If a variable is missing or misspelt.
-    """
-    variables = {"input": text} if text else {}
+def _variables(pairs: Iterable[str]) -> dict[str, str]:
+    found = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise UsageError(f"-v {pair}: expected NAME=VALUE")
-        variables[key] = value
-    return fill_template(template, variables, what=f"template {name}")
+        found[key] = value
+    return found
 
 
 def make_request(

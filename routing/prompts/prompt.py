@@ -16,7 +16,7 @@ from .brief import BRIEFLY
 from .sources import read_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from .chat import Chat
@@ -26,6 +26,7 @@ __all__ = [
     "Attachment",
     "Prompt",
     "Turn",
+    "check_variables",
     "fill_template",
     "load_attachment",
     "load_schema",
@@ -315,28 +316,33 @@ def variables_of(template: str) -> set[str]:
     return set(_VARIABLE.findall(template))
 
 
-def fill_template(template: str, variables: Mapping[str, str], *, what: str) -> str:
+def fill_template(template: str, variables: Mapping[str, str]) -> str:
     """Replace each `{{name}}` of a template by its variable.
+
+    Examples
+    --------
+    >>> fill_template("Translate into {{language}}: {{input}}", {"language": "Danish", "input": "ox"})
+    'Translate into Danish: ox'
+    """
+    return _VARIABLE.sub(lambda match: variables[match.group(1)], template)
+
+
+def check_variables(names: Collection[str], variables: Mapping[str, str], *, what: str) -> None:
+    """Check that a template has the variables that are given, and is given those that it has.
 
     Raises
     ------
     UsageError
-        If the template has a variable that was not given, or was given one that it does not have.
-
-    Examples
-    --------
-    >>> fill_template("Translate into {{language}}: {{input}}", {"language": "Danish", "input": "ox"}, what="t")
-    'Translate into Danish: ox'
+        If it has one that was not given, or was given one that it does not have.
     """
-    names = variables_of(template)
-    missing = sorted(names - set(variables))
+    missing = sorted(set(names) - set(variables))
     if missing:
         flags = " ".join(f"-v {name}=..." for name in missing)
         raise UsageError(
             f"{what} needs {', '.join(missing)}",
             hint=f"Give them with: {flags}" if missing != ["input"] else "Give a prompt as argument or on stdin.",
         )
-    unused = sorted(set(variables) - names)
+    unused = sorted(set(variables) - set(names))
     if unused == ["input"]:
         raise UsageError(
             f"{what} has no {{{{input}}}}: the prompt, or the text piped in, has no place in it",
@@ -346,4 +352,3 @@ def fill_template(template: str, variables: Mapping[str, str], *, what: str) -> 
         raise UsageError(
             f"{what} has no variable {', '.join(unused)}", hint=f"It has: {', '.join(sorted(names)) or 'none'}."
         )
-    return _VARIABLE.sub(lambda match: variables[match.group(1)], template)

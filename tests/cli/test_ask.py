@@ -111,7 +111,7 @@ def test_a_schema_is_sent_and_checked(scrimp, profile, server):
 
 
 def test_dry_run_sends_and_logs_nothing(scrimp, profile, server):
-    done = scrimp("ask", "-p", profile(small="ok"), "-n", "-x", "hello")
+    done = scrimp("ask", "-p", profile(small="ok"), "--dry-run", "-x", "hello")
     assert done.code == 0
     assert "predicted quality" in done.out
     assert "utility" in done.err
@@ -333,7 +333,7 @@ def test_the_home_folder_is_found_wherever_a_file_is_named(scrimp, profile, serv
         (home.parent / name).write_text(text)
     (home.parent / "dot.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     argv = ("-f", "~/notes.txt", "-t", "~/t.txt", "--schema", "~/s.json", "-a", "~/dot.png", "now")
-    done = scrimp("ask", "-n", "-p", profile(small="ok"), *argv)
+    done = scrimp("ask", "--dry-run", "-p", profile(small="ok"), *argv)
     assert done.code == 0, done.err
     done = scrimp("ask", "-p", profile(small="ok"), "-f", "~nobody-of-that-name/x", "now")
     assert (done.code, server.chats) == (2, [])

@@ -60,11 +60,11 @@ def test_the_summary_as_json(scrimp, profile, prompts, out):
 
 
 def test_an_estimate_sends_nothing_and_makes_nothing(scrimp, profile, prompts, out, server, home):
-    done = scrimp("batch", prompts, "-o", out, "-n", "-p", profile(small="ok", large="ok"))
+    done = scrimp("batch", prompts, "-o", out, "--dry-run", "-p", profile(small="ok", large="ok"))
     assert done.code == 0
     for word in ("likely", "low", "high", "predicted quality", "time", "what money buys"):
         assert word in done.out
-    data = json.loads(scrimp("batch", prompts, "-n", "-p", profile(small="ok", large="ok"), "--json").out)
+    data = json.loads(scrimp("batch", prompts, "--dry-run", "-p", profile(small="ok", large="ok"), "--json").out)
     assert (
         data["cost_usd"]["low"]
         <= data["cost_usd"]["likely"]
@@ -80,7 +80,7 @@ def test_an_estimate_sends_nothing_and_makes_nothing(scrimp, profile, prompts, o
 
 
 def likely(scrimp, prompts, path, *flags):
-    done = scrimp("batch", prompts, "-n", "-p", path, "--json", *flags)
+    done = scrimp("batch", prompts, "--dry-run", "-p", path, "--json", *flags)
     assert done.code == 0, done.err
     return json.loads(done.out)["cost_usd"]["likely"]
 
@@ -331,8 +331,8 @@ def test_a_run_whose_output_is_replaced_stays_on_record(scrimp, profile, prompts
 def test_a_quality_out_of_reach_is_said_and_the_best_is_done(scrimp, profile, prompts, out):
     path = profile(small="ok", large="ok")
     flags = ("batch", prompts, "-p", path, "--min-quality", "1.0")
-    assert "min_quality 1 is out of reach: the best plan for these rows is predicted" in scrimp(*flags, "-n").err
-    assert json.loads(scrimp(*flags, "-n", "--json").out)["min_quality_missed"] is True
+    assert "min_quality 1 is out of reach: the best plan for these rows is predicted" in scrimp(*flags, "--dry-run").err
+    assert json.loads(scrimp(*flags, "--dry-run", "--json").out)["min_quality_missed"] is True
     done = scrimp(*flags, "-o", out)
     assert done.code == 0
     assert "min_quality 1 is out of reach: the best plan for these rows is predicted" in done.err
@@ -405,7 +405,7 @@ def test_an_estimate_of_what_is_left_changes_nothing(scrimp, profile, prompts, o
     scrimp("batch", prompts, "-o", out, "-p", profile(small="ok"), "-j", "1")
     before = scrimp("batch", "list", "--json").out
     n = len(server.chats)
-    again = scrimp("batch", "--resume", "--retry-errors", "-n", "--json")
+    again = scrimp("batch", "--resume", "--retry-errors", "--dry-run", "--json")
     assert json.loads(again.out)["n_rows"] == 3
     assert scrimp("batch", "list", "--json").out == before
     assert len(server.chats) == n
@@ -573,7 +573,7 @@ def test_help_shows_examples(scrimp):
     done = scrimp("batch", "--help")
     assert done.code == 0
     assert "Examples:" in done.out
-    for flag in ("--max-cost", "--min-quality", "--estimate", "--resume", "--retry-unknown"):
+    for flag in ("--max-cost", "--min-quality", "--dry-run", "--resume", "--retry-unknown"):
         assert flag in done.out
 
 

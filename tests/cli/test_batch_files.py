@@ -301,11 +301,11 @@ def test_an_estimate_says_what_each_reading_comes_to(scrimp, profile, shelf, out
     rows = [{"prompt": f"What was the deficit of {i}?", "file": "minutes.txt"} for i in range(4)]
     path = jsonl(shelf / "in.jsonl", [*rows, {"prompt": "gone", "file": "gone.txt"}])
     where = profile(small="ok", large="ok")
-    done = scrimp("batch", path, "-n", "-p", where)
+    done = scrimp("batch", path, "--dry-run", "-p", where)
     assert done.code == 0, done.err
     assert "what is read" in done.out
     assert "1 row" in done.out
-    data = json.loads(scrimp("batch", path, "-n", "-p", where, "--json").out)
+    data = json.loads(scrimp("batch", path, "--dry-run", "-p", where, "--json").out)
     readings = {each["arm"]: each for each in data["readings"]}
     assert set(readings) == {"small/whole", "small/passages", "large/whole", "large/passages"}
     assert all(each["rows"] == data["n_rows"] == 4 for each in readings.values())
@@ -321,8 +321,8 @@ def test_under_a_budget_the_plan_chooses_what_is_read_of_an_arm_by_name(scrimp, 
     rows = [{"prompt": f"What was the deficit of {i}?", "file": "minutes.txt"} for i in range(6)]
     path = jsonl(shelf / "in.jsonl", rows)
     flags = ("-p", profile(small="ok"), "--max-cost", "0.05", "--json")
-    free = json.loads(scrimp("batch", path, "-n", "-m", "small", *flags).out)
-    fixed = json.loads(scrimp("batch", path, "-n", "-m", "small/whole", *flags).out)
+    free = json.loads(scrimp("batch", path, "--dry-run", "-m", "small", *flags).out)
+    fixed = json.loads(scrimp("batch", path, "--dry-run", "-m", "small/whole", *flags).out)
     assert (free["planned"], fixed["planned"]) == (True, False)
     assert {each["arm"] for each in fixed["arms"]} == {"small/whole"}
     done = scrimp("batch", path, "-o", out, "-m", "small", *flags, "--quiet")
@@ -398,7 +398,7 @@ def test_rows_that_share_a_file_are_forecast_with_its_cache(scrimp, claude, shel
 
     def likely(n, *flags):
         (shelf / "in.txt").write_text("".join(f"Question {i}?\n" for i in range(n)))
-        done = scrimp("batch", shelf / "in.txt", "-n", "--json", "-f", shelf / "minutes.txt", "-p", path, *flags)
+        done = scrimp("batch", shelf / "in.txt", "--dry-run", "--json", "-f", shelf / "minutes.txt", "-p", path, *flags)
         return {each["arm"]: each["cost_usd"] for each in json.loads(done.out)["readings"]}
 
     one, many = likely(1), likely(20)
@@ -408,6 +408,6 @@ def test_rows_that_share_a_file_are_forecast_with_its_cache(scrimp, claude, shel
 
 def test_a_budget_below_every_bound_buys_nothing(scrimp, profile, shelf, server):
     path = jsonl(shelf / "in.jsonl", [{"prompt": "What was the deficit?", "file": "minutes.txt"}])
-    done = scrimp("batch", path, "-n", "--json", "-p", profile(small="ok", large="ok"), "--max-cost", "0.0001")
+    done = scrimp("batch", path, "--dry-run", "--json", "-p", profile(small="ok", large="ok"), "--max-cost", "0.0001")
     data = json.loads(done.out)
     assert (data["arms"], data["n_skipped"], data["cost_usd"]["likely"]) == ([], 1, 0.0)

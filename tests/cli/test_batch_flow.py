@@ -232,16 +232,16 @@ def test_the_deadline_of_a_file_is_every_rows(scrimp, profile, flow, out, server
 
 
 def test_the_estimate_shows_the_graph(scrimp, profile, flow, server):
-    done = scrimp("batch", flow(FLOW), "-n", "-p", profile(), "--var", "place=x")
+    done = scrimp("batch", flow(FLOW), "--dry-run", "-p", profile(), "--var", "place=x")
     assert done.code == 0
     for said in ("levels: 3; rows that take other rows' answers: 3", "critical path: outline > ", "all rows right: "):
         assert said in done.out
-    data = json.loads(scrimp("batch", flow(FLOW), "-n", "-p", profile(), "--var", "place=x", "--json").out)
+    data = json.loads(scrimp("batch", flow(FLOW), "--dry-run", "-p", profile(), "--var", "place=x", "--json").out)
     assert (data["flow"]["levels"], data["flow"]["waiting"], len(data["flow"]["critical_path"])) == (3, 3, 3)
     right = data["flow"]["all_right"]
     assert 0 < right["independent"] < right["shared_difficulty"] < 1
     plain = [{key: item for key, item in row.items() if key != "prompt"} | {"prompt": "short"} for row in FLOW]
-    less = json.loads(scrimp("batch", flow(plain), "-n", "-p", profile(), "--json").out)
+    less = json.loads(scrimp("batch", flow(plain), "--dry-run", "-p", profile(), "--json").out)
     assert less["flow"] is None
     assert less["cost_usd"]["likely"] < data["cost_usd"]["likely"], "answers are read, and that costs"
     assert server.chats == []
@@ -362,7 +362,7 @@ def test_rows_beside_a_plan_keep_the_plan_for_the_file(scrimp, profile, flow, ou
     rows[4]["arm"] = "large"
     rows[5]["prompt"] = "again {{@r4}}"
     path = profile(small="ok", large="ok")
-    guess = json.loads(scrimp("batch", flow(rows), "-n", "-p", path, "--max-cost", "0.05", "--json").out)
+    guess = json.loads(scrimp("batch", flow(rows), "--dry-run", "-p", path, "--max-cost", "0.05", "--json").out)
     assert guess["planned"]
     assert next(each["rows"] for each in guess["arms"] if each["arm"] == "plans") == 1
     assert sum(each["rows"] for each in guess["arms"]) == 10

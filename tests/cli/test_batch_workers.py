@@ -113,7 +113,9 @@ def test_the_run_goes_on_by_itself(world):
 
 
 def test_a_cap_holds_over_workers(world):
-    one = json.loads(world.scrimp("batch", world.rows, "-n", "--json", "-p", world.profile(small="ok@tokens=5")).out)
+    one = json.loads(
+        world.scrimp("batch", world.rows, "--dry-run", "--json", "-p", world.profile(small="ok@tokens=5")).out
+    )
     cap_usd = one["cost_usd"]["at_limits"] / 4
     done = world.go("--max-cost", f"{cap_usd:.9f}")
     assert done.code in (0, 6), done.err

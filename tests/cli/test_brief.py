@@ -79,9 +79,9 @@ def test_short_answers_that_were_asked_for_tell_nothing_of_others(scrimp, arms, 
 
 
 def test_it_is_said_where_the_choice_is_explained(scrimp, arms):
-    done = scrimp("ask", "-n", "-x", "--brief", "-p", arms(), "Why is the sky blue?")
+    done = scrimp("ask", "--dry-run", "-x", "--brief", "-p", arms(), "Why is the sky blue?")
     assert "brief: a line of system text asks for a short answer" in done.err
-    assert "brief:" not in scrimp("ask", "-n", "-x", "-p", arms(), "Why is the sky blue?").err
+    assert "brief:" not in scrimp("ask", "--dry-run", "-x", "-p", arms(), "Why is the sky blue?").err
 
 
 def test_the_line_comes_after_what_arm_and_user_say(scrimp, arms, server):

@@ -94,7 +94,9 @@ def test_the_planner_tries_the_cheap_arm_first_and_explains(scrimp, profile):
 
 
 def test_a_dry_run_of_a_cascade_sends_nothing(scrimp, profile, server):
-    done = scrimp("ask", "-n", "-p", profile(small=BAD, large=GOOD), "--cascade", "--check", "cmd:true", "6 x 7?")
+    done = scrimp(
+        "ask", "--dry-run", "-p", profile(small=BAD, large=GOOD), "--cascade", "--check", "cmd:true", "6 x 7?"
+    )
     assert done.code == 0
     assert "predicted quality" in done.out
     assert server.chats == []
@@ -147,7 +149,7 @@ def test_max_cost_covers_the_whole_plan(scrimp, profile, server):
 def test_a_cap_that_fills_up_in_the_middle_ends_the_plan_with_what_there_is(scrimp, profile, server, monkeypatch):
     # As if another process had taken the rest meanwhile.
     monkeypatch.setattr("scrimp.routing.asking.workspace.rooms_of", lambda *_, **__: [])
-    dry = json.loads(scrimp("ask", "-n", "--json", "-p", profile(small=BAD, large=GOOD), "6 x 7?").out)
+    dry = json.loads(scrimp("ask", "--dry-run", "--json", "-p", profile(small=BAD, large=GOOD), "6 x 7?").out)
     bound = next(arm["bound_usd"] for arm in dry["arms"] if arm["name"] == "large")
     path = profile(small=BAD, large=GOOD, caps=f"per_run_usd = {bound + 1e-6:.9f}")
     done, answer = ask(scrimp, "-p", path, "--plan", "small ? checks > large", "--check", "number:42", "6 x 7?")
@@ -341,14 +343,14 @@ def test_what_was_not_taken_stands_in_the_log_too(scrimp, profile):
 
 def test_route_points_to_where_the_plan_is_shown(scrimp, profile):
     path = profile(small=GOOD, large=GOOD, extra='[policy]\nmode = "cascade"\n')
-    assert "ask -n -x" in scrimp("route", "-p", path, "6 x 7?").err
-    assert "ask -n -x" not in scrimp("route", "-p", path, "-m", "small", "6 x 7?").err
+    assert "ask --dry-run -x" in scrimp("route", "-p", path, "6 x 7?").err
+    assert "ask --dry-run -x" not in scrimp("route", "-p", path, "-m", "small", "6 x 7?").err
 
 
 def test_a_repair_is_planned_within_the_caps_by_what_each_call_can_carry(scrimp, profile, server):
     path = profile(small=BAD, medium=GOOD, caps="per_run_usd = 0.012")
     argv = ("--cascade", "--repair", "--check", "number:42", "6 x 7?")
-    plan = ask(scrimp, "-n", "-p", path, *argv)[1]["plan"]
+    plan = ask(scrimp, "--dry-run", "-p", path, *argv)[1]["plan"]
     # One call of any arm is paid for easily; one that carries a failed answer (14,000 tokens at most) is not.
     assert (" ? " in plan["text"], plan["n_unpayable"]) == (False, plan["n_plans"] - 2)
     assert ask(scrimp, "-p", profile(small=BAD, medium=GOOD, caps="per_run_usd = 0.5"), *argv)[1]["arm"] == "medium"

@@ -215,12 +215,12 @@ def test_json_leaves_the_screen_on_stderr(at_terminal, profile):
 
 def test_a_dry_run_asks_nothing(scrimp, profile, tmp_path, server):
     path = profile(small="ok", medium="ok", large="ok")
-    data = json.loads(scrimp("duel", "-n", "-p", path, "--json", "x").out)
+    data = json.loads(scrimp("duel", "--dry-run", "-p", path, "--json", "x").out)
     assert sum(pair["chance"] for pair in data["pairs"]) == pytest.approx(1.0)
     assert 0 < data["cost_usd"] < data["bound_usd"]
     file = tmp_path / "p.csv"
     file.write_text("prompt,other\none,1\ntwo,2\n")
-    done = scrimp("duel", "-n", "-p", path, "-f", file, "--arms", "small,large")
+    done = scrimp("duel", "--dry-run", "-p", path, "-f", file, "--arms", "small,large")
     assert done.code == 0, done.err
     assert "2 to judge" in done.out
     assert "named" in done.out
@@ -232,24 +232,24 @@ def test_a_dry_run_asks_nothing(scrimp, profile, tmp_path, server):
     [
         (("duel",), "a prompt"), (("duel", "-f", "FILE", "x"), "one of the two"), (("duel", "--arms", "small", "x"), "--arms"),
         (("duel", "--arms", "small,small", "x"), "--arms"), (("duel", "--arms", "small,nobody", "x"), "nobody"),
-        (("duel", ""), "empty"), (("duel", "-f", "/none"), "/none"), (("duel", "--max-usd", "x", "x"), "--max-usd"),
+        (("duel", ""), "empty"), (("duel", "-f", "/none"), "/none"), (("duel", "--max-cost", "x", "x"), "--max-cost"),
     ],
 )  # fmt: skip
 def test_what_does_not_go_together(scrimp, profile, tmp_path, argv, said):
     file = tmp_path / "p.txt"
     file.write_text("one\n")
     words = [str(file) if word == "FILE" else word for word in argv]
-    done = scrimp(words[0], "-n", "-p", profile(small="ok", large="ok"), *words[1:])
+    done = scrimp(words[0], "--dry-run", "-p", profile(small="ok", large="ok"), *words[1:])
     assert done.code == 2
     assert said in done.err.lower()
 
 
 def test_a_duel_takes_two_arms(scrimp, profile):
-    done = scrimp("duel", "-n", "-p", profile(small="ok"), "x")
+    done = scrimp("duel", "--dry-run", "-p", profile(small="ok"), "x")
     assert done.code == 2
     assert "two arms" in done.err
     away = profile(small="ok", large="ok", extra='[[arms]]\nname = "away"\nmodel = "openai/none"\n', name="away")
-    done = scrimp("duel", "-n", "-p", away, "--arms", "small,away", "x")
+    done = scrimp("duel", "--dry-run", "-p", away, "--arms", "small,away", "x")
     assert done.code in (2, 4)
     assert "away" in done.err
 
@@ -270,7 +270,7 @@ def test_a_duel_that_cannot_be_paid_to_its_end_is_not_begun(at_terminal, profile
     limit = "0.0100"
     caps = {"run": f"per_run_usd = {limit}", "day": f"per_day_usd = {limit}", "flag": "per_day_usd = 1.0"}[how]
     path = profile(small="fill", large="fill", caps=caps)
-    more = ("--max-usd", limit) if how == "flag" else ()
+    more = ("--max-cost", limit) if how == "flag" else ()
     code, _, err = at_terminal("duel", "-p", path, *more, "--arms", "small,large", "a question")
     assert code == 3, err
     assert "two answers" in err
@@ -282,9 +282,9 @@ def test_a_session_ends_at_its_cap(at_terminal, profile, shown, tmp_path, server
     file = tmp_path / "prompts.txt"
     file.write_text("".join(f"prompt {n}\n" for n in range(50)))
     path = profile(small="fill", large="fill")
-    code, _, err = at_terminal("duel", "-p", path, "-f", file, "--max-usd", "0.03", typed="1\n" * 60)
+    code, _, err = at_terminal("duel", "-p", path, "-f", file, "--max-cost", "0.03", typed="1\n" * 60)
     assert code == 3, err
-    assert "--max-usd" in err
+    assert "--max-cost" in err
     assert 1 <= len(shown()) < 10
     paid = sum(request.cost_nano for request in server.chats)
     assert 0 < paid <= 30_000_000
@@ -439,7 +439,17 @@ def test_an_audit_has_the_same_screen(at_terminal, scrimp, profile):
     path = profile(small="say@text=a_small_answer", large="say@text=a_large_answer")
     asked = [json.loads(scrimp("ask", "--json", "-p", path, "-m", "small", f"question {n}").out) for n in range(3)]
     code, out, err = at_terminal(
-        "learn", "audit", "--max-usd", "0.5", "-m", "large", "-p", path, "--seed", "3", typed="1 no reason here\n1\nq\n"
+        "learn",
+        "audit",
+        "--max-cost",
+        "0.5",
+        "-m",
+        "large",
+        "-p",
+        path,
+        "--seed",
+        "3",
+        typed="1 no reason here\n1\nq\n",
     )
     assert code == 0, err
     assert err.count("not understood") == 1

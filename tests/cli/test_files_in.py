@@ -183,7 +183,7 @@ def test_route_decides_as_ask_does(scrimp, profile, server, notes):
     (notes / "big.log").write_text(PLANTED)
     path = profile(small="ok", large="ok")
     argv = ("-p", path, "--seed", "1", "-f", "big.log", "Which service failed first?")
-    asked = json.loads(scrimp("ask", "-n", "--json", *argv).out)
+    asked = json.loads(scrimp("ask", "--dry-run", "--json", *argv).out)
     for data in (asked, shown := json.loads(scrimp("route", "--json", *argv).out)):
         data.pop("id")
     shown.pop("min_quality_missed")
@@ -222,7 +222,7 @@ def test_a_short_file_costs_no_heavy_import(profile, notes):
         "import sys; from scrimp.cli.app import run; run(sys.argv[1:])\n"
         "sys.exit(repr([name for name in ('pydantic', 'charset_normalizer', 'pypdfium2') if name in sys.modules]))"
     )
-    argv = ("ask", "-n", "-p", str(profile()), "-f", "notes", "--read", "auto", "Which?")
+    argv = ("ask", "--dry-run", "-p", str(profile()), "-f", "notes", "--read", "auto", "Which?")
     done = subprocess.run(
         [sys.executable, "-c", script, *argv], capture_output=True, text=True, stdin=subprocess.DEVNULL
     )

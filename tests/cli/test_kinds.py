@@ -154,7 +154,7 @@ def test_a_plan_is_told_in_plain_words(scrimp, arms, server):
         "small + medium knockout large": "ask small and medium, have large drop the worst until one is left",
     }
     for plan, words in told.items():
-        done = scrimp("ask", "-n", "-x", "-p", arms(), "--plan", plan, QUESTION)
+        done = scrimp("ask", "--dry-run", "-x", "-p", arms(), "--plan", plan, QUESTION)
         assert done.code == 0, done.err
         assert words in " ".join((done.out + done.err).split())
     assert server.chats == []

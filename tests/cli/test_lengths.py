@@ -59,7 +59,7 @@ def test_a_batch_s_forecast_goes_by_them(scrimp, profile, tmp_path):
     rows.write_text("".join(json.dumps({"prompt": QUESTION, "id": str(n)}) + "\n" for n in range(5)))
 
     def forecast():
-        done = scrimp("batch", "-n", "--json", "-p", path, rows)
+        done = scrimp("batch", "--dry-run", "--json", "-p", path, rows)
         assert done.code == 0, done.err
         return json.loads(done.out)
 

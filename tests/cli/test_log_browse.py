@@ -43,7 +43,7 @@ def test_a_row_opens_to_all_that_is_on_record(scrimp, home, profile, tmp_path):
     of = json.loads(asked.out)["id"]
     scrimp("rate", of, "good")
     out = tmp_path / "log.html"
-    assert scrimp("log", "browse", "--out", out).code == 0
+    assert scrimp("log", "browse", "--output", out).code == 0
     told = text_of(out.read_text())
     shown = json.loads(scrimp("log", "show", of, "--json").out)
     for part in ("6 x 7?", "It is 42", of, "small ? checks &gt; large", "number:42: fail", "number:42: pass", "rating"):
@@ -62,7 +62,7 @@ def test_the_flags_of_the_list_apply(scrimp, home, profile, tmp_path):
         (), ("-m", "small"), ("--tag", "b"), ("-p", "nobody"), ("-n", "1"), ("--days", "1"), ("--days", "0"), ("pears",),
         ("-m", "small", "--tag", "b"),
     ):  # fmt: skip
-        data = json.loads(scrimp("log", "browse", "--out", out, "--json", *argv).out)
+        data = json.loads(scrimp("log", "browse", "--output", out, "--json", *argv).out)
         words = [each for each in argv if each == "pears"]
         flags = [each for each in argv if each != "pears"]
         listed = json.loads(scrimp("log", *(["search", *words] if words else ["list"]), "--json", *flags).out)["rows"]
@@ -76,7 +76,7 @@ def test_the_flags_of_the_list_apply(scrimp, home, profile, tmp_path):
 def test_out_refuses_what_is_not_such_a_page(scrimp, home, tmp_path):
     out = tmp_path / "mine.html"
     out.write_text("<!doctype html>\n<!-- scrimp report -->\n")
-    assert scrimp("log", "browse", "--out", out).code == 2
+    assert scrimp("log", "browse", "--output", out).code == 2
     assert out.read_text().endswith("<!-- scrimp report -->\n")
     assert not (home / "cache" / "pages").exists()
 
@@ -84,7 +84,7 @@ def test_out_refuses_what_is_not_such_a_page(scrimp, home, tmp_path):
 def test_hostile_texts_are_shown_and_do_nothing(scrimp, home, tmp_path):
     home_of(home, n=2 * len(HARM), word=harm)
     out = tmp_path / "log.html"
-    assert scrimp("log", "browse", "--out", out).code == 0
+    assert scrimp("log", "browse", "--output", out).code == 0
     told = out.read_text()
     assert len(told) < 4_000_000
     assert told.count("<script>") == told.count("<style>") == 1

@@ -257,7 +257,7 @@ def test_what_cannot_be_is_refused_and_nothing_is_begun(scrimp, profile, server)
     ):
         done = scrimp("ask", "-p", path, *argv, "hello")
         assert (done.code, why in done.err) == (2, True), done.err
-    assert scrimp("ask", "-p", path, "-n", "--cid", "fresh", "hello").code == 0
+    assert scrimp("ask", "-p", path, "--dry-run", "--cid", "fresh", "hello").code == 0
     assert json.loads(scrimp("log", "conversations", "--json").out)["rows"] == []
     assert scrimp("log", "--cid", "fresh").code == 2
     assert scrimp("log", "conversations", "--name", "fresh", "x").code == 2

@@ -149,7 +149,9 @@ def test_a_list_is_split_and_put_together_by_code(scrimp, profile, server, minut
 def test_a_count_is_summed_and_pieces_with_nothing_count_nothing(scrimp, profile, server, minutes):
     path = profile(small="ok", large="ok")
     question = "How many times is a bridge mended?"
-    n = json.loads(scrimp("ask", "-n", "--json", "-p", path, "-f", minutes, "--plan", "small/split", question).out)
+    n = json.loads(
+        scrimp("ask", "--dry-run", "--json", "-p", path, "-f", minutes, "--plan", "small/split", question).out
+    )
     n = n["plan"]["stages"][0]["pieces"]
     assert server.chats == []
     server.script(["say@text=COUNT:_2"] * (n - 1) + ["say@text=NOTHING"])
@@ -169,13 +171,15 @@ def test_other_answers_are_merged_by_a_call_that_reads_them_alone(scrimp, profil
 
 def test_read_split_is_a_plan_and_its_forecast_sends_nothing(scrimp, profile, server, minutes):
     path = profile(small="ok", large="ok")
-    done = scrimp("ask", "-n", "-p", path, "-f", minutes, "--read", "split", "-m", "small", "List every decision")
+    done = scrimp(
+        "ask", "--dry-run", "-p", path, "-f", minutes, "--read", "split", "-m", "small", "List every decision"
+    )
     assert done.code == 0
     assert "pieces of at most about" in done.out
     assert "merged by code" in done.out
     assert "likely answered wrongly" in done.out
     assert server.chats == []
-    done = scrimp("ask", "-n", "--json", "-p", path, "-f", minutes, "--read", "split", "List every decision")
+    done = scrimp("ask", "--dry-run", "--json", "-p", path, "-f", minutes, "--read", "split", "List every decision")
     assert json.loads(done.out)["plan"]["spelled"] == "@1/split"
     done = scrimp("ask", "-p", path, "-f", minutes, "--read", "split", "--plan", "small", "List every decision")
     assert done.code == 2
@@ -190,7 +194,7 @@ def test_read_split_is_a_plan_and_its_forecast_sends_nothing(scrimp, profile, se
 def test_a_split_that_a_cap_cannot_pay_to_its_end_is_not_begun(scrimp, profile, server, minutes):
     path = profile(small="ok", large="ok")
     argv = ("-f", minutes, "--plan", "small/split", "List every decision")
-    bound = json.loads(scrimp("ask", "-n", "--json", "-p", path, *argv).out)["plan"]["expected"]["bound_usd"]
+    bound = json.loads(scrimp("ask", "--dry-run", "--json", "-p", path, *argv).out)["plan"]["expected"]["bound_usd"]
     low = profile(caps=f"per_day_usd = {bound - 0.000001:.9f}", small="ok", large="ok")
     done = scrimp("ask", "-p", low, *argv)
     assert done.code == 3

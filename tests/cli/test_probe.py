@@ -77,7 +77,7 @@ def test_a_router_is_not_made_of_a_few_outcomes(scrimp, profile, n):
 
 
 def test_a_probe_shows_each_level_beside_what_it_expects(scrimp, profile):
-    done = scrimp("probe", "small", "-p", profile(small="echo"), "--limit", "20", "--dry-place")
+    done = scrimp("probe", "small", "-p", profile(small="echo"), "--limit", "20", "--no-place")
     rows = [line.split("\t") for line in done.out.splitlines() if "\t" in line]
     assert rows[0] == ["level", "right", "expected"]
     assert [row[0] for row in rows[1:]] == ["1 very easy", "2 easy", "3 middling", "4 hard", "5 very hard"]
@@ -89,19 +89,19 @@ def test_a_probe_shows_each_level_beside_what_it_expects(scrimp, profile):
 
 
 def test_a_probe_keeps_to_its_money(scrimp, profile, server):
-    done = scrimp("probe", "small", "-p", profile(small="fill"), "--max-usd", "0.004", "--dry-place", "--json")
+    done = scrimp("probe", "small", "-p", profile(small="fill"), "--max-cost", "0.004", "--no-place", "--json")
     assert done.code == 0, done.err
     found = json.loads(done.out)
     assert found["n"] < 60
     assert found["ended_early"]
     assert server.cost_nano <= 4_000_000
-    assert (found["router_version"], found["in_force"], found["why"]) == (None, False, "--dry-place")
-    assert scrimp("probe", "small", "-p", profile(small="fill"), "--max-usd", "0").code == 3
+    assert (found["router_version"], found["in_force"], found["why"]) == (None, False, "--no-place")
+    assert scrimp("probe", "small", "-p", profile(small="fill"), "--max-cost", "0").code == 3
     assert scrimp("probe", "nobody", "-p", profile(small="fill")).code == 2
 
 
 def test_a_probe_says_who_answered(scrimp, profile):
-    done = scrimp("probe", "small", "-p", profile(small="other-model"), "--limit", "2", "--dry-place")
+    done = scrimp("probe", "small", "-p", profile(small="other-model"), "--limit", "2", "--no-place")
     assert "which is not openai/other-model" in done.err
 
 
@@ -154,8 +154,8 @@ def test_the_suite_and_the_log_take_turns_and_share_the_money(scrimp, profile, s
     path = profile(small="echo", large="fill")
     for n in range(4):
         assert scrimp("ask", "-p", path, "-m", "small", "--check", f"has:{n}", f"Say {n}").code == 0
-    args = ("probe", "large", "-p", path, "--from-log", "--dry-place", "--limit", "4", "--json")
-    capped = json.loads(scrimp(*args, "--max-usd", "0.02").out)
+    args = ("probe", "large", "-p", path, "--from-log", "--no-place", "--limit", "4", "--json")
+    capped = json.loads(scrimp(*args, "--max-cost", "0.02").out)
     assert 0 < capped["charged_usd"] <= 0.02
     assert capped["n"] < 8
     assert capped["ended_early"] or capped["left_out"]
@@ -185,7 +185,7 @@ def test_a_prompt_kept_on_this_machine_stays_there(scrimp, profile):
     done = scrimp("probe", "away", "-p", path, "--from-log", "--limit", "0")
     assert done.code == 2
     assert "was to stay on this machine" in done.err
-    audit = ("learn", "audit", "--max-usd", "1", "-p", path, "--json", "-m")
+    audit = ("learn", "audit", "--max-cost", "1", "-p", path, "--json", "-m")
     assert [json.loads(scrimp(*audit, arm).out)["n_pool"] for arm in ("away", "large")] == [0, 1]
 
 

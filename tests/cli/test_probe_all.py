@@ -24,7 +24,7 @@ def ledger_nano():
 
 def test_ten_arms_in_one_budget(scrimp, profile, server):
     path = profile(caps="per_day_usd = 5.0", **TEN)
-    done = scrimp("probe", "--all", "-p", path, "--max-usd", "2", "--limit", "12", "--json")
+    done = scrimp("probe", "--all", "-p", path, "--max-cost", "2", "--limit", "12", "--json")
     assert done.code == 6, done.err
     found = json.loads(done.out)
     arms = {each["arm"]: each for each in found["arms"]}
@@ -53,29 +53,29 @@ def test_ten_arms_in_one_budget(scrimp, profile, server):
 
 def test_what_was_paid_for_is_not_asked_again(scrimp, profile, server):
     path = profile(small="echo", large="fill")
-    first = json.loads(scrimp("probe", "--all", "-p", path, "--limit", "5", "--dry-place", "--json").out)
+    first = json.loads(scrimp("probe", "--all", "-p", path, "--limit", "5", "--no-place", "--json").out)
     n = len(server.chats)
     assert n == 2 + 2 * 5
-    again = scrimp("probe", "--all", "-p", path, "--limit", "7", "--dry-place", "--json")
+    again = scrimp("probe", "--all", "-p", path, "--limit", "7", "--no-place", "--json")
     assert again.code == 0, again.err
     more = json.loads(again.out)
     assert len(server.chats) == n + 2 + 2 * 2
     assert [each["n_known"] for each in more["arms"]] == [5, 5]
     assert more["n_compared"] == 7
-    same = json.loads(scrimp("probe", "--all", "-p", path, "--limit", "7", "--dry-place", "--json").out)
+    same = json.loads(scrimp("probe", "--all", "-p", path, "--limit", "7", "--no-place", "--json").out)
     assert len(server.chats) == n + 6, "nothing is left to ask, not even for a sign of life"
     assert same["charged_usd"] == 0
     assert [each["kinds"] for each in same["arms"]] == [each["kinds"] for each in more["arms"]]
-    fresh = json.loads(scrimp("probe", "--all", "-p", path, "--limit", "5", "--dry-place", "--fresh", "--json").out)
+    fresh = json.loads(scrimp("probe", "--all", "-p", path, "--limit", "5", "--no-place", "--fresh", "--json").out)
     assert fresh["charged_usd"] == first["charged_usd"]
     other = profile(small="ok", large="fill")
-    changed = json.loads(scrimp("probe", "--all", "-p", other, "--limit", "5", "--dry-place", "--json").out)
+    changed = json.loads(scrimp("probe", "--all", "-p", other, "--limit", "5", "--no-place", "--json").out)
     assert [each["n_known"] for each in changed["arms"]] == [0, 5], "what another model got says nothing of this one"
 
 
 def test_a_cap_in_the_middle_leaves_a_fair_table(scrimp, profile, server):
     path = profile(one="echo", two="fill", three="fill")
-    done = scrimp("probe", "--all", "-p", path, "--max-usd", "0.03", "--json")
+    done = scrimp("probe", "--all", "-p", path, "--max-cost", "0.03", "--json")
     assert done.code == 6, done.err
     found = json.loads(done.out)
     assert "ended early" in done.err
@@ -85,7 +85,7 @@ def test_a_cap_in_the_middle_leaves_a_fair_table(scrimp, profile, server):
     assert server.cost_nano <= 30_000_000
     assert server.cost_nano == ledger_nano()
     n = len(server.chats)
-    more = json.loads(scrimp("probe", "--all", "-p", path, "--max-usd", "0.03", "--json").out)
+    more = json.loads(scrimp("probe", "--all", "-p", path, "--max-cost", "0.03", "--json").out)
     assert more["n_compared"] > found["n_compared"], "the same command goes on"
     assert len(server.chats) > n
 

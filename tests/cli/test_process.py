@@ -55,13 +55,13 @@ def test_a_loop_over_standard_input_keeps_its_lines(shell, profile, server):
     ask = f'scrimp ask -q -p "{profile(small="ok")}"'
     # The first is sent; the others are only decided, which is quicker. A line that was read away would lengthen a
     # prompt, or leave out a turn.
-    loop = f'while read x; do {ask} $dry "$x"; dry="-n --json"; done'
+    loop = f'while read x; do {ask} $dry "$x"; dry="--dry-run --json"; done'
     done = shell(
-        f"printf 'one\\ntwo\\nsix\\n' | {loop}; printf 'one\\ntwo\\n' > lines; dry='-n --json'; {loop} < lines"
+        f"printf 'one\\ntwo\\nsix\\n' | {loop}; printf 'one\\ntwo\\n' > lines; dry='--dry-run --json'; {loop} < lines"
     )
     assert done.returncode == 0, done.stderr
     assert [request.prompt for request in server.chats] == ["one"]
-    alone = shell(f"{ask} -n --json one < /dev/null").stdout
+    alone = shell(f"{ask} --dry-run --json one < /dev/null").stdout
     assert [_bound(line) for line in done.stdout.splitlines()[1:]] == [_bound(alone)] * 4
 
 
@@ -284,10 +284,10 @@ def test_numpy_is_kept_to_one_thread(home, profile, scrimp, tmp_path, command):
     assert scrimp("ask", "-q", "-p", path, "-m", "small", "a question").code == 0
     (tmp_path / "rows.jsonl").write_text('{"prompt": "one"}\n')
     argv = {
-        "ask": ["ask", "-n", "hello"],
-        "file": ["ask", "-n", "-f", tmp_path / "rows.jsonl", "which?"],
+        "ask": ["ask", "--dry-run", "hello"],
+        "file": ["ask", "--dry-run", "-f", tmp_path / "rows.jsonl", "which?"],
         "route": ["route", "hello"],
-        "batch": ["batch", tmp_path / "rows.jsonl", "-o", tmp_path / "out.jsonl", "-n"],
+        "batch": ["batch", tmp_path / "rows.jsonl", "-o", tmp_path / "out.jsonl", "--dry-run"],
         "plans": ["plans"],
         "redo": ["redo", "last", "-m", "large"],
     }[command]

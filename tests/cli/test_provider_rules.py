@@ -157,7 +157,7 @@ def test_a_cut_answer_is_a_state_of_its_own(scrimp, profile, prompts, out, serve
     assert scrimp("batch", "--resume", "-o", out).code == 6
     assert scrimp("batch", "--resume", "--retry-errors", "-o", out).code == 6
     assert len(server.chats) == n, "nothing is paid again unasked"
-    assert json.loads(scrimp("batch", "--resume", "--retry-cut", "-o", out, "-n", "--json").out)["n_rows"] == 3
+    assert json.loads(scrimp("batch", "--resume", "--retry-cut", "-o", out, "--dry-run", "--json").out)["n_rows"] == 3
     assert scrimp("batch", "--resume", "--retry-cut", "-o", out).code == 0
     assert len(server.chats) == n + 3
     assert [row["status"] for row in rows_of(out)] == ["ok"] * 12

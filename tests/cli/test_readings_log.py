@@ -298,7 +298,7 @@ def test_one_arm_alone_would_have_read_all(scrimp, path, asked):
 def test_an_audit_reads_the_same_files(scrimp, server, path, asked, filing):
     asked()
     filing.unlink()
-    done = scrimp("learn", "audit", "-p", path, "-m", "large", "--max-usd", "0.5", "-n", "1", "--check", "has:4")
+    done = scrimp("learn", "audit", "-p", path, "-m", "large", "--max-cost", "0.5", "-n", "1", "--check", "has:4")
     assert done.code == 0, done.err + done.out
     assert NEEDLE.strip() in sent(server)[1][-1]["content"]
     told = rows("SELECT arm FROM labels WHERE source = 'audit' ORDER BY id")
@@ -331,7 +331,7 @@ def test_an_export_of_answers_has_no_text_of_files(scrimp, path, asked):
 def test_a_probe_asks_of_the_files_of_the_log(scrimp, server, path, asked, filing):
     asked("--check", "has:4711", arm="small/whole")
     filing.unlink()
-    done = scrimp("probe", "large", "-p", path, "--from-log", "--limit", "0", "--max-usd", "0.5", "--dry-place")
+    done = scrimp("probe", "large", "-p", path, "--from-log", "--limit", "0", "--max-cost", "0.5", "--no-place")
     assert done.code in (0, 6), done.err + done.out
     assert len(sent(server)) == 2, done.err + done.out
     assert NEEDLE.strip() in sent(server)[1][-1]["content"]

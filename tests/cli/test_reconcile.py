@@ -49,7 +49,7 @@ def test_ten_unknown_calls_leave_a_next_step(scrimp, lost, server, tmp_path):
     usage = tmp_path / "usage.csv"
     usage.write_text("generation_id,cost_total\n" + "".join(f"gen-{n},0.001\n" for n in (1, 2, 3, 4)) + "gen-x,1\n")
     flags = ("reconcile", "--all-unknown-as", usage, "-p", lost)
-    tried, data = spend(scrimp, *flags, "-n", "--json")
+    tried, data = spend(scrimp, *flags, "--dry-run", "--json")
     assert (len(data["calls"]), data["dry_run"]) == (4, True)
     assert "nothing was changed" in tried.err
     assert spend(scrimp, "-p", lost, "--json")[1]["caps"][2]["unknown_usd"] == 1.0
@@ -192,11 +192,11 @@ def test_a_quality_out_of_reach_is_said_alike_everywhere(scrimp, profile, tmp_pa
     plans = ("--cascade", "--check", "words:1..9")
     for argv in (
         ("ask", "-q", "hello"),
-        ("ask", "-n", "hello"),
-        ("ask", "-n", *plans, "hello"),
+        ("ask", "--dry-run", "hello"),
+        ("ask", "--dry-run", *plans, "hello"),
         ("route", "hello"),
-        ("batch", rows, "-n"),
-        ("batch", rows, "-n", *plans),
+        ("batch", rows, "--dry-run"),
+        ("batch", rows, "--dry-run", *plans),
         ("batch", rows, "-q", "-o", out),
     ):
         done = scrimp(argv[0], "-p", path, *FLAGS, *argv[1:])
@@ -206,14 +206,14 @@ def test_a_quality_out_of_reach_is_said_alike_everywhere(scrimp, profile, tmp_pa
         assert line.endswith(", and is taken")
         assert "is predicted to reach 0." in line
     for argv in (
-        ("ask", "-n", "-m", "small", "hello"),
-        ("ask", "-n", "--plan", "small ? words:1..9 > large", "--check", "words:1..9", "hello"),
-        ("batch", rows, "-n", "-m", "small"),
+        ("ask", "--dry-run", "-m", "small", "hello"),
+        ("ask", "--dry-run", "--plan", "small ? words:1..9 > large", "--check", "words:1..9", "hello"),
+        ("batch", rows, "--dry-run", "-m", "small"),
     ):
         done = scrimp(argv[0], "-p", path, *FLAGS, *argv[1:])
         assert done.code == 0, done.err
         assert "min_quality 0.999 has no say in" in done.err
-    assert "min_quality" not in scrimp("ask", "-p", path, "-n", "--min-quality", "0.1", "hello").err
+    assert "min_quality" not in scrimp("ask", "-p", path, "--dry-run", "--min-quality", "0.1", "hello").err
     assert json.loads(scrimp("route", "-p", path, *FLAGS, "--json", "hello").out)["min_quality_missed"] is True
     many = scrimp("route", "-p", path, *FLAGS, "--lines", rows)
     assert "min_quality is out of reach of 1 of 1 prompts" in many.err
@@ -289,7 +289,7 @@ def test_nothing_is_sent_with_a_damaged_ledger(scrimp, profile, server, home, tm
         ("redo", "-m", "large"),
         ("probe", "small"),
         ("refit",),
-        ("learn", "audit", "--max-usd", "1"),
+        ("learn", "audit", "--max-cost", "1"),
         ("doctor",),
     ):
         done = scrimp(*argv, "-p", path)

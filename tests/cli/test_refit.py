@@ -378,7 +378,7 @@ def test_an_audit_asks_the_best_arm_and_labels_both(scrimp, profile, server):
         assert scrimp("ask", "-p", path, "-m", "small", text).code == 0
     before = len(server.chats)
     done = scrimp(
-        "learn", "audit", "--max-usd", "0.50", "-n", "2", "--check", "re:question", "-m", "large", "-p", path, "--json"
+        "learn", "audit", "--max-cost", "0.50", "-n", "2", "--check", "re:question", "-m", "large", "-p", path, "--json"
     )
     assert done.code == 0, done.err
     audit = json.loads(done.out)
@@ -388,7 +388,7 @@ def test_an_audit_asks_the_best_arm_and_labels_both(scrimp, profile, server):
     status = json.loads(scrimp("learn", "status", "--json", "-p", path).out)
     assert status["sources"] == {"audit": 4}
     assert [each["n_judges"] for each in status["arms"]] == [2, 2]
-    rest = json.loads(scrimp("learn", "audit", "--max-usd", "0.5", "-m", "large", "-p", path, "--json").out)
+    rest = json.loads(scrimp("learn", "audit", "--max-cost", "0.5", "-m", "large", "-p", path, "--json").out)
     assert rest["n_pool"] == 1, "what was audited is not drawn again"
     assert json.loads(scrimp("learn", "status", "--json", "-p", path).out)["sources"]["agreement"] == 1
 
@@ -397,7 +397,7 @@ def test_answers_that_come_to_the_same_agree_in_an_audit(scrimp, profile):
     path = profile(small="say@text=42", large="say@text=The_answer_is_42.", other="say@text=43")
     for best, reward in (("large", 1.0), ("other", 0.0)):
         asked = json.loads(scrimp("ask", "--json", "-p", path, "-m", "small", "6 x 7?").out)
-        done = scrimp("learn", "audit", "--max-usd", "0.5", "-n", "1", "-m", best, "-p", path, "--json")
+        done = scrimp("learn", "audit", "--max-cost", "0.5", "-n", "1", "-m", best, "-p", path, "--json")
         assert json.loads(done.out)["n_labelled"] == 1, done.err
         (label,) = json.loads(scrimp("log", "show", asked["id"], "--json").out)["labels"]
         assert (label["source"], label["reward"], label["note"]) == ("agreement", reward, f"with {best}")
@@ -409,7 +409,7 @@ def test_an_audit_asks_the_arm_that_the_router_in_force_holds_for_best(scrimp, p
         assert scrimp("ask", "-p", path, "-m", arm, f"a question to {arm}").code == 0
 
     def audited():
-        done = scrimp("learn", "audit", "--max-usd", "0", "-p", path, "--json")
+        done = scrimp("learn", "audit", "--max-cost", "0", "-p", path, "--json")
         assert done.code == 0, done.err
         found = json.loads(done.out)
         return found["arm"], found["n_pool"]
@@ -426,16 +426,16 @@ def test_an_audit_asks_the_arm_that_the_router_in_force_holds_for_best(scrimp, p
 
 def test_an_audit_of_an_empty_log_or_by_no_arm(scrimp, profile):
     path = profile(small="ok", large="ok")
-    done = scrimp("learn", "audit", "--max-usd", "1", "-p", path, "--json")
+    done = scrimp("learn", "audit", "--max-cost", "1", "-p", path, "--json")
     assert (done.code, json.loads(done.out)["n_pool"]) == (0, 0)
-    assert scrimp("learn", "audit", "--max-usd", "1", "-m", "nobody", "-p", path).code == 2
+    assert scrimp("learn", "audit", "--max-cost", "1", "-m", "nobody", "-p", path).code == 2
 
 
 def test_an_audit_stops_at_its_own_cap(scrimp, profile, server):
     path = profile(small="ok", large="ok")
     assert scrimp("ask", "-p", path, "-m", "small", "a question").code == 0
     before = len(server.chats)
-    audit = json.loads(scrimp("learn", "audit", "--max-usd", "0.000001", "-m", "large", "-p", path, "--json").out)
+    audit = json.loads(scrimp("learn", "audit", "--max-cost", "0.000001", "-m", "large", "-p", path, "--json").out)
     assert audit["n_asked"] == 0
     assert "--max-cost" in audit["stopped"]
     assert len(server.chats) == before

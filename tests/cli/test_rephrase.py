@@ -205,7 +205,9 @@ def test_plans_ask_so_where_they_ask_the_question(scrimp, phrased, server, prefe
 
 def test_where_the_caps_are_too_low_it_is_asked_as_it_is(scrimp, phrased, server):
     path = phrased(says(*GOOD))
-    bound = json.loads(scrimp("ask", "-n", "--json", "-p", path, "-m", "large", QUESTION).out)["arms"][1]["bound_usd"]
+    bound = json.loads(scrimp("ask", "--dry-run", "--json", "-p", path, "-m", "large", QUESTION).out)["arms"][1][
+        "bound_usd"
+    ]
     done = ask(scrimp, path, "--max-cost", f"{bound:.6f}")
     assert done.code == 0, done.err
     assert "the caps leave too little for other words beside the answer: it is asked as it is" in done.err
@@ -219,7 +221,7 @@ def test_where_the_caps_are_too_low_it_is_asked_as_it_is(scrimp, phrased, server
 def test_a_cap_holds_for_both_together(scrimp, phrased, server, prefers, caps):
     prefers("State how many")
     path = phrased(says(*GOOD))
-    trace = json.loads(ask(scrimp, path, "-n", "--json").out)
+    trace = json.loads(ask(scrimp, path, "--dry-run", "--json").out)
     both = trace["arms"][1]["bound_usd"] + trace["rephrase"]["bound_usd"] + 0.00001 * 400
     assert server.chats == []
     path = phrased(says(*GOOD), caps=caps.format(f"{both + 0.0001:.6f}"))
@@ -336,7 +338,7 @@ def test_risky_prompts_are_put_into_other_words_first(scrimp, phrased, server, p
 
 
 def test_a_dry_run_buys_nothing(scrimp, phrased, server):
-    done = ask(scrimp, phrased(says(*GOOD)), "-n", "-x", "--json")
+    done = ask(scrimp, phrased(says(*GOOD)), "--dry-run", "-x", "--json")
     assert (done.code, server.chats) == (0, [])
     assert json.loads(done.out)["rephrase"] | {"bound_usd": 0} == {
         "n": 3, "arm": "small", "bound_usd": 0, "bought_before": False,

@@ -152,7 +152,7 @@ def test_the_file_is_private_and_takes_the_place_of_an_earlier_page_alone(scrimp
     assert path.read_text() == "my own notes"
     assert [each.name for each in tmp_path.iterdir() if "unfinished" in each.name] == []
     other = tmp_path / "log.html"
-    assert scrimp("log", "browse", "--out", other).code == 0
+    assert scrimp("log", "browse", "--output", other).code == 0
     assert scrimp("report", "--html", other).code == 2
 
 

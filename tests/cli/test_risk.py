@@ -170,7 +170,7 @@ def test_a_ladder_takes_it_by_its_name(scrimp, profile, server):
 
 @pytest.mark.parametrize(("more", "typed", "code"), [((), None, 9), (("--yes",), None, 0), ((), "", 0)])
 def test_a_dry_run_shows_it_and_exits_as_it_would(scrimp, guarded, server, more, typed, code):
-    done = scrimp("ask", "-n", "-x", "--json", "-p", guarded("ask"), *more, HARD, typed=typed)
+    done = scrimp("ask", "--dry-run", "-x", "--json", "-p", guarded("ask"), *more, HARD, typed=typed)
     assert (done.code, server.chats) == (code, [])
     found = risk_in(json.loads(done.out))
     assert found["outcome"] == ("refused" if code else "warned")
@@ -178,7 +178,7 @@ def test_a_dry_run_shows_it_and_exits_as_it_would(scrimp, guarded, server, more,
 
 
 def test_a_dry_run_of_what_is_refused_shows_the_arms(scrimp, guarded):
-    done = scrimp("ask", "-n", "-x", "-p", guarded("refuse"), HARD)
+    done = scrimp("ask", "--dry-run", "-x", "-p", guarded("refuse"), HARD)
     assert done.code == 9
     assert "risk: likely to be answered wrongly" in done.err
     assert "predicted quality" in done.out
@@ -208,13 +208,13 @@ def test_which_arms_cannot_take_it_is_in_the_trace(scrimp, profile, tmp_path):
     picture.write_bytes(PNG)
     path = profile(small="ok", large="ok", extra=f'[guard]\nrisky = "warn"\n{LIKELY}\n')
     path.write_text(path.read_text().replace('"vision", ', "", 1))
-    trace = json.loads(scrimp("ask", "-n", "--json", "-p", path, "-a", picture, "What is this?").out)
+    trace = json.loads(scrimp("ask", "--dry-run", "--json", "-p", path, "-a", picture, "What is this?").out)
     assert [each["guard"] for each in trace["guards"]] == ["feasible", "risk"]
     found = feasible_in(trace)
     assert (found["outcome"], list(found["detail"]["arms"]), found["detail"]["n_able"]) == ("changed", ["small"], 1)
     assert found["detail"]["needs"] == ["vision"]
     assert "1 of 2 arms cannot take it (small: not known to take vision" in found["why"]
-    assert feasible_in(json.loads(scrimp("ask", "-n", "--json", "-p", path, "What is this?").out)) is None
+    assert feasible_in(json.loads(scrimp("ask", "--dry-run", "--json", "-p", path, "What is this?").out)) is None
 
 
 def test_what_no_arm_can_do_is_said(scrimp, profile, tmp_path, server):

@@ -111,7 +111,7 @@ def test_asking_and_the_log_show_it_the_same_way(at_80, scrimp, profile):
     assert re.search(rf"^{data['id']} .* {data['decision']['arm']} ", listed, re.MULTILINE)
     assert PROMPT in listed
     at_80("ask", "-x", "-p", path, "--plan", "small ? checks > large", "--check", "has:primes", PROMPT)
-    at_80("ask", "-n", "-x", "-p", path, PROMPT)
+    at_80("ask", "--dry-run", "-x", "-p", path, PROMPT)
 
 
 def test_a_real_terminal_of_80_columns(home, profile):
@@ -154,7 +154,7 @@ def test_a_pipe_gets_every_column_and_no_wrapping(scrimp):
 
 def test_json_says_what_the_choice_turned_on(scrimp, profile):
     path = profile(small="ok", large="ok")
-    for argv in (("route",), ("ask", "-n")):
+    for argv in (("route",), ("ask", "--dry-run")):
         data = json.loads(scrimp(*argv, "-p", path, "--json", PROMPT).out)
         taken, other = (
             next(arm for arm in data["arms"] if arm["name"] == name) for name in (data["arm"], data["against"])

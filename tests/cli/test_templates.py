@@ -52,20 +52,20 @@ def run(scrimp, *argv):
 
 
 def test_a_dry_run_shows_kinds_and_what_they_could_cost(scrimp, rated, server, home):
-    data = run(scrimp, "-n", "--kinds", "2", "-p", rated)
+    data = run(scrimp, "--dry-run", "--kinds", "2", "-p", rated)
     assert data["n_rated"] == 16
     assert sorted(each["n"] for each in data["kinds"]) == [8, 8]
     assert all(each["bound_usd"] > 0 and each["charged_usd"] == 0 for each in data["kinds"])
     assert {each["arm"] for each in data["kinds"]} == {"large"}  # the best, where no limit is given
     assert not server.chats
     assert not (home / "hints").exists()
-    done = scrimp("learn", "templates", "-n", "-p", rated)
+    done = scrimp("learn", "templates", "--dry-run", "-p", rated)
     assert "nobody was asked" in done.err
 
 
 def test_a_file_a_kind_of_the_users_own(scrimp, rated, server, home):
     reply(server)
-    data = run(scrimp, "--max-usd", "0.50", "--kinds", "2", "-p", rated)
+    data = run(scrimp, "--max-cost", "0.50", "--kinds", "2", "-p", rated)
     assert made(home) == ["translations-of-short-sentences-2.md", "translations-of-short-sentences.md"]
     for name in made(home):
         path = home / "hints" / name
@@ -94,7 +94,7 @@ def test_a_file_a_kind_of_the_users_own(scrimp, rated, server, home):
 
 def test_an_edited_file_is_never_written_over(scrimp, rated, server, home):
     reply(server)
-    argv = ("--max-usd", "0.50", "--kinds", "1", "-p", rated)
+    argv = ("--max-cost", "0.50", "--kinds", "1", "-p", rated)
     run(scrimp, *argv)
     path = home / "hints" / "mine.md"
     path.parent.joinpath("translations-of-short-sentences.md").rename(path)
@@ -114,7 +114,7 @@ def test_an_edited_file_is_never_written_over(scrimp, rated, server, home):
 def test_an_unedited_file_is_replaced(scrimp, rated, server, home):
     about = "translate into French the cat sleeps; what is 12 plus 7 in whole numbers"
     reply(server, about)
-    argv = ("--max-usd", "0.50", "--kinds", "1", "-p", rated)
+    argv = ("--max-cost", "0.50", "--kinds", "1", "-p", rated)
     (first,) = run(scrimp, *argv)["kinds"]
     reply(server, about, "1. Something else.")
     (second,) = run(scrimp, *argv)["kinds"]
@@ -126,26 +126,28 @@ def test_an_unedited_file_is_replaced(scrimp, rated, server, home):
 def test_the_money_ends_it_before_a_call_that_might_not_fit(scrimp, rated, server, home):
     """The first call uses its whole limit: what is left covers no second one."""
     argv = ("--kinds", "2", "--arm", "large", "-p", rated)
-    first, second = (each["bound_usd"] for each in run(scrimp, "-n", *argv)["kinds"])
+    first, second = (each["bound_usd"] for each in run(scrimp, "--dry-run", *argv)["kinds"])
     assert abs(first - second) < 0.002
     server.script(["fill"], model="ok")
-    data = run(scrimp, "--max-usd", f"{first:.6f}", *argv)
+    data = run(scrimp, "--max-cost", f"{first:.6f}", *argv)
     assert len(server.chats) == 1
     assert 0.008 < data["charged_usd"] <= first
     assert "the caps leave" in data["stopped"]
-    assert run(scrimp, "--max-usd", "0.000001", *argv)["stopped"]
+    assert run(scrimp, "--max-cost", "0.000001", *argv)["stopped"]
     assert len(server.chats) == 1
 
 
 def test_a_cheaper_arm_is_asked_where_the_best_is_out_of_reach(scrimp, rated, server, home):
-    (bound,) = [each["bound_usd"] for each in run(scrimp, "-n", "--kinds", "1", "--arm", "small", "-p", rated)["kinds"]]
-    (kind,) = run(scrimp, "--max-usd", f"{bound + 0.001:.6f}", "--kinds", "1", "-p", rated)["kinds"]
+    (bound,) = [
+        each["bound_usd"] for each in run(scrimp, "--dry-run", "--kinds", "1", "--arm", "small", "-p", rated)["kinds"]
+    ]
+    (kind,) = run(scrimp, "--max-cost", f"{bound + 0.001:.6f}", "--kinds", "1", "-p", rated)["kinds"]
     assert kind["arm"] == "small"
 
 
 def test_a_reply_without_steps_writes_nothing(scrimp, rated, server, home):
     say(server, "I cannot help with that.")
-    data = run(scrimp, "--max-usd", "0.50", "--kinds", "2", "-p", rated)
+    data = run(scrimp, "--max-cost", "0.50", "--kinds", "2", "-p", rated)
     assert [each["note"] for each in data["kinds"]] == ["its reply holds no steps: nothing was written"] * 2
     assert data["charged_usd"] > 0
     assert made(home) == []
@@ -153,17 +155,17 @@ def test_a_reply_without_steps_writes_nothing(scrimp, rated, server, home):
 
 def test_details_that_it_repeats_are_pointed_out(scrimp, rated, server, home):
     reply(server, steps=f"1. Say: {SUMS[0]} {SUMS[1]}")
-    (kind,) = run(scrimp, "--max-usd", "0.50", "--kinds", "1", "-p", rated)["kinds"]
+    (kind,) = run(scrimp, "--max-cost", "0.50", "--kinds", "1", "-p", rated)["kinds"]
     assert "word for word" in kind["note"] or "what is 12 plus 7 in whole numbers" in (kind["note"] or "")
 
 
 def test_what_it_takes(scrimp, profile, server, home):
     chosen = profile(small="ok")
     assert scrimp("learn", "templates", "-p", chosen).code == 2
-    done = scrimp("learn", "templates", "--max-usd", "1", "-p", chosen)
+    done = scrimp("learn", "templates", "--max-cost", "1", "-p", chosen)
     assert done.code == 0
     assert "a kind takes 4 answers rated well whose text is kept" in done.err
-    done = scrimp("learn", "templates", "--max-usd", "1", "--arm", "medium", "-p", chosen)
+    done = scrimp("learn", "templates", "--max-cost", "1", "--arm", "medium", "-p", chosen)
     assert done.code == 2
     assert "has no arm 'medium'" in done.err
     assert not server.chats

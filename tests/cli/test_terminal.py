@@ -40,7 +40,7 @@ def world(scrimp, profile, tmp_path):
 
 
 COMMANDS = [
-    ("ask", "-p", "PROFILE", EVIL), ("ask", "-p", "PROFILE", "-x", "--no-stream", EVIL), ("ask", "-n", "-p", "PROFILE", EVIL),
+    ("ask", "-p", "PROFILE", EVIL), ("ask", "-p", "PROFILE", "-x", "--no-stream", EVIL), ("ask", "--dry-run", "-p", "PROFILE", EVIL),
     ("ask", "-p", "PROFILE", "-f", "FILE", "again"), ("ask", "-p", "PROFILE", "-x", "--check", f"has:{EVIL}?", EVIL),
     ("ask", "-p", "PROFILE", "--check", EVIL, "x"), ("ask", "-f", f"/none/{EVIL}", "x"), ("ask", f"--{EVIL}", "x"),
     ("ask", "-p", "PROFILE", "-m", EVIL, "x"), ("ask", "-p", EVIL, "x"), ("ask", "-t", EVIL, "x"), (EVIL,),

@@ -196,7 +196,7 @@ def test_ask_and_doctor_name_what_is_ignored(server, profile, scrimp, monkeypatc
     for argv, said in ((["route", "-p", "openai", "hi"], "err"), (["doctor", "-p", "openai"], "out")):
         text = getattr(scrimp(*argv), said)
         assert text.count("OPENAI_BASE_URL") == 1 + (said == "out"), text
-    assert "OPENAI_BASE_URL" not in scrimp("ask", "-q", "-n", "-p", "openai", "hi").err
+    assert "OPENAI_BASE_URL" not in scrimp("ask", "-q", "--dry-run", "-p", "openai", "hi").err
 
 
 def test_a_netrc_file_adds_no_password(server, profile, scrimp, tmp_path, monkeypatch):

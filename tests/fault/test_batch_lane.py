@@ -357,7 +357,13 @@ price = { input_usd_per_mtok = 2, output_usd_per_mtok = 8 }
 
 def test_the_estimate_says_what_each_lane_takes_and_saves(plain):
     code, said = plain.again(
-        str(plain.folder / "in.jsonl"), "-n", "--json", "--deadline", "24h", "-p", str(plain.folder / "profile.toml")
+        str(plain.folder / "in.jsonl"),
+        "--dry-run",
+        "--json",
+        "--deadline",
+        "24h",
+        "-p",
+        str(plain.folder / "profile.toml"),
     )
     assert code == 0, said
     found = json.loads(said[said.index("{") :])

@@ -292,7 +292,7 @@ def test_what_is_there_is_not_replaced_unasked(on_ray, world):
 
 
 def test_an_estimate_keeps_nothing_and_begins_no_run(on_ray, world, home):
-    done = on_ray(parquet(world, 3), "-o", world / "out.parquet", "-n")
+    done = on_ray(parquet(world, 3), "-o", world / "out.parquet", "--dry-run")
     assert done.code == 0, done.err
     assert "3 rows" in done.out
     assert list((home / "batches").iterdir()) == []

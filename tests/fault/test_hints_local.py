@@ -48,7 +48,7 @@ def test_templates_by_a_model_that_cannot_write_any(scrimp, home, tmp_path):
     for noun in ("cat", "dog", "house", "door"):
         assert scrimp("ask", "-q", "-p", profile, f"Translate into French: the {noun}").code == 0
         assert scrimp("rate", "good").code == 0
-    done = scrimp("learn", "templates", "--json", "--max-usd", "0.01", "-p", profile)
+    done = scrimp("learn", "templates", "--json", "--max-cost", "0.01", "-p", profile)
     assert done.code == 0, done.err
     (kind,) = json.loads(done.out)["kinds"]
     assert (kind["n"], kind["arm"], kind["charged_usd"]) == (4, "here", 0.0)

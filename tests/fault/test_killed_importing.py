@@ -83,8 +83,8 @@ def test_a_kill_while_litellm_is_imported_costs_nothing(scrimp, home, profile, s
         "ask": ["ask", "-p", path, "a question"],
         "redo": ["redo", "last", "-p", path],
         "batch": ["batch", rows, "-o", tmp_path / "out.jsonl", "-p", path, "--max-cost", "0.5"],
-        "probe": ["probe", "small", "-p", path, "--max-usd", "0.5", "--limit", "2"],
-        "audit": ["learn", "audit", "-p", path, "--max-usd", "0.5", "-m", "large", "--check", "has:Paris"],
+        "probe": ["probe", "small", "-p", path, "--max-cost", "0.5", "--limit", "2"],
+        "audit": ["learn", "audit", "-p", path, "--max-cost", "0.5", "-m", "large", "--check", "has:Paris"],
     }[command]
     die(home, *argv, calls=1)
     assert reservations(home) == before

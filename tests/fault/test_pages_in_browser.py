@@ -77,7 +77,7 @@ def pages(scrimp, home, tmp_path):
     def make(**options):
         home_of(home, **options)
         found = {}
-        for name, argv in (("report", ("report", "--html")), ("log", ("log", "browse", "-n", "60", "--out"))):
+        for name, argv in (("report", ("report", "--html")), ("log", ("log", "browse", "-n", "60", "--output"))):
             found[name] = tmp_path / f"{name}.html"
             assert scrimp(*argv, found[name]).code == 0
         return found

@@ -83,7 +83,7 @@ def forked(worker, tmp_path, server):
 
 def look_after(worker, serving):
     """Run a command that pays, short of paying."""
-    code, said = worker.run("ask", "-n", "-p", serving.folder / "served.toml", "hello", home=serving.home)
+    code, said = worker.run("ask", "--dry-run", "-p", serving.folder / "served.toml", "hello", home=serving.home)
     assert code == 0, said
     return said
 

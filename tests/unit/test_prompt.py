@@ -11,6 +11,7 @@ from scrimp.routing.prompts.prompt import (
     Attachment,
     Prompt,
     Turn,
+    check_variables,
     fill_template,
     load_attachment,
     load_schema,
@@ -46,11 +47,11 @@ def test_clean_text_names_the_place():
 
 
 def test_templates():
-    assert fill_template("{{a}}-{{ b }}-{{a}}", {"a": "1", "b": "{{c}}"}, what="t") == "1-{{c}}-1"
+    assert fill_template("{{a}}-{{ b }}-{{a}}", {"a": "1", "b": "{{c}}"}) == "1-{{c}}-1"
     with pytest.raises(UsageError, match="t needs b, c"):
-        fill_template("{{b}} {{c}} {{a}}", {"a": "1"}, what="t")
+        check_variables({"b", "c", "a"}, {"a": "1"}, what="t")
     with pytest.raises(UsageError, match="t has no variable z"):
-        fill_template("{{a}}", {"a": "1", "z": "2"}, what="t")
+        check_variables({"a"}, {"a": "1", "z": "2"}, what="t")
 
 
 def test_attachments_are_known_by_their_first_bytes(tmp_path):

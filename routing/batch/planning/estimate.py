@@ -63,7 +63,7 @@ class Estimate:
     flow: FlowOutlook | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `--estimate --json` prints."""
+        """Return what `--dry-run --json` prints."""
         return {
             "schema_version": 1,
             "n_rows": self.n_rows,

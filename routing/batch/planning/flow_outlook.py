@@ -53,7 +53,7 @@ class FlowOutlook:
     late: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `--estimate --json` prints of it."""
+        """Return what `--dry-run --json` prints of it."""
         return {
             "levels": self.n_levels,
             "waiting": self.n_waiting,

@@ -275,7 +275,7 @@ class Arena:
         rooms = [room for room in rooms if room.cap.key is not None and room.cap.arm is None]
         if self.max_nano is not None:
             left = self.max_nano - self.charged_nano
-            rooms.append(Room(Cap("--max-usd:run", self.max_nano, f"run:{self.run_id}"), left))
+            rooms.append(Room(Cap("--max-cost:run", self.max_nano, f"run:{self.run_id}"), left))
         return rooms
 
     # -- asking ---------------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def probe(
             break
         on_item(len(run.tried), len(items))
     if not run.tried and not log.known:
-        raise BudgetRefusedError(run.ended or "nothing could be tried", hint="Raise --max-usd, or the profile's caps.")
+        raise BudgetRefusedError(run.ended or "nothing could be tried", hint="Raise --max-cost, or the profile's caps.")
     tried = [*run.tried, *(Probed(item, item.reward, "known from the log", 0, asked=False) for item in log.known)]
     placed = [*run.contexts, *(asker.decider.contexts([item.prompt.text for item in log.known]) if log.known else [])]
     return report_of(
