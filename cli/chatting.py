@@ -107,7 +107,10 @@ class Chat:
         self.begins = ""
         if flags.follow:
             past = going_on(ledger, flags.follow, begins=True)
-            self._follow = past.id if self._logged else past
+            if not self._logged:
+                self._follow = past
+            elif past.turns:
+                self._follow = past.id
             self.begins = f", going on after {len(past.turns)} turns" if past.turns else ""
         self._sources: tuple[Source, ...] = read_sources(flags.files, tell=say, piped=None) if flags.files else ()
         self._template = _template(flags)
