@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
 
 from . import session
 from .result import Column, Result, Table, emit
@@ -45,7 +46,9 @@ def run_abilities(
     messages = []
     if update is not None:
         n_models = take_abilities(update, own)
-        messages.append(f"stored {n_models} models from {update}; they win over the table that ships with scrimp")
+        messages.append(
+            f"stored {counted(n_models, 'model')} from {update}; they win over the table that ships with scrimp"
+        )
     elif forget:
         if not own.exists():
             raise UsageError("there is no table of your own")

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from scrimp.routing.text.moments import local_time, with_zone
+
 from . import session
 from .options import JsonOption, ProfileOption
 from .parser import new_app
@@ -50,7 +52,7 @@ def list_(
     rows = past_events(session.ledger_to_read(), limit=limit)
     table = Table(
         (
-            Column("at"),
+            Column(with_zone("at", (row["at"] for row in rows))),
             Column("profile"),
             Column("event"),
             Column("state"),
@@ -59,7 +61,7 @@ def list_(
         ),
         [
             (
-                row["at"],
+                local_time(row["at"]),
                 row["profile"] or "-",
                 f"{row['kind']} {row['subject']}" + (f" {row['percent']}%" if row["percent"] else ""),
                 row["state"],

@@ -16,13 +16,15 @@ from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
 from scrimp.profiles.paths import working_folder
 
 from .commands import COMMANDS
+from .errors import say_error, unkeyed
 from .interrupts import Ended, as_interrupts, exit_code
-from .parser import Group, read_at_once, read_numbers, read_words
-from .result import say, say_error, write_err, write_out
+from .parser import Group, read_at_once, read_numbers, read_pairs, read_words
+from .result import say, write_err, write_out
 from .streams import drop_stdout
+from .typed import ELSEWHERE, OPTIONS, as_typed, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["app", "command", "run"]
 
@@ -61,14 +63,19 @@ class LazyGroup(Group):
         return list(COMMANDS.items())
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Refuse an unknown command, naming the nearest."""
+        """Refuse an unknown command, saying what to type instead."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            meant = f" Did you mean {near[0]!r}?" if near else ""
-            ctx.fail(f"No command {args[0]!r}.{meant}")
+            ctx.fail(f"No command {args[0]!r}: {_meant(args[0])}")
         return super().resolve_command(ctx, args)
+
+
+def _meant(word: str) -> str:
+    """Return what to type instead of a word that is no command."""
+    if (other := ELSEWHERE.get(word)) is not None:
+        return other
+    if (near := nearest(word)) is not None:
+        return f"did you mean `scrimp {near}`?"
+    return f"to ask it: scrimp ask {word} ...; to see what there is: scrimp --help"
 
 
 def command(name: str) -> Any:
@@ -81,6 +88,7 @@ def command(name: str) -> Any:
     built.name = name
     _say_no_types(built)
     read_at_once(built)
+    read_pairs(built)
     read_numbers(built)
     read_words(built)
     return built
@@ -143,7 +151,7 @@ def run(argv: Sequence[str]) -> int:
         with as_interrupts() as received:
             group = typer.main.get_command(app)
             read_at_once(group)
-            done = group.main(list(argv), prog_name="scrimp", standalone_mode=False)
+            done = group.main(as_typed(list(argv)), prog_name="scrimp", standalone_mode=False)
             sys.stdout.flush()
             return done if isinstance(done, int) else 0
     except (KeyboardInterrupt, Ended, typer.Abort) as error:
@@ -165,14 +173,20 @@ def run(argv: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the frame around everything
         code = getattr(error, "exit_code", None)
         if isinstance(code, int) and callable(show := getattr(error, "show", None)):
-            said = io.StringIO()
-            show(file=said)  # a usage error of the command-line parser; it quotes what was typed
-            write_err(said.getvalue())
+            _refuse(error, show)
             return code
         return _unexpected(error)
     finally:
         if session := sys.modules.get(f"{__package__}.session"):
             session.close()
+
+
+def _refuse(error: Exception, show: Callable[..., None]) -> None:
+    """Show a usage error of the parser, which quotes what was typed; never a key that was."""
+    said = io.StringIO()
+    show(file=said)
+    instead = OPTIONS.get(str(getattr(error, "option_name", None)))
+    write_err(unkeyed(said.getvalue()) + (f"Instead: {instead}\n" if instead else ""))
 
 
 def _debugging() -> bool:
@@ -185,11 +199,7 @@ def _trace(error: BaseException) -> None:
         return
     import traceback
 
-    from scrimp.routing.text.sanitize import scrub
-
-    from .session import secrets
-
-    say(scrub("".join(traceback.format_exception(error)), secrets()), mark="")
+    say(unkeyed("".join(traceback.format_exception(error))), mark="")
 
 
 def _explain(error: ScrimpError) -> int:
@@ -212,11 +222,7 @@ def _unexpected(error: Exception) -> int:
         return _explain(UsageError("the working directory is gone", hint="Go to another one, or give whole paths."))
     _trace(error)
     if not _debugging():
-        from scrimp.routing.text.sanitize import scrub
-
-        from .session import secrets
-
-        say("unexpected error: " + scrub(f"{type(error).__name__}: {error}", secrets()))
+        say("unexpected error: " + unkeyed(f"{type(error).__name__}: {error}"))
         say("Run it again as `scrimp --debug ...` to see where.", mark="  ")
     return int(ExitCode.UNEXPECTED)
 

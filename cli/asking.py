@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ExitCode, GuardRefusedError, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
-from scrimp.profiles.paths import paths
 from scrimp.profiles.rungs import READ_TOKENS, bare_of, with_reading
-from scrimp.routing.text.in_words import percent
+from scrimp.routing.text.in_words import counted, percent
 
 from . import session
 from .conversations import memory_line, memory_words
@@ -21,15 +20,28 @@ from .readings import read_in_words, reading_blocks
 from .result import Note, Result, as_line, confirm, deliver, emit, emit_stderr, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from scrimp.profiles.load import Loaded
+    from scrimp.profiles.templates import Template
     from scrimp.routing.asking.request import Answer, Ask, Checked, Way
     from scrimp.routing.asking.workspace import Workspace
+    from scrimp.routing.ledger.conversations import Conversation
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prompts.prompt import Prompt
 
-__all__ = ["AskFlags", "answer_request", "run_ask"]
+    from .given import Given
+
+__all__ = [
+    "AskFlags",
+    "answer_request",
+    "extracted_from",
+    "load_for",
+    "prompt_of",
+    "request_of",
+    "run_ask",
+    "way_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +51,16 @@ class AskFlags:
     words: tuple[str, ...] = ()
     system: str | None = None
     files: tuple[str, ...] = ()
-    attachments: tuple[Path, ...] = ()
+    attachments: tuple[str, ...] = ()
     arm: str | None = None
     profile: str | None = None
-    follow: bool | str = False
+    follow: bool | str | Conversation = False
     memory: str = "auto"
     template: str | None = None
     variables: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
     schema: str | None = None
+    schema_multi: str | None = None
     checks: tuple[str, ...] = ()
     cascade: bool = False
     plan: str | None = None
@@ -73,17 +87,52 @@ class AskFlags:
     quiet: bool = False
     read: str = "auto"
     read_tokens: int = READ_TOKENS
+    extract: bool = False
 
 
 def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> int:
     """Ask, and print what came of it."""
-    from scrimp.routing.asking.compose import make_request
     from scrimp.routing.asking.kept_files import reads_again
-    from scrimp.routing.asking.ways import make_way, split_plan
 
-    if (plan := split_plan(flags.read, arm=flags.arm, plan=flags.plan, cascade=flags.cascade)) is not None:
-        flags = replace(flags, read="auto", arm=None, plan=plan)
-    prompt = _prompt(flags)
+    template = None
+    if flags.template is not None:
+        from .templates import laid_under, read_named
+
+        template = read_named(flags.template)
+        flags = laid_under(flags, template)
+    prompt = prompt_of(flags, template, gather(flags.words, flags.files, quiet=flags.quiet))
+    loaded, flags = load_for(flags)
+    ledger = session.ledger()
+    request = request_of(flags, loaded, ledger, prompt)
+    if (again := reads_again(prompt, request.prompt)) is not None and not flags.quiet:
+        say(again)
+    return answer_request(
+        loaded,
+        ledger,
+        request,
+        way=way_of(flags, loaded, prompt),
+        hint=flags.hint or flags.use_hint is not None,
+        use_hint=flags.use_hint,
+        explain=explain,
+        as_json=as_json,
+        stream=stream,
+        extract=flags.extract,
+        dry_run=flags.dry_run,
+        quiet=flags.quiet,
+        seed=flags.seed,
+    )
+
+
+def load_for(flags: AskFlags) -> tuple[Loaded, AskFlags]:
+    """Return the profile that flags name, and the flags with the arm and the plan that they stand for.
+
+    Raises
+    ------
+    ScrimpError
+        If there is no such profile or arm, or caps are to be passed without `--yes`.
+    """
+    from scrimp.routing.asking.ways import split_plan
+
     loaded = session.load(
         flags.profile,
         prefer=flags.prefer,
@@ -99,8 +148,19 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
             f"--cap-override {format_usd(override)} spends past every cap for this one call",
             hint="Add --yes if that is what you want; it is logged as such.",
         )
-    ledger = session.ledger()
-    request = make_request(
+    loaded, arm = session.with_model(loaded, flags.arm)
+    if (plan := split_plan(flags.read, arm=arm, plan=flags.plan, cascade=flags.cascade)) is not None:
+        return loaded, replace(flags, read="auto", arm=None, plan=plan)
+    return loaded, replace(flags, arm=arm)
+
+
+def request_of(flags: AskFlags, loaded: Loaded, ledger: Ledger, prompt: Prompt) -> Ask:
+    """Return the request of a prompt under flags (`load_for`)."""
+    from scrimp.routing.asking.call_options import read_options
+    from scrimp.routing.asking.compose import make_request
+
+    options = read_options(flags.options)
+    return make_request(
         loaded.profile,
         ledger,
         prompt,
@@ -113,35 +173,28 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         no_log=flags.no_log,
         fast=flags.fast,
         tag=flags.tag,
-        cap_override_nano=override,
+        cap_override_nano=session.parse_usd(flags.cap_override, "--cap-override"),
         confirmed=flags.confirmed,
         rephrase=flags.rephrase,
         reading=flags.read,
         read_tokens=flags.read_tokens,
+        params=options.params,
+        output_limit=options.output_limit,
     )
-    if (again := reads_again(prompt, request.prompt)) is not None and not flags.quiet:
-        say(again)
-    return answer_request(
-        loaded,
-        ledger,
-        request,
-        way=make_way(
-            loaded.profile,
-            schema=prompt.schema,
-            checks=flags.checks,
-            cascade=flags.cascade,
-            plan=flags.plan,
-            repair=flags.repair,
-            arm=flags.arm,
-        ),
-        hint=flags.hint or flags.use_hint is not None,
-        use_hint=flags.use_hint,
-        explain=explain,
-        as_json=as_json,
-        stream=stream,
-        dry_run=flags.dry_run,
-        quiet=flags.quiet,
-        seed=flags.seed,
+
+
+def way_of(flags: AskFlags, loaded: Loaded, prompt: Prompt) -> Way:
+    """Return the checks and the plan that flags ask for."""
+    from scrimp.routing.asking.ways import make_way
+
+    return make_way(
+        loaded.profile,
+        schema=prompt.schema,
+        checks=flags.checks,
+        cascade=flags.cascade,
+        plan=flags.plan,
+        repair=flags.repair,
+        arm=flags.arm,
     )
 
 
@@ -156,6 +209,7 @@ def answer_request(
     explain: bool = False,
     as_json: bool = False,
     stream: bool = False,
+    extract: bool = False,
     dry_run: bool = False,
     quiet: bool = False,
     seed: int | None = None,
@@ -166,6 +220,10 @@ def answer_request(
 
     Parameters
     ----------
+    stream
+        Show the answer on a terminal as it comes, where nothing may take its place.
+    extract
+        Print its first fenced block alone, or all of it where there is none.
     space
         What it is asked with, where that is open already.
     on_answer
@@ -209,7 +267,8 @@ def answer_request(
         split = () if (line := split_line(decision)) is None else (Note(line),)
         return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)), *split)), as_json=as_json)
     otherwise = _kept(request, decision.id)
-    printer = _Printer(otherwise) if stream and plan.single and not way.may_take_another else None
+    shown = stream and sys.stdout.isatty() and not (as_json or extract) and plan.single and not way.may_take_another
+    printer = _Printer(otherwise) if shown else None
     said = space.say
     if printer is not None:
         space.say = printer.below(said)
@@ -226,10 +285,12 @@ def answer_request(
     answer = checked.answer
     also = None if on_answer is None else on_answer(checked)
     told = way.records_steps(decision) or request.summing is not None or decision.rephrase is not None
+    extracted = extracted_from(answer.text) if extract else None
     if as_json:
-        code = deliver(as_line((checked if told else answer).to_dict()), otherwise=otherwise, as_json=True)
+        data = (checked if told else answer).to_dict() | ({"extracted": extracted} if extract else {})
+        code = deliver(as_line(data), otherwise=otherwise, as_json=True)
     elif printer is None:
-        code = deliver(_printable(answer.text), otherwise=otherwise)
+        code = deliver(_printable(answer.text if extracted is None else extracted), otherwise=otherwise)
     else:
         code = printer.code
     for note in answer.notes:
@@ -304,6 +365,14 @@ def _printable(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
+def extracted_from(answer: str) -> str:
+    """Return what an answer's first fenced block holds; all of it where there is none."""
+    from scrimp.routing.text.code import first_block
+
+    block = first_block(answer)
+    return answer if block is None else block
+
+
 def _summary(answer: Answer, checked: Checked, request: Ask, also: str | None = None) -> str:
     """Return the line of cost and choice that follows each answer; `also` stands at its end."""
     taken = answer.decision.choice.option(answer.arm)
@@ -316,7 +385,7 @@ def _summary(answer: Answer, checked: Checked, request: Ask, also: str | None = 
         parts[-1] += f" instead of about {format_usd(answer.whole_cost_nano)} whole"
     if answer.total_charged_nano != answer.charged_nano:
         parts.append(
-            f"{format_usd(answer.total_charged_nano)} for all {answer.n_attempts} calls"
+            f"{format_usd(answer.total_charged_nano)} for all {counted(answer.n_attempts, 'call')}"
             if checked.several
             else f"{format_usd(answer.total_charged_nano)} with failed attempts"
         )
@@ -324,7 +393,7 @@ def _summary(answer: Answer, checked: Checked, request: Ask, also: str | None = 
         parts.append(memory_words(request.recalled.to_dict()))
     if checked.verdicts:
         n_passed = sum(verdict.outcome == "pass" for verdict in checked.verdicts)
-        parts.append(f"{n_passed} of {len(checked.verdicts)} checks passed")
+        parts.append(f"{n_passed} of {counted(len(checked.verdicts), 'check')} passed")
     against = answer.saved_against
     said = answer.whole_cost_nano is not None and against == with_reading(answer.arm, "whole")  # just before
     if answer.saved_nano and against is not None and not said:
@@ -336,18 +405,16 @@ def _summary(answer: Answer, checked: Checked, request: Ask, also: str | None = 
     return "[" + " · ".join(parts) + "]"
 
 
-def _prompt(flags: AskFlags) -> Prompt:
-    """Put the prompt together from arguments, standard input, files and template."""
+def prompt_of(flags: AskFlags, template: Template | None, what: Given) -> Prompt:
+    """Put the prompt together from what was given, a template and flags."""
     from scrimp.routing.asking.compose import compose, in_template, question_of
 
-    typed, given, unasked = gather(flags.words, flags.files, quiet=flags.quiet)
+    typed, given, unasked = what
     system = flags.system
-    if flags.template is not None:
-        from scrimp.profiles.templates import read_template
-
-        template = read_template(flags.template, paths())
-        filled = in_template(template, flags.template, typed, given, flags.variables, unasked=unasked)
-        text, sources, system = filled.text, filled.sources, system or filled.system
+    if template is not None:
+        name = str(flags.template)
+        text, system, sources = in_template(template, name, typed, given, flags.variables, unasked=unasked)
+        system = system if flags.system in (None, template.system) else flags.system
     elif flags.variables:
         raise UsageError("-v gives a variable of a template: name the template with -t")
     else:
@@ -355,8 +422,9 @@ def _prompt(flags: AskFlags) -> Prompt:
     return compose(
         text,
         system=system,
-        attachments=flags.attachments,
+        attachments=[Path(each) for each in flags.attachments],
         schema=flags.schema,
+        schema_multi=flags.schema_multi,
         needs=flags.needs,
         sources=sources,
         brief=flags.brief,

@@ -14,6 +14,7 @@ from .batch_flags import BatchFlags
 from .batch_runs import cancel_run, list_runs, show_run
 from .batch_waiting import show_waiting
 from .batching import collect_runs, run_batch
+from .complete import among, complete_checks, complete_runs
 from .options import (
     ArmOption,
     BriefOption,
@@ -32,6 +33,7 @@ from .options import (
     Reading,
     RepairOption,
     SeedOption,
+    TagOption,
     UseHintOption,
     WtpOption,
 )
@@ -63,8 +65,9 @@ def batch(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="INPUT | list | show ID | cancel ID | status [ID] | collect [ID]",
+            metavar="INPUT | list | show [ID|last] | cancel ID|last | status [ID|last] | collect [ID|last]",
             help="JSON Lines (prompt, messages, or OpenAI's Batch shape), CSV, TSV, plain lines; also .gz; - is stdin.",
+            autocompletion=complete_runs,
         ),
     ] = None,
     output: Annotated[
@@ -91,7 +94,12 @@ def batch(
     ] = None,
     format: Annotated[  # noqa: A002 - the flag's own word
         str | None,
-        typer.Option("--format", metavar="FORMAT", help="jsonl, csv, tsv or lines; else told by name or content."),
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="jsonl, csv, tsv or lines; else told by name or content.",
+            autocompletion=among("jsonl", "csv", "tsv", "lines"),
+        ),
     ] = None,
     file: FileOption = None,
     file_column: Annotated[
@@ -127,8 +135,9 @@ def batch(
         list[str] | None,
         typer.Option(
             "--check",
-            metavar="CHECK",
+            metavar="NAME|KIND:ARG",
             help="Every answer must pass: a check's name, re:PATTERN, judge:ARM ... (docs/checks.md). Repeats.",
+            autocompletion=complete_checks,
         ),
     ] = None,
     cascade: CascadeOption = False,
@@ -163,6 +172,7 @@ def batch(
             "--on",
             metavar="ray",
             help="Workers on a Ray cluster; input and output may be Parquet, folders and URLs (docs/ray.md).",
+            autocompletion=among("ray"),
         ),
     ] = None,
     address: Annotated[
@@ -171,6 +181,7 @@ def batch(
             "--address",
             metavar="ADDRESS",
             help="The cluster's HOST:PORT, auto, or local (the one that is found; else one is started here).",
+            autocompletion=among("auto", "local"),
         ),
     ] = None,
     lane: Annotated[
@@ -180,6 +191,7 @@ def batch(
             metavar="LANE",
             help="sync: at once; batch: through providers' Batch APIs, at half price; auto: that where the deadline "
             "allows (sync; with --deadline auto).",
+            autocompletion=among("sync", "batch", "auto"),
         ),
     ] = None,
     deadline: Annotated[
@@ -204,7 +216,7 @@ def batch(
         bool, typer.Option("--overwrite", help="Replace the output, and abandon its unfinished run.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the last run (with -o: of that output).")
+        bool, typer.Option("--resume", help="Go on with the last run, or the one named (an ID, or by -o its output).")
     ] = False,
     retry_unknown: Annotated[
         bool,
@@ -224,9 +236,7 @@ def batch(
     local_only: LocalOnly = False,
     offline: Offline = False,
     need: Needs = None,
-    tag: Annotated[
-        str | None, typer.Option("--tag", metavar="TEXT", help="A word by which to find the calls in log and spend.")
-    ] = None,
+    tag: TagOption = None,
     no_log: Annotated[bool, typer.Option("--no-log", help="Log the money only, no text.")] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask before an expensive run.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no summary.")] = False,
@@ -305,9 +315,11 @@ def _about_runs(words: list[str], *, as_json: bool) -> int:
         if len(words) > 1:
             raise UsageError("`scrimp batch list` takes no argument")
         return list_runs(as_json=as_json)
-    if len(words) != 2:
-        raise UsageError(f"which run? `scrimp batch {words[0]} ID`", hint="`scrimp batch list` shows the runs.")
-    return (show_run if words[0] == "show" else cancel_run)(words[1], as_json=as_json)
+    if len(words) > 2 or words == ["cancel"]:
+        raise UsageError(
+            f"which run? `scrimp batch {words[0]} ID`, or `last`", hint="`scrimp batch list` shows the runs."
+        )
+    return (show_run if words[0] == "show" else cancel_run)(words[1] if len(words) == 2 else "last", as_json=as_json)
 
 
 def _about_waiting(words: list[str], *, profile: str | None, quiet: bool, as_json: bool) -> int:

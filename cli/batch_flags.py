@@ -105,6 +105,10 @@ def kept_options(flags: BatchFlags, profile: Profile) -> dict[str, Any]:
     from scrimp.routing.asking.guarding import holds_private
 
     saved = flags.to_saved()
+    if flags.arm is not None:
+        from scrimp.routing.asking.named_arm import followed
+
+        saved["arm"] = followed(flags.arm, profile, paths())
     withheld = [name for name in _TEXTS if saved[name] and holds_private(saved[name], profile)]
     return {name: value for name, value in saved.items() if name not in withheld} | {"withheld": withheld}
 
@@ -197,7 +201,7 @@ def _look(flags: BatchFlags) -> Callable[[str | None, tuple[str, ...]], None]:
 
     @cache
     def decider() -> Decider:
-        return session.make_decider(_profile(flags, quiet=True))
+        return session.make_decider(_profile(flags, quiet=True)[0])
 
     @cache
     def problem(arm: str | None, checks: tuple[str, ...]) -> str | None:
@@ -267,9 +271,14 @@ def _lane(flags: BatchFlags) -> Lane:
     return found
 
 
-def _profile(flags: BatchFlags, *, quiet: bool = False) -> Profile:
-    """Return the profile; batch's --min-quality is about the whole file, so it is not laid over the policy's."""
-    return session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp, private=flags.private, quiet=quiet).profile
+def _profile(flags: BatchFlags, *, quiet: bool = False) -> tuple[Profile, str | None]:
+    """Return the profile, and what the arm that -m names is called in it.
+
+    Batch's --min-quality is about the whole file, so it is not laid over the policy's.
+    """
+    loaded = session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp, private=flags.private, quiet=quiet)
+    loaded, arm = session.with_model(loaded, flags.arm)
+    return loaded.profile, arm
 
 
 def _check_arm(profile: Profile, arm: str | None) -> None:
@@ -354,10 +363,11 @@ def task_of(
 
     if flags.workers is not None:
         _check_workers(flags, shelf)
+    profile, arm = _profile(flags)
+    flags = replace(flags, arm=arm)
     plan = split_plan(flags.read or "auto", arm=flags.arm, plan=flags.plan, cascade=flags.cascade)
     if plan is not None:
         flags = replace(flags, read=None, arm=None, plan=plan)
-    profile = _profile(flags)
     keep = "money" if flags.no_log else profile.log.keep
     age_s = None if flags.cache is None else parse_age(flags.cache)
     if age_s is not None and keep != "all":

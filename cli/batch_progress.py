@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.money import format_usd
+from scrimp.routing.text.in_words import counted
 
 from .result import say
 
@@ -32,7 +33,7 @@ def progress_line(stats: Stats, cap_nano: int | None) -> str:
     """Return how far a run is, in one line: rows, rate, time left, spend, arms, errors."""
     done = stats.done + stats.n_before
     rate = stats.pace
-    parts = [f"{done:,}/{stats.n_rows:,} rows", f"{rate:.1f}/s"]
+    parts = [f"{done:,}/{counted(stats.n_rows, 'row')}", f"{rate:.1f}/s"]
     if rate > 0 and done < stats.n_rows:
         parts.append(f"{_clock((stats.n_rows - done) / rate)} left")
     parts.append(format_usd(stats.charged_nano) + ("" if cap_nano is None else f" of {format_usd(cap_nano)}"))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import ExitCode
 from scrimp.profiles.money import format_usd, nano_from_usd, usd_from_nano
+from scrimp.routing.text.in_words import counted
 
 from . import session
 from .result import Column, Result, Table, emit, say
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from .batch_flags import BatchFlags
 
-__all__ = ["counted", "estimate_blocks", "forecast", "how_to_go_on", "missed_target", "sum_up"]
+__all__ = ["by_state", "estimate_blocks", "forecast", "how_to_go_on", "missed_target", "sum_up"]
 
 _AGAIN: Final = {
     "--retry-unknown": ("unknown",),
@@ -31,7 +32,7 @@ _AGAIN: Final = {
 _SHOWN_IDS: Final = 8
 
 
-def counted(counts: dict[str, int]) -> str:
+def by_state(counts: dict[str, int]) -> str:
     """Return counts of rows by state, in words."""
     states = ("ok", "cut", "failed", "skipped", "unknown")
     return ", ".join(f"{counts[state]:,} {state}" for state in states if counts.get(state)) or "no rows"
@@ -52,9 +53,15 @@ def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
         if stats.n_same or stats.n_cached:
             say(f"not asked: {stats.n_same:,} equal to another row, {stats.n_cached:,} from the cache")
         if stats.n_prompts_cut:
-            say(f"not all of the prompt seems to have been read: {_rows(stats.n_prompts_cut)} (see their `note`)")
+            say(
+                f"not all of the prompt seems to have been read: {counted(stats.n_prompts_cut, 'row')} (see "
+                "their `note`)"
+            )
         if n_uncertain := batches.n_uncertain(work.ledger, run.id):
-            say(f"cost not known for certain, and charged at its bound: {_rows(n_uncertain)} (`scrimp spend --open`)")
+            say(
+                f"cost not known for certain, and charged at its bound: {counted(n_uncertain, 'row')} (`scrimp "
+                "spend --open`)"
+            )
     alone = work.task.settings.wishes.on_this_machine
     session.look_back(work.ledger, work.task.profile, quiet=quiet, on_this_machine=alone)
     keep_sums(work.ledger)
@@ -89,7 +96,7 @@ def how_to_go_on(work: Work) -> str:
     counts = batches.counts(work.ledger, work.run.id)
     n_left = work.stats.n_rows - sum(n for state, n in counts.items() if state != "sent")
     more = f" (with {_flags(counts)} also those without a good answer)" if _flags(counts) else ""
-    return f"{_rows(n_left)} left; to go on: scrimp batch --resume -o {work.run.target}{more}"
+    return f"{counted(n_left, 'row')} left; to go on: scrimp batch --resume -o {work.run.target}{more}"
 
 
 def _flags(counts: dict[str, int]) -> str:
@@ -109,7 +116,7 @@ def _summary_line(work: Work, counts: dict[str, int], charged: int) -> str:
     stats = work.stats
     cap = work.cap_nano
     parts = [
-        f"{_rows(sum(counts.values()))}: {counted(counts)}",
+        f"{counted(sum(counts.values()), 'row')}: {by_state(counts)}",
         format_usd(charged) + ("" if cap is None else f" of {format_usd(cap)}"),
     ]
     arms = ", ".join(f"{arm} {n:,}" for arm, n in _answered(work))
@@ -155,11 +162,7 @@ def forecast(guess: Estimate) -> str:
     arms = ", ".join(f"{name} {rows:,}" for name, rows, _ in guess.arms)
     saved = sum(each[3] for each in guess.lanes)
     lane = f"; {_usd(saved)} saved by Batch APIs" if saved > 0.0 else ""
-    return f"{_rows(guess.n_rows)}: {cost}, predicted quality {guess.quality:.0%}; {arms or 'no arm'}{lane}"
-
-
-def _rows(n: int) -> str:
-    return f"{n:,} row" if n == 1 else f"{n:,} rows"
+    return f"{counted(guess.n_rows, 'row')}: {cost}, predicted quality {guess.quality:.0%}; {arms or 'no arm'}{lane}"
 
 
 def missed_target(guess: Estimate, flags: BatchFlags) -> str | None:
@@ -184,10 +187,10 @@ def estimate_blocks(guess: Estimate, found: Scan) -> tuple[str | Table, ...]:
     lanes = []
     for lane, rows, usd, saved in guess.lanes:
         how = "through Batch APIs" if lane == "batch" else "at once"
-        lanes.append(f"{how}: {_rows(rows)}, {_usd(usd)}" + (f" (saves {_usd(saved)})" if saved > 0 else ""))
+        lanes.append(f"{how}: {counted(rows, 'row')}, {_usd(usd)}" + (f" (saves {_usd(saved)})" if saved > 0 else ""))
     unknown = "time: as long as the providers take" if lanes else "time: unknown"
     lines = [
-        _rows(guess.n_rows)
+        counted(guess.n_rows, "row")
         + (f", planned on a sample of {guess.n_sampled:,}" if guess.n_sampled < guess.n_rows else ""),
         (
             f"cost: likely {_usd(guess.likely_usd)}, low {_usd(guess.low_usd)}, high {_usd(guess.high_usd)}; "
@@ -201,11 +204,11 @@ def estimate_blocks(guess: Estimate, found: Scan) -> tuple[str | Table, ...]:
     if guess.flow is not None:
         lines += _flow_lines(guess.flow)
     if guess.n_skipped:
-        lines.append(f"the budget does not reach for {_rows(guess.n_skipped)}")
+        lines.append(f"the budget does not reach for {counted(guess.n_skipped, 'row')}")
     if found.n_unread:
-        lines.append(f"left out, since their files cannot be read: {_rows(found.n_unread)}")
+        lines.append(f"left out, since their files cannot be read: {counted(found.n_unread, 'row')}")
     if found.n_bad:
-        lines.append(f"left out, since they cannot be read: {_rows(found.n_bad)}")
+        lines.append(f"left out, since they cannot be read: {counted(found.n_bad, 'row')}")
     arms = Table(
         (Column("arm"), Column("rows", "right"), Column("likely cost", "right")),
         tuple((name, f"{rows:,}", _usd(usd)) for name, rows, usd in guess.arms),

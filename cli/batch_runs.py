@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.money import format_usd, usd_from_nano
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
+from scrimp.routing.text.moments import local_time, local_time_and_zone, with_zone
 
 from . import session
-from .batch_report import counted
+from .batch_report import by_state
 from .batch_waiting import give_up_waiting, waits
 from .result import Column, Result, Table, emit
 
@@ -26,14 +28,21 @@ def list_runs(*, as_json: bool) -> int:
     ledger = session.ledger_to_read()
     found = [(run, {} if ledger is None else batches.counts(ledger, run.id)) for run in batches.listing(ledger)]
     table = Table(
-        (Column("id"), Column("begun"), Column("status"), Column("rows", "right"), Column("done"), Column("output")),
+        (
+            Column("id"),
+            Column(with_zone("begun", (run.created_at for run, _ in found))),
+            Column("status"),
+            Column("rows", "right"),
+            Column("done"),
+            Column("output", narrow="below"),
+        ),
         [
             (
                 run.id,
-                run.created_at[:19].replace("T", " "),
+                local_time(run.created_at, seconds=True),
                 _state(run),
                 f"{run.n_rows:,}",
-                counted(counts),
+                by_state(counts),
                 run.target,
             )
             for run, counts in found
@@ -53,12 +62,13 @@ def show_run(which: str, *, as_json: bool) -> int:
     counts = batches.counts(ledger, run.id)
     live, charged = batches.charges(ledger, run.id)
     rows = batches.by_arm(ledger, run.id)
+    begun = local_time_and_zone(run.created_at, seconds=True)
     text = "\n".join(
         (
-            f"run {run.id}, {_state(run)}, begun {run.created_at[:19].replace('T', ' ')} UTC, profile {run.profile}",
-            f"input {run.input} ({run.n_rows:,} rows)",
+            f"run {run.id}, {_state(run)}, begun {begun}, profile {run.profile}",
+            f"input {run.input} ({counted(run.n_rows, 'row')})",
             f"output {run.target}",
-            f"{counted(counts)}; {run.n_rows - sum(counts.values()):,} to do",
+            f"{by_state(counts)}; {run.n_rows - sum(counts.values()):,} to do",
             f"charged {format_usd(charged)}" + (f", in flight up to {format_usd(live)}" if live else ""),
         )
     )

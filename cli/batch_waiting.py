@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ExitCode, UsageError
+from scrimp.routing.text.moments import local_time, with_zone
 
 from . import session
 from .progress import one_thread
@@ -51,10 +52,11 @@ def show_waiting(which: str | None, *, profile: str | None, as_json: bool) -> in
         raise UsageError(
             f"nothing of {which!r} is, or was, with a provider", hint="`scrimp batch list` shows the runs."
         )
+    until = with_zone("until", (each.handed.expires_at for each in looked))
     table = Table(
         (
             Column("batch"), Column("arm"), Column("api"), Column("provider's id"), Column("status"),
-            Column("done", "right"), Column("to settle", "right"), Column("until"),
+            Column("done", "right"), Column("to settle", "right"), Column(until),
         ),
         [
             (
@@ -62,7 +64,7 @@ def show_waiting(which: str | None, *, profile: str | None, as_json: bool) -> in
                 each.handed.provider_id or "-",
                 each.handed.word or each.handed.status,
                 f"{each.handed.n_done or 0:,} of {each.handed.n_calls:,}", f"{each.handed.n_held:,}",
-                "-" if each.handed.expires_at is None else each.handed.expires_at[:16].replace("T", " "),
+                local_time(each.handed.expires_at),
             )
             for each in looked
         ],

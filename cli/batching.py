@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import stat
@@ -19,12 +20,13 @@ from scrimp.profiles.collector import rarely
 from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
 from scrimp.profiles.files import new_file
 from scrimp.profiles.paths import make_private_dir, paths
+from scrimp.routing.text.in_words import counted
 
 from . import session
 from .batch_elsewhere import check_output, check_place, fetch, is_fetched, leave_cluster, staged_output
 from .batch_flags import BatchFlags, check_given_again, check_used, kept_options, shelf_of, source_of, task_of
 from .batch_progress import watch
-from .batch_report import counted, estimate_blocks, forecast, how_to_go_on, missed_target, sum_up
+from .batch_report import by_state, estimate_blocks, forecast, how_to_go_on, missed_target, sum_up
 from .batch_waiting import settle_loose
 from .interrupts import SIGNALS, exit_code
 from .progress import one_thread
@@ -97,6 +99,11 @@ def _run(
     as_json: bool,
 ) -> int:
     if resume:
+        if (named := _named_run(flags)) is not None:
+            if flags.output not in (None, Path(named.output)):
+                raise UsageError(f"run {named.id} writes {named.target}, not {flags.output}", hint="Leave out -o.")
+            flags = replace(flags, input=None, output=Path(named.output))
+            return _resume(flags, named, retry_unknown, retry_errors, retry_cut, estimate_only, quiet, as_json)
         run = _find_run(flags, retrying=retry_unknown or retry_errors or retry_cut)
         if run is not None:
             return _resume(flags, run, retry_unknown, retry_errors, retry_cut, estimate_only, quiet, as_json)
@@ -119,6 +126,16 @@ def _output(flags: BatchFlags) -> Path | None:
             "-o - cannot be resumed, and is not supported", hint="Name a file: it is renamed into place when complete."
         )
     return path.expanduser().absolute()
+
+
+def _named_run(flags: BatchFlags) -> Run | None:
+    """Return the run that --resume is given by its id, or as `last`; None where it is given none, or a file."""
+    from scrimp.routing.ledger import batches
+
+    word = flags.input
+    if word is None or not re.fullmatch("[0-9a-zA-Z]{4,26}", word) or Path(word).exists():
+        return None
+    return batches.fetch(session.ledger_to_read(), word)
 
 
 def _find_run(flags: BatchFlags, *, retrying: bool) -> Run | None:
@@ -280,7 +297,7 @@ def _resume(
     run = parked.ended(ledger, run, folder, now=time.time())
     if run.status == "finished" and not (retry_unknown or retry_errors or retry_cut):
         counts = batches.counts(ledger, run.id)
-        say(f"run {run.id} is finished: {counted(counts)}; its output is {run.target}")
+        say(f"run {run.id} is finished: {by_state(counts)}; its output is {run.target}")
         bad = any(counts.get(state) for state in batches.CAN_BE_RETRIED)
         return int(ExitCode.BATCH_FAILURES if bad else ExitCode.OK)
     parked.can_go_on(run, folder)
@@ -351,16 +368,19 @@ def _tell_recovered(
 
     counts = batches.counts(ledger, run.id)
     n_done = sum(n for state, n in counts.items() if state != "sent")
-    say(f"going on with run {run.id}: {n_done:,} of {found.n_good:,} rows have a result")
+    say(f"going on with run {run.id}: {n_done:,} of {counted(found.n_good, 'row')} have a result")
     if recovered.n_late:
-        say(f"{recovered.n_late:,} answers were on disk and had not been booked yet")
+        say(f"{counted(recovered.n_late, 'answer was', 'answers were')} on disk and had not been booked yet")
     if n_waiting := waiting.n_waiting(ledger, run.id):
         say(f"{n_waiting:,} calls are with providers: what is done of them is fetched")
     if recovered.unknown:
         what = "they are asked again" if retry_unknown else "--retry-unknown asks them again"
-        say(f"{len(recovered.unknown):,} rows were in flight: they may have been answered and billed ({what})")
+        say(
+            f"{counted(len(recovered.unknown), 'row was', 'rows were')} in flight and may have been answered "
+            f"and billed ({what})"
+        )
     elif n_again:
-        say(f"{n_again:,} rows are asked again")
+        say(f"{counted(n_again, 'row is', 'rows are')} asked again")
 
 
 def _go(work: Work, *, quiet: bool, as_json: bool) -> int:

@@ -23,7 +23,7 @@ def certificate_blocks(found: Mapping[str, Any]) -> tuple[Block, ...]:
     table = Table(
         (
             Column("kind of prompt"), Column("sent cheaper", "right"), Column("both known", "right"),
-            Column("lost", "right"), Column("at most", "right"), Column("", narrow="leave out"),
+            Column("lost", "right"), Column("at most", "right"), Column("", drop=1),
         ),
         [
             (

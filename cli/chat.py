@@ -72,12 +72,13 @@ def chat(
 
     On a terminal, !help lists what can be typed beside messages. Elsewhere each line of standard input is a turn.
     """
-    from .chatting import ChatFlags, run_chat
+    from .asking import AskFlags
+    from .chatting import run_chat
 
     if "-" in (prompt or ()) or "-" in (file or ()):
         raise UsageError("standard input is what is typed: a chat cannot read it as a file, too")
-    flags = ChatFlags(
-        first=" ".join(prompt or ()),
+    flags = AskFlags(
+        words=tuple(prompt or ()),
         system=system,
         files=tuple(file or ()),
         arm=arm,

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import BudgetRefusedError, ExitCode, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
 
 from . import session
-from .asking import answer_request
+from .asking import AskFlags, answer_request, load_for, prompt_of, request_of, way_of
 from .caps import cap_table
 from .chat_commands import HELP, read_typed
 from .chat_lines import lines_of_stdin
+from .errors import say_error
+from .given import Given
 from .interrupts import Terminated
-from .result import emit_stderr, say, say_error, write_err, write_out
+from .result import emit_stderr, say, write_err, write_out
 from .serving import capped, summary
 
 if TYPE_CHECKING:
@@ -26,50 +29,33 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.load import Loaded
     from scrimp.profiles.templates import Template
-    from scrimp.routing.asking.request import Answer, Ask, Checked
+    from scrimp.routing.asking.request import Answer, Ask, Checked, Way
     from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.ledger.conversations import Conversation
     from scrimp.routing.ledger.store import Ledger
-    from scrimp.routing.prompts.prompt import Prompt
     from scrimp.routing.prompts.sources import Source
 
     from .chat_lines import Lines
 
-__all__ = ["Chat", "ChatFlags", "run_chat"]
+__all__ = ["Chat", "run_chat"]
 
 
-@dataclass(frozen=True, slots=True)
-class ChatFlags:
-    """The flags of `chat`, as given."""
-
-    first: str = ""
-    system: str | None = None
-    files: tuple[str, ...] = ()
-    arm: str | None = None
-    profile: str | None = None
-    follow: bool | str = False
-    memory: str = "auto"
-    template: str | None = None
-    variables: tuple[str, ...] = ()
-    max_cost: str | None = None
-    private: str | None = None
-    wtp: float | None = None
-    prefer: str | None = None
-    no_log: bool = False
-    on_this_machine: bool = False
-    quiet: bool = False
-
-
-def run_chat(flags: ChatFlags) -> int:
+def run_chat(flags: AskFlags) -> int:
     """Talk until the input ends; return the exit code.
 
     That is 0 on a terminal. Of turns from a pipe it is that of the last one that failed, if any did.
     """
     from scrimp.routing.asking.typed import may_keep
 
-    loaded = session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp, private=flags.private, quiet=flags.quiet)
-    limit = session.parse_usd(flags.max_cost, "--max-cost")
-    chat = Chat(flags, capped(loaded, limit), session.ledger())
+    template = None
+    if flags.template is not None:
+        from .templates import laid_under, read_named
+
+        template = read_named(flags.template)
+        flags = laid_under(flags, template)
+    loaded, flags = load_for(flags)
+    loaded = capped(loaded, session.parse_usd(flags.max_cost, "--max-cost"))
+    chat = Chat(flags, loaded, session.ledger(), template)
     kept = paths().typed if may_keep(loaded.profile, no_log=flags.no_log) else None
     lines = lines_of_stdin(kept, chat.arms)
     if lines.typed and not flags.quiet:
@@ -85,8 +71,12 @@ class Chat:
 
     Parameters
     ----------
+    flags
+        How each message is asked; words are what is said first.
     loaded
         The profile, with the session's cap.
+    template
+        What each message is put in.
 
     Raises
     ------
@@ -94,12 +84,15 @@ class Chat:
         If it cannot begin: there is no such arm, conversation, file or template.
     """
 
-    def __init__(self, flags: ChatFlags, loaded: Loaded, ledger: Ledger) -> None:
-        from scrimp.routing.asking.compose import going_on, read_sources
+    def __init__(self, flags: AskFlags, loaded: Loaded, ledger: Ledger, template: Template | None) -> None:
+        from scrimp.routing.asking.compose import going_on
+        from scrimp.routing.asking.files_in import read_sources
         from scrimp.routing.asking.talk import new_run
         from scrimp.routing.asking.totals import Totals
 
-        self.flags, self.loaded, self.ledger = flags, loaded, ledger
+        self._first: str | None = " ".join(flags.words) or None
+        self.flags, self.loaded, self.ledger = replace(flags, words=(), max_cost=None), loaded, ledger
+        self._template, self._capped = template, flags.max_cost is not None
         self.totals = Totals()
         self._run_id = new_run(time.time())
         self._logged = not flags.no_log and loaded.profile.log.keep == "all"
@@ -111,12 +104,11 @@ class Chat:
                 self._follow = past
             elif past.turns:
                 self._follow = past.id
-            self.begins = f", going on after {len(past.turns)} turns" if past.turns else ""
+            self.begins = f", going on after {counted(len(past.turns), 'turn')}" if past.turns else ""
         self._sources: tuple[Source, ...] = read_sources(flags.files, tell=say, piped=None) if flags.files else ()
-        self._template = _template(flags)
         self._space = session.workspace(loaded, ledger)
         self._space.look_after()
-        self._pinned = None if flags.arm is None else self._arm(flags.arm)
+        self._pinned = flags.arm
         self._last: Answer | None = None
         self._unanswered: str | None = None
         self._said: list[tuple[str, str, str]] = []
@@ -128,7 +120,7 @@ class Chat:
     def run(self, lines: Lines) -> int:
         """Take what is typed, until there is no more; return the exit code."""
         failed = 0
-        first: str | None = self.flags.first or None
+        first = self._first
         while True:
             try:
                 line = first or lines.read(f"{self._pinned or ''}> ")
@@ -183,35 +175,16 @@ class Chat:
 
     def _turn(self, text: str, *, arm: str | None = None) -> int:
         """Ask a message in the conversation."""
-        from scrimp.routing.asking.compose import make_request
-
-        flags = self.flags
-        self._unanswered = text
-        request = make_request(
-            self.loaded.profile,
-            self.ledger,
-            self._prompt(text),
-            arm=arm or self._pinned,
-            max_cost_nano=None,
-            on_this_machine=flags.on_this_machine,
-            follow=self._follow,
-            memory=flags.memory,
-            no_log=flags.no_log,
-        )
-        return self._answer(request, text)
-
-    def _prompt(self, text: str) -> Prompt:
-        from scrimp.routing.asking.compose import compose, in_template
         from scrimp.routing.text.clean import clean_text
 
-        flags, sources, system = self.flags, self._sources, self.flags.system
-        text = clean_text(text, what="the message")
-        if self._template is not None:
-            filled = in_template(self._template, str(flags.template), text, sources, flags.variables)
-            text, sources, system = filled.text, filled.sources, system or filled.system
-        return compose(text, system=system, attachments=(), schema=None, needs=(), sources=sources)
+        self._unanswered = text
+        flags = replace(self.flags, arm=arm or self._pinned, follow=self._follow)
+        what = Given(clean_text(text, what="the message"), self._sources, False)
+        prompt = prompt_of(flags, self._template, what)
+        request = request_of(flags, self.loaded, self.ledger, prompt)
+        return self._answer(request, text, way_of(flags, self.loaded, prompt))
 
-    def _answer(self, request: Ask, text: str) -> int:
+    def _answer(self, request: Ask, text: str, way: Way | None = None) -> int:
         """Have a request answered within the session's cap."""
         request = replace(request, run_id=self._run_id)
         try:
@@ -219,7 +192,8 @@ class Chat:
                 self.loaded,
                 self.ledger,
                 request,
-                stream=sys.stdout.isatty(),
+                way=way,
+                stream=True,
                 quiet=self.flags.quiet,
                 space=self._opened(),
                 on_answer=lambda checked: self._answered(checked, request, text),
@@ -246,7 +220,7 @@ class Chat:
             self._follow = answer.conversation_id or answer.id
         else:
             self._follow = with_turn(request.past, text, answer, system=request.prompt.system)
-        if self.flags.max_cost is None:
+        if not self._capped:
             return None
         caps = session_caps(self.ledger, self.loaded.profile, self._run_id, now=time.time())
         (run,) = (state for state in caps if state.cap.scope == "run")
@@ -265,14 +239,17 @@ class Chat:
 
     # -- commands ---------------------------------------------------------------------------------------------------
 
-    def _arm(self, name: str) -> str:
-        from scrimp.routing.asking.talk import pinned
-
-        return pinned(self._space.decider, name)
+    def _arm(self, name: str) -> str | None:
+        """Return an arm of the profile, which a model that is named is from now on, too."""
+        loaded, arm = session.with_model(self.loaded, name)
+        if loaded is not self.loaded:
+            self.loaded = loaded
+            self._space = session.workspace(loaded, self.ledger)
+        return arm
 
     def _do_arm(self, name: str) -> int:
         self._pinned = self._arm(name) if name else None
-        say(f"every turn goes to {name}, until !arm" if name else "every turn is routed")
+        say(f"every turn goes to {self._pinned}, until !arm" if name else "every turn is routed")
         return 0
 
     def _do_cost(self, _: str) -> int:
@@ -309,9 +286,9 @@ class Chat:
         return 0
 
     def _do_code(self, _: str) -> int:
-        from scrimp.routing.text.code import code_in
+        from .asking import extracted_from
 
-        code = code_in(self._the_last().text)
+        code = extracted_from(self._the_last().text)
         write_out(code if code.endswith("\n") else f"{code}\n")
         return 0
 
@@ -328,11 +305,11 @@ class Chat:
         with replaced(path) if path.absolute() in self._saved else new_output(path) as file:
             file.write(text.encode("utf-8", "replace"))
         self._saved.add(path.absolute())
-        say(f"{len(self._said)} answer{'s' if len(self._said) > 1 else ''} in {path}")
+        say(f"{counted(len(self._said), 'answer')} in {path}")
         return 0
 
     def _do_edit(self, text: str) -> int:
-        from .editing import edit_text
+        from .editor import edit_text
 
         if not sys.stdin.isatty():
             raise UsageError("!edit needs a terminal", hint="Use !multi and !end.")
@@ -362,14 +339,6 @@ _DO: Final[dict[str, Callable[[Chat, str], int]]] = {
     "edit": Chat._do_edit,  # noqa: SLF001
     "help": Chat._do_help,  # noqa: SLF001
 }
-
-
-def _template(flags: ChatFlags) -> Template | None:
-    from scrimp.profiles.templates import read_template
-
-    if flags.template is None and flags.variables:
-        raise UsageError("-v gives a variable of a template: name the template with -t")
-    return None if flags.template is None else read_template(flags.template, paths())
 
 
 def _warm(space: Workspace) -> None:

@@ -15,6 +15,8 @@ COMMANDS: Final[dict[str, str]] = {
     "batch": "Answer a file of prompts under one budget. Resumable.",
     "serve": "An endpoint for other programs (OpenAI, Anthropic).",
     "run": "Run a command whose model calls go through scrimp.",
+    "templates": "Prompts kept under a name: ask --save, ask -t.",
+    "alias": "Your own names for arms and models, for -m.",
     "log": "What was asked, why an arm was chosen, what came of it.",
     "spend": "Show what was spent, and what the caps leave.",
     "budget": "Show, set or lift the caps that all profiles share.",

@@ -9,6 +9,7 @@ import typer
 
 from scrimp.profiles.errors import UsageError
 
+from .complete import among
 from .parser import new_app
 from .result import Result, emit, say
 
@@ -33,7 +34,10 @@ _WHOLE_NAMES: Final = "COMP_WORDBREAKS=${COMP_WORDBREAKS//:}\n"
 """Bash would part the name of an arm such as sonnet:low at its colon, and complete what is after it alone."""
 
 Shell = Annotated[
-    str | None, typer.Argument(metavar="[bash|zsh|fish|powershell]", help="The shell; else the one you are in.")
+    str | None,
+    typer.Argument(
+        metavar="[bash|zsh|fish|powershell]", help="The shell; else the one you are in.", autocompletion=among(*FILES)
+    ),
 ]
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scrimp.profiles.money import NANO, format_usd
+from scrimp.routing.text.moments import local_time, with_zone
 
 from . import session
+from .complete import complete_conversations
 from .options import JsonOption
 from .result import Column, Result, Table, emit, say
 
@@ -24,7 +26,12 @@ def conversations(
     days: Annotated[float | None, typer.Option("--days", min=0.0, help="Only of the last N days.")] = None,
     name: Annotated[
         tuple[str, str] | None,
-        typer.Option("--name", metavar="ID NAME", help="Call this conversation so, and list nothing."),
+        typer.Option(
+            "--name",
+            metavar="ID NAME",
+            help="Call this conversation so, and list nothing.",
+            autocompletion=complete_conversations,
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> int:
@@ -39,9 +46,10 @@ def conversations(
     rows = list_conversations(ledger, now=now, days=days, limit=limit)
     if not rows and not json:
         say("there are no conversations")
+    last = with_zone("last", (row["last_at"] for row in rows))
     table = Table(
         (
-            Column("id"), Column("name"), Column("turns", "right"), Column("last"), Column("tokens", "right"),
+            Column("id"), Column("name"), Column("turns", "right"), Column(last), Column("tokens", "right"),
             Column("cost", "right"), Column("began with", narrow="below"),
         ),
         [
@@ -49,7 +57,7 @@ def conversations(
                 row["id"],
                 row["name"] or "-",
                 str(row["turns"]),
-                row["last_at"][:16].replace("T", " "),
+                local_time(row["last_at"]),
                 f"{row['tokens'] or 0:,}",
                 format_usd(round((row["charged_usd"] or 0.0) * NANO)),
                 "(not kept)" if row["first"] is None else _short(row["first"]),

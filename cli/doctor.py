@@ -42,7 +42,10 @@ def doctor(
     ] = False,
     json: JsonOption = False,
 ) -> int:
-    """Check everything that scrimp stands on, and say what to do about what does not work. Nothing is sent."""
+    """Check everything that scrimp stands on, and say what to do about what does not work. Nothing is sent.
+
+    Exit 1 when the profile in force cannot answer; 0 otherwise.
+    """
     if fetch is not None:
         say(f"{fetch} is in {session.home().fetch_embedder(fetch)}")
         return 0
@@ -63,10 +66,18 @@ def doctor(
         whole=full,
     )
     findings = [*look.findings(), resident_health.look()]
-    bad = any(finding.state == "problem" for finding in findings)
-    data = {"schema_version": 1, "ok": not bad, "findings": [each.to_dict() for each in findings]}
+    stopped = any(finding.stops for finding in findings)
+    healthy = all(finding.state != "problem" for finding in findings)
+    data = {
+        "schema_version": 1,
+        "ok": healthy,
+        "can_answer": not stopped,
+        "findings": [each.to_dict() for each in findings],
+    }
     table = Table(
-        (Column("what"), Column("state"), Column("detail"), Column("what to do")),
+        (Column("what"), Column("state"), Column("detail"), Column("what to do", narrow="below")),
         [(each.what, each.state, each.detail, each.fix or "-") for each in findings],
     )
-    return emit(Result(data=data, blocks=(table,), exit_code=ExitCode.CONFIG if bad else ExitCode.OK), as_json=json)
+    return emit(
+        Result(data=data, blocks=(table,), exit_code=ExitCode.UNEXPECTED if stopped else ExitCode.OK), as_json=json
+    )

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .complete import complete_two_arms
 from .options import JsonOption, LocalOnly, MaxSpend, Offline, PrivateOption, ProfileOption, SeedOption
 from .parser import new_app
 
@@ -31,7 +32,13 @@ def duel(
         typer.Option("-f", "--file", metavar="FILE", help="Prompts, one a line, or as `batch` reads them."),
     ] = None,
     arms: Annotated[
-        str | None, typer.Option("--arms", metavar="A,B", help="These two; else they are drawn, duel by duel.")
+        str | None,
+        typer.Option(
+            "--arms",
+            metavar="A,B",
+            help="These two; else they are drawn, duel by duel.",
+            autocompletion=complete_two_arms,
+        ),
     ] = None,
     max_cost: MaxSpend = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out rows of FILE that cannot be read.")] = False,

@@ -50,10 +50,10 @@ def _table(strengths: Sequence[Strength], title: str | None) -> Table:
     twice = len(several) < len(strengths)
     return Table(
         (
-            Column("arm"), *((Column("model"),) if twice else ()), Column("strength", "right"),
+            Column("arm"), *((Column("model", drop=3),) if twice else ()), Column("strength", "right"),
             Column("95%", narrow="whole"), Column("beats average", "right"), Column("above next", "right"),
-            Column("won", "right"), Column("tied", "right"), Column("lost", "right"), Column("an answer", "right"),
-            Column("in / out per Mtok", "right"),
+            Column("won", "right"), Column("tied", "right"), Column("lost", "right"),
+            Column("an answer", "right", drop=2), Column("in / out per Mtok", "right", drop=1),
         ),
         [
             (

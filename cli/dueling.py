@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import BudgetRefusedError, ExitCode, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd, nano_from_usd
+from scrimp.routing.text.in_words import counted
 
 from . import session
 from .result import Column, Note, Result, Table, ask_line, emit, say, show_progress
@@ -60,7 +61,7 @@ def run_duels(flags: DuelFlags, *, dry_run: bool, as_json: bool) -> int:
     loaded = session.load(flags.profile, private=flags.private)
     questions, n_judged = _questions(flags, loaded.profile, named)
     if n_judged:
-        say(f"{n_judged:,} of {n_judged + len(questions):,} prompts were judged before, and are left out")
+        say(f"{n_judged:,} of {counted(n_judged + len(questions), 'prompt')} were judged before, and are left out")
     if not questions:
         return emit(Result(data=_summary([], 0, None), messages=("every prompt of the file was judged before",)))
     space = session.workspace(loaded, session.ledger(), seed=flags.seed, calls=not dry_run)
@@ -221,7 +222,7 @@ class _Judging:
                 if len(self.questions) == 1:
                     return int(next(error for error in duel.errors if error is not None).exit_code)
                 if n_failed >= _HOPELESS and n_failed == number:
-                    self.stopped = f"{n_failed} duels failed and none succeeded"
+                    self.stopped = f"{counted(n_failed, 'duel')} failed and none succeeded"
                     break
             elif not self._judge(duel, place):
                 self.stopped = "as you said"
@@ -272,7 +273,7 @@ class _Judging:
                      f"{answer.latency_s:.1f} s")
                 )  # fmt: skip
         columns = (
-            Column("answer"), Column("arm"), Column("model", narrow="leave out"), Column("cost", "right"),
+            Column("answer"), Column("arm"), Column("model", drop=1), Column("cost", "right"),
             Column("tokens in", "right"), Column("out", "right"), Column("took", "right"),
         )  # fmt: skip
         show(Table(columns, rows), stderr=self.as_json)

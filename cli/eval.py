@@ -10,8 +10,10 @@ import typer
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
 
 from . import session
+from .complete import complete_routers
 from .options import JsonOption, PreferOption, ProfileOption, WtpOption
 from .parser import new_app
 from .progress import on_embedded, one_thread
@@ -72,6 +74,7 @@ def evaluate(
             metavar="NAME",
             help="shipped, a version, knn, cluster, ridge, length or random; repeatable. "
             "cascade: plans of several models, on outcomes with answers.",
+            autocompletion=complete_routers,
         ),
     ] = None,
     fit: Annotated[
@@ -169,7 +172,7 @@ def _judged(report: JudgedReport) -> Result:
     table = Table(
         (Column("measured on judged prompts"), Column("value", "right"), Column("95% interval", "right")),
         rows,
-        title=f"{report.n} prompts, {report.n_easy} of levels 1-2 and {report.n_hard} of levels 4-5",
+        title=f"{counted(report.n, 'prompt')}, {report.n_easy} of levels 1-2 and {report.n_hard} of levels 4-5",
     )
     arms = Table(
         (Column("arm"), *(Column(f"level {k}", "right") for k in range(1, 6))),
@@ -213,7 +216,8 @@ def _plans(report: CascadeReport) -> Result:
     table = Table(
         (Column("router"), *(Column(title, "right") for _, title, _ in columns)),
         rows,
-        title=f"{report.n} prompts, {len(report.models)} models, {report.n_plans} plans",
+        title=f"{counted(report.n, 'prompt')}, {counted(len(report.models), 'model')}, "
+        f"{counted(report.n_plans, 'plan')}",
     )
     taken = "Plans taken most at $0.10 a right answer: " + "; ".join(
         f"{text} ({share:.0%})" for text, share in report.taken[:3]
@@ -237,7 +241,7 @@ def _result(report: EvalReport) -> Result:
     table = Table(
         (Column("router"), *(Column(title, "right") for _, title, _ in shown)),
         [[row.router, *(_cell(row, name, digits) for name, _, digits in shown)] for row in report.rows],
-        title=f"{report.n_test} prompts, {len(report.models)} models, learnt on {report.n_fit}"
+        title=f"{counted(report.n_test, 'prompt')}, {counted(len(report.models), 'model')}, learnt on {report.n_fit}"
         + (f", means over {report.n_seeds} seeds" if report.n_seeds > 1 else ""),
     )
     best = report.best_single

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.rungs import bare_of, reading_of
 from scrimp.routing.text.compare import QUORUMS
-from scrimp.routing.text.in_words import distance_in_words, level_in_words, percent, seconds_in_words
+from scrimp.routing.text.in_words import counted, distance_in_words, level_in_words, percent, seconds_in_words
 
 from .result import Column, Note, Table
 
@@ -110,11 +111,11 @@ def _arm_table(decision: Decision, *, explain: bool) -> Table:
     choice = decision.choice
     weighed = choice.weighed
     options = [each.option for each in weighed]
-    more: Literal["apart", "leave out"] = "apart" if explain else "leave out"
+    more = partial(Column, narrow="apart") if explain else partial(Column, drop=1)
     read = any(reading_of(option.arm) for option in options)
     timed = any(option.seconds is not None or option.first_s is not None for option in options)
     in_tokens = (
-        Column("tokens in", "right", narrow="wrap" if read else more),
+        Column("tokens in", "right") if read else more("tokens in", "right"),
         [f"{option.input_tokens:,}" for option in options],
     )
     table: list[tuple[Column, list[str]]] = [
@@ -124,7 +125,10 @@ def _arm_table(decision: Decision, *, explain: bool) -> Table:
             Column("quality", narrow="whole"),
             [f"{percent(o.quality)} {100 * o.quality_low:.0f}-{100 * o.quality_high:.0f}" for o in options],
         ),
-        (Column("rests on", narrow=more if read else "wrap"), [option.rests_on or "-" for option in options]),
+        (
+            more("rests on") if read else Column("rests on", narrow="once"),
+            [option.rests_on or "-" for option in options],
+        ),
         (Column("cost", "right"), [format_usd(option.cost_nano) for option in options]),
         (Column("at most", "right"), [format_usd(option.bound_nano) for option in options]),
     ]
@@ -139,25 +143,25 @@ def _arm_table(decision: Decision, *, explain: bool) -> Table:
     )
     table += [] if read else [in_tokens]
     lengths = [f"{option.output_tokens_p50:,} / {option.output_tokens_p90:,}" for option in options]
-    table.append((Column("out p50 / p90", "right", narrow=more), lengths))
+    table.append((more("out p50 / p90", "right"), lengths))
     if timed:
         longest = [seconds_in_words(option.seconds_p90) for option in options]
-        table.append((Column("all p90", "right", narrow=more), longest))
+        table.append((more("all p90", "right"), longest))
     if any(option.terms for option in options):
         terms = [", ".join(f"{name} {_usd(usd)}" for name, usd in option.terms.items()) or "-" for option in options]
-        table.append((Column("held against it", narrow=more), terms))
+        table.append((more("held against it"), terms))
     table += [
         (
-            Column("utility", "right", narrow=more),
+            more("utility", "right"),
             ["-" if each.utility_usd is None else f"{each.utility_usd:.5f}" for each in weighed],
         ),
         (
-            Column("chance", "right", narrow=more),
+            more("chance", "right"),
             ["-" if choice.propensity is None else f"{each.probability:.3f}" for each in weighed],
         ),
-        (Column("flips at", narrow=more), [_flips(each, taken=each.option.arm == choice.arm) for each in weighed]),
+        (more("flips at"), [_flips(each, taken=each.option.arm == choice.arm) for each in weighed]),
         # What it rests on says as much, but to a pipe.
-        (Column("basis", narrow="leave out"), [option.basis for option in options]),
+        (Column("basis", narrow="pipe"), [option.basis for option in options]),
     ]
     columns, cells = zip(*table, strict=True)
     return Table(columns, list(zip(*cells, strict=True)))
@@ -266,7 +270,7 @@ def _plan_blocks(plan: Mapping[str, Any], *, explain: bool) -> tuple[Block, ...]
         given = " (given the failed answer)" if plan["repair"] and number > 1 else ""
         drawing.append(f"  {number}. {_stage_in_words(stage)}{given}{then}")
     drawing.append(
-        f"  {plan['n_plans']} plans weighed"
+        f"  {counted(plan['n_plans'], 'plan')} weighed"
         + (f", {plan['n_unpayable']} of which the caps could not pay to the end" if plan["n_unpayable"] else "")
     )
     if (bids := plan.get("bids")) is not None:
@@ -286,7 +290,9 @@ def _plan_blocks(plan: Mapping[str, Any], *, explain: bool) -> tuple[Block, ...]
                         name,
                         f"{power['passes_right']:.0%}",
                         f"{power['passes_wrong']:.0%}",
-                        "a prior" if power["basis"] == "prior" else f"{power['n_right'] + power['n_wrong']} labels",
+                        "a prior"
+                        if power["basis"] == "prior"
+                        else f"{counted(power['n_right'] + power['n_wrong'], 'label')}",
                     )
                     for name, power in plan["checks"].items()
                 ],
@@ -297,12 +303,12 @@ def _plan_blocks(plan: Mapping[str, Any], *, explain: bool) -> tuple[Block, ...]
     if one is not None and one["plan"] != plan["text"]:
         rows.append(("  ", one))
     rows += [("  ", each) for each in plan["others"]]
+    more = partial(Column, narrow="apart") if explain else partial(Column, drop=1)
     blocks.append(
         Table(
             (
                 Column("  plan"), Column("quality", "right"), Column("cost", "right"), Column("at most", "right"),
-                Column("why", narrow="below"), Column("calls", "right", narrow="apart" if explain else "leave out"),
-                Column("utility", "right", narrow="apart" if explain else "leave out"),
+                Column("why", narrow="below"), more("calls", "right"), more("utility", "right"),
             ),
             [
                 (
@@ -331,7 +337,7 @@ def _stage_in_words(stage: Mapping[str, Any]) -> str:
         "best": ", take the best by the checks",
         "merge": ", have " + ", then ".join(by) + " write one answer from that",
         "bid": " for a short plan each, have the best one for its price carried out",
-        "split": f", piece by piece ({stage.get('pieces', 0)} pieces)"
+        "split": f", piece by piece ({counted(stage.get('pieces', 0), 'piece')})"
         + (f", have {''.join(by)} write one answer from that" if by else ", put together by code"),
         "knockout": ", have " + "".join(by) + " drop the worst until one is left",
     }

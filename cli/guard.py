@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
 
 from . import session
 from .options import JsonOption, ProfileOption
@@ -62,7 +63,7 @@ def test(
 def _result(report: ScopeReport) -> Result:
     within, without = _percent(report.in_scope_accuracy), _percent(report.out_of_scope_accuracy)
     mean = "-" if report.harmonic_mean is None else f"{report.harmonic_mean:.3f}"
-    accepted, n_examples = _percent(report.accepted), f"{report.n_examples:,} examples"
+    accepted, n_examples = _percent(report.accepted), f"{counted(report.n_examples, 'example')}"
     lines = (
         f"in scope: {within} of {report.n_in:,} accepted and for the right domain, {accepted} for any",
         f"out of scope: {without} of {report.n_out:,} told apart",
@@ -92,7 +93,7 @@ def _table(report: ScopeReport) -> Table:
         )
     titles = [
         Column("", narrow="whole"), Column("prompts", "right"), Column("right", "right"), Column("another", "right"),
-        Column("refused", "right"), Column("most taken for", narrow="leave out"),
+        Column("refused", "right"), Column("most taken for", drop=1),
     ]  # fmt: skip
     return Table(tuple(titles), cells, title="what it is about, and what it is taken for")
 

@@ -13,6 +13,7 @@ from scrimp.profiles.errors import ExitCode, UsageError
 from scrimp.profiles.paths import paths
 
 from . import session
+from .complete import complete_key_names, complete_keys
 from .options import JsonOption, ProfileOption
 from .parser import new_app
 from .result import Column, Result, Table, emit, say
@@ -30,7 +31,13 @@ Examples:
 """,
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="What the key is called, such as OPENAI_API_KEY.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="What the key is called, such as OPENAI_API_KEY.", autocompletion=complete_key_names
+    ),
+]
+Stored = Annotated[str, typer.Argument(metavar="NAME", help="What the key is called.", autocompletion=complete_keys)]
 
 
 @app.command("set")
@@ -77,7 +84,7 @@ def list_(json: JsonOption = False) -> int:
 
 
 @app.command()
-def rm(name: Name) -> int:
+def rm(name: Stored) -> int:
     """Forget a stored key."""
     from scrimp.profiles.keys import remove_key
 

@@ -1,7 +1,8 @@
-"""How a table stands on a terminal: which columns beside one another, how wide, and what goes below. Pure.
+"""How a table stands on a terminal: which columns, how wide, what goes below, what is left out. Pure.
 
-What is short (a number, an id, a name) is never broken: text is wrapped between words, and what then does not fit goes
-into a further table below, which begins with the first column again.
+What is short (a number, an id, a name) is never broken. Where all columns do not fit, what every row says alike is said
+once, details are left out in their turn, text is wrapped between words, and what then still does not fit goes into a
+further table below, which begins with the first column again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,12 @@ GAP: Final = 2
 _READABLE: Final = 16
 """Text is not wrapped into a column narrower than this."""
 
+_SENTENCE: Final = 30
+"""A sentence in a column narrower than this is three words a line: it stands below its row instead."""
+
+_EASY: Final = 44
+"""Details are left out rather than that a text gets less than this, if it needs it."""
+
 _LONG: Final = 30
 """A word of a text that is longer is a path or an address: it may be broken. Ids have 26 characters."""
 
@@ -34,14 +41,18 @@ class Column:
         Its title, and on which side its cells stand.
     narrow
         What becomes of it on a terminal too narrow for the whole table (a pipe gets every column): "wrap" its text
-        between words; keep its cells "whole" though they hold blanks; put it on lines of its own "below" its row; set
-        it "apart" in a further table; or "leave out", the last such column first. Cells without blanks, those on the
-        right and those of the first column are whole always.
+        between words; keep its cells "whole" though they hold blanks; say it "once" for all rows, where they say the
+        same; put it on lines of its own "below" its row; or set it "apart" in a further table. "pipe" stands on no
+        terminal. Cells without blanks, those on the right and those of the first column are whole always.
+    drop
+        When it is left out of a table that is too wide: 1 is the first to go, the last of those that are alike before
+        the others; 0 stays, whatever the width.
     """
 
     title: str
     align: Literal["left", "right"] = "left"
-    narrow: Literal["wrap", "whole", "below", "apart", "leave out"] = "wrap"
+    narrow: Literal["wrap", "whole", "once", "below", "apart", "pipe"] = "wrap"
+    drop: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +65,25 @@ class Layout:
         Each a list of (position of the column, its width).
     below
         Positions of the columns that stand below their rows, in the first table.
+    once
+        Positions of the columns that say the same in every row, and are said once.
+    left_out
+        Positions of the columns that found no room.
     """
 
     tables: list[list[tuple[int, int]]]
     below: list[int]
+    once: list[int]
+    left_out: list[int]
 
 
 @dataclass(frozen=True, slots=True)
 class _Need:
-    """How many cells of the terminal a column needs, at best and at least."""
+    """How many cells of the terminal a column needs: at best, so that it reads easily, and at least."""
 
     index: int
     best: int
+    easy: int
     least: int
 
 
@@ -83,11 +101,34 @@ def lay_out(
     cells
         How many cells of the terminal a text takes.
     """
-    needs = [_need(j, column, [row[j] for row in rows], cells) for j, column in enumerate(columns)]
-    while _best(needs) > width and (spare := [need for need in needs if columns[need.index].narrow == "leave out"]):
-        needs.remove(spare[-1])
+    needs = [
+        _need(j, column, [row[j] for row in rows], cells)
+        for j, column in enumerate(columns)
+        if j == 0 or column.narrow != "pipe"
+    ]
+    once: list[int] = []
+    left_out: list[int] = []
+    for need in reversed(needs[1:]):
+        alike = len(rows) > 1 and len({row[need.index] for row in rows}) == 1
+        if _best(needs) > width and alike and columns[need.index].narrow == "once":
+            needs.remove(need)
+            once.insert(0, need.index)
+    spare = sorted(
+        (need for need in needs[1:] if columns[need.index].drop),
+        key=lambda need: (columns[need.index].drop, -need.index),
+    )
+    for need in spare:
+        if sum(each.easy for each in needs) + GAP * (len(needs) - 1) > width:
+            needs.remove(need)
+            left_out.append(need.index)
     if _best(needs) <= width:
-        return Layout([[(need.index, need.best) for need in needs]], [])
+        return Layout([[(need.index, need.best) for need in needs]], [], once, sorted(left_out))
+    tables, below = _stacked(columns, needs, width)
+    return Layout([_widths(table, width) for table in tables], below, once, sorted(left_out))
+
+
+def _stacked(columns: Sequence[Column], needs: Sequence[_Need], width: int) -> tuple[list[list[_Need]], list[int]]:
+    """Return the tables of a layout, and which columns stand below the rows of the first."""
     first, *rest = needs
     tables: list[list[_Need]] = []
     below: list[int] = []
@@ -104,16 +145,17 @@ def lay_out(
             table.append(need)
         if len(table) > 1 or not (tables or apart):
             tables.append(table)
-    return Layout([_widths(table, width) for table in tables], below)
+    return tables, below
 
 
 def _need(index: int, column: Column, texts: Sequence[str], cells: Callable[[str], int]) -> _Need:
     best = max((cells(line) for text in (column.title, *texts) for line in text.splitlines()), default=0)
     blanks = any(len(text.split()) > 1 for text in texts)
     if index == 0 or column.narrow == "whole" or column.align == "right" or not blanks:
-        return _Need(index, best, best)
+        return _Need(index, best, best, best)
     word = max(min(_LONG, cells(word)) for text in (column.title, *texts) for word in text.split())
-    return _Need(index, best, max(word, min(best, _READABLE)))
+    least = max(word, min(best, _SENTENCE if column.narrow == "below" else _READABLE))
+    return _Need(index, best, min(best, max(least, _EASY)), least)
 
 
 def _best(needs: Sequence[_Need]) -> int:

@@ -12,9 +12,11 @@ import typer
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
 
 from . import learn_export, session
 from .certificate import certificate_blocks
+from .complete import complete_checks
 from .options import ArmOption, JsonOption, MaxSpend, ProfileOption, SeedOption
 from .parser import new_app
 from .result import Column, Result, Table, emit, say, show_progress
@@ -65,7 +67,7 @@ def import_(
     embedder = session.make_decider(loaded.profile).embedder
     done = import_file(file, session.ledger(), loaded.profile, embedder, now=time.time(), progress=_progress)
     matched = ", ".join(f"{name} as {arm}" if name != arm else name for name, arm in done.matched.items())
-    counts = f"{done.n_prompts:,} prompts ({done.n_new:,} new), {done.n_labels:,} new labels"
+    counts = f"{counted(done.n_prompts, 'prompt')} ({done.n_new:,} new), {counted(done.n_labels, 'new label')}"
     lines = [f"{counts} for profile {loaded.profile.name}: {matched}"]
     if done.unmatched:
         shown = ", ".join(done.unmatched[:8]) + (", ..." if len(done.unmatched) > 8 else "")
@@ -78,7 +80,7 @@ def import_(
 
 
 def _progress(done: int, total: int) -> None:
-    show_progress(f"{done:,} of {total:,} prompts", ended=done == total)
+    show_progress(f"{done:,} of {counted(total, 'prompt')}", ended=done == total)
 
 
 app.command(epilog=learn_export.EPILOG)(learn_export.export)
@@ -184,7 +186,13 @@ def audit(
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="Prompts to ask again, at most.")] = 20,
     last: Annotated[int, typer.Option("--last", min=1, help="Draw from the last N prompts.")] = 500,
     check: Annotated[
-        str | None, typer.Option("--check", metavar="NAME", help="Compare by this check (as for `ask --check`).")
+        str | None,
+        typer.Option(
+            "--check",
+            metavar="NAME|KIND:ARG",
+            help="Compare by this check (as for `ask --check`).",
+            autocompletion=complete_checks,
+        ),
     ] = None,
     arm: ArmOption = None,
     profile: ProfileOption = None,
@@ -198,7 +206,7 @@ def audit(
     """
     from scrimp.routing.learn.collecting.audit import candidates, run_audit
 
-    loaded = session.load(profile)
+    loaded, arm = session.with_model(session.load(profile), arm)
     chosen = loaded.profile
     ledger = session.ledger()
     decider = session.make_decider(chosen)
@@ -214,8 +222,8 @@ def audit(
         rng=session.make_rng(seed), keep=chosen.log.keep, clock=time.time, progress=say,
     )  # fmt: skip
     session.look_back(ledger, chosen)
-    asked = f"{done.n_asked:,} of {done.n_pool:,} prompts asked again of {best}"
-    lines = [f"{asked}, {format_usd(done.charged_nano)}; {done.n_labelled:,} labels"]
+    asked = f"{done.n_asked:,} of {counted(done.n_pool, 'prompt')} asked again of {best}"
+    lines = [f"{asked}, {format_usd(done.charged_nano)}; {counted(done.n_labelled, 'label')}"]
     if check is not None or interactive:
         lines.append(f"{done.n_lost:,} were lost to the cheaper arm")
     elif done.n_asked:
@@ -258,6 +266,7 @@ def templates(
         return _list_hints(loaded.profile.name, as_json=json)
     if max_cost is None and not dry_run:
         raise UsageError("--max-cost: what may it cost?", hint="--dry-run shows what it could cost, and needs none.")
+    loaded, arm = session.with_model(loaded, arm)
     space = session.workspace(loaded, session.ledger(), seed=seed, calls=not dry_run)
     space.look_after()
     done = make_templates(

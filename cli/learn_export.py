@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scrimp.routing.text.in_words import counted
+
 from . import session
 from .log_filters import TagFilter
 from .options import ProfileOption, SinceOption, read_day
@@ -97,9 +99,12 @@ def export(
             else:
                 file.write(line.encode())
     what = "pairs" if preferences else "answers"
-    say(f"{run.n_rows:,} {what} to {run.n_prompts:,} prompts of profile {name}" + _told(run.left_out))
+    say(f"{run.n_rows:,} {what} to {counted(run.n_prompts, 'prompt')} of profile {name}" + _told(run.left_out))
     if lost:
-        say(f"{lost:,} requests have no text any more (log.keep), and are not among them")
+        say(
+            f"{counted(lost, 'request has', 'requests have')} no text any more (log.keep), and "
+            f"{'is' if lost == 1 else 'are'} not among them"
+        )
     if run.redacted:
         say("replaced: " + ", ".join(f"{n:,} {kind}" for kind, n in sorted(run.redacted.items())))
     return 0

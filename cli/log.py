@@ -13,14 +13,16 @@ import typer
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import NANO, format_usd
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.moments import local_time, local_time_and_zone, with_zone
 
 from . import session
 from .browse import browse
+from .complete import complete_requests
 from .conversations import conversations, memory_line
 from .log_filters import ArmFilter, CidFilter, Days, Limit, ProfileFilter, TagFilter
-from .options import JsonOption
+from .options import A_REQUEST, JsonOption, RequestArgument
 from .outputs import agreed, new_output
-from .parser import Group, new_app
+from .parser import lists, new_app
 from .progress import on_forgotten
 from .readings import files_mark, logged_blocks
 from .result import Column, Result, Table, emit, say, write_out
@@ -39,6 +41,7 @@ Examples:
   scrimp log -n 5 --days 1
   scrimp log search "unit tests"    full text of prompts and answers
   scrimp log show last              one request with its whole decision
+  scrimp log show -r | pbcopy       the last answer alone
   scrimp log browse                 the last requests as a page, in your browser
   scrimp log conversations          what `ask --cid` can go on with
   scrimp log --cid move             the requests of one
@@ -69,7 +72,7 @@ def _list(
     table = Table(
         (
             Column("id"),
-            Column("when"),
+            Column(with_zone("when", (row["created_at"] for row in rows))),
             Column("arm"),
             Column("cost", "right"),
             Column("status"),
@@ -78,7 +81,7 @@ def _list(
         [
             (
                 row["id"],
-                row["created_at"][:16].replace("T", " "),
+                local_time(row["created_at"]),
                 row["arm"] or "-",
                 _usd(row["charged_usd"]) + (" (unverified)" if row["n_open"] else ""),
                 row["status"],
@@ -103,17 +106,7 @@ def _short(text: str | None, width: int, mark: str = "") -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-class _Listing(Group):
-    """A group that lists when no subcommand is named: `log -n 5` is `log list -n 5`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `list` before options that come first."""
-        bare = not args or (args[0].startswith("-") and args[0] not in ("-h", "--help"))
-        completing = ctx.resilient_parsing
-        return super().parse_args(ctx, ["list", *args] if bare and not completing else args)
-
-
-@app.callback(cls=_Listing)
+@app.callback(cls=lists("list"))
 def log() -> None:
     """Show what was asked, why an arm was chosen, and what came of it."""
 
@@ -151,20 +144,16 @@ def search(
     return _list(query, limit, arm, profile, tag, days, cid, json)
 
 
-Which = Annotated[
-    str, typer.Argument(metavar="ID|last", help="An id, four or more characters of its beginning or end, or `last`.")
-]
-
-
 @app.command()
 def show(
-    which: Which = "last",
+    which: RequestArgument = "last",
     explain: Annotated[
         bool, typer.Option("-x", "--explain", help="Only the decision, and its neighbours in the log.")
     ] = False,
     passages: Annotated[
         bool, typer.Option("--passages", help="The passages of its files that were on offer, with their text.")
     ] = False,
+    answer: Annotated[bool, typer.Option("-r", "--answer", help="Only the answer, as it was printed.")] = False,
     json: JsonOption = False,
 ) -> int:
     """Show one request: prompt, answer, every attempt, and the decision as it was made."""
@@ -175,13 +164,16 @@ def show(
     shown = show_request(session.ledger_to_read(), which, near=explain)
     if passages:
         return _passages(shown, as_json=json)
+    if answer:
+        return _answer(shown)
     row, steps = shown.row, shown.steps
     data = shown.to_dict()
     if explain:
         data["neighbours"] = shown.near
     blocks: list[Block] = []
     if not explain:
-        blocks.append(f"{row['id']}  {row['created_at']}  profile {row['profile']}  {row['status']}")
+        when = local_time_and_zone(row["created_at"], seconds=True)
+        blocks.append(f"{row['id']}  {when}  profile {row['profile']}  {row['status']}")
         before, new = shown.conversation
         told = ("\n".join(new), "prompt" if before is None else f"after {before}") if new else (row["prompt"], "prompt")
         for title, text in (("system", row["system"]), told[::-1], ("answer", row["answer"])):
@@ -221,6 +213,15 @@ def show(
     return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
 
 
+def _answer(shown: Shown) -> int:
+    text = shown.row["answer"]
+    if text is None:
+        why = f"it ended with: {shown.row['error']}" if shown.row["error"] else "its text was not kept"
+        raise UsageError(f"request {shown.row['id']} has no answer: {why}")
+    write_out(text if text.endswith("\n") else text + "\n")
+    return 0
+
+
 def _passages(shown: Shown, *, as_json: bool) -> int:
     if shown.readings is None:
         why = (
@@ -245,9 +246,10 @@ def _attempts(attempts: list[dict[str, Any]]) -> Table:
 
     return Table(
         (
-            Column("call", "right"), Column("kind"), Column("arm"), Column("requested"), Column("served"),
+            Column("call", "right"), Column("kind"), Column("arm"), Column("requested", drop=1),
+            Column("served", drop=3),
             Column("in", "right"), Column("out", "right"), Column("charged", "right"), Column("status"),
-            Column("latency s", "right"), Column("ended"),
+            Column("latency s", "right", drop=4), Column("ended", drop=2),
         ),
         [
             (
@@ -261,6 +263,12 @@ def _attempts(attempts: list[dict[str, Any]]) -> Table:
         ],
         title="attempts",
     )  # fmt: skip
+
+
+@app.command()
+def path() -> int:
+    """Print where the log is."""
+    return emit(Result(blocks=(str(paths().ledger),)))
 
 
 @app.command()
@@ -285,7 +293,12 @@ def export(
 
 @app.command()
 def rm(
-    which: Annotated[list[str], typer.Argument(metavar="ID...", help="Requests to forget.")],
+    which: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ID|last...", help=f"Requests to forget, each by {A_REQUEST}", autocompletion=complete_requests
+        ),
+    ],
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
 ) -> int:
     """Forget requests: text, features, trace and labels. What they cost stays counted."""

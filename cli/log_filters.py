@@ -6,16 +6,21 @@ from typing import Annotated
 
 import typer
 
-from .complete import complete_arms, complete_conversations
+from .complete import complete_conversations, complete_own_arms, complete_profiles, complete_tags
 
 __all__ = ["ArmFilter", "CidFilter", "Days", "Limit", "ProfileFilter", "TagFilter"]
 
 Limit = Annotated[int, typer.Option("-n", "--limit", min=1, help="How many, newest first.")]
 ArmFilter = Annotated[
-    str | None, typer.Option("-m", "--arm", metavar="ARM", help="Only this arm.", autocompletion=complete_arms)
+    str | None, typer.Option("-m", "--arm", metavar="ARM", help="Only this arm.", autocompletion=complete_own_arms)
 ]
-ProfileFilter = Annotated[str | None, typer.Option("-p", "--profile", metavar="NAME", help="Only this profile.")]
-TagFilter = Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="Only this tag.")]
+ProfileFilter = Annotated[
+    str | None,
+    typer.Option("-p", "--profile", metavar="NAME", help="Only this profile.", autocompletion=complete_profiles),
+]
+TagFilter = Annotated[
+    str | None, typer.Option("--tag", metavar="TEXT", help="Only this tag.", autocompletion=complete_tags)
+]
 CidFilter = Annotated[
     str | None,
     typer.Option("--cid", metavar="NAME|ID", help="Only this conversation.", autocompletion=complete_conversations),

@@ -7,6 +7,7 @@ import os
 import sys
 
 from .streams import put_in_order
+from .typed import as_typed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ def main() -> NoReturn:
         put_in_order()
         umask = os.umask(0o077) & ~0o700  # whatever is made here can be used by its owner
         os.umask(umask)
-        argv, env = sys.argv[1:], dict(os.environ)
+        argv, env = as_typed(sys.argv[1:]), dict(os.environ)
+        sys.argv[1:] = argv
         code = _at_once(argv)
         if code is None:
             code = _elsewhere(argv, umask)

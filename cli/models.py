@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from scrimp.profiles.rungs import base_of
+from scrimp.routing.text.in_words import counted
 
 from . import session
-from .complete import complete_arms
+from .complete import complete_models, complete_own_arms
 from .options import JsonOption, ProfileOption
 from .parser import new_app
 from .result import Block, Column, Note, Result, Table, emit, say
@@ -64,9 +65,10 @@ def models(
     rows = arm_rows(loaded.profile, table, session.keys(), session.ledger_to_read(), load_table(paths().abilities))
     block = Table(
         (
-            Column("arm"), Column("model", narrow="below"), Column("tier"), Column("ability", "right"),
-            Column("$/M in", "right"), Column("$/M out", "right"), Column("window", "right"),
-            Column("out limit", "right"), Column("takes"), Column("key"),
+            Column("arm"), Column("model", narrow="below"),
+            Column("tier", narrow="once", drop=4), Column("ability", "right", drop=3),
+            Column("$/M in", "right"), Column("$/M out", "right"), Column("window", "right", drop=2),
+            Column("out limit", "right", drop=1), Column("takes", narrow="once", drop=5), Column("key", narrow="once"),
         ),
         [
             (
@@ -94,7 +96,7 @@ def models(
         skills, n_wrong = pool_rows(loaded.profile)
         folder = loaded.profile.pool.folder
         data["pool"] = {"folder": folder, "n_arms": len(skills), "n_left_out": n_wrong}
-        line = f"pool: {len(skills):,} arm{'s' if len(skills) != 1 else ''} of the files in {folder}"
+        line = f"pool: {counted(len(skills), 'arm')} of the files in {folder}"
         blocks += (line if pool else f"{line} (--pool lists them)",)
         if pool:
             data["pool"]["arms"] = skills
@@ -102,7 +104,7 @@ def models(
                 Column("arm"),
                 Column("like"),
                 Column("about", narrow="below"),
-                Column("file", narrow="leave out"),
+                Column("file", drop=1),
             )
             names = ("name", "like", "about", "file")
             blocks += (Table(columns, [tuple(skill[name] or "-" for name in names) for skill in skills]),)
@@ -131,7 +133,7 @@ def _price(usd: float | None) -> str:
 
 @app.command()
 def resume(
-    arm: Annotated[str, typer.Argument(metavar="ARM", autocompletion=complete_arms)],
+    arm: Annotated[str, typer.Argument(metavar="ARM", autocompletion=complete_own_arms)],
     profile: ProfileOption = None,
 ) -> int:
     """Let an arm take calls again that was suspended because it charged above its enforced bound."""
@@ -173,7 +175,11 @@ def prices(
 def abilities(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODEL", help="Any LiteLLM model ids; left out, the profile's arms."),
+        typer.Argument(
+            metavar="MODEL",
+            help="Any LiteLLM model ids; left out, the profile's arms.",
+            autocompletion=complete_models,
+        ),
     ] = None,
     profile: ProfileOption = None,
     every: Annotated[bool, typer.Option("--all", help="The whole table, the ablest first.")] = False,

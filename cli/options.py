@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
 from scrimp.profiles.errors import UsageError
 
-from .complete import complete_arms, complete_conversations, complete_profiles
+from .complete import (
+    complete_arms,
+    complete_conversations,
+    complete_hints,
+    complete_needs,
+    complete_options,
+    complete_plans,
+    complete_presets,
+    complete_profiles,
+    complete_requests,
+    complete_tags,
+    complete_templates,
+)
 
 __all__ = [
+    "A_REQUEST",
     "ArmOption",
+    "AttachmentOption",
     "BriefOption",
     "CascadeOption",
+    "ExtractOption",
     "FastOption",
     "FileOption",
     "HintOption",
@@ -24,9 +39,11 @@ __all__ = [
     "MaxCost",
     "MaxSeconds",
     "MaxSpend",
+    "MaxTokens",
     "MinQuality",
     "Needs",
     "Offline",
+    "OptionOption",
     "PlanOption",
     "PreferOption",
     "PrivateMode",
@@ -36,13 +53,27 @@ __all__ = [
     "ReadTokens",
     "Reading",
     "RepairOption",
+    "RequestArgument",
+    "SchemaMultiOption",
+    "SchemaOption",
     "SeedOption",
     "SinceOption",
+    "TagOption",
+    "Temperature",
+    "TemplateOption",
     "UseHintOption",
     "WtpOption",
     "read_day",
+    "typed",
 ]
 
+A_REQUEST: Final = "its id, four or more characters of its beginning or end, or `last`."
+"""How a request is named, wherever one is."""
+
+RequestArgument = Annotated[
+    str,
+    typer.Argument(metavar="[ID|last]", help=f"Which request: {A_REQUEST}", autocompletion=complete_requests),
+]
 ProfileOption = Annotated[
     str | None,
     typer.Option(
@@ -57,11 +88,62 @@ ArmOption = Annotated[
     str | None,
     typer.Option(
         "-m",
+        "--model",
         "--arm",
-        metavar="ARM",
-        help="Take this arm of the profile; no routing, no fallback.",
+        metavar="ARM|MODEL",
+        help="Take this arm, alias, or model with a known price (gpt-5-mini); no routing, no fallback.",
         autocompletion=complete_arms,
     ),
+]
+AttachmentOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-a",
+        "--attachment",
+        metavar="FILE|URL",
+        help="Image or PDF, for arms that take it; - is standard input. Repeats.",
+    ),
+]
+TemplateOption = Annotated[
+    str | None,
+    typer.Option(
+        "-t",
+        "--template",
+        metavar="NAME|FILE",
+        help="Template with {{variables}}; {{input}} is the prompt.",
+        autocompletion=complete_templates,
+    ),
+]
+OptionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-o",
+        "--option",
+        metavar="KEY VALUE",
+        help="An option of the call, as in -o top_p 0.5. Repeats.",
+        autocompletion=complete_options,
+    ),
+]
+Temperature = Annotated[
+    float | None, typer.Option("--temperature", metavar="0..2", min=0.0, help="How freely the model chooses its words.")
+]
+MaxTokens = Annotated[
+    int | None, typer.Option("--max-tokens", metavar="N", min=1, help="The most output tokens; less is reserved, too.")
+]
+SchemaOption = Annotated[
+    str | None,
+    typer.Option(
+        "--schema",
+        metavar="FILE|JSON|FIELDS",
+        help="JSON Schema that the answer must satisfy (else exit 7), or its fields: 'name, age int'.",
+    ),
+]
+SchemaMultiOption = Annotated[
+    str | None,
+    typer.Option("--schema-multi", metavar="FILE|JSON|FIELDS", help="The same, of which a list is asked for."),
+]
+ExtractOption = Annotated[
+    bool, typer.Option("--extract", help="Print only the first fenced block of the answer (all, where there is none).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PreferOption = Annotated[
@@ -70,6 +152,7 @@ PreferOption = Annotated[
         "--prefer",
         metavar="PRESET",
         help="cheap ($0.01), balanced ($0.10) or best ($1.00): what a right answer is worth.",
+        autocompletion=complete_presets,
     ),
 ]
 WtpOption = Annotated[
@@ -101,7 +184,10 @@ Offline = Annotated[
 Needs = Annotated[
     list[str] | None,
     typer.Option(
-        "--need", metavar="CAPABILITY", help="Only arms that have this: vision, pdf, tools, json, or a tag. Repeats."
+        "--need",
+        metavar="CAPABILITY",
+        help="Only arms that have this: vision, pdf, tools, json, or a tag. Repeats.",
+        autocompletion=complete_needs,
     ),
 ]
 SeedOption = Annotated[int | None, typer.Option("--seed", hidden=True, help="Seed of exploration, to repeat a draw.")]
@@ -111,7 +197,12 @@ CascadeOption = Annotated[
 ]
 PlanOption = Annotated[
     str | None,
-    typer.Option("--plan", metavar="PLAN", help="Follow this plan: `small ? checks > large`, or a name of [plans]."),
+    typer.Option(
+        "--plan",
+        metavar="PLAN",
+        help="Follow this plan: `small ? checks > large`, or a name of [plans].",
+        autocompletion=complete_plans,
+    ),
 ]
 RepairOption = Annotated[
     bool, typer.Option("--repair", help="Escalate with the failed answer and what is wrong with it.")
@@ -121,7 +212,13 @@ HintOption = Annotated[
     typer.Option("--hint", help="Flip a coin whether the nearest hint stands in front; it learns where hints help."),
 ]
 UseHintOption = Annotated[
-    str | None, typer.Option("--use-hint", metavar="NAME", help="Put this hint in front, without a coin.")
+    str | None,
+    typer.Option(
+        "--use-hint",
+        metavar="NAME",
+        help="Put this hint in front, without a coin.",
+        autocompletion=complete_hints,
+    ),
 ]
 CidOption = Annotated[
     str | None,
@@ -186,6 +283,15 @@ ReadOption = Annotated[
 ReadTokens = Annotated[
     int, typer.Option("--read-tokens", metavar="N", min=100, max=1_000_000, help="The most tokens of passages.")
 ]
+TagOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tag",
+        metavar="TEXT",
+        help="A word by which to find it in the log and in `scrimp spend`.",
+        autocompletion=complete_tags,
+    ),
+]
 SinceOption = Annotated[
     str | None, typer.Option("--since", metavar="DATE", help="Only requests from this day on (YYYY-MM-DD).")
 ]
@@ -220,8 +326,18 @@ FrontOption = Annotated[
 FastOption = Annotated[bool, typer.Option("--fast", help="Waiting costs: a minute as much as a right answer is worth.")]
 
 
+def typed(option: list[str] | None, temperature: float | None, max_tokens: int | None) -> dict[str, Any]:
+    """Return the options of a call that were typed, whichever flag they came by."""
+    if not (option or temperature is not None or max_tokens is not None):
+        return {}
+    from scrimp.routing.asking.call_options import MAX_TOKENS, typed_options
+
+    named = {"temperature": temperature, MAX_TOKENS: max_tokens}
+    return typed_options(option or ()) | {key: value for key, value in named.items() if value is not None}
+
+
 def read_day(since: str) -> float:
-    """Return the POSIX time at which a day begins in UTC; of an instant with its zone, that instant.
+    """Return the POSIX time at which a day begins where one is, as listings have it; of an instant with its zone, that.
 
     Raises
     ------
@@ -232,4 +348,4 @@ def read_day(since: str) -> float:
         day = datetime.fromisoformat(since)
     except ValueError:
         raise UsageError(f"--since: expected a date such as 2026-11-01, not {since!r}") from None
-    return (day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp()
+    return day.timestamp()

@@ -17,7 +17,7 @@ from scrimp.profiles.money import read_number
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["OLD_NAMES", "Group", "new_app", "read_at_once", "read_numbers", "read_words"]
+__all__ = ["OLD_NAMES", "Group", "lists", "new_app", "read_at_once", "read_numbers", "read_pairs", "read_words"]
 
 
 class Group(TyperGroup):
@@ -33,8 +33,34 @@ class Group(TyperGroup):
         with formatter.section("Commands"):
             formatter.write_dl(self.summaries(ctx))
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Take another tool's word for a command that is there: `rm` for `delete`."""
+        if args and args[0] not in (there := self.list_commands(ctx)):
+            meant = next((name for name in _SAME.get(args[0], ()) if name in there), args[0])
+            args = [meant, *args[1:]]
+        return super().resolve_command(ctx, args)
 
-def new_app(help: str | None = None, *, epilog: str | None = None, group: bool = False) -> typer.Typer:  # noqa: A002 - Typer's own word
+
+def lists(command: str) -> type[Group]:
+    """Return a group that runs one of its commands when none is named: `log -n 5` is `log list -n 5`."""
+
+    class Listing(Group):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            """Put the command before options that come first."""
+            bare = not args or (args[0].startswith("-") and args[0] not in ("-h", "--help"))
+            completing = ctx.resilient_parsing
+            return super().parse_args(ctx, [command, *args] if bare and not completing else args)
+
+    return Listing
+
+
+def new_app(
+    help: str | None = None,  # noqa: A002 - Typer's own word
+    *,
+    epilog: str | None = None,
+    group: bool = False,
+    bare: str | None = None,
+) -> typer.Typer:
     """Return an empty Typer app.
 
     Parameters
@@ -43,12 +69,14 @@ def new_app(help: str | None = None, *, epilog: str | None = None, group: bool =
         What the help page says before and after the options.
     group
         Whether it is nothing without a subcommand: then its help page is shown.
+    bare
+        The subcommand that is run when none is named: `keys` is `keys list`.
     """
     texts: dict[str, Any] = {name: text for name, text in (("help", help), ("epilog", epilog)) if text is not None}
     return typer.Typer(
-        cls=Group,
+        cls=Group if bare is None else lists(bare),
         **texts,  # a None here would hide the callback's own docstring
-        no_args_is_help=group,
+        no_args_is_help=group and bare is None,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
@@ -93,6 +121,15 @@ def read_at_once(built: Any) -> None:
         read_at_once(each)
 
 
+def read_pairs(built: Any) -> None:
+    """Have options whose metavar says `KEY VALUE` take two words, which the command gets as `KEY=VALUE`."""
+    for parameter in built.params:
+        if parameter.metavar == "KEY VALUE":
+            parameter.nargs = 2
+    for each in getattr(built, "commands", {}).values():
+        read_pairs(each)
+
+
 def _help_option(make: Callable[[Any], Any], ctx: Any) -> Any:
     option = make(ctx)
     if option is not None:
@@ -115,6 +152,8 @@ class _Reader:
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         """Return what a value means."""
+        if param.nargs == 2:
+            return [f"{key}={said}" for key, said in value or ()]
         info, kind = self._descriptor.parameter_info, self._descriptor.annotation
         many = kind == list[str] and isinstance(value, (list, tuple))
         if info.parser is None and info.path_type is None:
@@ -234,6 +273,31 @@ def _take_dashes(make: Callable[[Any], Any], ctx: Any) -> Any:
     parser._process_opts = process  # noqa: SLF001
     return parser
 
+
+_SAME: Final = {
+    "ls": ("list", "show"),
+    "list": ("show",),
+    "all": ("list", "show"),
+    "get": ("show",),
+    "cat": ("show",),
+    "view": ("show",),
+    "info": ("show",),
+    "rm": ("clear",),
+    "delete": ("rm", "clear"),
+    "remove": ("rm", "clear"),
+    "del": ("rm", "clear"),
+    "unset": ("rm", "clear"),
+    "forget": ("rm",),
+    "add": ("set", "init"),
+    "create": ("init", "set"),
+    "new": ("init", "set"),
+    "validate": ("check",),
+    "where": ("path",),
+    "default": ("use",),
+    "switch": ("use",),
+    "select": ("use",),
+}
+"""Other tools' words for subcommands, and which of ours they may mean; the first that is there is taken."""
 
 _PLAIN: Final = {int: re.compile(r"-?[0-9]{1,15}"), float: re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")}
 """Numbers that everyone reads alike."""

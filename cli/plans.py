@@ -9,6 +9,7 @@ import typer
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.schema import did_you_mean
+from scrimp.routing.text.moments import local_time, with_zone
 
 from . import session
 from .complete import complete_plans
@@ -136,18 +137,21 @@ def _run(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _runs(record: PlanRecord) -> Table:
+    runs = record.runs[:-21:-1]
+    at = with_zone("at", (run["created_at"] for run in runs))
     return Table(
         (
-            Column("id"), Column("at"), Column("status"), Column("calls", "right"), Column("stopped at", "right"),
-            Column("charged", "right"), Column("label", "right"), Column("plan", narrow="below"),
+            Column("id"), Column(at), Column("status", narrow="once"), Column("calls", "right"),
+            Column("stopped at", "right"),
+            Column("charged", "right"), Column("label", "right"), Column("plan", narrow="once"),
         ),
         [
             (
-                run["id"], run["created_at"][:16], run["status"], str(run["n_steps"]), str(run["stage"] or "-"),
+                run["id"], local_time(run["created_at"]), run["status"], str(run["n_steps"]), str(run["stage"] or "-"),
                 format_usd(run["charged_nano"] or 0), "-" if run["reward"] is None else f"{run['reward']:g}",
                 run["text"],
             )
-            for run in reversed(record.runs[-20:])
+            for run in runs
         ],
         title="latest runs",
     )  # fmt: skip

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
+from scrimp.routing.text.moments import local_time, with_zone
 
 from . import session
 from .result import Column, Result, Table, emit
@@ -112,14 +114,22 @@ def _diff_blocks(changed: list[Change], flipped: list[Flip], n_decided: int, *, 
         )
     else:
         blocks.append(f"no arm's price differs from {against}")
-    blocks.append(f"of {n_decided} choices in the last {DAYS} days, {len(flipped)} would fall on another arm")
+    blocks.append(
+        f"of {counted(n_decided, 'choice')} in the last {DAYS} days, {len(flipped)} would fall on another arm"
+    )
     if flipped:
         blocks.append(
             Table(
-                (Column("when"), Column("request"), Column("was"), Column("now"), Column("predicted cost")),
+                (
+                    Column(with_zone("when", (flip.at for flip in flipped))),
+                    Column("request"),
+                    Column("was"),
+                    Column("now"),
+                    Column("predicted cost"),
+                ),
                 [
                     (
-                        flip.at[:16].replace("T", " "),
+                        local_time(flip.at),
                         flip.id,
                         flip.was,
                         flip.now or "none",

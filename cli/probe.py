@@ -12,9 +12,10 @@ import typer
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
 
 from . import session
-from .complete import complete_arms
+from .complete import complete_named, complete_own_arms
 from .options import JsonOption, MaxSpend, ProfileOption
 from .parser import new_app
 from .probe_table import KINDS_ONLY, Kind, probe_table
@@ -42,7 +43,7 @@ Examples:
 
 @app.command(epilog=EPILOG)
 def probe(
-    arm: Annotated[str | None, typer.Argument(metavar="[ARM]", autocompletion=complete_arms)] = None,
+    arm: Annotated[str | None, typer.Argument(metavar="[ARM]", autocompletion=complete_own_arms)] = None,
     all_arms: Annotated[
         bool, typer.Option("--all", help="Every arm of the profile, the same prompts, in one budget, as a table.")
     ] = False,
@@ -64,6 +65,7 @@ def probe(
             "--check",
             metavar="NAME",
             help="Of the log, only what this check was run on; repeatable. Allows commands.",
+            autocompletion=complete_named,
         ),
     ] = None,
     log_limit: Annotated[
@@ -151,8 +153,8 @@ def probe(
     if log is not None:
         n_asked = sum(each.kind == "log" and each.asked for each in report.tried)
         messages.append(
-            f"of the log: {n_asked} prompts asked, {report.n_known} outcomes of {report.arm} known already"
-            + _counts(report.left_out)
+            f"of the log: {counted(n_asked, 'prompt')} asked, {counted(report.n_known, 'outcome')} of "
+            f"{report.arm} known already" + _counts(report.left_out)
         )
     if report.served:
         messages.append(f"answered by {', '.join(report.served)}, which is not {report.model}")
@@ -185,4 +187,4 @@ def _progress(done: int, total: int) -> None:
     if sys.stderr.isatty():
         show_progress(f"{done}/{total}", ended=done == total)
     elif done % 20 == 0:
-        say(f"{done} of {total} prompts tried")
+        say(f"{done} of {counted(total, 'prompt')} tried")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from scrimp.profiles.errors import ExitCode
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
 
 from . import session
 from .result import Column, Result, Table, emit, say, show_progress
@@ -70,7 +71,9 @@ def probe_table(
     placed = "not put in force: " + str(why) if version is None else f"router {version} uses this"
     messages.append(placed + ("" if version is None else "; `scrimp router rollback` undoes it"))
     n, of = len(found.common), len(found.items)
-    summary = f"{n} of {of} prompts were asked of every arm that lives; {format_usd(found.charged_nano)} spent"
+    summary = (
+        f"{n} of {counted(of, 'prompt')} were asked of every arm that lives; {format_usd(found.charged_nano)} spent"
+    )
     data = found.to_dict(version=version, why=why)
     code = ExitCode.OK if found.whole else ExitCode.BATCH_FAILURES
     result = Result(data=data, blocks=(_table(found), summary), messages=tuple(messages), exit_code=code)
@@ -116,4 +119,4 @@ def _progress(done: int, total: int) -> None:
     if sys.stderr.isatty():
         show_progress(f"{done}/{total}", ended=done == total)
     elif done % 50 == 0:
-        say(f"{done} of {total} calls made")
+        say(f"{done} of {counted(total, 'call')} made")

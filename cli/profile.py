@@ -10,9 +10,11 @@ import typer
 
 from scrimp.profiles.errors import ConfigError, ExitCode, UsageError
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
 
 from . import session
 from .complete import complete_profiles
+from .editor import open_editor
 from .options import JsonOption
 from .parser import new_app
 from .result import Column, Result, Table, emit, say
@@ -117,7 +119,7 @@ def check(name: Name = None, json: JsonOption = False) -> int:
     ]
     failed = any(each.level == "error" for each in findings)
     if not failed:
-        lines.append(f"{loaded.profile.name}: {len(loaded.profile.arms)} arms can be used")
+        lines.append(f"{loaded.profile.name}: {counted(len(loaded.profile.arms), 'arm')} can be used")
     data = {"schema_version": 1, "profile": loaded.profile.name, "ok": not failed, "findings": rows}
     code = ExitCode.CONFIG if failed else ExitCode.OK
     return emit(Result(data=data, blocks=tuple(lines), exit_code=code), as_json=json)
@@ -132,14 +134,12 @@ def path(name: Name = None) -> int:
 @app.command()
 def edit(name: Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_profiles)]) -> int:
     """Open one of your profiles in $VISUAL or $EDITOR, and check it afterwards."""
-    from .editing import edit_file
-
     file = paths().profiles / f"{name}.toml"
     if not file.exists():
         raise UsageError(
             f"you have no profile {name!r}", hint=f"Make one with: scrimp profile init {name} --from openai"
         )
-    edit_file(file)
+    open_editor(file)
     session.load(str(Path(file)), quiet=True)
     say(f"{file} is in order")
     return 0

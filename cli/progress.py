@@ -6,6 +6,8 @@ import os
 import sys
 from typing import Final
 
+from scrimp.routing.text.in_words import counted
+
 from .result import say, show_progress
 
 __all__ = ["on_embedded", "on_fitted", "on_forgotten", "on_summed", "one_thread"]
@@ -18,9 +20,9 @@ def on_embedded(done: int, total: int) -> None:
     if total < 512:
         return
     if sys.stderr.isatty():
-        show_progress(f"embedding {done:,} of {total:,} prompts", ended=done == total)
+        show_progress(f"embedding {done:,} of {counted(total, 'prompt')}", ended=done == total)
     elif done == total or done % 2_560 == 0:
-        say(f"{done:,} of {total:,} prompts embedded")
+        say(f"{done:,} of {counted(total, 'prompt')} embedded")
 
 
 def on_summed(done: int, total: int) -> None:
@@ -35,7 +37,7 @@ def on_summed(done: int, total: int) -> None:
 
 def on_forgotten(done: int, ended: bool) -> None:
     """Tell, on a terminal, how many requests are forgotten so far."""
-    show_progress(f"forgetting: {done:,} requests", ended=ended, keep=False)
+    show_progress(f"forgetting: {counted(done, 'request')}", ended=ended, keep=False)
 
 
 def on_fitted(done: int, total: int) -> None:

@@ -10,7 +10,8 @@ import typer
 from scrimp.profiles.errors import UsageError
 
 from . import session
-from .options import JsonOption
+from .complete import complete_rated
+from .options import A_REQUEST, JsonOption
 from .parser import new_app
 from .result import Result, emit
 
@@ -29,7 +30,12 @@ Examples:
 @app.command(epilog=EPILOG)
 def rate(
     what: Annotated[
-        list[str], typer.Argument(metavar="[ID|last] good|bad|0..1", help="Which answer, and how good it was.")
+        list[str],
+        typer.Argument(
+            metavar="[ID|last] good|bad|0..1",
+            help=f"Which answer, and how good it was. The request: {A_REQUEST}",
+            autocompletion=complete_rated,
+        ),
     ],
     note: Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Why.")] = None,
     json: JsonOption = False,

@@ -10,8 +10,10 @@ import typer
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd, usd_from_nano
+from scrimp.routing.text.in_words import counted
 
 from . import session
+from .complete import among, complete_calls
 from .options import JsonOption, ProfileOption
 from .result import Column, Result, Table, emit
 
@@ -28,7 +30,11 @@ def reconcile(
     call: Annotated[
         int | None,
         typer.Argument(
-            metavar="[CALL]", min=1, max=2**63 - 1, help="The call's number, as `scrimp spend --open` shows it."
+            metavar="[CALL]",
+            min=1,
+            max=2**63 - 1,
+            help="The call's number, as `scrimp spend --open` shows it.",
+            autocompletion=complete_calls,
         ),
     ] = None,
     usd: Annotated[
@@ -41,6 +47,7 @@ def reconcile(
             metavar="bound|0|FILE.csv",
             help="Settle all calls of unknown cost: at their upper bounds, at nothing, or by a provider's export of "
             "usage, matched by the ids of replies.",
+            autocompletion=among(("bound", "at their upper bounds"), ("0", "at nothing")),
         ),
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Take back the last correction (of CALL).")] = False,
@@ -80,7 +87,7 @@ def reconcile(
         which = f"{call} " if call is not None else ""
         lines.append(f"to take this back: scrimp spend reconcile {which}--undo")
     if dry_run:
-        lines.append("nothing was changed (-n)")
+        lines.append("nothing was changed (--dry-run)")
     return emit(_corrected(done, tuple(lines), call=call, dry_run=dry_run), as_json=json)
 
 
@@ -101,7 +108,10 @@ def _costs(ledger: Ledger | None, what: str, *, now: float) -> tuple[Mapping[int
     if found.n_settled:
         lines.append(f"{found.n_settled} replies of {what} are of calls that are settled: they are left as they are")
     if found.n_strange:
-        lines.append(f"{found.n_strange} replies of {what} are of no call in the ledger")
+        lines.append(
+            f"{counted(found.n_strange, 'reply', 'replies')} of {what} "
+            f"{'is' if found.n_strange == 1 else 'are'} of no call in the ledger"
+        )
     return found.costs, lines
 
 

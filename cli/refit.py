@@ -10,9 +10,11 @@ from typer.core import TyperCommand
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
 
 from . import session
 from .certificate import certificate_blocks
+from .complete import among
 from .options import JsonOption, ProfileOption, SeedOption
 from .parser import new_app
 from .progress import on_fitted, one_thread
@@ -55,7 +57,10 @@ def refit(
     timer: Annotated[
         str | None,
         typer.Option(
-            "--install-timer", metavar="[daily|weekly]", help="Refit by itself from now on (systemd, or cron)."
+            "--install-timer",
+            metavar="[daily|weekly]",
+            help="Refit by itself from now on (systemd, or cron).",
+            autocompletion=among("daily", "weekly"),
         ),
     ] = None,
     json: JsonOption = False,
@@ -103,9 +108,10 @@ def _blocks(data: dict[str, Any]) -> tuple[Block, ...]:
         series = len(data["blocks"])
         which = "" if series == 1 else f" as the last of {series} refits, each judged on what came before the next"
         blocks.append(
-            f"{data['n_labels']:,} labels; fitted on {data['n_fit']:,} prompts, judged on {data['n_judged']:,} later "
+            f"{counted(data['n_labels'], 'label')}; fitted on {counted(data['n_fit'], 'prompt')}, judged on "
+            f"{data['n_judged']:,} later "
             f"ones{which} ({judgement['method']}, effective size {judgement['ess']:g}); "
-            f"{judgement['n_changed']:,} decisions change"
+            f"{counted(judgement['n_changed'], 'decision changes', 'decisions change')}"
         )
     if data["certificate"]["status"] != "not-enough-data" or judgement is not None:
         blocks += certificate_blocks(data["certificate"])

@@ -8,8 +8,10 @@ import typer
 
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
 
 from . import session
+from .complete import complete_profiles, complete_versions
 from .options import JsonOption, MaxCost, PreferOption, ProfileOption, SinceOption, WtpOption, read_day
 from .parser import new_app
 from .result import Column, Result, Table, emit
@@ -30,14 +32,22 @@ Examples:
 @app.command(epilog=EPILOG)
 def replay(
     profile: ProfileOption = None,
-    router: Annotated[str | None, typer.Option("--router", metavar="VERSION", help="Decide by this version.")] = None,
+    router: Annotated[
+        str | None,
+        typer.Option("--router", metavar="VERSION", help="Decide by this version.", autocompletion=complete_versions),
+    ] = None,
     wtp: WtpOption = None,
     prefer: PreferOption = None,
     max_cost: MaxCost = None,
     since: SinceOption = None,
     logged: Annotated[
         str | None,
-        typer.Option("--log", metavar="PROFILE", help="Replay the log of this profile (else that of --profile)."),
+        typer.Option(
+            "--log",
+            metavar="PROFILE",
+            help="Replay the log of this profile (else that of --profile).",
+            autocompletion=complete_profiles,
+        ),
     ] = None,
     limit: Annotated[int, typer.Option("-n", "--limit", min=0, help="Changed decisions to list.")] = 10,
     json: JsonOption = False,
@@ -68,15 +78,17 @@ def _blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
     if not data["n"]:
         return (f"the log holds no decisions of profile {data['profile']} to replay", *data["notes"])
     under = f"router {data['router']}, a right answer worth {_usd(data['wtp_usd'])}"
-    blocks: list[str | Table] = [f"{data['n_changed']:,} of {data['n']:,} decisions would change ({under})"]
+    blocks: list[str | Table] = [f"{data['n_changed']:,} of {counted(data['n'], 'decision')} would change ({under})"]
     if data["n_infeasible"]:
-        blocks.append(f"{data['n_infeasible']:,} prompts no arm could take")
+        blocks.append(f"{counted(data['n_infeasible'], 'prompt')} no arm could take")
     blocks += [f"  {move['n']:,} from {move['from']} to {move['to']}" for move in data["moves"]]
     if data["n_changed"]:
         cost, quality, utility = data["cost_usd"], data["quality"], data["utility_usd"]
         blocks.append(f"cost: {_usd(cost['total'])} in all, {_interval(cost)} a prompt")
         spread = f"{quality['estimate']:+.4f} [{quality['low']:+.4f}, {quality['high']:+.4f}]"
-        blocks.append(f"quality: {spread} a prompt; {data['n_outcomes']:,} prompts have outcomes")
+        blocks.append(
+            f"quality: {spread} a prompt; {counted(data['n_outcomes'], 'prompt has', 'prompts have')} outcomes"
+        )
         blocks.append(f"utility: {_interval(utility)} a prompt")
     if data["changes"]:
         blocks.append(

@@ -12,6 +12,7 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd
 
 from . import session
+from .log_filters import ProfileFilter
 from .options import JsonOption
 from .parser import new_app
 from .progress import on_summed, one_thread
@@ -36,7 +37,7 @@ Examples:
 
 @app.command(epilog=EPILOG)
 def report(
-    profile: Annotated[str | None, typer.Option("-p", "--profile", metavar="NAME", help="Only this profile.")] = None,
+    profile: ProfileFilter = None,
     days: Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last N days.")] = None,
     duels: Annotated[
         bool, typer.Option("--duels", help="Which arm is the stronger by `scrimp duel`, and how sure that is.")

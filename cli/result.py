@@ -7,6 +7,7 @@ control it, and a pipe gets text as it is. Each stream is asked by itself whethe
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
     from rich.text import Text
+
+    from .layout import Layout
 
 __all__ = [
     "Beside",
@@ -37,7 +40,6 @@ __all__ = [
     "emit_stderr",
     "plain",
     "say",
-    "say_error",
     "show_progress",
     "write_err",
     "write_out",
@@ -46,6 +48,9 @@ __all__ = [
 
 _COLUMN: Final = 40
 """The least width of a column of prose on a terminal, in cells."""
+
+_LINE: Final = 80
+"""What is left out of a table is said in one line of this width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: tab-separated with a header line on a pipe, drawn on a terminal."""
+    """A table: tab-separated on a pipe, drawn on a terminal; under its title and a header on both."""
 
     columns: tuple[Column, ...]
     rows: Sequence[Sequence[str]]
@@ -100,15 +105,23 @@ def say(line: str, *, mark: str = "scrimp: ") -> None:
     """Write a line to stderr, harmless to a terminal."""
     from scrimp.routing.text.sanitize import sanitize
 
-    _put_err(f"{mark}{sanitize(line)}\n")
+    text = f"{mark}{sanitize(line)}"
+    _put_err((_wrapped(text) if sys.stderr.isatty() else text) + "\n")
 
 
-def say_error(error: ScrimpError) -> int:
-    """Write to stderr what is wrong and what to do about it; return the exit code."""
-    say(error.message)
-    if error.hint:
-        say(error.hint, mark="  ")
-    return int(error.exit_code)
+def _wrapped(text: str) -> str:
+    """Return a text of scrimp's own wrapped between words, as wide as the terminal of stderr is."""
+    try:
+        width = int(os.environ.get("COLUMNS") or os.get_terminal_size(sys.stderr.fileno()).columns)
+    except (OSError, ValueError):
+        return text
+    if width < _COLUMN or len(text) <= width:
+        return text
+    from textwrap import TextWrapper
+
+    indent = " " * (len(text) - len(text.lstrip()) or GAP)
+    wrapper = TextWrapper(width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(line for each in text.split("\n") for line in wrapper.wrap(each) or [""])
 
 
 def write_err(text: str) -> None:
@@ -245,12 +258,13 @@ def as_line(data: Any) -> str:
 
 
 def plain(block: Block) -> str:
-    """Return a block for a pipe: lines as they are, a table as tab-separated values under a header."""
+    """Return a block for a pipe: lines as they are, a table as tab-separated values under its title and a header."""
     if isinstance(block, (str, Note)):
         return (block if isinstance(block, str) else block.text) + "\n"
     if isinstance(block, Beside):
         return "".join(f"--- {title}\n{text}\n" for title, text in zip(block.titles, block.texts, strict=True))
-    lines = ["\t".join(column.title for column in block.columns)]
+    lines = [] if block.title is None else [block.title]
+    lines.append("\t".join(column.title for column in block.columns))
     lines += ["\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row) for row in block.rows]
     return "\n".join(lines) + "\n"
 
@@ -302,9 +316,30 @@ def _drawn(table: Table, console: Console) -> Iterator[Text]:
             ]
             yield from _beside(cells, style)
             for j in () if number or style else layout.below:
-                for line in Text(row[j]).wrap(console, max(1, console.width - 2 * GAP)):
+                for line in () if row[j] in ("", "-") else Text(row[j]).wrap(console, max(1, console.width - 2 * GAP)):
                     line.rstrip()
                     yield Text(" " * 2 * GAP) + line
+    for said in _said_below(table, layout):
+        for line in Text(sanitize(said), style="dim").wrap(console, max(1, console.width)):
+            line.rstrip()
+            yield line
+
+
+def _said_below(table: Table, layout: Layout) -> Iterator[str]:
+    """Yield what stands below a table of which columns had no room."""
+    alike = [f"{table.columns[j].title} {table.rows[0][j]}" for j in layout.once if table.rows[0][j] not in ("", "-")]
+    if alike:
+        yield f"in every row: {', '.join(alike)}"
+    if names := [title for j in layout.left_out if (title := table.columns[j].title.strip())]:
+        shown = names
+        while len(shown) > 1 and len(_left_out(shown, len(names))) > _LINE:
+            shown = shown[:-1]
+        yield _left_out(shown, len(names))
+
+
+def _left_out(shown: Sequence[str], n: int) -> str:
+    more = f" and {n - len(shown)} more" if n > len(shown) else ""
+    return f"left out for width: {', '.join(shown)}{more} (--json has {'them' if n > 1 else 'it'})"
 
 
 def _drawn_beside(block: Beside, console: Console) -> Iterator[Text]:

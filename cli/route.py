@@ -16,6 +16,7 @@ from scrimp.profiles.reading import lines_of
 from scrimp.profiles.rungs import READ_TOKENS
 
 from . import session
+from .complete import complete_checks
 from .explain import decision_blocks, decision_line, split_line
 from .front import front_blocks, front_data, taken_of
 from .given import gather
@@ -81,7 +82,12 @@ def route(
     plan: PlanOption = None,
     check: Annotated[
         list[str] | None,
-        typer.Option("--check", metavar="CHECK", help="A check that the plan may stop at. Repeats."),
+        typer.Option(
+            "--check",
+            metavar="NAME|KIND:ARG",
+            help="A check that the plan may stop at. Repeats.",
+            autocompletion=complete_checks,
+        ),
     ] = None,
     profile: ProfileOption = None,
     lines: Annotated[str | None, typer.Option("--lines", metavar="FILE|-", help="Decide every line of a file.")] = None,
@@ -132,12 +138,13 @@ def route(
     from scrimp.routing.asking.route import Guide
     from scrimp.routing.asking.ways import make_way, split_plan
 
-    if (split := split_plan(read.value, arm=arm, plan=plan)) is not None:
-        read, arm, plan = Reading.AUTO, None, split
     mode = None if private is None else private.value
     loaded = session.load(
         profile, prefer=prefer, wtp=wtp, min_quality=min_quality, max_seconds=max_seconds, private=mode
     )
+    loaded, arm = session.with_model(loaded, arm)
+    if (split := split_plan(read.value, arm=arm, plan=plan)) is not None:
+        read, arm, plan = Reading.AUTO, None, split
     way = make_way(loaded.profile, schema=None, checks=check or (), plan=plan, arm=arm)
     if way.cascade:  # its plan hangs on the checks that are named where it is asked: `ask --dry-run -x` shows it
         way = replace(way, cascade=False, named=())

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
+from scrimp.routing.text.moments import local_time, local_time_and_zone, with_zone
 
 from . import session
+from .complete import complete_versions
 from .options import JsonOption, ProfileOption
 from .parser import new_app
 from .result import Column, Result, Table, emit
@@ -32,7 +35,12 @@ Examples:
 )
 
 Name = Annotated[
-    str | None, typer.Argument(metavar="[VERSION]", help="A version's name; the one in force unless given.")
+    str | None,
+    typer.Argument(
+        metavar="[VERSION]",
+        help="A version's name; the one in force unless given.",
+        autocompletion=complete_versions,
+    ),
 ]
 
 
@@ -46,7 +54,7 @@ def list_(json: JsonOption = False) -> int:
     table = Table(
         (
             Column("version"),
-            Column("made"),
+            Column(with_zone("made", (each["at"] for each in rows))),
             Column("profile"),
             Column("labels", "right"),
             Column("verdict"),
@@ -55,7 +63,7 @@ def list_(json: JsonOption = False) -> int:
         [
             (
                 ("> " if each["current"] else "  ") + each["name"],
-                str(each["at"] or "-")[:16].replace("T", " "),
+                local_time(each["at"]),
                 str(each["profile"] or "-"),
                 "-" if each["n_labels"] is None else f"{each['n_labels']:,}",
                 _word(each),
@@ -84,7 +92,7 @@ def show(version: Name = None, json: JsonOption = False) -> int:
         blocks.append(f"it cannot be used: {data['problem']}")
     if card:
         blocks.append(
-            f"weights: {card.get('n_prompts', 0):,} prompts, {card.get('n_outcomes', 0):,} outcomes, "
+            f"weights: {counted(card.get('n_prompts', 0), 'prompt')}, {counted(card.get('n_outcomes', 0), 'outcome')}, "
             f"embedder {card.get('embedder_id')}"
         )
     layers = card.get("layers") or {}
@@ -109,22 +117,25 @@ def show(version: Name = None, json: JsonOption = False) -> int:
         from .certificate import certificate_blocks
         from .refit import values_table
 
-        blocks.append(f"verdict ({verdict.get('at', '-')[:16].replace('T', ' ')}): {_word(verdict)}")
+        blocks.append(f"verdict ({local_time_and_zone(verdict.get('at', '-'))}): {_word(verdict)}")
         blocks += [f"  {reason}" for reason in verdict.get("reasons", [])]
         if (verdict.get("judgement") or {}).get("values"):
             blocks.append(values_table(verdict["judgement"]))
         if verdict.get("certificate"):
             blocks += certificate_blocks(verdict["certificate"])
     for event in data["history"]:
-        when = event["at"][:16].replace("T", " ")
+        when = local_time_and_zone(event["at"])
         blocks.append(f"{when}: {event['action']} (before: {event['previous']})")
     return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
 
 
 @app.command()
 def diff(
-    first: Annotated[str, typer.Argument(metavar="VERSION")],
-    second: Annotated[str | None, typer.Argument(metavar="[VERSION]", help="The one in force unless given.")] = None,
+    first: Annotated[str, typer.Argument(metavar="VERSION", autocompletion=complete_versions)],
+    second: Annotated[
+        str | None,
+        typer.Argument(metavar="[VERSION]", help="The one in force unless given.", autocompletion=complete_versions),
+    ] = None,
     profile: ProfileOption = None,
     json: JsonOption = False,
 ) -> int:
@@ -140,7 +151,7 @@ def diff(
         title="share of the log's prompts",
     )
     blocks: tuple[str | Table, ...] = (
-        f"{data['n_changed']:,} of {data['n']:,} decisions differ between {first} and {other}",
+        f"{data['n_changed']:,} of {counted(data['n'], 'decision')} differ between {first} and {other}",
         *((table,) if data["n"] else ()),
         *(f"  {move['n']:,} from {move['from']} to {move['to']}" for move in data["moves"]),
     )
@@ -148,7 +159,10 @@ def diff(
 
 
 @app.command()
-def promote(version: Annotated[str, typer.Argument(metavar="VERSION")], json: JsonOption = False) -> int:
+def promote(
+    version: Annotated[str, typer.Argument(metavar="VERSION", autocompletion=complete_versions)],
+    json: JsonOption = False,
+) -> int:
     """Put a version in force, whatever its verdict; `shipped` is one too."""
     from scrimp.routing.learn.judging.by_hand import promote as put
 

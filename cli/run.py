@@ -12,7 +12,8 @@ import typer
 
 from . import session
 from .children import Address, command_of, environment_of
-from .options import MaxSpend, ProfileOption
+from .complete import complete_asked_models
+from .options import MaxSpend, ProfileOption, TagOption
 from .parser import new_app
 from .result import say
 
@@ -50,10 +51,11 @@ def run(
             "--model",
             metavar="NAME",
             help="The model that it is told to ask for: scrimp, scrimp/cheap, an arm.",
+            autocompletion=complete_asked_models,
         ),
     ] = None,
     max_cost: MaxSpend = None,
-    tag: Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="A label for `scrimp spend`.")] = None,
+    tag: TagOption = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No summary at the end.")] = False,
 ) -> int:
     """Run a command whose model calls go through scrimp: routed, logged, and under one cap for the whole session.

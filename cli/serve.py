@@ -12,7 +12,7 @@ import typer
 from scrimp.profiles.errors import UsageError
 
 from . import session
-from .options import MaxSpend, PrivateOption, ProfileOption
+from .options import MaxSpend, PrivateOption, ProfileOption, TagOption
 from .parser import new_app
 from .result import say, write_err
 
@@ -86,7 +86,7 @@ def serve(
         bool, typer.Option("--no-token", help="Ask for none: any program on this machine may ask.")
     ] = False,
     max_cost: MaxSpend = None,
-    tag: Annotated[str | None, typer.Option("--tag", metavar="TEXT", help="A label for `scrimp spend`.")] = None,
+    tag: TagOption = None,
     tag_header: Annotated[
         str | None,
         typer.Option(

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ConfigError, ScrimpError
+from scrimp.profiles.installer import how_to_add
 from scrimp.profiles.load import override
 from scrimp.profiles.money import NANO, format_usd
 from scrimp.profiles.paths import paths
@@ -48,7 +49,7 @@ def listening() -> Any:
             raise
         raise ConfigError(
             f"the Python package {error.name} is missing, which serving needs",
-            hint="Install scrimp with its extra: uv tool install 'scrimp[serve]', or pip install 'scrimp[serve]'.",
+            hint=how_to_add("serve"),
         ) from None
     return listen
 

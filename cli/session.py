@@ -14,6 +14,7 @@ from scrimp.profiles.load import load_profile, override
 from scrimp.profiles.money import read_usd
 from scrimp.profiles.paths import paths, working_folder
 
+from .once import said_today
 from .progress import on_embedded, on_forgotten, one_thread
 from .result import say
 
@@ -48,6 +49,7 @@ __all__ = [
     "secrets",
     "tell_at_end",
     "tell_nobody",
+    "with_model",
     "workspace",
 ]
 
@@ -79,8 +81,27 @@ def load(
     in_use = loaded.profile
     if not quiet:
         for note in loaded.notes:
-            say(note)
+            if note != loaded.daily or not said_today(note, paths().said):
+                say(note)
     return loaded
+
+
+def with_model(loaded: Loaded, asked: str | None) -> tuple[Loaded, str | None]:
+    """Return the profile with the arm, alias or model that `-m` names among its arms, and what that arm is called.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing of that name, it may be several, or it has no known price.
+    """
+    if asked is None:
+        return loaded, None
+    from scrimp.routing.asking.named_arm import arm_of
+
+    global in_use  # noqa: PLW0603 - of this process's one command
+    loaded, arm = arm_of(loaded, asked, paths=paths(), keys=keys())
+    in_use = loaded.profile
+    return loaded, arm
 
 
 @cache

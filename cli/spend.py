@@ -10,10 +10,12 @@ import typer
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.money import format_usd
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
+from scrimp.routing.text.moments import local_time, local_time_and_zone, with_zone
 
 from . import session
 from .caps import cap_table
-from .complete import complete_arms
+from .complete import among, complete_own_arms
 from .options import JsonOption, ProfileOption
 from .parser import new_app
 from .progress import on_summed
@@ -33,6 +35,7 @@ app = new_app(
     epilog="""\b
 Examples:
   scrimp spend                    by day, and what the caps leave
+  scrimp spend --today
   scrimp spend --by arm --days 30
   scrimp spend --vs large         what the same prompts would have cost on one arm
   scrimp spend --short            one line for a shell prompt: PS1='$(scrimp spend --short) $ '
@@ -49,15 +52,22 @@ BAR = 24
 def spend(
     ctx: typer.Context,
     by: Annotated[
-        str, typer.Option("--by", metavar="WHAT", help="day, week, month, arm, profile, source or tag.")
+        str,
+        typer.Option(
+            "--by",
+            metavar="WHAT",
+            help="day, week, month, arm, profile, source or tag.",
+            autocompletion=among("day", "week", "month", "arm", "profile", "source", "tag"),
+        ),
     ] = "day",
     days: Annotated[int | None, typer.Option("--days", min=1, help="Only the last N days.")] = None,
+    today: Annotated[bool, typer.Option("--today", help="Only today: --days 1.")] = False,
     profile: ProfileOption = None,
     show_open: Annotated[bool, typer.Option("--open", help="List the calls whose true cost is not known.")] = False,
     vs: Annotated[
         str | None,
         typer.Option(
-            "--vs", metavar="ARM", help="Compare with sending everything to one arm.", autocompletion=complete_arms
+            "--vs", metavar="ARM", help="Compare with sending everything to one arm.", autocompletion=complete_own_arms
         ),
     ] = None,
     short: Annotated[
@@ -75,6 +85,10 @@ def spend(
 
     if by not in GROUPS:
         raise UsageError(f"--by: expected one of {', '.join(GROUPS)}, not {by!r}")
+    if today:
+        if days is not None:
+            raise UsageError("--today and --days say the same thing twice", hint="Give one of them.")
+        days = 1
     loaded = session.load(profile, quiet=True)
     now = time.time()
     if short:
@@ -96,7 +110,7 @@ def spend(
             Table(
                 (
                     Column("call", "right"),
-                    Column("when"),
+                    Column(with_zone("when", (row["at"] for row in unsettled))),
                     Column("arm"),
                     Column("status"),
                     Column("charged", "right"),
@@ -105,7 +119,7 @@ def spend(
                 [
                     (
                         str(row["id"]),
-                        row["at"][:16].replace("T", " "),
+                        local_time(row["at"]),
                         f"{row['profile']}/{row['arm']}",
                         row["status"],
                         format_usd(row["charged_nano"]),
@@ -120,7 +134,8 @@ def spend(
         blocks.append(
             Table(
                 (
-                    Column(by),
+                    # Days are those of the caps: of the ledger's zone, wherever this machine is today.
+                    Column(f"{by} ({found.zone})" if by in ("day", "week", "month") and found.zone else by),
                     Column("calls", "right"),
                     Column("charged", "right"),
                     Column("of that unsure", "right"),
@@ -153,8 +168,8 @@ def _why_open(row: dict[str, Any]) -> str:
     """Return why the true cost of a call is not known."""
     if row["held_by"] is not None:
         return (
-            f"held by a process on {row['held_by']} since {row['at'][:16]}Z: when you know that it is dead, "
-            f"`scrimp spend reconcile {row['id']} USD --yes`"
+            f"held by a process on {row['held_by']} since {local_time_and_zone(row['at'])}: when you know that it "
+            f"is dead, `scrimp spend reconcile {row['id']} USD --yes`"
         )
     return row["note"] or "in flight"
 
@@ -163,7 +178,8 @@ def _of_unknown_cost(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Yield what is to be said about calls that count at their upper bound."""
     nano = sum(row["charged_nano"] for row in rows)
     yield (
-        f"{len(rows)} call{'s' if len(rows) > 1 else ''} of unknown true cost count at their upper bound, "
+        f"{counted(len(rows), 'call')} of unknown true cost "
+        f"{'counts at its' if len(rows) == 1 else 'count at their'} upper bound, "
         f"{format_usd(nano)} in all: `scrimp spend --open` lists them"
     )
     if any(row["status"] == "unknown" for row in rows):
@@ -195,7 +211,7 @@ def _versus(loaded: Loaded, ledger: Ledger | None, arm: str, *, days: int | None
     won = "gained" if gained.estimate >= 0 else "given up"
     quality = f"predicted quality {found.quality:.3f} against {found.arm_quality:.3f}: {won} {abs(gained.estimate):.3f}"
     lines = [
-        f"{found.n} answers cost {_usd(found.cost_usd)}; on {arm} alone about {_usd(found.arm_cost_usd)}",
+        f"{counted(found.n, 'answer')} cost {_usd(found.cost_usd)}; on {arm} alone about {_usd(found.arm_cost_usd)}",
         f"{word} {_usd(abs(saved.estimate))}{share}{_between(saved, '$')}",
         quality + _between(gained),
         f"quality of {arm}: {found.basis}; intervals (95%) are over prompts, and leave out how far predictions err",

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scrimp.profiles.paths import paths
+from scrimp.routing.text.in_words import counted
 
 from .options import JsonOption
 from .parser import new_app
@@ -44,8 +45,9 @@ def train(
         else f"On rows held out: calibration error {rows['ece']:.3f}, Brier score {rows['brier']:.3f}."
     )
     text = (
-        f"{out}: learnt from {router.card['n_outcomes']:,} outcomes of {len(router.models)} models on "
-        f"{router.card['n_prompts']:,} prompts, and from {router.card['n_judged']:,} judged ones. {held_out}"
+        f"{out}: learnt from {counted(router.card['n_outcomes'], 'outcome')} of "
+        f"{counted(len(router.models), 'model')} on "
+        f"{counted(router.card['n_prompts'], 'prompt')}, and from {router.card['n_judged']:,} judged ones. {held_out}"
     )
     data = {"schema_version": 1, "folder": str(out), "version": router.version, **router.card}
     return emit(Result(data=data, blocks=(text,)), as_json=json)

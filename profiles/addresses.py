@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from .keys import provider_of
+from .served import unnamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
@@ -68,7 +69,9 @@ def _is_ignored(name: str, value: str) -> bool:
 
 
 def needs_address(arm: Arm) -> str | None:
-    """Return what to say of an arm that cannot be called since it has no address; None where it has, or needs none."""
+    """Return what to say of an arm that cannot be called since it has no address, or nobody answers there; or None."""
+    if unnamed(arm) and arm.api_base is not None:
+        return f"no server on this machine answers at {arm.api_base}/models: start it, or name the model"
     if arm.api_base is not None or arm.provider not in NO_ADDRESS:
         return None
     return f"{arm.provider} has no address of its own: the arm needs an api_base (and a key_env, if it takes a key)"

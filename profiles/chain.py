@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
     from .paths import Paths
 
-__all__ = ["BUILT_IN", "Listed", "list_profiles", "merged", "profile_path", "read_chain"]
+__all__ = ["BUILT_IN", "Listed", "list_profiles", "merged", "profile_path", "read_built_in", "read_chain"]
 
-BUILT_IN: Final = ("local", "openai", "anthropic", "google", "openrouter", "ollama", "mixed")
+BUILT_IN: Final = (
+    "local", "openai", "anthropic", "google", "deepseek", "mistral", "xai", "groq", "cerebras", "together",
+    "openrouter", "bedrock", "azure", "ollama", "lmstudio", "llamacpp", "vllm", "mixed",
+)  # fmt: skip
 """The profiles that come with scrimp."""
 
 _MAX_DEPTH: Final = 8
@@ -85,7 +88,7 @@ def read_chain(chosen: str, chosen_by: str, cwd: Path, paths: Paths) -> list[Fil
                 raise ConfigError(f"{at}: there is no file {parent}")
             found = _read_file(file, f"file {parent}", str(file))
         elif parent in BUILT_IN and (last.path == paths.profiles / f"{parent}.toml" or last.path == _built_in(parent)):
-            found = _read_file(_built_in(parent), f"built-in {parent}.toml", f"built-in {parent}.toml")
+            found = read_built_in(parent)
         else:
             try:
                 found = _by_name(parent, paths, "")
@@ -125,7 +128,7 @@ def _by_name(name: str, paths: Paths, by: str) -> File:
         if os.path.lexists(own):
             return _read_file(own, f"user file {name}.toml", str(own), name)
         if name in BUILT_IN:
-            return _read_file(_built_in(name), f"built-in {name}.toml", f"built-in {name}.toml", name)
+            return read_built_in(name)
     raise _no_such(name, by, paths)
 
 
@@ -139,6 +142,11 @@ def _no_such(name: str, by: str, paths: Paths) -> UsageError:
 
 def _same(one: Path, other: Path) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
+
+
+def read_built_in(name: str) -> File:
+    """Return the file of a profile that comes with scrimp, also where one of the user's hides it."""
+    return _read_file(_built_in(name), f"built-in {name}.toml", f"built-in {name}.toml", name)
 
 
 def _built_in(name: str) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .building import dotted
 from .errors import ConfigError
-from .layers import ADDRESS, MODEL_FACTS, provider_in
+from .layers import ADDRESS, MODEL_FACTS, moves, provider_in
 from .schema import did_you_mean
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _complete(tree: Tree, name: str, way: tuple[str, ...], done: set[str]) -> No
 def _passes(own: dict[str, Any], other: dict[str, Any]) -> set[str]:
     """Return the keys that pass from one arm to another that is like it."""
     passes = set(other) - _ITS_OWN
-    moved = "api_base" in own and own["api_base"] != other.get("api_base")
+    moved = moves(own, other)
     changed = "model" in own and own["model"] != other.get("model")
     if moved or changed:
         passes -= set(MODEL_FACTS)

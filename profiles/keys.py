@@ -11,8 +11,10 @@ import weakref
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from .credentials import OWN_WAY, seen
 from .errors import AuthError, ConfigError, UsageError
 from .files import hold, replacing
+from .installer import how_to_add
 from .paths import make_private_dir
 from .reading import read_text
 
@@ -33,23 +35,20 @@ __all__ = [
     "known_variables",
     "list_keys",
     "looks_secret",
+    "provider_keys",
     "provider_of",
     "remove_key",
     "resolve_key",
     "set_key",
 ]
 
-KeyStatus = Literal["present", "missing", "command", "not needed"]
+KeyStatus = Literal["present", "missing", "command", "not needed", "not seen"]
+"""Of an arm's key. "not seen": it has none of its own, and what its provider's tools use may be there all the same."""
 
 _NO_KEY: Final = frozenset(
     {"local", "ollama", "ollama_chat", "llamafile", "lm_studio", "hosted_vllm", "vllm", "oobabooga", "xinference"}
 )
 """Providers that run on the user's own machines."""
-
-_OWN_WAY: Final = frozenset(
-    {"bedrock", "bedrock_converse", "sagemaker", "sagemaker_chat", "vertex_ai", "vertex_ai_beta"}
-)
-"""Providers whose credentials are not one key; LiteLLM finds them as the provider's own tools do."""
 
 _KEY_NAMES: Final = {
     "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
@@ -63,6 +62,8 @@ _KEY_NAMES: Final = {
     "dashscope": ("DASHSCOPE_API_KEY",),
     "nvidia_nim": ("NVIDIA_NIM_API_KEY", "NVIDIA_API_KEY"),
     "text-completion-openai": ("OPENAI_API_KEY",),
+    "bedrock": ("AWS_BEARER_TOKEN_BEDROCK",),
+    "bedrock_converse": ("AWS_BEARER_TOKEN_BEDROCK",),
 }
 """The variables that hold a provider's key, where it is not simply PROVIDER_API_KEY."""
 
@@ -136,7 +137,17 @@ def key_names(arm: Arm) -> tuple[str, ...]:
     if arm.key_env is not None:
         return (arm.key_env,)
     provider = provider_of(arm)
-    if arm.api_base is not None or provider in _NO_KEY or provider in _OWN_WAY or not provider:
+    if arm.api_base is not None or provider in _NO_KEY or not provider:
+        return ()
+    return provider_keys(provider)
+
+
+def provider_keys(provider: str) -> tuple[str, ...]:
+    """Return the variables that a provider's key is looked for under, in order, whatever the arm.
+
+    A provider whose credentials are not one key has none, but for Bedrock, which takes one as well.
+    """
+    if provider in OWN_WAY and provider not in _KEY_NAMES:
         return ()
     return _KEY_NAMES.get(provider, (re.sub(r"[^A-Z0-9]", "_", provider.upper()) + "_API_KEY",))
 
@@ -194,6 +205,8 @@ class Keys:
         if arm.key_cmd is not None:
             return "command"
         names = key_names(arm)
+        if arm.key_env is None and arm.api_base is None and (provider := provider_of(arm)) in OWN_WAY:
+            return "present" if any(map(self.has, names)) or seen(provider, self._env) else "not seen"
         if not names:
             return "not needed"
         return "present" if any(map(self.has, names)) else "missing"
@@ -435,9 +448,7 @@ def _keyring() -> Any:
         import keyring  # pyright: ignore[reportMissingImports] - an extra
         import keyring.errors  # pyright: ignore[reportMissingImports]
     except ImportError:
-        raise ConfigError(
-            "the system keyring needs an extra", hint="Install it with `pip install 'scrimp[keyring]'`."
-        ) from None
+        raise ConfigError("the system keyring needs an extra", hint=how_to_add("keyring")) from None
     return keyring
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
 
+from .addresses import NO_ADDRESS
 from .errors import ConfigError
 from .schema import NAME_PATTERN
 
@@ -27,6 +28,7 @@ __all__ = [
     "Tree",
     "arms_by_name",
     "is_path",
+    "moves",
     "parse_toml",
     "provider_in",
     "read_toml",
@@ -148,7 +150,7 @@ class Tree:
         A price of 0 or the tag `local` must not pass from a model on this machine to one that is neither, nor a key
         from the host it was meant for to another.
         """
-        moved = "api_base" in arm and arm["api_base"] != below.get("api_base")
+        moved = moves(arm, below)
         changed = "model" in arm and "model" in below and arm["model"] != below["model"]
         elsewhere = changed and provider_in(arm["model"]) != provider_in(below["model"])
         if "model" in below and (moved or changed):
@@ -307,6 +309,16 @@ def arms_by_name(table: Mapping[str, Any], source: Source) -> dict[str, dict[str
             raise ConfigError(f"{at}: two arms are called {name!r}", hint="Give one of them another name.")
         named[name] = {key: value for key, value in arm.items() if key != "name"}
     return named
+
+
+def moves(arm: Mapping[str, Any], below: Mapping[str, Any]) -> bool:
+    """Return whether an arm's own `api_base` sends it elsewhere than what it is laid over.
+
+    The first address of one whose provider has none (Azure) sends it nowhere else: until then it could not be called.
+    """
+    if "api_base" not in arm or arm["api_base"] == below.get("api_base"):
+        return False
+    return "api_base" in below or provider_in(below.get("model")) not in NO_ADDRESS
 
 
 def provider_in(model: object) -> str:

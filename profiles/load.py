@@ -12,6 +12,7 @@ import msgspec
 from .addresses import note_ignored
 from .building import build_profile
 from .chain import BUILT_IN, Listed, list_profiles, merged, profile_path, read_chain
+from .choice import USE, ByKeys, by_keys, join_arms, profile_in_use
 from .errors import ConfigError, UsageError
 from .files import new_file
 from .keys import Keys
@@ -21,6 +22,7 @@ from .paths import make_private_dir
 from .project import PROJECT_FILE, distrust, find_project_file, lay_project, read_project
 from .render import to_toml
 from .schema import NAME_PATTERN, Profile
+from .served import name_served
 from .starter import STARTER
 from .within import keep_within
 
@@ -46,15 +48,8 @@ __all__ = [
     "override",
     "profile_path",
     "to_toml",
+    "with_arm",
 ]
-
-_KEYS_OF: Final = {
-    "openai": ("OPENAI_API_KEY",),
-    "anthropic": ("ANTHROPIC_API_KEY",),
-    "google": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-    "openrouter": ("OPENROUTER_API_KEY",),
-}
-"""The keys that make a built-in profile the one to take when nobody chose."""
 
 _ENVIRONMENT: Final = {
     "SCRIMP_PREFER": ("policy", "prefer"),
@@ -79,9 +74,12 @@ class Loaded:
         For each key as `caps.per_day_usd` or `arms.small.model`: "user file work.toml", "built-in openai.toml",
         ".scrimp.toml", "SCRIMP_PREFER", "--prefer" or "default".
     chosen_by
-        What chose the profile: "--profile", "SCRIMP_PROFILE", ".scrimp.toml", "user file default.toml" or "keys".
+        What chose the profile: "--profile", "SCRIMP_PROFILE", ".scrimp.toml", "scrimp profile use", "user file
+        default.toml" or "keys".
     notes
         Remarks for the user, one line each; they belong on stderr.
+    daily
+        That one of them which is said once a day: which profile the keys chose; None where somebody chose.
     project_file
         The project's own file, if there is one.
     tree
@@ -93,6 +91,7 @@ class Loaded:
     origin: Mapping[str, str]
     chosen_by: str
     notes: tuple[str, ...] = ()
+    daily: str | None = None
     project_file: Path | None = None
     tree: Tree = field(default_factory=Tree, repr=False, compare=False)
 
@@ -102,7 +101,8 @@ def load_profile(name_or_path: str | None, *, env: Mapping[str, str], cwd: Path,
 
     Layers, from the top: SCRIMP_* variables, the project's own file, the chosen file, what it extends. Flags lie above
     them all: see `override`. Nobody chose when neither the argument, nor SCRIMP_PROFILE, nor the project's file does:
-    then it is the user's profile called `default`, or else a built-in picked by the keys that are set.
+    then it is the profile that `scrimp profile use` made the default, the user's profile called `default`, or else a
+    built-in picked by the keys that are set.
 
     Parameters
     ----------
@@ -128,6 +128,7 @@ def load_profile(name_or_path: str | None, *, env: Mapping[str, str], cwd: Path,
     asked_by = "--profile" if name_or_path is not None else "SCRIMP_PROFILE"
     asked = name_or_path if name_or_path is not None else env.get("SCRIMP_PROFILE") or None
     said: list[str] = []
+    daily = None
     if asked is not None:
         chain = read_chain(asked, asked_by, cwd, paths)
         tree, chosen_by = merged(chain), asked_by
@@ -135,15 +136,18 @@ def load_profile(name_or_path: str | None, *, env: Mapping[str, str], cwd: Path,
             about_this = project.table.get("profile") in {None, asked}
             said = lay_project(tree, project, about_this=about_this, choosy=True)
     else:
-        chain, tree, chosen_by, why = _own(keys, cwd, paths)
+        chain, tree, chosen_by, why = _own(keys, env, cwd, paths)
         if project is not None:
             chain, tree, chosen_by, said = _by_project(project, chain, tree, chosen_by, cwd, paths)
         if chosen_by == "keys":
-            notes.append(f"no profile chosen: using {chain[0].name}, because {why} (-p NAME takes another)")
+            daily = f"no profile chosen: using {chain[0].name}, because {why} (-p NAME takes another)"
+            notes.append(daily)
     if project is not None and said:
         notes.append(f"{project.path}: " + "; ".join(said))
     _lay_environment(tree, env)
     profile = build_profile(tree.table, tree.at)
+    if name_served(tree, profile, keys):
+        profile = build_profile(tree.table, tree.at)
     if (ignored := note_ignored(_not_moved(profile, tree), env)) is not None:
         notes.append(ignored)
     return Loaded(
@@ -152,6 +156,7 @@ def load_profile(name_or_path: str | None, *, env: Mapping[str, str], cwd: Path,
         origin=MappingProxyType(_origins(profile, tree)),
         chosen_by=chosen_by,
         notes=tuple(notes),
+        daily=daily,
         project_file=project.path if project else None,
         tree=tree,
     )
@@ -166,19 +171,20 @@ def _project(cwd: Path, env: Mapping[str, str], notes: list[str]) -> File | None
     return None if path is None else read_project(path)
 
 
-def _own(keys: Keys, cwd: Path, paths: Paths) -> tuple[list[File], Tree, str, str]:
+def _own(keys: Keys, env: Mapping[str, str], cwd: Path, paths: Paths) -> tuple[list[File], Tree, str, str]:
     """Return the profile that is used where nothing chooses another: its files and tables, what chose it, and why."""
-    if os.path.lexists(paths.profiles / "default.toml"):
-        by, why = "user file default.toml", ""
-        chain = read_chain("default", by, cwd, paths)
+    choice = ByKeys("default", "")
+    if (name := profile_in_use(paths)) is not None:
+        choice, by = ByKeys(name, ""), USE
+    elif os.path.lexists(paths.profiles / "default.toml"):
+        by = "user file default.toml"
     else:
-        by = "keys"
-        name, why = _choose(keys)
-        chain = read_chain(name, by, cwd, paths)
+        choice, by = by_keys(keys, env), "keys"
+    chain = read_chain(choice.name, by, cwd, paths)
     tree = merged(chain)
-    if by == "keys" and chain[0].name == "mixed":
-        _drop_arms_without_keys(tree, keys)
-    return chain, tree, by, why
+    if by == "keys" and choice.name == "mixed":
+        join_arms(tree, choice, keys)
+    return chain, tree, by, choice.why
 
 
 def _by_project(
@@ -245,6 +251,30 @@ def override(
     return replace(loaded, profile=profile, origin=MappingProxyType(_origins(profile, tree)), tree=tree)
 
 
+def with_arm(loaded: Loaded, name: str, arm: Mapping[str, object], *, by: str) -> Loaded:
+    """Return the profile with one arm more; all else, its default arm too, is as it was.
+
+    Parameters
+    ----------
+    name, arm
+        What it is called, and its keys as `[[arms]]` has them, without the name.
+    by
+        What is named as its origin: a flag.
+
+    Raises
+    ------
+    UsageError
+        If a key is wrong.
+    """
+    tree = loaded.tree.copy()
+    tree.lay({"default_arm": loaded.profile.default_arm, "arms": {name: dict(arm)}}, Source(by, by))
+    try:
+        profile = build_profile(tree.table, tree.at)
+    except ConfigError as error:
+        raise UsageError(error.message, hint=error.hint) from None
+    return replace(loaded, profile=profile, origin=MappingProxyType(_origins(profile, tree)), tree=tree)
+
+
 def init_profile(name: str, template: str, paths: Paths) -> Path:
     """Write a starter profile that extends `template`, with everything else in comments; never over another file.
 
@@ -280,34 +310,6 @@ def init_profile(name: str, template: str, paths: Paths) -> Path:
     except OSError as error:
         raise ConfigError(f"{file}: cannot be written: {error.strerror}") from None
     return file
-
-
-def _choose(keys: Keys) -> tuple[str, str]:
-    """Return the built-in profile that fits the keys that are there, and why."""
-    there = {
-        name: key for name, names in _KEYS_OF.items() if (key := next((key for key in names if keys.has(key)), None))
-    }
-    own = [name for name in there if name != "openrouter"]
-    if len(own) > 1:
-        return "mixed", f"{_and([there[name] for name in own])} are set"
-    if own:
-        return own[0], f"{there[own[0]]} is set"
-    if there:
-        return "openrouter", "OPENROUTER_API_KEY is set"
-    return "local", "no key is set"
-
-
-def _and(words: list[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def _drop_arms_without_keys(tree: Tree, keys: Keys) -> None:
-    profile = build_profile(tree.table, tree.at)
-    for arm in profile.arms:
-        if keys.status(arm) == "missing":
-            tree.drop("arms", arm.base)
-            if arm.name == profile.default_arm:
-                tree.drop("default_arm")
 
 
 def _not_moved(profile: Profile, tree: Tree) -> Iterator[Arm]:

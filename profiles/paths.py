@@ -29,6 +29,16 @@ class Paths:
         return self.config / "profiles"
 
     @property
+    def in_use(self) -> Path:
+        """The name of the profile that `scrimp profile use` made the default."""
+        return self.config / "profile"
+
+    @property
+    def said(self) -> Path:
+        """What was said today, and is not said again."""
+        return self.state / "said"
+
+    @property
     def keys(self) -> Path:
         """The key file (0600)."""
         return self.config / "keys.toml"

@@ -237,6 +237,7 @@ def _become(request: dict[str, Any], fds: list[int], loaded: Loaded) -> None:
     os.environ.clear()
     os.environ.update(loaded.seen.laid_over(env))
     time.tzset()
+    time.tzset()
     with contextlib.suppress(locale.Error):  # as Python does as it begins
         locale.setlocale(locale.LC_CTYPE, "")
     tempfile.tempdir = None

@@ -9,6 +9,7 @@ from scrimp.cli.options import JsonOption, ProfileOption
 from scrimp.cli.parser import new_app
 from scrimp.cli.result import Note, Result, emit
 from scrimp.profiles.errors import ConfigError, ExitCode, ScrimpError
+from scrimp.routing.text.in_words import counted
 
 from . import starting
 from .where import socket_path
@@ -120,5 +121,5 @@ def _say(found: starting.Status, what: str, *, as_json: bool) -> int:
         "current": found.current,
     }
     memory = f", {found.rss_mb:.0f} MB" if found.rss_mb else ""
-    note = f"the resident process {found.pid} {what}: {found.age_s:,} s, {found.n_served:,} commands{memory}"
+    note = f"the resident process {found.pid} {what}: {found.age_s:,} s, {counted(found.n_served, 'command')}{memory}"
     return emit(Result(data=data, blocks=(Note(note),)), as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from scrimp.routing.prompts.prompt import (
     load_schema,
     variables_of,
 )
+from scrimp.routing.prompts.schema_words import is_in_words, many_of, schema_of_words
 from scrimp.routing.prompts.sources import Source
 from scrimp.routing.text.clean import clean_text
 
@@ -53,6 +55,7 @@ __all__ = [
     "question_of",
     "read_schema",
     "read_sources",
+    "schema_to_keep",
 ]
 
 
@@ -108,21 +111,41 @@ def in_one(parts: Iterable[str]) -> str:
     return "\n\n".join(part.strip("\n") for part in parts)
 
 
-def read_schema(given: str) -> dict[str, Any]:
-    """Return a JSON Schema that was given as text, or as the name of a file.
+def read_schema(given: str, *, many: bool = False) -> dict[str, Any]:
+    """Return a JSON Schema that was given as text, in words (`name, age int`), or as the name of a file.
+
+    Parameters
+    ----------
+    many
+        A list of what it describes is asked for, as the `items` of an object.
 
     Raises
     ------
     UsageError
         If it cannot be read, or is no schema.
     """
+    schema = _schema(given)
+    return many_of(schema) if many else schema
+
+
+def schema_to_keep(given: str) -> str:
+    """Return a schema as it is kept: what was given in words as it is, any other as JSON, read from its file now."""
+    if is_in_words(given) and not Path(given).is_file():
+        return given
+    return json.dumps(_schema(given), indent=2, ensure_ascii=False)
+
+
+def _schema(given: str) -> dict[str, Any]:
     if given.lstrip().startswith("{"):
         return load_schema(given, what="--schema")
+    if is_in_words(given) and not Path(given).is_file():
+        return schema_of_words(given)
     what = f"schema {given}"
     try:
         return load_schema(reading.read_text(Path(given)), what=what)
     except OSError as error:
-        raise UsageError(f"cannot read {what}: {error.strerror}") from None
+        hint = f"A schema in words says a type: '{given} str'." if given.isidentifier() else None
+        raise UsageError(f"cannot read {what}: {error.strerror}", hint=hint) from None
     except UnicodeDecodeError:
         raise UsageError(f"{what} is not UTF-8") from None
 
@@ -134,6 +157,7 @@ def compose(
     attachments: Iterable[Path],
     schema: str | None,
     needs: Iterable[str],
+    schema_multi: str | None = None,
     sources: tuple[Source, ...] = (),
     brief: bool = False,
 ) -> Prompt:
@@ -142,7 +166,9 @@ def compose(
     Parameters
     ----------
     schema
-        A JSON Schema, or the name of a file that holds one.
+        A JSON Schema, one in words, or the name of a file that holds one.
+    schema_multi
+        The same, of which a list is asked for.
     needs
         Tags that an arm must have.
     sources
@@ -161,12 +187,20 @@ def compose(
     return Prompt(
         text=text,
         system=None if system is None else clean_text(system, what="the system prompt"),
-        schema=None if schema is None else read_schema(schema),
+        schema=_one_schema(schema, schema_multi),
         attachments=tuple(limited(map(load_attachment, attachments), lambda each: len(each.data), "the attachments")),
         needs=frozenset(needs),
         sources=sources,
         brief=brief,
     )
+
+
+def _one_schema(schema: str | None, schema_multi: str | None) -> dict[str, Any] | None:
+    if schema is not None and schema_multi is not None:
+        raise UsageError("--schema and --schema-multi say the form of the answer twice: give one of them")
+    if schema_multi is not None:
+        return read_schema(schema_multi, many=True)
+    return None if schema is None else read_schema(schema)
 
 
 def _variables(pairs: Iterable[str]) -> dict[str, str]:

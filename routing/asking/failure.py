@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import CheckFailedError, ProviderError, ScrimpError
 from scrimp.profiles.money import format_usd
+from scrimp.routing.text.in_words import counted
 
 if TYPE_CHECKING:
     from .request import Checked
@@ -37,7 +38,7 @@ def _check_failure(checked: Checked) -> CheckFailedError:
         if step.role == "ask"
     )
     return CheckFailedError(
-        f"the answer failed {len(failed)} of {len(checked.verdicts)} checks: "
+        f"the answer failed {len(failed)} of {counted(len(checked.verdicts), 'check')}: "
         + "; ".join(verdict.evidence or verdict.check for verdict in failed),
         hint=f"Tried: {tried}; {format_usd(checked.answer.total_charged_nano)} in all. The answer is above, and in "
         "`scrimp log show last`.",

@@ -135,12 +135,13 @@ def find_key(arm: Arm, keys: Keys) -> str | None:
     from scrimp.profiles.keys import key_names
 
     if arm.model.startswith("local/"):
-        from scrimp.routing.calls.local_engine import check_available
+        from scrimp.routing.calls.local_weights import check_available
 
         check_available(arm.model)
         return None
     if (missing := needs_address(arm)) is not None:
-        raise ConfigError(f"arm {arm.name}: {missing}", hint="Write it into a profile of your own.")
+        hint = "`scrimp setup` asks for what is missing, or write it into a profile of your own."
+        raise ConfigError(f"arm {arm.name}: {missing}", hint=hint)
     key = keys.resolve(arm)
     if key is not None:
         return key.reveal()

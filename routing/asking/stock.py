@@ -138,7 +138,7 @@ def abilities(own: Path) -> AbilityTable:
 
 def local_weights() -> None:
     """Keep the hash of the packaged local model's weights; the model is loaded by whoever asks it."""
-    from scrimp.routing.calls.local_engine import hash_packaged
+    from scrimp.routing.calls.local_weights import hash_packaged
 
     hash_packaged()
 

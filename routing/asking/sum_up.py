@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.strategies.protocol import Role, Wanted
+from scrimp.routing.text.in_words import counted
 
 from .books import Summed
 from .log_rows import request_row
@@ -45,7 +46,7 @@ def sum_up(
     call
         Makes a call for the request.
     """
-    why = f"{summing.arm} sums up {summing.n_new} earlier turns"
+    why = f"{summing.arm} sums up {counted(summing.n_new, 'earlier turn')}"
     got = yield from call(Wanted(summing.arm, Role.SUMMARY, prompt=summing.prompt, limit=SUMMARY_TOKENS, why=why))
     text = fitted(got.text or "")
     if not text:

@@ -5,32 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from scrimp.routing.deciding.against_caps import check_arm
 from scrimp.routing.ledger.caps import applicable_caps, balance, cap_states
 from scrimp.routing.ledger.conversations import Conversation, PastTurn
 from scrimp.routing.ledger.store import new_id
 
 if TYPE_CHECKING:
     from scrimp.profiles.schema import Profile
-    from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.caps import CapState
     from scrimp.routing.ledger.store import Ledger
 
     from .request import Answer
 
-__all__ = ["charged_nano", "new_run", "pinned", "session_caps", "with_turn"]
+__all__ = ["charged_nano", "new_run", "session_caps", "with_turn"]
 
 
-def pinned(decider: Decider, name: str) -> str:
-    """Return the name of an arm that further turns are to go to.
-
-    Raises
-    ------
-    UsageError
-        If there is none of that name.
-    """
-    check_arm(decider.with_arms((name,)), name)
-    return name
+def new_run(now: float) -> str:
+    """Return the id of a run that begins at POSIX time `now`."""
+    return new_id(now)
 
 
 def with_turn(past: Conversation | None, asked: str, answer: Answer, *, system: str | None) -> Conversation:
@@ -38,11 +29,6 @@ def with_turn(past: Conversation | None, asked: str, answer: Answer, *, system: 
     past = past or Conversation(answer.conversation_id or answer.id, system=system)
     turns = (*past.turns, PastTurn(answer.id, asked, answer.text))
     return replace(past, turns=turns, arm=answer.arm)
-
-
-def new_run(now: float) -> str:
-    """Return the id of a run that begins at POSIX time `now`."""
-    return new_id(now)
 
 
 def charged_nano(ledger: Ledger, run_id: str) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.rungs import SPLIT, bare_of
-from scrimp.routing.checks.names import make_check
+from scrimp.routing.checks.names import check_kinds, make_check
 from scrimp.routing.checks.text import SchemaCheck
 
 from .named_plans import named_plan, offered_plans, spelled_checks, with_own
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .request import NamedPlan
 
-__all__ = ["make_way", "split_plan"]
+__all__ = ["check_kinds", "make_way", "split_plan"]
 
 
 def split_plan(reading: str, *, arm: str | None, plan: str | None, cascade: bool = False) -> str | None:

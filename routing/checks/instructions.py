@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from scrimp.routing.text.in_words import counted
+
 from . import stated_counts, stated_forms, stated_words
 from .base import NOTHING, BaseCheck, Check, Given, Verdict, problem_of
 from .clauses import Request
@@ -89,4 +91,4 @@ class InstructionsCheck(BaseCheck):
         score = 1.0 - len(problems) / len(checks)
         if problems:
             return self.failed("; ".join(problems), score)
-        return self.passed(f"{len(checks)} instructions kept", score)
+        return self.passed(f"{counted(len(checks), 'instruction')} kept", score)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .base import Check
 
-__all__ = ["HARMLESS", "is_check", "make_check", "runs_nothing"]
+__all__ = ["HARMLESS", "check_kinds", "is_check", "make_check", "runs_nothing"]
 
 HARMLESS: Final = frozenset({
     "json", "refusal", "complete", "instructions", "upper", "lower", "title", "no-commas", "is", "number", "words",
@@ -25,6 +25,11 @@ HARMLESS: Final = frozenset({
 })  # fmt: skip
 """Kinds of checks that run no command or code, read no file, and cannot take for ever: the others are used only where
 the user, or the profile's owner for programs, says so."""
+
+
+def check_kinds() -> tuple[str, ...]:
+    """Return the kinds of checks as they are typed: with a colon where an argument follows."""
+    return (*_plain(), *(f"{kind}:" for kind in _builders()))
 
 
 def is_check(text: str, named: Mapping[str, NamedCheck]) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .pace import Pace
     from .trace import Decision
 
-__all__ = ["caps_left", "check_arm", "decide", "month_pace"]
+__all__ = ["caps_left", "decide", "month_pace"]
 
 
 def decide(
@@ -55,8 +55,13 @@ def decide(
         If the arm asked for is not in the profile.
     """
     profile = decider.profile
-    if wishes.arm is not None:
-        check_arm(decider, wishes.arm)
+    if wishes.arm is not None and bare_of(wishes.arm) not in (names := [arm.name for arm in profile.arms]):
+        from scrimp.profiles.schema import did_you_mean
+
+        if decider.pool is not None:
+            names += decider.pool.cards
+        near = "" if profile.rungs(wishes.arm) else did_you_mean(wishes.arm, names)
+        raise UsageError(f"profile {profile.name} has no arm {wishes.arm!r}{near}", hint=profile.known_arms(wishes.arm))
     left, suspended = caps_left(ledger, profile, now=now, run_id=run_id or decision_id)
     if cap_override_nano is not None:
         left = {arm.name: cap_override_nano for arm in profile.arms}
@@ -76,24 +81,6 @@ def decide(
         blocked=blocked,
         pace=None if ledger is None else month_pace(ledger, profile, now=now),
     )
-
-
-def check_arm(decider: Decider, name: str) -> None:
-    """Refuse an arm that there is not, naming the nearest.
-
-    Raises
-    ------
-    UsageError
-        If it is not in the profile.
-    """
-    profile = decider.profile
-    if bare_of(name) not in (names := [arm.name for arm in profile.arms]):
-        from scrimp.profiles.schema import did_you_mean
-
-        if decider.pool is not None:
-            names += decider.pool.cards
-        near = "" if profile.rungs(name) else did_you_mean(name, names)
-        raise UsageError(f"profile {profile.name} has no arm {name!r}{near}", hint=profile.known_arms(name))
 
 
 def caps_left(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.rungs import bare_of
 from scrimp.routing.guard.verdict import Finding, Name, Outcome
-from scrimp.routing.text.in_words import percent
+from scrimp.routing.text.in_words import counted, percent
 
 from .policy import Barrier, NoDraw
 
@@ -61,7 +61,7 @@ def feasibility(options: Sequence[Option], lacking: Mapping[str, Sequence[str]])
     if not able:
         can = in_words(needs) or "take this prompt"
         return Finding(Name.FEASIBLE, Outcome.REFUSED, f"no arm can {can} ({'; '.join(named)})", detail)
-    of = f"{len(out):,} of {len(out) + len(able):,} arms cannot take it"
+    of = f"{len(out):,} of {counted(len(out) + len(able), 'arm')} cannot take it"
     return Finding(Name.FEASIBLE, Outcome.CHANGED, f"{of} ({'; '.join(named)})", detail)
 
 

@@ -460,7 +460,7 @@ def _why(option: Option, chosen: Option | None, wtp_usd: float, min_quality: flo
     if mine + sum(option.terms.values()) >= best + sum(chosen.terms.values()) and option.terms:
         return _outweighed(option, chosen)  # by quality and cost alone it would be no worse
     if option.quality > chosen.quality:
-        return f"{_better(option, chosen)} is not worth its extra cost"
+        return f"{_better(option, chosen)}, not worth its extra cost"
     if option.cost_nano == chosen.cost_nano:
         return "worse, and no cheaper"
     return "no better, and dearer" if dearer else "cheaper, but worse by more"

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 from scrimp.profiles.errors import ConfigError
+from scrimp.profiles.installer import how_to_add
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,7 @@ def languages() -> frozenset[str]:
         If it is not installed.
     """
     if not detector_is_there():
-        raise ConfigError("telling languages apart needs py3langid", hint='pip install "scrimp[language]"')
+        raise ConfigError("telling languages apart needs py3langid", hint=how_to_add("language"))
     return frozenset(_detector().labels)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import ConfigError
+from scrimp.profiles.installer import how_to_add
 from scrimp.profiles.ruling import allowed_by
 from scrimp.profiles.rungs import bare_of, base_of
 from scrimp.profiles.schema import did_you_mean
@@ -46,7 +47,7 @@ def open_rules(profile: Profile, embedder: TextEmbedder, cache: Path | None) -> 
         if rule.when.language is not None and not detector_is_there():
             raise ConfigError(
                 f"{rule.at}: rules[{number}]: when.language: telling languages apart needs py3langid",
-                hint='pip install "scrimp[language]"',
+                hint=how_to_add("language"),
             )
     return Rules(profile.rules, profile.arms) if profile.rules else None
 

@@ -118,7 +118,7 @@ def _runs(ledger: Ledger, rest: str, parameters: Sequence[object]) -> list[Run]:
 
 
 def fetch(ledger: Ledger | None, which: str) -> Run:
-    """Return a run by its id, or the beginning or the end of it (4 characters or more).
+    """Return a run by its id, or the beginning or the end of it (4 characters or more); `last` is the newest.
 
     Raises
     ------
@@ -126,9 +126,13 @@ def fetch(ledger: Ledger | None, which: str) -> Run:
         If there is none, or more than one.
     """
     where, parameters = named(which)
-    found = [] if ledger is None else _runs(ledger, f"WHERE {where} LIMIT 2", parameters)
+    if which == "last":
+        found = listing(ledger, limit=1)
+    else:
+        found = [] if ledger is None else _runs(ledger, f"WHERE {where} LIMIT 2", parameters)
     if len(found) != 1:
-        what = f"{which!r} fits more than one run" if found else f"there is no run {which!r}"
+        none = "there is no run yet" if which == "last" else f"there is no run {which!r}"
+        what = f"{which!r} fits more than one run" if found else none
         raise UsageError(what, hint="`scrimp batch list` shows the runs.")
     return found[0]
 

@@ -17,6 +17,8 @@ from scrimp.profiles.errors import (
 )
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.rungs import base_of
+from scrimp.routing.text.in_words import counted
+from scrimp.routing.text.moments import local_time_and_zone
 
 from .clauses import OPEN
 from .store import instant
@@ -154,7 +156,7 @@ class Held:
         """Say it; nothing where nothing is held."""
         of_what = ((self.n, self.nano, "unknown cost"), (self.n_away, self.away_nano, "another machine or container"))
         return "; ".join(
-            f"{format_usd(nano)} is held by {n} call{'s' if n > 1 else ''} of {what}" for n, nano, what in of_what if n
+            f"{format_usd(nano)} is held by {counted(n, 'call')} of {what}" for n, nano, what in of_what if n
         )
 
 
@@ -192,7 +194,7 @@ class RefusedError(BudgetRefusedError):
         held: Held = NOTHING_HELD,
         what: str = "the call",
     ) -> None:
-        when = f"; the cap rolls over at {resets_at}" if resets_at else ""
+        when = f"; the cap rolls over at {local_time_and_zone(resets_at)}" if resets_at else ""
         amount = format_usd(cap.limit_nano)
         named = f"{cap.scope.partition(':')[0]} {amount}" if cap.own else f"the {cap.scope} cap of {amount}"
         super().__init__(

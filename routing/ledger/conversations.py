@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _TURN: Final = "status = 'ok' AND command = 'ask'"
+_LAST: Final = f"SELECT conversation_id AS id FROM requests WHERE {_TURN} ORDER BY created_at DESC, n DESC LIMIT 1"  # noqa: S608 - constants
 """What makes a request a turn of its conversation."""
 
 _ANSWER: Final = (
@@ -99,13 +100,16 @@ class Conversation:
 
 
 def find_conversation(ledger: Ledger, which: str) -> str | None:
-    """Return the id of a conversation: of its name, its id, or four or more characters of an end of that; None: none.
+    """Return the id of a conversation: of its name or id, or an end of that; `last`; None: none.
 
     Raises
     ------
     UsageError
         If several have that end.
     """
+    if which == "last":
+        rows = ledger.rows(_LAST)
+        return str(rows[0]["id"]) if rows else None
     found = ledger.rows("SELECT id FROM conversations WHERE name = ?", (which,)) or ledger.rows(
         "SELECT DISTINCT conversation_id AS id FROM requests WHERE command = 'ask' AND (conversation_id = ? OR "
         "(length(?) >= 4 AND (substr(conversation_id, 1, length(?)) = ? "
@@ -179,10 +183,10 @@ def last_conversation(ledger: Ledger) -> Conversation:
     UsageError
         If there is none, or its text was not kept.
     """
-    rows = ledger.rows(f"SELECT conversation_id FROM requests WHERE {_TURN} ORDER BY created_at DESC, n DESC LIMIT 1")  # noqa: S608 - constants
+    rows = ledger.rows(_LAST)
     if not rows:
         raise UsageError("there is no conversation to go on with", hint="Ask without -c first.")
-    return conversation(ledger, rows[0]["conversation_id"])
+    return conversation(ledger, rows[0]["id"])
 
 
 def conversation(ledger: Ledger, which: str) -> Conversation:

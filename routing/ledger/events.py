@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.money import format_usd
+from scrimp.routing.text.in_words import counted
 
 from .batches import charges, counts
 from .caps import balance
@@ -223,7 +224,7 @@ def _calls(ledger: Ledger, kind: str, calls: list[int]) -> tuple[str, dict[str, 
     if kind == "breach":
         data["bound_usd"] = _usd(sum(row["reserved_nano"] for row in rows))
         return f"{', '.join(arms)} charged {format_usd(charged)}, above its enforced bound: it is suspended", data
-    n = "1 call" if len(calls) == 1 else f"{len(calls):,} calls"
+    n = counted(len(calls), "call")
     return f"{n} of unknown cost: charged at the bound until reconciled (scrimp spend --open)", data
 
 

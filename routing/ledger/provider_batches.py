@@ -151,12 +151,14 @@ def still_held(ledger: Ledger, run_id: str) -> list[Handed]:
 
 
 def listed(ledger: Ledger | None, which: str | None) -> list[Handed]:
-    """Return the batches of a run, or the one of that name; without either, all that hold calls."""
+    """Return the batches of a run (`last`: the newest), or the one of that name; without either all that hold calls."""
     if ledger is None:
         return []
     if which is None:
         return [each for each in _batches(ledger, "1", ()) if each.n_held]
     where, parameters = named(which)
+    if which == "last":
+        where, parameters = "id = (SELECT id FROM batch_runs ORDER BY created_at DESC, id DESC LIMIT 1)", ()
     runs = ledger.rows(f"SELECT id FROM batch_runs WHERE {where}", parameters)  # noqa: S608 - as `named` makes it
     if len(runs) == 1:
         return _batches(ledger, "b.run_id = ?", (runs[0]["id"],))

@@ -46,7 +46,7 @@ def list_conversations(
 
 
 def id_of(ledger: Ledger | None, which: str) -> str:
-    """Return the id of a conversation: of its name, its id, or an end of that.
+    """Return the id of a conversation: of its name, its id, or an end of that; `last` is the one last answered.
 
     Raises
     ------

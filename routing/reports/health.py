@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from scrimp.profiles.addresses import ignored_variables
 from scrimp.profiles.errors import ScrimpError, UsageError
+from scrimp.profiles.installer import how_to_add
 from scrimp.profiles.money import format_usd
+from scrimp.routing.text.in_words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,18 +31,28 @@ __all__ = ["Examination", "Finding", "back_up_ledger"]
 COMPROMISED: Final = frozenset({"1.82.7", "1.82.8"})
 """Releases of litellm that were tampered with."""
 
+_NEEDED: Final = ("folders", "profile", "ledger")
+"""The parts without which nothing is asked; without an embedder or a router the default arm answers."""
+
 _AUDIT_S: Final = 0.3
 """Seconds that the calls of a large ledger are summed up for, unless all of it is to be looked at."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was looked at.
+
+    Attributes
+    ----------
+    stops
+        Whether the profile in force cannot answer while it is so.
+    """
 
     what: str
     state: Literal["ok", "note", "problem"]
     detail: str
     fix: str | None = None
+    stops: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data."""
@@ -98,7 +110,7 @@ class Examination:
             try:
                 yield from look()
             except ScrimpError as error:
-                yield Finding(name, "problem", error.message, error.hint)
+                yield Finding(name, "problem", error.message, error.hint, stops=name in _NEEDED)
 
     def _folders(self) -> Iterator[Finding]:
         for what, folder in (("config", self.paths.config), ("state", self.paths.state), ("cache", self.paths.cache)):
@@ -108,9 +120,8 @@ class Examination:
             if os.access(nearest, os.W_OK):
                 yield Finding(f"{what} folder", "ok", str(folder))
             else:
-                yield Finding(
-                    f"{what} folder", "problem", f"{folder} cannot be written", "Set SCRIMP_HOME to a folder of yours."
-                )
+                fix = "Set SCRIMP_HOME to a folder of yours."
+                yield Finding(f"{what} folder", "problem", f"{folder} cannot be written", fix, stops=what == "state")
 
     def _profile(self) -> Iterator[Finding]:
         from .profile_check import check_profile
@@ -121,8 +132,15 @@ class Examination:
             yield Finding("profile", "note", note)
         table = self.prices()
         yield Finding("price table", "ok", f"{table.source}, sha256 {table.sha256[:12]}")
-        for each in check_profile(loaded, table, self.keys, today=datetime.now(UTC).date()):
+        found = check_profile(loaded, table, self.keys, today=datetime.now(UTC).date())
+        for each in found:
             yield Finding(each.where, "problem" if each.level == "error" else "note", each.message, each.fix)
+        broken = {each.where for each in found if each.level == "error"}
+        if all(f'arm "{arm.name}"' in broken for arm in loaded.profile.arms):
+            fix = next((each.fix for each in found if each.level == "error"), None)
+            yield Finding(
+                "profile", "problem", f"{loaded.profile.name} cannot answer: no arm of it can", fix, stops=True
+            )
 
     def _embedder(self) -> Iterator[Finding]:
         loaded = self.load()
@@ -181,10 +199,12 @@ class Examination:
         if profile.otel is None:
             return
         if not is_installed():
-            yield Finding("otel", "problem", "OpenTelemetry is not installed", "pip install 'scrimp[otel]'")
+            yield Finding("otel", "problem", "OpenTelemetry is not installed", how_to_add("otel"))
             return
         n = n_waiting(self.ledger(), profile.name)
-        yield Finding("otel", "ok", f"{n:,} calls are to be exported" if n else "all calls are exported")
+        yield Finding(
+            "otel", "ok", f"{counted(n, 'call is', 'calls are')} to be exported" if n else "all calls are exported"
+        )
 
     def _ledger(self) -> Iterator[Finding]:
         from scrimp.routing.ledger.audit import audit_balances, audit_some
@@ -212,7 +232,7 @@ class Examination:
         found, part = look_over(ledger, whole=self.whole)
         if found is not None:
             error = damaged(path, found)
-            yield Finding("ledger", "problem", error.message, error.hint)
+            yield Finding("ledger", "problem", error.message, error.hint, stops=True)
             return
         reap(ledger, now=time.time())
         if part is None:
@@ -228,7 +248,7 @@ class Examination:
                 "Please report this; the sums were left as they are.",
             )
         n_files, n_bytes = size(ledger)
-        files = f", with the texts of {n_files:,} files ({n_bytes / 1e6:,.1f} MB)" if n_files else ""
+        files = f", with the texts of {counted(n_files, 'file')} ({n_bytes / 1e6:,.1f} MB)" if n_files else ""
         yield Finding("ledger", "ok", f"{path}, zone {ledger.zone_name}{files}")
         if part is not None:
             yield Finding("ledger", "note", part, "scrimp doctor --full looks at all of it, in some 10 s for each GB")
@@ -259,7 +279,7 @@ def _versions() -> Iterator[Finding]:
         try:
             found = version(package)
         except PackageNotFoundError:
-            yield Finding(package, "problem", "not installed", "Install scrimp again.")
+            yield Finding(package, "problem", "not installed", "Install scrimp again.", stops=True)
             continue
         if package == "litellm" and found in COMPROMISED:
             yield Finding(
@@ -280,12 +300,13 @@ def _environment() -> Iterator[Finding]:
 
 
 def _local_model() -> Iterator[Finding]:
-    from scrimp.routing.calls.local_engine import check_available
+    from scrimp.routing.calls.local_weights import check_available
 
     try:
         yield Finding("local model", "ok", str(check_available("local/smollm2-135m-instruct")))
     except ScrimpError as error:
-        yield Finding("local model", "note", error.message, error.hint)
+        what = f"{error.message} (the extra `local`; other profiles answer without it)"
+        yield Finding("local model", "note", what, error.hint)
 
 
 def back_up_ledger(ledger: Ledger | None, path: Path) -> None:

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
-from scrimp.routing.calls.local_engine import CONTEXT_TOKENS, PROVIDER
+from scrimp.routing.calls.local_engine import CONTEXT_TOKENS
+from scrimp.routing.calls.local_weights import PROVIDER
 from scrimp.routing.calls.machine import Machine
 from scrimp.routing.ledger.past_calls import past_calls
 

@@ -7,9 +7,12 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
 from scrimp.profiles.addresses import needs_address
+from scrimp.profiles.credentials import how_to_give
 from scrimp.profiles.errors import ConfigError
-from scrimp.profiles.keys import key_names
+from scrimp.profiles.keys import key_names, provider_of
 from scrimp.profiles.schema import REASONING_OUTPUT_LIMIT
+from scrimp.profiles.served import unnamed
+from scrimp.routing.calls.local_weights import PROVIDER, check_available
 from scrimp.routing.calls.reasoning import no_room, reasoning_room, shortened
 from scrimp.routing.calls.whole_prompt import by_ollama
 from scrimp.routing.prompts.instructions import dressed, instructions_id
@@ -117,11 +120,17 @@ def _check_arm(arm: Arm, table: PriceTable, keys: Keys, today: date) -> Iterator
         yield Finding("error", where, message, fix)
     if info.deprecation_date is not None:
         yield from _check_date(arm, info.deprecation_date, instead, today)
-    if (missing := needs_address(arm)) is not None:
-        yield Finding("error", where, missing, 'api_base = "https://..."')
+    if arm.model.startswith(f"{PROVIDER}/"):
+        yield from _check_local(arm)
+    elif (missing := needs_address(arm)) is not None:
+        fix = f'model = "{arm.provider}/NAME"' if unnamed(arm) else 'api_base = "https://..."'
+        yield Finding("error", where, missing, fix)
     elif keys.status(arm) == "missing":
         names = key_names(arm)
         yield Finding("error", where, f"no key: {' or '.join(names)} is not set", f"scrimp keys set {names[0]}")
+    elif keys.status(arm) == "not seen":
+        message = "no credentials are seen here; a machine of the provider's own may have a role, which cannot be seen"
+        yield Finding("warning", where, message, how_to_give(provider_of(arm)))
     if arm.api_base is not None and arm.api_base.startswith("http://") and keys.status(arm) != "not needed":
         host = arm.api_base.removeprefix("http://").partition("/")[0]
         if not _loopback(host):
@@ -140,6 +149,14 @@ def _check_arm(arm: Arm, table: PriceTable, keys: Keys, today: date) -> Iterator
         yield Finding("warning", where, message, "set context_window: it is sent as num_ctx")
     if arm.tier is None and not info.known:
         yield Finding("note", where, "it has no tier: its quality is guessed from its price", 'set tier = "small"')
+
+
+def _check_local(arm: Arm) -> Iterator[Finding]:
+    """Yield why an arm cannot run in this process: it needs the extra `local`, or another file."""
+    try:
+        check_available(arm.model)
+    except ConfigError as error:
+        yield Finding("error", _where(arm), error.message, error.hint)
 
 
 def _check_reasoning(arm: Arm, table: PriceTable) -> Iterator[Finding]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import DataError
-from scrimp.routing.router.versions import current_name, folder_of, history, list_versions
+from scrimp.routing.router.versions import current_name, folder_of, history, list_versions, version_names
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["router_version", "router_versions"]
+__all__ = ["router_version", "router_versions", "version_names"]
 
 
 def router_versions(routers: Path) -> list[dict[str, Any]]:

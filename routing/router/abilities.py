@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from scrimp.profiles.errors import ConfigError, DataError
 from scrimp.profiles.reading import read_bytes
+from scrimp.routing.text.in_words import counted
 
 from .model_names import SIZES, ModelName, parse_name, plain_name, spellings, undated, without_effort
 from .placed import Placed
@@ -450,7 +451,7 @@ def _exact(model: str) -> str:
 
 
 def _ground(row: Known) -> str:
-    return "your own table" if row.n == 0 else "1 benchmark" if row.n == 1 else f"{row.n} benchmarks"
+    return "your own table" if row.n == 0 else counted(row.n, "benchmark")
 
 
 def _size(params_b: float) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from scrimp.routing.text.in_words import counted
+
 from .abilities import effort_tokens, place_arm, shipped_table
 from .arms import ArmInfo, Basis, Ground, Predictions
 from .ladders import ladders_of, rising
@@ -328,7 +330,7 @@ class LearnedRouter:
             ability = layer.ability
             if arm.ladder is not None and arm.name not in self.layers:  # learnt of the model before it had efforts
                 ability += _by_table(arm).ability - _by_table(replace(arm, effort=None)).ability
-            return Placed(ability, self._layer_sd(layer, arm), f"{layer.n_outcomes:,} outcomes of your own")
+            return Placed(ability, self._layer_sd(layer, arm), f"{counted(layer.n_outcomes, 'outcome')} of your own")
         if arm.placed is not None:
             return arm.placed
         if known is not None and not arm.reasoning:
@@ -365,7 +367,7 @@ class LearnedRouter:
             if layer is not None:
                 kind = "calibrated" if layer.calibrated and layer.is_of(arm) else "prior"
                 told = "" if layer.is_of(arm) else " at other instructions"
-                found.append(f"{kind}: moved by {layer.n_outcomes:,} outcomes of your own{told}; {where}")
+                found.append(f"{kind}: moved by {counted(layer.n_outcomes, 'outcome')} of your own{told}; {where}")
             elif self.own_head(arm) is not None and not without and not layered:
                 found.append(f"calibrated: it has a head of its own near the {placed.basis}; {where}")
             elif self.own_head(arm) is not None:

@@ -35,6 +35,7 @@ __all__ = [
     "open_version",
     "promote",
     "rollback",
+    "version_names",
     "write_version",
 ]
 
@@ -130,6 +131,12 @@ def next_name(routers: Path) -> str:
     numbers = [int(name[1:]) for name in _names(routers) if re.fullmatch(r"r\d{4,}", name)]
     numbers += [int(each["version"][1:]) for each in _history(routers) if re.fullmatch(r"r\d{4,}", each["version"])]
     return f"r{max(numbers, default=0) + 1:04d}"
+
+
+def version_names(routers: Path) -> dict[str, bool]:
+    """Return the names of the shipped router and of every version, oldest first, each with whether it is in force."""
+    current = current_name(routers)
+    return {name: name == current for name in (SHIPPED, *_names(routers))}
 
 
 def list_versions(routers: Path) -> list[Version]:

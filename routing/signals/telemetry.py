@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import ConfigError
+from scrimp.profiles.installer import how_to_add
 from scrimp.profiles.money import NANO
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Collector:
 
     def __init__(self, otel: Otel) -> None:
         if not is_installed():
-            raise ConfigError("[otel] needs OpenTelemetry", hint="Install it: pip install 'scrimp[otel]'")
+            raise ConfigError("[otel] needs OpenTelemetry", hint=how_to_add("otel"))
         from importlib.metadata import version
 
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter

@@ -1,10 +1,10 @@
-"""What a router says of a prompt in numbers, in words: how hard it is, and how like what was trained on."""
+"""Numbers in words: how many, how hard, how long, how like what was trained on."""
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["distance_in_words", "level_in_words", "percent", "seconds_in_words"]
+__all__ = ["counted", "distance_in_words", "level_in_words", "percent", "seconds_in_words"]
 
 _LEVELS: Final = ((1.5, "very easy"), (2.5, "easy"), (3.5, "middling"), (4.5, "hard"))
 """Below each: the word for the level that it rounds to."""
@@ -16,6 +16,22 @@ _DISTANCES: Final = (
 )
 """Below each quantile. They are where the router begins to trust a model's own head less (0.90) and to draw quality
 towards one half (0.97), and where the guard stops it (0.999): see `router.learned` and `deciding.decide`."""
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """Return a number of things as a person writes it.
+
+    Parameters
+    ----------
+    one, many
+        What one of them is called, with what agrees with it, and several; without `many`, with an s.
+
+    Examples
+    --------
+    >>> counted(1, "arm"), counted(1200, "row"), counted(0, "reply is", "replies are")
+    ('1 arm', '1,200 rows', '0 replies are')
+    """
+    return f"{n:,} {one}" if n == 1 else f"{n:,} {many or one + 's'}"
 
 
 def level_in_words(level: float) -> str:

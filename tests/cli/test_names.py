@@ -1,24 +1,13 @@
 """One name for one thing: what options are called is the same in every command, and old names say the new ones."""
 
-import pytest
+import json
 
-from scrimp.cli.app import COMMANDS, command
+import pytest
+from every_command import ALL
+
+from scrimp.cli.options import A_REQUEST
 from scrimp.cli.parser import OLD_NAMES
 
-
-def every():
-    """Every command without commands of its own, and group that does something itself: (its words, the command)."""
-
-    def below(words, each):
-        yield words, each
-        for name, inner in getattr(each, "commands", {}).items():
-            yield from below((*words, name), inner)
-
-    for name in COMMANDS:
-        yield from below((name,), command(name))
-
-
-ALL = dict(every())
 OPTIONS = [
     (words, parameter)
     for words, each in ALL.items()
@@ -104,3 +93,75 @@ def test_an_old_name_is_known_among_others(scrimp, typed):
 
 def test_a_prompt_may_be_an_old_name(scrimp):
     assert "--dry-run" not in scrimp("ask", "--offline", "--", "-n").err
+
+
+def ids(scrimp):
+    return [row["id"] for row in json.loads(scrimp("log", "--json").out)["rows"]]
+
+
+def test_last_is_the_request_asked_last(scrimp, profile):
+    path = profile(small="ok", large="ok")
+    for word in ("one", "two"):
+        assert scrimp("ask", "-p", path, "-m", "small", word).code == 0
+    newest, oldest = ids(scrimp)
+    assert json.loads(scrimp("log", "show", "last", "--json").out)["id"] == newest
+    assert json.loads(scrimp("rate", "last", "good", "--json").out)["id"] == newest
+    assert scrimp("redo", "last", "-m", "large", "-p", path).code == 0
+    assert scrimp("log", "rm", "last", "--yes").code == 0
+    assert ids(scrimp) == [newest, oldest]
+
+
+def test_last_is_the_conversation_answered_last(scrimp, profile):
+    path = profile(small="echo")
+    for name in ("one", "two"):
+        assert scrimp("ask", "-p", path, "--cid", name, f"the {name}").code == 0
+    assert scrimp("ask", "-p", path, "--cid", "last", "more of it").code == 0
+    assert len(json.loads(scrimp("log", "--cid", "two", "--json").out)["rows"]) == 2
+    assert ids(scrimp)[0] in scrimp("log", "--cid", "last").out
+    assert scrimp("log", "conversations", "--name", "last", "three").code == 0
+    assert len(json.loads(scrimp("log", "--cid", "three", "--json").out)["rows"]) == 2
+
+
+def test_last_is_the_run_begun_last(scrimp, profile, tmp_path):
+    path = profile(small="ok")
+    runs = []
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text("one\ntwo\n")
+        argv = ("batch", tmp_path / f"{name}.txt", "-o", tmp_path / f"{name}.jsonl", "-p", path, "--json")
+        runs.append(json.loads(scrimp(*argv).out)["run"])
+    assert json.loads(scrimp("batch", "show", "last", "--json").out)["id"] == runs[1]
+    assert json.loads(scrimp("batch", "show", "--json").out)["id"] == runs[1]
+    assert f"run {runs[1]} is finished" in scrimp("batch", "--resume", "last").err
+    assert f"run {runs[0]} is finished" in scrimp("batch", "--resume", runs[0]).err
+    assert f"run {runs[0]} is finished" in scrimp("batch", "--resume", runs[0][-6:]).err
+    assert f"run {runs[1]} is finished" in scrimp("batch", "collect", "last").err
+    assert f"run {runs[1]} is finished" in scrimp("batch", "cancel", "last").err
+    done = scrimp("batch", "--resume", runs[0], "-o", tmp_path / "b.jsonl")
+    assert (done.code, "a.jsonl" in done.err) == (2, True)
+
+
+def test_where_there_is_none_last_says_so(scrimp):
+    for argv, said in (
+        (("log", "show", "last"), "the log is empty"),
+        (("log", "rm", "last"), "the log is empty"),
+        (("rate", "last", "good"), "the log is empty"),
+        (("redo", "last"), "the log is empty"),
+        (("batch", "show", "last"), "there is no run yet"),
+        (("batch", "--resume", "last"), "there is no run yet"),
+        (("batch", "status", "last"), "nothing of 'last'"),
+        (("log", "--cid", "last"), "no conversation 'last'"),
+        (("ask", "--cid", "last", "hello"), "no conversation 'last'"),
+    ):
+        done = scrimp(*argv)
+        assert (done.code, said in done.err) == (2, True), (argv, done.err)
+
+
+def test_who_takes_a_request_says_so_alike():
+    said = {
+        " ".join(words): parameter.help
+        for words, each in ALL.items()
+        for parameter in each.params
+        if parameter.param_type_name == "argument" and "ID|last" in (parameter.metavar or "") and words != ("batch",)
+    }
+    assert said.keys() == {"log show", "log rm", "rate", "redo"}
+    assert all(each.endswith(A_REQUEST) for each in said.values())

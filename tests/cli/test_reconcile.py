@@ -293,7 +293,7 @@ def test_nothing_is_sent_with_a_damaged_ledger(scrimp, profile, server, home, tm
         ("doctor",),
     ):
         done = scrimp(*argv, "-p", path)
-        assert done.code == 78, (argv, done.err)
+        assert done.code == (1 if argv == ("doctor",) else 78), (argv, done.err)
         assert "scrimp.db cannot be read: " in done.err + done.out, argv
         assert "scrimp.db.damaged" in done.err + done.out, argv
         assert "Traceback" not in done.err

@@ -9,6 +9,7 @@ from hand_made import decision, option
 from scrimp.cli.explain import decision_blocks
 from scrimp.cli.front import front_blocks
 from scrimp.cli.result import Result, emit, plain
+from scrimp.profiles.installer import how_to_add
 from scrimp.routing.asking.route import Guide
 
 ARMS = [
@@ -219,7 +220,7 @@ def test_without_matplotlib_it_says_what_to_install(scrimp, profile, tmp_path, m
     monkeypatch.setattr("scrimp.routing.learn.measuring.plot.find_spec", lambda _name: None)
     done = scrimp("route", "-p", profile(), "--plot", tmp_path / "front.png", "Why?")
     assert done.code == 2
-    assert "pip install 'scrimp[plot]'" in done.err
+    assert how_to_add("plot") in done.err
     assert scrimp("route", "-p", profile(), "--front", "Why?").code == 0
 
 

@@ -44,7 +44,7 @@ def test_a_shared_cap_is_set_shown_holds_and_is_lifted(scrimp, profile, server):
 
 
 @pytest.mark.parametrize(
-    "argv", [("set", "day", "1"), ("set", "shared:day", "much"), ("set", "shared:day", "-1"), ("clear", "x")]
+    "argv", [("set", "week", "1"), ("set", "shared:day", "much"), ("set", "shared:day", "-1"), ("clear", "x")]
 )
 def test_what_is_no_shared_cap_is_refused(scrimp, argv):
     assert scrimp("budget", *argv).code == 2

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scrimp.profiles.errors import ConfigError, DataError, TryAgainError, UsageError
+from scrimp.profiles.installer import how_to_add
 from scrimp.routing.batch import cluster
 from scrimp.routing.batch.files.datasets import _files, _Writer, parquet_lines, plain, text_chunks
 from scrimp.routing.batch.files.delivery import Delivery, staged
@@ -221,7 +222,7 @@ def test_without_ray_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match="ray is not installed") as caught:
         cluster.check_installed()
-    assert "pip install 'scrimp[ray]'" in caught.value.hint
+    assert caught.value.hint == how_to_add("ray")
 
 
 def test_workers_of_other_releases_are_refused():

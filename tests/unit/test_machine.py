@@ -12,7 +12,7 @@ from scrimp.profiles.paths import paths
 from scrimp.profiles.schema import Arm
 from scrimp.routing.calls import machine as machines
 from scrimp.routing.calls.gguf import read_gguf
-from scrimp.routing.calls.local_engine import check_available
+from scrimp.routing.calls.local_weights import check_available
 from scrimp.routing.calls.machine import KERNEL_SHARE, START_S, Machine, Rates, this_machine
 from scrimp.routing.calls.speed import joules_read, measured
 from scrimp.routing.reports.health import Examination

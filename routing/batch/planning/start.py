@@ -16,6 +16,7 @@ from scrimp.routing.batch.state import parked
 from scrimp.routing.batch.state.recovery import recover
 from scrimp.routing.ledger import batches
 from scrimp.routing.ledger.store import new_id
+from scrimp.routing.text.in_words import counted
 
 from .money import Money, money_left
 from .plan import SAMPLE_ROWS, Options, Planner, options_of
@@ -104,13 +105,13 @@ def check_rows(source: Source, found: Scan, *, skip_bad: bool) -> list[str]:
     """
     unread = _shown(source, found.unread, found.n_unread)
     if found.n_unread:
-        unread.append(f"{found.n_unread:,} of {found.n_rows:,} rows will fail: their files cannot be read")
+        unread.append(f"{found.n_unread:,} of {counted(found.n_rows, 'row')} will fail: files cannot be read")
     if found.n_unread and found.n_unread == found.n_good:
         raise DataError(f"{source.name}: no row can be asked\n  " + "\n  ".join(unread))
     if not found.n_bad:
         return unread
     lines = _shown(source, found.bad, found.n_bad)
-    rows = f"{found.n_bad:,} of {found.n_rows:,} rows cannot be read"
+    rows = f"{found.n_bad:,} of {counted(found.n_rows, 'row')} cannot be read"
     if not skip_bad:
         fix = next((bad.hint for bad in found.bad if bad.hint), None)
         raise DataError(

@@ -24,6 +24,7 @@ from scrimp.routing.learn.maths.kmeans import clusters_of
 from scrimp.routing.ledger.hints import rated
 from scrimp.routing.ledger.store import instant, new_id
 from scrimp.routing.prompts.prompt import Prompt
+from scrimp.routing.text.in_words import counted
 
 from .distilling import read_reply, verbatim, what_is_asked
 
@@ -396,7 +397,7 @@ def _kept(kind: Kind, made: Made, answer: Answer, folder: Path, *, at: str) -> M
     said = verbatim(f"{about}\n{body}", [text for each in kind.answers for text in (each.prompt, each.answer)])
     if said is not None:
         notes.append(f'it repeats what was quoted, word for word: "{said}"; look it over')
-    text = written(about, body, made_from=f"{made.n} answers, {at[:10]}, by {made.arm}")
+    text = written(about, body, made_from=f"{counted(made.n, 'answer')}, {at[:10]}, by {made.arm}")
     store_own(path, text.encode("utf-8", "replace"))
     return replace(made, about=about, path=path, note="; ".join(notes) or None)
 

@@ -20,6 +20,7 @@ from scrimp.routing.ledger.outcomes import outcomes_of
 from scrimp.routing.ledger.requests import features
 from scrimp.routing.prompts.context import approx_tokens
 from scrimp.routing.prompts.surface import FEATURE_NAMES, surface_features
+from scrimp.routing.text.in_words import counted
 
 from .decisions import Pool
 from .labelled import JUDGES, RETOLD, SOURCES, Labelled, empty
@@ -279,7 +280,10 @@ def _arrays(
     others = _paid(reading, ledger, row_of, same_model, tokens_out, cost, n_input, retold)
     cells, opposed = _cells(labels, row_of, reading.arms, same_model, others)
     if opposed:
-        notes.append(f"{opposed:,} answers have labels that contradict one another; the newest of each source counts")
+        notes.append(
+            f"{counted(opposed, 'answer has', 'answers have')} labels that contradict one another; the newest "
+            "of each source counts"
+        )
     reward, weight, judged = np.full((n, m), np.nan), np.zeros((n, m)), np.full((n, m), np.nan)
     first, last = np.zeros(n, np.int64), np.zeros(n, np.int64)
     asked = _audited(ledger, profile, requests, chosen, reading.arms)

@@ -10,6 +10,7 @@ import numpy as np
 from scrimp.profiles.errors import DataError
 from scrimp.routing.prompts.surface import surface_matrix
 from scrimp.routing.router.learned import canonical_name
+from scrimp.routing.text.in_words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -84,7 +85,7 @@ def tabulate(
     models = tuple(dict.fromkeys(canonical_name(name) for name in outcomes.models))
     if len(outcomes) < 50:
         raise DataError(
-            f"{outcomes.name}: {len(outcomes)} prompts are too few to train on",
+            f"{outcomes.name}: {counted(len(outcomes), 'prompt is', 'prompts are')} too few to train on",
             hint="50 are the least, thousands are better",
         )
     if len(models) < 2:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from scrimp.routing.learn.maths.offpolicy import quantile_t
 from scrimp.routing.learn.maths.sequential import ALPHA, GROWTH, informed, level_of_test, spent_by, spent_so_far
+from scrimp.routing.text.in_words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,7 +95,8 @@ class Certificate:
             if self.n_sent == 0 and self.best_arm is not None:
                 return f"nothing to certify: no prompt goes to an arm cheaper than {self.best_arm}, the best here"
             return (
-                f"not enough data to certify: {self.n} prompts sent to a cheaper arm have outcomes of both; "
+                f"not enough data to certify: {counted(self.n, 'prompt')} sent to a cheaper arm "
+                f"{'has' if self.n == 1 else 'have'} outcomes of both; "
                 f"{LEAST} without a loss are the least"
             )
         return (
@@ -260,7 +262,7 @@ def judge_gain(
 
 def _alike(j: Judgement) -> str:
     if j.n_changed == 0:
-        return f"both routers decide alike on all {j.n:,} prompts judged on"
+        return f"both routers decide alike on all {counted(j.n, 'prompt')} judged on"
     return f"both routers decide alike on the latest {j.n_late:,} prompts, those the new one is judged on"
 
 

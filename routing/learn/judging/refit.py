@@ -16,6 +16,7 @@ from scrimp.routing.learn.fitting.fit import Drift, Fitted, drift, fit, layer_ke
 from scrimp.routing.learn.maths.sequential import Look, spent_so_far
 from scrimp.routing.prompts.kinds import kinds_of
 from scrimp.routing.router.in_force import SHIPPED
+from scrimp.routing.text.in_words import counted
 
 from .gate import MIN_ESS, Certificate, Verdict, certify, judge_gain
 from .judge import Judgement, compare, views
@@ -179,7 +180,8 @@ def refit(
     opposed, repeated = contradictions(log)
     if opposed:
         notes.append(
-            f"labels contradict one another: {opposed:,} of {repeated:,} prompts that were asked more than once got "
+            f"labels contradict one another: {opposed:,} of {counted(repeated, 'prompt')} that were asked more "
+            "than once got "
             "opposite outcomes from one arm"
         )
     blocks = timeline(log, watermark)

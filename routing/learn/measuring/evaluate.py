@@ -12,6 +12,7 @@ from scrimp.routing.learn.data.labelled import of_scores
 from scrimp.routing.learn.fitting.fit import fit as fit_router
 from scrimp.routing.prompts.surface import FEATURE_NAMES, surface_matrix
 from scrimp.routing.router.arms import ArmInfo
+from scrimp.routing.text.in_words import counted
 
 from . import baselines
 from .measure import Bench, Candidate, estimate, filled, make_bench, measure, pair_metrics, random_aiq
@@ -77,7 +78,7 @@ def _usable(outcomes: Outcomes, notes: list[str]) -> Outcomes:
     share = there.mean(axis=0)
     full = [name for name in priced if share[outcomes.models.index(name)] >= 0.9 * share.max()]
     if len(full) < len(priced) and len(full) >= 2:
-        notes.append(f"{len(priced) - len(full)} models tried on fewer prompts are left out")
+        notes.append(f"{counted(len(priced) - len(full), 'model')} tried on fewer prompts left out")
         priced = full
     return outcomes.only(priced)
 
@@ -237,7 +238,10 @@ def evaluate(
             )
         overlap = set(fit.prompts) & set(outcomes.prompts)
         if overlap:
-            notes.append(f"{len(overlap)} prompts to test on are also in the file learnt from")
+            notes.append(
+                f"{counted(len(overlap), 'prompt to test on is', 'prompts to test on are')} also in the file "
+                "learnt from"
+            )
         fit_part, outcomes = fit.only(common), outcomes.only(common)
     outcomes = outcomes.take(np.flatnonzero((~np.isnan(outcomes.score)).any(axis=1)))
     outcomes = _usable(outcomes, notes) if strong is None else outcomes
@@ -342,7 +346,10 @@ def _report(
 
 def _verdict(lead: tuple[str, Estimate] | None, n: int) -> tuple[Verdict, str]:
     if n < _ENOUGH:
-        return "inconclusive", f"{n} rows are too few to conclude anything from: {_ENOUGH} are the least"
+        return (
+            "inconclusive",
+            f"{counted(n, 'row is', 'rows are')} too few to conclude anything from: {_ENOUGH} are the least",
+        )
     if lead is None or lead[1].value is None or lead[1].low is None:
         return "inconclusive", "there is nothing to compare routers by: no costs, and no pair of models"
     name, over = lead

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.installer import how_to_add
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ def check_plot(path: Path) -> None:
     if not path.absolute().parent.is_dir():
         raise UsageError(f"--plot {path}: there is no folder {path.parent}")
     if find_spec("matplotlib") is None:
-        raise UsageError("--plot needs matplotlib", hint="pip install 'scrimp[plot]'")
+        raise UsageError("--plot needs matplotlib", hint=how_to_add("plot"))
 
 
 def plot(report: EvalReport, path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scrimp.routing.reports.survey import front
+from scrimp.routing.text.in_words import counted
 
 from .document import RATE, Cell, card, cards, empty, figure, keys, number, section, table
 from .figures import count, share, share_interval, usd
@@ -92,7 +93,10 @@ def _front(of: Overview, *, observed: bool) -> tuple[Markup, list[str]]:
         quick = "" if seconds is None else f", {seconds:.2f} s"
         says = f"{arm}: {share(right)} right, {usd(cost)} an answer{quick}"
         dots.append(Dot(arm, cost or 0.0, right or 0.0, low, high, not observed, arm in best, says))
-    about = f"Cost in USD against the share of right answers, for {len(dots)} arms; on the front: {', '.join(best)}."
+    about = (
+        f"Cost in USD against the share of right answers, for {counted(len(dots), 'arm')}; on the front: "
+        f"{', '.join(best)}."
+    )
     chart = Scatter(title, about, dots, "right answers, %", "USD an answer, mean")
     said = (
         "Each arm on the prompts that it was given, with its 95% interval."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.money import usd_from_nano
 from scrimp.routing.reports.quality import wilson
+from scrimp.routing.text.in_words import counted
 
 from .bars import Mark, Whiskers
 from .document import RATE, Cell, card, cards, empty, figure, number, section, table
@@ -128,7 +129,8 @@ def calibration(of: Overview) -> Markup:
         bases = ", ".join(f"{n:,} {name or 'of unknown basis'}" for name, n in sorted(found.bases.items()))
         chart = Reliability(
             "Predicted and observed quality",
-            f"Expected calibration error {found.ece:.3f} over {found.n:,} answers; the diagonal is where they agree.",
+            f"Expected calibration error {found.ece:.3f} over {counted(found.n, 'answer')}; the diagonal is "
+            "where they agree.",
             [(each.predicted, each.observed, each.low, each.high, each.n) for each in found.bins],
             "observed, % right",
             "predicted when it was asked, % right",
@@ -146,7 +148,8 @@ def calibration(of: Overview) -> Markup:
             ],
         )
         said = (
-            f"Expected calibration error {found.ece:.3f}, Brier {found.brier:.3f}, over {found.n:,} answers ({bases})."
+            f"Expected calibration error {found.ece:.3f}, Brier {found.brier:.3f}, over "
+            f"{counted(found.n, 'answer')} ({bases})."
         )
         parts.append(figure(chart, name="calibration", about=said, numbers=numbers))
     parts.append(_expectations(of))

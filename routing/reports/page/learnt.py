@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from scrimp.routing.text.in_words import counted
+
 from .bars import Bars, Mark, Part, Row, Whiskers
 from .document import Cell, card, cards, empty, figure, keys, number, section, table
 from .figures import clip, count, money, share, short_usd, signed, usd
@@ -44,7 +46,9 @@ def plans(of: Overview) -> Markup:
         saved = "saved: unknown" if each.saved_nano is None else f"saved {money(each.saved_nano)}"
         stopped = [Part(n, _STAGES[(stage - 1) % 6], f"stage {stage}: {n:,}") for stage, n in each.stopped.items()]
         failed = Part(each.n_failed, "even", f"no answer: {each.n_failed:,}")
-        rows.append(Row(each.name or each.text, f"{each.n:,} runs · {saved}", [*stopped, failed], whole=float(each.n)))
+        rows.append(
+            Row(each.name or each.text, f"{counted(each.n, 'run')} · {saved}", [*stopped, failed], whole=float(each.n))
+        )
     last = max(stage for each in of.plans for stage in (*each.stopped, 1))
     chart = Bars(
         "Where plans stopped",

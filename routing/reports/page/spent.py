@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.money import NANO
+from scrimp.routing.text.in_words import counted
 
 from .bars import Bars, Part, Row
 from .chart import N_COLOURS
@@ -79,7 +80,9 @@ def _by_day(of: Overview) -> Markup:
     def says(name: str, sums: dict[str, list[int]]) -> str:
         nano, n = sum(each[0] for each in sums.values()), sum(each[1] for each in sums.values())
         most = sorted(sums, key=lambda arm: (-sums[arm][0], arm))[:8]
-        return f"{name}: {money(nano)}, {n:,} calls\n" + "\n".join(f"{arm} {money(sums[arm][0])}" for arm in most)
+        return f"{name}: {money(nano)}, {counted(n, 'call')}\n" + "\n".join(
+            f"{arm} {money(sums[arm][0])}" for arm in most
+        )
 
     chart = Columns(
         title=f"Calls by {kind.split()[0]} and arm" if free else f"Spending by {kind.split()[0]} and arm",
@@ -119,7 +122,9 @@ def _by_arm(of: Overview) -> Markup:
     rows = [
         Row(
             each.name,
-            f"{each.n_calls:,} calls" if free else f"{money(each.charged_nano)} · {each.n_calls:,} calls",
+            f"{counted(each.n_calls, 'call')}"
+            if free
+            else f"{money(each.charged_nano)} · {counted(each.n_calls, 'call')}",
             [
                 Part(each.n_calls if free else each.settled_nano / NANO, "f1", f"settled: {money(each.settled_nano)}"),
                 Part(

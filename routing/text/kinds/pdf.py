@@ -7,6 +7,7 @@ import threading
 from typing import Final
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.installer import how_to_add
 from scrimp.profiles.reading import MAX_FILE_BYTES
 
 from .kind import NoTextError, Text
@@ -40,7 +41,7 @@ def read(raw: bytes, what: str) -> Text:
     except ImportError:
         raise UsageError(
             f"{what} is a PDF: the library that reads its text is not installed",
-            hint="Install it: pip install 'scrimp[pdf]'. With -a it goes as an attachment to arms that take PDFs.",
+            hint=f"Install it: {how_to_add('pdf')}   With -a it goes as an attachment to arms that take PDFs.",
         ) from None
     pages: list[str] = []
     n_pages = size = 0

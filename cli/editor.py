@@ -1,8 +1,9 @@
-"""The user's editor."""
+"""The user's own editor."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -12,22 +13,20 @@ from scrimp.profiles.errors import UsageError
 
 from .result import say
 
-__all__ = ["edit_file", "edit_text"]
+__all__ = ["edit_text", "open_editor"]
 
 
-def edit_file(file: Path, *, hint: str | None = None) -> None:
-    """Open a file in $VISUAL or $EDITOR, and wait for that to end.
+def open_editor(file: Path) -> None:
+    """Open a file in $VISUAL or $EDITOR, and wait until it is closed.
 
     Raises
     ------
     UsageError
-        If neither is set (`hint` says what to do then), or it cannot be run, or fails.
+        If neither is set, or the editor cannot be run, or fails.
     """
-    import shlex
-
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if not editor:
-        raise UsageError("neither VISUAL nor EDITOR is set", hint=hint or f"The file is {file}")
+        raise UsageError("neither VISUAL nor EDITOR is set", hint=f"The file is {file}")
     if not sys.stdin.isatty():
         say("standard input is not a terminal; the editor may not like it")
     try:
@@ -44,12 +43,12 @@ def edit_text(text: str) -> str:
     Raises
     ------
     UsageError
-        As `edit_file`; if it is not UTF-8 afterwards.
+        As `open_editor`; if it is not UTF-8 afterwards.
     """
     with tempfile.TemporaryDirectory(prefix="scrimp-") as folder:
         file = Path(folder) / "message.md"
         file.write_text(text, encoding="utf-8")
-        edit_file(file, hint="Set one: export EDITOR=nano")
+        open_editor(file)
         try:
             return file.read_text("utf-8")
         except UnicodeDecodeError:

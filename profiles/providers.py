@@ -1,0 +1,62 @@
+"""Providers: the built-in profile of each, the variables that its key is under, and what people call it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .keys import provider_keys
+
+__all__ = ["KEYS_OF", "MAKERS", "OTHERS", "RESELLER", "variable_of", "words"]
+
+KEYS_OF: Final = {
+    "openai": provider_keys("openai"),
+    "anthropic": provider_keys("anthropic"),
+    "google": provider_keys("gemini"),
+    "deepseek": provider_keys("deepseek"),
+    "mistral": provider_keys("mistral"),
+    "xai": provider_keys("xai"),
+    "groq": provider_keys("groq"),
+    "cerebras": provider_keys("cerebras"),
+    "together": provider_keys("together_ai"),
+    "bedrock": provider_keys("bedrock"),
+    "openrouter": provider_keys("openrouter"),
+}
+"""Built-in profiles that a key alone is enough for, in the order in which they are told of; the key's variables."""
+
+MAKERS: Final = ("openai", "anthropic", "google")
+"""The profiles whose arms `mixed` has of itself."""
+
+RESELLER: Final = "openrouter"
+"""The profile that counts only where no maker's own key is there: it sells what they sell."""
+
+OTHERS: Final = {
+    name: provider
+    for provider in (
+        "ai21", "amazon_nova", "baseten", "cohere", "dashscope", "deepinfra", "fireworks_ai", "hyperbolic",
+        "inception", "lambda_ai", "minimax", "moonshot", "morph", "nebius", "novita", "nscale",
+        "perplexity", "replicate", "sambanova", "v0", "vercel_ai_gateway", "volcengine", "zai",
+    )
+    for name in provider_keys(provider)
+}  # fmt: skip
+"""Variables of providers that LiteLLM calls and no built-in profile has; the provider of each."""
+
+_CALLED: Final = {
+    "azure": "AZURE_API_KEY", "chatgpt": "OPENAI_API_KEY", "claude": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY",
+    "gpt": "OPENAI_API_KEY", "grok": "XAI_API_KEY", "together-ai": "TOGETHERAI_API_KEY",
+    "aws": "AWS_BEARER_TOKEN_BEDROCK",
+    "together_ai": "TOGETHERAI_API_KEY", "togetherai": "TOGETHERAI_API_KEY", "x.ai": "XAI_API_KEY",
+    "fireworks": "FIREWORKS_AI_API_KEY", "nvidia": "NVIDIA_NIM_API_KEY", "kimi": "MOONSHOT_API_KEY",
+    "qwen": "DASHSCOPE_API_KEY", "z.ai": "ZAI_API_KEY", "huggingface": "HF_TOKEN", "hf": "HF_TOKEN",
+}  # fmt: skip
+"""What providers are called besides, and the variable of each."""
+
+
+def words() -> dict[str, str]:
+    """Return every name of a provider that `keys set` takes, in lower case, and the variable that its key is under."""
+    named = {name: variables[0] for name, variables in KEYS_OF.items()}
+    return {provider: provider_keys(provider)[0] for provider in OTHERS.values()} | named | _CALLED
+
+
+def variable_of(name: str) -> str | None:
+    """Return the variable of a provider's key, by a name of the provider in any case; None for another word."""
+    return words().get(name.lower())
