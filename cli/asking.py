@@ -267,8 +267,8 @@ def answer_request(
         split = () if (line := split_line(decision)) is None else (Note(line),)
         return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)), *split)), as_json=as_json)
     otherwise = _kept(request, decision.id)
-    shown = stream and sys.stdout.isatty() and not (as_json or extract) and plan.single and not way.may_take_another
-    printer = _Printer(otherwise) if shown else None
+    streams = stream and sys.stdout.isatty() and not (as_json or extract) and plan.single and not way.may_take_another
+    printer = _Printer(otherwise) if streams else None
     said = space.say
     if printer is not None:
         space.say = printer.below(said)
