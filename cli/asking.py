@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ExitCode, GuardRefusedError, ScrimpError, UsageError
@@ -15,7 +14,7 @@ from scrimp.routing.text.in_words import counted, percent
 from . import session
 from .conversations import memory_line, memory_words
 from .explain import decision_blocks, decision_line, hint_line, split_line, steps_table
-from .given import gather
+from .given import attached, gather
 from .readings import read_in_words, reading_blocks
 from .result import Note, Result, as_line, confirm, deliver, emit, emit_stderr, say
 
@@ -361,7 +360,14 @@ def _prompt(flags: AskFlags, template: Template | None) -> Prompt:
     """Put the prompt together from arguments, standard input, files and template."""
     from scrimp.routing.asking.compose import compose, in_template, question_of
 
-    typed, given, unasked = gather(flags.words, flags.files, quiet=flags.quiet)
+    attachments = attached(flags.attachments, quiet=flags.quiet, here_only=flags.on_this_machine)
+    typed, given, unasked = gather(
+        flags.words,
+        flags.files,
+        quiet=flags.quiet,
+        here_only=flags.on_this_machine,
+        piped="-" not in flags.attachments,
+    )
     system = flags.system
     if template is not None:
         name = str(flags.template)
@@ -374,7 +380,7 @@ def _prompt(flags: AskFlags, template: Template | None) -> Prompt:
     return compose(
         text,
         system=system,
-        attachments=[Path(each) for each in flags.attachments],
+        attachments=attachments,
         schema=flags.schema,
         schema_multi=flags.schema_multi,
         needs=flags.needs,
