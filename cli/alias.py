@@ -20,11 +20,14 @@ __all__ = ["app"]
 
 app = new_app(
     "Your own names for arms and models: -m takes them in every command (docs/asking.md).",
-    group=True,
+    bare="list",
     epilog="""\b
 Examples:
   scrimp alias set mini gpt-5-mini
   scrimp ask -m mini "What is the capital of France?"
+  scrimp alias list
+  scrimp alias rm mini
+  cat "$(scrimp alias path)"          the file they are kept in
 """,
 )
 

@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "GROUPS"]
 
 COMMANDS: Final[dict[str, str]] = {
     "ask": "Answer a prompt with the cheapest arm that will do the job.",
@@ -42,3 +42,12 @@ COMMANDS: Final[dict[str, str]] = {
 }
 """Every command, in the order of the help page, with its line there.
 The module of the same name in this folder holds it, as `app`."""
+
+GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "Asking": ("ask", "chat", "redo", "route", "batch", "serve", "run", "alias", "templates"),
+    "Looking back": ("log", "report", "plans"),
+    "Spending": ("spend", "budget", "alerts"),
+    "Learning": ("rate", "duel", "learn", "probe", "refit", "router", "replay", "train", "eval"),
+    "Set-up": ("setup", "demo", "profile", "keys", "models", "guard", "resident", "doctor", "completions"),
+}
+"""The headings of the help page, and which commands stand under each (those of them that there are)."""

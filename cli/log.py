@@ -47,6 +47,8 @@ Examples:
   scrimp log --cid move             the requests of one
   scrimp log export > log.jsonl
   scrimp log rm 01k9x               forget one; its money stays counted
+  scrimp log purge --older-than 90  forget what is older than 90 days
+  scrimp log path                   where the log is
 """,
 )
 

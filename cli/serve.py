@@ -30,7 +30,8 @@ Examples:
 Then, elsewhere:
   export OPENAI_BASE_URL=http://127.0.0.1:4321/v1 OPENAI_API_KEY=$(cat ~/.scrimp-token)
   curl $OPENAI_BASE_URL/chat/completions -H "Authorization: Bearer $OPENAI_API_KEY" \\
-    -d '{"model": "scrimp", "messages": [{"role": "user", "content": "Capital of France?"}]}'
+    -d '{"model": "scrimp",
+      "messages": [{"role": "user", "content": "Capital of France?"}]}'
 \b
 Models: scrimp (routed), scrimp/cheap, scrimp/balanced, scrimp/best, an arm's name, or a plan (small ? tests > large,
 with a check of the profile).

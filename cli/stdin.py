@@ -56,6 +56,8 @@ def read_stdin(*, has_prompt: bool, explicit: bool, quiet: bool = False) -> str 
             raise UsageError("standard input is closed: - has nothing to read")
         return None
     if explicit or not (has_prompt or os.isatty(fd)):
+        if os.isatty(fd) and not quiet:
+            say("type the text; Ctrl-D on a line of its own ends it")
         return _text(_read_all(fd), quiet=quiet)
     if os.isatty(fd) or _null(fd):
         return None

@@ -36,12 +36,16 @@ __all__ = ["app", "laid_under", "read_named", "save_flags"]
 
 app = new_app(
     "Prompts kept under a name, with how they are asked (docs/asking.md).",
-    group=True,
+    bare="list",
     epilog="""\b
 Examples:
   scrimp ask --save sum -s "Be brief." "Sum it up: {{input}}"     keeps one
   scrimp ask -t sum < notes.txt                                   uses it
+  scrimp templates list
+  scrimp templates show sum
   scrimp templates edit sum
+  scrimp templates rm sum
+  ls "$(scrimp templates path)"                                   the folder they are kept in
 """,
 )
 

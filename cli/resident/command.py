@@ -23,6 +23,7 @@ Examples:
   scrimp resident start        now, and not after the first question
   scrimp resident status       is there one, how long, how much memory
   scrimp resident stop
+  scrimp resident restart      after an upgrade
   SCRIMP_RESIDENT=0 scrimp ask "..."    without it, this once
 
 It starts by itself after a question at a terminal, and leaves after 15 idle minutes (docs/resident.md).
