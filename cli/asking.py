@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prompts.prompt import Prompt
 
-__all__ = ["AskFlags", "answer_request", "extracted_from", "run_ask"]
+__all__ = ["AskFlags", "answer_request", "run_ask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,12 +237,12 @@ def answer_request(
             printer.end()
     answer = checked.answer
     told = way.records_steps(decision) or request.summing is not None or decision.rephrase is not None
-    extracted = extracted_from(answer.text) if extract else None
+    printed = _extracted(answer.text) if extract else answer.text
     if as_json:
-        data = (checked if told else answer).to_dict() | ({"extracted": extracted} if extract else {})
+        data = (checked if told else answer).to_dict() | ({"extracted": printed} if extract else {})
         code = deliver(as_line(data), otherwise=otherwise, as_json=True)
     elif printer is None:
-        code = deliver(_printable(answer.text if extracted is None else extracted), otherwise=otherwise)
+        code = deliver(_printable(printed), otherwise=otherwise)
     else:
         code = printer.code
     for note in answer.notes:
@@ -250,6 +250,8 @@ def answer_request(
     for verdict in checked.verdicts:
         if verdict.outcome == "abstain":
             say(f"check {verdict.check} cannot tell: {verdict.evidence}")
+    if printer is not None and explain and _extracted(answer.text) != answer.text:
+        say("--extract prints only the code of an answer; -x explains the choice")
     if explain and told:
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
@@ -317,12 +319,10 @@ def _printable(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-def extracted_from(answer: str) -> str:
-    """Return what an answer's first fenced block holds; all of it where there is none."""
-    from scrimp.routing.text.code import first_block
+def _extracted(answer: str) -> str:
+    from scrimp.routing.text.code import extracted
 
-    block = first_block(answer)
-    return answer if block is None else block
+    return extracted(answer)
 
 
 def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
