@@ -10,6 +10,7 @@ __all__ = ["COMMANDS", "GROUPS"]
 
 COMMANDS: Final[dict[str, str]] = {
     "ask": "Answer a prompt with the cheapest arm that will do the job.",
+    "chat": "Talk, turn by turn: each routed, under one cap.",
     "route": "Show which arm would take a prompt, and why. Sends nothing.",
     "batch": "Answer a file of prompts under one budget. Resumable.",
     "serve": "An endpoint for other programs (OpenAI, Anthropic).",

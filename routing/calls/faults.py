@@ -223,7 +223,10 @@ def _unanswered_problem(error: Callable[..., CallError], wire: Wire, failure: Ba
         return error("bad_request", f"litellm needs the Python package {missing[1]} for this model", billable="no")
     if name == "ContextWindowExceededError":
         return error("context_window", said, billable="no")
-    if not isinstance(code, int) or code < 400 or name in {"UnsupportedParamsError", "BadRequestError"}:
+    if name == "UnsupportedParamsError":
+        # What follows is advice to programmers of LiteLLM's.
+        return error("bad_request", re.split(r"\s*To drop (?:these|unsupported)", said)[0], billable="no")
+    if not isinstance(code, int) or code < 400 or name == "BadRequestError":
         return error("bad_request", said, billable="no")
     read = read_error(code, {}, said.encode(), now=time.time())
     return error(
@@ -322,7 +325,7 @@ def _hint(error: CallError, arm: _NamedArm) -> str | None:
     return {
         "not_found": f"Check the arm's `model` ({arm.model}){' and `api_base`' if arm.api_base else ''}; "
         "`scrimp profile check` names models that are gone.",
-        "bad_request": f"Check `params`, `reasoning_effort` and `model` of arm {arm.name} in the profile.",
+        "bad_request": f"Check the options given (-o), and `params`, `reasoning_effort` and `model` of arm {arm.name}.",
         "content_filter": "The provider's filter refused the prompt: reword it, or take another arm with `-m`.",
         "context_window": "Shorten the prompt, or take an arm with a larger window: `scrimp models` lists them.",
         "server": f"Try again{_when(error.retry_after_s) or ' later'}, or take another arm with `-m`; {where} fails.",
