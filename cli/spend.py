@@ -212,27 +212,27 @@ def _versus(loaded: Loaded, ledger: Ledger | None, arm: str, *, days: int | None
     quality = f"predicted quality {found.quality:.3f} against {found.arm_quality:.3f}: {won} {abs(gained.estimate):.3f}"
     lines = [
         f"{counted(found.n, 'answer')} cost {_usd(found.cost_usd)}; on {arm} alone about {_usd(found.arm_cost_usd)}",
-        f"{word} {_usd(abs(saved.estimate))}{share}{_between(saved, '$')}",
+        f"{word} {_usd(abs(saved.estimate))}{share}{_between(saved, money=True)}",
         quality + _between(gained),
         f"quality of {arm}: {found.basis}; intervals (95%) are over prompts, and leave out how far predictions err",
     ]
     if found.n_left_out:
         lines.append(
-            f"{found.n_left_out} answers left out: their trace or usage is not known, or {arm} was not weighed"
+            f"{counted(found.n_left_out, 'answer')} left out: trace or usage is not known, or {arm} was not weighed"
         )
-    return emit(Result(data=data, blocks=("\n".join(lines),)), as_json=as_json)
+    return emit(Result(data=data, blocks=tuple(lines)), as_json=as_json)
 
 
 def _usd(usd: float | None) -> str:
     return format_usd(None if usd is None else round(usd * 1e9))
 
 
-def _between(found: Estimate, unit: str = "") -> str:
+def _between(found: Estimate, *, money: bool = False) -> str:
     """Return an interval in words, signed as the estimate is."""
     if found.low is None or found.high is None:
         return ""
-    digits = 6 if unit else 3
-    return f", between {unit}{found.low:.{digits}f} and {unit}{found.high:.{digits}f}".replace("$-", "-$")
+    low, high = (_usd(each) if money else f"{each:.3f}" for each in (found.low, found.high))
+    return f", between {low} and {high}"
 
 
 def _csv(rows: list[dict[str, object]]) -> int:
