@@ -47,6 +47,7 @@ EPILOG = """\b
 Examples:
   scrimp batch prompts.jsonl -o answers.jsonl --dry-run        what it would cost; sends nothing
   scrimp batch prompts.jsonl -o answers.jsonl --max-cost 2     the most quality that $2 buys
+  scrimp batch questions.txt -o - | jq -r .answer              answers as they come, in order
   scrimp batch mails.csv -o out.csv -t "Sort this mail: {{body}}" --check re:^(work|home)$
   scrimp batch questions.txt -f 10k.txt -o out.jsonl           every line is a question about one file
   scrimp batch prompts.jsonl -o answers.jsonl --deadline 24h   half price where a provider's Batch API may take its time
@@ -71,7 +72,13 @@ def batch(
         ),
     ] = None,
     output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="FILE", help="Where the answers go (.gz is compressed).")
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE|-",
+            help="Where the answers go (.gz is compressed); - is standard output, as they come.",
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost and bring; send nothing.")] = False,
     profile: ProfileOption = None,

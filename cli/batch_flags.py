@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,8 +13,9 @@ from scrimp.profiles.reading import read_text
 from scrimp.profiles.rungs import bare_of
 
 from . import session
+from .batch_elsewhere import STDOUT
 from .progress import on_embedded
-from .result import say
+from .result import say, write_through
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -306,7 +307,7 @@ def _place(flags: BatchFlags) -> Place | None:
 
 
 def _delivery(flags: BatchFlags) -> Delivery | None:
-    if flags.target is None:
+    if flags.target in (None, STDOUT):
         return None
     from scrimp.routing.batch.files.delivery import Delivery
 
@@ -420,5 +421,6 @@ def task_of(
         n_workers=flags.workers or 0,
         place=_place(flags),
         delivery=_delivery(flags),
+        write=partial(write_through, as_json=source.format in ("jsonl", "lines")) if flags.target == STDOUT else None,
         on_embedded=on_embedded,
     )

@@ -260,11 +260,11 @@ def _keys(_ctx: Any, _typed: str) -> Iterable[tuple[str, str]]:
 
 def _key_names(ctx: Any, typed: str) -> Iterable[Any]:
     from scrimp.profiles.keys import key_names
+    from scrimp.profiles.providers import words
 
     del typed
-    known = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
     used = [name for arm in _profile(ctx).arms for name in key_names(arm)]
-    return dict.fromkeys((*used, *known))
+    return [*dict.fromkeys((*used, *words().values())), *words().items()]
 
 
 complete_aliases = _completer(_aliases)

@@ -37,8 +37,10 @@ def _below(words: str, each: Any, parent: Any) -> Iterator[tuple[str, Any, Any]]
     context = each.make_context(words.rpartition(" ")[2], [], parent=parent, resilient_parsing=True)
     context.terminal_width = context.max_content_width = 79
     yield words, each, context
-    for name in getattr(each, "commands", {}):
-        yield from _below(f"{words} {name}", each.commands[name], context)
+    for name, inner in getattr(each, "commands", {}).items():
+        if inner.hidden:
+            continue
+        yield from _below(f"{words} {name}", inner, context)
 
 
 def commands_page() -> str:

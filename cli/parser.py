@@ -157,7 +157,7 @@ class _Reader:
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         """Return what a value means."""
-        if param.nargs == 2:
+        if param.nargs == 2 and param.multiple:
             return [f"{key}={said}" for key, said in value or ()]
         info, kind = self._descriptor.parameter_info, self._descriptor.annotation
         many = kind == list[str] and isinstance(value, (list, tuple))

@@ -205,6 +205,26 @@ def _for_stdout(text: str, as_json: bool) -> str:
     return escape_json(text) if as_json else sanitize(text)
 
 
+def write_through(text: str, *, as_json: bool = False) -> None:
+    """Write text to stdout as `write_out` does, from a thread that may have to wait for the reader.
+
+    It goes past Python's own buffer, whose lock would keep the process from ending meanwhile.
+
+    Raises
+    ------
+    BrokenPipeError, ScrimpError
+        As `write_out`.
+    """
+    data = memoryview(_for_stdout(text, as_json).encode("utf-8", "replace"))
+    try:
+        while data:
+            data = data[os.write(1, data) :]
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ScrimpError(f"standard output cannot be written: {error.strerror}") from None
+
+
 def deliver(text: str, *, otherwise: str, as_json: bool = False) -> ExitCode:
     """Write to stdout what was paid for; where that cannot be done, say so instead of failing what is done already.
 

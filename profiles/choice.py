@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .layers import Tree
     from .paths import Paths
 
-__all__ = ["USE", "ByKeys", "by_keys", "join_arms", "profile_in_use", "use_profile"]
+__all__ = ["USE", "ByKeys", "by_keys", "join_arms", "profile_in_use", "template_by_keys", "use_profile"]
 
 USE: Final = "scrimp profile use"
 """What chose the profile, where the user made it the default."""
@@ -111,6 +111,14 @@ def by_keys(keys: Keys, env: Mapping[str, str]) -> ByKeys:
         ((name, key),) = there.items()
         return ByKeys(name, f"{key} is set", (name,))
     return ByKeys("local", _no_key(keys, env))
+
+
+def template_by_keys(keys: Keys, env: Mapping[str, str]) -> str:
+    """Return the built-in profile that a profile of the user's own best extends: every arm of it has its key."""
+    choice = by_keys(keys, env)
+    if choice.name != "mixed" or set(choice.of) >= set(MAKERS):
+        return choice.name
+    return choice.of[0]
 
 
 def _no_key(keys: Keys, env: Mapping[str, str]) -> str:
