@@ -134,12 +134,11 @@ def spend(
         blocks.append(
             Table(
                 (
-                    # Days are those of the caps: of the ledger's zone, wherever this machine is today.
-                    Column(f"{by} ({found.zone})" if by in ("day", "week", "month") and found.zone else by),
+                    Column(by),
                     Column("calls", "right"),
                     Column("charged", "right"),
                     Column("of that unsure", "right"),
-                    Column(""),
+                    Column("", drop=1),
                 ),
                 [
                     (
@@ -153,7 +152,9 @@ def spend(
                 ],
             )
         )
-        blocks.append(cap_table(found.caps, title=f"caps of profile {loaded.profile.name}"))
+        # Days are those of the zone that the ledger was made in, wherever this machine is today.
+        zone = f" (days of {found.zone})" if found.zone else ""
+        blocks.append(cap_table(found.caps, title=f"caps of profile {loaded.profile.name}{zone}"))
         if found.quality.n:
             blocks.append(quality_line(found.quality))
     messages: tuple[str, ...] = ()
