@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.system import needs_posix
 
 from .batch_elsewhere import target_of
 from .batch_flags import BatchFlags
@@ -251,6 +252,7 @@ def batch(
     seed: SeedOption = None,
 ) -> int:
     """Answer a file of prompts under one budget; kill it at any point, and --resume finishes it."""
+    needs_posix("batch")
     words = words or []
     if words and words[0] in ("status", "collect"):
         return _about_waiting(words, profile=profile, quiet=quiet, as_json=json)

@@ -72,6 +72,7 @@ def man_page() -> str:
     out += [".fi", ".SH ENVIRONMENT", ".TP", "SCRIMP_HOME", "One folder for profiles, ledger, routers and cache."]
     out += [".TP", "SCRIMP_PROFILE, SCRIMP_PREFER, SCRIMP_WTP, SCRIMP_MIN_QUALITY, SCRIMP_LOG"]
     out += ["In place of the profile's name and of keys of its policy.", ".TP", "NO_COLOR", "No colours."]
+    out += [".TP", "FORCE_COLOR", "Draw tables, with colours, on a pipe too; NO_COLOR is stronger."]
     return "\n".join(out) + "\n"
 
 

@@ -260,7 +260,7 @@ def emit(result: Result, *, as_json: bool = False, otherwise: str | None = None)
     """
     for message in result.messages:
         say(message)
-    if not as_json and result.blocks and sys.stdout.isatty():
+    if not as_json and result.blocks and (sys.stdout.isatty() or (otherwise is None and _colour_is_forced())):
         _draw(result.blocks)
         return int(result.exit_code)
     text = as_line(result.data) if as_json else "".join(plain(block) for block in result.blocks)
@@ -291,10 +291,15 @@ def plain(block: Block) -> str:
 
 def emit_stderr(blocks: Sequence[Block]) -> None:
     """Print blocks to stderr, as `emit` prints them to stdout."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() or _colour_is_forced():
         _draw(blocks, stderr=True)
     else:
         _put_err("".join(plain(block) for block in blocks))
+
+
+def _colour_is_forced() -> bool:
+    """Return whether what is drawn on a terminal is to be drawn on a pipe too: FORCE_COLOR, unless NO_COLOR is set."""
+    return bool(os.environ.get("FORCE_COLOR")) and not os.environ.get("NO_COLOR")
 
 
 def _draw(blocks: Sequence[Block], *, stderr: bool = False) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.system import needs_posix
 
 from . import session
 from .options import MaxSpend, PrivateOption, ProfileOption, TagOption
@@ -110,6 +111,7 @@ def serve(
 
     /v1/chat/completions, /v1/responses, /v1/messages (and count_tokens), /v1/models. Ctrl-C ends it.
     """
+    needs_posix("serve")
     from .serving import capped, listening, make_endpoint, on_signals, summary
 
     listen = listening()

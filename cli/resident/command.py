@@ -9,6 +9,7 @@ from scrimp.cli.options import JsonOption, ProfileOption
 from scrimp.cli.parser import new_app
 from scrimp.cli.result import Note, Result, emit
 from scrimp.profiles.errors import ConfigError, ExitCode, ScrimpError
+from scrimp.profiles.system import needs_posix
 from scrimp.routing.text.in_words import counted
 
 from . import starting
@@ -98,6 +99,7 @@ def _path() -> str:
         return path
     from scrimp.profiles.paths import make_private_dir, paths
 
+    needs_posix("the resident process")
     state = paths().state
     make_private_dir(state)
     path = socket_path()
