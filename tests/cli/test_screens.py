@@ -43,6 +43,7 @@ SCREENS = {
     "budget": ("budget",),
     "models": ("models", "-p", "mixed"),
     "models-work": ("models", "-p", "work"),
+    "profile-list": ("profile", "list"),
     "profile-check": ("profile", "check", "work"),
     "keys": ("keys", "list"),
     "batch-dry-run": ("batch", "rows.jsonl", "--dry-run", "-p", "work", "--max-cost", "0.05"),
@@ -85,13 +86,13 @@ def world(home, scrimp, server, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_screens_are_as_they_were(on_terminal, world, home, width):
+def test_screens_are_as_they_were(on_terminal, world, width):
     problems = []
     for name, argv in SCREENS.items():
         words = [world["ids"][-4] if word == "REQUEST" else word for word in argv]
         code, out, err = on_terminal(*words, columns=width)
         assert code == (2 if name == "bare" else 0), (name, err)
-        screen = drawn((err + out).replace(str(home), "~/.scrimp"), width)
+        screen = drawn(err + out, width)
         lines = lines_of(screen)
         assert all(cell.data != "�" for row in screen.buffer.values() for cell in row.values()), name
         for fore, back, turned, blinking in colours_of(screen):
