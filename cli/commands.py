@@ -10,6 +10,7 @@ __all__ = ["COMMANDS", "GROUPS"]
 
 COMMANDS: Final[dict[str, str]] = {
     "ask": "Answer a prompt with the cheapest arm that will do the job.",
+    "chat": "Talk, turn by turn: each routed, under one cap.",
     "route": "Show which arm would take a prompt, and why. Sends nothing.",
     "batch": "Answer a file of prompts under one budget. Resumable.",
     "serve": "An endpoint for other programs (OpenAI, Anthropic).",
@@ -34,6 +35,7 @@ COMMANDS: Final[dict[str, str]] = {
     "eval": "Measure routers on files of outcomes.",
     "models": "List a profile's arms: prices, limits, capabilities, keys.",
     "guard": "How well guards tell what is out of scope.",
+    "setup": "Find keys, ask what you want, write your profile.",
     "profile": "Arms, caps and a policy under one name.",
     "keys": "API keys: readable by you alone, never shown.",
     "resident": "The process that makes the next command instant.",

@@ -12,6 +12,7 @@ from scrimp.profiles import reading
 from scrimp.profiles.errors import UsageError
 from scrimp.routing.deciding.decide import Wishes
 from scrimp.routing.ledger.conversations import (
+    Conversation,
     begin_conversation,
     check_name,
     conversation,
@@ -42,13 +43,13 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.schema import Profile
     from scrimp.profiles.templates import Template
-    from scrimp.routing.ledger.conversations import Conversation
     from scrimp.routing.ledger.store import Ledger
 
 __all__ = [
     "Filled",
     "Source",
     "compose",
+    "going_on",
     "in_template",
     "make_request",
     "question_of",
@@ -220,7 +221,7 @@ def make_request(
     arm: str | None,
     max_cost_nano: int | None,
     on_this_machine: bool,
-    follow: bool | str,
+    follow: bool | str | Conversation,
     no_log: bool,
     memory: str = "auto",
     begins: bool = True,
@@ -234,7 +235,7 @@ def make_request(
     follow
         Go on with the conversation that was last answered (True), or with the one of this name or id, which begins
         where no conversation has that name yet: of the files that it was last asked of too, unless others are given, or
-        none is to be read.
+        none is to be read. A conversation that the log does not keep is handed over itself.
     no_log
         Keep neither text nor features, whatever the profile says.
     memory
@@ -254,7 +255,7 @@ def make_request(
     """
     check_reading(more.get("reading", "auto"))
     check_tier(memory)
-    past = _past(ledger, follow, begins=begins) if follow else None
+    past = going_on(ledger, follow, begins=begins) if follow else None
     if past is not None:
         history = tuple(Turn(turn.prompt, turn.answer) for turn in past.turns)
         prompt = replace(prompt, history=history, system=prompt.system or past.system)
@@ -266,8 +267,16 @@ def make_request(
     return Ask(prompt, wishes, conversation_id=which, keep=keep, past=past, memory=memory, **more)
 
 
-def _past(ledger: Ledger, follow: bool | str, *, begins: bool) -> Conversation:
-    """Return the conversation that is gone on with; one that only would begin has no id."""
+def going_on(ledger: Ledger, follow: bool | str | Conversation, *, begins: bool) -> Conversation:
+    """Return the conversation that is gone on with (`make_request`); one that only would begin has no id.
+
+    Raises
+    ------
+    UsageError
+        If there is none to go on with, or its text was not kept.
+    """
+    if isinstance(follow, Conversation):
+        return follow
     if not isinstance(follow, str):
         return last_conversation(ledger)
     found = find_conversation(ledger, follow)
