@@ -15,9 +15,11 @@ from scrimp.profiles.collector import paused
 from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
 from scrimp.profiles.paths import working_folder
 
-from .commands import COMMANDS
+from .commands import COMMANDS, GROUPS
+from .errors import say_error, unkeyed
+from .help import lay_out_help, write_epilog
 from .interrupts import Ended, as_interrupts, exit_code
-from .parser import Group, read_at_once, read_numbers, read_words
+from .parser import Group, read_at_once, read_numbers, read_pairs, read_words
 from .result import say, write_err, write_out
 from .streams import drop_stdout
 from .typed import ELSEWHERE, OPTIONS, as_typed, nearest
@@ -33,7 +35,18 @@ Examples:
   git diff | scrimp ask "Write a commit message"
   scrimp route "Prove that 2 is prime"    which arm, and why; sends nothing
   scrimp spend                            what it cost, what the caps leave
+
+Each command has examples of its own: scrimp COMMAND -h
 """
+
+START: Final = """\
+scrimp sends each prompt to the cheapest model that will do the job, under caps.
+
+  scrimp "What is the capital of France?"           an answer, and what it cost
+  git diff | scrimp ask "Write a commit message"    what is piped in comes along
+  scrimp route "Prove that 2 is prime"              which arm, and why
+"""
+"""What stands on the short page, which is shown when nothing is asked for, above the names of the commands."""
 
 
 class LazyGroup(Group):
@@ -61,11 +74,43 @@ class LazyGroup(Group):
         del ctx
         return list(COMMANDS.items())
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Show the short page where nothing is asked for."""
+        if not args and not ctx.resilient_parsing:
+            write_err(_short_page())
+            ctx.exit(ExitCode.USAGE)
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands, in groups."""
+        del ctx
+        for title, names in _groups():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(_NAME), COMMANDS[name]) for name in names])
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples."""
+        del ctx
+        write_epilog(EPILOG, formatter)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Refuse an unknown command, saying what to type instead."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             ctx.fail(f"No command {args[0]!r}: {_meant(args[0])}")
         return super().resolve_command(ctx, args)
+
+
+_NAME: Final = max(map(len, COMMANDS))
+
+
+def _groups() -> list[tuple[str, list[str]]]:
+    return [(title, [name for name in names if name in COMMANDS]) for title, names in GROUPS.items()]
+
+
+def _short_page() -> str:
+    wide = max(map(len, GROUPS))
+    groups = "".join(f"  {title:<{wide}}  {' '.join(names)}\n" for title, names in _groups())
+    return f"{START}\n{groups}\nMore: scrimp --help; of one command, with examples: scrimp COMMAND -h\n"
 
 
 def _meant(word: str) -> str:
@@ -87,8 +132,10 @@ def command(name: str) -> Any:
     built.name = name
     _say_no_types(built)
     read_at_once(built)
+    read_pairs(built)
     read_numbers(built)
     read_words(built)
+    lay_out_help(built, f"scrimp {name}")
     return built
 
 
@@ -184,16 +231,7 @@ def _refuse(error: Exception, show: Callable[..., None]) -> None:
     said = io.StringIO()
     show(file=said)
     instead = OPTIONS.get(str(getattr(error, "option_name", None)))
-    write_err(_unkeyed(said.getvalue()) + (f"Instead: {instead}\n" if instead else ""))
-
-
-def _unkeyed(text: str) -> str:
-    """Return what is said of a command line without the keys that stood in it."""
-    from scrimp.routing.text.sanitize import scrub
-
-    from .session import secrets
-
-    return scrub(text, secrets())
+    write_err(unkeyed(said.getvalue()) + (f"Instead: {instead}\n" if instead else ""))
 
 
 def _debugging() -> bool:
@@ -206,15 +244,12 @@ def _trace(error: BaseException) -> None:
         return
     import traceback
 
-    say(_unkeyed("".join(traceback.format_exception(error))), mark="")
+    say(unkeyed("".join(traceback.format_exception(error))), mark="")
 
 
 def _explain(error: ScrimpError) -> int:
     _trace(error)
-    say(_unkeyed(error.message))
-    if error.hint:
-        say(_unkeyed(error.hint), mark="  ")
-    return int(error.exit_code)
+    return say_error(error)
 
 
 def _unexpected(error: Exception) -> int:
@@ -232,7 +267,7 @@ def _unexpected(error: Exception) -> int:
         return _explain(UsageError("the working directory is gone", hint="Go to another one, or give whole paths."))
     _trace(error)
     if not _debugging():
-        say("unexpected error: " + _unkeyed(f"{type(error).__name__}: {error}"))
+        say("unexpected error: " + unkeyed(f"{type(error).__name__}: {error}"))
         say("Run it again as `scrimp --debug ...` to see where.", mark="  ")
     return int(ExitCode.UNEXPECTED)
 

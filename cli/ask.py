@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,9 +12,11 @@ from scrimp.profiles.rungs import READ_TOKENS
 from .complete import complete_checks, complete_templates
 from .options import (
     ArmOption,
+    AttachmentOption,
     BriefOption,
     CascadeOption,
     CidOption,
+    ExtractOption,
     FastOption,
     FileOption,
     HintOption,
@@ -24,11 +24,13 @@ from .options import (
     LocalOnly,
     MaxCost,
     MaxSeconds,
+    MaxTokens,
     Memory,
     MemoryOption,
     MinQuality,
     Needs,
     Offline,
+    OptionOption,
     PlanOption,
     PreferOption,
     PrivateOption,
@@ -37,10 +39,15 @@ from .options import (
     ReadOption,
     ReadTokens,
     RepairOption,
+    SchemaMultiOption,
+    SchemaOption,
     SeedOption,
     TagOption,
+    Temperature,
+    TemplateOption,
     UseHintOption,
     WtpOption,
+    typed,
 )
 from .parser import new_app
 
@@ -57,7 +64,10 @@ Examples:
   scrimp ask -f minutes/ --read whole "What was decided?"
   scrimp ask -c "And in Danish?"             go on with the last conversation
   scrimp ask --cid move "Which van did we book?"    go on with one by its name, or begin it
-  scrimp ask --schema city.json "Largest city in Kenya" | jq .name
+  scrimp ask --schema 'name, people int' "Largest city in Kenya" | jq .name
+  scrimp ask -m gpt-5-mini -o temperature 0 "..."    any model with a price (docs/asking.md)
+  scrimp ask --save sum "Sum it up: {{input}}"; scrimp ask -t sum < notes.txt
+  scrimp ask --extract "A regular expression for dates" > dates.txt
   scrimp ask --dry-run -x "Prove that 2 is prime"   decide and explain; send nothing
   scrimp ask --cascade --check 'cmd:python {code.py}' "Print the first 10 primes in Python"
 """
@@ -73,32 +83,30 @@ def ask(
     file: FileOption = None,
     read: ReadOption = Reading.AUTO,
     read_tokens: ReadTokens = READ_TOKENS,
-    attachment: Annotated[
-        list[Path] | None,
-        typer.Option("-a", "--attachment", metavar="FILE", help="Image or PDF, for arms that take it. Repeats."),
-    ] = None,
+    attachment: AttachmentOption = None,
     arm: ArmOption = None,
     profile: ProfileOption = None,
     follow: Annotated[bool, typer.Option("-c", "--continue", help="Go on with the last conversation.")] = False,
     cid: CidOption = None,
     memory: MemoryOption = None,
-    template: Annotated[
-        str | None,
-        typer.Option(
-            "-t",
-            "--template",
-            metavar="NAME|FILE",
-            help="Template with {{variables}}; {{input}} is the prompt.",
-            autocompletion=complete_templates,
-        ),
-    ] = None,
+    template: TemplateOption = None,
     variable: Annotated[
         list[str] | None, typer.Option("-v", "--var", metavar="NAME=VALUE", help="A variable of the template. Repeats.")
     ] = None,
-    schema: Annotated[
+    save: Annotated[
         str | None,
-        typer.Option("--schema", metavar="FILE|JSON", help="JSON Schema that the answer must satisfy (else exit 7)."),
+        typer.Option(
+            "--save",
+            metavar="NAME",
+            help="Keep prompt and flags as a template (docs/asking.md); ask nothing.",
+            autocompletion=complete_templates,
+        ),
     ] = None,
+    option: OptionOption = None,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
+    schema: SchemaOption = None,
+    schema_multi: SchemaMultiOption = None,
     check: Annotated[
         list[str] | None,
         typer.Option(
@@ -136,6 +144,7 @@ def ask(
     need: Needs = None,
     explain: Annotated[bool, typer.Option("-x", "--explain", help="Show on stderr how the arm was chosen.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide only; send nothing.")] = False,
+    extract: ExtractOption = False,
     json: JsonOption = False,
     no_stream: Annotated[bool, typer.Option("--no-stream", help="Print the answer when it is complete.")] = False,
     no_log: Annotated[
@@ -175,7 +184,9 @@ def ask(
         memory=memory or Memory.AUTO,
         template=template,
         variables=tuple(variable or ()),
+        options=typed(option, temperature, max_tokens),
         schema=schema,
+        schema_multi=schema_multi,
         checks=tuple(check or ()),
         cascade=cascade,
         plan=plan,
@@ -202,6 +213,10 @@ def ask(
         quiet=quiet,
         read=read.value,
         read_tokens=read_tokens,
+        extract=extract,
     )
-    streamed = not (dry_run or json or no_stream) and sys.stdout.isatty()
-    return run_ask(flags, explain=explain, as_json=json, stream=streamed)
+    if save is not None:
+        from .templates import save_flags
+
+        return save_flags(save, flags, alone={"--explain": explain, "--json": json, "--no-stream": no_stream})
+    return run_ask(flags, explain=explain, as_json=json, stream=not no_stream)

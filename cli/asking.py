@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ExitCode, GuardRefusedError, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
-from scrimp.profiles.paths import paths
 from scrimp.profiles.rungs import READ_TOKENS, bare_of, with_reading
 from scrimp.routing.text.in_words import counted, percent
 
 from . import session
 from .conversations import memory_line, memory_words
 from .explain import decision_blocks, decision_line, hint_line, split_line, steps_table
-from .given import gather
+from .given import attached, gather
 from .readings import read_in_words, reading_blocks
 from .result import Note, Result, as_line, confirm, deliver, emit, emit_stderr, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from scrimp.profiles.load import Loaded
+    from scrimp.profiles.templates import Template
     from scrimp.routing.asking.request import Answer, Ask, Checked, Way
+    from scrimp.routing.asking.workspace import Workspace
+    from scrimp.routing.ledger.conversations import Conversation
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prompts.prompt import Prompt
 
-__all__ = ["AskFlags", "answer_request", "run_ask"]
+    from .given import Given
+
+__all__ = [
+    "AskFlags",
+    "answer_request",
+    "load_for",
+    "prompt_of",
+    "request_of",
+    "run_ask",
+    "way_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +49,16 @@ class AskFlags:
     words: tuple[str, ...] = ()
     system: str | None = None
     files: tuple[str, ...] = ()
-    attachments: tuple[Path, ...] = ()
+    attachments: tuple[str, ...] = ()
     arm: str | None = None
     profile: str | None = None
-    follow: bool | str = False
+    follow: bool | str | Conversation = False
     memory: str = "auto"
     template: str | None = None
     variables: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
     schema: str | None = None
+    schema_multi: str | None = None
     checks: tuple[str, ...] = ()
     cascade: bool = False
     plan: str | None = None
@@ -72,17 +85,59 @@ class AskFlags:
     quiet: bool = False
     read: str = "auto"
     read_tokens: int = READ_TOKENS
+    extract: bool = False
 
 
 def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> int:
     """Ask, and print what came of it."""
-    from scrimp.routing.asking.compose import make_request
     from scrimp.routing.asking.kept_files import reads_again
-    from scrimp.routing.asking.ways import make_way, split_plan
 
-    if (plan := split_plan(flags.read, arm=flags.arm, plan=flags.plan, cascade=flags.cascade)) is not None:
-        flags = replace(flags, read="auto", arm=None, plan=plan)
-    prompt = _prompt(flags)
+    template = None
+    if flags.template is not None:
+        from .templates import laid_under, read_named
+
+        template = read_named(flags.template)
+        flags = laid_under(flags, template)
+    given = gather(
+        flags.words,
+        flags.files,
+        quiet=flags.quiet,
+        here_only=flags.on_this_machine,
+        piped="-" not in flags.attachments,
+    )
+    prompt = prompt_of(flags, template, given)
+    loaded, flags = load_for(flags)
+    ledger = session.ledger()
+    request = request_of(flags, loaded, ledger, prompt)
+    if (again := reads_again(prompt, request.prompt)) is not None and not flags.quiet:
+        say(again)
+    return answer_request(
+        loaded,
+        ledger,
+        request,
+        way=way_of(flags, loaded, prompt),
+        hint=flags.hint or flags.use_hint is not None,
+        use_hint=flags.use_hint,
+        explain=explain,
+        as_json=as_json,
+        stream=stream,
+        extract=flags.extract,
+        dry_run=flags.dry_run,
+        quiet=flags.quiet,
+        seed=flags.seed,
+    )
+
+
+def load_for(flags: AskFlags) -> tuple[Loaded, AskFlags]:
+    """Return the profile that flags name, and the flags with the arm and the plan that they stand for.
+
+    Raises
+    ------
+    ScrimpError
+        If there is no such profile or arm, or caps are to be passed without `--yes`.
+    """
+    from scrimp.routing.asking.ways import split_plan
+
     loaded = session.load(
         flags.profile,
         prefer=flags.prefer,
@@ -98,8 +153,19 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
             f"--cap-override {format_usd(override)} spends past every cap for this one call",
             hint="Add --yes if that is what you want; it is logged as such.",
         )
-    ledger = session.ledger()
-    request = make_request(
+    loaded, arm = session.with_model(loaded, flags.arm)
+    if (plan := split_plan(flags.read, arm=arm, plan=flags.plan, cascade=flags.cascade)) is not None:
+        return loaded, replace(flags, read="auto", arm=None, plan=plan)
+    return loaded, replace(flags, arm=arm)
+
+
+def request_of(flags: AskFlags, loaded: Loaded, ledger: Ledger, prompt: Prompt) -> Ask:
+    """Return the request of a prompt under flags (`load_for`)."""
+    from scrimp.routing.asking.call_options import read_options
+    from scrimp.routing.asking.compose import make_request
+
+    options = read_options(flags.options)
+    return make_request(
         loaded.profile,
         ledger,
         prompt,
@@ -112,35 +178,28 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         no_log=flags.no_log,
         fast=flags.fast,
         tag=flags.tag,
-        cap_override_nano=override,
+        cap_override_nano=session.parse_usd(flags.cap_override, "--cap-override"),
         confirmed=flags.confirmed,
         rephrase=flags.rephrase,
         reading=flags.read,
         read_tokens=flags.read_tokens,
+        params=options.params,
+        output_limit=options.output_limit,
     )
-    if (again := reads_again(prompt, request.prompt)) is not None and not flags.quiet:
-        say(again)
-    return answer_request(
-        loaded,
-        ledger,
-        request,
-        way=make_way(
-            loaded.profile,
-            schema=prompt.schema,
-            checks=flags.checks,
-            cascade=flags.cascade,
-            plan=flags.plan,
-            repair=flags.repair,
-            arm=flags.arm,
-        ),
-        hint=flags.hint or flags.use_hint is not None,
-        use_hint=flags.use_hint,
-        explain=explain,
-        as_json=as_json,
-        stream=stream,
-        dry_run=flags.dry_run,
-        quiet=flags.quiet,
-        seed=flags.seed,
+
+
+def way_of(flags: AskFlags, loaded: Loaded, prompt: Prompt) -> Way:
+    """Return the checks and the plan that flags ask for."""
+    from scrimp.routing.asking.ways import make_way
+
+    return make_way(
+        loaded.profile,
+        schema=prompt.schema,
+        checks=flags.checks,
+        cascade=flags.cascade,
+        plan=flags.plan,
+        repair=flags.repair,
+        arm=flags.arm,
     )
 
 
@@ -155,17 +214,32 @@ def answer_request(
     explain: bool = False,
     as_json: bool = False,
     stream: bool = False,
+    extract: bool = False,
     dry_run: bool = False,
     quiet: bool = False,
     seed: int | None = None,
+    space: Workspace | None = None,
+    on_answer: Callable[[Checked], str | None] | None = None,
 ) -> int:
-    """Decide, dispatch, check, print; return the exit code."""
+    """Decide, dispatch, check, print; return the exit code.
+
+    Parameters
+    ----------
+    stream
+        Show the answer on a terminal as it comes, where nothing may take its place.
+    extract
+        Print its first fenced block alone, or all of it where there is none.
+    space
+        What it is asked with, where that is open already.
+    on_answer
+        Takes the answer; what it returns stands at the end of the line of cost and choice.
+    """
     from scrimp.routing.asking.failure import failure
     from scrimp.routing.asking.refusal import missed_quality
     from scrimp.routing.asking.ways import make_way
 
     try:
-        space = session.workspace(loaded, ledger, seed=seed, calls=not dry_run)
+        space = space or session.workspace(loaded, ledger, seed=seed, calls=not dry_run)
         if sys.stdin.isatty():
             # What is only tried is not asked about: it goes on, as it might.
             space.confirm = (lambda _question: True) if dry_run else confirm
@@ -198,9 +272,11 @@ def answer_request(
         split = () if (line := split_line(decision)) is None else (Note(line),)
         return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)), *split)), as_json=as_json)
     otherwise = _kept(request, decision.id)
-    printer = _Printer(otherwise) if stream and plan.single and not way.may_take_another else None
+    streams = stream and sys.stdout.isatty() and not (as_json or extract) and plan.single and not way.may_take_another
+    printer = _Printer(otherwise) if streams else None
+    said = space.say
     if printer is not None:
-        space.say = printer.below(space.say)
+        space.say = printer.below(said)
     try:
         checked = space.run(request, decision, context, plan, way, on_text=printer.show if printer else None)
     except ScrimpError as error:
@@ -208,14 +284,18 @@ def answer_request(
             deliver(_printable(error.partial), otherwise=otherwise)
         raise
     finally:
+        space.say = said
         if printer:
             printer.end()
     answer = checked.answer
+    also = None if on_answer is None else on_answer(checked)
     told = way.records_steps(decision) or request.summing is not None or decision.rephrase is not None
+    printed = _extracted(answer.text) if extract else answer.text
     if as_json:
-        code = deliver(as_line((checked if told else answer).to_dict()), otherwise=otherwise, as_json=True)
+        data = (checked if told else answer).to_dict() | ({"extracted": printed} if extract else {})
+        code = deliver(as_line(data), otherwise=otherwise, as_json=True)
     elif printer is None:
-        code = deliver(_printable(answer.text), otherwise=otherwise)
+        code = deliver(_printable(printed), otherwise=otherwise)
     else:
         code = printer.code
     for note in answer.notes:
@@ -223,10 +303,12 @@ def answer_request(
     for verdict in checked.verdicts:
         if verdict.outcome == "abstain":
             say(f"check {verdict.check} cannot tell: {verdict.evidence}")
+    if printer is not None and explain and _extracted(answer.text) != answer.text:
+        say("--extract prints only the code of an answer; -x explains the choice")
     if explain and told:
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
-        emit_stderr((Note(_summary(answer, checked, request)),))
+        emit_stderr((Note(_summary(answer, checked, request, also)),))
     session.look_back(space.ledger, space.profile, on_this_machine=request.wishes.on_this_machine)
     if (bad := failure(checked)) is not None:
         raise bad
@@ -290,8 +372,14 @@ def _printable(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
-    """Return the line of cost and choice that follows each answer."""
+def _extracted(answer: str) -> str:
+    from scrimp.routing.text.code import extracted
+
+    return extracted(answer)
+
+
+def _summary(answer: Answer, checked: Checked, request: Ask, also: str | None = None) -> str:
+    """Return the line of cost and choice that follows each answer; `also` stands at its end."""
     taken = answer.decision.choice.option(answer.arm)
     cost = format_usd(answer.cost_nano)
     if answer.cost_nano is None:
@@ -318,21 +406,21 @@ def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
         parts.append(f"{word} {format_usd(abs(answer.saved_nano))} against {against}")
     parts.append(f"predicted quality {percent(taken.quality)} ({taken.rests_on or taken.basis})")
     parts.append(f"{answer.latency_s:.1f} s")
+    parts += [] if also is None else [also]
     return "[" + " · ".join(parts) + "]"
 
 
-def _prompt(flags: AskFlags) -> Prompt:
-    """Put the prompt together from arguments, standard input, files and template."""
+def prompt_of(flags: AskFlags, template: Template | None, what: Given) -> Prompt:
+    """Put the prompt together from what was given, a template and flags."""
     from scrimp.routing.asking.compose import compose, in_template, question_of
 
-    typed, given, unasked = gather(flags.words, flags.files, quiet=flags.quiet)
+    attachments = attached(flags.attachments, quiet=flags.quiet, here_only=flags.on_this_machine)
+    typed, given, unasked = what
     system = flags.system
-    if flags.template is not None:
-        from scrimp.profiles.templates import read_template
-
-        template = read_template(flags.template, paths())
-        filled = in_template(template, flags.template, typed, given, flags.variables, unasked=unasked)
-        text, sources, system = filled.text, filled.sources, system or filled.system
+    if template is not None:
+        name = str(flags.template)
+        text, system, sources = in_template(template, name, typed, given, flags.variables, unasked=unasked)
+        system = system if flags.system in (None, template.system) else flags.system
     elif flags.variables:
         raise UsageError("-v gives a variable of a template: name the template with -t")
     else:
@@ -340,8 +428,9 @@ def _prompt(flags: AskFlags) -> Prompt:
     return compose(
         text,
         system=system,
-        attachments=flags.attachments,
+        attachments=attachments,
         schema=flags.schema,
+        schema_multi=flags.schema_multi,
         needs=flags.needs,
         sources=sources,
         brief=flags.brief,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.system import needs_posix
 
 from .batch_elsewhere import target_of
 from .batch_flags import BatchFlags
@@ -24,6 +25,7 @@ from .options import (
     JsonOption,
     LocalOnly,
     MaxSpend,
+    MaxTokens,
     Needs,
     Offline,
     PlanOption,
@@ -34,6 +36,7 @@ from .options import (
     RepairOption,
     SeedOption,
     TagOption,
+    Temperature,
     UseHintOption,
     WtpOption,
 )
@@ -47,6 +50,7 @@ EPILOG = """\b
 Examples:
   scrimp batch prompts.jsonl -o answers.jsonl --dry-run        what it would cost; sends nothing
   scrimp batch prompts.jsonl -o answers.jsonl --max-cost 2     the most quality that $2 buys
+  scrimp batch questions.txt -o - | jq -r .answer              answers as they come, in order
   scrimp batch mails.csv -o out.csv -t "Sort this mail: {{body}}" --check re:^(work|home)$
   scrimp batch questions.txt -f 10k.txt -o out.jsonl           every line is a question about one file
   scrimp batch prompts.jsonl -o answers.jsonl --deadline 24h   half price where a provider's Batch API may take its time
@@ -71,7 +75,13 @@ def batch(
         ),
     ] = None,
     output: Annotated[
-        str | None, typer.Option("-o", "--output", metavar="FILE", help="Where the answers go (.gz is compressed).")
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE|-",
+            help="Where the answers go (.gz is compressed); - is standard output, as they come.",
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost and bring; send nothing.")] = False,
     profile: ProfileOption = None,
@@ -231,6 +241,8 @@ def batch(
             "--retry-cut", help="With --resume: ask rows again whose answer was cut; raise max_output_tokens first."
         ),
     ] = False,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
     brief: BriefOption = False,
     private: PrivateOption = None,
     local_only: LocalOnly = False,
@@ -244,6 +256,7 @@ def batch(
     seed: SeedOption = None,
 ) -> int:
     """Answer a file of prompts under one budget; kill it at any point, and --resume finishes it."""
+    needs_posix("batch")
     words = words or []
     if words and words[0] in ("status", "collect"):
         return _about_waiting(words, profile=profile, quiet=quiet, as_json=json)
@@ -284,6 +297,8 @@ def batch(
         skip_bad=skip_bad,
         unordered=unordered,
         brief=brief,
+        temperature=temperature,
+        max_tokens=max_tokens,
         on_this_machine=local_only or offline,
         need=tuple(need or ()),
         tag=tag,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.files import new_file
@@ -17,13 +17,25 @@ if TYPE_CHECKING:
 
     from .batch_flags import BatchFlags
 
-__all__ = ["check_output", "check_place", "fetch", "is_fetched", "leave_cluster", "staged_output", "target_of"]
+__all__ = [
+    "STDOUT",
+    "check_output",
+    "check_place",
+    "fetch",
+    "is_fetched",
+    "leave_cluster",
+    "staged_output",
+    "target_of",
+]
+
+STDOUT: Final = "-"
+"""The output that is written while the run goes on, and is no file: its journal is kept with the runs of `batch`."""
 
 
 def target_of(output: str | None) -> str | None:
-    """Return where an output goes that is no file of this machine's as it stands; None for one that is."""
-    if output is None or not is_elsewhere(output):
-        return None
+    """Return where an output goes that is no file of this machine's as it stands, and `STDOUT`; else None."""
+    if output is None or output == STDOUT or not is_elsewhere(output):
+        return output if output == STDOUT else None
     return output if is_url(output) else str(Path(output).expanduser().absolute())
 
 
@@ -82,7 +94,7 @@ def check_output(flags: BatchFlags, path: Path, *, overwrite: bool) -> None:
     UsageError
         As `start.check_output`, `Delivery.check`.
     """
-    if flags.target is None or flags.output is None:
+    if flags.target in (None, STDOUT) or flags.output is None:
         from scrimp.routing.batch.planning import start
 
         start.check_output(flags.output, path, overwrite=overwrite)

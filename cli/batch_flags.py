@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,8 +13,9 @@ from scrimp.profiles.reading import read_text
 from scrimp.profiles.rungs import bare_of
 
 from . import session
+from .batch_elsewhere import STDOUT
 from .progress import on_embedded
-from .result import say
+from .result import say, write_through
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -63,6 +64,8 @@ class BatchFlags:
     unordered: bool = False
     on_this_machine: bool = False
     brief: bool = False
+    temperature: float | None = None
+    max_tokens: int | None = None
     need: tuple[str, ...] = ()
     tag: str | None = None
     no_log: bool = False
@@ -90,7 +93,7 @@ class BatchFlags:
         given = {each.name: getattr(self, each.name) for each in fields(self)}
         names = {each.name for each in fields(self)}
         merged = {key: value for key, value in saved.items() if key in names}
-        merged |= {key: value for key, value in given.items() if value not in (None, False, ())}
+        merged |= {key: value for key, value in given.items() if not (value is None or value is False or value == ())}
         for name in ("check", "need", "file", "var"):
             merged[name] = tuple(merged.get(name, ()))
         return BatchFlags(**merged)
@@ -105,6 +108,10 @@ def kept_options(flags: BatchFlags, profile: Profile) -> dict[str, Any]:
     from scrimp.routing.asking.guarding import holds_private
 
     saved = flags.to_saved()
+    if flags.arm is not None:
+        from scrimp.routing.asking.named_arm import followed
+
+        saved["arm"] = followed(flags.arm, profile, paths())
     withheld = [name for name in _TEXTS if saved[name] and holds_private(saved[name], profile)]
     return {name: value for name, value in saved.items() if name not in withheld} | {"withheld": withheld}
 
@@ -153,6 +160,8 @@ def source_of(flags: BatchFlags, path: Path) -> Source:
         needs=frozenset(flags.need),
         files=flags.file_column,
         brief=flags.brief,
+        params={} if flags.temperature is None else {"temperature": flags.temperature},
+        limit=flags.max_tokens,
         given=_given(flags.var),
         look=_look(flags),
     )
@@ -197,7 +206,7 @@ def _look(flags: BatchFlags) -> Callable[[str | None, tuple[str, ...]], None]:
 
     @cache
     def decider() -> Decider:
-        return session.make_decider(_profile(flags, quiet=True))
+        return session.make_decider(_profile(flags, quiet=True)[0])
 
     @cache
     def problem(arm: str | None, checks: tuple[str, ...]) -> str | None:
@@ -267,9 +276,14 @@ def _lane(flags: BatchFlags) -> Lane:
     return found
 
 
-def _profile(flags: BatchFlags, *, quiet: bool = False) -> Profile:
-    """Return the profile; batch's --min-quality is about the whole file, so it is not laid over the policy's."""
-    return session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp, private=flags.private, quiet=quiet).profile
+def _profile(flags: BatchFlags, *, quiet: bool = False) -> tuple[Profile, str | None]:
+    """Return the profile, and what the arm that -m names is called in it.
+
+    Batch's --min-quality is about the whole file, so it is not laid over the policy's.
+    """
+    loaded = session.load(flags.profile, prefer=flags.prefer, wtp=flags.wtp, private=flags.private, quiet=quiet)
+    loaded, arm = session.with_model(loaded, flags.arm)
+    return loaded.profile, arm
 
 
 def _check_arm(profile: Profile, arm: str | None) -> None:
@@ -297,7 +311,7 @@ def _place(flags: BatchFlags) -> Place | None:
 
 
 def _delivery(flags: BatchFlags) -> Delivery | None:
-    if flags.target is None:
+    if flags.target in (None, STDOUT):
         return None
     from scrimp.routing.batch.files.delivery import Delivery
 
@@ -354,10 +368,11 @@ def task_of(
 
     if flags.workers is not None:
         _check_workers(flags, shelf)
+    profile, arm = _profile(flags)
+    flags = replace(flags, arm=arm)
     plan = split_plan(flags.read or "auto", arm=flags.arm, plan=flags.plan, cascade=flags.cascade)
     if plan is not None:
         flags = replace(flags, read=None, arm=None, plan=plan)
-    profile = _profile(flags)
     keep = "money" if flags.no_log else profile.log.keep
     age_s = None if flags.cache is None else parse_age(flags.cache)
     if age_s is not None and keep != "all":
@@ -410,5 +425,6 @@ def task_of(
         n_workers=flags.workers or 0,
         place=_place(flags),
         delivery=_delivery(flags),
+        write=partial(write_through, as_json=source.format in ("jsonl", "lines")) if flags.target == STDOUT else None,
         on_embedded=on_embedded,
     )

@@ -20,9 +20,9 @@ LINE_EVERY_S: Final = 30.0
 DRAW_EVERY_S: Final = 0.25
 
 
-async def watch(stats: Stats, cap_nano: int | None) -> None:
-    """Show a run's progress until cancelled."""
-    if sys.stderr.isatty():
+async def watch(stats: Stats, cap_nano: int | None, *, drawn: bool = True) -> None:
+    """Show a run's progress until cancelled; where it is not to be `drawn`, by a line now and then."""
+    if drawn and sys.stderr.isatty():
         await _draw(stats, cap_nano)
     while True:
         await asyncio.sleep(LINE_EVERY_S)

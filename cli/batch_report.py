@@ -9,6 +9,7 @@ from scrimp.profiles.money import format_usd, nano_from_usd, usd_from_nano
 from scrimp.routing.text.in_words import counted
 
 from . import session
+from .batch_elsewhere import STDOUT
 from .result import Column, Result, Table, emit, say
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from scrimp.routing.batch.planning.estimate import Estimate
     from scrimp.routing.batch.planning.flow_outlook import FlowOutlook
     from scrimp.routing.batch.running.work import Work
+    from scrimp.routing.ledger.batches import Run
 
     from .batch_flags import BatchFlags
 
@@ -70,7 +72,7 @@ def sum_up(work: Work, status: str, *, quiet: bool, as_json: bool) -> int:
         code = ExitCode.BATCH_FAILURES if bad else ExitCode.OK
         if bad and not quiet:
             say(
-                f"to ask them again: scrimp batch --resume -o {run.target} {_flags(counts)}"
+                f"to ask them again: scrimp batch --resume {_which(run)} {_flags(counts)}"
                 + (" (first raise max_output_tokens of the arms that were cut)" if counts.get("cut") else "")
                 if work.keeps_answers
                 else "they cannot be asked again by this run: no answers are kept of it (--no-log, or log.keep)"
@@ -96,7 +98,12 @@ def how_to_go_on(work: Work) -> str:
     counts = batches.counts(work.ledger, work.run.id)
     n_left = work.stats.n_rows - sum(n for state, n in counts.items() if state != "sent")
     more = f" (with {_flags(counts)} also those without a good answer)" if _flags(counts) else ""
-    return f"{counted(n_left, 'row')} left; to go on: scrimp batch --resume -o {work.run.target}{more}"
+    return f"{counted(n_left, 'row')} left; to go on: scrimp batch --resume {_which(work.run)}{more}"
+
+
+def _which(run: Run) -> str:
+    """Return what names a run to --resume."""
+    return run.id if run.target == STDOUT else f"-o {run.target}"
 
 
 def _flags(counts: dict[str, int]) -> str:
@@ -222,7 +229,7 @@ def estimate_blocks(guess: Estimate, found: Scan) -> tuple[str | Table, ...]:
     )
     curve = "what money buys: " + ", ".join(f"{_usd(usd)}: {quality:.1%}" for usd, quality in guess.frontier)
     more = (readings,) if guess.readings else ()
-    return ("\n".join(lines), arms, *more, *((curve,) if len(guess.frontier) > 1 else ()))
+    return (*lines, arms, *more, *((curve,) if len(guess.frontier) > 1 else ()))
 
 
 def _flow_lines(flow: FlowOutlook) -> list[str]:

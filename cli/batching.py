@@ -23,7 +23,7 @@ from scrimp.profiles.paths import make_private_dir, paths
 from scrimp.routing.text.in_words import counted
 
 from . import session
-from .batch_elsewhere import check_output, check_place, fetch, is_fetched, leave_cluster, staged_output
+from .batch_elsewhere import STDOUT, check_output, check_place, fetch, is_fetched, leave_cluster, staged_output
 from .batch_flags import BatchFlags, check_given_again, check_used, kept_options, shelf_of, source_of, task_of
 from .batch_progress import watch
 from .batch_report import by_state, estimate_blocks, forecast, how_to_go_on, missed_target, sum_up
@@ -100,8 +100,8 @@ def _run(
 ) -> int:
     if resume:
         if (named := _named_run(flags)) is not None:
-            if flags.output not in (None, Path(named.output)):
-                raise UsageError(f"run {named.id} writes {named.target}, not {flags.output}", hint="Leave out -o.")
+            if flags.output not in (None, Path(named.output)) or (flags.target and flags.target != named.target):
+                raise UsageError(f"run {named.id} writes {named.target}, not {flags.target or flags.output}")
             flags = replace(flags, input=None, output=Path(named.output))
             return _resume(flags, named, retry_unknown, retry_errors, retry_cut, estimate_only, quiet, as_json)
         run = _find_run(flags, retrying=retry_unknown or retry_errors or retry_cut)
@@ -119,12 +119,10 @@ def _output(flags: BatchFlags) -> Path | None:
     path = flags.output
     if path is None:
         return None
+    if flags.target == STDOUT:
+        return None
     if flags.target is not None:
         return staged_output(flags.target)
-    if str(path) == "-":
-        raise UsageError(
-            "-o - cannot be resumed, and is not supported", hint="Name a file: it is renamed into place when complete."
-        )
     return path.expanduser().absolute()
 
 
@@ -143,6 +141,8 @@ def _find_run(flags: BatchFlags, *, retrying: bool) -> Run | None:
     from scrimp.routing.ledger import batches
 
     ledger = session.ledger_to_read()
+    if flags.target == STDOUT:
+        return next((run for run in batches.listing(ledger, limit=None) if run.target == STDOUT), None)
     run = batches.latest(ledger, output=flags.output, retrying=retrying)
     last = next(iter(batches.listing(ledger, output=flags.output, limit=1)), None)
     return run or (last if last is not None and last.status == "finished" else None)
@@ -157,6 +157,10 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
 
     run_id = new_id()
     check_place(flags, joins=not estimate_only)
+    if flags.target == STDOUT and not estimate_only:
+        _check_stdout(flags, as_json=as_json)
+        make_private_dir(paths().batches)
+        flags = replace(flags, output=paths().batches / f"{run_id}.out")
     path, fetched = _input(flags, run_id)
     kept = path.parent == paths().batches
     flags = replace(flags, file=tuple(each if each == "-" else str(Path(each).absolute()) for each in flags.file))
@@ -199,6 +203,22 @@ def _begin(flags: BatchFlags, estimate_only: bool, overwrite: bool, confirmed: b
             path.unlink(missing_ok=True)
         raise
     return _go(work, quiet=quiet, as_json=as_json)
+
+
+def _check_stdout(flags: BatchFlags, *, as_json: bool) -> None:
+    """Refuse what does not go with answers on standard output.
+
+    Raises
+    ------
+    UsageError
+        If something does not.
+    """
+    if as_json:
+        raise UsageError("-o - writes the answers where --json writes the summary: give -o a file, or leave --json out")
+    if flags.detach or flags.lane not in (None, "sync") or (flags.lane is None and flags.deadline is not None):
+        raise UsageError(
+            "-o - writes answers as they come, and a provider's Batch API takes hours: give -o a file, or --lane sync"
+        )
 
 
 def _emit_estimate(guess: Estimate, found: Scan, flags: BatchFlags, *, as_json: bool) -> int:
@@ -304,6 +324,8 @@ def _resume(
     check_given_again(flags, run.options)
     merged = flags.over(run.options | {"profile": flags.profile or run.options.get("profile")})
     check_place(merged, joins=not estimate_only)
+    if run.target == STDOUT and not estimate_only:
+        _check_stdout(merged, as_json=as_json)
     path = Path(run.input)
     if not path.is_file():
         raise UsageError(f"the run's input {run.input} is gone", hint="Put it back, or start anew with --overwrite.")
@@ -388,8 +410,9 @@ def _go(work: Work, *, quiet: bool, as_json: bool) -> int:
     received: list[int] = []
     try:
         status = work.carry_out(lambda: asyncio.run(_drive(work, received, quiet=quiet)))
-    except ScrimpError:
-        say(f"stopped, {how_to_go_on(work)}")
+    except (ScrimpError, BrokenPipeError) as error:
+        if isinstance(error, ScrimpError) or not quiet:
+            say(f"{'stopped' if isinstance(error, ScrimpError) else 'nobody reads any more'}, {how_to_go_on(work)}")
         session.tell_at_end(work.ledger, work.task.profile, on_this_machine=work.task.settings.wishes.on_this_machine)
         raise
     code = sum_up(work, status, quiet=quiet, as_json=as_json)
@@ -416,7 +439,8 @@ async def _drive(work: Work, received: list[int], *, quiet: bool) -> None:
     before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
     for number in before:
         loop.add_signal_handler(number, interrupt, number)
-    watcher = None if quiet else asyncio.create_task(watch(stats, work.cap_nano))
+    drawn = work.run.target != STDOUT or not sys.stdout.isatty()  # else answers come where it is drawn
+    watcher = None if quiet else asyncio.create_task(watch(stats, work.cap_nano, drawn=drawn))
     try:
         await work.answer()
     finally:

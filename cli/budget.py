@@ -19,7 +19,6 @@ from .result import Result, emit
 __all__ = ["app"]
 
 app = new_app(
-    group=True,
     bare="show",
     help="Show, set or lift the caps that all profiles share. A profile's own caps stand in its file, under [caps].",
     epilog="""\b

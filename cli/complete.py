@@ -33,6 +33,7 @@ __all__ = [
     "complete_models",
     "complete_named",
     "complete_needs",
+    "complete_options",
     "complete_own_arms",
     "complete_plans",
     "complete_presets",
@@ -182,6 +183,12 @@ def _hints(_ctx: Any, _typed: str) -> Iterable[tuple[str, str]]:
     return [(hint.name, hint.about) for hint in read_hints(paths().hints).hints]
 
 
+def _options(_ctx: Any, _typed: str) -> Iterable[str]:
+    from scrimp.profiles.schema import PARAMS
+
+    return sorted({"max_tokens", *PARAMS})
+
+
 def _templates(_ctx: Any, _typed: str) -> Iterable[str]:
     from scrimp.profiles.paths import paths
     from scrimp.profiles.templates import list_templates
@@ -253,11 +260,11 @@ def _keys(_ctx: Any, _typed: str) -> Iterable[tuple[str, str]]:
 
 def _key_names(ctx: Any, typed: str) -> Iterable[Any]:
     from scrimp.profiles.keys import key_names
+    from scrimp.profiles.providers import words
 
     del typed
-    known = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
     used = [name for arm in _profile(ctx).arms for name in key_names(arm)]
-    return dict.fromkeys((*used, *known))
+    return [*dict.fromkeys((*used, *words().values())), *words().items()]
 
 
 complete_aliases = _completer(_aliases)
@@ -273,6 +280,7 @@ complete_keys = _completer(_keys)
 complete_models = _completer(_models)
 complete_named = _completer(_named_checks)
 complete_needs = _completer(_needs)
+complete_options = _completer(_options)
 complete_own_arms = _completer(_own_arms)
 complete_plans = _completer(_plans)
 complete_presets = _completer(_presets)

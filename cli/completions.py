@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -32,6 +34,15 @@ FILES: Final = {"bash": "scrimp.bash", "zsh": "_scrimp", "fish": "scrimp.fish", 
 
 _WHOLE_NAMES: Final = "COMP_WORDBREAKS=${COMP_WORDBREAKS//:}\n"
 """Bash would part the name of an arm such as sonnet:low at its colon, and complete what is after it alone."""
+
+_LOADERS: Final = (
+    "/usr/share/bash-completion/bash_completion",
+    "/etc/bash_completion",
+    "/usr/local/share/bash-completion/bash_completion",
+    "/usr/local/etc/profile.d/bash_completion.sh",
+    "/opt/homebrew/etc/profile.d/bash_completion.sh",
+)
+"""Where systems keep bash-completion."""
 
 Shell = Annotated[
     str | None,
@@ -74,9 +85,31 @@ def show(shell: Shell = None) -> int:
 
 @app.command()
 def install(shell: Shell = None) -> int:
-    """Install the script where the shell looks for it (bash and zsh: with a line in your rc file)."""
-    name, path = _typer().install(shell=_shell(shell), prog_name="scrimp", complete_var=COMPLETE_VAR)
-    if name == "bash":
-        path.write_text(script(name))
+    """Install the script where the shell looks for it (zsh: with lines in your rc file)."""
+    name = _shell(shell)
+    path = _install_for_bash() if name == "bash" else _install_by_typer(name)
     say(f"installed for {name} in {path}; it works in new shells")
+    if name == "bash" and not any(Path(each).exists() for each in _LOADERS):
+        say(f"bash-completion, which loads it, is not to be found: install it, or add to ~/.bashrc: source {path}")
     return 0
+
+
+def _install_by_typer(shell: str) -> Path:
+    _, path = _typer().install(shell=shell, prog_name="scrimp", complete_var=COMPLETE_VAR)
+    return Path(path)
+
+
+def _install_for_bash() -> Path:
+    """Write bash's script where bash-completion looks for that of a command, on the first TAB after its name."""
+    env = os.environ
+    data = env.get("XDG_DATA_HOME", "").strip() or "~/.local/share"
+    base = env.get("BASH_COMPLETION_USER_DIR", "").strip() or f"{data}/bash-completion"
+    path = Path(base).expanduser() / "completions" / "scrimp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(script("bash"))
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: {error.strerror}", hint="`scrimp completions show bash` prints it."
+        ) from None
+    return path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -22,11 +22,14 @@ __all__ = ["app"]
 
 app = new_app(
     "API keys: stored readable by you alone, never given on a command line, never shown.",
-    group=True,
+    bare="list",
     epilog="""\b
 Examples:
-  scrimp keys set OPENAI_API_KEY              asks for it, without showing it
-  pass show openai | scrimp keys set OPENAI_API_KEY
+  scrimp keys set openai                      asks for it, without showing it
+  pass show groq | scrimp keys set groq
+  scrimp keys list                            where each is kept, not what it is
+  scrimp keys rm openai
+  ls -l "$(scrimp keys path)"                 the file itself, yours alone
   scrimp keys test -p openai                  one tiny call for each key
 """,
 )
@@ -34,25 +37,65 @@ Examples:
 Name = Annotated[
     str,
     typer.Argument(
-        metavar="NAME", help="What the key is called, such as OPENAI_API_KEY.", autocompletion=complete_key_names
+        metavar="NAME", help="The provider, such as openai, or its variable.", autocompletion=complete_key_names
     ),
 ]
-Stored = Annotated[str, typer.Argument(metavar="NAME", help="What the key is called.", autocompletion=complete_keys)]
+ANYTHING: Final = {"ignore_unknown_options": True, "allow_extra_args": True}
+"""A parser that refuses nothing: what it would say of a key shows the key."""
+Stored = Annotated[
+    str, typer.Argument(metavar="NAME", help="The provider, or what the key is called.", autocompletion=complete_keys)
+]
 
 
-@app.command("set")
-def set_(name: Name) -> int:
+@app.command("set", context_settings=ANYTHING)
+def set_(ctx: typer.Context, name: Name) -> int:
     """Store a key: typed unseen at a prompt, or read from a pipe."""
     from scrimp.profiles.keys import set_key
+    from scrimp.profiles.providers import key_name, unread
 
+    name, given, _ = name.partition("=")
+    _refuse_argument(name, [*([given] if given else []), *ctx.args])
+    name = key_name(name)
     value = getpass.getpass(f"{name}: ") if sys.stdin.isatty() else _typed_in()
     if not value:
         raise UsageError("no key was given", hint=f"Type it at the prompt, or pipe it in: ... | scrimp keys set {name}")
     where = set_key(name, value, paths(), env=os.environ)
     say(f"stored {name} in {'the system keyring' if where == 'keyring' else paths().keys}")
+    if (note := unread(name)) is not None:
+        say(note)
     if os.environ.get(name) and os.environ[name] != value:
         say(f"note that {name} is set in the environment too, and wins")
     return 0
+
+
+def _refuse_argument(name: str, given: list[str]) -> None:
+    """Refuse a key that stands on the command line; nothing of it is shown."""
+    from scrimp.profiles.providers import key_name
+
+    if not given:
+        return
+    try:
+        name = key_name(name)
+    except UsageError:
+        name = "NAME"
+    raise UsageError(
+        "a key is never given on the command line: your shell's history may hold it now",
+        hint=f"Take it out of there (or get a new key), then type it unseen: scrimp keys set {name}",
+    )
+
+
+@app.command(hidden=True, context_settings=ANYTHING)
+def get() -> int:
+    """Say that keys are never shown."""
+    raise UsageError(
+        "keys are never shown", hint="`scrimp keys path` prints the file that has them; `scrimp keys test` tries them."
+    )
+
+
+@app.command()
+def path() -> int:
+    """Print the file that keys are kept in."""
+    return emit(Result(blocks=(str(paths().keys),)))
 
 
 def _typed_in() -> str:
@@ -86,8 +129,11 @@ def list_(json: JsonOption = False) -> int:
 @app.command()
 def rm(name: Stored) -> int:
     """Forget a stored key."""
-    from scrimp.profiles.keys import remove_key
+    from scrimp.profiles.keys import list_keys, remove_key
+    from scrimp.profiles.providers import key_name
 
+    if name not in list_keys(paths()):  # one that was stored under another rule for names can be forgotten, too
+        name = key_name(name)
     if not remove_key(name, paths()):
         raise UsageError(f"no key {name!r} is stored", hint="`scrimp keys list` lists them.")
     say(f"forgot {name}")

@@ -206,7 +206,7 @@ def audit(
     """
     from scrimp.routing.learn.collecting.audit import candidates, run_audit
 
-    loaded = session.load(profile)
+    loaded, arm = session.with_model(session.load(profile), arm)
     chosen = loaded.profile
     ledger = session.ledger()
     decider = session.make_decider(chosen)
@@ -266,6 +266,7 @@ def templates(
         return _list_hints(loaded.profile.name, as_json=json)
     if max_cost is None and not dry_run:
         raise UsageError("--max-cost: what may it cost?", hint="--dry-run shows what it could cost, and needs none.")
+    loaded, arm = session.with_model(loaded, arm)
     space = session.workspace(loaded, session.ledger(), seed=seed, calls=not dry_run)
     space.look_after()
     done = make_templates(

@@ -37,8 +37,10 @@ def _below(words: str, each: Any, parent: Any) -> Iterator[tuple[str, Any, Any]]
     context = each.make_context(words.rpartition(" ")[2], [], parent=parent, resilient_parsing=True)
     context.terminal_width = context.max_content_width = 79
     yield words, each, context
-    for name in getattr(each, "commands", {}):
-        yield from _below(f"{words} {name}", each.commands[name], context)
+    for name, inner in getattr(each, "commands", {}).items():
+        if inner.hidden:
+            continue
+        yield from _below(f"{words} {name}", inner, context)
 
 
 def commands_page() -> str:
@@ -70,6 +72,7 @@ def man_page() -> str:
     out += [".fi", ".SH ENVIRONMENT", ".TP", "SCRIMP_HOME", "One folder for profiles, ledger, routers and cache."]
     out += [".TP", "SCRIMP_PROFILE, SCRIMP_PREFER, SCRIMP_WTP, SCRIMP_MIN_QUALITY, SCRIMP_LOG"]
     out += ["In place of the profile's name and of keys of its policy.", ".TP", "NO_COLOR", "No colours."]
+    out += [".TP", "FORCE_COLOR", "Draw tables, with colours, on a pipe too; NO_COLOR is stronger."]
     return "\n".join(out) + "\n"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -15,18 +15,22 @@ from .complete import (
     complete_conversations,
     complete_hints,
     complete_needs,
+    complete_options,
     complete_plans,
     complete_presets,
     complete_profiles,
     complete_requests,
     complete_tags,
+    complete_templates,
 )
 
 __all__ = [
     "A_REQUEST",
     "ArmOption",
+    "AttachmentOption",
     "BriefOption",
     "CascadeOption",
+    "ExtractOption",
     "FastOption",
     "FileOption",
     "HintOption",
@@ -35,9 +39,11 @@ __all__ = [
     "MaxCost",
     "MaxSeconds",
     "MaxSpend",
+    "MaxTokens",
     "MinQuality",
     "Needs",
     "Offline",
+    "OptionOption",
     "PlanOption",
     "PreferOption",
     "PrivateMode",
@@ -48,12 +54,17 @@ __all__ = [
     "Reading",
     "RepairOption",
     "RequestArgument",
+    "SchemaMultiOption",
+    "SchemaOption",
     "SeedOption",
     "SinceOption",
     "TagOption",
+    "Temperature",
+    "TemplateOption",
     "UseHintOption",
     "WtpOption",
     "read_day",
+    "typed",
 ]
 
 A_REQUEST: Final = "its id, four or more characters of its beginning or end, or `last`."
@@ -77,11 +88,62 @@ ArmOption = Annotated[
     str | None,
     typer.Option(
         "-m",
+        "--model",
         "--arm",
-        metavar="ARM",
-        help="Take this arm of the profile; no routing, no fallback.",
+        metavar="ARM|MODEL",
+        help="Take this arm, alias, or model with a known price (gpt-5-mini); no routing, no fallback.",
         autocompletion=complete_arms,
     ),
+]
+AttachmentOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-a",
+        "--attachment",
+        metavar="FILE|URL",
+        help="Image or PDF, for arms that take it; - is standard input. Repeats.",
+    ),
+]
+TemplateOption = Annotated[
+    str | None,
+    typer.Option(
+        "-t",
+        "--template",
+        metavar="NAME|FILE",
+        help="Template with {{variables}}; {{input}} is the prompt.",
+        autocompletion=complete_templates,
+    ),
+]
+OptionOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-o",
+        "--option",
+        metavar="KEY VALUE",
+        help="An option of the call, as in -o top_p 0.5. Repeats.",
+        autocompletion=complete_options,
+    ),
+]
+Temperature = Annotated[
+    float | None, typer.Option("--temperature", metavar="0..2", min=0.0, help="How freely the model chooses its words.")
+]
+MaxTokens = Annotated[
+    int | None, typer.Option("--max-tokens", metavar="N", min=1, help="The most output tokens; less is reserved, too.")
+]
+SchemaOption = Annotated[
+    str | None,
+    typer.Option(
+        "--schema",
+        metavar="FILE|JSON|FIELDS",
+        help="JSON Schema that the answer must satisfy (else exit 7), or its fields: 'name, age int'.",
+    ),
+]
+SchemaMultiOption = Annotated[
+    str | None,
+    typer.Option("--schema-multi", metavar="FILE|JSON|FIELDS", help="The same, of which a list is asked for."),
+]
+ExtractOption = Annotated[
+    bool, typer.Option("--extract", help="Print only the first fenced block of the answer (all, where there is none).")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PreferOption = Annotated[
@@ -262,6 +324,16 @@ FrontOption = Annotated[
     typer.Option("--front", help="Show what no other arm beats in quality, cost and time at once (docs/front.md)."),
 ]
 FastOption = Annotated[bool, typer.Option("--fast", help="Waiting costs: a minute as much as a right answer is worth.")]
+
+
+def typed(option: list[str] | None, temperature: float | None, max_tokens: int | None) -> dict[str, Any]:
+    """Return the options of a call that were typed, whichever flag they came by."""
+    if not (option or temperature is not None or max_tokens is not None):
+        return {}
+    from scrimp.routing.asking.call_options import MAX_TOKENS, typed_options
+
+    named = {"temperature": temperature, MAX_TOKENS: max_tokens}
+    return typed_options(option or ()) | {key: value for key, value in named.items() if value is not None}
 
 
 def read_day(since: str) -> float:

@@ -17,11 +17,14 @@ from scrimp.profiles.money import read_number
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["OLD_NAMES", "Group", "lists", "new_app", "read_at_once", "read_numbers", "read_words"]
+__all__ = ["OLD_NAMES", "Group", "lists", "new_app", "read_at_once", "read_numbers", "read_pairs", "read_words"]
 
 
 class Group(TyperGroup):
     """A group whose help page says in a whole sentence what each of its commands does."""
+
+    bare: str | None = None
+    """The command that is run when none is named."""
 
     def summaries(self, ctx: Any) -> list[tuple[str, str]]:
         """Return the commands' names, in the order of the help page, with a sentence on each."""
@@ -45,6 +48,8 @@ def lists(command: str) -> type[Group]:
     """Return a group that runs one of its commands when none is named: `log -n 5` is `log list -n 5`."""
 
     class Listing(Group):
+        bare = command
+
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             """Put the command before options that come first."""
             bare = not args or (args[0].startswith("-") and args[0] not in ("-h", "--help"))
@@ -76,7 +81,7 @@ def new_app(
     return typer.Typer(
         cls=Group if bare is None else lists(bare),
         **texts,  # a None here would hide the callback's own docstring
-        no_args_is_help=group and bare is None,
+        no_args_is_help=group,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
@@ -121,6 +126,15 @@ def read_at_once(built: Any) -> None:
         read_at_once(each)
 
 
+def read_pairs(built: Any) -> None:
+    """Have options whose metavar says `KEY VALUE` take two words, which the command gets as `KEY=VALUE`."""
+    for parameter in built.params:
+        if parameter.metavar == "KEY VALUE":
+            parameter.nargs = 2
+    for each in getattr(built, "commands", {}).values():
+        read_pairs(each)
+
+
 def _help_option(make: Callable[[Any], Any], ctx: Any) -> Any:
     option = make(ctx)
     if option is not None:
@@ -143,6 +157,13 @@ class _Reader:
 
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         """Return what a value means."""
+        if param.nargs == 2 and param.multiple:
+            for key, _ in value or ():
+                if "=" in key:
+                    raise UsageError(
+                        f"{param.opts[0]} {key}: it takes two words: {param.opts[0]} {key.replace('=', ' ')}"
+                    )
+            return [f"{key}={said}" for key, said in value or ()]
         info, kind = self._descriptor.parameter_info, self._descriptor.annotation
         many = kind == list[str] and isinstance(value, (list, tuple))
         if info.parser is None and info.path_type is None:

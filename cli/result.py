@@ -205,6 +205,26 @@ def _for_stdout(text: str, as_json: bool) -> str:
     return escape_json(text) if as_json else sanitize(text)
 
 
+def write_through(text: str, *, as_json: bool = False) -> None:
+    """Write text to stdout as `write_out` does, from a thread that may have to wait for the reader.
+
+    It goes past Python's own buffer, whose lock would keep the process from ending meanwhile.
+
+    Raises
+    ------
+    BrokenPipeError, ScrimpError
+        As `write_out`.
+    """
+    data = memoryview(_for_stdout(text, as_json).encode("utf-8", "replace"))
+    try:
+        while data:
+            data = data[os.write(1, data) :]
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ScrimpError(f"standard output cannot be written: {error.strerror}") from None
+
+
 def deliver(text: str, *, otherwise: str, as_json: bool = False) -> ExitCode:
     """Write to stdout what was paid for; where that cannot be done, say so instead of failing what is done already.
 
@@ -240,7 +260,7 @@ def emit(result: Result, *, as_json: bool = False, otherwise: str | None = None)
     """
     for message in result.messages:
         say(message)
-    if not as_json and result.blocks and sys.stdout.isatty():
+    if not as_json and result.blocks and (sys.stdout.isatty() or (otherwise is None and _colour_is_forced())):
         _draw(result.blocks)
         return int(result.exit_code)
     text = as_line(result.data) if as_json else "".join(plain(block) for block in result.blocks)
@@ -271,10 +291,15 @@ def plain(block: Block) -> str:
 
 def emit_stderr(blocks: Sequence[Block]) -> None:
     """Print blocks to stderr, as `emit` prints them to stdout."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() or _colour_is_forced():
         _draw(blocks, stderr=True)
     else:
         _put_err("".join(plain(block) for block in blocks))
+
+
+def _colour_is_forced() -> bool:
+    """Return whether what is drawn on a terminal is to be drawn on a pipe too: FORCE_COLOR, unless NO_COLOR is set."""
+    return bool(os.environ.get("FORCE_COLOR")) and not os.environ.get("NO_COLOR")
 
 
 def _draw(blocks: Sequence[Block], *, stderr: bool = False) -> None:
@@ -286,10 +311,11 @@ def _draw(blocks: Sequence[Block], *, stderr: bool = False) -> None:
 
     console = Console(highlight=False, soft_wrap=True, stderr=stderr)
     for block in blocks:
-        if isinstance(block, str):
-            console.print(Text(sanitize(block)))
-        elif isinstance(block, Note):
-            for number, line in enumerate(Text(sanitize(block.text)).wrap(console, max(1, console.width - GAP))):
+        if isinstance(block, str) and "\n" in block:
+            console.print(Text(sanitize(block)))  # somebody's text, as it is
+        elif isinstance(block, (str, Note)):
+            text = sanitize(block if isinstance(block, str) else block.text)
+            for number, line in enumerate(Text(text).wrap(console, max(1, console.width - GAP)) or [Text()]):
                 line.rstrip()
                 console.print(Text(" " * GAP if number else "") + line)
         else:

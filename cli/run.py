@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from scrimp.profiles.system import needs_posix
+
 from . import session
 from .children import Address, command_of, environment_of
 from .complete import complete_asked_models
@@ -62,6 +64,7 @@ def run(
 
     Its exit code is the command's.
     """
+    needs_posix("run")
     from .serving import capped, listening, make_endpoint, summary
 
     listen = listening()

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from scrimp.profiles.errors import UsageError
+from scrimp.profiles.system import needs_posix
 
 from . import session
 from .options import MaxSpend, PrivateOption, ProfileOption, TagOption
@@ -30,7 +31,8 @@ Examples:
 Then, elsewhere:
   export OPENAI_BASE_URL=http://127.0.0.1:4321/v1 OPENAI_API_KEY=$(cat ~/.scrimp-token)
   curl $OPENAI_BASE_URL/chat/completions -H "Authorization: Bearer $OPENAI_API_KEY" \\
-    -d '{"model": "scrimp", "messages": [{"role": "user", "content": "Capital of France?"}]}'
+    -d '{"model": "scrimp",
+      "messages": [{"role": "user", "content": "Capital of France?"}]}'
 \b
 Models: scrimp (routed), scrimp/cheap, scrimp/balanced, scrimp/best, an arm's name, or a plan (small ? tests > large,
 with a check of the profile).
@@ -109,6 +111,7 @@ def serve(
 
     /v1/chat/completions, /v1/responses, /v1/messages (and count_tokens), /v1/models. Ctrl-C ends it.
     """
+    needs_posix("serve")
     from .serving import capped, listening, make_endpoint, on_signals, summary
 
     listen = listening()

@@ -49,6 +49,7 @@ __all__ = [
     "secrets",
     "tell_at_end",
     "tell_nobody",
+    "with_model",
     "workspace",
 ]
 
@@ -83,6 +84,24 @@ def load(
             if note != loaded.daily or not said_today(note, paths().said):
                 say(note)
     return loaded
+
+
+def with_model(loaded: Loaded, asked: str | None) -> tuple[Loaded, str | None]:
+    """Return the profile with the arm, alias or model that `-m` names among its arms, and what that arm is called.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing of that name, it may be several, or it has no known price.
+    """
+    if asked is None:
+        return loaded, None
+    from scrimp.routing.asking.named_arm import arm_of
+
+    global in_use  # noqa: PLW0603 - of this process's one command
+    loaded, arm = arm_of(loaded, asked, paths=paths(), keys=keys())
+    in_use = loaded.profile
+    return loaded, arm
 
 
 @cache

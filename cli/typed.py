@@ -89,7 +89,6 @@ _PARTS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ("spend", "show"): ("spend",),
     ("models", "list"): ("models",),
     ("models", "ls"): ("models",),
-    ("models", "show"): ("models",),
     ("budget", "day"): ("budget", "set", "day"),
     ("budget", "month"): ("budget", "set", "month"),
     ("batch", "run"): ("batch",),

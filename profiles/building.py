@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     Path_: TypeAlias = tuple[str, ...]
     Locate: TypeAlias = Callable[[Path_], str]
 
-__all__ = ["build", "build_profile", "build_rules", "dotted", "plain"]
+__all__ = ["build", "build_profile", "build_rules", "dotted", "plain", "wrong_param"]
 
 _SECRET_FIELDS: Final = frozenset({"key_env", "key_cmd", "api_base", "url", "endpoint"})
 """Fields whose value an error never repeats: people paste keys into them."""
@@ -277,20 +277,24 @@ def _params(value: object, locate: Locate, path: Path_) -> dict[str, Any]:
                 hint="Others can change what a call costs or where it goes; these cannot: "
                 f"{', '.join(sorted(PARAMS))}.",
             )
-        if key in {"logit_bias", "thinking"}:
-            _as_table(item, locate, here)
-        elif key == "stop":
-            words = item if isinstance(item, list) else [item]
-            if not all(isinstance(word, str) for word in words):
-                raise _wrong(item, "text or a list of texts", locate, here)
-        elif key in {"user", "verbosity"}:
-            if not isinstance(item, str):
-                raise _wrong(item, "text", locate, here)
-        elif key == "keep_alive" and isinstance(item, str):
-            continue
-        elif not isinstance(item, (int, Decimal)) or isinstance(item, bool) or not Decimal(item).is_finite():
-            raise _wrong(item, "a number", locate, here)
+        if (expected := wrong_param(key, item)) is not None:
+            raise _wrong(item, expected, locate, here)
     return {key: plain(item) for key, item in table.items()}
+
+
+def wrong_param(key: str, value: object) -> str | None:
+    """Return what a value of a parameter (`schema.PARAMS`) has to be, in words; None where it is that."""
+    if key in {"logit_bias", "thinking"}:
+        return None if isinstance(value, dict) else "a table"
+    if key == "stop":
+        words = value if isinstance(value, list) else [value]
+        return None if all(isinstance(word, str) for word in words) else "text or a list of texts"
+    if key in {"user", "verbosity"}:
+        return None if isinstance(value, str) else "text"
+    if key == "keep_alive" and isinstance(value, str):
+        return None
+    number = isinstance(value, (int, float, Decimal)) and not isinstance(value, bool) and Decimal(value).is_finite()
+    return None if number else "a number"
 
 
 def plain(value: object) -> object:

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from .errors import ConfigError
 from .paths import make_private_dir
@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["hold", "kind_of_file", "new_file", "replacing", "store_own", "sync_folder", "unfinished"]
+__all__ = ["NO_FOLLOW", "hold", "kind_of_file", "new_file", "replacing", "store_own", "sync_folder", "unfinished"]
+
+
+NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0)
+"""For `os.open`: refuse a symbolic link. Windows, where few may make one, has no such flag."""
 
 
 def new_file(path: Path, *, mode: int = 0o600) -> BinaryIO:
@@ -29,7 +33,7 @@ def new_file(path: Path, *, mode: int = 0o600) -> BinaryIO:
         If it cannot be made.
     """
     # A large buffer: an output may have millions of short lines.
-    return open(path, "xb", 1 << 20, opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, mode))
+    return open(path, "xb", 1 << 20, opener=lambda name, flags: os.open(name, flags | NO_FOLLOW, mode))
 
 
 def unfinished(path: Path) -> Path:
@@ -85,7 +89,9 @@ def _refuse_special(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on disk."""
+    """Have the names in a folder on disk; Windows opens no folder, and writes names by itself."""
+    if os.name == "nt":
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -48,6 +48,7 @@ __all__ = [
     "override",
     "profile_path",
     "to_toml",
+    "with_arm",
 ]
 
 _ENVIRONMENT: Final = {
@@ -243,6 +244,30 @@ def override(
     for flag, table, key, value in flags:
         if value is not None:
             tree.lay({table: {key: value}}, Source(flag, flag))
+    try:
+        profile = build_profile(tree.table, tree.at)
+    except ConfigError as error:
+        raise UsageError(error.message, hint=error.hint) from None
+    return replace(loaded, profile=profile, origin=MappingProxyType(_origins(profile, tree)), tree=tree)
+
+
+def with_arm(loaded: Loaded, name: str, arm: Mapping[str, object], *, by: str) -> Loaded:
+    """Return the profile with one arm more; all else, its default arm too, is as it was.
+
+    Parameters
+    ----------
+    name, arm
+        What it is called, and its keys as `[[arms]]` has them, without the name.
+    by
+        What is named as its origin: a flag.
+
+    Raises
+    ------
+    UsageError
+        If a key is wrong.
+    """
+    tree = loaded.tree.copy()
+    tree.lay({"default_arm": loaded.profile.default_arm, "arms": {name: dict(arm)}}, Source(by, by))
     try:
         profile = build_profile(tree.table, tree.at)
     except ConfigError as error:

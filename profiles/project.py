@@ -48,6 +48,8 @@ def distrust(path: Path, env: Mapping[str, str]) -> str | None:
     Whoever can write it could say which of the user's profiles is used here. So it has to be the user's (or root's),
     the link that leads to it too, and not everybody's to write; git asks the same of a repository.
     """
+    if not hasattr(os, "geteuid"):
+        return None  # Windows: who may write is for the folder's own rights to say
     owners = {os.geteuid(), 0}
     if os.geteuid() == 0 and env.get("SUDO_UID", "").isdecimal():
         owners.add(int(env["SUDO_UID"]))

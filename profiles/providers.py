@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-from .keys import provider_keys
+from .errors import UsageError
+from .keys import looks_secret, provider_keys
+from .schema import did_you_mean
 
-__all__ = ["KEYS_OF", "MAKERS", "OTHERS", "RESELLER", "variable_of", "words"]
+__all__ = ["KEYS_OF", "MAKERS", "OTHERS", "RESELLER", "key_name", "unread", "variable_of", "words"]
 
 KEYS_OF: Final = {
     "openai": provider_keys("openai"),
@@ -51,6 +54,11 @@ _CALLED: Final = {
 """What providers are called besides, and the variable of each."""
 
 
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_WORD: Final = re.compile(r"[A-Za-z]{1,16}([ _-][A-Za-z]{1,16}){0,3}")
+"""What a key is not: letters alone, in short words."""
+
+
 def words() -> dict[str, str]:
     """Return every name of a provider that `keys set` takes, in lower case, and the variable that its key is under."""
     named = {name: variables[0] for name, variables in KEYS_OF.items()}
@@ -59,4 +67,34 @@ def words() -> dict[str, str]:
 
 def variable_of(name: str) -> str | None:
     """Return the variable of a provider's key, by a name of the provider in any case; None for another word."""
-    return words().get(name.lower())
+    return words().get(name.strip().lower())
+
+
+def key_name(given: str) -> str:
+    """Return the name that a key is kept under: a variable's, or that of the provider's.
+
+    Raises
+    ------
+    UsageError
+        If it is neither. What is given is shown only where it is a plain word: it may be a key.
+    """
+    variable = variable_of(given)
+    if variable is not None:
+        return variable
+    if _VARIABLE.fullmatch(given) and looks_secret(given):
+        return given
+    hint = "It is a provider's name, such as openai or groq, or a variable's, such as OPENAI_API_KEY."
+    if not _WORD.fullmatch(given):
+        raise UsageError("that is not a name for a key, and is not shown: it may be a key itself", hint=hint)
+    known = [*words(), *(name for names in KEYS_OF.values() for name in names)]
+    near = did_you_mean(given, known) or did_you_mean(given.lower(), known)
+    raise UsageError(f"no provider or variable for a key is called {given!r}{near}", hint=hint)
+
+
+def unread(name: str) -> str | None:
+    """Return what to say of a name that no provider's arms look under, where it may be a slip of one that they do."""
+    known = {*words().values(), *(each for names in KEYS_OF.values() for each in names), *OTHERS}
+    if name in known:
+        return None
+    near = did_you_mean(name, sorted(known))
+    return f"no provider's arms look for a key under {name}{near or ': an arm with that key_env does'}"

@@ -39,6 +39,8 @@ __all__ = [
 
 FENCE: Final = "+++"
 
+_HARMLESS: Final = frozenset({"system", "options", "defaults", "brief", "extract"})
+
 _Meta = msgspec.Meta
 _Words = Annotated[tuple[str, ...], _Meta(description='a list of texts, such as ["one", "two"]')]
 _Usd = Annotated[Decimal, _Meta(description="an amount in USD, 0 or more")]
@@ -132,7 +134,10 @@ def template_path(name: str, paths: Paths) -> Path:
 
 
 def read_template(name: str, paths: Paths) -> Template:
-    """Return a template: a file of that path, or one of that name in the user's own folder.
+    """Return a template: one of that name in the user's own folder, or a file of that path.
+
+    A file elsewhere may have come with a repository: it may say how its prompt is asked, but nothing that runs a
+    command, reads another file, or says where the prompt goes.
 
     Raises
     ------
@@ -141,7 +146,9 @@ def read_template(name: str, paths: Paths) -> Template:
     ConfigError
         If it cannot be read, or its first lines say something wrong: the message names file and line.
     """
-    path = Path(name) if Path(name).is_file() else _own_file(name, paths)
+    path = _own_file(name, paths)
+    if path is None and Path(name).is_file():
+        path = Path(name)
     if path is None:
         there = list_templates(paths)
         raise UsageError(
@@ -157,7 +164,7 @@ def read_template(name: str, paths: Paths) -> Template:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"cannot read template {path}:{line}: it is not UTF-8") from None
-    return _parsed(text, str(path))
+    return _parsed(text, str(path), own=path.resolve().parent == paths.templates.resolve())
 
 
 def save_template(name: str, template: Template, paths: Paths, *, over: bool = False) -> Path:
@@ -213,7 +220,7 @@ def as_text(template: Template) -> str:
         for name in Settings.__struct_fields__
         if (value := getattr(template, name)) is not None and value is not False and value not in ((), {})
     }
-    prompt = f"{template.prompt}\n" if template.prompt else ""
+    prompt = template.prompt if template.prompt[-1:] in ("", "\n") else f"{template.prompt}\n"
     if not said and not prompt.startswith(FENCE):
         return prompt
     tables = {key: value for key, value in said.items() if isinstance(value, dict)}
@@ -230,7 +237,7 @@ def _written(value: object) -> str:
     return toml_value(value)
 
 
-def _parsed(text: str, place: str) -> Template:
+def _parsed(text: str, place: str, *, own: bool) -> Template:
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     if lines[0].rstrip() != FENCE:
         return Template(prompt=text)
@@ -238,9 +245,22 @@ def _parsed(text: str, place: str) -> Template:
     if end is None:
         raise ConfigError(f"{place}:1: the settings that begin here have no end: a line of {FENCE}")
     table, source = parse_toml("\n".join(["", *lines[1:end]]), "template", place)
+    for key in () if own else table:
+        if key in Settings.__struct_fields__ and not _is_harmless(key, table[key]):
+            raise ConfigError(
+                f"{source.at((key,))}: {key}: only a template in your own folder may say this",
+                hint="What you trust you can copy there: `scrimp templates path` says where it is.",
+            )
     said = msgspec.structs.asdict(build(Settings, table, source.at))
     said["options"] = {key: plain(value) for key, value in said["options"].items()}
     return Template(prompt="\n".join(lines[end + 1 :]).strip("\n"), **said)
+
+
+def _is_harmless(key: str, value: object) -> bool:
+    """Tell whether a setting neither runs, reads nor pays for anything, nor says where the prompt goes."""
+    if key in {"schema", "schema_multi"}:
+        return isinstance(value, str) and value.lstrip().startswith("{")
+    return key in _HARMLESS
 
 
 def _own_file(name: str, paths: Paths) -> Path | None:

@@ -98,7 +98,11 @@ class Scrimp:
         schema
             A JSON Schema that the answer must satisfy: as a mapping, as text, or as the name of a file.
         arm
-            The arm to ask; None lets the policy choose.
+            The arm to ask, by its name, an alias, or as a model with a known price, as `-m` takes it; None lets the
+            policy choose.
+        temperature, max_tokens, options
+            How freely the model chooses its words; the most output tokens (an arm's own limit holds too); and further
+            options of the call by name, as `-o` takes them.
         max_cost_usd
             The most that this request may cost, USD: a `Decimal`, a string, or a float read by its shortest form.
         max_seconds, fast
@@ -237,12 +241,13 @@ class Scrimp:
         from scrimp.routing.asking.ways import make_way, split_plan
         from scrimp.routing.text.clean import clean_text
 
-        if (split := split_plan(read, arm=arm, plan=plan)) is not None:
-            read, arm, plan = "auto", None, split
         with self._opened.use() as opened:
-            way = make_way(opened.loaded.profile, schema=None, plan=plan, arm=arm)
+            profile, arm = opened.under(prefer, wtp_usd, min_quality, max_seconds, private, arm=arm)
+            if (split := split_plan(read, arm=arm, plan=plan)) is not None:
+                read, arm, plan = "auto", None, split
+            way = make_way(profile, schema=None, plan=plan, arm=arm)
             guide = Guide(
-                opened.decider().under(opened.under(prefer, wtp_usd, min_quality, max_seconds, private)),
+                opened.decider(profile),
                 opened.ledger_to_read(),
                 arm=arm,
                 max_cost_nano=nano(max_cost_usd),

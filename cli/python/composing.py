@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from scrimp.profiles.errors import UsageError
@@ -45,6 +45,9 @@ class AskOptions(TypedDict, total=False):
     attachments: Name | Iterable[Name]
     schema: Mapping[str, Any] | Name | None
     arm: str | None
+    temperature: float | None
+    max_tokens: int | None
+    options: Mapping[str, Any]
     max_cost_usd: Usd | None
     max_seconds: float | None
     fast: bool
@@ -131,6 +134,9 @@ def prepare(
     attachments: Name | Iterable[Name] = (),
     schema: Mapping[str, Any] | Name | None = None,
     arm: str | None = None,
+    temperature: float | None = None,
+    max_tokens: int | None = None,
+    options: Mapping[str, Any] = MappingProxyType({}),
     max_cost_usd: Usd | None = None,
     max_seconds: float | None = None,
     fast: bool = False,
@@ -162,30 +168,35 @@ def prepare(
     ScrimpError
         If something that was given cannot be, or cannot be read.
     """
-    from scrimp.routing.asking.compose import compose, make_request, question_of, read_sources
+    from scrimp.routing.asking.call_options import read_options
+    from scrimp.routing.asking.compose import compose, given_attachments, make_request, question_of, read_sources
+    from scrimp.routing.asking.fetching import Fetcher
     from scrimp.routing.asking.kept_files import reads_again
     from scrimp.routing.asking.ways import make_way, split_plan
     from scrimp.routing.text.clean import clean_text
 
-    if (split := split_plan(read, arm=arm, plan=plan, cascade=cascade)) is not None:
-        read, arm, plan = "auto", None, split
     said: list[str] = []
 
     def say(line: str) -> None:
         said.append(line)
         logger.info(line)
 
-    text, sources = question_of(clean_text(prompt, what="the prompt"), read_sources(several(files), tell=say))
+    fetcher = Fetcher(on_this_machine, say)
+    given = read_sources(several(files), tell=say, fetch=fetcher.text)
+    text, sources = question_of(clean_text(prompt, what="the prompt"), given)
     asked = compose(
         text,
         system=system,
-        attachments=map(Path, several(attachments)),
+        attachments=given_attachments(map(os.fspath, several(attachments)), fetch=fetcher.bytes),
         schema=_schema_text(schema),
         needs=several(needs),
         sources=sources,
         brief=brief,
     )
-    profile = opened.under(prefer, wtp_usd, min_quality, max_seconds, private)
+    profile, arm = opened.under(prefer, wtp_usd, min_quality, max_seconds, private, arm=arm)
+    if (split := split_plan(read, arm=arm, plan=plan, cascade=cascade)) is not None:
+        read, arm, plan = "auto", None, split
+    call = read_options(_options(options, temperature, max_tokens), what="options:")
     space = opened.workspace(profile, say)
     ask = make_request(
         profile,
@@ -204,6 +215,8 @@ def prepare(
         confirmed=confirmed,
         reading=read,
         read_tokens=read_tokens,
+        params=call.params,
+        output_limit=call.output_limit,
     )
     if (again := reads_again(asked, ask.prompt)) is not None:
         say(again)
@@ -213,6 +226,11 @@ def prepare(
     space.look_after()
     ask, context = space.prepare(ask, way)
     return Job(space, ask, context, way, said, None if on_text is None else Listener(on_text))
+
+
+def _options(options: Mapping[str, Any], temperature: float | None, max_tokens: int | None) -> dict[str, Any]:
+    named = {"temperature": temperature, "max_tokens": max_tokens}
+    return {**options} | {key: value for key, value in named.items() if value is not None}
 
 
 def _phrasings(n: int | None) -> int | None:

@@ -63,6 +63,7 @@ class Opened:
         self._home = Home(self.paths)
         self._ledger: Ledger | None = None
         self._decider: Decider | None = None
+        self._more: dict[tuple[str, ...], Decider] = {}
         self._space: Workspace | None = None
         self._scribe: Scribe[Work] | None = None
 
@@ -102,28 +103,42 @@ class Opened:
         min_quality: float | None,
         max_seconds: float | None = None,
         private: str | None = None,
-    ) -> Profile:
+        *,
+        arm: str | None = None,
+    ) -> tuple[Profile, str | None]:
         """Return the profile with another policy and guard laid over it; None leaves a key as it is.
+
+        With it the arm that is asked for, which joins the others where it is a model (`named_arm.arm_of`).
 
         Raises
         ------
         UsageError
-            If a value is none that its key takes.
+            If a value is none that its key takes, or there is nothing of the arm's name.
         """
         laid: dict[str, Any] = {
             "prefer": prefer, "wtp_usd": wtp_usd, "min_quality": min_quality, "max_seconds": max_seconds,
             "private": private,
         }  # fmt: skip
-        if all(value is None for value in laid.values()):
-            return self.loaded.profile
-        return override(self.loaded, **laid).profile
+        loaded = self.loaded
+        if any(value is not None for value in laid.values()):
+            loaded = override(loaded, **laid)
+        if arm is not None:
+            from scrimp.routing.asking.named_arm import arm_of
 
-    def decider(self) -> Decider:
-        """Return what decides by the profile's own policy."""
+            loaded, arm = arm_of(loaded, arm, paths=self.paths, keys=Keys(os.environ, self.paths))
+        return loaded.profile, arm
+
+    def decider(self, profile: Profile | None = None) -> Decider:
+        """Return what decides by the profile's own policy, or by another that `under` returned."""
         with self._turn:
             if self._decider is None:
                 self._decider = make_decider(self.loaded.profile, self.paths, say=logger.info)
-            return self._decider
+            if profile is None or profile.arms == self.loaded.profile.arms:
+                return self._decider if profile is None else self._decider.under(profile)
+            names = tuple(f"{arm.name} {arm.model}" for arm in profile.arms)
+            if names not in self._more:
+                self._more[names] = make_decider(profile, self.paths, say=logger.info)
+            return self._more[names].under(profile)
 
     def tell(self, ledger: Ledger) -> None:
         """Deliver alerts and export spans in a thread, where the profile asks for that; what fails is tried later."""
@@ -168,7 +183,7 @@ class Opened:
                     rng=self.rng,
                     reader=self._home.ledger_to_read(),
                 )
-            return replace(self._space, decider=self._space.decider.under(profile), say=say)
+            return replace(self._space, decider=self.decider(profile), say=say)
 
     def ledger_to_read(self) -> Ledger | None:
         """Return the ledger; None where there is none yet (reading never makes one)."""

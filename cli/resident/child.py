@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import array
 import contextlib
-import fcntl
 import io
 import locale
 import marshal
@@ -284,6 +283,8 @@ def _end_with(connected: socket.socket) -> None:
 
     The system sends the signal, so that no thread has to wait for the end of a connection.
     """
+    import fcntl
+
     ends = [each for each in (signal.SIGHUP, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
     number = ends[0] if ends else signal.SIGKILL
     connected.setblocking(False)

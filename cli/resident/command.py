@@ -9,6 +9,7 @@ from scrimp.cli.options import JsonOption, ProfileOption
 from scrimp.cli.parser import new_app
 from scrimp.cli.result import Note, Result, emit
 from scrimp.profiles.errors import ConfigError, ExitCode, ScrimpError
+from scrimp.profiles.system import needs_posix
 from scrimp.routing.text.in_words import counted
 
 from . import starting
@@ -23,6 +24,7 @@ Examples:
   scrimp resident start        now, and not after the first question
   scrimp resident status       is there one, how long, how much memory
   scrimp resident stop
+  scrimp resident restart      after an upgrade
   SCRIMP_RESIDENT=0 scrimp ask "..."    without it, this once
 
 It starts by itself after a question at a terminal, and leaves after 15 idle minutes (docs/resident.md).
@@ -97,6 +99,7 @@ def _path() -> str:
         return path
     from scrimp.profiles.paths import make_private_dir, paths
 
+    needs_posix("the resident process")
     state = paths().state
     make_private_dir(state)
     path = socket_path()

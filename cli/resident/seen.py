@@ -30,7 +30,7 @@ _FOR_THE_RESIDENT: Final = re.compile(
     r"HF_[A-Z_]+|HUGGINGFACE_[A-Z_]+|DEFAULT_[A-Z0-9_]+|MAX_[A-Z0-9_]+|LOGURU_[A-Z_]+"
 )
 _NO_MATTER: Final = frozenset({
-    "CI", "NO_COLOR", "JSON_LOGS",  # how libraries would colour and lay out the log lines that nobody gets
+    "CI", "FORCE_COLOR", "NO_COLOR", "JSON_LOGS",  # how libraries lay out log lines that nobody gets
     "TMPDIR", "TEMP", "TMP",  # asked for again (`child.py`)
     # Hidden while libraries are imported, and asked for again in each call (`calls.transport`).
     "SSLKEYLOGFILE", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSL_CERTIFICATE", "SSL_VERIFY", "SSL_SECURITY_LEVEL",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import gc
 import importlib
 import os
@@ -163,6 +162,8 @@ def main() -> NoReturn:
 @contextlib.contextmanager
 def _only_one(path: str) -> Iterator[int]:
     """Hold the lock of a socket's path for as long as this process lives; leave where another one holds it."""
+    import fcntl
+
     folder = Path(path).parent
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)

@@ -30,8 +30,10 @@ def socket_path() -> str | None:
 
     It is named by the home's device and inode: short whatever the home is called, and the same by every name that leads
     there. The socket never lies in the home itself, which may be on a network. There is none for a home that is not
-    there yet, or that belongs to somebody else (`sudo` that keeps HOME).
+    there yet, or that belongs to somebody else (`sudo` that keeps HOME), nor where processes cannot fork (Windows).
     """
+    if not hasattr(os, "fork"):
+        return None
     try:
         found = os.stat(_home())  # noqa: PTH116
     except (OSError, ValueError):

@@ -18,6 +18,7 @@ from scrimp.routing.ledger.store import instant
 from scrimp.routing.prompts.chat_log import Lost, format_of, rebuilt
 from scrimp.routing.prompts.prompt import Prompt, Turn, prompt_of_chat
 
+from .call_options import of_log
 from .kept_files import with_files
 from .memory import Recalled
 from .request import Ask
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from scrimp.routing.deciding.policy import Option
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prompts.chat_log import After
+
+    from .call_options import CallOptions
 
 __all__ = [
     "REDO_REWARD",
@@ -175,6 +178,7 @@ def redo_request(
     ledger: Ledger | None = None,
     arm: str | None = None,
     max_cost_nano: int | None = None,
+    options: CallOptions | None = None,
 ) -> Ask:
     """Return the request that asks a logged prompt again.
 
@@ -186,6 +190,8 @@ def redo_request(
         The arm to ask; unless given, the one of next higher predicted quality than the one that answered.
     max_cost_nano
         The most it may cost, nano-USD.
+    options
+        Options of the call, before those that it was asked with.
 
     Raises
     ------
@@ -204,6 +210,8 @@ def redo_request(
         more = f", or another reading of the files (-m {bare_of(by)}/whole)" if reading_of(by) == "passages" else ""
         raise UsageError(f"{by} has answered this already", hint=f"Name another arm with -m{more}.")
     prompt, after = whole_prompt(ledger, row)
+    before = of_log(json.loads(row["decision"] or "{}"))
+    params, output_limit = options or before
     return Ask(
         prompt=prompt,
         wishes=Wishes(arm=other, max_cost_nano=max_cost_nano),
@@ -211,6 +219,8 @@ def redo_request(
         conversation_id=row["conversation_id"],
         redo_of=row["id"],
         keep=profile.log.keep,
+        params={**before.params, **params},
+        output_limit=output_limit or before.output_limit,
         response_format=prompt.own_format,
         after=after,
         recalled=Recalled.of(json.loads(row["memory"])) if row.get("memory") else None,

@@ -10,6 +10,8 @@ from scrimp.routing.ledger.documents import MAX_KEPT
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.prompts.chat_log import columns
 
+from .call_options import logged
+
 if TYPE_CHECKING:
     from scrimp.routing.calls.call import Reply
     from scrimp.routing.deciding.trace import Decision
@@ -33,6 +35,9 @@ def request_row(ask: Ask, decision: Decision, context: Context | None, now: floa
         POSIX time.
     """
     prompt = ask.prompt
+    trace = decision.to_dict()
+    if ask.keep == "all" and (options := logged(ask.params, ask.output_limit)):
+        trace["options"] = options
     row: dict[str, object] = {
         "id": decision.id,
         "created_at": instant(now),
@@ -44,7 +49,7 @@ def request_row(ask: Ask, decision: Decision, context: Context | None, now: floa
         "surface": None if context is None else json.dumps([round(float(value), 6) for value in context.surface]),
         "embedder_id": None if context is None else decision.embedder_id,
         "router_version": decision.router_version,
-        "decision": json.dumps(decision.to_dict()),
+        "decision": json.dumps(trace),
         "arm": decision.arm,
         "propensity": decision.choice.propensity,
         "status": "pending",

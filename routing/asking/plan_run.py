@@ -261,6 +261,8 @@ class _PlanRun:
         limit = again.output_limit if option is None else min(again.output_limit, option.output_limit)
         if wish.limit is not None and not keeps_its_limit(arm):
             limit = min(limit, wish.limit)
+        if wish.role.answers and self.asked.ask.output_limit is not None:
+            limit = min(limit, self.asked.ask.output_limit)
         bound = price.bound_nano(again.input_bound, limit)
         return wish, replace(again, arm=name, output_limit=limit, bound_nano=bound)
 
@@ -363,7 +365,9 @@ class _PlanRun:
     def _answer(self, option: Option, paid: Paid) -> Answer:
         settlement, usage, reply = paid.settlement, paid.usage, paid.reply
         arm = self.kit.decider.profile.arm(option.arm)
-        notes = [*reply_notes(option, reply, paid.usage_status, brief=self.asked.ask.prompt.brief), *paid.remarks]
+        ask = self.asked.ask
+        notes = reply_notes(option, reply, paid.usage_status, brief=ask.prompt.brief, asked=ask.output_limit)
+        notes += paid.remarks
         budget = shortened(reasoning_room(arm.model, arm.reasoning_effort, arm.params), option.output_limit)
         if budget is not None:
             notes.append(

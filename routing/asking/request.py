@@ -88,8 +88,8 @@ class Ask:
     run_id
         The run whose cap it counts against; None makes it a run of its own.
     params, response_format, output_limit
-        What the prompt itself brings (a row of OpenAI's Batch shape), before what the arm says: parameters of the call,
-        the form of the answer, and the most output tokens; None where it brings none.
+        What comes with the prompt itself (`-o`, a row of OpenAI's Batch shape), before what the arm says: parameters of
+        the call, the form of the answer, and the most output tokens; None where it brings none.
     takes_back
         Whether an answer that broke off may be followed by another arm's where a part of it was shown already: a
         terminal shows that on a line of its own, a program has taken it for the beginning of the answer.
@@ -406,15 +406,20 @@ class Checked:
         }
 
 
-def why_cut(finish_reason: str | None, output_limit: int, *, brief: bool = False) -> str | None:
+def why_cut(
+    finish_reason: str | None, output_limit: int, *, brief: bool = False, asked: int | None = None
+) -> str | None:
     """Return why an answer is not all that the model had to say; None where it is.
 
     Parameters
     ----------
     brief
         A short answer was asked for.
+    asked
+        The limit that came with the prompt; None where none did.
     """
     by = "--brief" if brief and output_limit == BRIEF_TOKENS else "max_output_tokens"
+    by = "--max-tokens" if output_limit == asked else by
     return {
         "length": f"the answer was cut at its limit of {output_limit:,} tokens ({by})",
         "content_filter": "the provider's filter ended the answer",
@@ -422,8 +427,10 @@ def why_cut(finish_reason: str | None, output_limit: int, *, brief: bool = False
     }.get(finish_reason or "")
 
 
-def reply_notes(option: Option, reply: Reply, usage_status: str, *, brief: bool = False) -> list[str]:
-    """Return remarks on a reply for the user; `brief` says that a short answer was asked for."""
+def reply_notes(
+    option: Option, reply: Reply, usage_status: str, *, brief: bool = False, asked: int | None = None
+) -> list[str]:
+    """Return remarks on a reply for the user; `brief` and `asked` as for `why_cut`."""
     from scrimp.routing.checks.form import completeness
 
     notes = []
@@ -434,7 +441,7 @@ def reply_notes(option: Option, reply: Reply, usage_status: str, *, brief: bool 
         notes.append("the provider reported no usage: the whole reservation is charged")
     elif usage_status == "implausible":
         notes.append("the provider reported an impossible usage: the whole reservation is charged")
-    cut = why_cut(reply.finish_reason, option.output_limit, brief=brief)
+    cut = why_cut(reply.finish_reason, option.output_limit, brief=brief, asked=asked)
     if cut is not None:
         notes.append(cut)
     elif (verdict := completeness(reply.text, reply.finish_reason)) is not None and verdict.failed:

@@ -132,7 +132,10 @@ def run_apart(
                     count_at = time.monotonic() + _COUNT_EVERY_S
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:  # Windows: what it started is left
+                process.kill()
         process.stdout.close()
         process.wait()
     text = bytes(tail).decode("utf-8", "replace")

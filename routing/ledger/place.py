@@ -53,13 +53,15 @@ def is_there(path: Path) -> bool:
         raise LedgerError(f"the ledger {called} is no file but {kind}", hint=aside)
     if found.st_size == 0:
         raise damaged(path, f"{'it' if link is None else called} is empty (a full disk leaves such files)")
-    if os.statvfs(path).f_flag & os.ST_RDONLY:
+    if hasattr(os, "statvfs") and os.statvfs(path).f_flag & os.ST_RDONLY:
         raise LedgerError(
             f"the ledger {called} is on a file system that is read-only",
             hint="What cannot be logged is not sent. Mount it for writing, or set SCRIMP_HOME to another folder.",
         )
     if not os.access(path, os.R_OK | os.W_OK):
-        whose = "" if found.st_uid == os.geteuid() else f"; it belongs to user {found.st_uid}"
+        whose = (
+            "" if not hasattr(os, "geteuid") or found.st_uid == os.geteuid() else f"; it belongs to user {found.st_uid}"
+        )
         raise LedgerError(
             f"the ledger {called} may not be read and written by this user{whose}",
             hint="What cannot be logged is not sent. Give yourself the right (chown, chmod 600), or set SCRIMP_HOME.",

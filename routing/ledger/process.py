@@ -57,7 +57,13 @@ def _fields(stat: bytes) -> str | None:
 
 
 def _started(pid: int) -> str | None:
-    """Return when a process started, as the system spells it, or None when it is not there (or cannot be seen)."""
+    """Return when a process started, as the system spells it, or None when it is not there (or cannot be seen).
+
+    Raises
+    ------
+    FileNotFoundError
+        If the system has neither /proc nor ps (Windows).
+    """
     try:
         return _fields(Path(f"/proc/{pid}/stat").read_bytes())
     except FileNotFoundError:
@@ -100,7 +106,8 @@ def host() -> str:
             if found := Path(name).read_bytes().strip():
                 digest = "/" + hashlib.sha256(b"scrimp " + found).hexdigest()[:12]  # the id itself is to stay private
                 break
-    return (os.uname().nodename or "unnamed") + digest
+    node = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME")
+    return (node or "unnamed") + digest
 
 
 def _namespace() -> str | None:
@@ -120,7 +127,10 @@ def this_process() -> Process:
         # its folder.
         started = _fields(Path("/proc/self/stat").read_bytes())
     except OSError:
-        started = _started(pid)
+        try:
+            started = _started(pid)
+        except FileNotFoundError:
+            started = None
     return Process(pid, started, boot_id(), host(), _namespace())
 
 
@@ -137,7 +147,10 @@ def look(process: Process) -> Holder:
         return Holder.ELSEWHERE
     if process.namespace not in (None, _namespace()) or not _sees_its_own():
         return Holder.ELSEWHERE
-    started = _started(process.pid)
+    try:
+        started = _started(process.pid)
+    except FileNotFoundError:
+        return Holder.ALIVE if process.pid == os.getpid() else Holder.ELSEWHERE
     alive = started is not None and (process.started is None or started == process.started)
     return Holder.ALIVE if alive else Holder.DEAD
 

@@ -240,6 +240,35 @@ class PriceTable:
             self._successors[model] = successor(model, cost, candidates)
         return self._successors[model]
 
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """The names of all models that the table lists for text, as it writes them, priced or not."""
+        names = {key: raw for entries, _ in reversed(self._tables) for key, raw in entries.items()}
+        modes = [f'"{mode}"'.encode() for mode in _CHAT_MODES]
+        return tuple(key for key, raw in names.items() if any(mode in bytes(raw) for mode in modes))
+
+    def models_called(self, name: str) -> tuple[str, ...]:
+        """Return the priced models that a name may mean which lacks its provider's prefix, each with that prefix.
+
+        A name that the table lists as it stands is its provider's own, whoever else sells the model; one of Google's
+        is that of the Gemini API.
+
+        Examples
+        --------
+        >>> table = PriceTable.load()
+        >>> table.models_called("gpt-5-mini"), table.models_called("gemini-2.5-flash"), table.models_called("gpt-99")
+        (('openai/gpt-5-mini',), ('gemini/gemini-2.5-flash',), ())
+        """
+        listed = (self.entry(name) or {}).get("litellm_provider")
+        own = [f"{provider}/{name}" for provider in ("gemini", listed) if provider and listed is not None]
+        if (found := next((model for model in own if self._is_priced(model)), None)) is not None:
+            return (found,)
+        return tuple(model for model in self.models if model.endswith(f"/{name}") and self._is_priced(model))
+
+    def _is_priced(self, model: str) -> bool:
+        found = self._look_up(model)
+        return found is not None and _listed(found[0], model, None, found[1]) is not None
+
     def _sold_by(self, provider: str) -> Iterable[tuple[str, dict[str, Any], ArmPrice]]:
         """Yield a provider's priced chat models: the id to write in a profile, the entry, the price."""
         mark = f'"{provider}'.encode()

@@ -103,7 +103,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     import signal
 
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:  # Windows: what it started is left
+            process.kill()
     process.wait()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["code_in", "has_code"]
+__all__ = ["code_in", "extracted", "first_block", "has_code"]
 
 _SCANNED: Final = 16_000
 """Of a longer text head and tail are looked at, half of this each."""
@@ -56,6 +56,40 @@ def has_code(text: str) -> bool:
     if len(text) > _SCANNED:
         text = text[: _SCANNED // 2] + "\n" + text[-_SCANNED // 2 :]
     return _SURE.search(text) is not None or sum(mark.search(text) is not None for mark in _MARKS) >= 3
+
+
+def extracted(answer: str) -> str:
+    """Return what the first fenced block of an answer holds; all of it where there is none: what `--extract` prints."""
+    block = first_block(answer)
+    return answer if block is None else block
+
+
+_FENCE: Final = re.compile(r"( {0,8})(`{3,}|~{3,})([^`\n]*)\n?")
+
+
+def first_block(answer: str) -> str | None:
+    r"""Return what the first fenced block of an answer holds, without the fence; None where it has none.
+
+    A fence in a list is indented, and so are the lines in it: by so much they are moved back. One that is not closed
+    goes to the end.
+
+    Examples
+    --------
+    >>> first_block("So:\n```python\nprint(1)\n```\nThat is all."), first_block("Just words.")
+    ('print(1)\n', None)
+    """
+    opened: re.Match[str] | None = None
+    body: list[str] = []
+    for line in answer.splitlines(keepends=True):
+        mark = _FENCE.fullmatch(line)
+        if opened is None:
+            opened = mark
+        elif mark is not None and not mark[3].strip() and mark[2].startswith(opened[2]):
+            break
+        else:
+            indent = len(opened[1])
+            body.append(line[indent:] if line[:indent].isspace() else line)
+    return None if opened is None else "".join(body)
 
 
 def code_in(answer: str) -> str:

@@ -280,7 +280,6 @@ def test_a_journal_that_is_no_file(scrimp, profile, prompts, out, server):
         (("none.jsonl", "-o", "o"), 2, "is not there"),
         ((".", "-o", "o"), 2, "is a folder"),
         (("in.jsonl",), 2, "-o OUTPUT"),
-        (("in.jsonl", "-o", "-"), 2, "cannot be resumed"),
         (("in.jsonl", "-o", "."), 2, "is a folder"),
         (("in.jsonl", "-o", "no/such/o"), 2, "there is no folder"),
         (("in.jsonl", "in.jsonl", "-o", "o"), 2, "one input"),

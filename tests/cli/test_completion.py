@@ -34,7 +34,7 @@ FREE = {
 """What names nothing that there is already (prompts, amounts, ages), or what only a file or another program knows:
 columns, models of outcomes, embedders."""
 
-FREE_EVERYWHERE = {"--max-cost", "--schema", "--since", "--system", "--var"}
+FREE_EVERYWHERE = {"--max-cost", "--schema", "--schema-multi", "--since", "--system", "--var"}
 
 FILES = re.compile("FILE|FOLDER|OUTCOMES|HELD")
 """Metavars of files: the shell offers those by itself where nothing else is."""

@@ -131,6 +131,8 @@ def test_the_wheel_holds_what_is_needed_and_no_bare_names(built):
         "scrimp/completions/scrimp.fish",
         "scrimp/routing/weights/embedder/tokenizer.json",
         "scrimp/routing/weights/abilities.json",
+        "scrimp/profiles/without_requirements.txt",
+        f"scrimp-{version('scrimp')}.data/data/share/man/man1/scrimp.1",
     ):
         assert needed in names, needed
     assert not any("tests/" in name or name.startswith("scrimp/cli/python/") for name in names)

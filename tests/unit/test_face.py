@@ -182,8 +182,8 @@ def test_errors_are_the_commands_and_their_exit_codes(opened, profile, scrimp, s
     with pytest.raises(package.BudgetRefusedError) as raised:
         s.ask("hello", max_cost_usd=Decimal("0.0000001"))
     assert raised.value.exit_code == package.ExitCode.BUDGET == 3
-    with pytest.raises(TypeError, match="temperature"):
-        s.ask("hello", temperature=1)
+    with pytest.raises(TypeError, match="temprature"):
+        s.ask("hello", temprature=1)
     with pytest.raises(package.UsageError):
         Scrimp("no-such-profile")
     assert issubclass(package.LedgerError, package.ScrimpError)

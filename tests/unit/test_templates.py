@@ -150,8 +150,36 @@ def test_a_broken_file_of_aliases_names_its_line_and_stays(own, text, says):
     assert own.aliases.read_text() == text
 
 
-def test_a_file_by_its_path_comes_first(own, tmp_path, monkeypatch):
-    save_template("t", Template(prompt="own"), own)
+def test_a_file_elsewhere_is_read_where_there_is_none_of_ones_own(own, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("t").write_text("here")
     assert read_template("t", own).prompt == "here"
+    save_template("t", Template(prompt="own"), own)
+    assert read_template("t", own).prompt.strip() == "own"
+    assert read_template("./t", own).prompt == "here"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "check = ['cmd:touch it']", "file = ['~/secret']", "attachment = ['x.png']", "model = 'openai/gpt-5-mini'",
+        "profile = 'other'", "plan = 'a > b'", "max_cost = 5", "schema = 'secrets.json'", "schema_multi = 'x str'",
+        "tag = 'x'", "cascade = true",
+    ],
+)  # fmt: skip
+def test_a_file_that_came_from_elsewhere_runs_and_reads_nothing(own, tmp_path, line):
+    path = tmp_path / "theirs.md"
+    path.write_text(f"+++\nsystem = 'Be brief.'\n{line}\n+++\nHi {{{{input}}}}")
+    with pytest.raises(ConfigError) as caught:
+        read_template(str(path), own)
+    assert caught.value.message.startswith(f"{path}:3: {line.partition(' ')[0]}: only a template in your own folder")
+    own.templates.mkdir(parents=True)
+    (own.templates / "theirs.md").write_text(path.read_text())
+    assert read_template("theirs", own).system == "Be brief."
+
+
+def test_a_file_from_elsewhere_may_say_how_it_is_asked(own, tmp_path):
+    path = tmp_path / "theirs.md"
+    path.write_text("+++\nsystem = 'S'\nschema = '{}'\nbrief = true\n[options]\ntemperature = 0\n+++\nHi")
+    read = read_template(str(path), own)
+    assert (read.system, read.schema, read.brief, read.options) == ("S", "{}", True, {"temperature": 0})

@@ -27,6 +27,7 @@ __all__ = [
     "Result",
     "Shape",
     "Status",
+    "line_of",
     "record_of",
     "render",
     "restored",
@@ -277,6 +278,16 @@ class Journal:
         entry: dict[str, Any] = json.loads(os.pread(self._fd, length, offset))
         return entry
 
+    def lines(self, start: int) -> list[bytes]:
+        """Return whole lines that are on disk from `start` on: about a megabyte of them, and one at least."""
+        most = 1 << 20
+        while True:
+            there = os.pread(self._fd, min(most, self.size - start), start)
+            whole = there.rfind(b"\n") + 1
+            if whole or len(there) < most:
+                return [line + b"\n" for line in there[:whole].split(b"\n")[:-1]]
+            most *= 2
+
     def tail(self, start: int) -> Iterator[tuple[int, int, dict[str, Any]]]:
         """Yield (offset, length, entry) for every whole line from `start`, and cut off what was not written whole.
 
@@ -335,6 +346,18 @@ def restored(result: Result, restore: Callable[[str], str]) -> Result:
     )
 
 
+def line_of(
+    result: Result,
+    shape: Shape | Callable[[Result], str],
+    layout: Layout | None = None,
+    values: Mapping[int, Callable[[str], str]] | None = None,
+) -> str:
+    """Return a result as it stands in the output (`write_output`), its newline included."""
+    if values and (restore := values.get(result.n)) is not None:
+        result = restored(result, restore)
+    return shape(result) if callable(shape) else render(result, shape, layout)
+
+
 def write_output(
     path: Path,
     journal: Journal,
@@ -372,10 +395,7 @@ def write_output(
                 out = files.enter_context(gzip.GzipFile(fileobj=out, mode="wb", filename="", mtime=0))
             out.write(head.encode())
             for offset, length in spans:
-                result = result_of(journal.read(offset, length))
-                if values and (restore := values.get(result.n)) is not None:
-                    result = restored(result, restore)
-                line = shape(result) if callable(shape) else render(result, shape, layout)
+                line = line_of(result_of(journal.read(offset, length)), shape, layout, values)
                 out.write(line.encode("utf-8", "replace"))
                 n += 1
     except OSError as error:

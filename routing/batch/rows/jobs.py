@@ -118,8 +118,8 @@ class Stats:
     n_handed, n_back
         Calls that providers' batches hold, or held since this process began, and those of them that are over there.
     stopping
-        Why it sends nothing more: `interrupted`, `failed`, `errors` (`max_errors` is reached) or `detached`; None while
-        it goes on.
+        Why it sends nothing more: `interrupted`, `failed`, `errors` (`max_errors` is reached), `detached`, or `unread`
+        (who reads the answers has gone); None while it goes on.
     """
 
     n_rows: int

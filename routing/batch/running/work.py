@@ -20,7 +20,16 @@ from scrimp.routing.asking.plan_choice import PlanChooser
 from scrimp.routing.asking.read_labels import informed
 from scrimp.routing.asking.refusal import keyless_arms
 from scrimp.routing.batch.files.cache import Cache
-from scrimp.routing.batch.files.output import Journal, Result, Shape, record_of, result_of, table_columns, write_output
+from scrimp.routing.batch.files.output import (
+    Journal,
+    Result,
+    Shape,
+    line_of,
+    record_of,
+    result_of,
+    table_columns,
+    write_output,
+)
 from scrimp.routing.batch.files.scan import good_rows
 from scrimp.routing.batch.files.table import header
 from scrimp.routing.batch.planning import start
@@ -40,6 +49,7 @@ from scrimp.routing.plans.power import SPREAD
 from scrimp.routing.plans.record import learned_spread
 
 from .engine import Engine
+from .printing import Printing
 from .resolving import Resolver
 
 if TYPE_CHECKING:
@@ -85,6 +95,8 @@ class Task:
         Where processes run that take rows, and how many; None: this one asks all of them.
     delivery
         Brings the output to where it goes; None: it is there when it is written.
+    write
+        Takes the answers as they come, in place of an output; None: there is one.
     on_embedded
         As in `Workspace`.
     """
@@ -104,6 +116,7 @@ class Task:
     place: Place | None = None
     n_workers: int = 0
     delivery: Delivery | None = None
+    write: Callable[[str], None] | None = None
     on_embedded: Callable[[int, int], None] = lambda _done, _total: None
 
     @property
@@ -383,6 +396,8 @@ class Work:
         # Now: the file may have changed by the time that the output is written.
         self._columns = header(task.source) if task.source.format in ("csv", "tsv") else ()
         found = task.found
+        self._done = prepared.done
+        self._printing: Printing | None = None
         self.resolver = None if found.graph is None else self._resolver(found.graph)
         n_good, n_done = found.n_good, len(prepared.done)
         self.stats = Stats(n_rows=n_good, n_before=n_done, charged_nano=batches.charges(ledger, run.id)[1])
@@ -459,9 +474,16 @@ class Work:
         telling = None
         if not task.settings.wishes.on_this_machine:
             telling = asyncio.create_task(keep_telling(self.ledger, lambda: task.profile, task.say))
+        reading = None
+        if task.write is not None and not self._redacts:
+            self._printing = self._print(task.write, *self._form())
+            reading = asyncio.create_task(self._printing.follow(lambda: self.engine.stop("unread")))
         try:
             await self.engine.go()
         finally:
+            if reading is not None:
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
             if telling is not None:
                 telling.cancel()
                 await asyncio.gather(telling, return_exceptions=True)
@@ -474,14 +496,23 @@ class Work:
         ----------
         drive
             Runs `answer` in an event loop.
+
+        Raises
+        ------
+        BrokenPipeError
+            If who read the answers has gone: then it is stopped.
         """
         status = "stopped"
         try:
             drive()
+            if self.stats.stopping == "unread" and self._printing is not None and self._printing.error is not None:
+                raise self._printing.error
             if self.stats.stopping is None:
                 self._write()
                 status = "finished"
         finally:
+            if status == "stopped" and self._printing is not None:
+                self._printing.break_off()
             self.journal.close()
             if status == "finished":
                 counts = batches.counts(self.ledger, self.run.id)
@@ -495,9 +526,14 @@ class Work:
             Path(self.run.output).unlink(missing_ok=True)
         return status
 
-    def _write(self) -> None:
-        source = self.task.source
-        delivery = self.task.delivery
+    @property
+    def _redacts(self) -> bool:
+        """Whether answers have placeholders, until all are there."""
+        return self.task.profile.guard.private == "redact"
+
+    def _form(self) -> tuple[Shape | Callable[[Result], str], str]:
+        """Return how each result stands in the output, and what comes first."""
+        source, delivery = self.task.source, self.task.delivery
         as_rows = delivery is not None and delivery.takes_rows(source.format)
         shape: Shape | Callable[[Result], str] = "openai" if self.task.found.openai and not as_rows else "jsonl"
         head = ""
@@ -506,16 +542,48 @@ class Work:
         elif source.format in ("csv", "tsv"):
             shape = source.format
             head = table_columns(self._columns, shape, source.layout)
+        return shape, head
+
+    def _print(
+        self,
+        write: Callable[[str], None],
+        shape: Shape | Callable[[Result], str],
+        head: str,
+        values: Mapping[int, Callable[[str], str]] | None = None,
+        *,
+        over: bool = False,
+    ) -> Printing:
+        """Begin to write the answers for who reads along, of a run that is going on or over."""
+        task = self.task
+        return Printing(
+            write,
+            lambda result: line_of(result, shape, task.source.layout, values),
+            head,
+            self.journal,
+            None if task.unordered else (row.n for row in good_rows(task.source, task.found)),
+            range(task.found.n_rows) if over else self._done,
+        )
+
+    def _write(self) -> None:
+        source, delivery = self.task.source, self.task.delivery
+        if self._printing is not None:
+            self._printing.finish()
+            return
+        shape, head = self._form()
+        as_rows = delivery is not None and delivery.takes_rows(source.format)
         spans = batches.spans(self.ledger, self.run.id, ordered=not self.task.unordered)
         values: dict[int, Callable[[str], str]] = {}
         n_sealed = 0
-        if self.task.profile.guard.private == "redact":
+        if self._redacts:
             from scrimp.routing.batch.files.restoring import values_of
 
             results = (result_of(self.journal.read(*span)) for span in spans)
             values, n_sealed = values_of(results, good_rows(source, self.task.found), self._as_asked)
             spans = batches.spans(self.ledger, self.run.id, ordered=not self.task.unordered)
-        write_output(Path(self.run.output), self.journal, spans, shape, head, source.layout, values)
+        if self.task.write is not None:
+            self._print(self.task.write, shape, head, values, over=True).finish()
+        else:
+            write_output(Path(self.run.output), self.journal, spans, shape, head, source.layout, values)
         if delivery is not None:
             delivery.deliver(Path(self.run.output), rows=as_rows)
         if n_sealed:
