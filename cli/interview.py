@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import getpass
+import os
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+from scrimp.profiles import from_llm
 from scrimp.profiles.chain import read_built_in
 from scrimp.profiles.credentials import seen
 from scrimp.profiles.draft import Draft, drafted, in_toml
@@ -22,6 +24,7 @@ from .result import ask_line, say
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from scrimp.profiles.from_llm import FromLlm
     from scrimp.profiles.keys import Keys
     from scrimp.profiles.paths import Paths
     from scrimp.routing.prices.table import PriceTable
@@ -50,16 +53,22 @@ class Found:
         What servers on this machine serve, by built-in profile.
     typed
         Keys that were typed since, by variable; nothing is stored of them yet.
+    llm
+        What is in the folder of `llm`; None where there is none, or it is not to be taken over.
+    of_llm
+        The keys that come with that, by variable; nothing is stored of them yet.
     """
 
     keys: dict[str, str]
     aws: bool
     serving: Mapping[str, tuple[Served, ...]]
     typed: dict[str, Secret] = field(default_factory=dict)
+    llm: FromLlm | None = None
+    of_llm: dict[str, Secret] = field(default_factory=dict)
 
     def has(self, *names: str) -> bool:
         """Return whether one of these variables has a key."""
-        return any(name in self.keys or name in self.typed for name in names)
+        return any(name in self.keys or name in self.typed or name in self.of_llm for name in names)
 
     @property
     def usable(self) -> list[str]:
@@ -85,7 +94,7 @@ def find(keys: Keys, env: Mapping[str, str], paths: Paths) -> Found:
     there = {name: "set" if env.get(name, "").strip() else "stored" for name in names if keys.has(name)}
     there |= {name: "stored" for name in stored if name not in there}
     serving = {name: served for name in _SERVERS if (served := ask_server(_address(name)))}
-    return Found(there, seen("bedrock", env), serving)
+    return Found(there, seen("bedrock", env), serving, llm=from_llm.found(env))
 
 
 def _address(name: str) -> str:
@@ -122,6 +131,7 @@ class Interview:
     def draft(self) -> Draft:
         """Return what the answers come to."""
         self._tell()
+        self._take_from_llm()
         if not self.yes:
             self._add_keys()
         of = self._providers()
@@ -146,6 +156,16 @@ class Interview:
         self._line(f"Keys found: {keys or 'none'}" + ("; AWS credentials" if self.found.aws else ""))
         for name, served in self.found.serving.items():
             self._line(f"{_SERVERS[name]} answers on this machine: {', '.join(each.model for each in served[:3])}")
+
+    def _take_from_llm(self) -> None:
+        found = self.found
+        if found.llm is None:
+            return
+        asked = f"Take over what llm has in {found.llm.folder} ({found.llm.in_words()})?"
+        if self._ask(asked, "yes", _yes_or_no) == "no":
+            found.llm = None
+        else:
+            found.of_llm = found.llm.keys_by_variable(self.paths, os.environ)
 
     def _add_keys(self) -> None:
         while (given := self._ask("Add a key? A provider's name, or Enter for none", "none", _key_or_none)) != "none":

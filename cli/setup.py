@@ -68,11 +68,16 @@ def setup(
 
 
 def _write(draft: Draft, text: str, found: Found) -> None:
-    """Write the profile and the keys that were typed, and make it the default."""
+    """Write the profile, the keys that were typed and what is taken over from llm; make the profile the default."""
     from scrimp.profiles.choice import use_profile
     from scrimp.profiles.files import store_own
+    from scrimp.profiles.from_llm import take_over
     from scrimp.profiles.keys import set_key
 
+    table = session.price_table()
+    if found.llm is not None:
+        for line in take_over(found.llm, paths(), os.environ, known=lambda name: bool(table.models_called(name))):
+            say(line)
     for name, key in found.typed.items():
         where = set_key(name, key.reveal(), paths(), env=os.environ)
         say(f"stored {name} in {'the system keyring' if where == 'keyring' else paths().keys}")
