@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import os
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
@@ -15,7 +14,7 @@ from scrimp.profiles.draft import Draft, drafted, in_toml
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.keys import Secret, list_keys
 from scrimp.profiles.money import format_usd, nano_from_usd, read_usd
-from scrimp.profiles.providers import KEYS_OF, MAKERS, OTHERS, RESELLER, key_name
+from scrimp.profiles.providers import KEYS_OF, MAKERS, OTHERS, RESELLER, key_name, variable_of
 from scrimp.profiles.schema import NAME_PATTERN, PRESETS_USD
 from scrimp.profiles.served import Served, ask_server
 
@@ -51,24 +50,21 @@ class Found:
         Whether AWS's own credentials can be seen.
     serving
         What servers on this machine serve, by built-in profile.
+    llm
+        What the program `llm` has in its folder, if there is any.
     typed
         Keys that were typed since, by variable; nothing is stored of them yet.
-    llm
-        What is in the folder of `llm`; None where there is none, or it is not to be taken over.
-    of_llm
-        The keys that come with that, by variable; nothing is stored of them yet.
     """
 
     keys: dict[str, str]
     aws: bool
     serving: Mapping[str, tuple[Served, ...]]
-    typed: dict[str, Secret] = field(default_factory=dict)
     llm: FromLlm | None = None
-    of_llm: dict[str, Secret] = field(default_factory=dict)
+    typed: dict[str, Secret] = field(default_factory=dict)
 
     def has(self, *names: str) -> bool:
         """Return whether one of these variables has a key."""
-        return any(name in self.keys or name in self.typed or name in self.of_llm for name in names)
+        return any(name in self.keys or name in self.typed for name in names)
 
     @property
     def usable(self) -> list[str]:
@@ -94,7 +90,7 @@ def find(keys: Keys, env: Mapping[str, str], paths: Paths) -> Found:
     there = {name: "set" if env.get(name, "").strip() else "stored" for name in names if keys.has(name)}
     there |= {name: "stored" for name in stored if name not in there}
     serving = {name: served for name in _SERVERS if (served := ask_server(_address(name)))}
-    return Found(there, seen("bedrock", env), serving, llm=from_llm.found(env))
+    return Found(there, seen("bedrock", env), serving, from_llm.found(env))
 
 
 def _address(name: str) -> str:
@@ -131,7 +127,7 @@ class Interview:
     def draft(self) -> Draft:
         """Return what the answers come to."""
         self._tell()
-        self._take_from_llm()
+        self._of_llm()
         if not self.yes:
             self._add_keys()
         of = self._providers()
@@ -157,15 +153,19 @@ class Interview:
         for name, served in self.found.serving.items():
             self._line(f"{_SERVERS[name]} answers on this machine: {', '.join(each.model for each in served[:3])}")
 
-    def _take_from_llm(self) -> None:
-        found = self.found
-        if found.llm is None:
+    def _of_llm(self) -> None:
+        """Ask whether what llm has is taken over; it is, when the profile is written."""
+        there = self.found.llm
+        if there is None:
             return
-        asked = f"Take over what llm has in {found.llm.folder} ({found.llm.in_words()})?"
-        if self._ask(asked, "yes", _yes_or_no) == "no":
-            found.llm = None
-        else:
-            found.of_llm = found.llm.keys_by_variable(self.paths, os.environ)
+        question = f"Take over what llm has in {there.folder}: {there.in_words()}?"
+        if self._ask(question, "yes", _yes_or_no) == "no":
+            self.found.llm = None
+            return
+        for name in there.keys:
+            variable = variable_of(name)
+            if variable is not None and variable not in self.found.keys:
+                self.found.keys[variable] = "llm's"
 
     def _add_keys(self) -> None:
         while (given := self._ask("Add a key? A provider's name, or Enter for none", "none", _key_or_none)) != "none":

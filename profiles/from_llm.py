@@ -84,14 +84,6 @@ class FromLlm:
     rest: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
-    def keys_by_variable(self, paths: Paths, env: Mapping[str, str]) -> dict[str, Secret]:
-        """Return the keys that would be taken, by the variable of each: those that there is none under yet."""
-        from .keys import list_keys
-
-        stored = list_keys(paths)
-        named = {variable: key for name, key in self.keys.items() if (variable := _variable(name)) is not None}
-        return {variable: key for variable, key in named.items() if variable not in stored and not env.get(variable)}
-
     def in_words(self) -> str:
         """Return what there is, in a few words."""
         counts = ((len(self.keys), "key"), (len(self.aliases), "alias"), (len(self.templates), "template"))
