@@ -7,7 +7,9 @@ import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
+from scrimp.profiles.credentials import OWN_WAY, how_to_give
 from scrimp.profiles.errors import AuthError, ConfigError, ProviderError, RequestRefusedError, TryAgainError
+from scrimp.profiles.keys import provider_keys
 from scrimp.routing.text.sanitize import sanitize, scrub
 
 from .error_replies import Kind, Lasting, read_error, web_page
@@ -281,6 +283,9 @@ def to_scrimp_error(error: CallError, arm: _NamedArm) -> ScrimpError:
         if error.lasting == "credit":
             why = "The account cannot pay, or its key is at its limit: add credit or raise the limit there"
             return AuthError(message, hint=f"{why}, or take another arm with `-m`.")
+        provider = arm.model.partition("/")[0]
+        if arm.key_env is None and provider in OWN_WAY:
+            return AuthError(message, hint=f"Give credentials: {how_to_give(provider)}.")
         name = arm.key_env or _guessed_variable(arm.model)
         return AuthError(message, hint=f"Set a valid key: `scrimp keys set {name}`; `scrimp keys test` tries it.")
     if error.kind == "rate_limited":
@@ -332,5 +337,4 @@ def _hint(error: CallError, arm: _NamedArm) -> str | None:
 
 
 def _guessed_variable(model: str) -> str:
-    provider = model.partition("/")[0] if "/" in model else "openai"
-    return re.sub(r"[^A-Z0-9]", "_", provider.upper()) + "_API_KEY"
+    return provider_keys(model.partition("/")[0] if "/" in model else "openai")[0]
