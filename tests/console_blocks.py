@@ -256,18 +256,23 @@ def shell_lines(text):
     """
     found = []
     for match in re.finditer(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-        first = text.count("\n", 0, match.start(1)) + 1
-        lines = match[1].replace("\\\n", "\0").split("\n")
-        for i, line in enumerate(lines):
-            n_joined = sum(each.count("\0") for each in lines[:i])
-            if line:
-                found.append((first + i + n_joined, line.replace("\0", " ")))
-    for i, line in enumerate(text.splitlines()):
+        first = text.count("\n", 0, match.start(1))
+        found += [(first + number, line) for number, line in _whole_lines(match[1])]
+    for number, line in _whole_lines(text):
         if re.match(r"    (\w.*\| )?(\w+=\S+ )*scrimp ", line):
-            found.append((i + 1, re.split(r" {2,}", line.strip())[0]))
+            found.append((number, re.split(r" {2,}", line.strip())[0]))
     for step in read_page(text):
         found += [(command.line, command.text) for command in step.commands if step.not_run]
     return sorted(found)
+
+
+def _whole_lines(text):
+    """Return (number, line) of a text's lines, those that go on made one."""
+    found, number = [], 1
+    for line in text.replace("\\\n", "\0").split("\n"):
+        found.append((number, re.sub(r"\s*\0\s*", " ", line)))
+        number += 1 + line.count("\0")
+    return [(number, line) for number, line in found if line]
 
 
 def run_page(page, folder, *, update=False):
