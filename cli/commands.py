@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, str]] = {
     "eval": "Measure routers on files of outcomes.",
     "models": "List a profile's arms: prices, limits, capabilities, keys.",
     "guard": "How well guards tell what is out of scope.",
+    "demo": "A tour without a key: route, cap, cascade, refit.",
     "profile": "Arms, caps and a policy under one name.",
     "keys": "API keys: readable by you alone, never shown.",
     "resident": "The process that makes the next command instant.",
