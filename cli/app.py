@@ -16,6 +16,7 @@ from scrimp.profiles.errors import ExitCode, ScrimpError, UsageError
 from scrimp.profiles.paths import working_folder
 
 from .commands import COMMANDS, GROUPS
+from .errors import say_error, unkeyed
 from .help import lay_out_help, write_epilog
 from .interrupts import Ended, as_interrupts, exit_code
 from .parser import Group, read_at_once, read_numbers, read_pairs, read_words
@@ -230,16 +231,7 @@ def _refuse(error: Exception, show: Callable[..., None]) -> None:
     said = io.StringIO()
     show(file=said)
     instead = OPTIONS.get(str(getattr(error, "option_name", None)))
-    write_err(_unkeyed(said.getvalue()) + (f"Instead: {instead}\n" if instead else ""))
-
-
-def _unkeyed(text: str) -> str:
-    """Return what is said of a command line without the keys that stood in it."""
-    from scrimp.routing.text.sanitize import scrub
-
-    from .session import secrets
-
-    return scrub(text, secrets())
+    write_err(unkeyed(said.getvalue()) + (f"Instead: {instead}\n" if instead else ""))
 
 
 def _debugging() -> bool:
@@ -252,15 +244,12 @@ def _trace(error: BaseException) -> None:
         return
     import traceback
 
-    say(_unkeyed("".join(traceback.format_exception(error))), mark="")
+    say(unkeyed("".join(traceback.format_exception(error))), mark="")
 
 
 def _explain(error: ScrimpError) -> int:
     _trace(error)
-    say(_unkeyed(error.message))
-    if error.hint:
-        say(_unkeyed(error.hint), mark="  ")
-    return int(error.exit_code)
+    return say_error(error)
 
 
 def _unexpected(error: Exception) -> int:
@@ -278,7 +267,7 @@ def _unexpected(error: Exception) -> int:
         return _explain(UsageError("the working directory is gone", hint="Go to another one, or give whole paths."))
     _trace(error)
     if not _debugging():
-        say("unexpected error: " + _unkeyed(f"{type(error).__name__}: {error}"))
+        say("unexpected error: " + unkeyed(f"{type(error).__name__}: {error}"))
         say("Run it again as `scrimp --debug ...` to see where.", mark="  ")
     return int(ExitCode.UNEXPECTED)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ExitCode, GuardRefusedError, ScrimpError, UsageError
@@ -15,7 +14,7 @@ from scrimp.routing.text.in_words import counted, percent
 from . import session
 from .conversations import memory_line, memory_words
 from .explain import decision_blocks, decision_line, hint_line, split_line, steps_table
-from .given import gather
+from .given import attached, gather
 from .readings import read_in_words, reading_blocks
 from .result import Note, Result, as_line, confirm, deliver, emit, emit_stderr, say
 
@@ -25,10 +24,22 @@ if TYPE_CHECKING:
     from scrimp.profiles.load import Loaded
     from scrimp.profiles.templates import Template
     from scrimp.routing.asking.request import Answer, Ask, Checked, Way
+    from scrimp.routing.asking.workspace import Workspace
+    from scrimp.routing.ledger.conversations import Conversation
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prompts.prompt import Prompt
 
-__all__ = ["AskFlags", "answer_request", "extracted_from", "run_ask"]
+    from .given import Given
+
+__all__ = [
+    "AskFlags",
+    "answer_request",
+    "load_for",
+    "prompt_of",
+    "request_of",
+    "run_ask",
+    "way_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +52,7 @@ class AskFlags:
     attachments: tuple[str, ...] = ()
     arm: str | None = None
     profile: str | None = None
-    follow: bool | str = False
+    follow: bool | str | Conversation = False
     memory: str = "auto"
     template: str | None = None
     variables: tuple[str, ...] = ()
@@ -79,10 +90,7 @@ class AskFlags:
 
 def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> int:
     """Ask, and print what came of it."""
-    from scrimp.routing.asking.call_options import read_options
-    from scrimp.routing.asking.compose import make_request
     from scrimp.routing.asking.kept_files import reads_again
-    from scrimp.routing.asking.ways import make_way, split_plan
 
     template = None
     if flags.template is not None:
@@ -90,8 +98,46 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
 
         template = read_named(flags.template)
         flags = laid_under(flags, template)
-    options = read_options(flags.options)
-    prompt = _prompt(flags, template)
+    given = gather(
+        flags.words,
+        flags.files,
+        quiet=flags.quiet,
+        here_only=flags.on_this_machine,
+        piped="-" not in flags.attachments,
+    )
+    prompt = prompt_of(flags, template, given)
+    loaded, flags = load_for(flags)
+    ledger = session.ledger()
+    request = request_of(flags, loaded, ledger, prompt)
+    if (again := reads_again(prompt, request.prompt)) is not None and not flags.quiet:
+        say(again)
+    return answer_request(
+        loaded,
+        ledger,
+        request,
+        way=way_of(flags, loaded, prompt),
+        hint=flags.hint or flags.use_hint is not None,
+        use_hint=flags.use_hint,
+        explain=explain,
+        as_json=as_json,
+        stream=stream,
+        extract=flags.extract,
+        dry_run=flags.dry_run,
+        quiet=flags.quiet,
+        seed=flags.seed,
+    )
+
+
+def load_for(flags: AskFlags) -> tuple[Loaded, AskFlags]:
+    """Return the profile that flags name, and the flags with the arm and the plan that they stand for.
+
+    Raises
+    ------
+    ScrimpError
+        If there is no such profile or arm, or caps are to be passed without `--yes`.
+    """
+    from scrimp.routing.asking.ways import split_plan
+
     loaded = session.load(
         flags.profile,
         prefer=flags.prefer,
@@ -101,18 +147,25 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         max_seconds=flags.max_seconds,
         quiet=flags.quiet,
     )
-    loaded, arm = session.with_model(loaded, flags.arm)
-    flags = replace(flags, arm=arm)
-    if (plan := split_plan(flags.read, arm=arm, plan=flags.plan, cascade=flags.cascade)) is not None:
-        flags = replace(flags, read="auto", arm=None, plan=plan)
     override = session.parse_usd(flags.cap_override, "--cap-override")
     if override is not None and not flags.confirmed:
         raise UsageError(
             f"--cap-override {format_usd(override)} spends past every cap for this one call",
             hint="Add --yes if that is what you want; it is logged as such.",
         )
-    ledger = session.ledger()
-    request = make_request(
+    loaded, arm = session.with_model(loaded, flags.arm)
+    if (plan := split_plan(flags.read, arm=arm, plan=flags.plan, cascade=flags.cascade)) is not None:
+        return loaded, replace(flags, read="auto", arm=None, plan=plan)
+    return loaded, replace(flags, arm=arm)
+
+
+def request_of(flags: AskFlags, loaded: Loaded, ledger: Ledger, prompt: Prompt) -> Ask:
+    """Return the request of a prompt under flags (`load_for`)."""
+    from scrimp.routing.asking.call_options import read_options
+    from scrimp.routing.asking.compose import make_request
+
+    options = read_options(flags.options)
+    return make_request(
         loaded.profile,
         ledger,
         prompt,
@@ -125,7 +178,7 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         no_log=flags.no_log,
         fast=flags.fast,
         tag=flags.tag,
-        cap_override_nano=override,
+        cap_override_nano=session.parse_usd(flags.cap_override, "--cap-override"),
         confirmed=flags.confirmed,
         rephrase=flags.rephrase,
         reading=flags.read,
@@ -133,30 +186,20 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         params=options.params,
         output_limit=options.output_limit,
     )
-    if (again := reads_again(prompt, request.prompt)) is not None and not flags.quiet:
-        say(again)
-    return answer_request(
-        loaded,
-        ledger,
-        request,
-        way=make_way(
-            loaded.profile,
-            schema=prompt.schema,
-            checks=flags.checks,
-            cascade=flags.cascade,
-            plan=flags.plan,
-            repair=flags.repair,
-            arm=flags.arm,
-        ),
-        hint=flags.hint or flags.use_hint is not None,
-        use_hint=flags.use_hint,
-        explain=explain,
-        as_json=as_json,
-        stream=stream,
-        extract=flags.extract,
-        dry_run=flags.dry_run,
-        quiet=flags.quiet,
-        seed=flags.seed,
+
+
+def way_of(flags: AskFlags, loaded: Loaded, prompt: Prompt) -> Way:
+    """Return the checks and the plan that flags ask for."""
+    from scrimp.routing.asking.ways import make_way
+
+    return make_way(
+        loaded.profile,
+        schema=prompt.schema,
+        checks=flags.checks,
+        cascade=flags.cascade,
+        plan=flags.plan,
+        repair=flags.repair,
+        arm=flags.arm,
     )
 
 
@@ -175,6 +218,8 @@ def answer_request(
     dry_run: bool = False,
     quiet: bool = False,
     seed: int | None = None,
+    space: Workspace | None = None,
+    on_answer: Callable[[Checked], str | None] | None = None,
 ) -> int:
     """Decide, dispatch, check, print; return the exit code.
 
@@ -184,13 +229,17 @@ def answer_request(
         Show the answer on a terminal as it comes, where nothing may take its place.
     extract
         Print its first fenced block alone, or all of it where there is none.
+    space
+        What it is asked with, where that is open already.
+    on_answer
+        Takes the answer; what it returns stands at the end of the line of cost and choice.
     """
     from scrimp.routing.asking.failure import failure
     from scrimp.routing.asking.refusal import missed_quality
     from scrimp.routing.asking.ways import make_way
 
     try:
-        space = session.workspace(loaded, ledger, seed=seed, calls=not dry_run)
+        space = space or session.workspace(loaded, ledger, seed=seed, calls=not dry_run)
         if sys.stdin.isatty():
             # What is only tried is not asked about: it goes on, as it might.
             space.confirm = (lambda _question: True) if dry_run else confirm
@@ -223,10 +272,11 @@ def answer_request(
         split = () if (line := split_line(decision)) is None else (Note(line),)
         return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)), *split)), as_json=as_json)
     otherwise = _kept(request, decision.id)
-    shown = stream and sys.stdout.isatty() and not (as_json or extract) and plan.single and not way.may_take_another
-    printer = _Printer(otherwise) if shown else None
+    streams = stream and sys.stdout.isatty() and not (as_json or extract) and plan.single and not way.may_take_another
+    printer = _Printer(otherwise) if streams else None
+    said = space.say
     if printer is not None:
-        space.say = printer.below(space.say)
+        space.say = printer.below(said)
     try:
         checked = space.run(request, decision, context, plan, way, on_text=printer.show if printer else None)
     except ScrimpError as error:
@@ -234,16 +284,18 @@ def answer_request(
             deliver(_printable(error.partial), otherwise=otherwise)
         raise
     finally:
+        space.say = said
         if printer:
             printer.end()
     answer = checked.answer
+    also = None if on_answer is None else on_answer(checked)
     told = way.records_steps(decision) or request.summing is not None or decision.rephrase is not None
-    extracted = extracted_from(answer.text) if extract else None
+    printed = _extracted(answer.text) if extract else answer.text
     if as_json:
-        data = (checked if told else answer).to_dict() | ({"extracted": extracted} if extract else {})
+        data = (checked if told else answer).to_dict() | ({"extracted": printed} if extract else {})
         code = deliver(as_line(data), otherwise=otherwise, as_json=True)
     elif printer is None:
-        code = deliver(_printable(answer.text if extracted is None else extracted), otherwise=otherwise)
+        code = deliver(_printable(printed), otherwise=otherwise)
     else:
         code = printer.code
     for note in answer.notes:
@@ -251,10 +303,12 @@ def answer_request(
     for verdict in checked.verdicts:
         if verdict.outcome == "abstain":
             say(f"check {verdict.check} cannot tell: {verdict.evidence}")
+    if printer is not None and explain and _extracted(answer.text) != answer.text:
+        say("--extract prints only the code of an answer; -x explains the choice")
     if explain and told:
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
-        emit_stderr((Note(_summary(answer, checked, request)),))
+        emit_stderr((Note(_summary(answer, checked, request, also)),))
     session.look_back(space.ledger, space.profile, on_this_machine=request.wishes.on_this_machine)
     if (bad := failure(checked)) is not None:
         raise bad
@@ -318,16 +372,14 @@ def _printable(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-def extracted_from(answer: str) -> str:
-    """Return what an answer's first fenced block holds; all of it where there is none."""
-    from scrimp.routing.text.code import first_block
+def _extracted(answer: str) -> str:
+    from scrimp.routing.text.code import extracted
 
-    block = first_block(answer)
-    return answer if block is None else block
+    return extracted(answer)
 
 
-def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
-    """Return the line of cost and choice that follows each answer."""
+def _summary(answer: Answer, checked: Checked, request: Ask, also: str | None = None) -> str:
+    """Return the line of cost and choice that follows each answer; `also` stands at its end."""
     taken = answer.decision.choice.option(answer.arm)
     cost = format_usd(answer.cost_nano)
     if answer.cost_nano is None:
@@ -354,14 +406,16 @@ def _summary(answer: Answer, checked: Checked, request: Ask) -> str:
         parts.append(f"{word} {format_usd(abs(answer.saved_nano))} against {against}")
     parts.append(f"predicted quality {percent(taken.quality)} ({taken.rests_on or taken.basis})")
     parts.append(f"{answer.latency_s:.1f} s")
+    parts += [] if also is None else [also]
     return "[" + " · ".join(parts) + "]"
 
 
-def _prompt(flags: AskFlags, template: Template | None) -> Prompt:
-    """Put the prompt together from arguments, standard input, files and template."""
+def prompt_of(flags: AskFlags, template: Template | None, what: Given) -> Prompt:
+    """Put the prompt together from what was given, a template and flags."""
     from scrimp.routing.asking.compose import compose, in_template, question_of
 
-    typed, given, unasked = gather(flags.words, flags.files, quiet=flags.quiet)
+    attachments = attached(flags.attachments, quiet=flags.quiet, here_only=flags.on_this_machine)
+    typed, given, unasked = what
     system = flags.system
     if template is not None:
         name = str(flags.template)
@@ -374,7 +428,7 @@ def _prompt(flags: AskFlags, template: Template | None) -> Prompt:
     return compose(
         text,
         system=system,
-        attachments=[Path(each) for each in flags.attachments],
+        attachments=attachments,
         schema=flags.schema,
         schema_multi=flags.schema_multi,
         needs=flags.needs,

@@ -10,6 +10,7 @@ __all__ = ["COMMANDS", "GROUPS"]
 
 COMMANDS: Final[dict[str, str]] = {
     "ask": "Answer a prompt with the cheapest arm that will do the job.",
+    "chat": "Talk, turn by turn: each routed, under one cap.",
     "route": "Show which arm would take a prompt, and why. Sends nothing.",
     "batch": "Answer a file of prompts under one budget. Resumable.",
     "serve": "An endpoint for other programs (OpenAI, Anthropic).",
@@ -35,6 +36,7 @@ COMMANDS: Final[dict[str, str]] = {
     "models": "List a profile's arms: prices, limits, capabilities, keys.",
     "guard": "How well guards tell what is out of scope.",
     "demo": "A tour without a key: route, cap, cascade, refit.",
+    "setup": "Find keys, ask what you want, write your profile.",
     "profile": "Arms, caps and a policy under one name.",
     "keys": "API keys: readable by you alone, never shown.",
     "resident": "The process that makes the next command instant.",

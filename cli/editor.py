@@ -6,16 +6,14 @@ import os
 import shlex
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import tempfile
+from pathlib import Path
 
 from scrimp.profiles.errors import UsageError
 
 from .result import say
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-__all__ = ["open_editor"]
+__all__ = ["edit_text", "open_editor"]
 
 
 def open_editor(file: Path) -> None:
@@ -37,3 +35,21 @@ def open_editor(file: Path) -> None:
         raise UsageError(f"cannot run {editor}: {error.strerror}") from None
     if done.returncode:
         raise UsageError(f"{editor} ended with {done.returncode}")
+
+
+def edit_text(text: str) -> str:
+    """Return a text as its user leaves it in the editor; it stands in a private file meanwhile.
+
+    Raises
+    ------
+    UsageError
+        As `open_editor`; if it is not UTF-8 afterwards.
+    """
+    with tempfile.TemporaryDirectory(prefix="scrimp-") as folder:
+        file = Path(folder) / "message.md"
+        file.write_text(text, encoding="utf-8")
+        open_editor(file)
+        try:
+            return file.read_text("utf-8")
+        except UnicodeDecodeError:
+            raise UsageError("what the editor left is not UTF-8") from None

@@ -12,7 +12,7 @@ from scrimp.profiles.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SIGNALS", "Ended", "as_interrupts", "exit_code"]
+__all__ = ["SIGNALS", "Ended", "Terminated", "as_interrupts", "exit_code"]
 
 SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that ask a process to end (Windows has no SIGHUP)."""
@@ -22,9 +22,13 @@ class Ended(BaseException):
     """A command was interrupted: what Typer is shown in place of KeyboardInterrupt, which it would swallow."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: unlike Ctrl-C it is meant for the whole process, also where that goes on after a Ctrl-C."""
+
+
 @contextlib.contextmanager
 def as_interrupts() -> Iterator[list[int]]:
-    """Have SIGTERM and SIGHUP raise KeyboardInterrupt, as Ctrl-C does; gives the numbers of those that came.
+    """Have SIGTERM and SIGHUP raise `Terminated`, which is met as Ctrl-C is; gives the numbers of those that came.
 
     One that is ignored (`nohup`) stays so, and what other threads run is left alone.
     """
@@ -32,7 +36,7 @@ def as_interrupts() -> Iterator[list[int]]:
 
     def interrupt(number: int, _frame: Any) -> None:
         received.append(number)
-        raise KeyboardInterrupt
+        raise Terminated
 
     before: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():

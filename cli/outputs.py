@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["agreed", "new_output", "own_page"]
+__all__ = ["agreed", "new_output", "own_page", "replaced"]
 
 
 def new_output(path: Path) -> BinaryIO:
@@ -73,6 +73,22 @@ def own_page(path: Path, kind: str) -> Iterator[BinaryIO]:
     except OSError as error:
         if error.filename is None:
             raise
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write in the place of one that this command wrote.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be written.
+    """
+    try:
+        with replacing(path) as file:
+            yield file
+    except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
 

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.load import Loaded
     from scrimp.routing.asking.request import Checked
+    from scrimp.routing.asking.totals import Totals
     from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.serving.listen import Endpoint
-    from scrimp.routing.serving.service import Asking, Totals
+    from scrimp.routing.serving.service import Asking
 
 __all__ = ["capped", "listening", "make_endpoint", "on_signals", "summary"]
 

@@ -74,6 +74,11 @@ class Paths:
         return self.state / "scrimp.db"
 
     @property
+    def typed(self) -> Path:
+        """What was typed in `chat` (0600)."""
+        return self.state / "typed.jsonl"
+
+    @property
     def batches(self) -> Path:
         """What runs of `batch` keep: standard input, and journals whose rows may be asked again."""
         return self.state / "batches"

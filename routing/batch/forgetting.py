@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scrimp.routing.asking.typed import forget_typed
 from scrimp.routing.ledger.forget import purge, remove
 from scrimp.routing.ledger.requests import find
 from scrimp.routing.ledger.store import instant
@@ -54,6 +55,7 @@ def forget_requests(
     parked.forget_runs_of(ledger, paths.batches, ids, say=say)
     _forget_cached(paths, say, requests=ids)
     opened.forget(paths.pages)
+    forget_typed(paths.typed, texts={row["prompt"].strip() for row in rows if row["prompt"] is not None})
     if any(row["sources"] is not None for row in rows):
         passages_kept.forget(paths.cache)
 
@@ -92,6 +94,7 @@ def forget_everything(
         say(f"gave up run {run_id}, which was not finished")
     _forget_cached(paths, say, before=before)
     opened.forget(paths.pages)
+    forget_typed(paths.typed, before=before)
     for path in paths.vectors.glob("*.vectors"):
         path.unlink(missing_ok=True)
     passages_kept.forget(paths.cache)

@@ -34,6 +34,14 @@ _TURN: Final = "status = 'ok' AND command = 'ask'"
 _LAST: Final = f"SELECT conversation_id AS id FROM requests WHERE {_TURN} ORDER BY created_at DESC, n DESC LIMIT 1"  # noqa: S608 - constants
 """What makes a request a turn of its conversation."""
 
+_ANSWER: Final = (
+    "coalesce((WITH RECURSIVE again(id, n) AS (SELECT id, n FROM requests WHERE redo_of = q.id AND status = 'ok' "
+    "UNION ALL SELECT r.id, r.n FROM again JOIN requests r ON r.redo_of = again.id AND r.status = 'ok') "
+    "SELECT r.answer FROM again JOIN requests r ON r.id = again.id WHERE r.answer IS NOT NULL AND r.command = 'redo' "
+    "ORDER BY again.n DESC LIMIT 1), q.answer)"
+)
+"""What a turn was answered: where it was asked again, what came of that last."""
+
 _ID: Final = re.compile(r"01[0-9a-hjkmnp-tv-z]{2,24}")
 """What is meant as an id, and so begins no conversation: a mistyped one is to be refused."""
 
@@ -190,8 +198,8 @@ def conversation(ledger: Ledger, which: str) -> Conversation:
         If its text was not kept.
     """
     rows = ledger.rows(
-        "SELECT id, system, prompt, answer, floats(embedding) AS embedding, embedder_id, memory, "  # noqa: S608 - constants
-        "coalesce(json_extract(unpacked(decision), '$.brief'), 0) AS brief FROM requests "
+        f"SELECT q.id, system, prompt, {_ANSWER} AS answer, floats(embedding) AS embedding, embedder_id, memory, "  # noqa: S608 - constants
+        "coalesce(json_extract(unpacked(decision), '$.brief'), 0) AS brief FROM requests q "
         f"WHERE conversation_id = ? AND {_TURN} ORDER BY created_at, n",
         (which,),
     )

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from scrimp.profiles.errors import BudgetRefusedError
@@ -18,6 +18,7 @@ from scrimp.routing.asking.memory import budget_of
 from scrimp.routing.asking.outbox import keep_telling, send_out
 from scrimp.routing.asking.plan_choice import arms_in
 from scrimp.routing.asking.request import Ask, Way
+from scrimp.routing.asking.totals import Totals
 from scrimp.routing.ledger.scribe import Scribe, Work
 from scrimp.routing.ledger.store import new_id
 from scrimp.routing.prompts.embedding import Embedder
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from .shapes.shape import Wanted
     from .threads import Thread
 
-__all__ = ["Asking", "Service", "Totals"]
+__all__ = ["Asking", "Service"]
 
 _EMBEDDERS: Final = 2
 """How many prompts are embedded at once."""
@@ -59,29 +60,6 @@ _CONTEXTS: Final = 512
 _TAG_CHARS: Final = 100
 _LOOK_EVERY_S: Final = 2.0
 _UPKEEP_EVERY_S: Final = 60.0
-
-
-@dataclass(slots=True)
-class Totals:
-    """What a server has done so far.
-
-    Attributes
-    ----------
-    n_by_arm
-        Answers by the arm that gave them.
-    charged_nano, saved_nano
-        What was charged for all calls, those that brought no answer too, and what the answers cost less than on the
-        best arm, nano-USD.
-    n_refused, n_failed, n_interrupted
-        Requests that a cap refused, that failed otherwise, and whose client went away.
-    """
-
-    n_by_arm: Counter[str] = field(default_factory=Counter)
-    charged_nano: int = 0
-    saved_nano: int = 0
-    n_refused: int = 0
-    n_failed: int = 0
-    n_interrupted: int = 0
 
 
 @dataclass(slots=True)
