@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrimp.profiles.errors import ExitCode, GuardRefusedError, ScrimpError, UsageError
@@ -15,7 +14,7 @@ from scrimp.routing.text.in_words import counted, percent
 from . import session
 from .conversations import memory_line, memory_words
 from .explain import decision_blocks, decision_line, hint_line, split_line, steps_table
-from .given import gather
+from .given import attached, gather
 from .readings import read_in_words, reading_blocks
 from .result import Note, Result, as_line, confirm, deliver, emit, emit_stderr, say
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = [
     "AskFlags",
     "answer_request",
-    "extracted_from",
     "load_for",
     "prompt_of",
     "request_of",
@@ -100,7 +98,14 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
 
         template = read_named(flags.template)
         flags = laid_under(flags, template)
-    prompt = prompt_of(flags, template, gather(flags.words, flags.files, quiet=flags.quiet))
+    given = gather(
+        flags.words,
+        flags.files,
+        quiet=flags.quiet,
+        here_only=flags.on_this_machine,
+        piped="-" not in flags.attachments,
+    )
+    prompt = prompt_of(flags, template, given)
     loaded, flags = load_for(flags)
     ledger = session.ledger()
     request = request_of(flags, loaded, ledger, prompt)
@@ -285,12 +290,12 @@ def answer_request(
     answer = checked.answer
     also = None if on_answer is None else on_answer(checked)
     told = way.records_steps(decision) or request.summing is not None or decision.rephrase is not None
-    extracted = extracted_from(answer.text) if extract else None
+    printed = _extracted(answer.text) if extract else answer.text
     if as_json:
-        data = (checked if told else answer).to_dict() | ({"extracted": extracted} if extract else {})
+        data = (checked if told else answer).to_dict() | ({"extracted": printed} if extract else {})
         code = deliver(as_line(data), otherwise=otherwise, as_json=True)
     elif printer is None:
-        code = deliver(_printable(answer.text if extracted is None else extracted), otherwise=otherwise)
+        code = deliver(_printable(printed), otherwise=otherwise)
     else:
         code = printer.code
     for note in answer.notes:
@@ -298,6 +303,8 @@ def answer_request(
     for verdict in checked.verdicts:
         if verdict.outcome == "abstain":
             say(f"check {verdict.check} cannot tell: {verdict.evidence}")
+    if printer is not None and explain and _extracted(answer.text) != answer.text:
+        say("--extract prints only the code of an answer; -x explains the choice")
     if explain and told:
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
@@ -365,12 +372,10 @@ def _printable(text: str) -> str:
     return text if text.endswith("\n") else text + "\n"
 
 
-def extracted_from(answer: str) -> str:
-    """Return what an answer's first fenced block holds; all of it where there is none."""
-    from scrimp.routing.text.code import first_block
+def _extracted(answer: str) -> str:
+    from scrimp.routing.text.code import extracted
 
-    block = first_block(answer)
-    return answer if block is None else block
+    return extracted(answer)
 
 
 def _summary(answer: Answer, checked: Checked, request: Ask, also: str | None = None) -> str:
@@ -409,6 +414,7 @@ def prompt_of(flags: AskFlags, template: Template | None, what: Given) -> Prompt
     """Put the prompt together from what was given, a template and flags."""
     from scrimp.routing.asking.compose import compose, in_template, question_of
 
+    attachments = attached(flags.attachments, quiet=flags.quiet, here_only=flags.on_this_machine)
     typed, given, unasked = what
     system = flags.system
     if template is not None:
@@ -422,7 +428,7 @@ def prompt_of(flags: AskFlags, template: Template | None, what: Given) -> Prompt
     return compose(
         text,
         system=system,
-        attachments=[Path(each) for each in flags.attachments],
+        attachments=attachments,
         schema=flags.schema,
         schema_multi=flags.schema_multi,
         needs=flags.needs,

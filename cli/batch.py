@@ -25,6 +25,7 @@ from .options import (
     JsonOption,
     LocalOnly,
     MaxSpend,
+    MaxTokens,
     Needs,
     Offline,
     PlanOption,
@@ -35,6 +36,7 @@ from .options import (
     RepairOption,
     SeedOption,
     TagOption,
+    Temperature,
     UseHintOption,
     WtpOption,
 )
@@ -239,6 +241,8 @@ def batch(
             "--retry-cut", help="With --resume: ask rows again whose answer was cut; raise max_output_tokens first."
         ),
     ] = False,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
     brief: BriefOption = False,
     private: PrivateOption = None,
     local_only: LocalOnly = False,
@@ -293,6 +297,8 @@ def batch(
         skip_bad=skip_bad,
         unordered=unordered,
         brief=brief,
+        temperature=temperature,
+        max_tokens=max_tokens,
         on_this_machine=local_only or offline,
         need=tuple(need or ()),
         tag=tag,

@@ -64,6 +64,8 @@ class BatchFlags:
     unordered: bool = False
     on_this_machine: bool = False
     brief: bool = False
+    temperature: float | None = None
+    max_tokens: int | None = None
     need: tuple[str, ...] = ()
     tag: str | None = None
     no_log: bool = False
@@ -91,7 +93,7 @@ class BatchFlags:
         given = {each.name: getattr(self, each.name) for each in fields(self)}
         names = {each.name for each in fields(self)}
         merged = {key: value for key, value in saved.items() if key in names}
-        merged |= {key: value for key, value in given.items() if value not in (None, False, ())}
+        merged |= {key: value for key, value in given.items() if not (value is None or value is False or value == ())}
         for name in ("check", "need", "file", "var"):
             merged[name] = tuple(merged.get(name, ()))
         return BatchFlags(**merged)
@@ -158,6 +160,8 @@ def source_of(flags: BatchFlags, path: Path) -> Source:
         needs=frozenset(flags.need),
         files=flags.file_column,
         brief=flags.brief,
+        params={} if flags.temperature is None else {"temperature": flags.temperature},
+        limit=flags.max_tokens,
         given=_given(flags.var),
         look=_look(flags),
     )

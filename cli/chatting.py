@@ -286,9 +286,9 @@ class Chat:
         return 0
 
     def _do_code(self, _: str) -> int:
-        from .asking import extracted_from
+        from scrimp.routing.text.code import extracted
 
-        code = extracted_from(self._the_last().text)
+        code = extracted(self._the_last().text)
         write_out(code if code.endswith("\n") else f"{code}\n")
         return 0
 

@@ -20,7 +20,7 @@ from .browse import browse
 from .complete import complete_requests
 from .conversations import conversations, memory_line
 from .log_filters import ArmFilter, CidFilter, Days, Limit, ProfileFilter, TagFilter
-from .options import A_REQUEST, JsonOption, RequestArgument
+from .options import A_REQUEST, ExtractOption, JsonOption, RequestArgument
 from .outputs import agreed, new_output
 from .parser import lists, new_app
 from .progress import on_forgotten
@@ -156,6 +156,7 @@ def show(
         bool, typer.Option("--passages", help="The passages of its files that were on offer, with their text.")
     ] = False,
     answer: Annotated[bool, typer.Option("-r", "--answer", help="Only the answer, as it was printed.")] = False,
+    extract: ExtractOption = False,
     json: JsonOption = False,
 ) -> int:
     """Show one request: prompt, answer, every attempt, and the decision as it was made."""
@@ -166,8 +167,8 @@ def show(
     shown = show_request(session.ledger_to_read(), which, near=explain)
     if passages:
         return _passages(shown, as_json=json)
-    if answer:
-        return _answer(shown)
+    if answer or extract:
+        return _answer(shown, extract=extract)
     row, steps = shown.row, shown.steps
     data = shown.to_dict()
     if explain:
@@ -183,6 +184,8 @@ def show(
                 blocks.append(f"\n{title}:\n{text}")
             if title == "prompt" and (other := asked_as(shown.decision, steps)) is not None:
                 blocks.append(f"\nasked as:\n{other}")
+        if shown.options:
+            blocks.append(f"\nasked with: {_options(shown.options)}")
         if row["memory"] is not None:
             blocks.append(f"\n{memory_line(shown.memory)}")
         if shown.files:
@@ -215,11 +218,20 @@ def show(
     return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
 
 
-def _answer(shown: Shown) -> int:
+def _options(options: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{key} {value if isinstance(value, str) else json.dumps(value)}" for key, value in options.items()
+    )
+
+
+def _answer(shown: Shown, *, extract: bool) -> int:
+    from scrimp.routing.text.code import extracted
+
     text = shown.row["answer"]
     if text is None:
         why = f"it ended with: {shown.row['error']}" if shown.row["error"] else "its text was not kept"
         raise UsageError(f"request {shown.row['id']} has no answer: {why}")
+    text = extracted(text) if extract else text
     write_out(text if text.endswith("\n") else text + "\n")
     return 0
 

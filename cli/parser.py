@@ -158,6 +158,11 @@ class _Reader:
     def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
         """Return what a value means."""
         if param.nargs == 2 and param.multiple:
+            for key, _ in value or ():
+                if "=" in key:
+                    raise UsageError(
+                        f"{param.opts[0]} {key}: it takes two words: {param.opts[0]} {key.replace('=', ' ')}"
+                    )
             return [f"{key}={said}" for key, said in value or ()]
         info, kind = self._descriptor.parameter_info, self._descriptor.annotation
         many = kind == list[str] and isinstance(value, (list, tuple))

@@ -180,7 +180,9 @@ def route(
         if n_missed:
             say(f"min_quality is out of reach of {n_missed:,} of {n:,} prompts: the best arm there is is taken")
         return 0
-    asked, decision = guide.one(_prompt(prompt or [], file or []), reading=read.value, read_tokens=read_tokens)
+    asked, decision = guide.one(
+        _prompt(prompt or [], file or [], here_only=local_only or offline), reading=read.value, read_tokens=read_tokens
+    )
     if (front or plot is not None) and decision.arm is not None:
         return _show_front(guide, decision, plot, as_json=json)
     data = decision.to_dict() | {"min_quality_missed": missed_quality(decision) is not None}
@@ -227,10 +229,10 @@ def _show_front(guide: Guide, decision: Decision, plot: Path | None, *, as_json:
     return emit(result, as_json=as_json)
 
 
-def _prompt(words: list[str], files: list[str]) -> Prompt:
+def _prompt(words: list[str], files: list[str], *, here_only: bool) -> Prompt:
     from scrimp.routing.asking.compose import compose, question_of
 
-    given = gather(words, files)
+    given = gather(words, files, here_only=here_only)
     text, sources = question_of(given.typed, given.sources)
     if not text.strip():
         raise UsageError(

@@ -22,7 +22,7 @@ from .result import say
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["read_stdin", "stand_for"]
+__all__ = ["read_bytes", "read_stdin", "stand_for"]
 
 FIRST_BYTE_S: Final = 1.0
 """How long a pipe that goes with a prompt argument may stay silent before it is asked who could still write to it."""
@@ -74,6 +74,19 @@ def read_stdin(*, has_prompt: bool, explicit: bool, quiet: bool = False) -> str 
     if not text and not quiet:
         say("standard input is empty: the prompt goes alone")
     return text or None
+
+
+def read_bytes() -> bytes:
+    """Return what standard input holds, as it is.
+
+    Raises
+    ------
+    UsageError
+        If it is closed, or too large.
+    """
+    if (fd := _fd()) is None:
+        raise UsageError("standard input is closed: - has nothing to read")
+    return _read_all(fd)
 
 
 def _text(raw: bytes, *, quiet: bool) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from scrimp.profiles.errors import UsageError
+from scrimp.profiles.errors import ConfigError, UsageError
 from scrimp.profiles.paths import paths
 from scrimp.profiles.templates import (
     Template,
@@ -55,12 +55,19 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Which template.", aut
 @app.command("list")
 def list_(json: JsonOption = False) -> int:
     """List your templates, with what each begins with."""
-    rows = [_row(name, path) for name, path in list_templates(paths()).items()]
+    rows, problems = [], []
+    for name, path in list_templates(paths()).items():
+        try:
+            rows.append(_row(name, path))
+        except ConfigError as error:
+            problems.append(error.message)
+            rows.append({"name": name, "file": str(path), "settings": [], "begins": "(cannot be read)"})
     table = Table(
         (Column("template"), Column("settings"), Column("begins")),
         [(str(row["name"]), ", ".join(row["settings"]) or "-", str(row["begins"])) for row in rows],
     )
-    messages = () if rows else (f'there are none in {paths().templates}; `scrimp ask --save NAME "..."` makes one',)
+    none = f'there are none in {paths().templates}; `scrimp ask --save NAME "..."` makes one'
+    messages = tuple(problems) if rows else (none,)
     data = {"schema_version": 1, "templates": rows}
     return emit(Result(data=data, blocks=(table,) if rows else (), messages=messages), as_json=json)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from .building import build_profile
-from .chain import merged, profile_path, read_built_in
+from .chain import profile_path, read_built_in
 from .credentials import seen
 from .errors import ConfigError
 from .files import store_own
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .keys import Keys
-    from .layers import Tree
+    from .layers import File, Tree
     from .paths import Paths
 
-__all__ = ["USE", "ByKeys", "by_keys", "join_arms", "profile_in_use", "template_by_keys", "use_profile"]
+__all__ = ["USE", "ByKeys", "by_keys", "join_arms", "profile_in_use", "template_by_keys", "two_arms", "use_profile"]
 
 USE: Final = "scrimp profile use"
 """What chose the profile, where the user made it the default."""
@@ -153,11 +153,15 @@ def join_arms(tree: Tree, choice: ByKeys, keys: Keys) -> None:
         if name in MAKERS:
             continue
         file = read_built_in(name)
-        theirs = merged([file])
-        arms = build_profile(theirs.table, theirs.at)
-        cheapest = min(arms.arms, key=lambda arm: TIERS.index(arm.tier or "large"))
-        for base in dict.fromkeys((cheapest.base, arms.default.base)):
-            tree.lay({"arms": {f"{name}-{base}": theirs.table["arms"][base]}}, file.source)
+        arms = {f"{name}-{base}": arm for base, arm in two_arms(file).items()}
+        tree.lay({"arms": arms}, file.source)
+
+
+def two_arms(file: File) -> dict[str, dict[str, Any]]:
+    """Return the tables of a built-in profile's cheapest and default arm, by name; they may be one."""
+    arms = file.table["arms"]
+    cheapest = min(arms, key=lambda name: TIERS.index(arms[name]["tier"]))
+    return {name: arms[name] for name in (cheapest, file.table["default_arm"])}
 
 
 def _and(words: list[str]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .building import build_profile
 from .chain import merged, read_built_in
+from .choice import two_arms
 from .layers import File, Source, arms_by_name
 from .providers import MAKERS
 from .render import toml_value
@@ -130,10 +131,8 @@ def _arms(draft: Draft) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _of_ollama(draft.ollama)
         elif each not in MAKERS:
             more = {"api_base": draft.azure} if each == "azure" else {}
-            theirs = read_built_in(each).table
-            cheapest = min(theirs["arms"], key=lambda name: TIERS.index(theirs["arms"][name]["tier"]))
-            for name in dict.fromkeys((cheapest, theirs["default_arm"])):
-                yield (name if each == "local" else f"{each}-{name}"), theirs["arms"][name] | more
+            for name, arm in two_arms(read_built_in(each)).items():
+                yield (name if each == "local" else f"{each}-{name}"), arm | more
 
 
 def _of_ollama(models: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:

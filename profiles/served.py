@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -85,6 +84,7 @@ def ask_server(api_base: str, key: str | None = None) -> tuple[Served, ...]:
         Its key, if it takes one.
     """
     from http.client import HTTPConnection, HTTPException
+    from urllib.parse import urlsplit
 
     url = urlsplit(api_base)
     if url.scheme != "http" or url.hostname not in _ON_THIS_MACHINE:

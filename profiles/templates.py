@@ -220,7 +220,7 @@ def as_text(template: Template) -> str:
         for name in Settings.__struct_fields__
         if (value := getattr(template, name)) is not None and value is not False and value not in ((), {})
     }
-    prompt = f"{template.prompt}\n" if template.prompt else ""
+    prompt = template.prompt if template.prompt[-1:] in ("", "\n") else f"{template.prompt}\n"
     if not said and not prompt.startswith(FENCE):
         return prompt
     tables = {key: value for key, value in said.items() if isinstance(value, dict)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
@@ -170,7 +169,8 @@ def prepare(
         If something that was given cannot be, or cannot be read.
     """
     from scrimp.routing.asking.call_options import read_options
-    from scrimp.routing.asking.compose import compose, make_request, question_of, read_sources
+    from scrimp.routing.asking.compose import compose, given_attachments, make_request, question_of, read_sources
+    from scrimp.routing.asking.fetching import Fetcher
     from scrimp.routing.asking.kept_files import reads_again
     from scrimp.routing.asking.ways import make_way, split_plan
     from scrimp.routing.text.clean import clean_text
@@ -181,11 +181,13 @@ def prepare(
         said.append(line)
         logger.info(line)
 
-    text, sources = question_of(clean_text(prompt, what="the prompt"), read_sources(several(files), tell=say))
+    fetcher = Fetcher(on_this_machine, say)
+    given = read_sources(several(files), tell=say, fetch=fetcher.text)
+    text, sources = question_of(clean_text(prompt, what="the prompt"), given)
     asked = compose(
         text,
         system=system,
-        attachments=map(Path, several(attachments)),
+        attachments=given_attachments(map(os.fspath, several(attachments)), fetch=fetcher.bytes),
         schema=_schema_text(schema),
         needs=several(needs),
         sources=sources,

@@ -91,8 +91,6 @@ def read_options(options: Mapping[str, Any], *, what: str = "-o") -> CallOptions
 
 def _unknown(key: str, what: str) -> UsageError:
     known = sorted({MAX_TOKENS, *PARAMS})
-    if "=" in key:
-        return UsageError(f"{what} {key}: it takes two words, such as {what} {key.replace('=', ' ', 1)}")
     why = "not an option that is passed on"
     hint = _INSTEAD.get(key, f"Others can change what a call costs or where it goes; these cannot: {', '.join(known)}.")
     return UsageError(f"{what} {key}: {why}{did_you_mean(key, known)}", hint=hint)

@@ -20,8 +20,10 @@ from scrimp.routing.ledger.conversations import (
     last_conversation,
 )
 from scrimp.routing.prompts.prompt import (
+    Attachment,
     Prompt,
     Turn,
+    attachment_of,
     check_variables,
     fill_template,
     load_attachment,
@@ -32,23 +34,26 @@ from scrimp.routing.prompts.schema_words import is_in_words, many_of, schema_of_
 from scrimp.routing.prompts.sources import Source
 from scrimp.routing.text.clean import clean_text
 
-from .files_in import limited, read_sources
+from .files_in import PIPE, PIPED, is_url, limited, read_sources
 from .kept_files import of_conversation
 from .memory import check_tier
 from .read import check_reading
 from .request import Ask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from scrimp.profiles.schema import Profile
     from scrimp.profiles.templates import Template
     from scrimp.routing.ledger.store import Ledger
 
+    from .fetching import Fetched
+
 __all__ = [
     "Filled",
     "Source",
     "compose",
+    "given_attachments",
     "going_on",
     "in_template",
     "make_request",
@@ -130,9 +135,10 @@ def read_schema(given: str, *, many: bool = False) -> dict[str, Any]:
 
 def schema_to_keep(given: str) -> str:
     """Return a schema as it is kept: what was given in words as it is, any other as JSON, read from its file now."""
+    schema = _schema(given)
     if is_in_words(given) and not Path(given).is_file():
         return given
-    return json.dumps(_schema(given), indent=2, ensure_ascii=False)
+    return json.dumps(schema, indent=2, ensure_ascii=False)
 
 
 def _schema(given: str) -> dict[str, Any]:
@@ -154,7 +160,7 @@ def compose(
     text: str,
     *,
     system: str | None,
-    attachments: Iterable[Path],
+    attachments: Iterable[Path | Attachment],
     schema: str | None,
     needs: Iterable[str],
     schema_multi: str | None = None,
@@ -165,6 +171,8 @@ def compose(
 
     Parameters
     ----------
+    attachments
+        Images and PDFs, or where they are.
     schema
         A JSON Schema, one in words, or the name of a file that holds one.
     schema_multi
@@ -188,11 +196,42 @@ def compose(
         text=text,
         system=None if system is None else clean_text(system, what="the system prompt"),
         schema=_one_schema(schema, schema_multi),
-        attachments=tuple(limited(map(load_attachment, attachments), lambda each: len(each.data), "the attachments")),
+        attachments=tuple(limited(map(_attached, attachments), lambda each: len(each.data), "the attachments")),
         needs=frozenset(needs),
         sources=sources,
         brief=brief,
     )
+
+
+def _attached(each: Path | Attachment) -> Attachment:
+    return load_attachment(each) if isinstance(each, Path) else each
+
+
+def given_attachments(
+    names: Iterable[str], *, fetch: Callable[[str], Fetched], piped: Callable[[], bytes] | None = None
+) -> list[Path | Attachment]:
+    """Return what `-a` names: files, what is on the web, and `-` for what is piped in.
+
+    Parameters
+    ----------
+    fetch, piped
+        Fetch what a URL names (`Fetcher.bytes`), and read standard input; None: `-` is the name of a file.
+
+    Raises
+    ------
+    UsageError, TryAgainError
+        If it cannot be fetched, or is of a kind that no model takes.
+    """
+    found: list[Path | Attachment] = []
+    for name in names:
+        if is_url(name):
+            fetched = fetch(name)
+            found.append(attachment_of(fetched.name, fetched.data, what=fetched.url))
+        elif name == PIPE and piped is not None:
+            found.append(attachment_of(PIPED, piped(), what=PIPED))
+        else:
+            found.append(Path(name))
+    return found
 
 
 def _one_schema(schema: str | None, schema_multi: str | None) -> dict[str, Any] | None:

@@ -20,9 +20,11 @@ from scrimp.routing.text.kinds.pick import no_text, text_of
 from scrimp.routing.text.sanitize import encodable, sanitize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
-__all__ = ["PIPE", "PIPED", "limited", "read_sources"]
+    from .fetching import Fetched
+
+__all__ = ["PIPE", "PIPED", "is_url", "limited", "read_sources"]
 
 PIPE: Final = "-"
 """Names standard input among files."""
@@ -50,11 +52,19 @@ class _Found(NamedTuple):
         How many of the last parts of its path are its name at least: those below the folder that was named, and it.
     listed
         It was found in a folder or by a pattern: where it has no text it is left out, and counted.
+    fetched
+        What it holds, of one that is on the web; None of a file.
     """
 
     path: Path
     depth: int = 1
     listed: bool = False
+    fetched: Fetched | None = None
+
+
+def is_url(name: str) -> bool:
+    """Tell whether a name among files is one on the web."""
+    return name[:8].lower().startswith(("http://", "https://"))
 
 
 def read_sources(
@@ -62,6 +72,7 @@ def read_sources(
     *,
     tell: Callable[[str], object] = lambda _line: None,
     piped: str | None = None,
+    fetch: Callable[[str], Fetched] | None = None,
 ) -> tuple[Source, ...]:
     """Return the files that go with a prompt, in the order in which they are named; those of a folder sorted.
 
@@ -76,6 +87,8 @@ def read_sources(
         Takes a remark for the user.
     piped
         The text of standard input; None: `-` is the name of a file.
+    fetch
+        Fetches what a URL names (`fetching.Fetcher.text`); None: a URL is the name of a file.
 
     Raises
     ------
@@ -87,7 +100,7 @@ def read_sources(
     found: list[_Found] = []
     piped_at = -1
     left = Counter[str]()
-    seen: set[tuple[int, int]] = set()
+    seen: set[tuple[int, int] | str] = set()
     for given in names:
         name = os.fspath(given)
         if name == PIPE and piped is not None:
@@ -95,19 +108,20 @@ def read_sources(
                 piped_at = len(found)
                 found.append(_Found(Path(PIPED)))
             continue
-        for each in _named(name, left):
-            if (same := _same(each.path)) not in seen:
+        for each in _named(name, left) if fetch is None or not is_url(name) else _on_the_web(name, fetch, seen):
+            if (same := name if each.fetched is not None else _same(each.path)) not in seen:
                 seen.add(same)
                 found.append(each)
     titles, notes = _titles(found), list[str]()
     sources: list[Source] = []
     texts = _texts(found, piped_at, piped or "", left, notes)
     for at, text in limited(texts, lambda each: len(each[1]), "the files of the prompt"):
-        name = PIPED if at == piped_at else titles[at]
+        web = found[at].fetched
+        name = PIPED if at == piped_at else titles[at] if web is None else web.url
         if not text.strip():
             notes.append(f"{name} is empty: left out")
             continue
-        path = None if at == piped_at else encodable(str(found[at].path.absolute()))
+        path = None if at == piped_at or web is not None else encodable(str(found[at].path.absolute()))
         sources.append(Source(name, text, path))
     without = ", ".join(f"{kind}: {n:,}" for kind, n in sorted(left.items()))
     if left and not sources:
@@ -165,6 +179,12 @@ def _named(name: str, left: Counter[str]) -> Iterator[_Found]:
             raise UsageError(f"folder {_shown(path)} has no file to read{_but(n_left)}", hint=hint)
     else:
         yield _Found(path)
+
+
+def _on_the_web(name: str, fetch: Callable[[str], Fetched], seen: Collection[object]) -> Iterator[_Found]:
+    if name not in seen:
+        fetched = fetch(name)
+        yield _Found(Path(fetched.name), fetched=fetched)
 
 
 def _but(n_left: int) -> str:
@@ -293,10 +313,11 @@ def _texts(
             yield at, piped
             continue
         try:
-            raw = _bytes(each, left)
+            raw = _bytes(each, left) if each.fetched is None else each.fetched.data
             if raw is None:
                 continue
-            text, more = text_of(raw, name=each.path.name, what=_shown(each.path))
+            what = _shown(each.path if each.fetched is None else each.fetched.url)
+            text, more = text_of(raw, name=each.path.name, what=what)
         except NoTextError as error:
             if not each.listed:
                 raise

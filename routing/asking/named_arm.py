@@ -73,23 +73,22 @@ def arm_of(loaded: Loaded, asked: str, *, paths: Paths, keys: Keys | None = None
         name, reading = target, reading or own
         if has_arm(profile, name) or profile.rungs(name):
             return loaded, name + reading
-    prices = stock.prices(paths.prices)
     model, effort = _with_effort(name)
-    if model.partition("/")[0] in _OWN_MACHINE and "/" in model:
-        model = model.replace("ollama/", "ollama_chat/", 1) if model.startswith("ollama/") else model
-    else:
-        found = [model] if "/" in model and prices.entry(model) is not None else prices.models_called(model)
-        found = _with_a_key(_called(found), keys)
-        if len(found) > 1:
-            raise UsageError(
-                f"-m {asked}: {len(found)} providers sell a model of that name",
-                hint=f"Name one{' such as' if len(found) > _SHOWN else ''}: {', '.join(found[:_SHOWN])}.",
-            )
-        if not found:
-            if profile.pool is not None and "/" not in model:
-                return loaded, asked  # it may be one of the pool, which is not read here
-            raise _unknown(asked, model, profile, aliases, prices)
-        model = found[0]
+    if (same := _arm_of_model(profile, model, effort)) is not None:
+        return loaded, same + reading
+    prices = stock.prices(paths.prices)
+    found = _models(model, prices, keys)
+    if len(found) > 1:
+        such = " such as" if len(found) > _SHOWN else ""
+        raise UsageError(
+            f"-m {asked}: {len(found)} providers sell a model of that name",
+            hint=f"Name one{such}: {', '.join(found[:_SHOWN])}.",
+        )
+    if not found:
+        if profile.pool is not None and "/" not in model:
+            return loaded, asked  # it may be one of the pool, which is not read here
+        raise _unknown(asked, model, profile, aliases, prices)
+    model = found[0]
     if (same := _arm_of_model(profile, model, effort)) is not None:
         return loaded, same + reading
     loaded, arm = _joined(loaded, model, effort, prices)
@@ -113,6 +112,14 @@ def _with_effort(name: str) -> tuple[str, str | None]:
     return (head, tail) if colon and tail in EFFORTS else (name, None)
 
 
+def _models(name: str, prices: PriceTable, keys: Keys | None) -> list[str]:
+    """Return the models that a name may mean, each with its provider's prefix."""
+    if "/" in name and name.partition("/")[0] in _OWN_MACHINE:
+        return [f"ollama_chat/{name.removeprefix('ollama/')}" if name.startswith("ollama/") else name]
+    listed = "/" in name and prices.entry(name) is not None
+    return _with_a_key(_called([name] if listed else prices.models_called(name)), keys)
+
+
 def _called(models: Iterable[str]) -> list[str]:
     """Return those models that can be called without an address of the user's own."""
     given = list(models)
@@ -134,7 +141,7 @@ def _arm_of_model(profile: Profile, model: str, effort: str | None) -> str | Non
     UsageError
         If several are; or if one has a cap of its own, which another arm of the same model would get round.
     """
-    theirs = [arm for arm in profile.arms if _full(arm) == model and _goes_alike(arm, model)]
+    theirs = [arm for arm in profile.arms if model in (arm.model, _full(arm))]
     fit = [arm for arm in theirs if arm.system is None and arm.prompt is None]
     if effort is not None or not any(arm.efforts for arm in fit):
         fit = [arm for arm in fit if effort in (None, arm.reasoning_effort)]
@@ -151,10 +158,6 @@ def _arm_of_model(profile: Profile, model: str, effort: str | None) -> str | Non
 def _full(arm: Arm) -> str:
     """Return an arm's model with its provider's prefix."""
     return arm.model if arm.provider else f"{provider_of(arm)}/{arm.model}"
-
-
-def _goes_alike(arm: Arm, model: str) -> bool:
-    return arm.api_base is None or model.partition("/")[0] in _OWN_MACHINE
 
 
 def _joined(loaded: Loaded, model: str, effort: str | None, prices: PriceTable) -> tuple[Loaded, str]:

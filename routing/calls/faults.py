@@ -7,7 +7,9 @@ import time
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
+from scrimp.profiles.credentials import OWN_WAY, how_to_give
 from scrimp.profiles.errors import AuthError, ConfigError, ProviderError, RequestRefusedError, TryAgainError
+from scrimp.profiles.keys import provider_keys
 from scrimp.routing.text.sanitize import sanitize, scrub
 
 from .error_replies import Kind, Lasting, read_error, web_page
@@ -221,7 +223,10 @@ def _unanswered_problem(error: Callable[..., CallError], wire: Wire, failure: Ba
         return error("bad_request", f"litellm needs the Python package {missing[1]} for this model", billable="no")
     if name == "ContextWindowExceededError":
         return error("context_window", said, billable="no")
-    if not isinstance(code, int) or code < 400 or name in {"UnsupportedParamsError", "BadRequestError"}:
+    if name == "UnsupportedParamsError":
+        # What follows is advice to programmers of LiteLLM's.
+        return error("bad_request", re.split(r"\s*To drop (?:these|unsupported)", said)[0], billable="no")
+    if not isinstance(code, int) or code < 400 or name == "BadRequestError":
         return error("bad_request", said, billable="no")
     read = read_error(code, {}, said.encode(), now=time.time())
     return error(
@@ -278,6 +283,9 @@ def to_scrimp_error(error: CallError, arm: _NamedArm) -> ScrimpError:
         if error.lasting == "credit":
             why = "The account cannot pay, or its key is at its limit: add credit or raise the limit there"
             return AuthError(message, hint=f"{why}, or take another arm with `-m`.")
+        provider = arm.model.partition("/")[0]
+        if arm.key_env is None and provider in OWN_WAY:
+            return AuthError(message, hint=f"Give credentials: {how_to_give(provider)}.")
         name = arm.key_env or _guessed_variable(arm.model)
         return AuthError(message, hint=f"Set a valid key: `scrimp keys set {name}`; `scrimp keys test` tries it.")
     if error.kind == "rate_limited":
@@ -317,7 +325,7 @@ def _hint(error: CallError, arm: _NamedArm) -> str | None:
     return {
         "not_found": f"Check the arm's `model` ({arm.model}){' and `api_base`' if arm.api_base else ''}; "
         "`scrimp profile check` names models that are gone.",
-        "bad_request": f"Check `params`, `reasoning_effort` and `model` of arm {arm.name} in the profile.",
+        "bad_request": f"Check the options given (-o), and `params`, `reasoning_effort` and `model` of arm {arm.name}.",
         "content_filter": "The provider's filter refused the prompt: reword it, or take another arm with `-m`.",
         "context_window": "Shorten the prompt, or take an arm with a larger window: `scrimp models` lists them.",
         "server": f"Try again{_when(error.retry_after_s) or ' later'}, or take another arm with `-m`; {where} fails.",
@@ -329,5 +337,4 @@ def _hint(error: CallError, arm: _NamedArm) -> str | None:
 
 
 def _guessed_variable(model: str) -> str:
-    provider = model.partition("/")[0] if "/" in model else "openai"
-    return re.sub(r"[^A-Z0-9]", "_", provider.upper()) + "_API_KEY"
+    return provider_keys(model.partition("/")[0] if "/" in model else "openai")[0]

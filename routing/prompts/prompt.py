@@ -26,6 +26,7 @@ __all__ = [
     "Attachment",
     "Prompt",
     "Turn",
+    "attachment_of",
     "check_variables",
     "fill_template",
     "load_attachment",
@@ -267,13 +268,29 @@ def load_attachment(path: Path) -> Attachment:
         data = read_bytes(path)
     except OSError as error:
         raise UsageError(f"cannot read attachment {path}: {error.strerror}") from None
+    return attachment_of(path.name, data, what=str(path))
+
+
+def attachment_of(name: str, data: bytes, *, what: str) -> Attachment:
+    """Return an image or a PDF.
+
+    Parameters
+    ----------
+    what
+        What it is called in an error.
+
+    Raises
+    ------
+    UsageError
+        If it is of a kind that no model takes.
+    """
     for magic, media_type in _MAGIC:
         if data.startswith(magic):
-            return Attachment(path.name, media_type, data)
+            return Attachment(name, media_type, data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return Attachment(path.name, "image/webp", data)
+        return Attachment(name, "image/webp", data)
     raise UsageError(
-        f"attachment {path} is neither a PNG, JPEG, GIF or WebP image nor a PDF", hint="Text goes with -f instead."
+        f"attachment {what} is neither a PNG, JPEG, GIF or WebP image nor a PDF", hint="Text goes with -f instead."
     )
 
 

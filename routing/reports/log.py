@@ -98,6 +98,11 @@ class Shown:
         return found
 
     @property
+    def options(self) -> dict[str, Any]:
+        """The options that its calls were asked with (`-o`), by name; empty where there were none, or are not kept."""
+        return dict(json.loads(self.row["decision"] or "{}").get("options") or {})
+
+    @property
     def files(self) -> list[dict[str, Any]]:
         """The files that went with it, as `prompts.sources.Source.to_dict`; without names where no text is kept."""
         return json.loads(self.row["sources"] or "[]")  # type: ignore[no-any-return]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["code_in", "first_block", "has_code"]
+__all__ = ["code_in", "extracted", "first_block", "has_code"]
 
 _SCANNED: Final = 16_000
 """Of a longer text head and tail are looked at, half of this each."""
@@ -56,6 +56,12 @@ def has_code(text: str) -> bool:
     if len(text) > _SCANNED:
         text = text[: _SCANNED // 2] + "\n" + text[-_SCANNED // 2 :]
     return _SURE.search(text) is not None or sum(mark.search(text) is not None for mark in _MARKS) >= 3
+
+
+def extracted(answer: str) -> str:
+    """Return what the first fenced block of an answer holds; all of it where there is none: what `--extract` prints."""
+    block = first_block(answer)
+    return answer if block is None else block
 
 
 _FENCE: Final = re.compile(r"( {0,8})(`{3,}|~{3,})([^`\n]*)\n?")

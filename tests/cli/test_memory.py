@@ -238,7 +238,7 @@ def test_conversations_have_names(scrimp, profile, server):
     assert rows[0]["tokens"] == spent[0] + spent[2]
     assert rows[0]["charged_usd"] == pytest.approx((server.chats[0].cost_nano + server.chats[2].cost_nano) / 1e9)
     assert "We leave in May" in scrimp("log", "conversations").out
-    assert (complete_conversations("tr"), complete_conversations("x")) == (["trip"], [])
+    assert (complete_conversations(None, "tr"), complete_conversations(None, "x")) == ([("trip", "")], [])
     listed = json.loads(scrimp("log", "--cid", "trip", "--json").out)["rows"]
     assert [row["prompt"] for row in listed] == ["With two children", "We leave in May"]
     assert scrimp("log", "conversations", "--name", rows[1]["id"][-6:], "other").code == 0

@@ -699,6 +699,13 @@ def test_the_hint_of_a_refused_key_names_it():
     assert "scrimp keys set MY_KEY" in to_scrimp_error(CallError("auth", "no"), ARM).hint
     bare = SimpleNamespace(name="a", model="anthropic/claude", api_base=None, key_env=None)
     assert "scrimp keys set ANTHROPIC_API_KEY" in to_scrimp_error(CallError("auth", "no"), bare).hint
+    for model, hint in (
+        ("together_ai/x/y", "scrimp keys set TOGETHERAI_API_KEY"),
+        ("bedrock/x", "Give credentials: `scrimp keys set AWS_BEARER_TOKEN_BEDROCK`, or what the AWS tools use"),
+        ("vertex_ai/x", "Give credentials: `gcloud auth application-default login`"),
+    ):
+        bare.model = model
+        assert hint in to_scrimp_error(CallError("auth", "no"), bare).hint
 
 
 # ---- waiting

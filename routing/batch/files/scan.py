@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -205,6 +205,8 @@ def _duplicates(source: Source, twice: frozenset[int]) -> dict[int, BadRow]:
 def read_rows(source: Source) -> Iterator[Row | BadRow]:
     """Yield every row of a file, good or bad, in order; memory is bounded by the longest row.
 
+    A row's own options of the call go before those of all; of two limits on output the lower one holds.
+
     Raises
     ------
     UsageError
@@ -212,6 +214,15 @@ def read_rows(source: Source) -> Iterator[Row | BadRow]:
     DataError
         If the file is damaged.
     """
+    for row in _read(source):
+        if isinstance(row, Row) and (source.params or source.limit is not None):
+            limits = [each for each in (source.limit, row.max_output_tokens) if each is not None]
+            yield replace(row, params={**source.params, **row.params}, max_output_tokens=min(limits, default=None))
+        else:
+            yield row
+
+
+def _read(source: Source) -> Iterator[Row | BadRow]:
     if source.layout.document:
         yield from document_rows(source)
         return

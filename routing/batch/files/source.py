@@ -77,6 +77,8 @@ class Source:
         How it is laid out.
     brief
         Whether short answers are asked for.
+    params, limit
+        Options of the calls, and the most output tokens of each, for all rows.
     given, used
         Values for `{{NAME}}` in prompts (`--var`), and the names of those that stood in one.
     look
@@ -103,6 +105,8 @@ class Source:
     used: set[str] = field(default_factory=set, compare=False)
     look: Callable[[str | None, tuple[str, ...]], object] = field(default=lambda _arm, _checks: None, compare=False)
     parts: tuple[Part, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    limit: int | None = None
 
     def where(self, line: int) -> str:
         """Return what messages call a line."""
@@ -126,6 +130,8 @@ class Source:
         needs: frozenset[str] = frozenset(),
         files: str | None = None,
         brief: bool = False,
+        params: Mapping[str, Any] | None = None,
+        limit: int | None = None,
         given: Mapping[str, str] | None = None,
         look: Callable[[str | None, tuple[str, ...]], object] = lambda _arm, _checks: None,
     ) -> Source:
@@ -158,6 +164,8 @@ class Source:
             stamp,
             brief,
             given=given or {},
+            params=params or {},
+            limit=limit,
             look=look,
         )
 
