@@ -22,6 +22,10 @@ lint:
 docs:
     uv run python -m scrimp.cli.manual
 
+# write the golden screens of tests/golden anew; look at the difference
+screens:
+    SCRIMP_GOLDEN=write uv run pytest -q -n 0 tests/cli/test_screens.py
+
 # start-up and decision times, as ratios against bare scripts
 bench *ARGS:
     uv run python bench/startup.py {{ARGS}}

@@ -54,10 +54,10 @@ def list_(
         (
             Column(with_zone("at", (row["at"] for row in rows))),
             Column("profile"),
-            Column("event"),
+            Column("event", narrow="whole"),
             Column("state"),
             Column("tries", "right"),
-            Column("why not"),
+            Column("why not", narrow="below"),
         ),
         [
             (

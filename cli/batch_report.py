@@ -229,7 +229,7 @@ def estimate_blocks(guess: Estimate, found: Scan) -> tuple[str | Table, ...]:
     )
     curve = "what money buys: " + ", ".join(f"{_usd(usd)}: {quality:.1%}" for usd, quality in guess.frontier)
     more = (readings,) if guess.readings else ()
-    return ("\n".join(lines), arms, *more, *((curve,) if len(guess.frontier) > 1 else ()))
+    return (*lines, arms, *more, *((curve,) if len(guess.frontier) > 1 else ()))
 
 
 def _flow_lines(flow: FlowOutlook) -> list[str]:

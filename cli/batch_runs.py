@@ -63,14 +63,12 @@ def show_run(which: str, *, as_json: bool) -> int:
     live, charged = batches.charges(ledger, run.id)
     rows = batches.by_arm(ledger, run.id)
     begun = local_time_and_zone(run.created_at, seconds=True)
-    text = "\n".join(
-        (
-            f"run {run.id}, {_state(run)}, begun {begun}, profile {run.profile}",
-            f"input {run.input} ({counted(run.n_rows, 'row')})",
-            f"output {run.target}",
-            f"{by_state(counts)}; {run.n_rows - sum(counts.values()):,} to do",
-            f"charged {format_usd(charged)}" + (f", in flight up to {format_usd(live)}" if live else ""),
-        )
+    lines = (
+        f"run {run.id}, {_state(run)}, begun {begun}, profile {run.profile}",
+        f"input {run.input} ({counted(run.n_rows, 'row')})",
+        f"output {run.target}",
+        f"{by_state(counts)}; {run.n_rows - sum(counts.values()):,} to do",
+        f"charged {format_usd(charged)}" + (f", in flight up to {format_usd(live)}" if live else ""),
     )
     table = Table(
         (Column("arm"), Column("status"), Column("rows", "right"), Column("cost", "right")),
@@ -91,7 +89,7 @@ def show_run(which: str, *, as_json: bool) -> int:
             for row in rows
         ],
     }
-    return emit(Result(data=data, blocks=(text, table) if rows else (text,)), as_json=as_json)
+    return emit(Result(data=data, blocks=(*lines, *((table,) if rows else ()))), as_json=as_json)
 
 
 def cancel_run(which: str, *, as_json: bool) -> int:

@@ -366,7 +366,7 @@ def steps_table(steps: Sequence[Mapping[str, Any]]) -> Table:
     return Table(
         (
             Column("step", "right"), Column("stage", "right"), Column("call"), Column("arm"), Column("outcome"),
-            Column("charged", "right"), Column("verdicts"), Column("taken"),
+            Column("charged", "right"), Column("verdicts", narrow="below"), Column("taken"),
         ),
         [
             (

@@ -65,25 +65,23 @@ def _write_epilog_of(built: Any, group: Any, words: str, ctx: Any, formatter: An
 
 
 def _write_options(built: Any, then: Any, ctx: Any, formatter: Any) -> None:
-    arguments: list[tuple[str, str]] = []
-    options: dict[str, list[tuple[str, str]]] = {}
-    parameters = built.get_params(ctx)
-    for parameter in sorted(parameters, key=lambda each: "--help" in each.opts):
-        if (record := parameter.get_help_record(ctx)) is None:
-            continue
-        if parameter.param_type_name == "argument":
-            arguments.append((record[0].partition(" | ")[0], record[1]))  # the line of usage has all that it may be
-        else:
-            options.setdefault(_heading(parameter), []).append(record)
-    if sum(map(len, options.values())) < MANY:
-        own = [record for part in options.values() for record in part]
-        options = {"Options": own}
+    parameters = sorted(built.get_params(ctx), key=lambda each: "--help" in each.opts)
+    records = [(each, record) for each in parameters if (record := each.get_help_record(ctx)) is not None]
+    options = [(each, record) for each, record in records if each.param_type_name == "option"]
+    # Of what an argument may be, the line of usage has all.
+    arguments = [
+        (name.partition(" | ")[0], said) for each, (name, said) in records if (each, (name, said)) not in options
+    ]
+    sections: dict[str, list[tuple[str, str]]] = {"Arguments": arguments}
+    if len(options) < MANY:
+        sections["Options"] = [record for _, record in options]
     else:
-        options = {name: options[name] for name in (*HEADINGS, "More") if name in options}
-    for title, records in (("Arguments", arguments), *options.items()):
-        if records:
+        for heading in (*HEADINGS, "More"):
+            sections[heading] = [record for each, record in options if _heading(each) == heading]
+    for title, rows in sections.items():
+        if rows:
             with formatter.section(title):
-                formatter.write_dl(records)
+                formatter.write_dl(rows)
     if then is not None:
         then(ctx, formatter)
 
@@ -147,7 +145,7 @@ def _broken(line: str, width: int) -> list[str]:
     out = []
     while len(line) > width:
         able = [at for at in _blanks(line) if at <= width - 2 and line[:at].strip()]
-        apart = [at for at in able if line[at + 1] == "-" or not re.search(r" -\S*$", line[:at])]
+        apart = [at for at in able if line[at + 1] == "-" or not re.search(r" (-\S*|[<>])$", line[:at])]
         at = max(apart or able, default=0)  # not between an option and its value
         if not at:
             break

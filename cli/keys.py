@@ -29,6 +29,7 @@ Examples:
   pass show groq | scrimp keys set groq
   scrimp keys list                            where each is kept, not what it is
   scrimp keys rm openai
+  ls -l "$(scrimp keys path)"                 the file itself, yours alone
   scrimp keys test -p openai                  one tiny call for each key
 """,
 )

@@ -130,22 +130,26 @@ def lay_out(
 def _stacked(columns: Sequence[Column], needs: Sequence[_Need], width: int) -> tuple[list[list[_Need]], list[int]]:
     """Return the tables of a layout, and which columns stand below the rows of the first."""
     first, *rest = needs
-    tables: list[list[_Need]] = []
+    tables = _split(first, [need for need in rest if columns[need.index].narrow not in ("below", "apart")], width)
     below: list[int] = []
-    for apart in (False, True):
-        table = [first]
-        for need in (each for each in rest if (columns[each.index].narrow == "apart") is apart):
-            fits = sum(each.least for each in (*table, need)) + GAP * len(table) <= width
-            if not fits and columns[need.index].narrow == "below":
-                below.append(need.index)
-                continue
-            if not fits and len(table) > 1:
-                tables.append(table)
-                table = [first]
-            table.append(need)
-        if len(table) > 1 or not (tables or apart):
-            tables.append(table)
-    return tables, below
+    for need in (each for each in rest if columns[each.index].narrow == "below"):
+        beside = sorted((*tables[0], need), key=lambda each: each.index)
+        if len(tables) == 1 and _least(beside) <= width:
+            tables[0] = beside
+        else:
+            below.append(need.index)
+    apart = [need for need in rest if columns[need.index].narrow == "apart"]
+    return (tables + _split(first, apart, width) if apart else tables), below
+
+
+def _split(first: _Need, rest: Sequence[_Need], width: int) -> list[list[_Need]]:
+    """Return columns in as many tables as it takes, each beginning with the first of them."""
+    tables = [[first]]
+    for need in rest:
+        if len(tables[-1]) > 1 and _least((*tables[-1], need)) > width:
+            tables.append([first])
+        tables[-1].append(need)
+    return tables
 
 
 def _need(index: int, column: Column, texts: Sequence[str], cells: Callable[[str], int]) -> _Need:
@@ -156,6 +160,10 @@ def _need(index: int, column: Column, texts: Sequence[str], cells: Callable[[str
     word = max(min(_LONG, cells(word)) for text in (column.title, *texts) for word in text.split())
     least = max(word, min(best, _SENTENCE if column.narrow == "below" else _READABLE))
     return _Need(index, best, min(best, max(least, _EASY)), least)
+
+
+def _least(needs: Sequence[_Need]) -> int:
+    return sum(need.least for need in needs) + GAP * (len(needs) - 1)
 
 
 def _best(needs: Sequence[_Need]) -> int:

@@ -63,17 +63,25 @@ def list_(json: JsonOption = False) -> int:
         for each in list_profiles(paths())
     ]
     table = Table(
-        (Column("profile"), Column("from"), Column("file")),
+        (Column("profile"), Column("from"), Column("file", narrow="below")),
         [
             (
                 row["name"] + (" *" if row["current"] else ""),
                 f"{row['origin']}, hides the built-in" if row["shadows"] else str(row["origin"]),
-                str(row["path"]),
+                "-"
+                if row["origin"] == "built-in"
+                else _from_home(str(row["path"])),  # `profile path NAME` says where it is
             )
             for row in rows
         ],
     )
     return emit(Result(data={"schema_version": 1, "profiles": rows}, blocks=(table,)), as_json=json)
+
+
+def _from_home(path: str) -> str:
+    """Return a path as a shell takes it, from the user's own folder where it is below it."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - it fails nowhere
+    return f"~{path[len(home) :]}" if home != "~" and path.startswith(home + os.sep) else path
 
 
 @app.command()

@@ -108,7 +108,7 @@ def report(
             for each in found.checks
         ],
     )  # fmt: skip
-    blocks: list[str | Table] = ["\n".join([*lines, *hint_lines(hints)])]
+    blocks: list[str | Table] = [*lines, *hint_lines(hints)]
     blocks += [table for table in (arms, checks, lengths_table(lengths)) if table.rows]
     return emit(Result(data=data, blocks=tuple(blocks)), as_json=json)
 

@@ -311,10 +311,11 @@ def _draw(blocks: Sequence[Block], *, stderr: bool = False) -> None:
 
     console = Console(highlight=False, soft_wrap=True, stderr=stderr)
     for block in blocks:
-        if isinstance(block, str):
-            console.print(Text(sanitize(block)))
-        elif isinstance(block, Note):
-            for number, line in enumerate(Text(sanitize(block.text)).wrap(console, max(1, console.width - GAP))):
+        if isinstance(block, str) and "\n" in block:
+            console.print(Text(sanitize(block)))  # somebody's text, as it is
+        elif isinstance(block, (str, Note)):
+            text = sanitize(block if isinstance(block, str) else block.text)
+            for number, line in enumerate(Text(text).wrap(console, max(1, console.width - GAP)) or [Text()]):
                 line.rstrip()
                 console.print(Text(" " * GAP if number else "") + line)
         else:

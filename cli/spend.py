@@ -134,12 +134,11 @@ def spend(
         blocks.append(
             Table(
                 (
-                    # Days are those of the caps: of the ledger's zone, wherever this machine is today.
-                    Column(f"{by} ({found.zone})" if by in ("day", "week", "month") and found.zone else by),
+                    Column(by),
                     Column("calls", "right"),
                     Column("charged", "right"),
                     Column("of that unsure", "right"),
-                    Column(""),
+                    Column("", drop=1),
                 ),
                 [
                     (
@@ -153,7 +152,9 @@ def spend(
                 ],
             )
         )
-        blocks.append(cap_table(found.caps, title=f"caps of profile {loaded.profile.name}"))
+        # Days are those of the zone that the ledger was made in, wherever this machine is today.
+        zone = f" (days of {found.zone})" if found.zone else ""
+        blocks.append(cap_table(found.caps, title=f"caps of profile {loaded.profile.name}{zone}"))
         if found.quality.n:
             blocks.append(quality_line(found.quality))
     messages: tuple[str, ...] = ()
@@ -212,27 +213,27 @@ def _versus(loaded: Loaded, ledger: Ledger | None, arm: str, *, days: int | None
     quality = f"predicted quality {found.quality:.3f} against {found.arm_quality:.3f}: {won} {abs(gained.estimate):.3f}"
     lines = [
         f"{counted(found.n, 'answer')} cost {_usd(found.cost_usd)}; on {arm} alone about {_usd(found.arm_cost_usd)}",
-        f"{word} {_usd(abs(saved.estimate))}{share}{_between(saved, '$')}",
+        f"{word} {_usd(abs(saved.estimate))}{share}{_between(saved, money=True)}",
         quality + _between(gained),
         f"quality of {arm}: {found.basis}; intervals (95%) are over prompts, and leave out how far predictions err",
     ]
     if found.n_left_out:
         lines.append(
-            f"{found.n_left_out} answers left out: their trace or usage is not known, or {arm} was not weighed"
+            f"{counted(found.n_left_out, 'answer')} left out: trace or usage is not known, or {arm} was not weighed"
         )
-    return emit(Result(data=data, blocks=("\n".join(lines),)), as_json=as_json)
+    return emit(Result(data=data, blocks=tuple(lines)), as_json=as_json)
 
 
 def _usd(usd: float | None) -> str:
     return format_usd(None if usd is None else round(usd * 1e9))
 
 
-def _between(found: Estimate, unit: str = "") -> str:
+def _between(found: Estimate, *, money: bool = False) -> str:
     """Return an interval in words, signed as the estimate is."""
     if found.low is None or found.high is None:
         return ""
-    digits = 6 if unit else 3
-    return f", between {unit}{found.low:.{digits}f} and {unit}{found.high:.{digits}f}".replace("$-", "-$")
+    low, high = (_usd(each) if money else f"{each:.3f}" for each in (found.low, found.high))
+    return f", between {low} and {high}"
 
 
 def _csv(rows: list[dict[str, object]]) -> int:
