@@ -309,6 +309,10 @@ def answer_request(
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
         emit_stderr((Note(_summary(answer, checked, request, also)),))
+    if request.command == "ask" and sys.stdin.isatty():  # in a script nobody asks again
+        from scrimp.routing.asking.signals import label_asked_again
+
+        label_asked_again(space.ledger, space.profile, answer.id, now=space.clock())
     session.look_back(space.ledger, space.profile, on_this_machine=request.wishes.on_this_machine)
     if (bad := failure(checked)) is not None:
         raise bad
