@@ -14,7 +14,7 @@ from scrimp.profiles.draft import Draft, drafted, in_toml
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.keys import Secret, list_keys
 from scrimp.profiles.money import format_usd, nano_from_usd, read_usd
-from scrimp.profiles.providers import KEYS_OF, MAKERS, OTHERS, RESELLER, key_name, variable_of
+from scrimp.profiles.providers import KEYS_OF, MAKERS, RESELLER, key_name, variable_of, variables
 from scrimp.profiles.schema import NAME_PATTERN, PRESETS_USD
 from scrimp.profiles.served import Served, ask_server
 
@@ -69,9 +69,7 @@ class Found:
     @property
     def usable(self) -> list[str]:
         """The built-in profiles that can be used now, each provider's of which there is a key first."""
-        named = [
-            name for name, variables in KEYS_OF.items() if self.has(*variables) or (name == "bedrock" and self.aws)
-        ]
+        named = [name for name, keys in KEYS_OF.items() if self.has(*keys) or (name == "bedrock" and self.aws)]
         return [*named, *(["azure"] if self.has(_AZURE) else []), *self.serving, "local"]
 
     @property
@@ -86,8 +84,7 @@ class Found:
 def find(keys: Keys, env: Mapping[str, str], paths: Paths) -> Found:
     """Return the keys that are set and stored, and the models of servers that answer on this machine."""
     stored = list_keys(paths)
-    names = [*(name for variables in KEYS_OF.values() for name in variables), _AZURE, *OTHERS]
-    there = {name: "set" if env.get(name, "").strip() else "stored" for name in names if keys.has(name)}
+    there = {name: "set" if env.get(name, "").strip() else "stored" for name in variables() if keys.has(name)}
     there |= {name: "stored" for name in stored if name not in there}
     serving = {name: served for name in _SERVERS if (served := ask_server(_address(name)))}
     return Found(there, seen("bedrock", env), serving, from_llm.found(env))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ from scrimp.routing.text.in_words import counted
 
 from . import session
 from .complete import complete_profiles, complete_versions
-from .options import JsonOption, MaxCost, PreferOption, ProfileOption, SinceOption, WtpOption, read_day
+from .options import DaysOption, JsonOption, MaxCost, PreferOption, ProfileOption, SinceOption, WtpOption, days_back
 from .parser import new_app
 from .result import Column, Result, Table, emit, say
 
@@ -43,6 +44,7 @@ def replay(
     wtp: WtpOption = None,
     prefer: PreferOption = None,
     max_cost: MaxCost = None,
+    days: DaysOption = None,
     since: SinceOption = None,
     logged: Annotated[
         str | None,
@@ -61,8 +63,10 @@ def replay(
     from scrimp.routing.learn.measuring.replay import replay as run
 
     loaded = session.load(profile, prefer=prefer)
+    now = time.time()
+    back = days_back(days, since, now=now)
     cost = session.parse_usd(max_cost, "--max-cost")
-    what = WhatIf(router, wtp, None if cost is None else cost / 1e9, None if since is None else read_day(since))
+    what = WhatIf(router, wtp, None if cost is None else cost / 1e9, None if back is None else now - back * 86_400)
     ledger = session.ledger_to_read()
     log_of = logged or asked_with(ledger, loaded.profile.name)
     data = run(
