@@ -29,3 +29,16 @@ screens:
 # start-up and decision times, as ratios against bare scripts
 bench *ARGS:
     uv run python bench/startup.py {{ARGS}}
+
+# scrimp's wheel and that of the local model's weights, into dist/
+wheels:
+    uv run python -m build --no-isolation --wheel -o dist .
+    uv run python -m build --no-isolation --wheel -o dist routing/weights/smollm2
+
+# install those wheels by uvx, uv tool, pipx, pip and from a clone, in empty homes, and ask each time (needs the registries)
+four-ways *ARGS:
+    uv run python tests/packaging/four_ways.py {{ARGS}}
+
+# the README's first picture: a terminal session, run and drawn as docs/first-screen.svg
+recording:
+    uv run python bench/recording.py

@@ -15,8 +15,8 @@ from scrimp.profiles.errors import UsageError
 from scrimp.profiles.paths import paths
 
 from . import session
-from .log_filters import ArmFilter, CidFilter, Days, ProfileFilter, TagFilter
-from .options import JsonOption
+from .log_filters import ArmFilter, CidFilter, ProfileFilter, TagFilter
+from .options import DaysOption, JsonOption, SinceOption, days_back
 from .outputs import own_page
 from .result import Result, emit
 
@@ -34,7 +34,8 @@ def browse(
     arm: ArmFilter = None,
     profile: ProfileFilter = None,
     tag: TagFilter = None,
-    days: Days = None,
+    days: DaysOption = None,
+    since: SinceOption = None,
     cid: CidFilter = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the page there, and open nothing.")
@@ -52,11 +53,20 @@ def browse(
     ledger, now = session.ledger_to_read(), time.time()
     of = None if cid is None else id_of(ledger, cid)
     found = entries(
-        ledger, now=now, days=days, query=words, limit=limit, arm=arm, profile=profile, tag=tag, conversation=of
+        ledger,
+        now=now,
+        days=days_back(days, since, now=now),
+        query=words,
+        limit=limit,
+        arm=arm,
+        profile=profile,
+        tag=tag,
+        conversation=of,
     )
     chosen = {"arm": arm, "profile": profile, "tag": tag, "conversation": cid, "with": words}
     told = [f"{name} {value}" for name, value in chosen.items() if value is not None]
     told += [] if days is None else [f"the last {days:g} days"]
+    told += [] if since is None else [f"since {since}"]
     zone = None if ledger is None else ledger.zone
     made = datetime.fromtimestamp(now, zone).strftime("%Y-%m-%d %H:%M")
     page = browse_html(found, made_at=made, filters=", ".join(told)).encode()

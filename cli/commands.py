@@ -35,6 +35,7 @@ COMMANDS: Final[dict[str, str]] = {
     "eval": "Measure routers on files of outcomes.",
     "models": "List a profile's arms: prices, limits, capabilities, keys.",
     "guard": "How well guards tell what is out of scope.",
+    "demo": "A tour without a key: route, cap, cascade, refit.",
     "setup": "Find keys, ask what you want, write your profile.",
     "profile": "Arms, caps and a policy under one name.",
     "keys": "API keys: readable by you alone, never shown.",

@@ -12,7 +12,7 @@ from scrimp.routing.text.moments import local_time, with_zone
 
 from . import session
 from .complete import complete_conversations
-from .options import JsonOption
+from .options import DaysOption, JsonOption, SinceOption, days_back
 from .result import Column, Result, Table, emit, say
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ __all__ = ["conversations", "memory_line", "memory_words"]
 
 def conversations(
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many, the last answered first.")] = 20,
-    days: Annotated[float | None, typer.Option("--days", min=0.0, help="Only of the last N days.")] = None,
+    days: DaysOption = None,
+    since: SinceOption = None,
     name: Annotated[
         tuple[str, str] | None,
         typer.Option(
@@ -43,7 +44,7 @@ def conversations(
         found = name_conversation(ledger, *name, now=now)
         say(f"conversation {found} is called {name[1]}")
         return 0
-    rows = list_conversations(ledger, now=now, days=days, limit=limit)
+    rows = list_conversations(ledger, now=now, days=days_back(days, since, now=now), limit=limit)
     if not rows and not json:
         say("there are no conversations")
     last = with_zone("last", (row["last_at"] for row in rows))

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
+from scrimp.profiles import from_llm
 from scrimp.profiles.chain import read_built_in
 from scrimp.profiles.credentials import seen
 from scrimp.profiles.draft import Draft, drafted, in_toml
 from scrimp.profiles.errors import UsageError
 from scrimp.profiles.keys import Secret, list_keys
 from scrimp.profiles.money import format_usd, nano_from_usd, read_usd
-from scrimp.profiles.providers import KEYS_OF, MAKERS, OTHERS, RESELLER, key_name
+from scrimp.profiles.providers import KEYS_OF, MAKERS, RESELLER, key_name, variable_of, variables
 from scrimp.profiles.schema import NAME_PATTERN, PRESETS_USD
 from scrimp.profiles.served import Served, ask_server
 
@@ -22,6 +23,7 @@ from .result import ask_line, say
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from scrimp.profiles.from_llm import FromLlm
     from scrimp.profiles.keys import Keys
     from scrimp.profiles.paths import Paths
     from scrimp.routing.prices.table import PriceTable
@@ -48,6 +50,8 @@ class Found:
         Whether AWS's own credentials can be seen.
     serving
         What servers on this machine serve, by built-in profile.
+    llm
+        What the program `llm` has in its folder, if there is any.
     typed
         Keys that were typed since, by variable; nothing is stored of them yet.
     """
@@ -55,6 +59,7 @@ class Found:
     keys: dict[str, str]
     aws: bool
     serving: Mapping[str, tuple[Served, ...]]
+    llm: FromLlm | None = None
     typed: dict[str, Secret] = field(default_factory=dict)
 
     def has(self, *names: str) -> bool:
@@ -64,9 +69,7 @@ class Found:
     @property
     def usable(self) -> list[str]:
         """The built-in profiles that can be used now, each provider's of which there is a key first."""
-        named = [
-            name for name, variables in KEYS_OF.items() if self.has(*variables) or (name == "bedrock" and self.aws)
-        ]
+        named = [name for name, keys in KEYS_OF.items() if self.has(*keys) or (name == "bedrock" and self.aws)]
         return [*named, *(["azure"] if self.has(_AZURE) else []), *self.serving, "local"]
 
     @property
@@ -81,11 +84,10 @@ class Found:
 def find(keys: Keys, env: Mapping[str, str], paths: Paths) -> Found:
     """Return the keys that are set and stored, and the models of servers that answer on this machine."""
     stored = list_keys(paths)
-    names = [*(name for variables in KEYS_OF.values() for name in variables), _AZURE, *OTHERS]
-    there = {name: "set" if env.get(name, "").strip() else "stored" for name in names if keys.has(name)}
+    there = {name: "set" if env.get(name, "").strip() else "stored" for name in variables() if keys.has(name)}
     there |= {name: "stored" for name in stored if name not in there}
     serving = {name: served for name in _SERVERS if (served := ask_server(_address(name)))}
-    return Found(there, seen("bedrock", env), serving)
+    return Found(there, seen("bedrock", env), serving, from_llm.found(env))
 
 
 def _address(name: str) -> str:
@@ -122,6 +124,7 @@ class Interview:
     def draft(self) -> Draft:
         """Return what the answers come to."""
         self._tell()
+        self._of_llm()
         if not self.yes:
             self._add_keys()
         of = self._providers()
@@ -146,6 +149,20 @@ class Interview:
         self._line(f"Keys found: {keys or 'none'}" + ("; AWS credentials" if self.found.aws else ""))
         for name, served in self.found.serving.items():
             self._line(f"{_SERVERS[name]} answers on this machine: {', '.join(each.model for each in served[:3])}")
+
+    def _of_llm(self) -> None:
+        """Ask whether what llm has is taken over; it is, when the profile is written."""
+        there = self.found.llm
+        if there is None:
+            return
+        question = f"Take over what llm has in {there.folder}: {there.in_words()}?"
+        if self._ask(question, "yes", _yes_or_no) == "no":
+            self.found.llm = None
+            return
+        for name in there.keys:
+            variable = variable_of(name)
+            if variable is not None and variable not in self.found.keys:
+                self.found.keys[variable] = "llm's"
 
     def _add_keys(self) -> None:
         while (given := self._ask("Add a key? A provider's name, or Enter for none", "none", _key_or_none)) != "none":

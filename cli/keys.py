@@ -105,21 +105,26 @@ def _typed_in() -> str:
 
 @app.command("list")
 def list_(json: JsonOption = False) -> int:
-    """List stored keys by name, and where each is kept; never the keys."""
+    """List the keys that are stored, and providers' keys that are set, by name; never the keys."""
     from scrimp.profiles.keys import list_keys
+    from scrimp.profiles.providers import variables
 
+    stored: dict[str, str] = dict(list_keys(paths()))
+    is_set = {name for name in (*stored, *variables()) if os.environ.get(name, "").strip()}
     rows = [
-        {"name": name, "kept_in": where, "in_environment": bool(os.environ.get(name))}
-        for name, where in list_keys(paths()).items()
+        {"name": name, "kept_in": stored.get(name), "in_environment": name in is_set}
+        for name in sorted(stored.keys() | is_set)
     ]
+
+    def set_too(row: dict[str, object]) -> str:
+        return "-" if not row["in_environment"] else "set" if row["kept_in"] is None else "set too, and wins"
+
     table = Table(
         (Column("key"), Column("kept in"), Column("environment")),
-        [
-            (str(row["name"]), str(row["kept_in"]), "set too, and wins" if row["in_environment"] else "-")
-            for row in rows
-        ],
+        [(str(row["name"]), str(row["kept_in"] or "-"), set_too(row)) for row in rows],
     )
-    messages = (*session.keys().notes, *(() if rows else ("no keys are stored",)))
+    none = "no key is stored, and none of a provider's is set; to store one: scrimp keys set openai"
+    messages = (*session.keys().notes, *(() if rows else (none,)))
     return emit(
         Result(data={"schema_version": 1, "keys": rows}, blocks=(table,) if rows else (), messages=messages),
         as_json=json,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +15,7 @@ from scrimp.routing.text.in_words import counted
 
 from . import session
 from .log_filters import TagFilter
-from .options import ProfileOption, SinceOption, read_day
+from .options import DaysOption, ProfileOption, SinceOption, days_back
 from .outputs import agreed, new_output
 from .result import say, write_out
 
@@ -54,6 +55,7 @@ def export(
         bool, typer.Option("--scrub", help="Put placeholders for e-mail, cards, accounts, phones, machines and keys.")
     ] = False,
     tag: TagFilter = None,
+    days: DaysOption = None,
     since: SinceOption = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="File to write; it must not exist.")
@@ -67,10 +69,11 @@ def export(
     written. With --preferences each is {"prompt", "chosen", "rejected", "metadata"}, of two answers to one prompt.
     `scrimp learn import` reads such files back.
 
-    The prompts of your log leave with it: without --tag or --since it asks first. Keys of your arms never do.
+    The prompts of your log leave with it: without --tag, --since or --days it asks first. Keys of your arms never do.
     """
     from scrimp.routing.learn.data.export import Export
 
+    back = days_back(days, since, now=time.time())
     loaded = session.load(profile)
     name = loaded.profile.name
     if session.ledger_to_read() is None:
@@ -84,12 +87,12 @@ def export(
         scrubbing=scrub,
         profile=name,
         tag=tag,
-        since=None if since is None else read_day(since),
+        since=None if back is None else time.time() - back * 86_400,
     )
     kept, lost = run.n_there
-    if tag is None and since is None and kept:
+    if tag is None and back is None and kept:
         what = f"write what was asked and answered in {kept:,} requests of profile {name}"
-        agreed(what, yes, hint="Add --yes to do it, or choose some by --tag or --since.")
+        agreed(what, yes, hint="Add --yes to do it, or choose some by --tag, --since or --days.")
     with ExitStack() as stack:
         file = None if output is None else stack.enter_context(new_output(output))
         for row in run.rows():
@@ -98,8 +101,8 @@ def export(
                 write_out(line, as_json=True)
             else:
                 file.write(line.encode())
-    what = "pairs" if preferences else "answers"
-    say(f"{run.n_rows:,} {what} to {counted(run.n_prompts, 'prompt')} of profile {name}" + _told(run.left_out))
+    what = counted(run.n_rows, "pair" if preferences else "answer")
+    say(f"{what} to {counted(run.n_prompts, 'prompt')} of profile {name}" + _told(run.left_out))
     if lost:
         say(
             f"{counted(lost, 'request has', 'requests have')} no text any more (log.keep), and "

@@ -19,8 +19,8 @@ from . import session
 from .browse import browse
 from .complete import complete_requests
 from .conversations import conversations, memory_line
-from .log_filters import ArmFilter, CidFilter, Days, Limit, ProfileFilter, TagFilter
-from .options import A_REQUEST, ExtractOption, JsonOption, RequestArgument
+from .log_filters import ArmFilter, CidFilter, Limit, ProfileFilter, TagFilter
+from .options import A_REQUEST, DaysOption, ExtractOption, JsonOption, RequestArgument, SinceOption, days_back
 from .outputs import agreed, new_output
 from .parser import lists, new_app
 from .progress import on_forgotten
@@ -119,12 +119,13 @@ def list_(
     arm: ArmFilter = None,
     profile: ProfileFilter = None,
     tag: TagFilter = None,
-    days: Days = None,
+    days: DaysOption = None,
+    since: SinceOption = None,
     cid: CidFilter = None,
     json: JsonOption = False,
 ) -> int:
     """List requests, newest first."""
-    return _list(None, limit, arm, profile, tag, days, cid, json)
+    return _list(None, limit, arm, profile, tag, days_back(days, since, now=time.time()), cid, json)
 
 
 app.command("conversations")(conversations)
@@ -138,12 +139,13 @@ def search(
     arm: ArmFilter = None,
     profile: ProfileFilter = None,
     tag: TagFilter = None,
-    days: Days = None,
+    days: DaysOption = None,
+    since: SinceOption = None,
     cid: CidFilter = None,
     json: JsonOption = False,
 ) -> int:
     """Search prompts and answers in full text."""
-    return _list(query, limit, arm, profile, tag, days, cid, json)
+    return _list(query, limit, arm, profile, tag, days_back(days, since, now=time.time()), cid, json)
 
 
 @app.command()

@@ -8,7 +8,7 @@ import typer
 
 from .complete import complete_conversations, complete_own_arms, complete_profiles, complete_tags
 
-__all__ = ["ArmFilter", "CidFilter", "Days", "Limit", "ProfileFilter", "TagFilter"]
+__all__ = ["ArmFilter", "CidFilter", "Limit", "ProfileFilter", "TagFilter"]
 
 Limit = Annotated[int, typer.Option("-n", "--limit", min=1, help="How many, newest first.")]
 ArmFilter = Annotated[
@@ -25,4 +25,3 @@ CidFilter = Annotated[
     str | None,
     typer.Option("--cid", metavar="NAME|ID", help="Only this conversation.", autocompletion=complete_conversations),
 ]
-Days = Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last N days.")]

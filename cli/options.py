@@ -30,6 +30,7 @@ __all__ = [
     "AttachmentOption",
     "BriefOption",
     "CascadeOption",
+    "DaysOption",
     "ExtractOption",
     "FastOption",
     "FileOption",
@@ -63,6 +64,7 @@ __all__ = [
     "TemplateOption",
     "UseHintOption",
     "WtpOption",
+    "days_back",
     "read_day",
     "typed",
 ]
@@ -292,6 +294,7 @@ TagOption = Annotated[
         autocompletion=complete_tags,
     ),
 ]
+DaysOption = Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last N days.")]
 SinceOption = Annotated[
     str | None, typer.Option("--since", metavar="DATE", help="Only requests from this day on (YYYY-MM-DD).")
 ]
@@ -334,6 +337,19 @@ def typed(option: list[str] | None, temperature: float | None, max_tokens: int |
 
     named = {"temperature": temperature, MAX_TOKENS: max_tokens}
     return typed_options(option or ()) | {key: value for key, value in named.items() if value is not None}
+
+
+def days_back(days: float | None, since: str | None, *, now: float) -> float | None:
+    """Return how many days back something goes, of `--days` or `--since`; None where neither is given.
+
+    Raises
+    ------
+    UsageError
+        If both are, or `since` is no day.
+    """
+    if days is not None and since is not None:
+        raise UsageError("--days and --since say the same thing twice", hint="Give one of them.")
+    return days if since is None else max(0.0, (now - read_day(since)) / 86_400)
 
 
 def read_day(since: str) -> float:

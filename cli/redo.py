@@ -57,12 +57,12 @@ def redo(
     Without -m it is the arm of the next higher predicted quality. Options of the call (-o) are as they were, unless
     they are given anew.
     """
-    from scrimp.routing.asking.again import find_request, label_redone, redo_request
+    from scrimp.routing.asking.again import find_answer, label_redone, redo_request
     from scrimp.routing.asking.call_options import read_options
 
     from .asking import answer_request
 
-    ledger, row = find_request(session.ledger_to_read(), which)
+    ledger, row = find_answer(session.ledger_to_read(), which, "ask again")
     mode = None if private is None else private.value
     loaded = session.load(profile, private=mode, quiet=True)
     if profile is None and loaded.profile.name != row["profile"]:

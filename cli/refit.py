@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,11 @@ from .progress import on_fitted, one_thread
 from .result import Column, Result, Table, emit, say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from typer import Context
+
+    from scrimp.profiles.load import Loaded
 
     from .result import Block
 
@@ -152,11 +157,36 @@ def values_table(judgement: dict[str, Any]) -> Table:
 
 
 def _install(every: str, profile: str | None, *, as_json: bool) -> int:
-    from scrimp.routing.learn.judging.timer import install_timer
+    from scrimp.routing.learn.judging.timer import environment_of, install_timer
 
     if every not in ("daily", "weekly"):
         raise UsageError(f"--install-timer: expected daily or weekly, not {every!r}")
-    if profile is not None:
-        session.load(profile, quiet=True)  # a timer for a profile that does not load would fail every week
-    done = install_timer(every, profile)
+    loaded = session.load(profile, quiet=True)  # a timer for a profile that does not load would fail every week
+    done = install_timer(every, _named(loaded), environment_of(os.environ, loaded.origin.values()))
+    for line in _not_seen(loaded):
+        say(line)
     return emit(Result(data={"schema_version": 1, **done.to_dict()}, blocks=done.lines), as_json=as_json)
+
+
+def _named(loaded: Loaded) -> str:
+    """Return what `-p` takes for a profile wherever it is said: keys and folders do not choose another one there."""
+    from scrimp.profiles.chain import list_profiles
+
+    file = loaded.files[0]
+    return next((each.name for each in list_profiles(paths()) if each.path == file), str(file.absolute()))
+
+
+def _not_seen(loaded: Loaded) -> Iterator[str]:
+    """Yield what the profile has here that a timer does not see."""
+    from scrimp.profiles.keys import Keys, key_names
+
+    if loaded.project_file is not None:
+        yield f"{loaded.project_file} is of this folder: the timer does not see it"
+    own = {name for arm in loaded.profile.arms for name in key_names(arm) if arm.key_cmd is None}
+    stored = Keys({}, paths())
+    only_here = sorted(name for name in own if os.environ.get(name) and not stored.has(name))
+    if only_here:
+        yield (
+            f"{', '.join(only_here)}: set in this shell alone, so the timer does not see it. A refit calls no model; "
+            f"what else you run from cron needs it: scrimp keys set {only_here[0]}"
+        )

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import time
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import format_usd, nano_from_usd
 from scrimp.profiles.paths import paths
 from scrimp.routing.text.in_words import counted
 
 from . import session
 from .complete import complete_profiles, complete_versions
-from .options import JsonOption, MaxCost, PreferOption, ProfileOption, SinceOption, WtpOption, read_day
+from .options import DaysOption, JsonOption, MaxCost, PreferOption, ProfileOption, SinceOption, WtpOption, days_back
 from .parser import new_app
-from .result import Column, Result, Table, emit
+from .result import Column, Result, Table, emit, say
+
+if TYPE_CHECKING:
+    from scrimp.routing.deciding.decide import Decider
 
 __all__ = ["app", "replay"]
 
@@ -39,13 +44,14 @@ def replay(
     wtp: WtpOption = None,
     prefer: PreferOption = None,
     max_cost: MaxCost = None,
+    days: DaysOption = None,
     since: SinceOption = None,
     logged: Annotated[
         str | None,
         typer.Option(
             "--log",
             metavar="PROFILE",
-            help="Replay the log of this profile (else that of --profile).",
+            help="Replay the log of this profile (else that of --profile, or of the one asked with last).",
             autocompletion=complete_profiles,
         ),
     ] = None,
@@ -53,17 +59,30 @@ def replay(
     json: JsonOption = False,
 ) -> int:
     """Show which past decisions would change, and what that would cost or save. Nothing is sent."""
-    from scrimp.routing.learn.measuring.replay import WhatIf
+    from scrimp.routing.learn.measuring.replay import WhatIf, asked_with
     from scrimp.routing.learn.measuring.replay import replay as run
 
     loaded = session.load(profile, prefer=prefer)
+    now = time.time()
+    back = days_back(days, since, now=now)
     cost = session.parse_usd(max_cost, "--max-cost")
-    what = WhatIf(router, wtp, None if cost is None else cost / 1e9, None if since is None else read_day(since))
+    what = WhatIf(router, wtp, None if cost is None else cost / 1e9, None if back is None else now - back * 86_400)
+    ledger = session.ledger_to_read()
+    log_of = logged or asked_with(ledger, loaded.profile.name)
     data = run(
-        session.ledger_to_read(), logged or loaded.profile.name, session.make_decider(loaded.profile), paths().routers,
-        what, n_shown=limit,
+        ledger, log_of, session.make_decider(loaded.profile), paths().routers, what,
+        before=None if log_of == loaded.profile.name else _decider_of(log_of), n_shown=limit,
     )  # fmt: skip
     return emit(Result(data=data, blocks=_blocks(data)), as_json=json)
+
+
+def _decider_of(profile: str) -> Decider | None:
+    """Return what decides for the profile whose log it is; None where that is not to be had any more."""
+    try:
+        return session.make_decider(session.load(profile, quiet=True).profile)
+    except ScrimpError as why:
+        say(f"profile {profile} cannot be read, so answers of arms that only it has are left out: {why.message}")
+        return None
 
 
 def _usd(usd: float) -> str:
@@ -77,8 +96,13 @@ def _interval(each: dict[str, float]) -> str:
 def _blocks(data: dict[str, Any]) -> tuple[str | Table, ...]:
     if not data["n"]:
         return (f"the log holds no decisions of profile {data['profile']} to replay", *data["notes"])
+    of, by = "", ""
+    if data["decided_by"] != data["profile"]:
+        of, by = f" of the log of {data['profile']}", f" under {data['decided_by']}"
     under = f"router {data['router']}, a right answer worth {_usd(data['wtp_usd'])}"
-    blocks: list[str | Table] = [f"{data['n_changed']:,} of {counted(data['n'], 'decision')} would change ({under})"]
+    blocks: list[str | Table] = [
+        f"{data['n_changed']:,} of {counted(data['n'], 'decision')}{of} would change{by} ({under})"
+    ]
     if data["n_infeasible"]:
         blocks.append(f"{counted(data['n_infeasible'], 'prompt')} no arm could take")
     blocks += [f"  {move['n']:,} from {move['from']} to {move['to']}" for move in data["moves"]]

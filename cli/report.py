@@ -13,7 +13,7 @@ from scrimp.profiles.money import format_usd
 
 from . import session
 from .log_filters import ProfileFilter
-from .options import JsonOption
+from .options import DaysOption, JsonOption, SinceOption, days_back
 from .parser import new_app
 from .progress import on_summed, one_thread
 from .refit import hint_lines
@@ -38,7 +38,8 @@ Examples:
 @app.command(epilog=EPILOG)
 def report(
     profile: ProfileFilter = None,
-    days: Annotated[float | None, typer.Option("--days", min=0.0, help="Only the last N days.")] = None,
+    days: DaysOption = None,
+    since: SinceOption = None,
     duels: Annotated[
         bool, typer.Option("--duels", help="Which arm is the stronger by `scrimp duel`, and how sure that is.")
     ] = False,
@@ -58,6 +59,7 @@ def report(
     """
     if no_text and html is None:
         raise UsageError("--no-text: what is printed holds no texts; it is for --html FILE")
+    days = days_back(days, since, now=time.time())
     if html is not None:
         if duels:
             raise UsageError("--html: the page holds the duels, too", hint="Leave out --duels.")
@@ -69,17 +71,17 @@ def report(
     from scrimp.routing.reports.lengths import length_report
     from scrimp.routing.reports.quality import quality_report
 
-    since = None if days is None else time.time() - days * 86_400
+    begin = None if days is None else time.time() - days * 86_400
     if duels:
         from scrimp.routing.learn.measuring.duels import duel_report
 
         from .duel_report import duel_result
 
-        return emit(duel_result(duel_report(session.ledger_to_read(), profile=profile, since=since)), as_json=json)
+        return emit(duel_result(duel_report(session.ledger_to_read(), profile=profile, since=begin)), as_json=json)
     ledger = session.ledger_to_read()
-    found = quality_report(ledger, since=since, profile=profile, tell=on_summed)
+    found = quality_report(ledger, since=begin, profile=profile, tell=on_summed)
     hints = judged_so_far(ledger, profile)
-    lengths = [each.to_dict() for each in length_report(ledger, since=since, profile=profile)]
+    lengths = [each.to_dict() for each in length_report(ledger, since=begin, profile=profile)]
     data: dict[str, Any] = {**found.to_dict(), "hints": hints, "lengths": lengths}
     price = found.cost_per_success_nano
     lines = [

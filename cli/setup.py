@@ -71,17 +71,27 @@ def _write(draft: Draft, text: str, found: Found) -> None:
     """Write the profile and the keys that were typed, and make it the default."""
     from scrimp.profiles.choice import use_profile
     from scrimp.profiles.files import store_own
+    from scrimp.profiles.from_llm import take_over
     from scrimp.profiles.keys import set_key
 
     for name, key in found.typed.items():
         where = set_key(name, key.reveal(), paths(), env=os.environ)
         say(f"stored {name} in {'the system keyring' if where == 'keyring' else paths().keys}")
+    if found.llm is not None:
+        for line in take_over(found.llm, paths(), os.environ, known=_has_price):
+            say(line)
     file = paths().profiles / f"{draft.name}.toml"
     store_own(file, text.encode())
     use_profile(draft.name, paths())
     if draft.of == ("local",):
         say("when there is a key: scrimp keys set openai (any provider's name), and scrimp setup again")
     say(f"wrote {file}; it is used where nothing else is said (undone by: scrimp profile use --auto)")
+
+
+def _has_price(model: str) -> bool:
+    from scrimp.profiles.schema import Arm
+
+    return session.price_table().price(Arm(name="asked", model=model)) is not None
 
 
 def _first_route(draft: Draft) -> int:

@@ -15,7 +15,7 @@ from .choice import two_arms
 from .layers import File, Source, arms_by_name
 from .providers import MAKERS
 from .render import toml_value
-from .schema import TIERS
+from .schema import PRESETS_USD, TIERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -84,8 +84,9 @@ def in_toml(draft: Draft) -> str:
     call = min(draft.month_usd, Decimal("0.50"))
     day = min(draft.month_usd, max(draft.month_usd / 10, call))
     lines = [
-        f"# Written by `scrimp setup`. `scrimp profile edit {draft.name}` opens it,",
-        f"# `scrimp profile check {draft.name}` says what is wrong with it, docs/profiles.md what else can be set.",
+        "# Written by `scrimp setup`. What else can be set: docs/profiles.md.",
+        f"# To change it: scrimp profile edit {draft.name}",
+        f"# To check it: scrimp profile check {draft.name}",
         f"name = {toml_value(draft.name)}",
     ]
     parent = _parent(draft)
@@ -102,7 +103,7 @@ def in_toml(draft: Draft) -> str:
         f"per_month_usd = {_usd(draft.month_usd)}",
         "",
         "[policy]",
-        f"prefer = {toml_value(draft.prefer)}  # a right answer is worth $0.01 (cheap), $0.10 (balanced), $1.00 (best)",
+        f"prefer = {toml_value(draft.prefer)}  # a right answer is worth {_usd(PRESETS_USD[draft.prefer])} USD",
     ]
     for name, arm in arms.items():
         lines += ["", "[[arms]]", f"name = {toml_value(name)}"]

@@ -76,7 +76,7 @@ class FromLlm:
     """
 
     folder: Path
-    keys: Mapping[str, Secret] = field(default_factory=dict)
+    keys: Mapping[str, Secret] = field(default_factory=dict, repr=False)  # a name may be a key by mistake
     aliases: Mapping[str, str] = field(default_factory=dict)
     templates: Mapping[str, Path] = field(default_factory=dict)
     default_model: str | None = None
@@ -211,16 +211,24 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
+def _variable(name: str) -> str | None:
+    from .providers import key_name
+
+    try:
+        return key_name(name)
+    except ScrimpError:
+        return None
+
+
 def _take_keys(there: FromLlm, paths: Paths, env: Mapping[str, str]) -> Iterator[str]:
     from .keys import list_keys, set_key
-    from .providers import key_name
 
     stored = list_keys(paths)
     for name, key in there.keys.items():
-        try:
-            variable = key_name(name)
-        except ScrimpError as error:
-            yield f"a key of llm's is not taken: {error.message}"
+        variable = _variable(name)
+        if variable is None:
+            shown = f"key {name}" if name.isalpha() and len(name) <= 20 else "key with a name that may be one itself"
+            yield f"llm's {shown} is not taken: it is no provider's (scrimp keys set VARIABLE keeps any)"
             continue
         if variable in stored or env.get(variable):
             where = "is stored" if variable in stored else "is set in the environment"

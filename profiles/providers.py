@@ -9,7 +9,7 @@ from .errors import UsageError
 from .keys import looks_secret, provider_keys
 from .schema import did_you_mean
 
-__all__ = ["KEYS_OF", "MAKERS", "OTHERS", "RESELLER", "key_name", "unread", "variable_of", "words"]
+__all__ = ["KEYS_OF", "MAKERS", "OTHERS", "RESELLER", "key_name", "unread", "variable_of", "variables", "words"]
 
 KEYS_OF: Final = {
     "openai": provider_keys("openai"),
@@ -70,6 +70,11 @@ def variable_of(name: str) -> str | None:
     return words().get(name.strip().lower())
 
 
+def variables() -> tuple[str, ...]:
+    """Return every variable that a provider's key is looked for under, the built-in profiles' first."""
+    return (*(name for names in KEYS_OF.values() for name in names), "AZURE_API_KEY", *OTHERS)
+
+
 def key_name(given: str) -> str:
     """Return the name that a key is kept under: a variable's, or that of the provider's.
 
@@ -86,14 +91,14 @@ def key_name(given: str) -> str:
     hint = "It is a provider's name, such as openai or groq, or a variable's, such as OPENAI_API_KEY."
     if not _WORD.fullmatch(given):
         raise UsageError("that is not a name for a key, and is not shown: it may be a key itself", hint=hint)
-    known = [*words(), *(name for names in KEYS_OF.values() for name in names)]
+    known = [*words(), *variables()]
     near = did_you_mean(given, known) or did_you_mean(given.lower(), known)
     raise UsageError(f"no provider or variable for a key is called {given!r}{near}", hint=hint)
 
 
 def unread(name: str) -> str | None:
     """Return what to say of a name that no provider's arms look under, where it may be a slip of one that they do."""
-    known = {*words().values(), *(each for names in KEYS_OF.values() for each in names), *OTHERS}
+    known = {*words().values(), *variables()}
     if name in known:
         return None
     near = did_you_mean(name, sorted(known))

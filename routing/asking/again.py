@@ -13,7 +13,7 @@ from scrimp.routing.deciding.options import runs_here
 from scrimp.routing.deciding.policy import Barrier
 from scrimp.routing.deciding.trace import Decision
 from scrimp.routing.ledger.labels import add_label
-from scrimp.routing.ledger.requests import conversation_to, find
+from scrimp.routing.ledger.requests import asked_unkept, conversation_to, find
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.prompts.chat_log import Lost, format_of, rebuilt
 from scrimp.routing.prompts.prompt import Prompt, Turn, prompt_of_chat
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "REDO_REWARD",
     "REDO_WEIGHT",
+    "find_answer",
     "find_request",
     "kept_here",
     "label_redone",
@@ -67,6 +68,23 @@ def find_request(ledger: Ledger | None, which: str) -> tuple[Ledger, dict[str, A
     return ledger, row
 
 
+def find_answer(ledger: Ledger | None, which: str, what: str) -> tuple[Ledger, dict[str, Any]]:
+    """Return the logged request that `what` ("rate", "ask again") is to be done with, as `find_request`.
+
+    Raises
+    ------
+    UsageError
+        If there is none: `last` is never an earlier one than what was asked last.
+    """
+    if which == "last" and (unkept := asked_unkept(ledger)) is not None:
+        raise UsageError(
+            f"there is nothing to {what}: of what was asked last the log has nothing ({unkept})",
+            hint='It was asked with --no-log, under log.keep = "money", or is forgotten. Name an earlier request by '
+            "its id (`scrimp log` lists them).",
+        )
+    return find_request(ledger, which)
+
+
 def read_reward(word: str) -> float:
     """Read a rating: `good` (1), `bad` (0), or a number in [0, 1].
 
@@ -94,7 +112,7 @@ def rate(ledger: Ledger | None, which: str, reward: float, *, note: str | None, 
     UsageError
         If there is no such request, or it has no answer.
     """
-    ledger, row = find_request(ledger, which)
+    ledger, row = find_answer(ledger, which, "rate")
     if row["status"] != "ok":
         raise UsageError(f"request {row['id']} has no answer to rate: it is {row['status']}")
     at = instant(now)

@@ -360,6 +360,5 @@ def _as_utf8(data: bytes, content_type: str) -> bytes:
 
 
 def _why(error: BaseException) -> str:
-    cause = error.__cause__ if error.__cause__ is not None else error
-    said = " ".join(str(getattr(cause, "strerror", None) or cause).split())
+    said = re.sub(r"^\[Errno -?\d+\] ", "", " ".join(str(error).split()))
     return said[:200] or type(error).__name__

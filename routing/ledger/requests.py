@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = [
     "SINGLE",
     "answered",
+    "asked_unkept",
+    "asked_with",
     "auditable",
     "batch_options",
     "by_id",
@@ -78,6 +80,34 @@ def find(ledger: Ledger | None, which: str = "last") -> dict[str, Any]:
     if len(rows) > 1:
         raise UsageError(f"{which!r} fits more than one request", hint="Give more of its id.")
     return rows[0]
+
+
+def asked_with(ledger: Ledger | None, profile: str) -> str:
+    """Return the profile whose log can tell something of another one: its own, else the one that was asked with last.
+
+    Probes do not count: nobody asked them.
+    """
+    if ledger is None:
+        return profile
+    asked = f"SELECT profile FROM requests WHERE {_ASKED} AND command <> 'probe'"  # noqa: S608 - constants
+    own = ledger.rows(f"{asked} AND profile = ? LIMIT 1", (profile,))
+    rows = own or ledger.rows(f"{asked} ORDER BY n DESC LIMIT 1")
+    return str(rows[0]["profile"]) if rows else profile
+
+
+def asked_unkept(ledger: Ledger | None) -> str | None:
+    """Return the id of what was asked last, if the log has nothing of it (`--no-log`, or forgotten since); else None.
+
+    Its calls are on record all the same: money is never forgotten.
+    """
+    if ledger is None:
+        return None
+    rows = ledger.rows(
+        f"SELECT request_id FROM reservations WHERE {_ASKED.replace('command', 'source')} ORDER BY id DESC LIMIT 1"  # noqa: S608 - constants
+    )
+    last = rows[0]["request_id"] if rows else None
+    there = ledger.rows("SELECT 1 FROM requests WHERE id = ?", (last,))
+    return None if last is None or there else str(last)
 
 
 def conversation_to(ledger: Ledger, row: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -19,6 +19,7 @@ FREE = {
     "ask": {"--cap-override", "PROMPT"},
     "batch": {"--cache", "--column", "--deadline", "--file-column"},
     "budget set": {"USD"},
+    "chat": {"[PROMPT]"},
     "doctor": {"--fetch"},
     "duel": {"PROMPT"},
     "eval": {"--strong", "--weak"},

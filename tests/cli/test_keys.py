@@ -1,5 +1,6 @@
 """`scrimp keys`: by a provider's name, never on the command line, never shown."""
 
+import json
 import os
 
 import pytest
@@ -93,3 +94,24 @@ def test_a_key_typed_at_a_terminal_is_asked_for_by_its_variable(scrimp, monkeypa
     assert scrimp("keys", "set", "mistral", typed="").code == 0
     assert asked == ["MISTRAL_API_KEY: "]
     assert "MISTRAL_API_KEY" not in os.environ
+
+
+def test_keys_that_are_set_are_listed_with_those_that_are_stored(scrimp, monkeypatch):
+    done = scrimp("keys")
+    assert done.out == ""
+    assert "no key is stored, and none of a provider's is set; to store one: scrimp keys set openai" in done.err
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    monkeypatch.setenv("MAPS_API_KEY", KEY)
+    scrimp("keys", "set", "mistral", stdin=f"{KEY}\n")
+    scrimp("keys", "set", "MAPS_API_KEY", stdin=f"{KEY}\n")
+    done = scrimp("keys", "--json")
+    assert json.loads(done.out)["keys"] == [
+        {"name": "GROQ_API_KEY", "kept_in": None, "in_environment": True},
+        {"name": "MAPS_API_KEY", "kept_in": "file", "in_environment": True},
+        {"name": "MISTRAL_API_KEY", "kept_in": "file", "in_environment": False},
+    ]
+    shown = scrimp("keys").out
+    assert "GROQ_API_KEY\t-\tset\n" in shown
+    assert "MAPS_API_KEY\tfile\tset too, and wins\n" in shown
+    assert KEY not in shown

@@ -165,3 +165,20 @@ def test_who_takes_a_request_says_so_alike():
     }
     assert said.keys() == {"log show", "log rm", "rate", "redo"}
     assert all(each.endswith(A_REQUEST) for each in said.values())
+
+
+def test_days_and_since_go_together():
+    """But for `spend`, whose days are the ledger's."""
+    having = {name: {words for words, parameter in OPTIONS if name in parameter.opts} for name in ("--days", "--since")}
+    assert having["--days"] - having["--since"] <= {("spend",)}
+    assert having["--since"] <= having["--days"]
+
+
+def test_since_is_a_day_from_which_on(scrimp, profile):
+    assert scrimp("ask", "-p", profile(small="ok"), "hello").code == 0
+    for argv in (("log",), ("log", "search", "hello"), ("log", "conversations")):
+        assert len(json.loads(scrimp(*argv, "--since", "2020-01-01", "--json").out)["rows"]) == 1
+        assert json.loads(scrimp(*argv, "--since", "2999-01-01", "--json").out)["rows"] == []
+        done = scrimp(*argv, "--since", "2020-01-01", "--days", "1")
+        assert (done.code, "same thing twice" in done.err) == (2, True)
+    assert json.loads(scrimp("report", "--since", "2020-01-01", "--json").out)["requests"] == 1

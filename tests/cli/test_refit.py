@@ -471,13 +471,73 @@ def test_a_timer_where_there_is_no_systemd_is_a_line_for_cron(scrimp, profile, h
     assert scrimp("refit", "--install-timer", "hourly").code == 2
     bare = json.loads(scrimp("refit", "--install-timer", "--json").out)
     assert bare["lines"][1].startswith("17 4 * * 1 "), "weekly unless told otherwise"
+    assert bare["lines"][1].endswith(" -p local"), "the profile that is in force here, by name"
     assert scrimp("refit", "--install-timer=daily").out.splitlines()[1].startswith("17 4 * * * ")
+
+
+def test_a_timer_names_profile_and_environment_and_says_what_it_does_not_see(scrimp, home, monkeypatch, tmp_path):
+    from scrimp.routing.learn.judging import timer
+
+    monkeypatch.setattr(timer.shutil, "which", lambda name: None)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary-Zq7Tn5vX2bLw8Kd4")
+    monkeypatch.setenv("SCRIMP_PREFER", "best")
+    done = scrimp("refit", "--install-timer")
+    line = done.out.splitlines()[1]
+    assert f"SCRIMP_HOME={home} SCRIMP_PREFER=best " in line
+    assert line.endswith(" -p openai"), "chosen by the key, which cron has not"
+    assert "OPENAI_API_KEY: set in this shell alone" in done.err
+    assert "sk-canary" not in done.out + done.err
+    assert scrimp("keys", "set", "OPENAI_API_KEY", stdin="sk-canary-Zq7Tn5vX2bLw8Kd4\n").code == 0
+    assert "this shell alone" not in scrimp("refit", "--install-timer").err
+    assert timer.environment_of({"XDG_STATE_HOME": "/x", "PATH": "/bin"}, []) == {"XDG_STATE_HOME": "/x"}
+
+
+def test_replay_under_another_profile_goes_by_model_and_leaves_probes_out(scrimp, profile, home):
+    work = profile(name="work", small="ok", large="echo")
+    for arm, text in (("small", HARD), ("large", f"{HARD}, for odd p"), ("large", f"{HARD}, for even p")):
+        assert scrimp("ask", "-q", "-p", work, "-m", arm, text).code == 0
+    with open_ledger(home / "scrimp.db") as ledger, ledger.transaction() as conn:
+        conn.execute("UPDATE requests SET command = 'probe' WHERE prompt LIKE '%even%'")
+    # The same model under another name, and one that only the other profile has.
+    other = profile(name="other", medium="ok", tiny="say")
+    data = json.loads(scrimp("replay", "--json", "-p", other, "--log", "work").out)
+    assert (data["n"], data["profile"], data["decided_by"]) == (1, "work", "other")
+    assert "1 prompt is left out: what answered is no arm of other" in data["notes"]
+    assert {move["from"] for move in data["moves"]} <= {"medium"}
+    (home / "profiles").mkdir()
+    (home / "profiles" / "work.toml").write_text(work.read_text())
+    done = scrimp("replay", "--json", "-p", other)  # it has no log of its own: that of the one asked with last
+    data = json.loads(done.out)
+    assert (data["n"], data["profile"]) == (2, "work")
+    assert ("work:large" in {move["from"] for move in data["moves"]}) == bool(data["n_changed"])
+    assert data["n_changed"] >= 1
+    assert "2 decisions of the log of work would change under other" in scrimp("replay", "-p", other).out
+    assert not any("left out" in note for note in data["notes"])
+
+
+def test_what_was_not_kept_is_not_rated_and_nothing_in_its_place(scrimp, profile):
+    path = profile(small="ok", large="ok")
+    assert scrimp("ask", "-q", "-p", path, "kept").code == 0
+    assert scrimp("ask", "-q", "-p", path, "--no-log", "not kept").code == 0
+    for argv in (("rate", "good"), ("redo",)):
+        done = scrimp(*argv)
+        assert done.code == 2
+        assert "--no-log" in done.err
+        assert "nothing to" in done.err
+    (row,) = [json.loads(line) for line in scrimp("log", "export").out.splitlines()]
+    assert row["labels"] == []
+    assert scrimp("rate", row["id"], "good").code == 0
+    assert scrimp("ask", "-q", "-p", path, "kept, too").code == 0
+    assert scrimp("rate", "good").code == 0
+    assert scrimp("log", "rm", "last", "--yes").code == 0
+    assert "nothing to rate" in scrimp("rate", "bad").err
 
 
 def test_the_units_of_the_timer():
     from scrimp.routing.learn.judging.timer import unit_files
 
-    files = unit_files("daily", ["/opt/my tools/scrimp", "refit", "--quiet"], "/home/x/100%")
+    command = ["/opt/my tools/scrimp", "refit", "--quiet"]
+    files = unit_files("daily", command, {"SCRIMP_HOME": "/home/x/100%"})
     assert "OnCalendar=daily" in files["scrimp-refit.timer"]
     assert 'ExecStart="/opt/my tools/scrimp" refit --quiet' in files["scrimp-refit.service"]
     assert "Environment=SCRIMP_HOME=/home/x/100%%" in files["scrimp-refit.service"]

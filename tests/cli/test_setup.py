@@ -1,5 +1,6 @@
 """`scrimp setup`: an interview on a real terminal, in homes of its own."""
 
+import json
 import os
 import pty
 import select
@@ -270,3 +271,43 @@ def test_every_draft_loads_as_it_was_drafted(tmp_path, of, arms):
 def test_caps_of_a_month(month, day, call):
     caps = drafted(Draft("mine", ("openai",), Decimal(month))).caps
     assert (caps.per_month_usd, caps.per_day_usd, caps.per_call_usd) == (Decimal(month), Decimal(day), Decimal(call))
+
+
+# --- what llm has
+
+
+@pytest.fixture
+def llm(tmp_path):
+    """A folder of llm's with a key, an alias, and a template."""
+    folder = tmp_path / "llm"
+    (folder / "templates").mkdir(parents=True)
+    (folder / "keys.json").write_text(json.dumps({"// Note": "x", "groq": CANARY}))
+    (folder / "aliases.json").write_text(json.dumps({"fast": "groq/openai/gpt-oss-20b", "odd": "nobody/nothing"}))
+    (folder / "templates" / "greet.yaml").write_text("Say hello to $input")
+    return folder
+
+
+def test_what_llm_has_is_taken_over(interview, home, llm):
+    code, shown = interview(
+        ("Take over what llm has", ENTER), ("Add a key?", ENTER), (USE, "groq\n"), *REST, LLM_USER_PATH=str(llm)
+    )
+    assert code == 0, shown
+    assert "1 key, 2 aliases, 1 template" in shown
+    assert "took GROQ_API_KEY, llm's key groq" in shown
+    assert "took alias fast, for groq/openai/gpt-oss-20b" in shown
+    assert "alias odd is not taken" in shown
+    assert "took template greet" in shown
+    assert CANARY not in shown
+    assert f'GROQ_API_KEY = "{CANARY}"' in (home / "keys.toml").read_text()
+    assert 'extends = "groq"' in text_of(home)
+    assert "> small" in shown
+
+
+def test_what_llm_has_is_left_where_that_is_said(interview, home, llm):
+    code, shown = interview(
+        ("Take over what llm has", "no\n"), ("Add a key?", ENTER), (USE, "openai\n"), *REST,
+        LLM_USER_PATH=str(llm), OPENAI_API_KEY="k-1234567",
+    )  # fmt: skip
+    assert code == 0, shown
+    assert not (home / "keys.toml").exists()
+    assert 'extends = "openai"' in text_of(home)

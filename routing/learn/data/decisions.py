@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Pool", "as_policy", "greedy", "predict_in_parts"]
+__all__ = ["Pool", "as_policy", "greedy", "predict_in_parts", "side_by_side"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +46,18 @@ class Pool:
     def names(self) -> tuple[str, ...]:
         """The arms' names."""
         return tuple(arm.name for arm in self.arms)
+
+    def take(self, arms: Sequence[int]) -> Pool:
+        """Return those of the arms, by their positions; none of them is the default."""
+        at = list(arms)
+        return replace(
+            self,
+            arms=tuple(self.arms[a] for a in at),
+            input_usd=self.input_usd[at],
+            output_usd=self.output_usd[at],
+            request_usd=self.request_usd[at],
+            default=None,
+        )
 
     def costs(self, input_tokens: Floats, output_tokens: Floats) -> Floats:
         """Return `(n, m)` expected costs in USD of `(n,)` input and `(n, m)` output tokens."""
@@ -157,6 +169,20 @@ def predict_in_parts(
         level=np.concatenate([each.level for each in parts]),
         similarity=_together([each.similarity for each in parts]),
         prompt_tokens=_together([each.prompt_tokens for each in parts]),
+    )
+
+
+def side_by_side(first: Predictions, second: Predictions) -> Predictions:
+    """Return predictions of the same prompts for the arms of both."""
+    return replace(
+        first,
+        quality=np.hstack([first.quality, second.quality]),
+        quality_low=np.hstack([first.quality_low, second.quality_low]),
+        quality_high=np.hstack([first.quality_high, second.quality_high]),
+        basis=(*first.basis, *second.basis),
+        rests_on=(*first.rests_on, *second.rests_on),
+        output_tokens_p50=np.hstack([first.output_tokens_p50, second.output_tokens_p50]),
+        output_tokens_p90=np.hstack([first.output_tokens_p90, second.output_tokens_p90]),
     )
 
 

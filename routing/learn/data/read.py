@@ -86,11 +86,22 @@ class _Reading:
     arms: dict[str, int]
     models: tuple[str, ...]
     told: tuple[str | None, ...]
+    by_model: bool = False
     ids: list[str] = field(default_factory=list)
     row_of: dict[str, int] = field(default_factory=dict)
     requests: list[dict[str, Any]] = field(default_factory=list)
     traces: list[_Trace | None] = field(default_factory=list)
     other_model: Counter[str] = field(default_factory=Counter)
+
+    def arm_at(self, trace: _Trace | None, name: str | None) -> int | None:
+        """Return which arm answers to a name in a decision; by model, it is the one of the model that it had then."""
+        there = self.arms.get(name or "")
+        if not self.by_model:
+            return there
+        model = None if trace is None else next((arm.model for arm in trace.arms if arm.name == name), None)
+        if model is None or (there is not None and self.models[there] == model):
+            return there
+        return self.models.index(model) if model in self.models else None
 
 
 def read_log(
@@ -103,6 +114,8 @@ def read_log(
     embed: Callable[[Sequence[str]], NDArray[np.float32]] | None = None,
     labelled_only: bool = False,
     since: str | None = None,
+    by_model: bool = False,
+    probes: bool = True,
 ) -> Labelled:
     """Read what a profile's log knows of how good answers were.
 
@@ -118,6 +131,10 @@ def read_log(
         Only prompts with a label.
     since
         Only requests made at this instant or later.
+    by_model
+        Whether an answer is that of the arm whose model gave it, whatever it was called then.
+    probes
+        Whether prompts are among them that were only asked to place an arm.
     """
     if ledger is None:
         return empty([arm.name for arm in arms], dim, len(FEATURE_NAMES))
@@ -125,9 +142,10 @@ def read_log(
         {arm.name: j for j, arm in enumerate(arms)},
         tuple(arm.model for arm in arms),
         tuple(arm.instructions for arm in arms),
+        by_model,
     )
     labels = labels_of_profile(ledger, profile)
-    notes = _collect(reading, ledger, profile, labels, labelled_only=labelled_only, since=since)
+    notes = _collect(reading, ledger, profile, labels, labelled_only=labelled_only, since=since, probes=probes)
     kept, embeddings, surface, more = _features(reading, embedder_id, dim, embed)
     notes += more
     return _arrays(reading, ledger, profile, labels, kept, embeddings, surface, notes)
@@ -141,6 +159,7 @@ def _collect(
     *,
     labelled_only: bool,
     since: str | None,
+    probes: bool,
 ) -> list[str]:
     """Gather the rows: one a prompt, in the order of writing."""
     last = None if labelled_only else LAST
@@ -157,6 +176,8 @@ def _collect(
         back += row["created_at"] < latest
         latest = max(latest, row["created_at"])
         if root[row["id"]] != row["id"] or (labelled_only and row["id"] not in wanted):
+            continue
+        if row["command"] == "probe" and not probes:
             continue
         reading.row_of[row["id"]] = len(reading.requests)
         reading.requests.append(row)
@@ -254,14 +275,15 @@ def _arrays(
     propensity, chosen = np.full(n, np.nan), np.full(n, -1, np.intp)
     n_input = np.zeros(n)
     for i, (row, trace) in enumerate(zip(requests, traces, strict=True)):
-        chosen[i] = reading.arms.get(row["arm"] or "", -1)
+        own = reading.arm_at(trace, row["arm"])
+        chosen[i] = -1 if own is None else own
         drawn = row["propensity"] is not None
         if trace is None:
             n_input[i] = np.nan
             continue
         n_input[i] = trace.input_tokens
         for arm in trace.arms:
-            a = reading.arms.get(arm.name)
+            a = reading.arm_at(trace, arm.name)
             if a is None:
                 continue
             if arm.model is not None and arm.model != reading.models[a]:
@@ -277,8 +299,8 @@ def _arrays(
             propensity[i] = row["propensity"]
     tokens_out, cost = np.full((n, m), np.nan), np.full((n, m), np.nan)
     retold = np.zeros((n, m), bool)
-    others = _paid(reading, ledger, row_of, same_model, tokens_out, cost, n_input, retold)
-    cells, opposed = _cells(labels, row_of, reading.arms, same_model, others)
+    others = _paid(reading, ledger, row_of, traces, same_model, tokens_out, cost, n_input, retold)
+    cells, opposed = _cells(labels, row_of, lambda i, name: reading.arm_at(traces[i], name), same_model, others)
     if opposed:
         notes.append(
             f"{counted(opposed, 'answer has', 'answers have')} labels that contradict one another; the newest "
@@ -360,7 +382,7 @@ def _seconds(at: str) -> float:
 def _cells(
     labels: list[dict[str, Any]],
     row_of: dict[str, int],
-    arms: dict[str, int],
+    arm_at: Callable[[int, str], int | None],
     same_model: NDArray[np.bool_],
     others: set[tuple[str, str]],
 ) -> tuple[dict[tuple[int, int], dict[str, tuple[float, float, int]]], int]:
@@ -368,6 +390,8 @@ def _cells(
 
     Parameters
     ----------
+    arm_at
+        Returns which arm answers to a name in a row.
     others
         Requests and arms whose answers do not count beside those that the arm gave as it is told now.
     """
@@ -375,7 +399,8 @@ def _cells(
     lowest: dict[tuple[int, int], float] = {}
     highest: dict[tuple[int, int], float] = {}
     for label in labels:
-        i, a = row_of.get(label["request_id"]), arms.get(label["arm"])
+        i = row_of.get(label["request_id"])
+        a = None if i is None else arm_at(i, label["arm"])
         factor = SOURCES.get(label["source"])
         if i is None or a is None or factor is None or not same_model[i, a]:
             continue
@@ -391,6 +416,7 @@ def _paid(
     reading: _Reading,
     ledger: Ledger,
     row_of: dict[str, int],
+    traces: list[_Trace | None],
     same_model: NDArray[np.bool_],
     tokens_out: Floats,
     cost: Floats,
@@ -411,7 +437,8 @@ def _paid(
     now: set[tuple[int, int]] = set()
     before: set[tuple[int, int]] = set()
     for row in outcomes_of(ledger, row_of):
-        i, a = row_of.get(row["request_id"]), reading.arms.get(row["arm"])
+        i = row_of.get(row["request_id"])
+        a = None if i is None else reading.arm_at(traces[i], row["arm"])
         if i is None or a is None or not same_model[i, a]:
             continue
         as_told = not row["called"] or row["instructions"] == reading.told[a]

@@ -15,7 +15,7 @@ from scrimp.routing.router import versions
 from scrimp.routing.router.in_force import SHIPPED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from scrimp.routing.deciding.decide import Decider
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scrimp.routing.learn.data.labelled import Labelled
     from scrimp.routing.ledger.store import Ledger
     from scrimp.routing.prompts.context import TextEmbedder
+    from scrimp.routing.router.arms import ArmInfo
     from scrimp.routing.router.learned import LearnedRouter
 
 __all__ = ["Bench", "past_refits", "refit_profile", "set_up"]
@@ -44,8 +45,21 @@ class Bench:
     pool: Pool
     problem: str | None = None
 
-    def read(self, ledger: Ledger | None, profile: str, embedder: TextEmbedder, **options: Any) -> Labelled:
+    def read(
+        self,
+        ledger: Ledger | None,
+        profile: str,
+        embedder: TextEmbedder,
+        *,
+        arms: Sequence[ArmInfo] | None = None,
+        **options: Any,
+    ) -> Labelled:
         """Return a profile's log, embedded as these routers want it.
+
+        Parameters
+        ----------
+        arms
+            Whose answers are read; None takes the pool's.
 
         Raises
         ------
@@ -60,7 +74,7 @@ class Bench:
         return read_log(
             ledger,
             profile,
-            self.pool.arms,
+            self.pool.arms if arms is None else arms,
             embedder_id=self.base.embedder_id,
             dim=len(self.base.weights.centre),
             embed=embedder.embed if embedder.id == self.base.embedder_id else None,

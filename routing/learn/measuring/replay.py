@@ -6,8 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from scrimp.routing.ledger.requests import asked_with
 from scrimp.routing.ledger.store import instant
 from scrimp.routing.router.in_force import load_router
+from scrimp.routing.text.in_words import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from scrimp.routing.deciding.decide import Decider
     from scrimp.routing.ledger.store import Ledger
 
-__all__ = ["WhatIf", "difference", "replay"]
+__all__ = ["WhatIf", "asked_with", "difference", "replay"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,18 @@ def difference(
 
 
 def replay(
-    ledger: Ledger | None, logged: str, decider: Decider, routers: Path, what: WhatIf, *, n_shown: int = 20
+    ledger: Ledger | None,
+    logged: str,
+    decider: Decider,
+    routers: Path,
+    what: WhatIf,
+    *,
+    before: Decider | None = None,
+    n_shown: int = 20,
 ) -> dict[str, Any]:
     """Decide the past prompts of one profile's log anew, and set what would change against what was done.
 
+    What was done is known by the model that answered, whatever its arm is called now. Prompts of probes are left out.
     Quality is predicted by the router in use here, drawn to outcomes where the log has them (a doubly robust estimate);
     costs are those paid, or predicted where nothing was. Both intervals are bootstrapped over prompts.
 
@@ -97,6 +107,9 @@ def replay(
         The name of the profile whose log is replayed.
     decider
         Of the profile to decide by, which may be another one.
+    before
+        Of the profile whose log it is, where that is another one: for what its arms are expected to do that the first
+        has not. None leaves their answers out.
 
     Raises
     ------
@@ -105,7 +118,8 @@ def replay(
     """
     import numpy as np
 
-    from scrimp.routing.learn.data.decisions import as_policy, predict_in_parts
+    from scrimp.routing.learn.data.decisions import as_policy, predict_in_parts, side_by_side
+    from scrimp.routing.learn.data.read import make_pool
     from scrimp.routing.learn.judging.judge import scaled_costs
     from scrimp.routing.learn.judging.refitting import set_up
     from scrimp.routing.learn.maths.offpolicy import bootstrap, cell_scores, cross_fitted
@@ -115,15 +129,31 @@ def replay(
         bench.current if what.router is None else load_router(what.router, routers, embedder_id=bench.base.embedder_id)
     )
     pool = bench.pool if what.wtp_usd is None else replace(bench.pool, wtp_usd=what.wtp_usd)
-    log = bench.read(ledger, logged, decider.embedder, since=None if what.since is None else instant(what.since))
+    own, gone = len(pool.arms), pool.take([])
+    if before is not None:
+        models = {arm.model for arm in pool.arms}
+        gone = make_pool(before.profile, before.infos, [before.price(arm.name) for arm in before.profile.arms])
+        gone = gone.take([a for a, arm in enumerate(gone.arms) if arm.model not in models])
+    names = (*pool.names, *(f"{logged}:{name}" for name in gone.names))
+    done = (*pool.arms, *(replace(arm, name=name) for arm, name in zip(gone.arms, names[own:], strict=True)))
+    log = bench.read(
+        ledger, logged, decider.embedder, since=None if what.since is None else instant(what.since), arms=done,
+        by_model=True, probes=False,
+    )  # fmt: skip
+    n_all = len(log)
     log = log.take(log.chosen >= 0)
-    n, m = len(log), len(pool.arms)
-    seen = predict_in_parts(router, log.embeddings, log.surface, pool.arms)
-    expected = pool.costs(log.input_tokens, seen.output_tokens_p50)
-    feasible = log.feasible
+    n, m = len(log), len(done)
+    decided = predict_in_parts(router, log.embeddings, log.surface, pool.arms)
+    expected = pool.costs(log.input_tokens, decided.output_tokens_p50)
+    feasible = log.feasible[:, :own]
     if what.max_cost_usd is not None:
         feasible = feasible & ~(expected > what.max_cost_usd)
-    new = pool.decide(seen, log.input_tokens, feasible)
+    new = pool.decide(decided, log.input_tokens, feasible)
+    seen = decided
+    if gone.arms:
+        of_gone = predict_in_parts(router, log.embeddings, log.surface, gone.arms)
+        seen = side_by_side(decided, of_gone)
+        expected = np.hstack([expected, gone.costs(log.input_tokens, of_gone.output_tokens_p50)])
     both = new >= 0
     changed = both & (new != log.chosen)
     data: dict[str, Any] = {
@@ -131,6 +161,11 @@ def replay(
         "wtp_usd": pool.wtp_usd, "n": n, "n_changed": int(changed.sum()), "n_infeasible": int((~both).sum()),
         "changes": [], "moves": [], "cost_usd": None, "quality": None, "utility_usd": None, "notes": list(log.notes),
     }  # fmt: skip
+    if n_all > n:
+        data["notes"].append(
+            f"{counted(n_all - n, 'prompt is', 'prompts are')} left out: what answered is no arm of "
+            f"{decider.profile.name}{'' if before is None else f' or of {logged}'}"
+        )
     if not n:
         return data
     rng = np.random.default_rng(0)
@@ -145,13 +180,13 @@ def replay(
         low, high = bootstrap(values, rng=rng)
         data[key] = {"estimate": float(values.mean()), "low": low, "high": high, "total": float(values.sum())}
     data["n_outcomes"] = int((~np.isnan(reward)).any(axis=1).sum())
-    moves = Counter((pool.names[log.chosen[i]], pool.names[new[i]]) for i in np.flatnonzero(changed))
+    moves = Counter((names[log.chosen[i]], names[new[i]]) for i in np.flatnonzero(changed))
     data["moves"] = [{"from": a, "to": b, "n": count} for (a, b), count in moves.most_common()]
     order = np.flatnonzero(changed)
     order = order[np.argsort(-np.abs(pool.wtp_usd * quality[order] - paid[order]), kind="stable")][:n_shown]
     data["changes"] = [
         {
-            "id": log.ids[i], "from": pool.names[log.chosen[i]], "to": pool.names[new[i]],
+            "id": log.ids[i], "from": names[log.chosen[i]], "to": names[new[i]],
             "quality": float(seen.quality[i, new[i]] - seen.quality[i, log.chosen[i]]), "cost_usd": float(paid[i]),
         }
         for i in order
