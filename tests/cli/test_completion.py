@@ -102,6 +102,13 @@ def test_what_is_always_there_is_offered(tab):
     assert "mixed" in tab("scrimp replay --log ")
 
 
+def test_commands_are_offered_and_options_of_the_program(tab):
+    assert {"ask", "batch", "learn"} <= set(tab("scrimp "))
+    assert tab("scrimp ba") == ["batch"]
+    assert tab("scrimp --ver") == ["--version"]
+    assert tab("scrimp log sh") == ["show"]
+
+
 def test_words_of_batch_are_offered_once_begun_and_files_before(tab):
     assert tab("scrimp batch ") == []
     assert tab("scrimp batch sh") == ["show"]
@@ -225,3 +232,13 @@ def test_nothing_heavy_is_imported_to_offer_it(home, scrimp, profile, line):
     argv = [sys.executable, "-c", SEEN, ",".join(HEAVY)]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
     assert done.stderr.strip() == "heavy:", done.stderr
+
+
+def test_no_command_is_imported_to_offer_their_names(home):
+    env = os.environ | {"_SCRIMP_COMPLETE": "complete_bash", "COMP_WORDS": "scrimp ", "COMP_CWORD": "1"}
+    argv = [sys.executable, "-X", "importtime", "-m", "scrimp.cli"]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
+    assert "ask" in done.stdout.split()
+    commands = {f"scrimp.cli.{name}" for name in done.stdout.split()}
+    commands -= {"scrimp.cli.resident"}  # the room of the process, which the way in looks into
+    assert commands & {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()} == set()
