@@ -136,9 +136,10 @@ def record(session: tuple[str, ...] = SESSION) -> list[Row]:
 
 def record_usual(session: tuple[str, ...] = SESSION) -> list[Row]:
     """Record a session in which the arm is taken that is worth most: one decision in twenty is drawn, to explore."""
-    while any("not drawn" in row.text for row in (rows := record(session))):
-        pass
-    return rows
+    while True:
+        rows = record(session)
+        if not any("not drawn" in row.text for row in rows):
+            return rows
 
 
 def _runs(cells: pyte.screens.StaticDefaultDict) -> list[Run]:
