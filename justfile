@@ -38,3 +38,7 @@ wheels:
 # install those wheels by uvx, uv tool, pipx, pip and from a clone, in empty homes, and ask each time (needs the registries)
 four-ways *ARGS:
     uv run python tests/packaging/four_ways.py {{ARGS}}
+
+# the README's first picture: a terminal session, run and drawn as docs/first-screen.svg
+recording:
+    uv run python bench/recording.py

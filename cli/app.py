@@ -69,6 +69,13 @@ class LazyGroup(Group):
         except KeyboardInterrupt as error:
             raise Ended from error
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """Offer the commands, importing none."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        item = importlib.import_module("typer._click.shell_completion").CompletionItem
+        return [item(name, help=line) for name, line in COMMANDS.items() if name.startswith(incomplete)]
+
     def summaries(self, ctx: Any) -> list[tuple[str, str]]:
         """Return the commands' names and lines, importing none."""
         del ctx

@@ -145,6 +145,10 @@ def ask(
     explain: Annotated[bool, typer.Option("-x", "--explain", help="Show on stderr how the arm was chosen.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide only; send nothing.")] = False,
     extract: ExtractOption = False,
+    cache: Annotated[
+        str | None,
+        typer.Option("--cache", metavar="AGE", help="Take the very same question's answer up to this old (12h, 7d)."),
+    ] = None,
     json: JsonOption = False,
     no_stream: Annotated[bool, typer.Option("--no-stream", help="Print the answer when it is complete.")] = False,
     no_log: Annotated[
@@ -214,6 +218,7 @@ def ask(
         read=read.value,
         read_tokens=read_tokens,
         extract=extract,
+        cache=cache,
     )
     if save is not None:
         from .templates import save_flags

@@ -6,16 +6,17 @@ import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from scrimp.profiles.errors import ExitCode, GuardRefusedError, ScrimpError, UsageError
+from scrimp.profiles.errors import GuardRefusedError, ScrimpError, UsageError
 from scrimp.profiles.money import format_usd
-from scrimp.profiles.rungs import READ_TOKENS, bare_of, with_reading
-from scrimp.routing.text.in_words import counted, percent
+from scrimp.profiles.rungs import READ_TOKENS
 
 from . import session
-from .conversations import memory_line, memory_words
+from .answers import Printer, extracted_from, kept_where, printable, summary_of
+from .cached import cache_age_s
+from .conversations import memory_line
 from .explain import decision_blocks, decision_line, hint_line, split_line, steps_table
 from .given import attached, gather
-from .readings import read_in_words, reading_blocks
+from .readings import reading_blocks
 from .result import Note, Result, as_line, confirm, deliver, emit, emit_stderr, say
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from scrimp.profiles.load import Loaded
     from scrimp.profiles.templates import Template
-    from scrimp.routing.asking.request import Answer, Ask, Checked, Way
+    from scrimp.routing.asking.request import Ask, Checked, Way
     from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.ledger.conversations import Conversation
     from scrimp.routing.ledger.store import Ledger
@@ -86,6 +87,7 @@ class AskFlags:
     read: str = "auto"
     read_tokens: int = READ_TOKENS
     extract: bool = False
+    cache: str | None = None
 
 
 def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> int:
@@ -122,6 +124,7 @@ def run_ask(flags: AskFlags, *, explain: bool, as_json: bool, stream: bool) -> i
         as_json=as_json,
         stream=stream,
         extract=flags.extract,
+        max_age_s=cache_age_s(flags.cache, request.keep),
         dry_run=flags.dry_run,
         quiet=flags.quiet,
         seed=flags.seed,
@@ -218,6 +221,7 @@ def answer_request(
     dry_run: bool = False,
     quiet: bool = False,
     seed: int | None = None,
+    max_age_s: float | None = None,
     space: Workspace | None = None,
     on_answer: Callable[[Checked], str | None] | None = None,
 ) -> int:
@@ -229,6 +233,8 @@ def answer_request(
         Show the answer on a terminal as it comes, where nothing may take its place.
     extract
         Print its first fenced block alone, or all of it where there is none.
+    max_age_s
+        How old an answer of the cache may be, seconds; None neither looks there nor keeps it.
     space
         What it is asked with, where that is open already.
     on_answer
@@ -271,17 +277,23 @@ def answer_request(
     if dry_run:
         split = () if (line := split_line(decision)) is None else (Note(line),)
         return emit(Result(data=decision.to_dict(), blocks=(Note(decision_line(decision)), *split)), as_json=as_json)
-    otherwise = _kept(request, decision.id)
+    otherwise = kept_where(request, decision.id)
     streams = stream and sys.stdout.isatty() and not (as_json or extract) and plan.single and not way.may_take_another
-    printer = _Printer(otherwise) if streams else None
+    printer = Printer(otherwise) if streams else None
     said = space.say
     if printer is not None:
         space.say = printer.below(said)
     try:
-        checked = space.run(request, decision, context, plan, way, on_text=printer.show if printer else None)
+        on_text = printer.show if printer else None
+        if max_age_s is None:
+            checked = space.run(request, decision, context, plan, way, on_text=on_text)
+        else:
+            from .cached import run_cached
+
+            checked = run_cached(space, request, decision, context, plan, way, max_age_s=max_age_s, on_text=on_text)
     except ScrimpError as error:
         if error.partial and printer is None and not as_json:  # as a terminal has shown it already
-            deliver(_printable(error.partial), otherwise=otherwise)
+            deliver(printable(error.partial), otherwise=otherwise)
         raise
     finally:
         space.say = said
@@ -290,124 +302,34 @@ def answer_request(
     answer = checked.answer
     also = None if on_answer is None else on_answer(checked)
     told = way.records_steps(decision) or request.summing is not None or decision.rephrase is not None
-    printed = _extracted(answer.text) if extract else answer.text
+    printed = extracted_from(answer.text) if extract else answer.text
     if as_json:
         data = (checked if told else answer).to_dict() | ({"extracted": printed} if extract else {})
         code = deliver(as_line(data), otherwise=otherwise, as_json=True)
     elif printer is None:
-        code = deliver(_printable(printed), otherwise=otherwise)
+        code = deliver(printable(printed), otherwise=otherwise)
     else:
         code = printer.code
     for note in answer.notes:
-        say(note)
+        if answer.n_attempts or not quiet:  # one of the cache says no more than where it is from
+            say(note)
     for verdict in checked.verdicts:
         if verdict.outcome == "abstain":
             say(f"check {verdict.check} cannot tell: {verdict.evidence}")
-    if printer is not None and explain and _extracted(answer.text) != answer.text:
+    if printer is not None and explain and extracted_from(answer.text) != answer.text:
         say("--extract prints only the code of an answer; -x explains the choice")
     if explain and told:
         emit_stderr((steps_table([step.to_dict() for step in checked.steps]),))
     if not quiet:
-        emit_stderr((Note(_summary(answer, checked, request, also)),))
+        emit_stderr((Note(summary_of(answer, checked, request, also)),))
+    if request.command == "ask" and sys.stdin.isatty():  # in a script nobody asks again
+        from scrimp.routing.asking.signals import label_asked_again
+
+        label_asked_again(space.ledger, space.profile, answer.id, now=space.clock())
     session.look_back(space.ledger, space.profile, on_this_machine=request.wishes.on_this_machine)
     if (bad := failure(checked)) is not None:
         raise bad
     return int(code)
-
-
-def _kept(request: Ask, decision_id: str) -> str:
-    """Return where an answer is to be had that could not be written out."""
-    if request.keep == "all":
-        return f"the answer is in the log (scrimp log show {decision_id})"
-    return "the answer is lost, since no text is kept of it (--no-log, or log.keep)"
-
-
-class _Printer:
-    """Prints an answer to a terminal as it comes in, with nothing left in it that could control the terminal.
-
-    Attributes
-    ----------
-    code
-        The exit code as far as printing goes (`deliver`).
-    """
-
-    def __init__(self, otherwise: str) -> None:
-        from scrimp.routing.text.sanitize import Sanitizer
-
-        self.code = ExitCode.OK
-        self._otherwise = otherwise
-        self._sanitizer = Sanitizer()
-        self._last = "\n"
-
-    def show(self, text: str) -> None:
-        """Print a piece."""
-        self._write(self._sanitizer.feed(text))
-
-    def below(self, say: Callable[[str], None]) -> Callable[[str], None]:
-        """Return `say` as it is while an answer is printed: what is said of it begins a line of its own."""
-
-        def told(line: str) -> None:
-            self.end()
-            say(line)
-
-        return told
-
-    def end(self) -> None:
-        """Print what was held back, and end the line."""
-        self._write(self._sanitizer.flush())
-        if self._last != "\n":
-            self._write("\n")
-
-    def _write(self, text: str) -> None:
-        if text:
-            self.code = deliver(text, otherwise=self._otherwise) or self.code
-            self._last = text[-1]
-
-
-def _printable(text: str) -> str:
-    """Return an answer as stdout gets it: it ends with a newline."""
-    from scrimp.routing.text.sanitize import encodable
-
-    text = encodable(text)
-    return text if text.endswith("\n") else text + "\n"
-
-
-def _extracted(answer: str) -> str:
-    from scrimp.routing.text.code import extracted
-
-    return extracted(answer)
-
-
-def _summary(answer: Answer, checked: Checked, request: Ask, also: str | None = None) -> str:
-    """Return the line of cost and choice that follows each answer; `also` stands at its end."""
-    taken = answer.decision.choice.option(answer.arm)
-    cost = format_usd(answer.cost_nano)
-    if answer.cost_nano is None:
-        cost = f"unknown (charged {format_usd(answer.charged_nano)})"
-    parts = [answer.arm if answer.read["reading"] is None else bare_of(answer.arm), *read_in_words(answer.read)]
-    parts.append(cost)
-    if answer.whole_cost_nano is not None and answer.cost_nano is not None:
-        parts[-1] += f" instead of about {format_usd(answer.whole_cost_nano)} whole"
-    if answer.total_charged_nano != answer.charged_nano:
-        parts.append(
-            f"{format_usd(answer.total_charged_nano)} for all {counted(answer.n_attempts, 'call')}"
-            if checked.several
-            else f"{format_usd(answer.total_charged_nano)} with failed attempts"
-        )
-    if request.recalled is not None:
-        parts.append(memory_words(request.recalled.to_dict()))
-    if checked.verdicts:
-        n_passed = sum(verdict.outcome == "pass" for verdict in checked.verdicts)
-        parts.append(f"{n_passed} of {counted(len(checked.verdicts), 'check')} passed")
-    against = answer.saved_against
-    said = answer.whole_cost_nano is not None and against == with_reading(answer.arm, "whole")  # just before
-    if answer.saved_nano and against is not None and not said:
-        word = "saved" if answer.saved_nano >= 0 else "spent more:"
-        parts.append(f"{word} {format_usd(abs(answer.saved_nano))} against {against}")
-    parts.append(f"predicted quality {percent(taken.quality)} ({taken.rests_on or taken.basis})")
-    parts.append(f"{answer.latency_s:.1f} s")
-    parts += [] if also is None else [also]
-    return "[" + " · ".join(parts) + "]"
 
 
 def prompt_of(flags: AskFlags, template: Template | None, what: Given) -> Prompt:

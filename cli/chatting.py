@@ -274,7 +274,7 @@ class Chat:
         wishes = replace(request.wishes, on_this_machine=self.flags.on_this_machine)
         say(f"asking {wishes.arm} what {row['arm']} answered")
         code = self._answer(replace(request, wishes=wishes), self._said[-1][0])
-        label_redone(ledger, row, str(wishes.arm), now=time.time())
+        label_redone(ledger, row, str(wishes.arm), self.loaded.profile, now=time.time())
         return code
 
     def _do_rate(self, word: str) -> int:

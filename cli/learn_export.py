@@ -101,8 +101,8 @@ def export(
                 write_out(line, as_json=True)
             else:
                 file.write(line.encode())
-    what = "pairs" if preferences else "answers"
-    say(f"{run.n_rows:,} {what} to {counted(run.n_prompts, 'prompt')} of profile {name}" + _told(run.left_out))
+    what = counted(run.n_rows, "pair" if preferences else "answer")
+    say(f"{what} to {counted(run.n_prompts, 'prompt')} of profile {name}" + _told(run.left_out))
     if lost:
         say(
             f"{counted(lost, 'request has', 'requests have')} no text any more (log.keep), and "

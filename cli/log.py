@@ -209,7 +209,7 @@ def show(
             if not step["taken"] and step["answer"] is not None
         ]
         blocks += [
-            f"label: {each['reward']:g} for {each['arm']} by {each['source']}"
+            f"label: {each['reward']:g} for {each['arm']} by {each['source']}{'' if each['weight'] == 1 else ', weak'}"
             + (f" ({each['note']})" if each["note"] else "")
             for each in shown.labels
         ]

@@ -247,7 +247,7 @@ def _know_old_names(make: Callable[[Any], Any], ctx: Any) -> Any:
         try:
             options(arg, state)
         except Exception as error:
-            typed = getattr(error, "option_name", None)
+            typed = str(getattr(error, "option_name", ""))
             name = OLD_NAMES.get(typed) if hasattr(error, "possibilities") else None  # it is NoSuchOption
             if name is None or name not in parser._long_opt:  # noqa: SLF001
                 raise

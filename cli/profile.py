@@ -45,6 +45,7 @@ Name = Annotated[str | None, typer.Argument(metavar="[NAME|FILE]", autocompletio
 @app.command("list")
 def list_(json: JsonOption = False) -> int:
     """List the profiles that -p takes; * is the one used when none is named."""
+    from scrimp.profiles.choice import key_of
     from scrimp.profiles.load import list_profiles
 
     try:
@@ -59,15 +60,17 @@ def list_(json: JsonOption = False) -> int:
             "path": str(each.path),
             "shadows": each.shadows,
             "current": each.path == current,
+            "key": None if each.origin == "user" else key_of(each.name, session.keys(), os.environ),
         }
         for each in list_profiles(paths())
     ]
     table = Table(
-        (Column("profile"), Column("from"), Column("file", narrow="below")),
+        (Column("profile"), Column("from"), Column("key"), Column("file", narrow="below")),
         [
             (
                 row["name"] + (" *" if row["current"] else ""),
                 f"{row['origin']}, hides the built-in" if row["shadows"] else str(row["origin"]),
+                row["key"] or "-",
                 "-"
                 if row["origin"] == "built-in"
                 else _from_home(str(row["path"])),  # `profile path NAME` says where it is

@@ -75,5 +75,5 @@ def redo(
     other = str(request.wishes.arm)
     say(f"asking {other} what {row['arm']} answered")
     code = answer_request(loaded, ledger, request, explain=explain, as_json=json, stream=not no_stream, extract=extract)
-    label_redone(ledger, row, other, now=time.time())
+    label_redone(ledger, row, other, loaded.profile, now=time.time())
     return code

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -48,6 +49,12 @@ __all__ = [
 
 _COLUMN: Final = 40
 """The least width of a column of prose on a terminal, in cells."""
+
+_UNIT: Final = re.compile(r"(?<=\d) (?=(?:s|ms|min|h|MB|GB|GB/s|GFLOP/s)\b)")
+"""Between a number and its unit no line ends."""
+
+_NO_BREAK: Final = "\ufdd0"
+"""Stands there while lines are broken: no text holds it."""
 
 _LINE: Final = 80
 """What is left out of a table is said in one line of this width."""
@@ -314,9 +321,9 @@ def _draw(blocks: Sequence[Block], *, stderr: bool = False) -> None:
         if isinstance(block, str) and "\n" in block:
             console.print(Text(sanitize(block)))  # somebody's text, as it is
         elif isinstance(block, (str, Note)):
-            text = sanitize(block if isinstance(block, str) else block.text)
+            text = _UNIT.sub(_NO_BREAK, sanitize(block if isinstance(block, str) else block.text))
             for number, line in enumerate(Text(text).wrap(console, max(1, console.width - GAP)) or [Text()]):
-                line.rstrip()
+                line.plain = line.plain.rstrip().replace(_NO_BREAK, " ")
                 console.print(Text(" " * GAP if number else "") + line)
         else:
             for line in _drawn(block, console) if isinstance(block, Table) else _drawn_beside(block, console):

@@ -196,7 +196,7 @@ def nearest(word: str) -> str | None:
     from difflib import get_close_matches
 
     mixed_up = [name for name in COMMANDS if sorted(name) == sorted(word)]
-    return next(iter(mixed_up or get_close_matches(word, COMMANDS, n=1, cutoff=0.75)), None)
+    return next(iter(mixed_up or get_close_matches(word, COMMANDS, n=1, cutoff=0.8)), None)
 
 
 def _help(words: list[str]) -> list[str]:
@@ -221,7 +221,7 @@ def _is_question(rest: list[str]) -> bool:
         return True
     if first in ELSEWHERE or first in _INSTEAD:
         return _is_sentence(rest)
-    if nearest(first) is not None:
+    if _n_words(rest) <= 3 and nearest(first) is not None:
         return False
     return _n_words(rest) > 2 or any(word in _FOR_ASK for word in rest) or _piped()
 

@@ -18,11 +18,21 @@ from .schema import NAME_PATTERN, TIERS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .keys import Keys
+    from .keys import Keys, KeyStatus
     from .layers import File, Tree
     from .paths import Paths
 
-__all__ = ["USE", "ByKeys", "by_keys", "join_arms", "profile_in_use", "template_by_keys", "two_arms", "use_profile"]
+__all__ = [
+    "USE",
+    "ByKeys",
+    "by_keys",
+    "join_arms",
+    "key_of",
+    "profile_in_use",
+    "template_by_keys",
+    "two_arms",
+    "use_profile",
+]
 
 USE: Final = "scrimp profile use"
 """What chose the profile, where the user made it the default."""
@@ -111,6 +121,18 @@ def by_keys(keys: Keys, env: Mapping[str, str]) -> ByKeys:
         ((name, key),) = there.items()
         return ByKeys(name, f"{key} is set", (name,))
     return ByKeys("local", _no_key(keys, env))
+
+
+def key_of(name: str, keys: Keys, env: Mapping[str, str]) -> KeyStatus:
+    """Return whether there is what a built-in profile is asked with: of `mixed`, one maker's key at least."""
+    if name == "mixed":
+        return "present" if any(key_of(maker, keys, env) == "present" for maker in MAKERS) else "missing"
+    names = ("AZURE_API_KEY",) if name == "azure" else KEYS_OF.get(name)
+    if names is None:
+        return "not needed"
+    if any(map(keys.has, names)) or (name == "bedrock" and seen("bedrock", env)):
+        return "present"
+    return "not seen" if name == "bedrock" else "missing"
 
 
 def template_by_keys(keys: Keys, env: Mapping[str, str]) -> str:

@@ -231,9 +231,17 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Log(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the ledger keeps of a prompt besides its money, and for how long."""
+    """What the ledger keeps of a prompt besides its money, and for how long.
+
+    Attributes
+    ----------
+    signals
+        Which of what a user does goes down as a weak label of an answer: nothing, that it was asked again by `redo`, or
+        also that nearly the same was asked within a minute.
+    """
 
     keep: Keep = "all"
+    signals: Literal["off", "redo", "all"] = "redo"
     retention_days: Annotated[int, _Meta(ge=1, le=36_500, description="a number of days, 1 or more")] | None = 365
 
 

@@ -45,6 +45,7 @@ extends = "{template}"  # with its arms: {arms}
 [log]
 # keep = "all"  # all, features (no text) or money (neither)
 # retention_days = 365
+# signals = "redo"  # weak labels from what you do: off, redo, or all (nearly the same asked within a minute, too)
 
 [resident]
 # start = "auto"  # auto: after a question at a terminal, keep a process that makes the next one instant; off: never

@@ -67,6 +67,7 @@ RULES: Final[dict[Key, Rule]] = {
     ("policy", "weights"): Rule("free", direct=True),
     ("log", "keep"): Rule("stricter", direct=True),
     ("log", "retention_days"): Rule("least"),
+    ("log", "signals"): Rule("free"),
     ("arms", "*", "name"): Rule("free"),
     ("arms", "*", "model"): Rule("hosts"),
     ("arms", "*", "api_base"): Rule("hosts"),

@@ -546,7 +546,7 @@ def main():
     parser = argparse.ArgumentParser(description="Batch APIs on loopback.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--log", type=Path)
-    parser.add_argument("--delay-s", type=float, default=1.0)
+    parser.add_argument("--delay-s", type=float, default=0.0)
     parser.add_argument("--price-in", type=float, default=1.0)
     parser.add_argument("--price-out", type=float, default=4.0)
     given = parser.parse_args()

@@ -15,8 +15,8 @@ for n in range(800):
         if hard
         else f"What is the colour of item {n} in the list of {draw.choice(['fruit', 'cars', 'birds'])}? One word."
     )
-    chance = {"short": 0.2 if hard else 0.95, "long": 0.95}
-    cost = {"short": 0.0001, "long": 0.0025}
+    chance = {"short": 0.05 if hard else 0.95, "long": 0.95}
+    cost = {"short": 0.0001, "long": 0.005}
     models = {
         arm: {
             "score": int(draw.random() < chance[arm]),

@@ -267,9 +267,12 @@ def whole_prompt(ledger: Ledger | None, row: Mapping[str, Any]) -> tuple[Prompt,
     return prompt_of_chat(chat, schema=schema, own_format=own, needs=needs), after
 
 
-def label_redone(ledger: Ledger, row: Mapping[str, Any], other: str, *, now: float) -> None:
-    """Give an answer a weak bad mark because its prompt was asked again, of `other`; a failed request has none."""
-    if row["status"] == "ok":
+def label_redone(ledger: Ledger, row: Mapping[str, Any], other: str, profile: Profile, *, now: float) -> None:
+    """Give an answer a weak bad mark because its prompt was asked again, of `other`; a failed request has none.
+
+    Where the profile wants no such marks (`log.signals`), it gets none.
+    """
+    if row["status"] == "ok" and profile.log.signals != "off":
         add_label(
             ledger, request_id=row["id"], arm=row["arm"], reward=REDO_REWARD, source="redo", weight=REDO_WEIGHT,
             at=instant(now), note=f"asked again of {other}",

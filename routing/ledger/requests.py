@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SINGLE",
     "answered",
+    "asked_before",
     "asked_unkept",
     "asked_with",
     "auditable",
@@ -80,6 +81,20 @@ def find(ledger: Ledger | None, which: str = "last") -> dict[str, Any]:
     if len(rows) > 1:
         raise UsageError(f"{which!r} fits more than one request", hint="Give more of its id.")
     return rows[0]
+
+
+def asked_before(ledger: Ledger, request_id: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return an answered question and the one that the same profile answered before it; None where there is none.
+
+    Each as id, created_at, arm, prompt, sources, embedding and embedder_id; None where they were not kept.
+    """
+    columns = "n, id, created_at, profile, arm, prompt, sources, floats(embedding) AS embedding, embedder_id"
+    asked = f"SELECT {columns} FROM requests WHERE command = 'ask' AND status = 'ok'"  # noqa: S608 - constants
+    own = ledger.rows(f"{asked} AND id = ?", (request_id,))
+    if not own:
+        return None
+    before = ledger.rows(f"{asked} AND n < ? ORDER BY n DESC LIMIT 1", (own[0]["n"],))
+    return (own[0], before[0]) if before and before[0]["profile"] == own[0]["profile"] else None
 
 
 def asked_with(ledger: Ledger | None, profile: str) -> str:

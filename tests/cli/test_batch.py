@@ -583,9 +583,9 @@ SUMS = Path(__file__).parents[2] / "docs/examples/sums.jsonl"
 @pytest.mark.parametrize(
     ("flags", "arms", "n_calls"),
     [
-        (("--plan", "local ? checks > strong"), ["strong", "strong", "strong"], [2, 2, 1]),
-        (("--plan", "local + local + strong ? most > strong"), ["strong", "strong", "strong"], [4, 4, 1]),
-        (("-m", "local"), ["local", "local", "strong"], [1, 1, 1]),
+        (("--plan", "local ? checks > strong"), ["strong", "strong", "strong"], [1, 2, 2]),
+        (("--plan", "local + local + strong ? most > strong"), ["strong", "strong", "strong"], [1, 4, 4]),
+        (("-m", "local"), ["strong", "local", "local"], [1, 1, 1]),
     ],
     ids=["a plan", "a quorum", "an arm by name"],
 )

@@ -17,8 +17,9 @@ from scrimp.cli.app import run
 
 FREE = {
     "ask": {"--cap-override", "PROMPT"},
-    "batch": {"--cache", "--column", "--deadline", "--file-column"},
+    "batch": {"--column", "--deadline", "--file-column"},
     "budget set": {"USD"},
+    "chat": {"[PROMPT]"},
     "doctor": {"--fetch"},
     "duel": {"PROMPT"},
     "eval": {"--strong", "--weak"},
@@ -34,7 +35,7 @@ FREE = {
 """What names nothing that there is already (prompts, amounts, ages), or what only a file or another program knows:
 columns, models of outcomes, embedders."""
 
-FREE_EVERYWHERE = {"--max-cost", "--schema", "--schema-multi", "--since", "--system", "--var"}
+FREE_EVERYWHERE = {"--cache", "--max-cost", "--schema", "--schema-multi", "--since", "--system", "--var"}
 
 FILES = re.compile("FILE|FOLDER|OUTCOMES|HELD")
 """Metavars of files: the shell offers those by itself where nothing else is."""
@@ -99,6 +100,13 @@ def test_what_is_always_there_is_offered(tab):
     assert "gpt-5" in tab("scrimp models abilities gpt-")
     assert {"OPENAI_API_KEY", "GEMINI_API_KEY"} <= set(tab("scrimp keys set "))
     assert "mixed" in tab("scrimp replay --log ")
+
+
+def test_commands_are_offered_and_options_of_the_program(tab):
+    assert {"ask", "batch", "learn"} <= set(tab("scrimp "))
+    assert tab("scrimp ba") == ["batch"]
+    assert tab("scrimp --ver") == ["--version"]
+    assert tab("scrimp log sh") == ["show"]
 
 
 def test_words_of_batch_are_offered_once_begun_and_files_before(tab):
@@ -224,3 +232,13 @@ def test_nothing_heavy_is_imported_to_offer_it(home, scrimp, profile, line):
     argv = [sys.executable, "-c", SEEN, ",".join(HEAVY)]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
     assert done.stderr.strip() == "heavy:", done.stderr
+
+
+def test_no_command_is_imported_to_offer_their_names(home):
+    env = os.environ | {"_SCRIMP_COMPLETE": "complete_bash", "COMP_WORDS": "scrimp ", "COMP_CWORD": "1"}
+    argv = [sys.executable, "-X", "importtime", "-m", "scrimp.cli"]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
+    assert "ask" in done.stdout.split()
+    commands = {f"scrimp.cli.{name}" for name in done.stdout.split()}
+    commands -= {"scrimp.cli.resident"}  # the room of the process, which the way in looks into
+    assert commands & {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()} == set()

@@ -55,6 +55,7 @@ DOES = {
         ("retry", r"4\+4"),
         ('estimate "capital of Peru?"', "small|large"),
         ("why is the sky so blue", "why is the sky so blue"),
+        ("plan a day in Rome", "plan a day in Rome"),
     ],
     "looking back": [
         ("log", "cost"),

@@ -50,7 +50,7 @@ def test_the_best_answers_leave_as_chat_rows(scrimp, rated):
     with sqlite3.connect(paths().ledger) as db:
         ids = {each for (each,) in db.execute("SELECT id FROM requests")}
     assert not any(each in done.out for each in ids), "ids of the log leave salted"
-    assert "1 answers to 1 prompts" in done.err
+    assert "1 answer to 1 prompt of" in done.err
     assert "1 (no answer to it is good)" in done.err
     assert "1 (no answer to it has been rated)" in done.err
     assert scrimp("learn", "export", "-p", rated, "--yes").out == done.out, "ids are the same in every export"
@@ -148,7 +148,7 @@ def test_answers_without_text_are_counted(scrimp, profile):
     scrimp("ask", "-p", path, "-m", "small", "Kept nowhere")
     done = scrimp("learn", "export", "-p", path, "--yes")
     assert (done.code, done.out) == (0, "")
-    assert "1 requests have no text any more" in done.err
+    assert "1 request has no text any more" in done.err
     assert scrimp("learn", "export", "-p", path, "--yes").err == done.err
 
 

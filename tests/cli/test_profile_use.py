@@ -78,3 +78,19 @@ def test_where_something_else_chooses_that_is_said(scrimp, monkeypatch):
 def test_new_is_another_word_for_init(scrimp, home):
     assert scrimp("profile", "new", "work", "--from", "groq").code == 0
     assert 'extends = "groq"' in (home / "profiles" / "work.toml").read_text()
+
+
+def test_the_list_says_which_can_be_used(scrimp, monkeypatch):
+    scrimp("profile", "init", "work", "--from", "local")
+    monkeypatch.setenv("GROQ_API_KEY", "k-1234567")
+    rows = json.loads(scrimp("profile", "list", "--json").out)["profiles"]
+    keys = {row["name"]: row["key"] for row in rows}
+    told = ("work", "groq", "openai", "mixed", "bedrock", "azure", "local", "vllm")
+    assert [keys[name] for name in told] == [
+        None, "present", "missing", "missing", "not seen", "missing", "not needed", "not needed",
+    ]  # fmt: skip
+    monkeypatch.setenv("OPENAI_API_KEY", "k-1234567")
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    rows = json.loads(scrimp("profile", "list", "--json").out)["profiles"]
+    keys = {row["name"]: row["key"] for row in rows}
+    assert (keys["openai"], keys["mixed"], keys["bedrock"]) == ("present", "present", "present")

@@ -381,6 +381,6 @@ def test_texts_go_with_the_log(scrimp, asked):
     assert scrimp("log", "rm", "-y", second).code == 0
     assert rows("SELECT count(*) AS n FROM documents") == [{"n": 0}]
     asked()
-    assert "the texts of 1 files" in scrimp("doctor").out
+    assert "the texts of 1 file (" in scrimp("doctor").out
     assert scrimp("log", "purge", "-y").code == 0
     assert rows("SELECT count(*) AS n FROM documents") == [{"n": 0}]

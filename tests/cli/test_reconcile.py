@@ -56,7 +56,7 @@ def test_ten_unknown_calls_leave_a_next_step(scrimp, lost, server, tmp_path):
     done = scrimp("spend", *flags)
     assert "4 of 10 calls of unknown cost are in" in done.err
     assert "6 are not" in done.err
-    assert "1 replies of" in done.err
+    assert "1 reply of" in done.err
     assert "unknown -> settled" in done.out
     assert "$0.10 -> $0.0010" in done.out
     assert "$0 -> $0.40" in done.out

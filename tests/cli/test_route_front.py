@@ -37,6 +37,7 @@ WIDE = """\
     cheaper, but worse by more
   other   60% 50-70  price and tier        $0.00040  $0.0040         -      -
     no better, and dearer
+left out for width: tokens in, out p50 / p90 and 5 more (--json has them)
 a right answer is worth $0.10; best is the greatest $0.10 x quality - cost -
   time - size
 against medium: 12% price, 48% quality, 25% size, 15% time
@@ -46,18 +47,21 @@ brief: a line of system text asks for a short answer (docs/front.md)
 NARROW = """\
   arm     quality    rests on                  cost  at most
 > small   62% 52-72  its own 120 outcomes  $0.00020  $0.0020
+    taken
   medium  74% 64-84  its own 80 outcomes    $0.0031   $0.031
+    12% better, but larger and slower, which weighs more
   large   83% 73-93  price and tier          $0.021    $0.21
+    21% better, but slower and larger, which weighs more
   here    41% 31-51  price and tier              $0       $0
+    cheaper, but worse by more
   other   60% 50-70  price and tier        $0.00040  $0.0040
-  arm     1st word    all  why
-> small      0.4 s  3.1 s  taken
-  medium     0.9 s  7.4 s  12% better, but larger and
-                           slower, which weighs more
-  large      2.1 s   24 s  21% better, but slower and
-                           larger, which weighs more
-  here       0.2 s   48 s  cheaper, but worse by more
-  other          -      -  no better, and dearer
+    no better, and dearer
+  arm     1st word    all
+> small      0.4 s  3.1 s
+  medium     0.9 s  7.4 s
+  large      2.1 s   24 s
+  here       0.2 s   48 s
+  other          -      -
 """
 
 FRONT = """\

@@ -113,7 +113,7 @@ def test_only_an_answer_gets_a_bad_mark(tmp_path):
                 "requests",
                 {"id": key, "created_at": "2026-01-01", "command": "ask", "profile": "test", "status": status},
             )
-            label_redone(ledger, row(id=key, status=status), "large", now=0.0)
+            label_redone(ledger, row(id=key, status=status), "large", PROFILE, now=0.0)
         (label,) = labels_of(ledger, "d")
         assert (label["arm"], label["reward"], label["weight"], label["source"]) == ("small", 0.25, 0.5, "redo")
         assert labels_of(ledger, "e") == []

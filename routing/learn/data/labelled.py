@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["JUDGES", "RETOLD", "SOURCES", "Labelled", "contradictions", "empty", "of_scores"]
+__all__ = ["JUDGES", "RETOLD", "SOURCES", "WEAK", "Labelled", "contradictions", "empty", "of_scores"]
 
 SOURCES: Final[dict[str, float]] = {
     "audit": 1.0,
@@ -24,12 +24,16 @@ SOURCES: Final[dict[str, float]] = {
     "probe": 1.0,
     "rating": 0.5,
     "redo": 0.5,
+    "asked-again": 0.25,
     "agreement": 0.25,
 }
 """Every source of labels, and how much one counts in a fit beside an outcome that was there for the asking."""
 
 RETOLD: Final = 0.25
 """How much an outcome counts in a fit that an arm had at other instructions than it has now."""
+
+WEAK: Final = frozenset({"redo", "asked-again"})
+"""Sources that nobody gave as a label: what a user did says little, and nothing beside a label of that answer."""
 
 JUDGES: Final = frozenset({"audit", "check", "schema", "import", "probe"})
 """Sources that may judge a router. Ratings and redos are given when people feel like it; agreement is not quality."""

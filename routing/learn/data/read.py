@@ -23,7 +23,7 @@ from scrimp.routing.prompts.surface import FEATURE_NAMES, surface_features
 from scrimp.routing.text.in_words import counted
 
 from .decisions import Pool
-from .labelled import JUDGES, RETOLD, SOURCES, Labelled, empty
+from .labelled import JUDGES, RETOLD, SOURCES, WEAK, Labelled, empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -314,7 +314,9 @@ def _arrays(
         for name, p in chances.items():
             if (a := reading.arms.get(name)) is not None and same_model[i, a]:
                 chance[i, a] = p
-    for (i, a), sources in cells.items():
+    for (i, a), found in cells.items():
+        given = {source: value for source, value in found.items() if source not in WEAK}
+        sources = given or found
         total = sum(weight_ for _, weight_, _ in sources.values())
         reward[i, a] = sum(r * w for r, w, _ in sources.values()) / total if total > 0 else np.nan
         weight[i, a] = min(total, 1.0)

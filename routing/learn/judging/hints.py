@@ -19,7 +19,7 @@ import numpy as np
 
 from scrimp.routing.asking.hint_files import read_hints
 from scrimp.routing.asking.hinting import FAIR, SELDOM, START, Odds
-from scrimp.routing.learn.data.labelled import SOURCES
+from scrimp.routing.learn.data.labelled import SOURCES, WEAK
 from scrimp.routing.learn.maths.sequential import ALPHA, Look, informed, level_of_test, spent_by, spent_so_far
 from scrimp.routing.ledger.hints import drawn_for, last_found
 
@@ -111,9 +111,7 @@ def labels_in(ledger: Ledger | None, profile: str | None) -> list[Label]:
         return []
     rows: dict[str, dict[str, Any]] = {}
     found: dict[str, dict[str, tuple[float, float]]] = {}
-    for row in drawn_for(
-        ledger, [source for source in SOURCES if source not in ("agreement", "redo")], profile=profile
-    ):
+    for row in drawn_for(ledger, [source for source in SOURCES if source not in ("agreement", *WEAK)], profile=profile):
         rows[row["request_id"]] = row
         found.setdefault(row["request_id"], {})[row["source"]] = (row["reward"], SOURCES[row["source"]] * row["weight"])
     labels = []
