@@ -42,3 +42,7 @@ four-ways *ARGS:
 # the README's first picture: a terminal session, run and drawn as docs/first-screen.svg
 recording:
     uv run python bench/recording.py
+
+# rewrite what the console blocks of README.md and docs/ show, by running them; `--check` only says what has drifted
+pages *ARGS="--update":
+    uv run python tests/console_blocks.py {{ARGS}}

@@ -15,7 +15,7 @@ for n in range(400):
         if hard
         else f"What is the colour of item {n} in the list of {draw.choice(['fruit', 'cars', 'birds'])}? One word."
     )
-    chance = {"short": 0.05 if hard else 0.95, "long": 0.95}
+    chance = {"short": 0.02 if hard else 0.98, "long": 0.95}
     cost = {"short": 0.0001, "long": 0.005}
     models = {
         arm: {
