@@ -60,6 +60,7 @@ real, and as good as those of a model of 135 million parameters.
 
 OUTCOMES: Final = "outcomes.jsonl"
 N_OUTCOMES: Final = 200
+"""The least that a refit is judged on: it keeps half of them for that, and wants a hundred."""
 
 PROOF: Final = "Prove that the sum of the first 12 odd numbers is 144."
 CAPITAL: Final = "What is the capital of France?"

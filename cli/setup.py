@@ -85,6 +85,8 @@ def _write(draft: Draft, text: str, found: Found) -> None:
     use_profile(draft.name, paths())
     if draft.of == ("local",):
         say("when there is a key: scrimp keys set openai (any provider's name), and scrimp setup again")
+    if os.environ.get("SCRIMP_PROFILE"):
+        say(f"note that SCRIMP_PROFILE is set to {os.environ['SCRIMP_PROFILE']}, and wins")
     say(f"wrote {file}; it is used where nothing else is said (undone by: scrimp profile use --auto)")
 
 

@@ -75,7 +75,8 @@ class Installation:
         if self.by == "clone":
             return f"uv sync --project {shlex.quote(self.origin or '.')}"
         beside = self._weights_beside()
-        wanted = [str(beside) if name == _WEIGHTS and beside is not None else name for name in packages]
+        packages = [*_with_it(self.prefix), *packages] if self.by == "uv tool" else packages  # it installs anew
+        wanted = [str(beside) if name == _WEIGHTS and beside is not None else name for name in dict.fromkeys(packages)]
         alone = _WEIGHTS in wanted and self.origin is not None
         if alone:
             wanted = [_ELSEWHERE if name == _WEIGHTS else name for name in wanted]
@@ -165,6 +166,22 @@ def _origin(prefix: Path) -> tuple[str | None, bool]:
         place = unquote(parts.path) if parts.scheme == "file" else url
         return place, bool(said.get("dir_info", {}).get("editable"))
     return None, False
+
+
+def _with_it(prefix: Path) -> list[str]:
+    """Return what `uv tool install` was asked to install beside scrimp, by its receipt: extras as their packages."""
+    import tomllib
+
+    found: list[str] = []
+    try:
+        for each in tomllib.loads(_text(prefix / "uv-receipt.toml"))["tool"]["requirements"]:
+            if each["name"] == "scrimp":
+                found += [package for extra in each.get("extras", ()) for package in _EXTRAS.get(extra, ())]
+            else:
+                found.append(each["name"] if each["name"] == _WEIGHTS else each.get("path", each["name"]))
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError):
+        return []
+    return found
 
 
 def _has_pip(prefix: Path) -> bool:

@@ -114,7 +114,7 @@ def _read(reply: Any) -> tuple[Served, ...]:
 
 
 def _window(row: Mapping[str, Any]) -> int | None:
-    """Return the window that vLLM or llama.cpp's server states beside a model."""
+    """Return the window that a server states beside a model: `max_model_len` (vLLM), or `n_ctx` in its `meta`."""
     meta = row.get("meta")
     stated = row.get("max_model_len", meta.get("n_ctx") if isinstance(meta, dict) else None)
     return stated if isinstance(stated, int) and stated > 0 else None

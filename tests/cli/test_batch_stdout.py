@@ -101,7 +101,7 @@ def test_rows_come_while_others_are_not_answered(home, scrimp, profile, rows, se
     assert run.poll() is None
     run.send_signal(signal.SIGINT)
     run.send_signal(signal.SIGINT)
-    out, err = run.communicate(timeout=60)
+    out, err = run.communicate(timeout=180)
     assert (run.returncode, out) == (130, "")
     assert f"scrimp batch --resume {run_id(scrimp)}" in err
 
@@ -111,7 +111,7 @@ def test_a_reader_who_leaves_stops_the_run_and_loses_nothing(home, scrimp, profi
     run = start(home, "batch", given, "-o", "-", "-j", "1", "-p", path)
     first = run.stdout.readline()
     run.stdout.close()
-    assert run.wait(60) == 141
+    assert run.wait(180) == 141
     with run.stderr as file:
         err = file.read()
     assert "nobody reads any more" in err
@@ -134,7 +134,7 @@ def test_a_kill_loses_nothing(home, scrimp, profile, rows, server):
     for _ in range(10):
         run.stdout.readline()
     run.kill()
-    run.communicate(timeout=60)
+    run.communicate(timeout=180)
     done = scrimp("batch", "--resume", "-o", "-", "--retry-unknown")
     assert done.code == 0, done.err
     found = answers(done.out)
@@ -187,5 +187,5 @@ def test_pipes(home, profile, rows):
         f'"{sys.executable}" -m scrimp.cli batch - -q -o - -p "{path}" < "{given}" | "{sys.executable}" -c "{reading}"'
     )
     env = {**os.environ, "SCRIMP_HOME": str(home), "SCRIMP_RESIDENT": "0"}
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=env, timeout=60, cwd=ROOT)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=env, timeout=180, cwd=ROOT)
     assert (done.stdout.split(), done.stderr) == ([f"r{i}" for i in range(8)], "")

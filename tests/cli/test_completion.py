@@ -17,7 +17,7 @@ from scrimp.cli.app import run
 
 FREE = {
     "ask": {"--cap-override", "PROMPT"},
-    "batch": {"--cache", "--column", "--deadline", "--file-column"},
+    "batch": {"--column", "--deadline", "--file-column"},
     "budget set": {"USD"},
     "chat": {"[PROMPT]"},
     "doctor": {"--fetch"},
@@ -35,7 +35,7 @@ FREE = {
 """What names nothing that there is already (prompts, amounts, ages), or what only a file or another program knows:
 columns, models of outcomes, embedders."""
 
-FREE_EVERYWHERE = {"--max-cost", "--schema", "--schema-multi", "--since", "--system", "--var"}
+FREE_EVERYWHERE = {"--cache", "--max-cost", "--schema", "--schema-multi", "--since", "--system", "--var"}
 
 FILES = re.compile("FILE|FOLDER|OUTCOMES|HELD")
 """Metavars of files: the shell offers those by itself where nothing else is."""

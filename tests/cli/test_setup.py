@@ -205,6 +205,12 @@ def test_yes_takes_the_defaults(scrimp, home):
 
 
 @pytest.mark.usefixtures("no_servers")
+def test_what_chooses_all_the_same_is_said(scrimp, monkeypatch):
+    monkeypatch.setenv("SCRIMP_PROFILE", "groq")
+    assert "SCRIMP_PROFILE is set to groq, and wins" in scrimp("setup", "--yes").err
+
+
+@pytest.mark.usefixtures("no_servers")
 def test_yes_again_replaces_nothing(scrimp, home, monkeypatch):
     scrimp("setup", "--yes")
     scrimp("setup", "--yes")

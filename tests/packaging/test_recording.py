@@ -48,6 +48,6 @@ def test_the_picture_is_small_and_for_light_and_dark():
 
 @needs_model
 def test_it_shows_what_is_said_now():
-    now = [row.text for row in recording.record()]
+    now = [row.text for row in recording.record_usual()]
     drawn = recording.shown(recording.PICTURE.read_text("utf-8"))
     assert recording.masked(now) == recording.masked(drawn), "`just recording` makes it anew"

@@ -118,6 +118,21 @@ def test_another_extra_is_added_with_what_it_requires(made):
     assert shlex.split(found.add(["pypdfium2"])) == ["uv", "tool", "install", "--with", "pypdfium2", wheel]
 
 
+def test_uv_tool_which_installs_anew_keeps_what_was_there(made):
+    receipt = """[tool]
+    requirements = [
+        { name = "scrimp", extras = ["pdf"], path = "/dist/scrimp-0.1.0-py3-none-any.whl" },
+        { name = "keyring" },
+        { name = "other", path = "/dist/other-1-py3-none-any.whl" },
+    ]
+    """
+    found = made("tools/scrimp", {"pyvenv.cfg": UV, "uv-receipt.toml": receipt})
+    kept = [word for name in ("pypdfium2", "keyring", "/dist/other-1-py3-none-any.whl") for word in ("--with", name)]
+    command = ["uv", "tool", "install", *kept, "--with", "py3langid", "scrimp"]
+    assert shlex.split(found.add(["py3langid"])) == command
+    assert shlex.split(found.add(["keyring"])) == ["uv", "tool", "install", *kept, "scrimp"]
+
+
 def test_a_commit_is_installed_again_as_that_commit(made):
     vcs = {"vcs_info": {"vcs": "git", "commit_id": "abc123"}}
     found = made("cache/archive-v0/x", {"pyvenv.cfg": UV}, url="https://example.org/scrimp.git", info=vcs)
