@@ -111,7 +111,7 @@ def list_(json: JsonOption = False) -> int:
 
     stored: dict[str, str] = dict(list_keys(paths()))
     is_set = {name for name in (*stored, *variables()) if os.environ.get(name, "").strip()}
-    rows = [
+    rows: list[dict[str, object]] = [
         {"name": name, "kept_in": stored.get(name), "in_environment": name in is_set}
         for name in sorted(stored.keys() | is_set)
     ]

@@ -94,8 +94,8 @@ def with_model(loaded: Loaded, asked: str | None) -> tuple[Loaded, str | None]:
     UsageError
         If there is nothing of that name, it may be several, or it has no known price.
     """
-    if asked is None:
-        return loaded, None
+    if asked is None or any(arm.name == asked for arm in loaded.profile.arms):
+        return loaded, asked
     from scrimp.routing.asking.named_arm import arm_of
 
     global in_use  # noqa: PLW0603 - of this process's one command

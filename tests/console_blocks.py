@@ -19,6 +19,7 @@ both take pages, README.md and docs/*.md when none is named.
 
 import argparse
 import difflib
+import os
 import re
 import shlex
 import sys
@@ -311,6 +312,7 @@ def main():
     doing.add_argument("--update", action="store_true", help="write what came into the pages")
     parser.add_argument("pages", nargs="*", type=Path, metavar="PAGE")
     given = parser.parse_args()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: as in the tests
     from spared import spare
 
     spare()

@@ -1,4 +1,4 @@
-"""Print 800 made-up outcomes for lab.toml: short answers do for easy questions and mostly fail on hard ones.
+"""Print 400 made-up outcomes for lab.toml: short answers do for easy questions and mostly fail on hard ones.
 
 python docs/examples/outcomes.py > outcomes.jsonl
 """
@@ -7,7 +7,7 @@ import json
 import random
 
 draw = random.Random(0)
-for n in range(800):
+for n in range(400):
     hard = draw.random() < 0.5
     prompt = (
         f"Prove that for every integer n > {n} the sum of the first n odd numbers plus {draw.randint(2, 999)} "

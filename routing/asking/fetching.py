@@ -304,7 +304,7 @@ def _is_public(host: str) -> bool:
     return address.is_global and not address.is_multicast
 
 
-def _headers(there: SplitResult) -> dict[str, str]:
+def _headers(there: SplitResult) -> dict[bytes | str, bytes | str]:
     """Return what is sent: nothing that says who asks."""
     return {"Host": there.netloc, "User-Agent": "scrimp", "Accept": "*/*", "Accept-Encoding": "identity"}
 

@@ -307,7 +307,7 @@ class _PlanRun:
         if told:
             prompt = dressed(prompt, arm)
         prompt, option = self._kept_private(prompt, option)
-        params = {**arm.params, **asked.ask.params}
+        params = {**arm.params, **(asked.ask.params if told else {})}
         if wish.vary and not params.get("temperature"):
             params["temperature"] = 1.0
         window = kit.decider.window(option.arm)

@@ -5,7 +5,7 @@ import re
 import pytest
 from console_blocks import pages, read_page, run_page, scrimps, shell_lines
 
-PAGES = {page.relative_to(page.parents[0 if page.name == "README.md" else 1]).as_posix(): page for page in pages()[1:]}
+PAGES = {page.relative_to(page.parents[0 if page.name == "README.md" else 1]).as_posix(): page for page in pages()}
 WITH_BLOCKS = [name for name, page in PAGES.items() if any(step.commands for step in read_page(page.read_text()))]
 
 

@@ -341,7 +341,9 @@ def _arrays(
         first[i] = min(numbers) if first[i] == 0 else min(int(first[i]), *numbers)
         last[i] = max(int(last[i]), *numbers)
     if n_read := sum(reading_of(row["arm"] or "") is not None for row in requests):
-        notes.append(f"{n_read:,} answers from long files are left out: they tell how much to read, not who is able")
+        notes.append(
+            f"{counted(n_read, 'answer')} from long files left out: they tell how much to read, not who is able"
+        )
     for name, count in reading.other_model.items():
         notes.append(f"{count:,} answers of arm {name} are left out: it was another model then")
     for i in np.flatnonzero(np.isnan(n_input)).tolist():
