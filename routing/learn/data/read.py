@@ -96,7 +96,7 @@ class _Reading:
     def arm_at(self, trace: _Trace | None, name: str | None) -> int | None:
         """Return which arm answers to a name in a decision; by model, it is the one of the model that it had then."""
         there = self.arms.get(name or "")
-        if not self.by_model:
+        if not self.by_model or reading_of(name or "") is not None:
             return there
         model = None if trace is None else next((arm.model for arm in trace.arms if arm.name == name), None)
         if model is None or (there is not None and self.models[there] == model):
