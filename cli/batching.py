@@ -394,7 +394,7 @@ def _tell_recovered(
     if recovered.n_late:
         say(f"{counted(recovered.n_late, 'answer was', 'answers were')} on disk and had not been booked yet")
     if n_waiting := waiting.n_waiting(ledger, run.id):
-        say(f"{n_waiting:,} calls are with providers: what is done of them is fetched")
+        say(f"{counted(n_waiting, 'call is', 'calls are')} with providers: what is done of them is fetched")
     if recovered.unknown:
         what = "they are asked again" if retry_unknown else "--retry-unknown asks them again"
         say(

@@ -19,7 +19,7 @@ from .caps import cap_table
 from .chat_commands import HELP, read_typed
 from .chat_lines import lines_of_stdin
 from .errors import say_error
-from .given import Given
+from .given import Given, gather
 from .interrupts import Terminated
 from .result import emit_stderr, say, write_err, write_out
 from .serving import capped, summary
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from scrimp.routing.asking.workspace import Workspace
     from scrimp.routing.ledger.conversations import Conversation
     from scrimp.routing.ledger.store import Ledger
-    from scrimp.routing.prompts.sources import Source
 
     from .chat_lines import Lines
 
@@ -53,9 +52,10 @@ def run_chat(flags: AskFlags) -> int:
 
         template = read_named(flags.template)
         flags = laid_under(flags, template)
-    loaded, flags = load_for(flags)
+    arm = flags.arm
+    loaded, flags = load_for(replace(flags, arm=None))
     loaded = capped(loaded, session.parse_usd(flags.max_cost, "--max-cost"))
-    chat = Chat(flags, loaded, session.ledger(), template)
+    chat = Chat(replace(flags, arm=arm), loaded, session.ledger(), template)
     kept = paths().typed if may_keep(loaded.profile, no_log=flags.no_log) else None
     lines = lines_of_stdin(kept, chat.arms)
     if lines.typed and not flags.quiet:
@@ -86,12 +86,12 @@ class Chat:
 
     def __init__(self, flags: AskFlags, loaded: Loaded, ledger: Ledger, template: Template | None) -> None:
         from scrimp.routing.asking.compose import going_on
-        from scrimp.routing.asking.files_in import read_sources
         from scrimp.routing.asking.talk import new_run
         from scrimp.routing.asking.totals import Totals
 
         self._first: str | None = " ".join(flags.words) or None
         self.flags, self.loaded, self.ledger = replace(flags, words=(), max_cost=None), loaded, ledger
+        self._own = loaded
         self._template, self._capped = template, flags.max_cost is not None
         self.totals = Totals()
         self._run_id = new_run(time.time())
@@ -105,10 +105,10 @@ class Chat:
             elif past.turns:
                 self._follow = past.id
             self.begins = f", going on after {counted(len(past.turns), 'turn')}" if past.turns else ""
-        self._sources: tuple[Source, ...] = read_sources(flags.files, tell=say, piped=None) if flags.files else ()
+        self._sources = gather((), flags.files, quiet=flags.quiet, here_only=flags.on_this_machine, piped=False).sources
         self._space = session.workspace(loaded, ledger)
         self._space.look_after()
-        self._pinned = flags.arm
+        self._pinned = None if flags.arm is None else self._take_arm(flags.arm)
         self._last: Answer | None = None
         self._unanswered: str | None = None
         self._said: list[tuple[str, str, str]] = []
@@ -239,16 +239,16 @@ class Chat:
 
     # -- commands ---------------------------------------------------------------------------------------------------
 
-    def _arm(self, name: str) -> str | None:
-        """Return an arm of the profile, which a model that is named is from now on, too."""
-        loaded, arm = session.with_model(self.loaded, name)
+    def _take_arm(self, name: str | None) -> str | None:
+        """Return an arm; a model that is named is one beside the profile's own until another one, or None, is taken."""
+        loaded, arm = session.with_model(self._own, name)
         if loaded is not self.loaded:
             self.loaded = loaded
             self._space = session.workspace(loaded, self.ledger)
         return arm
 
     def _do_arm(self, name: str) -> int:
-        self._pinned = self._arm(name) if name else None
+        self._pinned = self._take_arm(name or None)
         say(f"every turn goes to {self._pinned}, until !arm" if name else "every turn is routed")
         return 0
 
@@ -264,9 +264,16 @@ class Chat:
         return 0
 
     def _do_redo(self, name: str) -> int:
+        if not name:
+            return self._redone(None)
+        try:
+            return self._redone(self._take_arm(name))
+        finally:
+            self._take_arm(self._pinned)
+
+    def _redone(self, arm: str | None) -> int:
         from scrimp.routing.asking.again import find_request, label_redone, redo_request
 
-        arm = self._arm(name) if name else None
         if self._unanswered is not None:
             return self._turn(self._unanswered, arm=arm)
         ledger, row = find_request(self.ledger, self._the_last().id)
@@ -281,6 +288,9 @@ class Chat:
         from scrimp.routing.asking.again import rate, read_reward
 
         reward = read_reward(word)
+        if self.flags.no_log or self.loaded.profile.log.keep == "money":
+            self._the_last()
+            raise UsageError("there is nothing to rate: the log keeps nothing of this session (--no-log, or log.keep)")
         row = rate(self.ledger, self._the_last().id, reward, note=None, now=time.time())
         say(f"rated {row['id']} ({row['arm']}): {reward:g}")
         return 0

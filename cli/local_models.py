@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from scrimp.routing.text.in_words import counted
+
 from . import session
 from .result import Column, Result, Table, emit
 
@@ -34,7 +36,7 @@ def show_local(profile: str | None, *, as_json: bool) -> int:
         [
             (
                 each.name, _number(each.read_per_s), _number(each.write_per_s),
-                "-" if each.seen_per_s is None else f"{each.seen_per_s:,.0f} ({each.n_seen:,} calls)",
+                "-" if each.seen_per_s is None else f"{each.seen_per_s:,.0f} ({counted(each.n_seen, 'call')})",
                 "unknown" if each.memory_bytes is None else f"{each.memory_bytes / 1e6:,.0f} MB",
                 _number(each.window), _number(each.joules_per_ktok),
             )

@@ -40,7 +40,7 @@ class Kind(StrEnum):
 
 def probe_table(
     profile: str | None,
-    max_cost: str,
+    max_cost: str | None,
     limit: int | None,
     kinds: Sequence[str],
     *,

@@ -104,7 +104,7 @@ def _costs(ledger: Ledger | None, what: str, *, now: float) -> tuple[Mapping[int
     if file is None:
         return found.costs, []
     n_left = found.n_open - len(found.costs)
-    lines = [f"{len(found.costs)} of {found.n_open} calls of unknown cost are in {what}; {n_left} are not"]
+    lines = [f"{len(found.costs)} of {counted(found.n_open, 'call')} of unknown cost are in {what}; {n_left} are not"]
     if found.n_settled:
         lines.append(f"{found.n_settled} replies of {what} are of calls that are settled: they are left as they are")
     if found.n_strange:

@@ -72,7 +72,7 @@ class Installation:
         """
         import shlex
 
-        if self.by == "clone":
+        if self.by == "clone" and _WEIGHTS in packages:  # its development environment has both
             return f"uv sync --project {shlex.quote(self.origin or '.')}"
         beside = self._weights_beside()
         packages = [*_with_it(self.prefix), *packages] if self.by == "uv tool" else packages  # it installs anew
@@ -97,7 +97,7 @@ class Installation:
         if self.by == "pipx":
             inject = ["pipx", "runpip", self.prefix.name, "install"] if alone else ["pipx", "inject", self.prefix.name]
             return [*inject, *no_deps, *wanted]
-        if self.by == "uv":
+        if self.by in ("uv", "clone"):
             return ["uv", "pip", "install", "--python", self.python, *no_deps, *wanted]
         return [self.python, "-m", "pip", "install", *no_deps, *wanted]
 

@@ -7,6 +7,7 @@ import socket
 from importlib.metadata import version
 
 from scrimp.routing.reports.health import Finding
+from scrimp.routing.text.in_words import counted
 
 from .client import PATIENCE_S, Connection
 from .starting import status, why_not
@@ -28,7 +29,7 @@ def look() -> Finding:
     found = status()
     if found is None:
         return _of_no_use(path)
-    age = f"{found.pid}, for {found.age_s:,} s, {found.n_served:,} commands"
+    age = f"{found.pid}, for {found.age_s:,} s, {counted(found.n_served, 'command')}"
     if found.current:
         return Finding(_WHAT, "ok", f"{age}, scrimp {version('scrimp')}")
     return Finding(_WHAT, "note", f"{age}, out of date: it leaves with the next command", "scrimp resident restart")

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from scrimp.profiles.errors import TryAgainError
+from scrimp.routing.text.in_words import counted
 
 from .clauses import all_of, marks
 from .documents import drop, drop_unread, hashes_of
@@ -101,7 +102,8 @@ def purge(ledger: Ledger, *, before: str | None = None, tell: Callable[[int, boo
         tell(n_removed, True)
     if not _empty_wal(ledger):
         raise TryAgainError(
-            f"{n_removed} requests are forgotten, but {ledger.path}-wal still holds some of their text: "
+            f"{counted(n_removed, 'request is', 'requests are')} forgotten, but {ledger.path}-wal still holds "
+            "some of their text: "
             "another process reads the ledger",
             hint="Do it again when that has ended.",
         )

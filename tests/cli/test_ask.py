@@ -379,9 +379,9 @@ def test_what_is_interrupted_before_it_is_sent_says_that_it_cost_nothing(scrimp,
 
 
 def test_what_is_said_of_an_answer_that_broke_off_begins_a_line(capfd):
-    from scrimp.cli.asking import _Printer
+    from scrimp.cli.answers import Printer
 
-    printer, shown = _Printer("in the log"), []
+    printer, shown = Printer("in the log"), []
     say = printer.below(lambda line: shown.append((capfd.readouterr().out, line)))
     printer.show("half an ans")
     say("it broke off")

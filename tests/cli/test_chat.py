@@ -174,6 +174,15 @@ def test_redo_asks_again_and_the_conversation_goes_on_from_that(chat, server, sc
     assert rows[1]["redo_of"] == rows[0]["id"]
 
 
+def test_a_model_that_was_named_is_not_routed_to_afterwards(chat, server, scrimp):
+    done = chat("hello", "!arm gpt-5-mini", "hello", "!arm", "hello", "!redo gpt-5-mini", "hello", small="echo")
+    assert "every turn goes to gpt-5-mini, until !arm" in done.err
+    assert done.err.count("OPENAI_API_KEY is not set") == 2
+    rows = [json.loads(each) for each in scrimp("log", "export").out.splitlines()]
+    assert [[arm["name"] for arm in row["decision"]["arms"]] for row in rows] == [["small"]] * 3
+    assert "against gpt" not in done.err
+
+
 def test_a_failed_turn_keeps_the_session_and_can_be_asked_again(chat, server, scrimp):
     done = chat("hello", "!redo", "bye", small="400-then-ok")
     assert done.code == 5
@@ -199,6 +208,7 @@ def test_without_a_log_it_still_is_a_conversation(chat, server, scrimp, home):
     assert done.out == "so\nso\n"
     assert sent(server) == [("user", secret), ("assistant", "so"), ("user", "and then?")]
     assert done.code == 2
+    assert "there is nothing to rate: the log keeps nothing of this session" in done.err
     for path in home.rglob("*"):
         if path.is_file():
             assert CANARY.encode() not in path.read_bytes(), path

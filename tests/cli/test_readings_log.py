@@ -313,7 +313,7 @@ def test_a_replay_says_that_it_leaves_readings_out(scrimp, path, asked):
     assert done.code == 0, done.err
     data = json.loads(done.out)
     assert data["n"] == 1
-    assert any("1 answers from long files are left out" in note for note in data["notes"])
+    assert any("1 answer from long files left out" in note for note in data["notes"])
 
 
 def test_an_export_of_answers_has_no_text_of_files(scrimp, path, asked):

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from scrimp.profiles.errors import ConfigError
+from scrimp.profiles.installer import how_to_add
 from scrimp.routing.serving.listen import is_loopback, make_token, read_token, write_private
 
 
@@ -14,7 +15,7 @@ def test_the_servers_packages_may_be_missing(scrimp, profile, monkeypatch, unimp
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     done = scrimp("serve", "-p", profile())
     assert done.code == 78
-    assert "scrimp[serve]" in done.err
+    assert how_to_add("serve") in done.err
     assert "uvicorn" in done.err
 
 

@@ -10,6 +10,7 @@ import pytest
 from papers import office, pdf
 
 from scrimp.profiles.errors import TryAgainError, UsageError
+from scrimp.profiles.installer import how_to_add
 from scrimp.routing.asking.files_in import read_sources
 from scrimp.routing.prompts.sources import block_of
 from scrimp.routing.text.encodings import decoded
@@ -181,7 +182,7 @@ def test_without_its_library_a_pdf_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "pypdfium2", None)
     with pytest.raises(UsageError, match="not installed") as caught:
         text_of(pdf("x"), what="r.pdf")
-    assert "scrimp[pdf]" in caught.value.hint
+    assert how_to_add("pdf") in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,9 @@ def test_a_commit_is_installed_again_as_that_commit(made):
 def test_a_clone_is_synced(made, tmp_path):
     clone = {"dir_info": {"editable": True}}
     found = made("clone/.venv", {"pyvenv.cfg": UV}, url=(tmp_path / "clone").as_uri(), info=clone)
-    assert (found.by, found.add(["xllamacpp"])) == ("clone", f"uv sync --project {tmp_path / 'clone'}")
+    sync = f"uv sync --project {tmp_path / 'clone'}"
+    assert (found.by, found.add(["xllamacpp", "scrimp-smollm2"])) == ("clone", sync)
+    assert found.add(["keyring"]) == f"uv pip install --python {PYTHON} keyring"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"url": 3}'])

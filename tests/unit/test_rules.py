@@ -7,6 +7,7 @@ import pytest
 from homes import cwd, home, load, write  # noqa: F401 - fixtures
 
 from scrimp.profiles.errors import ConfigError
+from scrimp.profiles.installer import how_to_add
 from scrimp.profiles.load import to_toml
 from scrimp.routing.guard import language
 from scrimp.routing.guard.rules import SEARCH_S, Rules, open_rules
@@ -337,7 +338,7 @@ def test_without_the_detector_a_rule_for_a_language_is_refused(load, write, monk
     with pytest.raises(ConfigError) as caught:
         open_rules(load("work").profile, None, None)
     assert f"{file}:2: rules[1]: when.language" in caught.value.message
-    assert "scrimp[language]" in caught.value.hint
+    assert how_to_add("language") == caught.value.hint
 
 
 def test_a_profile_without_rules_opens_none(load, write):

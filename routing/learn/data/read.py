@@ -96,7 +96,7 @@ class _Reading:
     def arm_at(self, trace: _Trace | None, name: str | None) -> int | None:
         """Return which arm answers to a name in a decision; by model, it is the one of the model that it had then."""
         there = self.arms.get(name or "")
-        if not self.by_model:
+        if not self.by_model or reading_of(name or "") is not None:
             return there
         model = None if trace is None else next((arm.model for arm in trace.arms if arm.name == name), None)
         if model is None or (there is not None and self.models[there] == model):
@@ -341,7 +341,9 @@ def _arrays(
         first[i] = min(numbers) if first[i] == 0 else min(int(first[i]), *numbers)
         last[i] = max(int(last[i]), *numbers)
     if n_read := sum(reading_of(row["arm"] or "") is not None for row in requests):
-        notes.append(f"{n_read:,} answers from long files are left out: they tell how much to read, not who is able")
+        notes.append(
+            f"{counted(n_read, 'answer')} from long files left out: they tell how much to read, not who is able"
+        )
     for name, count in reading.other_model.items():
         notes.append(f"{count:,} answers of arm {name} are left out: it was another model then")
     for i in np.flatnonzero(np.isnan(n_input)).tolist():

@@ -41,7 +41,7 @@ def read(raw: bytes, what: str) -> Text:
     except ImportError:
         raise UsageError(
             f"{what} is a PDF: the library that reads its text is not installed",
-            hint=f"Install it: {how_to_add('pdf')}   With -a it goes as an attachment to arms that take PDFs.",
+            hint=f"{how_to_add('pdf')} adds it; with -a the PDF itself goes to arms that take PDFs.",
         ) from None
     pages: list[str] = []
     n_pages = size = 0
