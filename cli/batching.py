@@ -439,8 +439,10 @@ async def _drive(work: Work, received: list[int], *, quiet: bool) -> None:
     before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
     for number in before:
         loop.add_signal_handler(number, interrupt, number)
-    drawn = work.run.target != STDOUT or not sys.stdout.isatty()  # else answers come where it is drawn
-    watcher = None if quiet else asyncio.create_task(watch(stats, work.cap_nano, drawn=drawn))
+    watcher = None
+    if not quiet:
+        drawn = work.run.target != STDOUT or not sys.stdout.isatty()  # else answers come where it is drawn
+        watcher = asyncio.create_task(watch(stats, work.cap_nano, drawn=drawn))
     try:
         await work.answer()
     finally:

@@ -184,9 +184,15 @@ def next_better(row: Mapping[str, Any], profile: Profile) -> str:
         raise UsageError(
             f"profile {profile.name} has no arm predicted to be better than {row['arm']}"
             + (" on this machine, where the prompt was to stay" if here_only else ""),
-            hint=f"Name one with -m: {', '.join(sorted(arm.name for arm in profile.arms))}.",
+            hint=_others(row["arm"], profile),
         )
     return min(better, key=lambda option: option.quality).arm
+
+
+def _others(answered: str | None, profile: Profile) -> str:
+    """Return the line that names what else could be asked."""
+    others = sorted(arm.name for arm in profile.arms if arm.name != bare_of(answered or ""))
+    return f"Name one: -m {' | '.join(others)}." if others else "Name a model: -m gpt-5-mini, or any with a known price."
 
 
 def redo_request(
