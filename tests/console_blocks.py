@@ -276,14 +276,14 @@ def _whole_lines(text):
     return [(number, line) for number, line in found if line]
 
 
-def run_page(page, folder, *, update=False):
-    """Type a page's blocks into a folder; return what is to be said of those that drifted, and the page's new text."""
+def run_page(page):
+    """Type a page's blocks; return what is to be said of those that drifted, and the page's new text."""
     from console_runs import Typist
 
     text = page.read_text()
     said, lines = [], text.splitlines(keepends=True)
     changes = []
-    with Typist(folder) as typist:
+    with Typist() as typist:
         for step in read_page(text):
             if step.new_home:
                 typist.move()
@@ -304,8 +304,6 @@ def run_page(page, folder, *, update=False):
 
 def main():
     """Check pages, or write what their commands print into them."""
-    import tempfile
-
     parser = argparse.ArgumentParser(description="Run the console blocks of README.md and docs/*.md.")
     doing = parser.add_mutually_exclusive_group(required=True)
     doing.add_argument("--check", action="store_true", help="say what has drifted; exit 1 if anything has")
@@ -318,8 +316,7 @@ def main():
     spare()
     drifted = False
     for page in given.pages or pages():
-        with tempfile.TemporaryDirectory() as folder:
-            said, text = run_page(page.resolve(), Path(folder).resolve())
+        said, text = run_page(page.resolve())
         for each in said:
             drifted = True
             sys.stdout.write(f"{each}\n\n")

@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -30,20 +31,17 @@ class Terminal(io.TextIOWrapper):
 class Typist:
     """Somebody at a terminal of 80 columns, in a fresh clone, with no keys.
 
-    Parameters
-    ----------
-    folder
-        An empty one; homes and clones are made in it.
+    Homes are in a folder whose name is always as long: a line that names a file breaks where it did.
     """
 
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self):
         self.n = 0
         self.servers = []
         self.ports = {}
         self._stack = contextlib.ExitStack()
 
     def __enter__(self):
+        self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="home", dir="/tmp")))
         kept = dict(os.environ)
         self._stack.callback(lambda: (os.environ.clear(), os.environ.update(kept), time.tzset()))
         self._stack.callback(os.chdir, Path.cwd())
@@ -67,7 +65,7 @@ class Typist:
         self._end_servers()
         self.ports.clear()
         self.n += 1
-        home = self.folder / f"home{self.n}"
+        home = self.folder / str(self.n)
         self.clone = home / "scrimp"
         (self.clone / "docs").mkdir(parents=True)
         shutil.copytree(ROOT / "docs" / "examples", self.clone / "docs" / "examples")

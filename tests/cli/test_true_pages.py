@@ -11,8 +11,8 @@ WITH_BLOCKS = [name for name, page in PAGES.items() if any(step.commands for ste
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_BLOCKS)
-def test_what_a_page_shows_comes_of_its_commands(name, tmp_path):
-    said, _ = run_page(PAGES[name], tmp_path)
+def test_what_a_page_shows_comes_of_its_commands(name):
+    said, _ = run_page(PAGES[name])
     assert not said, "\n\n".join(["python tests/console_blocks.py --update mends it, where what came is right", *said])
 
 

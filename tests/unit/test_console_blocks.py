@@ -38,13 +38,13 @@ cat x | scrimp ask \\
 def test_a_page_is_typed_from_its_top_to_its_end(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(PAGE)
-    assert run_page(page, tmp_path / "homes") == ([], PAGE)
+    assert run_page(page) == ([], PAGE)
 
 
 def test_what_drifted_is_said_with_its_place_and_mended(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(PAGE.replace("hidden\nmore\n$", "hidden\nand less\n$").replace("\na b\n", "\na c\n"))
-    said, text = run_page(page, tmp_path / "homes")
+    said, text = run_page(page)
     assert [each.splitlines()[0] for each in said] == ["page.md:6: $ cat made.txt", "page.md:9: $ echo a \\"]
     assert "-and less\n+more" in said[0]
     assert text == PAGE
@@ -53,7 +53,7 @@ def test_what_drifted_is_said_with_its_place_and_mended(tmp_path):
 def test_a_hidden_command_may_not_fail(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("<!-- $ ls nowhere -->\n")
-    said, _ = run_page(page, tmp_path / "homes")
+    said, _ = run_page(page)
     assert said[0].startswith("page.md:1: $ ls nowhere\nended with 2: ")
 
 
@@ -135,4 +135,4 @@ def test_a_server_takes_a_free_port_and_the_page_shows_its_own(tmp_path):
         '$ grep -c "127.0.0.1:8765" docs/examples/cascade.toml\n1\n```\n'
     )
     page.write_text(text)
-    assert run_page(page, tmp_path / "homes") == ([], text)
+    assert run_page(page) == ([], text)
