@@ -192,7 +192,9 @@ def next_better(row: Mapping[str, Any], profile: Profile) -> str:
 def _others(answered: str | None, profile: Profile) -> str:
     """Return the line that names what else could be asked."""
     others = sorted(arm.name for arm in profile.arms if arm.name != bare_of(answered or ""))
-    return f"Name one: -m {' | '.join(others)}." if others else "Name a model: -m gpt-5-mini, or any with a known price."
+    if others:
+        return f"Name one: -m {' | '.join(others)}."
+    return "Name a model: -m gpt-5-mini, or any other with a known price."
 
 
 def redo_request(
