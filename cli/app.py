@@ -233,7 +233,7 @@ def run(argv: Sequence[str]) -> int:
             session.close()
 
 
-def _refuse(error: Exception, show: Callable[..., None]) -> None:
+def _refuse(error: Exception, show: Callable[..., object]) -> None:
     """Show a usage error of the parser, which quotes what was typed; never a key that was."""
     said = io.StringIO()
     show(file=said)

@@ -15,8 +15,8 @@ __all__ = ["COMMANDS", "HELP", "OF_ARMS", "Typed", "read_typed"]
 COMMANDS: Final = {
     "arm": ("[NAME]", "take this arm from now on; without a name, route again"),
     "cost": ("", "what this session has cost, and what the caps leave"),
-    "redo": ("[ARM]", "ask again what was asked last, of the next better arm or of this one"),
-    "rate": ("good|bad|0..1", "say how good the last answer was; the router learns from it"),
+    "redo": ("[ARM]", "ask again, of the next better arm or of this one"),
+    "rate": ("good|bad|0..1", "say how good the last answer was; refit learns from it"),
     "code": ("", "print the code of the last answer alone"),
     "save": ("FILE", "write this session to a new file, as Markdown"),
     "edit": ("[TEXT]", "write the next message in $VISUAL or $EDITOR"),
@@ -32,8 +32,8 @@ OF_ARMS: Final = ("arm", "redo")
 HELP: Final = "\n".join(
     [
         *(f"  {f'!{name} {takes}'.rstrip():<20} {what}" for name, (takes, what) in COMMANDS.items()),
-        "Enter sends, Alt-Enter begins a new line; what is pasted stays whole. Ctrl-C drops a line or an answer.",
-        "A message that begins with ! as these do is sent with a space before it.",
+        "Enter sends, Alt-Enter begins a new line; what is pasted stays whole.",
+        "Ctrl-C drops a line or an answer. A space before ! sends the message as it is.",
     ]
 )
 

@@ -70,7 +70,8 @@ def _list(
     filters = {"query": query, "limit": limit, "arm": arm, "profile": profile, "tag": tag, "conversation": of}
     rows = list_requests(session.ledger_to_read(), now=time.time(), days=days, **filters)
     if not rows and not as_json:
-        say("nothing found" if query else "the log is empty")
+        chosen = days is not None or any(value is not None for name, value in filters.items() if name != "limit")
+        say("nothing found" if chosen else "the log is empty")
     table = Table(
         (
             Column("id"),

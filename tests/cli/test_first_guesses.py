@@ -223,6 +223,10 @@ def test_a_prompt_typed_at_a_terminal_is_waited_for_aloud(day_one, scrimp):
     assert done.err.startswith("scrimp: type the text; Ctrl-D on a line of its own ends it\n")
 
 
+def test_a_log_of_which_nothing_is_chosen_is_not_called_empty(day_one):
+    assert day_one("log --tag nobody").err == "scrimp: nothing found\n"
+
+
 def test_a_hundred_guesses_of_which_most_do_what_is_meant():
     n_do, n_said = sum(map(len, DOES.values())), len(SAYS)
     assert n_do + n_said >= 100

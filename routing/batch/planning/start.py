@@ -138,7 +138,9 @@ def check_output(output: Path | None, source: Path, *, overwrite: bool) -> None:
         a link.
     """
     if output is None:
-        raise UsageError("where should the answers go? -o OUTPUT", hint="--dry-run says what it would cost.")
+        raise UsageError(
+            "where should the answers go? -o FILE, or -o - to print them", hint="--dry-run says what it would cost."
+        )
     if output.is_dir():
         raise UsageError(f"{output} is a folder", hint="-o names a file.")
     if output.exists() and source.exists() and output.samefile(source):
