@@ -132,8 +132,11 @@ def _prepare() -> LiteLLM:
         warnings.simplefilter("ignore")
         try:
             import litellm
-        except ValueError as error:
-            raise _unreadable(error) from None
+        except BaseException as error:
+            _forget()
+            if isinstance(error, ValueError):
+                raise _unreadable(error) from None
+            raise
 
     _hush(warnings)
     _deafen()
@@ -152,6 +155,15 @@ def _prepare() -> LiteLLM:
             getattr(options, name).clear()
     transport, async_transport = _give_clients(options)
     return LiteLLM(litellm, transport, async_transport, _silent_logging())
+
+
+def _forget() -> None:
+    """Leave nothing of an import that ended in the middle: the next one would stumble over its parts, and say so.
+
+    It may have been ahead of need, in a thread of its own, where warnings became errors for a moment.
+    """
+    for name in [name for name in sys.modules if name.partition(".")[0] == "litellm"]:
+        del sys.modules[name]
 
 
 def _unreadable(error: ValueError) -> ConfigError:

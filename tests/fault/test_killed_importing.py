@@ -101,3 +101,30 @@ def test_a_judge_is_reserved_when_it_can_be_called(home, profile, server):
     die(home, "ask", "-p", path, "-m", "here", "--check", "judge:large", "a question", calls=1)
     assert [(row["arm"], row["status"], row["charged_nano"]) for row in reservations(home)] == [("here", "settled", 0)]
     assert server.chats == []
+
+
+FAILS_ONCE = """
+import sys
+
+class Finder:
+    met = 0
+
+    def find_spec(self, name, path=None, target=None):
+        if name == "litellm.llms.cohere.embed.handler" and not Finder.met:
+            Finder.met += 1
+            raise RuntimeError("once")
+
+sys.meta_path.insert(0, Finder())
+from scrimp.routing.calls.litellm_setup import prepare, prepared
+
+try:
+    prepare()
+except RuntimeError as error:
+    print(error, prepared())
+print(prepare().module.completion.__name__)
+"""
+
+
+def test_an_import_of_litellm_that_failed_can_be_made_again(home):
+    done = subprocess.run([sys.executable, "-c", FAILS_ONCE], capture_output=True, text=True, env=environment(home))
+    assert done.stdout == "once None\ncompletion\n", done.stderr
