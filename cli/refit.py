@@ -153,7 +153,11 @@ def values_table(judgement: dict[str, Any]) -> Table:
         )
         for name, parts in judgement["values"].items()
     ]  # fmt: skip
-    return Table((Column("router"), Column("quality"), Column("USD a prompt"), Column("utility, USD")), rows)
+    columns = (
+        Column("router", narrow="whole"), Column("quality", narrow="whole"),
+        Column("USD a prompt", narrow="whole", drop=1), Column("utility, USD", narrow="whole"),
+    )  # fmt: skip
+    return Table(columns, rows)
 
 
 def _install(every: str, profile: str | None, *, as_json: bool) -> int:

@@ -139,7 +139,7 @@ def check_output(output: Path | None, source: Path, *, overwrite: bool) -> None:
     """
     if output is None:
         raise UsageError(
-            "where should the answers go? -o FILE, or -o - to print them", hint="--dry-run says what it would cost."
+            "where should the answers go? -o OUTPUT, or -o - to print them", hint="--dry-run says what it would cost."
         )
     if output.is_dir():
         raise UsageError(f"{output} is a folder", hint="-o names a file.")
