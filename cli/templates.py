@@ -190,6 +190,8 @@ def save_flags(name: str, flags: AskFlags, *, alone: Mapping[str, bool]) -> int:
     UsageError
         If there is nothing to keep, a flag cannot be kept, or there is a template of that name (and no `-y`).
     """
+    from scrimp.routing.asking.compose import given_variables
+
     settings = {_CALLED.get(key, key): key for key in Template.__struct_fields__}
     plain, kept = AskFlags(), {}
     given = [each.name for each in fields(AskFlags) if getattr(flags, each.name) != getattr(plain, each.name)]
@@ -203,7 +205,7 @@ def save_flags(name: str, flags: AskFlags, *, alone: Mapping[str, bool]) -> int:
     if "-" in (*flags.words, *flags.files, *flags.attachments):
         raise UsageError("--save keeps what is typed: standard input is given when the template is used")
     kept["prompt"] = " ".join(flags.words)
-    kept["defaults"] = _defaults(flags.variables)
+    kept["defaults"] = given_variables(flags.variables)
     template = Template(**_lasting(kept))
     if template == Template():
         raise UsageError(
@@ -217,16 +219,6 @@ def _not_kept(flag: str) -> UsageError:
     return UsageError(
         f"{flag} is about one call, and no part of a template", hint="Give it where the template is used."
     )
-
-
-def _defaults(pairs: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise UsageError(f"-v {pair}: expected NAME=VALUE")
-        found[key] = value
-    return found
 
 
 def _lasting(kept: dict[str, Any]) -> dict[str, Any]:

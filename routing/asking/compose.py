@@ -54,6 +54,7 @@ __all__ = [
     "Source",
     "compose",
     "given_attachments",
+    "given_variables",
     "going_on",
     "in_template",
     "make_request",
@@ -106,7 +107,7 @@ def in_template(
     named = variables_of(prompt) | variables_of(system)
     if not typed.strip() and (unasked or "input" in named):
         typed, given = in_one(source.text for source in given), ()
-    variables = template.defaults | ({"input": typed} if typed else {}) | _variables(pairs)
+    variables = template.defaults | ({"input": typed} if typed else {}) | given_variables(pairs)
     check_variables(named, variables, what=f"template {name}")
     return Filled(fill_template(prompt, variables), fill_template(system, variables) or None, given)
 
@@ -242,7 +243,14 @@ def _one_schema(schema: str | None, schema_multi: str | None) -> dict[str, Any] 
     return None if schema is None else read_schema(schema)
 
 
-def _variables(pairs: Iterable[str]) -> dict[str, str]:
+def given_variables(pairs: Iterable[str]) -> dict[str, str]:
+    """Return the variables that `-v NAME=VALUE` gives.
+
+    Raises
+    ------
+    UsageError
+        If one has no value.
+    """
     found = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
