@@ -420,12 +420,12 @@ import sys
 from scrimp.cli.resident.seen import Seen
 from scrimp.cli.resident.server import Loaded
 from scrimp.profiles.paths import paths
-from scrimp.routing.calls import local_engine
+from scrimp.routing.calls import local_weights
 
 loaded = Loaded(paths(), Seen())
 loaded.learn({"xllamacpp", "xllamacpp.xllamacpp"})
 loaded.hear()
-print(len(local_engine._digests), "xllamacpp" in sys.modules)
+print(len(local_weights._digests), "xllamacpp" in sys.modules)
 """
 
 
