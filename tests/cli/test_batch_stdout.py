@@ -107,7 +107,7 @@ def test_rows_come_while_others_are_not_answered(home, scrimp, profile, rows, se
 
 
 def test_a_reader_who_leaves_stops_the_run_and_loses_nothing(home, scrimp, profile, rows, server):
-    path, given = profile(small="ok@latency_ms=30"), rows(*["small"] * 200)
+    path, given = profile(small="ok@latency_ms=30"), rows(*["small"] * 80)
     run = start(home, "batch", given, "-o", "-", "-j", "1", "-p", path)
     first = run.stdout.readline()
     run.stdout.close()
@@ -117,15 +117,15 @@ def test_a_reader_who_leaves_stops_the_run_and_loses_nothing(home, scrimp, profi
     assert "nobody reads any more" in err
     assert "Traceback" not in err
     n_asked = len(server.chats)
-    assert n_asked < 200
+    assert n_asked < 80
     name = run_id(scrimp)
     assert f"scrimp batch --resume {name}" in err
     assert len(json.loads(scrimp("log", "-n", "300", "--json").out)["rows"]) == n_asked, "what was paid for is logged"
     done = scrimp("batch", "--resume", name)
     assert done.code == 0, done.err
     assert done.out.splitlines()[0] + "\n" == first, "from the first row on"
-    assert [row["id"] for row in answers(done.out)] == [f"r{i}" for i in range(200)]
-    assert len(server.chats) == 200, "nothing is asked twice"
+    assert [row["id"] for row in answers(done.out)] == [f"r{i}" for i in range(80)]
+    assert len(server.chats) == 80, "nothing is asked twice"
 
 
 def test_a_kill_loses_nothing(home, scrimp, profile, rows, server):

@@ -317,7 +317,7 @@ def test_ctrl_c_ends_an_answer_and_not_the_session(house, server):
     shell.said = b""
     shell.type(b"hello\r")
     wait_for(lambda: server.chats, 30)
-    shell.hear(b"the", 30)
+    shell.hear(b"two", 30)
     asks(shell, b"\x03", b"interrupted: $")
     asks(shell, b"!arm large\r")
     asks(shell, b"and now?\r", b"[large ", b"left]")
