@@ -272,7 +272,8 @@ class Chat:
             self._take_arm(self._pinned)
 
     def _redone(self, arm: str | None) -> int:
-        from scrimp.routing.asking.again import find_request, label_redone, redo_request
+        from scrimp.routing.asking.again import label_redone, redo_request
+        from scrimp.routing.asking.rating import find_request
 
         if self._unanswered is not None:
             return self._turn(self._unanswered, arm=arm)
@@ -285,7 +286,7 @@ class Chat:
         return code
 
     def _do_rate(self, word: str) -> int:
-        from scrimp.routing.asking.again import rate, read_reward
+        from scrimp.routing.asking.rating import rate, read_reward
 
         reward = read_reward(word)
         if self.flags.no_log or self.loaded.profile.log.keep == "money":

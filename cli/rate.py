@@ -41,8 +41,8 @@ def rate(
     json: JsonOption = False,
 ) -> int:
     """Record how good an answer was: good, bad, or a number from 0 to 1."""
-    from scrimp.routing.asking.again import rate as label
-    from scrimp.routing.asking.again import read_reward
+    from scrimp.routing.asking.rating import rate as label
+    from scrimp.routing.asking.rating import read_reward
 
     if len(what) > 2:
         raise UsageError("expected an id (or nothing, for the last answer) and a rating")

@@ -57,8 +57,9 @@ def redo(
     Without -m it is the arm of the next higher predicted quality. Options of the call (-o) are as they were, unless
     they are given anew.
     """
-    from scrimp.routing.asking.again import find_answer, label_redone, redo_request
+    from scrimp.routing.asking.again import label_redone, redo_request
     from scrimp.routing.asking.call_options import read_options
+    from scrimp.routing.asking.rating import find_answer
 
     from .asking import answer_request
 

@@ -281,7 +281,7 @@ class Scrimp:
         UsageError
             If there is no such request, it has no answer, or the rating is none.
         """
-        from scrimp.routing.asking.again import rate, read_reward
+        from scrimp.routing.asking.rating import rate, read_reward
 
         reward = read_reward(str(rating))
         which = answer.id if isinstance(answer, Answer) else answer
