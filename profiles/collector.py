@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["paused", "rarely"]
+__all__ = ["paused", "rarely", "set_aside"]
 
 _YOUNG: Final = 20_000
 """Objects that are made between two looks at the young ones: Python's own 700 are made by one row of a batch."""
@@ -31,6 +31,17 @@ def rarely() -> None:
     gc.set_threshold(_YOUNG, 20, 20)
 
 
+def set_aside() -> None:
+    """Have the collector not look at once through what there is now; never again, where the process is scrimp's alone.
+
+    For after something large has come that never goes: the collector would look at all of it again and again. A program
+    that uses scrimp may have made things that become garbage later.
+    """
+    gc.freeze()
+    if not _state["ours"]:
+        gc.unfreeze()
+
+
 @contextlib.contextmanager
 def paused(*, ours: bool = False) -> Iterator[None]:
     """Keep the collector off during a block; pauses overlap, in any threads, and the last one to end turns it on.
@@ -41,8 +52,7 @@ def paused(*, ours: bool = False) -> Iterator[None]:
     Parameters
     ----------
     ours
-        Whether the process, from now on, is scrimp's alone: then what there is at the end of a pause is never looked
-        through again. A program that uses scrimp may have made things that become garbage later.
+        Whether the process, from now on, is scrimp's alone (see `set_aside`).
     """
     with _lock:
         if not _state["pauses"]:
@@ -58,7 +68,5 @@ def paused(*, ours: bool = False) -> Iterator[None]:
             _state["pauses"] -= 1
             if not _state["pauses"] and _state["was_on"]:
                 if len(sys.modules) > _state["modules"]:
-                    gc.freeze()
-                    if not _state["ours"]:
-                        gc.unfreeze()
+                    set_aside()
                 gc.enable()

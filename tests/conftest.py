@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import gc
 import io
 import os
 import pty
@@ -10,6 +11,7 @@ import sys
 import termios
 import textwrap
 import threading
+import time
 import tty
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,8 @@ settings.register_profile(
     "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("steady")
+
+_collected = {"at": time.monotonic()}
 
 CANARY = "sk-canary-Zq7Tn5vX2bLw8Kd4"
 
@@ -67,6 +71,22 @@ def paid_once():
     with pytest.MonkeyPatch.context() as patch:
         spare(patch.setattr)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def garbage_goes():
+    """Have modules leave nothing behind: what is set aside when libraries come would be kept for thousands of tests.
+
+    Every key that was ever read, for instance, which each error is searched for. Not after every module: it takes half a
+    second, longer than most of them.
+    """
+    thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
+    if time.monotonic() - _collected["at"] > 15:
+        gc.collect()
+        gc.freeze()
+        _collected["at"] = time.monotonic()
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,8 @@ class House:
         self.url = server.base_url
         self.runtime = Path(tempfile.mkdtemp(prefix="scrimp-test-", dir="/tmp"))
         self.env = environment(self.home, XDG_RUNTIME_DIR=str(self.runtime), HOME=str(folder), TERM="xterm")
+        # Nobody waits here, and the machine may stand still for longer than a user would.
+        self.env["SCRIMP_RESIDENT_PATIENCE_S"] = "60"
         for name in [name for name in self.env if name.endswith("_API_KEY") or name == "CI"]:
             del self.env[name]
         self.profile = self.write("test", ok="ok", echo="echo")
@@ -93,9 +95,18 @@ class House:
 
     def served(self):
         """How many commands it has run, once it runs none."""
-        pid = self.status().pid
+        pid = self.there().pid
         wait_for(lambda: not forks_of(pid))
-        return self.status().n_served
+        return self.there().n_served
+
+    def there(self):
+        """What the resident says, which must be there, however long it takes to answer."""
+        deadline = time.monotonic() + 60
+        while (found := self.status()) is None:
+            left = [path.read_text() for path in self.runtime.glob("scrimp/*.note")]
+            assert time.monotonic() < deadline, f"no resident answers: {left}"
+            time.sleep(0.02)
+        return found
 
     def kill(self, pid):
         os.kill(pid, signal.SIGKILL)

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["GO", "LIMITS", "PATIENCE_S", "Connection", "command_line", "connect", "identity", "run_there"]
 
-PATIENCE_S = 2.0
+try:
+    PATIENCE_S = float(os.environ["SCRIMP_RESIDENT_PATIENCE_S"])
+except (KeyError, ValueError):
+    PATIENCE_S = 2.0
 """How long the resident may take to say that it is there, before the command is run without it."""
 
 BUSY_S = 30.0

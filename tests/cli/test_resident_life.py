@@ -87,7 +87,8 @@ def test_a_resident_that_hangs_costs_two_seconds(house, server):
     pid = house.resident()
     os.kill(pid, signal.SIGSTOP)
     try:
-        done = house.run("ask", "-q", "-p", house.profile, "-m", "echo", "alone")
+        impatient = {"SCRIMP_RESIDENT_PATIENCE_S": "2"}
+        done = house.run("ask", "-q", "-p", house.profile, "-m", "echo", "alone", env=impatient)
         assert (done.returncode, done.stdout) == (0, b"alone\n"), done.stderr
     finally:
         os.kill(pid, signal.SIGCONT)

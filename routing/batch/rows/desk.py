@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 from typing import TYPE_CHECKING, Final, Protocol
 
+from scrimp.profiles.collector import set_aside
 from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import NANO
 from scrimp.profiles.rungs import bare_of
@@ -145,8 +145,7 @@ class Desk:
 
     def _get_ready(self, model: str) -> None:
         self._prepare(model)
-        # A million objects of litellm's that never go: the collector would look at all of them again and again.
-        gc.freeze()
+        set_aside()  # a million objects of litellm's
 
     def _make_lanes(self) -> dict[str, Lane]:
         gates: dict[str, ProviderGate] = {}
