@@ -1,5 +1,6 @@
 """What stands on a terminal after all that was written to it, and what of it must be the same everywhere."""
 
+import difflib
 import re
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def masked(lines, *, numbers=False):
     text = "\n".join(lines)
     for pattern, same in _MASKS:
         text = pattern.sub(same, text)
-    return (re.sub(r"\d", "9", text) if numbers else text) + "\n"
+    return (re.sub(r"\d", "9", re.sub(r"\d+\.\d s\b", "9.9 s", text)) if numbers else text) + "\n"
 
 
 def check(name, text, width, *, write):
@@ -68,6 +69,6 @@ def check(name, text, width, *, write):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     assert path.exists(), f"no such golden screen: `just screens` writes {path}"
-    assert text == path.read_text(), (
-        f"{path} shows something else: `just screens` writes it anew; look at the difference"
-    )
+    kept = path.read_text()
+    differs = "\n".join(difflib.unified_diff(kept.splitlines(), text.splitlines(), "kept", "now", lineterm="", n=0))
+    assert text == kept, f"{path} shows something else; where that is meant, `just screens` writes it anew:\n{differs}"

@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GO", "LIMITS", "PATIENCE_S", "Connection", "command_line", "connect", "identity", "run_there"]
 
-try:
-    PATIENCE_S = float(os.environ["SCRIMP_RESIDENT_PATIENCE_S"])
-except (KeyError, ValueError):
-    PATIENCE_S = 2.0
+PATIENCE_S = 2.0
 """How long the resident may take to say that it is there, before the command is run without it."""
 
 BUSY_S = 30.0
@@ -93,7 +90,7 @@ def connect(path: str) -> Connection:
         raise PermissionError(path)
     connection = Connection(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
     try:
-        connection.socket.settimeout(PATIENCE_S)
+        connection.socket.settimeout(_patience())
         connection.socket.connect(path)
         ours = connection.peer()[1] == uid
         there = ours and connection.hear() == ["coming"]
@@ -105,6 +102,13 @@ def connect(path: str) -> Connection:
         connection.close()
         raise (ConnectionError if ours else PermissionError)(path)
     return connection
+
+
+def _patience() -> float:
+    try:  # asked for here and not on import, which the resident does too: each has its own
+        return float(os.environ["SCRIMP_RESIDENT_PATIENCE_S"])
+    except (KeyError, ValueError):
+        return PATIENCE_S
 
 
 class Connection:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .call import Call, Reply
     from .wire import Wire
 
-__all__ = ["CallError", "Kind", "Lasting", "problem", "to_scrimp_error"]
+__all__ = ["CallError", "Kind", "Lasting", "no_connection", "problem", "to_scrimp_error"]
 
 _MAX_MESSAGE: Final = 300
 _WORTH_SAYING_S: Final = 60.0
@@ -209,7 +209,7 @@ def _unanswered_problem(error: Callable[..., CallError], wire: Wire, failure: Ba
     """Return what it means that no reply began."""
     if wire.watched:
         if not wire.connected:
-            return error("connection", _no_connection(wire), retryable=True, billable="no")
+            return error("connection", no_connection(wire.failure), retryable=True, billable="no")
         return error("connection", "the connection broke before an answer came", retryable=True)
     name = type(failure).__name__ if failure is not None else ""
     said = re.sub(
@@ -239,13 +239,25 @@ def _unanswered_problem(error: Callable[..., CallError], wire: Wire, failure: Ba
     )
 
 
-def _no_connection(wire: Wire) -> str:
-    """Return why no connection was made, where that can be told."""
+def no_connection(failure: BaseException | None, to: str = "") -> str:
+    """Return what is said where no connection was made: why, where that can be told."""
+    import socket
+    import ssl
+
     import httpx
 
-    if isinstance(wire.failure, httpx.ProxyError):
-        return f"the proxy does not let the request through: {wire.failure}"
-    return "no connection: is the server running?"
+    if isinstance(failure, httpx.ProxyError):
+        return f"the proxy does not let the request through: {failure}"
+    why, cause = "is this machine online, and the server up?", failure
+    while cause is not None:
+        if isinstance(cause, ConnectionRefusedError):
+            why = "is the server running?"
+        elif isinstance(cause, socket.gaierror):
+            why = "its host's name is not known (is this machine online?)"
+        elif isinstance(cause, ssl.SSLCertVerificationError) and getattr(cause, "verify_message", ""):
+            why = f"its certificate is not trusted ({cause.verify_message})"
+        cause = cause.__cause__ or cause.__context__
+    return f"no connection{to}: {why}"
 
 
 def _is_timeout(failure: BaseException | None) -> bool:

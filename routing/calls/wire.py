@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .learnt import LearntRequest
     from .tool_calls import Piece
 
-__all__ = ["MAX_REPLY_BYTES", "RefusedError", "TakenError", "Wire"]
+__all__ = ["MAX_REPLY_BYTES", "RefusedError", "TakenError", "Wire", "never_connected"]
 
 MAX_REPLY_BYTES = 64 << 20
 """A reply longer than this, made plain, is broken off: no model writes so much, and memory is finite."""
@@ -57,6 +57,18 @@ class TakenError(BaseException):
 
     No `Exception`, for the same reason.
     """
+
+
+def never_connected(error: BaseException) -> bool:
+    """Tell whether what a transport gave up with says that no connection was made: then nothing has left."""
+    import httpx
+
+    kinds = {kind.__name__ for kind in type(error.__cause__).__mro__}
+    if "ClientConnectorError" in kinds:  # aiohttp's own word for it, a certificate's fault among them
+        return True
+    never = httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError | httpx.UnsupportedProtocol
+    # litellm calls any of aiohttp's system errors a ConnectError, a connection reset after the request too.
+    return isinstance(error, never) and not kinds & {"ClientOSError", "ClientConnectionResetError"}
 
 
 class Wire:
@@ -294,15 +306,8 @@ class Wire:
 
     def failed(self, error: BaseException) -> None:
         """Record that a transport gave up before a reply began."""
-        import httpx
-
         self.failure = error
-        never = (
-            httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError | httpx.UnsupportedProtocol
-        )
-        # litellm calls any of aiohttp's system errors a ConnectError, a connection reset after the request too.
-        broke = {"ClientOSError", "ClientConnectionResetError"}
-        self.connected = not isinstance(error, never) or type(error.__cause__).__name__ in broke
+        self.connected = not never_connected(error)
 
     # ---- after
 

@@ -6,7 +6,9 @@ import gc
 import importlib.util
 import json
 import os
+import shutil
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -457,3 +459,52 @@ def test_a_proxy_that_refuses_costs_nothing(server, mode, monkeypatch):
     assert (error.kind, error.billable) == ("connection", "no")
     assert "proxy" in error.message
     assert server.chats == []
+
+
+# ---- no connection: why
+
+
+@pytest.fixture(scope="module")
+def nobodys_host(tmp_path_factory):
+    """The address of a server whose certificate nobody has signed."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "own.pem"],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "own.pem", folder / "key.pem")
+    listener = socket.create_server(("127.0.0.1", 0))
+    ended = threading.Event()
+
+    def shake_hands():
+        while not ended.is_set():
+            with contextlib.suppress(OSError):
+                connected, _ = listener.accept()
+                with connected, context.wrap_socket(connected, server_side=True) as secured:
+                    secured.recv(1)
+
+    thread = threading.Thread(target=shake_hands)
+    thread.start()
+    yield f"https://localhost:{listener.getsockname()[1]}/v1"
+    ended.set()
+    with contextlib.suppress(OSError):
+        socket.create_connection(listener.getsockname(), 1).close()
+    thread.join()
+    listener.close()
+
+
+@every_mode
+@pytest.mark.parametrize("why", ["is the server running", "name is not known", "certificate is not trusted (self"])
+def test_why_there_is_no_connection(request, mode, why):
+    base = "http://127.0.0.1:9/v1"
+    if "name" in why:
+        base = f"http://nowhere-{mode}.invalid/v1"
+    elif "certificate" in why:
+        base = request.getfixturevalue("nobodys_host")
+    error = outcome(make(base), mode)
+    assert (error.kind, error.billable) == ("connection", "no")
+    assert why in error.message

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from scrimp.routing.calls.error_replies import read_error
-from scrimp.routing.calls.faults import CallError
+from scrimp.routing.calls.faults import CallError, no_connection
 from scrimp.routing.calls.litellm_setup import prepare
 from scrimp.routing.calls.transport import MOST_BYTES
+from scrimp.routing.calls.wire import never_connected
 from scrimp.routing.text.sanitize import sanitize, scrub
 
 if TYPE_CHECKING:
@@ -115,15 +116,12 @@ class Gateway:
                     yield part
             finally:
                 await response.aclose()
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol) as error:
-            # A connection that is reset after the request is called one too.
-            never = type(error.__cause__).__name__ not in {"ClientOSError", "ClientConnectionResetError"}
-            raise self._error(
-                "connection", "no connection to its Batch API", retryable=True, billable="no" if never else "maybe"
-            ) from None
-        except httpx.TimeoutException:
-            raise self._error("timeout", f"its Batch API was silent for {_SILENCE_S:g} s", retryable=True) from None
         except httpx.HTTPError as error:
+            if never_connected(error):
+                why = no_connection(error, " to its Batch API")
+                raise self._error("connection", why, retryable=True, billable="no") from None
+            if isinstance(error, httpx.TimeoutException):
+                raise self._error("timeout", f"its Batch API was silent for {_SILENCE_S:g} s", retryable=True) from None
             why = f"the connection to its Batch API broke ({type(error).__name__})"
             raise self._error("connection", why, retryable=True) from None
 
