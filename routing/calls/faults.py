@@ -254,7 +254,7 @@ def no_connection(failure: BaseException | None, to: str = "") -> str:
             why = "is the server running?"
         elif isinstance(cause, socket.gaierror):
             why = "its host's name is not known (is this machine online?)"
-        elif isinstance(cause, ssl.SSLCertVerificationError) and getattr(cause, "verify_message", ""):
+        elif isinstance(cause, ssl.SSLCertVerificationError) and hasattr(cause, "verify_message"):
             why = f"its certificate is not trusted ({cause.verify_message})"
         cause = cause.__cause__ or cause.__context__
     return f"no connection{to}: {why}"

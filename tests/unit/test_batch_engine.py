@@ -405,14 +405,18 @@ def test_the_plan_spends_a_budget_on_the_rows_where_it_helps_most(world):
 
 
 def test_costs_far_below_the_prediction_buy_better_arms_later(world):
-    world.rows(*(f"question {i}" for i in range(300))).go(lambda _call: answer(tokens=1), max_cost=30_000_000, concurrency=4)
+    world.rows(*(f"question {i}" for i in range(300))).go(
+        lambda _call: answer(tokens=1), max_cost=30_000_000, concurrency=4
+    )
     late = Counter(each.arm for each in world.results[200:])
     early = Counter(each.arm for each in world.results[:32])
     assert late["large"] / 100 > early["large"] / 32
 
 
 def test_rows_out_of_reach_at_first_get_their_turn_when_true_costs_are_known(world):
-    results = world.rows(*(f"question {i}" for i in range(200))).go(lambda _call: answer(tokens=1), max_cost=5_000_000, concurrency=4)
+    results = world.rows(*(f"question {i}" for i in range(200))).go(
+        lambda _call: answer(tokens=1), max_cost=5_000_000, concurrency=4
+    )
     assert Counter(status for status, _, _ in results)["ok"] >= 195
 
 
