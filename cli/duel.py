@@ -36,7 +36,7 @@ def duel(
         typer.Option(
             "--arms",
             metavar="A,B",
-            help="These two; else they are drawn, duel by duel.",
+            help="These two, by what -m takes; else they are drawn, duel by duel.",
             autocompletion=complete_two_arms,
         ),
     ] = None,

@@ -17,6 +17,7 @@ from .side_by_side import ask_verdict, show, show_pair
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from scrimp.profiles.load import Loaded
     from scrimp.profiles.schema import Profile
     from scrimp.routing.learn.collecting.duel import Arena, Duel, Question
 
@@ -55,10 +56,13 @@ def run_duels(flags: DuelFlags, *, dry_run: bool, as_json: bool) -> int:
             hint="--dry-run says what it would cost. To compare answers by a check, without anybody watching:"
             " `scrimp learn audit --check NAME`.",
         )
-    named = _named(flags.arms)
+    names = _named(flags.arms)
     if bool(flags.words) == (flags.file is not None):
         raise UsageError("what is to be asked? A prompt, or a file of prompts with -f: one of the two")
     loaded = session.load(flags.profile, private=flags.private)
+    named: tuple[str, str] | None = None
+    if names is not None:
+        loaded, named = _both(loaded, names)
     questions, n_judged = _questions(flags, loaded.profile, named)
     if n_judged:
         say(f"{n_judged:,} of {counted(n_judged + len(questions), 'prompt')} were judged before, and are left out")
@@ -92,6 +96,17 @@ def _named(arms: str | None) -> tuple[str, str] | None:
     if len(names) != 2 or not all(names) or names[0] == names[1]:
         raise UsageError(f"--arms: expected two different arms such as small,large, not {arms!r}")
     return names[0], names[1]
+
+
+def _both(loaded: Loaded, names: tuple[str, str]) -> tuple[Loaded, tuple[str, str]]:
+    """Return the profile with both among its arms, as `-m` does, and what they are called there."""
+    arms = []
+    for name in names:
+        loaded, arm = session.with_model(loaded, name)
+        arms.append(str(arm))
+    if arms[0] == arms[1]:
+        raise UsageError(f"--arms: {names[0]} and {names[1]} are the same arm, {arms[0]}")
+    return loaded, (arms[0], arms[1])
 
 
 def _questions(flags: DuelFlags, profile: Profile, named: tuple[str, str] | None) -> tuple[list[Question], int]:

@@ -254,6 +254,19 @@ def test_a_duel_takes_two_arms(scrimp, profile):
     assert "away" in done.err
 
 
+def test_arms_may_be_aliases_and_models_with_a_price(at_terminal, scrimp, profile, server):
+    path = profile(small="ok")
+    here = "local/smollm2-135m-instruct"
+    assert scrimp("alias", "set", "tiny", here).code == 0
+    code, out, err = at_terminal("duel", "-p", path, "--arms", "small,tiny", "Name a colour.", typed="1\n\n")
+    assert code == 0, err
+    assert "smollm2-135m-instruct" in out.split("answer  arm")[1]
+    assert len(server.chats) == 1
+    done = scrimp("duel", "--dry-run", "-p", path, "--arms", f"tiny,{here}", "x")
+    assert done.code == 2
+    assert f"tiny and {here} are the same arm, smollm2-135m-instruct" in done.err
+
+
 # ---- money
 
 
