@@ -23,7 +23,7 @@ SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "
 _MACHINERY: Final = "<frozen importlib."
 _A_MOMENT_S: Final = 0.01
 _MOST_PUT_OFF: Final = 20
-"""How often a signal is put off: where that does not help, another thread's import is waited for, and no lock is held."""
+"""How often a signal is put off: where that does not help, another thread's import is waited for, with no lock held."""
 
 
 class Ended(BaseException):

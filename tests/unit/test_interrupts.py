@@ -46,7 +46,8 @@ def test_elsewhere_it_is_raised_at_once():
 def test_a_wait_for_anothers_import_is_no_hiding_place():
     """Of a signal that is put off again and again, nobody would ever hear."""
     waiting = compile("while True: sleep(0.005)", "<frozen importlib._bootstrap>", "exec")
-    with as_interrupts() as received, pytest.raises(Terminated):
+    with as_interrupts() as received:
         threading.Timer(0.05, signal.raise_signal, (signal.SIGTERM,)).start()
-        exec(waiting, {"sleep": time.sleep})
+        with pytest.raises(Terminated):
+            exec(waiting, {"sleep": time.sleep})
     assert received == [signal.SIGTERM]
