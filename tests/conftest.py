@@ -82,6 +82,10 @@ def garbage_goes():
     """
     thresholds = gc.get_threshold()
     yield
+    serving = [each.name for each in threading.enumerate() if "serve_forever" in each.name]
+    assert not serving, (
+        "a server whose socket is closed and whose thread is not ended keeps a processor busy to the end"
+    )
     gc.set_threshold(*thresholds)
     if time.monotonic() - _collected["at"] > 15:
         gc.collect()

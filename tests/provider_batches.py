@@ -532,7 +532,7 @@ class BatchServer:
         return state_control(self.state, wanted)
 
     def __enter__(self):
-        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self.thread.start()
         return self
 

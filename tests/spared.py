@@ -32,6 +32,7 @@ def spare(patch=setattr):
     _routers(patch)
     _parsers(patch)
     _vectors(patch)
+    _garbage(patch)
 
 
 def pay():
@@ -92,6 +93,14 @@ def _parsers(patch):
     original = app.command
     built = functools.cache(original)
     patch(app, "command", lambda name: original(name) if _in_full else built(name))
+
+
+def _garbage(patch):
+    """Set nothing aside from the collector: what a command leaves is garbage here, and all of it would be looked through."""
+    from scrimp.profiles import collector
+
+    original = collector.set_aside
+    patch(collector, "set_aside", lambda: original() if _in_full else None)
 
 
 _known = {}

@@ -41,20 +41,25 @@ class Web:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def url(self, path, host="127.0.0.1"):
         return f"http://{host}:{self.port}{path}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 @pytest.fixture
 def web(monkeypatch):
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    found = Web()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
+    with Web() as found:
+        yield found
 
 
 @pytest.fixture
@@ -197,13 +202,12 @@ def test_addresses_in_other_spellings(web, host):
 )  # fmt: skip
 def test_no_redirect_leads_there(names, web, to):
     names["evil.example"] = "10.0.0.1"
-    other = Web()
-    web.pages["/go"] = (302, {"Location": to.format(other=other.port, port=web.port)}, b"")
-    with pytest.raises(UsageError):
-        text(web.url("/go"))
-    assert not other.seen
+    with Web() as other:
+        web.pages["/go"] = (302, {"Location": to.format(other=other.port, port=web.port)}, b"")
+        with pytest.raises(UsageError):
+            text(web.url("/go"))
+        assert not other.seen
     assert len(web.seen) == 1
-    other.server.server_close()
 
 
 def test_a_public_page_does_not_lead_to_a_private_one(names, web, monkeypatch):

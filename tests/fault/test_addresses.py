@@ -74,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
 def serve(kind):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.kind, server.daemon_threads = kind, True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     return f"http://127.0.0.1:{server.server_port}"
 
 sentinel, proxy = serve("sentinel"), serve("proxy")

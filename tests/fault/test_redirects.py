@@ -38,7 +38,7 @@ class Post(ThreadingHTTPServer):
     def __init__(self):
         self.seen, self.status, self.to = [], 200, None
         super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def host(self):

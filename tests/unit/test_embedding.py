@@ -345,7 +345,7 @@ def test_a_named_model_is_fetched_once_then_works_offline(tmp_path: Path) -> Non
     Hub.files = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix == ".json"}
     Hub.files["model_optimized.onnx"] = minilm.weights_file().read_bytes()
     hub = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    thread = threading.Thread(target=hub.serve_forever, daemon=True)
+    thread = threading.Thread(target=hub.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     code = (
         "import pathlib\n"

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final, Protocol
 
-from scrimp.profiles.collector import set_aside
+from scrimp.profiles import collector
 from scrimp.profiles.errors import ScrimpError
 from scrimp.profiles.money import NANO
 from scrimp.profiles.rungs import bare_of
@@ -145,7 +145,7 @@ class Desk:
 
     def _get_ready(self, model: str) -> None:
         self._prepare(model)
-        set_aside()  # a million objects of litellm's
+        collector.set_aside()  # a million objects of litellm's
 
     def _make_lanes(self) -> dict[str, Lane]:
         gates: dict[str, ProviderGate] = {}
