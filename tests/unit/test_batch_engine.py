@@ -392,14 +392,14 @@ def test_a_row_beyond_the_budget_is_not_failed_whatever_keeps_another_arm_from_i
 
 
 def test_the_plan_spends_a_budget_on_the_rows_where_it_helps_most(world):
-    # Many windows: what is still reserved at its bound when one is planned, by the machine's pace, is little of the whole.
+    # Answers are as long as predicted: what is planned before any has come is right too, however busy the machine is.
     rows = (f"question {i}" for i in range(600))
-    results = world.rows(*rows).go(lambda call: answer(tokens=40), max_cost=180_000_000, concurrency=4)
+    results = world.rows(*rows).go(lambda call: answer(tokens=57), max_cost=400_000_000)
     arms = Counter(arm for _, arm, _ in results)
     assert {status for status, _, _ in results} == {"ok"}
     assert set(arms) == {"small", "large"}
     _, charged = batches.charges(world.ledger, "run1")
-    assert 0.7 * 180_000_000 < charged <= 180_000_000
+    assert 0.7 * 400_000_000 < charged <= 400_000_000
     notes = {row["p"] for row in world.ledger.rows("SELECT propensity AS p FROM requests")}
     assert notes == {None}, "a plan's choice is no draw"
 
