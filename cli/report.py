@@ -100,6 +100,7 @@ def report(
              "unknown" if arm.tokens is None else f"{arm.tokens:,.0f}", "-" if arm.tep is None else f"{arm.tep:.2f}")
             for arm in found.arms
         ],
+        title="by arm (TEP: success gained for tokens gained, against the arm of fewest)",
     )  # fmt: skip
     checks = Table(
         (Column("check"), Column("pass", "right"), Column("fail", "right"), Column("abstain", "right"),
