@@ -158,6 +158,13 @@ def try_again_at_once(patch=setattr):
     patch(Backoff, "next_delay", next_delay)
 
 
+def look_often(patch=setattr):
+    """Have batches of providers be looked at ten times as often as every second: those of a stand-in take no longer."""
+    from scrimp.routing.batch.rows import handed
+
+    patch(handed, "_LEAST_S", 0.1)
+
+
 def share_the_embedder(patch=setattr):
     """Have a model of embeddings loaded once a process, however many commands it runs (or its forks: one thread)."""
     from scrimp.routing.prompts.embedding import Embedder
@@ -258,6 +265,7 @@ def main() -> None:
     spare()
     pay()
     share_the_embedder()
+    look_often()
     Embedder(BUILTIN_MODEL, cache_dir=Path()).warm()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     modules: Path | None = None
