@@ -42,11 +42,6 @@ _collected = {"at": time.monotonic()}
 CANARY = "sk-canary-Zq7Tn5vX2bLw8Kd4"
 
 
-def pytest_xdist_auto_num_workers():
-    """One more than processors: a third of the suite's time is spent waiting, for processes of its own and for servers."""
-    return 1 + (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
 @dataclass(frozen=True)
 class Done:
     """What a command line did."""
