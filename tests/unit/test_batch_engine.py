@@ -1,6 +1,7 @@
 """The engine with a stand-in for calls: retries, refusals, limits, equal rows, checks, caps, stops."""
 
 import asyncio
+import gc
 import json
 import random
 import time
@@ -441,6 +442,13 @@ def test_without_a_budget_the_policy_decides_and_draws(world):
     world.rows(*(f"question {i}" for i in range(50))).go(lambda _call: answer())
     notes = [row["p"] for row in world.ledger.rows("SELECT propensity AS p FROM requests")]
     assert all(p is not None and 0.0 < p <= 1.0 for p in notes)
+
+
+def test_a_run_hides_nothing_of_a_program_from_its_collector(world):
+    """Of a process that is scrimp's alone it may; this one is not."""
+    before = gc.get_freeze_count()
+    world.rows("a").go(lambda _call: answer())
+    assert gc.get_freeze_count() <= before
 
 
 def test_an_arm_asked_for_by_name_embeds_nothing(world):
