@@ -56,7 +56,7 @@ def run_duels(flags: DuelFlags, *, dry_run: bool, as_json: bool) -> int:
             hint="--dry-run says what it would cost. To compare answers by a check, without anybody watching:"
             " `scrimp learn audit --check NAME`.",
         )
-    names = _named(flags.arms)
+    names = _two_names(flags.arms)
     if bool(flags.words) == (flags.file is not None):
         raise UsageError("what is to be asked? A prompt, or a file of prompts with -f: one of the two")
     loaded = session.load(flags.profile, private=flags.private)
@@ -88,7 +88,7 @@ def run_duels(flags: DuelFlags, *, dry_run: bool, as_json: bool) -> int:
     return judging.sum_up(code)
 
 
-def _named(arms: str | None) -> tuple[str, str] | None:
+def _two_names(arms: str | None) -> tuple[str, str] | None:
     """Read --arms."""
     if arms is None:
         return None
